@@ -1,0 +1,65 @@
+"""Every error edgemed raises on purpose.
+
+    EdgemedError                 a sentence for the user; exit code 1
+    ├── UsageError               the command was called wrongly; exit code 2
+    ├── SetupError               this machine or installation lacks something
+    ├── CheckpointError          the source checkpoint is missing, damaged or of another architecture
+    ├── ModelFileError           a GGUF that cannot be opened, or that breaks its format's rules
+    │   └── ChecksumError        bytes differ from the checksum written beside them
+    ├── PlanError                a quantisation plan that does not fit the checkpoint
+    ├── BudgetError              the memory budget is too small; says the smallest that works
+    ├── TemplateError            the file's chat template is malformed, hostile or too slow
+    └── EngineError              the engine refused or failed
+        └── EngineDied           the engine's process ended; the parent lives and may restart it
+
+A message is one whole sentence: what is wrong, then what to do. The command line prints it on one line; no
+traceback reaches the user.
+"""
+
+
+class EdgemedError(Exception):
+    """Base of every error meant for the user. `str(error)` is a sentence."""
+
+    exit_code = 1
+
+
+class UsageError(EdgemedError):
+    """The command line was called wrongly."""
+
+    exit_code = 2
+
+
+class SetupError(EdgemedError):
+    """This machine or this installation lacks something edgemed needs."""
+
+
+class CheckpointError(EdgemedError):
+    """The source checkpoint is missing, damaged, or of an unsupported architecture."""
+
+
+class ModelFileError(EdgemedError):
+    """A GGUF file that cannot be opened or that breaks the rules of its format."""
+
+
+class ChecksumError(ModelFileError):
+    """Bytes read from a model file differ from the checksum stored beside them."""
+
+
+class PlanError(EdgemedError):
+    """A quantisation plan that is malformed or does not fit the checkpoint."""
+
+
+class BudgetError(EdgemedError):
+    """The memory budget is too small. The message names the smallest that works."""
+
+
+class TemplateError(EdgemedError):
+    """The model's chat template is malformed, reaches for attributes, or takes too long."""
+
+
+class EngineError(EdgemedError):
+    """The engine refused a request or failed while computing."""
+
+
+class EngineDied(EngineError):  # noqa: N818 - it is an event as much as an error
+    """The engine's process ended unexpectedly. The parent lives on and may start another."""

@@ -1,0 +1,111 @@
+"""A model file as the engine sees it: dense tensors, and where each expert lies.
+
+    model = open_model(Path("antangelmed.gguf"))
+    model.hparams.n_expert, model.experts.type[0, 17]
+
+Both the edgemed layout and stock bailingmoe2 GGUFs open (docs/format.md); stock ones carry no checksums, so what is
+computed with them is unverified.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from edgemed.errors import ModelFileError
+from edgemed.model_file import keys
+from edgemed.model_file.experts import Experts, find_experts, stacked_name
+from edgemed.model_file.header import Metadata, TensorInfo, read_header
+from edgemed.model_file.hparams import ARCHITECTURE, HParams
+
+__all__ = ["Experts", "HParams", "IntendedUse", "ModelFile", "TensorInfo", "open_model"]
+
+IntendedUse = Literal["demonstration", "unevaluated", "evaluated"]
+_USES = ("demonstration", "unevaluated", "evaluated")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One opened model. `dense` holds every tensor that is no routed expert, in file order.
+
+    `dense_checksums`: xxh3-64 of each dense tensor, in the order of `dense`, or None where the file has none.
+    """
+
+    path: Path
+    size_bytes: int
+    layout: Literal["edgemed", "llama.cpp"]
+    architecture: str
+    metadata: Metadata
+    hparams: HParams
+    tensors: dict[str, TensorInfo]
+    dense: list[TensorInfo]
+    experts: Experts
+    dense_checksums: list[int] | None
+    intended_use: IntendedUse
+    weights_digest: str | None
+
+    @property
+    def verified(self) -> bool:
+        """True where every byte has a checksum to be held against."""
+        return self.experts.checksum is not None and self.dense_checksums is not None
+
+    @property
+    def name(self) -> str:
+        return str(self.metadata.get("general.name") or self.path.stem)
+
+    def read(self, tensor: TensorInfo) -> bytes:
+        """The tensor's bytes, unchecked. Raises ModelFileError when the file became shorter meanwhile."""
+        with self.path.open("rb") as file:
+            data = os.pread(file.fileno(), tensor.nbytes, tensor.offset)
+            while len(data) < tensor.nbytes:
+                more = os.pread(file.fileno(), tensor.nbytes - len(data), tensor.offset + len(data))
+                if not more:
+                    raise ModelFileError(f"{self.path.name} ends before {tensor.name} does: it was cut short.")
+                data += more
+        return data
+
+
+def open_model(path: Path | str) -> ModelFile:
+    """Open a GGUF of the supported architecture. Raises ModelFileError with a sentence for anything else."""
+    path = Path(path)
+    header = read_header(path)
+    metadata = header.metadata
+    architecture = metadata.get("general.architecture")
+    if architecture != ARCHITECTURE:
+        raise ModelFileError(
+            f"{path.name} holds the architecture {architecture or 'nobody named'}; edgemed runs {ARCHITECTURE} only."
+        )
+    version = metadata.get(keys.FORMAT_VERSION)
+    if version not in (None, keys.CURRENT_FORMAT):
+        raise ModelFileError(
+            f"{path.name} has edgemed format {version}; this edgemed knows format {keys.CURRENT_FORMAT}: update it."
+        )
+    embedding = header.tensors.get("token_embd.weight")
+    if embedding is None or len(embedding.shape) != 2:
+        raise ModelFileError(f"{path.name} has no token embedding; convert the checkpoint again.")
+    hparams = HParams.from_metadata(metadata, n_vocab=embedding.shape[1])
+    experts, taken = find_experts(header.tensors, hparams, metadata.get(keys.EXPERT_CHECKSUMS))
+    dense = sorted((t for name, t in header.tensors.items() if name not in taken), key=lambda t: t.offset)
+    dense_checksums = metadata.get(keys.DENSE_CHECKSUMS)
+    if dense_checksums is not None and len(dense_checksums) != len(dense):
+        raise ModelFileError(f"{path.name} has {len(dense_checksums)} checksums for {len(dense)} dense tensors.")
+    use = metadata.get(keys.INTENDED_USE, "unevaluated")
+    if use not in _USES:
+        raise ModelFileError(f"{path.name} is marked for the unknown use {use!r}; known are {', '.join(_USES)}.")
+    stock = stacked_name(hparams.n_dense_lead, "gate") in header.tensors
+    return ModelFile(
+        path=path,
+        size_bytes=path.stat().st_size,
+        layout="llama.cpp" if stock else "edgemed",
+        architecture=architecture,
+        metadata=metadata,
+        hparams=hparams,
+        tensors=header.tensors,
+        dense=dense,
+        experts=experts,
+        dense_checksums=dense_checksums,
+        intended_use=cast(IntendedUse, use),
+        weights_digest=metadata.get(keys.WEIGHTS_DIGEST),
+    )

@@ -1,0 +1,105 @@
+"""Where each expert's three matrices lie in the file, whatever the layout.
+
+The edgemed layout gives every expert three 2-D tensors of its own (`blk.L.ffn_gate.E.weight`, llama.cpp's historic
+per-expert names); the stock layout stacks a layer's experts in three 3-D tensors, which are sliced here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgemed.errors import ModelFileError
+from edgemed.model_file.header import TensorInfo
+from edgemed.model_file.hparams import HParams
+
+PROJECTIONS = ("gate", "up", "down")
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """Arrays indexed [row, expert, projection]: row r is block `layers[r]`, projections are gate, up, down.
+
+    offset: u64, from the file's first byte; nbytes: u64; type: i32, ggml's type numbers.
+    checksum: u64 [row, expert], xxh3-64 over an expert's whole extent, or None where the file has none.
+    """
+
+    layers: tuple[int, ...]
+    offset: npt.NDArray[np.uint64]
+    nbytes: npt.NDArray[np.uint64]
+    type: npt.NDArray[np.int32]
+    checksum: npt.NDArray[np.uint64] | None
+
+    @property
+    def per_layer(self) -> int:
+        return int(self.offset.shape[1])
+
+
+def tensor_name(layer: int, expert: int, projection: str) -> str:
+    """The edgemed layout's name of one expert's matrix."""
+    return f"blk.{layer}.ffn_{projection}.{expert}.weight"
+
+
+def stacked_name(layer: int, projection: str) -> str:
+    """The stock layout's name of all experts' matrices of one layer."""
+    return f"blk.{layer}.ffn_{projection}_exps.weight"
+
+
+def find_experts(
+    tensors: Mapping[str, TensorInfo], hparams: HParams, checksums: list[int] | None
+) -> tuple[Experts, set[str]]:
+    """Locate every expert; also return the names of the tensors they took.
+
+    Raises ModelFileError when one is missing, has another shape, or breaks the checksummed extent's order.
+    """
+    layers = tuple(hparams.moe_layers)
+    shape = (len(layers), hparams.n_expert, len(PROJECTIONS))
+    offset, nbytes = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64)
+    types = np.zeros(shape, np.int32)
+    taken: set[str] = set()
+    for row, layer in enumerate(layers):
+        for p, projection in enumerate(PROJECTIONS):
+            inner = (hparams.n_ff_exp, hparams.n_embd) if projection == "down" else (hparams.n_embd, hparams.n_ff_exp)
+            stacked = tensors.get(stacked_name(layer, projection))
+            if stacked is not None:
+                _expect(stacked, (*inner, hparams.n_expert))
+                each = stacked.nbytes // hparams.n_expert
+                offset[row, :, p] = stacked.offset + each * np.arange(hparams.n_expert, dtype=np.uint64)
+                nbytes[row, :, p] = each
+                types[row, :, p] = int(stacked.type)
+                taken.add(stacked.name)
+                continue
+            for expert in range(hparams.n_expert):
+                name = tensor_name(layer, expert, projection)
+                info = tensors.get(name)
+                if info is None:
+                    raise ModelFileError(f"The model file has no tensor {name}; convert the checkpoint again.")
+                _expect(info, inner)
+                offset[row, expert, p], nbytes[row, expert, p] = info.offset, info.nbytes
+                types[row, expert, p] = int(info.type)
+                taken.add(name)
+    return Experts(layers, offset, nbytes, types, _shape_checksums(checksums, offset, nbytes)), taken
+
+
+def _expect(info: TensorInfo, shape: tuple[int, ...]) -> None:
+    if info.shape != shape:
+        raise ModelFileError(f"The model file's {info.name} has the shape {info.shape}, not {shape}.")
+
+
+def _shape_checksums(
+    checksums: list[int] | None, offset: npt.NDArray[np.uint64], nbytes: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.uint64] | None:
+    if checksums is None:
+        return None
+    rows, experts, _ = offset.shape
+    if len(checksums) != rows * experts:
+        raise ModelFileError(f"The model file has {len(checksums)} expert checksums for {rows * experts} experts.")
+    end = offset + nbytes
+    if not ((end[..., 0] <= offset[..., 1]) & (end[..., 1] <= offset[..., 2])).all():
+        raise ModelFileError("The model file's experts do not lie gate, up, down; convert the checkpoint again.")
+    if (end[..., 2] - offset[..., 0] > nbytes.sum(-1) + np.uint64(2 << 24)).any():
+        raise ModelFileError("The model file scatters an expert's matrices; convert the checkpoint again.")
+    return np.array(checksums, np.uint64).reshape(rows, experts)

@@ -1,0 +1,266 @@
+"""The header of any GGUF v3 file: key-value pairs and tensor descriptions, read once, in linear time.
+
+The field's own reader maps the file and decodes every array; this one reads ahead in pieces, decodes an array only
+when somebody asks for it, and trusts nothing: every count, length and offset is checked against the file's size before
+it is used. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+from edgemed.errors import ModelFileError
+
+MAGIC = b"GGUF"
+VERSION = 3
+MAX_HEADER_BYTES = 1 << 28
+MAX_TENSORS = 1 << 20
+MAX_KEYS = 1 << 16
+MAX_NAME_BYTES = 63
+MAX_KEY_BYTES = 1 << 12
+MAX_DIMENSIONS = 4
+MAX_ELEMENTS = 1 << 42
+READ_AHEAD = 1 << 20
+DEFAULT_ALIGNMENT = 32
+
+_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_STRING, _ARRAY = 8, 9
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """Where one tensor lies. `shape` is in ggml's order, fastest dimension first; `offset` counts from the file's
+    first byte."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: GGMLQuantizationType
+    offset: int
+    nbytes: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    start: int  # of the whole pair, key included
+    end: int
+    kind: int
+    value_at: int
+
+
+class Metadata(Mapping[str, Any]):
+    """The key-value pairs, decoded when asked for. Strings come as str, arrays as lists."""
+
+    def __init__(self, buffer: bytes, fields: dict[str, _Field]) -> None:
+        self._buffer = buffer
+        self._fields = fields
+
+    def __getitem__(self, key: str) -> Any:
+        field = self._fields[key]
+        return _decode(self._buffer, field.kind, field.value_at)[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def raw(self, key: str) -> bytes:
+        """The pair exactly as it stands in the file, key included, for writing it into another header."""
+        field = self._fields[key]
+        return self._buffer[field.start : field.end]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    metadata: Metadata
+    tensors: dict[str, TensorInfo]
+    data_start: int
+    alignment: int
+
+
+def read_header(path: Path) -> Header:
+    """Read `path`'s header. Raises ModelFileError for anything that is not a well-formed GGUF v3."""
+    try:
+        with path.open("rb") as file:
+            return _parse(_Cursor(file.fileno(), os.fstat(file.fileno()).st_size, path.name))
+    except FileNotFoundError:
+        raise ModelFileError(f"There is no model file at {path}.") from None
+    except IsADirectoryError:
+        raise ModelFileError(f"{path} is a folder; name a .gguf file (`edgemed convert` makes one).") from None
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+class _Cursor:
+    """A position in a file whose first bytes are kept in memory as far as they were needed."""
+
+    def __init__(self, fd: int, size: int, name: str) -> None:
+        self.buffer = bytearray()
+        self.at = 0
+        self.size = size
+        self.name = name
+        self._fd = fd
+
+    def take(self, count: int) -> int:
+        """Make `count` more bytes available and step over them; return where they start."""
+        start, self.at = self.at, self.at + count
+        if self.at > self.size:
+            raise self.error("ends inside its header: it was cut short")
+        if self.at > MAX_HEADER_BYTES:
+            raise self.error(f"has a header above {MAX_HEADER_BYTES >> 20} MiB, which no model needs")
+        while len(self.buffer) < self.at:
+            piece = os.pread(self._fd, max(READ_AHEAD, self.at - len(self.buffer)), len(self.buffer))
+            if not piece:
+                raise self.error("ends inside its header: it was cut short")
+            self.buffer += piece
+        return start
+
+    def u32(self) -> int:
+        start = self.take(4)
+        return int.from_bytes(self.buffer[start : start + 4], "little")
+
+    def u64(self) -> int:
+        start = self.take(8)
+        return int.from_bytes(self.buffer[start : start + 8], "little")
+
+    def text(self, limit: int, what: str) -> str:
+        length = self.u64()
+        if length > limit:
+            raise self.error(f"has {what} of {length} bytes; at most {limit} are allowed")
+        start = self.take(length)
+        try:
+            return self.buffer[start : start + length].decode()
+        except UnicodeDecodeError:
+            raise self.error(f"has {what} that is not UTF-8") from None
+
+    def error(self, fault: str) -> ModelFileError:
+        return ModelFileError(f"{self.name} is not a usable model file: it {fault}.")
+
+
+def _parse(cursor: _Cursor) -> Header:
+    start = cursor.take(4)
+    if cursor.buffer[start : start + 4] != MAGIC:
+        raise cursor.error("does not begin with the letters GGUF")
+    version = cursor.u32()
+    if version != VERSION:
+        raise cursor.error(f"is GGUF version {version}; only version {VERSION} is supported")
+    n_tensors, n_keys = cursor.u64(), cursor.u64()
+    if n_tensors > MAX_TENSORS or n_keys > MAX_KEYS:
+        raise cursor.error(f"claims {n_tensors} tensors and {n_keys} keys, more than any model has")
+    fields = _read_fields(cursor, n_keys)
+    described = [_read_tensor(cursor) for _ in range(n_tensors)]
+
+    metadata = Metadata(bytes(cursor.buffer), fields)
+    alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
+    if not isinstance(alignment, int) or alignment < 8 or alignment > 1 << 24 or alignment & (alignment - 1):
+        raise cursor.error(f"has an alignment of {alignment!r}, not a power of two from 8 up")
+    data_start = -(-cursor.at // alignment) * alignment
+    tensors = {info[0]: _place(cursor, info, data_start, alignment) for info in described}
+    if len(tensors) != n_tensors:
+        raise cursor.error("describes one tensor twice")
+    _refuse_overlap(cursor, tensors)
+    return Header(metadata, tensors, data_start, alignment)
+
+
+def _read_fields(cursor: _Cursor, count: int) -> dict[str, _Field]:
+    fields: dict[str, _Field] = {}
+    for _ in range(count):
+        start = cursor.at
+        key = cursor.text(MAX_KEY_BYTES, "a key")
+        kind = cursor.u32()
+        value_at = cursor.at
+        _skip(cursor, kind)
+        if key in fields:
+            raise cursor.error(f"has the key {key} twice")
+        fields[key] = _Field(start, cursor.at, kind, value_at)
+    return fields
+
+
+def _skip(cursor: _Cursor, kind: int) -> None:
+    if kind in _SCALARS:
+        cursor.take(struct.calcsize(_SCALARS[kind]))
+    elif kind == _STRING:
+        cursor.take(cursor.u64())
+    elif kind == _ARRAY:
+        item, count = cursor.u32(), cursor.u64()
+        if item in _SCALARS:
+            cursor.take(struct.calcsize(_SCALARS[item]) * count)
+        elif item == _STRING:
+            if count * 8 > cursor.size:
+                raise cursor.error(f"claims an array of {count} strings, more than fit into it")
+            for _ in range(count):
+                cursor.take(cursor.u64())
+        else:
+            raise cursor.error(f"has an array of unknown kind {item}")
+    else:
+        raise cursor.error(f"has a value of unknown kind {kind}")
+
+
+def _decode(buffer: bytes, kind: int, at: int) -> tuple[Any, int]:
+    """Decode the value at `at`; the walk was bounds-checked when the header was read."""
+    if kind in _SCALARS:
+        return struct.unpack_from(_SCALARS[kind], buffer, at)[0], at + struct.calcsize(_SCALARS[kind])
+    (count,) = struct.unpack_from("<Q", buffer, at if kind == _STRING else at + 4)
+    if kind == _STRING:
+        return buffer[at + 8 : at + 8 + count].decode("utf-8", "replace"), at + 8 + count
+    (item,) = struct.unpack_from("<I", buffer, at)
+    at += 12
+    if item in _SCALARS:
+        code = _SCALARS[item]
+        values = list(struct.unpack_from(f"<{count}{code[1]}", buffer, at))
+        return values, at + struct.calcsize(code) * count
+    strings = []
+    for _ in range(count):
+        text, at = _decode(buffer, _STRING, at)
+        strings.append(text)
+    return strings, at
+
+
+def _read_tensor(cursor: _Cursor) -> tuple[str, tuple[int, ...], int, int]:
+    name = cursor.text(MAX_NAME_BYTES, "a tensor name")
+    n_dims = cursor.u32()
+    if not 1 <= n_dims <= MAX_DIMENSIONS:
+        raise cursor.error(f"gives {name} {n_dims} dimensions")
+    shape = tuple(cursor.u64() for _ in range(n_dims))
+    if 0 in shape or max(shape) > MAX_ELEMENTS or prod(shape) > MAX_ELEMENTS:
+        raise cursor.error(f"gives {name} the impossible shape {shape}")
+    return name, shape, cursor.u32(), cursor.u64()
+
+
+def _place(
+    cursor: _Cursor, described: tuple[str, tuple[int, ...], int, int], data_start: int, alignment: int
+) -> TensorInfo:
+    name, shape, type_id, offset = described
+    try:
+        kind = GGMLQuantizationType(type_id)
+        block, block_bytes = GGML_QUANT_SIZES[kind]
+    except (ValueError, KeyError):
+        raise cursor.error(f"stores {name} in the unknown type {type_id}") from None
+    if shape[0] % block:
+        raise cursor.error(f"stores {name} as {kind.name}, whose blocks of {block} do not divide rows of {shape[0]}")
+    if offset % alignment:
+        raise cursor.error(f"places {name} at {offset}, which is not a multiple of its alignment {alignment}")
+    info = TensorInfo(name, shape, kind, data_start + offset, prod(shape) // block * block_bytes)
+    if info.end > cursor.size:
+        raise cursor.error(f"ends before {name} does: it was cut short")
+    return info
+
+
+def _refuse_overlap(cursor: _Cursor, tensors: dict[str, TensorInfo]) -> None:
+    in_order = sorted(tensors.values(), key=lambda info: info.offset)
+    for one, next_one in itertools.pairwise(in_order):
+        if one.end > next_one.offset:
+            raise cursor.error(f"lets {one.name} and {next_one.name} overlap")

@@ -1,0 +1,35 @@
+"""Names of the metadata keys edgemed adds to a GGUF, shared by the writer and the reader (docs/format.md)."""
+
+FORMAT_VERSION = "edgemed.format_version"
+"""u32. A reader refuses a version it does not know."""
+
+SOURCE_REPOSITORY = "edgemed.source.repository"
+SOURCE_REVISION = "edgemed.source.revision"
+SOURCE_DIGEST = "edgemed.source.digest"
+
+PLAN = "edgemed.plan"
+"""The quantisation plan as canonical JSON text."""
+PLAN_DIGEST = "edgemed.plan_digest"
+"""SHA-256, in hexadecimal, of the plan's text."""
+CALIBRATION_DIGEST = "edgemed.calibration_digest"
+
+WEIGHTS_DIGEST = "edgemed.weights_digest"
+"""SHA-256, in hexadecimal, over all tensors' bytes in file order, padding left out."""
+
+INTENDED_USE = "edgemed.intended_use"
+"""demonstration, unevaluated or evaluated; absent means unevaluated."""
+REPORT_CARD_DIGEST = "edgemed.report_card_digest"
+
+DENSE_CHECKSUMS = "edgemed.dense_checksums"
+"""u64 array: xxh3-64 of each dense tensor's bytes, in file order."""
+EXPERT_CHECKSUMS = "edgemed.expert_checksums"
+"""u64 array, MoE blocks x experts: xxh3-64 from the gate's first byte to the down projection's last, padding between
+them included."""
+
+END_OF_GENERATION_IDS = "edgemed.eog_token_ids"
+"""u32 array: every token id that ends a turn."""
+
+PREFIX = "edgemed."
+CURRENT_FORMAT = 1
+ALIGNMENT = 4096
+"""`general.alignment` of the edgemed layout: one page, so that an expert is one direct read."""

@@ -261,14 +261,16 @@ def _values(name: str, dimensions: tuple[int, ...], shape: Shape, seed: int) -> 
     if name.endswith("word_embeddings.weight"):
         return noise.astype(np.float32)
     gain = shape.router_scale if name.endswith("mlp.gate.weight") else 1.5
-    return (gain / np.sqrt(dimensions[1]) * noise).astype(np.float32)
+    values: NDArray[np.float32] = (gain / np.sqrt(dimensions[1]) * noise).astype(np.float32)
+    return values
 
 
 def _bell(key: str, count: int) -> NDArray[np.float64]:
     """Sums of four 16-bit uniforms, shifted and scaled to mean 0 and variance 1; at most 3.5 in size."""
     raw = np.random.PCG64(np.random.SeedSequence(zlib.crc32(key.encode()))).random_raw(count)
     sums = np.asarray(raw, "<u8").view("<u2").reshape(count, 4).sum(axis=1, dtype=np.int64)
-    return (sums - 2 * 65535) / (65536 * np.sqrt(4 / 12))
+    bell: NDArray[np.float64] = (sums - 2 * 65535) / (65536 * np.sqrt(4 / 12))
+    return bell
 
 
 def _tensors(shape: Shape, dtype: Dtype, seed: int) -> Iterator[tuple[str, Tensor]]:

@@ -1,10 +1,13 @@
 """The number formats of checkpoints, encoded and decoded by hand: BF16, FP8 e4m3 and its 128x128 block scales."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 FP8_BLOCK = 128
 FP8_MAX = 448.0
+Float = TypeVar("Float", np.float32, np.float64)
 
 
 def encode_bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -55,6 +58,6 @@ def quantise_fp8_blocks(
     return encode_fp8(np.clip(weight / spread_blocks(scale, weight.shape), -FP8_MAX, FP8_MAX)), scale
 
 
-def spread_blocks(scale: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def spread_blocks(scale: NDArray[Float], shape: tuple[int, ...]) -> NDArray[Float]:
     """Block scales repeated to one scale per weight, cut to shape [out, in]."""
     return scale.repeat(FP8_BLOCK, axis=0).repeat(FP8_BLOCK, axis=1)[: shape[0], : shape[1]]

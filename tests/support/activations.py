@@ -1,0 +1,52 @@
+"""What ggml's CPU kernels do to the input of a matrix product before they multiply, emulated in numpy.
+
+The weight's type decides: float types round the input to themselves, the 32-wide quants to Q8_0 (or Q8_1), the 256-wide
+ones to Q8_K. Formulas: ggml's quantize_row_q8_0_ref and quantize_row_q8_K_ref.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.support.number_formats import decode_bf16, encode_bf16
+
+Floats = NDArray[np.float64]
+
+
+def round_activations(x: Floats, weight_type: str) -> Floats:
+    """x [..., in] as the kernel for this weight type (a ggml type name) sees it."""
+    match weight_type:
+        case "F32":
+            return x
+        case "F16":
+            return x.astype(np.float16).astype(np.float64)
+        case "BF16":
+            return decode_bf16(encode_bf16(x.astype(np.float32))).astype(np.float64)
+        case "Q4_0" | "Q5_0" | "Q8_0" | "IQ4_NL" | "Q4_1" | "Q5_1":
+            return _q8_0(x)
+        case name if name.startswith(("Q", "IQ")) and ("_K" in name or name.startswith("IQ")):
+            return _q8_k(x)
+        case other:
+            raise ValueError(f"no activation format is known for {other}")
+
+
+def _q8_0(x: Floats) -> Floats:
+    """Blocks of 32 with a scale kept as F16; the codes are made with the unrounded scale."""
+    blocks = x.astype(np.float32).reshape(-1, 32)
+    scale = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
+    codes = np.rint(blocks * _inverse(scale))
+    rounded: Floats = (codes * scale.astype(np.float16).astype(np.float64)).reshape(x.shape)
+    return rounded
+
+
+def _q8_k(x: Floats) -> Floats:
+    """Blocks of 256 with an F32 scale; the value of largest size becomes exactly -127."""
+    blocks = x.astype(np.float32).reshape(-1, 256)
+    extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1, keepdims=True), axis=1)
+    inverse_scale = np.float32(-127) * _inverse(extreme)
+    codes = np.minimum(np.rint(blocks * inverse_scale), 127)
+    return (codes * _inverse(inverse_scale).astype(np.float64)).reshape(x.shape)
+
+
+def _inverse(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """1/x, and 0 where x is 0."""
+    return np.divide(np.float32(1), x, out=np.zeros_like(x), where=x != 0)

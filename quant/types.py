@@ -1,0 +1,91 @@
+"""Which ggml types a plan may name, what they cost, and what stands in where a row does not divide into their blocks.
+
+All types of the palettes are multiplied with Q8_K activations, so an expert may mix them freely and its input is
+quantised once. "fast" has the K-quants; "small" adds the IQ types, which read more slowly on a CPU and take far longer
+to make.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from gguf import GGML_QUANT_SIZES
+from gguf import GGMLQuantizationType as Type
+
+from edgemed.errors import PlanError
+
+FAST = (Type.Q2_K, Type.Q3_K, Type.Q4_K, Type.Q5_K, Type.Q6_K)
+SMALL = (
+    Type.IQ1_S,
+    Type.IQ1_M,
+    Type.IQ2_XXS,
+    Type.IQ2_XS,
+    Type.IQ2_S,
+    Type.Q2_K,
+    Type.IQ3_XXS,
+    Type.Q3_K,
+    Type.IQ3_S,
+    Type.IQ4_XS,
+    Type.Q4_K,
+    Type.Q5_K,
+    Type.Q6_K,
+)
+PALETTES: dict[str, tuple[Type, ...]] = {"fast": FAST, "small": SMALL}
+
+# Types without Q8_K activations: for dense tensors, for rows too short for a K-quant's block, and for proofs.
+PLAIN = (Type.Q8_0, Type.BF16, Type.F16, Type.F32)
+ALLOWED = SMALL + PLAIN
+DENSE_FLOOR = (Type.Q6_K, *PLAIN)  # what is always in use is never stored below Q6_K
+
+# ggml's own test for "needs an importance vector" (`ggml_quantize_requires_imatrix`); the test suite compares them.
+NEEDS_IMPORTANCE = frozenset({Type.IQ1_S, Type.IQ2_XXS, Type.IQ2_XS})
+
+
+def parse_type(name: str) -> Type:
+    """The type of that name, in any case. Raises PlanError that lists the allowed ones."""
+    chosen = next((allowed for allowed in ALLOWED if allowed.name == name.upper()), None)
+    if chosen is None:
+        raise PlanError(f'"{name}" is not a type a plan may use; it may use {", ".join(a.name for a in ALLOWED)}.')
+    return chosen
+
+
+def palette(name: str) -> tuple[Type, ...]:
+    """The palette's types, fewest bits first. Raises PlanError."""
+    if name not in PALETTES:
+        raise PlanError(f'There is no palette "{name}"; choose {" or ".join(PALETTES)}.')
+    return PALETTES[name]
+
+
+def block_size(type_: Type) -> int:
+    """Weights in one block."""
+    return int(GGML_QUANT_SIZES[type_][0])
+
+
+def bits_per_weight(type_: Type) -> Fraction:
+    """Exact bits of one weight, block scales included."""
+    weights, size = GGML_QUANT_SIZES[type_]
+    return Fraction(8 * size, weights)
+
+
+def row_bytes(type_: Type, columns: int) -> int:
+    """Bytes of one row. Raises PlanError if a block would be cut."""
+    weights, size = GGML_QUANT_SIZES[type_]
+    if columns % weights:
+        raise PlanError(f"Rows of {columns} weights do not divide into {type_.name} blocks of {weights}.")
+    return int(columns // weights * size)
+
+
+def storable(type_: Type, columns: int) -> Type:
+    """`type_` itself, or what stands in for it where `columns` does not divide into its blocks: Q8_0, else F16.
+
+    Published shapes divide by 256; small test models need this. The stand-in is never less precise.
+    """
+    for candidate in (type_, Type.Q8_0):
+        if columns % block_size(candidate) == 0:
+            return candidate
+    return Type.F16
+
+
+def nearest_type(bits: float, among: tuple[Type, ...] = FAST) -> Type:
+    """The type whose bits per weight are nearest to `bits`; of two equally near ones the smaller."""
+    return min(among, key=lambda type_: (abs(bits_per_weight(type_) - Fraction(bits)), bits_per_weight(type_)))

@@ -1,0 +1,16 @@
+"""What keeps patient text inside this machine: no network sockets, no core dumps, no readers of our memory.
+
+    privacy.lock_down()     first thing in every chat and engine process, before it starts a thread
+    privacy.seal()          once it has started: not even local sockets any more
+    privacy.proof()         what holds in this process right now, tried and not just assumed
+
+The kernel does the refusing (seccomp), so no library loaded later can change its mind, and neither can a program that
+the process starts.
+"""
+
+from __future__ import annotations
+
+from edgemed.privacy.checks import Check, proof
+from edgemed.privacy.process import lock_down, seal
+
+__all__ = ["Check", "lock_down", "proof", "seal"]

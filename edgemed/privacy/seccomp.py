@@ -1,0 +1,114 @@
+"""Seccomp filters, assembled here so that no library has to be trusted or installed.
+
+A filter is a program of classic BPF instructions over `struct seccomp_data` (linux/seccomp.h); it may only jump forward
+and decides for each system call. Filters of one process add up and can never be taken back; the strictest answer wins.
+Numbers are from the x86-64 system call table and from linux/{filter,seccomp,audit,prctl}.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+from dataclasses import dataclass
+
+from edgemed.errors import SetupError
+
+# struct seccomp_data: s32 nr; u32 arch; u64 instruction_pointer; u64 args[6]. Arguments are compared by their lower
+# half: the kernel itself reads an address family as a 32-bit int.
+_NR_AT, _ARCH_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
+
+_LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
+_IF_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+_IF_AT_LEAST = 0x35  # BPF_JMP | BPF_JGE | BPF_K
+_RETURN = 0x06  # BPF_RET | BPF_K
+_ALLOW = 0x7FFF0000
+_REFUSE = 0x00050000 | errno.EPERM
+
+AUDIT_ARCH_X86_64 = 0xC000003E
+X32_CALLS_FROM = 0x40000000
+SOCKET, CONNECT, BIND, SOCKETPAIR = 41, 42, 49, 53
+IO_URING = (425, 426, 427)  # setup, enter, register: a ring would open sockets behind the filter's back
+PIDFD_GETFD = 438  # would borrow a socket from another process
+SECCOMP = 317
+AF_UNIX = 1
+
+_PR_GET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 21, 38
+_SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Instruction:
+    code: int
+    operand: int
+    if_true: int = 0
+    if_false: int = 0
+
+    def packed(self) -> bytes:
+        return struct.pack("=HBBI", self.code, self.if_true, self.if_false, self.operand)
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def assemble(refused: tuple[int, ...], local_only: tuple[int, ...]) -> bytes:
+    """A filter that refuses the system calls `refused`, and `local_only` unless their first argument is AF_UNIX.
+
+    Calls of any other architecture (i386 by `int 0x80`, x32) are refused whole: they have numbers of their own.
+    """
+    refuse, allow = _Instruction(_RETURN, _REFUSE), _Instruction(_RETURN, _ALLOW)
+    program = [
+        _Instruction(_LOAD, _ARCH_AT),
+        _Instruction(_IF_EQUAL, AUDIT_ARCH_X86_64, if_true=1),
+        refuse,
+        _Instruction(_LOAD, _NR_AT),
+        _Instruction(_IF_AT_LEAST, X32_CALLS_FROM, if_false=1),
+        refuse,
+    ]
+    for call in refused:
+        program += [_Instruction(_IF_EQUAL, call, if_false=1), refuse]
+    for call in local_only:
+        program += [
+            _Instruction(_IF_EQUAL, call, if_false=4),
+            _Instruction(_LOAD, _FIRST_ARGUMENT_AT),
+            _Instruction(_IF_EQUAL, AF_UNIX, if_true=1),
+            refuse,
+            allow,
+        ]
+    return b"".join(instruction.packed() for instruction in (*program, allow))
+
+
+def available() -> str | None:
+    """None where filters can be installed, else the reason why not, as the end of a sentence."""
+    if platform.system() != "Linux":
+        return f"{platform.system()} has no seccomp"
+    if platform.machine() != "x86_64" or struct.calcsize("P") != 8:
+        return f"the filter is written for x86-64 and this is {platform.machine()}"
+    if _libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) < 0:
+        return "this kernel was built without seccomp"
+    return None
+
+
+def install(program: bytes) -> None:
+    """Bind this process to `program` for ever: every thread there is and every one there will be.
+
+    Threads that exist already (numpy's, say) are included by TSYNC, which prctl's own way of installing lacks.
+    Raises SetupError where the kernel refuses.
+    """
+    instructions = ctypes.create_string_buffer(program, len(program))
+    header = _Program(len(program) // 8, ctypes.addressof(instructions))
+    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise _refused()
+    call, mode, flags = map(ctypes.c_long, (SECCOMP, _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC))
+    if _libc.syscall(call, mode, flags, ctypes.byref(header)) != 0:
+        raise _refused()
+
+
+def _refused() -> SetupError:
+    reason = os.strerror(ctypes.get_errno())
+    return SetupError(f"The kernel did not accept the filter that keeps this process off the network: {reason}.")

@@ -47,7 +47,7 @@ class Shape:
     says_rotary_dim: bool = False  # as Ling-1T: `rotary_dim` in place of `partial_rotary_factor`
     rope_theta: float = 600000
     yarn_factor: float | None = None
-    yarn_original_context: int = 64
+    yarn_original_context: int = 128
     max_position_embeddings: int = 512
     routed_scaling_factor: float = 2.5
     rms_norm_eps: float = 1e-6

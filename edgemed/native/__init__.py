@@ -23,10 +23,36 @@ def library() -> ctypes.CDLL:
         raise SetupError(f"edgemed's native library cannot be loaded ({error}); install edgemed again.") from None
     lib.edgemed_xxh3_64.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     lib.edgemed_xxh3_64.restype = ctypes.c_uint64
+    lib.edgemed_xxh3_state_size.restype = ctypes.c_size_t
+    lib.edgemed_xxh3_begin.argtypes = [ctypes.c_void_p]
+    lib.edgemed_xxh3_begin.restype = None
+    lib.edgemed_xxh3_update.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    lib.edgemed_xxh3_update.restype = None
+    lib.edgemed_xxh3_digest.argtypes = [ctypes.c_void_p]
+    lib.edgemed_xxh3_digest.restype = ctypes.c_uint64
     return lib
 
 
 def xxh3_64(data: Any) -> int:
     """XXH3 (64 bits, seed 0) of any contiguous buffer: bytes, memoryview or array."""
-    view = np.frombuffer(data, np.uint8) if not isinstance(data, np.ndarray) else np.ascontiguousarray(data)
+    view = _bytes_of(data)
     return int(library().edgemed_xxh3_64(view.ctypes.data, view.nbytes))
+
+
+class Xxh3:
+    """The same checksum of bytes that come in pieces: `update` as often as needed, then `digest`."""
+
+    def __init__(self) -> None:
+        self._state = ctypes.create_string_buffer(library().edgemed_xxh3_state_size())
+        library().edgemed_xxh3_begin(self._state)
+
+    def update(self, data: Any) -> None:
+        view = _bytes_of(data)
+        library().edgemed_xxh3_update(self._state, view.ctypes.data, view.nbytes)
+
+    def digest(self) -> int:
+        return int(library().edgemed_xxh3_digest(self._state))
+
+
+def _bytes_of(data: Any) -> np.ndarray[Any, Any]:
+    return np.frombuffer(data, np.uint8) if not isinstance(data, np.ndarray) else np.ascontiguousarray(data)

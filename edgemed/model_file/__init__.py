@@ -86,9 +86,9 @@ def open_model(path: Path | str) -> ModelFile:
     if embedding is None or len(embedding.shape) != 2:
         raise ModelFileError(f"{path.name} has no token embedding; convert the checkpoint again.")
     hparams = HParams.from_metadata(metadata, n_vocab=embedding.shape[1])
-    experts, taken = find_experts(header.tensors, hparams, metadata.get(keys.EXPERT_CHECKSUMS))
+    experts, taken = find_experts(header.tensors, hparams, metadata.checksums(keys.EXPERT_CHECKSUMS))
     dense = sorted((t for name, t in header.tensors.items() if name not in taken), key=lambda t: t.offset)
-    dense_checksums = metadata.get(keys.DENSE_CHECKSUMS)
+    dense_checksums = metadata.checksums(keys.DENSE_CHECKSUMS)
     if dense_checksums is not None and len(dense_checksums) != len(dense):
         raise ModelFileError(f"{path.name} has {len(dense_checksums)} checksums for {len(dense)} dense tensors.")
     use = metadata.get(keys.INTENDED_USE, "unevaluated")
@@ -107,5 +107,5 @@ def open_model(path: Path | str) -> ModelFile:
         experts=experts,
         dense_checksums=dense_checksums,
         intended_use=cast(IntendedUse, use),
-        weights_digest=metadata.get(keys.WEIGHTS_DIGEST),
+        weights_digest=metadata.text(keys.WEIGHTS_DIGEST),
     )

@@ -77,6 +77,22 @@ class Metadata(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._fields)
 
+    def text(self, key: str) -> str | None:
+        """The string under `key`, None where there is none. Raises ModelFileError for a value of another kind."""
+        value = self.get(key)
+        if value is None or isinstance(value, str):
+            return value
+        raise ModelFileError(f"The model file's {key} is not text; convert the checkpoint again.")
+
+    def checksums(self, key: str) -> list[int] | None:
+        """The u64 array under `key`, None where there is none. Raises ModelFileError for a value of another kind."""
+        value = self.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(type(item) is int and 0 <= item < 1 << 64 for item in value):
+            raise ModelFileError(f"The model file's {key} is no list of checksums; convert the checkpoint again.")
+        return value
+
     def raw(self, key: str) -> bytes:
         """The pair exactly as it stands in the file, key included, for writing it into another header."""
         field = self._fields[key]

@@ -9,6 +9,8 @@ from typing import Any
 from edgemed.errors import ModelFileError
 
 ARCHITECTURE = "bailingmoe2"
+MAX_LAYERS = 512  # llama.cpp's own limits
+MAX_EXPERTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class HParams:
     def __post_init__(self) -> None:
         for fault, wrong in {
             "it has no layer": self.n_layer < 1,
+            f"it has more than {MAX_LAYERS} layers": self.n_layer + self.n_nextn > MAX_LAYERS,
+            f"it has more than {MAX_EXPERTS} experts a layer": self.n_expert > MAX_EXPERTS,
             "its heads do not span the hidden size": self.n_head * self.head_dim != self.n_embd,
             "its key-value heads do not divide its heads": self.n_head_kv < 1 or self.n_head % self.n_head_kv != 0,
             "its experts do not divide into its groups": self.n_group < 1 or self.n_expert % self.n_group != 0,
@@ -64,12 +68,18 @@ class HParams:
     def from_metadata(cls, metadata: Mapping[str, Any], *, n_vocab: int) -> HParams:
         """Read the numbers from a GGUF's key-value pairs. Raises ModelFileError when one is missing or absurd."""
 
-        def number(key: str, default: float | None = None) -> Any:
+        def real(key: str, default: float | None = None) -> float:
             value = metadata.get(f"{ARCHITECTURE}.{key}", default)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ModelFileError(f"The model file lacks the number {ARCHITECTURE}.{key}; convert it again.")
             if not 0 <= value < 1 << 31:
                 raise ModelFileError(f"The model file says {ARCHITECTURE}.{key} = {value}, which no model has.")
+            return value
+
+        def number(key: str, default: int | None = None) -> int:
+            value = real(key, default)
+            if not isinstance(value, int):
+                raise ModelFileError(f"The model file says {ARCHITECTURE}.{key} = {value}, which must be whole.")
             return value
 
         n_nextn = number("nextn_predict_layers", 0)
@@ -88,17 +98,17 @@ class HParams:
             n_expert_used=number("expert_used_count"),
             n_expert_shared=number("expert_shared_count"),
             n_group=number("expert_group_count", 1),
-            n_group_used=number("expert_group_used_count", 1),
+            n_group_used=number("expert_group_used_count", 0),
             n_dense_lead=number("leading_dense_block_count", 0),
             n_head=n_head,
             n_head_kv=number("attention.head_count_kv"),
             head_dim=head_dim,
             n_rot=number("rope.dimension_count", head_dim),
-            rope_theta=number("rope.freq_base", 10000.0),
-            rms_eps=number("attention.layer_norm_rms_epsilon"),
-            weights_scale=number("expert_weights_scale", 1.0),
+            rope_theta=real("rope.freq_base", 10000.0),
+            rms_eps=real("attention.layer_norm_rms_epsilon"),
+            weights_scale=real("expert_weights_scale", 1.0),
             n_vocab=n_vocab,
             n_ctx_train=number("context_length"),
-            yarn_factor=number("rope.scaling.factor") if yarn else None,
+            yarn_factor=real("rope.scaling.factor") if yarn else None,
             yarn_orig_ctx=number("rope.scaling.original_context_length") if yarn else None,
         )

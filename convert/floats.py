@@ -1,0 +1,57 @@
+"""Stored weights to float32: BF16, F16, F32, and FP8 e4m3 with one scale for each block.
+
+Every conversion is exact, except that FP8 times its scale is rounded once, to float32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+
+
+def _e4m3_values() -> Floats:
+    """The 256 values of FP8 e4m3fn: exponent bias 7, three bits of mantissa, no infinities, 0x7F and 0xFF are NaN.
+
+    Formula: OCP 8-bit Floating Point Specification, revision 1.0, section 5.
+    """
+    code = np.arange(256)
+    exponent, mantissa = (code >> 3) & 15, code & 7
+    magnitude = np.where(exponent > 0, np.ldexp(1 + mantissa / 8, exponent - 7), np.ldexp(mantissa / 8, -6))
+    magnitude[(code & 0x7F) == 0x7F] = np.nan
+    return np.where(code & 0x80, -magnitude, magnitude).astype(np.float32)
+
+
+E4M3 = _e4m3_values()
+
+
+def to_float32(raw: Bytes, dtype: str) -> Floats:
+    """`raw`'s bytes (1-D) as a flat float32 array; F8_E4M3 comes without its scale."""
+    if dtype == "F32":
+        return raw.view("<f4")
+    if dtype == "F16":
+        return raw.view("<f2").astype(np.float32)
+    if dtype == "BF16":
+        bits = raw.view("<u2").astype(np.uint32)
+        bits <<= 16
+        return bits.view(np.float32)
+    assert dtype == "F8_E4M3", dtype
+    return E4M3[raw]
+
+
+def apply_block_scales(values: Floats, scales: Floats, block: tuple[int, int], first_row: int) -> None:
+    """Multiply, in place, values [rows, columns], the tensor's rows from `first_row` on, by their blocks' scales.
+
+    `scales` [ceil(all rows / block[0]), ceil(columns / block[1])] holds the checkpoint's `weight_scale_inv`.
+    """
+    height, width = block
+    columns = values.shape[1]
+    row = 0
+    while row < len(values):
+        band = (first_row + row) // height
+        end = min(len(values), (band + 1) * height - first_row)
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller checks that the results are finite
+            values[row:end] *= np.repeat(scales[band], width)[:columns]
+        row = end

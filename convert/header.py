@@ -1,0 +1,88 @@
+"""The output's header: built once with zeros for what only the weights can tell, and once more, as long, at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from gguf import GGML_QUANT_VERSION, GGUFValueType, GGUFWriter
+from gguf.gguf_writer import WriterState
+
+from edgemed.convert.architectures import Architecture
+from edgemed.convert.layout import Layout
+from edgemed.convert.source import Source
+from edgemed.convert.tokenizer import Tokenizer
+from edgemed.model_file import HParams, keys
+from edgemed.quant.plan import Plan
+
+NO_DIGEST = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Everything the header says that is known before the weights are."""
+
+    architecture: Architecture
+    hparams: HParams
+    tokenizer: Tokenizer
+    source: Source
+    source_digest: str
+    plan: Plan
+    layout: Layout
+
+
+def build_header(contents: Contents, checksums: Sequence[int] | None = None, weights_digest: str = NO_DIGEST) -> bytes:
+    """The header, padded to the layout's alignment. `checksums` has one xxh3-64 for each unit of the layout.
+
+    Its length depends on neither `checksums` nor `weights_digest`.
+    """
+    layout = contents.layout
+    checksums = [0] * len(layout.units) if checksums is None else checksums
+    writer = _MemoryWriter(contents.architecture.GGUF_NAME)
+    writer.add_type("model")
+    writer.add_name(contents.source.name)
+    if layout.name == "edgemed":
+        writer.add_custom_alignment(layout.alignment)  # the stock layout never carries this key
+    writer.add_quantization_version(GGML_QUANT_VERSION)
+    contents.architecture.write_metadata(writer, contents.hparams)
+    contents.tokenizer.write(writer)
+    _add_provenance(writer, contents, weights_digest)
+    if layout.name == "edgemed":
+        writer.add_uint32(keys.FORMAT_VERSION, keys.CURRENT_FORMAT)
+        n_dense = len(layout.units) - layout.n_experts
+        for key, part in ((keys.DENSE_CHECKSUMS, checksums[:n_dense]), (keys.EXPERT_CHECKSUMS, checksums[n_dense:])):
+            writer.add_key_value(key, list(part), GGUFValueType.ARRAY, sub_type=GGUFValueType.UINT64)
+    for tensor in layout.tensors:
+        writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.nbytes, raw_dtype=tensor.type)
+    return writer.header(layout.alignment)
+
+
+def _add_provenance(writer: GGUFWriter, contents: Contents, weights_digest: str) -> None:
+    writer.add_string(keys.SOURCE_REPOSITORY, contents.source.repository)
+    writer.add_string(keys.SOURCE_REVISION, contents.source.revision)
+    writer.add_string(keys.SOURCE_DIGEST, contents.source_digest)
+    writer.add_string(keys.PLAN, contents.plan.text)
+    writer.add_string(keys.PLAN_DIGEST, contents.plan.digest)
+    writer.add_string(keys.INTENDED_USE, contents.source.intended_use)
+    writer.add_string(keys.WEIGHTS_DIGEST, weights_digest)
+
+
+class _MemoryWriter(GGUFWriter):  # type: ignore[misc]
+    """gguf's writer, writing its header to memory. The weights are written elsewhere, in any order."""
+
+    def __init__(self, architecture: str) -> None:
+        super().__init__(None, architecture)
+
+    def open_output_file(self, path: Path | None = None) -> None:
+        self.fout = [BytesIO()]
+        self.state = WriterState.EMPTY
+
+    def header(self, alignment: int) -> bytes:
+        self.write_header_to_file()
+        self.write_kv_data_to_file()
+        self.write_ti_data_to_file()
+        data: bytes = self.fout[0].getvalue()
+        return data + bytes(-len(data) % alignment)

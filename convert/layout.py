@@ -1,0 +1,188 @@
+"""What the output holds and where: every tensor, its type and place, known before the first weight is read.
+
+Two layouts (docs/format.md). "edgemed": dense tensors, then for each layer, for each expert, gate, up and down beside
+one another, every tensor on pages of its own, so that an expert is one read. "llama.cpp": the stock one, a layer's
+experts stacked in three 3-D tensors, each of one type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from gguf import GGMLQuantizationType as Type
+
+from edgemed.convert.architectures import Architecture, Mapped, TensorShapes
+from edgemed.convert.config import Config
+from edgemed.errors import CheckpointError, PlanError
+from edgemed.model_file import HParams, keys
+from edgemed.model_file.experts import PROJECTIONS, stacked_name
+from edgemed.model_file.header import DEFAULT_ALIGNMENT
+from edgemed.quant import types
+from edgemed.quant.plan import Plan
+
+LayoutName = Literal["edgemed", "llama.cpp"]
+LAYOUTS: tuple[LayoutName, ...] = ("edgemed", "llama.cpp")
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of the output. `shape` is (…, out, in); `offset` counts from the first byte of the data section."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: Type
+    offset: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One matrix of the checkpoint on its way to `offset` in the data section.
+
+    `lead`: zero bytes before it that belong to the unit's checksum.
+    """
+
+    source: str
+    rows: int
+    columns: int
+    type: Type
+    offset: int
+    nbytes: int
+    lead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is converted, checksummed and journalled as a whole: one dense tensor, or one expert's three matrices."""
+
+    label: str
+    pieces: tuple[Piece, ...]
+    is_expert: bool
+
+    @property
+    def nbytes(self) -> int:
+        return sum(piece.nbytes for piece in self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The output's tensors in file order, and the units of work that fill them: dense ones first, then experts."""
+
+    name: LayoutName
+    alignment: int
+    tensors: list[Tensor]
+    units: list[Unit]
+    data_bytes: int
+
+    @property
+    def n_experts(self) -> int:
+        return sum(unit.is_expert for unit in self.units)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all tensors, padding left out."""
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+    @property
+    def parameters(self) -> int:
+        return sum(prod(tensor.shape) for tensor in self.tensors)
+
+
+def make_layout(
+    architecture: Architecture, hparams: HParams, config: Config, plan: Plan, name: LayoutName, stored: TensorShapes
+) -> Layout:
+    """Place every tensor. Raises CheckpointError where the checkpoint's tensors are not exactly the architecture's, and
+    PlanError where the plan does not fit the model or the layout."""
+    plan.validate(hparams)
+    dense = list(architecture.dense_tensors(hparams, config))
+    experts = [
+        (layer, expert, architecture.expert_tensors(hparams, layer, expert))
+        for layer in hparams.moe_layers
+        for expert in range(hparams.n_expert)
+    ]
+    _check_tensors([*dense, *(mapped for _, _, matrices in experts for mapped in matrices)], stored)
+    place = _Placer(keys.ALIGNMENT if name == "edgemed" else DEFAULT_ALIGNMENT)
+    units = []
+    for mapped in dense:
+        tensor = place.tensor(mapped.target, mapped.shape, plan.dense_type(mapped.target, mapped.shape[::-1]))
+        units.append(Unit(mapped.target, (_piece(mapped, tensor.type, tensor.offset, tensor.nbytes),), False))
+    units += _own_tensors(plan, experts, place) if name == "edgemed" else _stacked(plan, hparams, experts, place)
+    return Layout(name, place.alignment, place.tensors, units, place.end)
+
+
+Expert = tuple[int, int, tuple[Mapped, Mapped, Mapped]]
+
+
+def _own_tensors(plan: Plan, experts: list[Expert], place: _Placer) -> Iterator[Unit]:
+    for layer, expert, matrices in experts:
+        pieces = []
+        for projection, mapped in enumerate(matrices):
+            end = place.tensors[-1].offset + place.tensors[-1].nbytes
+            chosen = types.storable(plan.expert_type(layer, expert, projection), mapped.shape[1])
+            tensor = place.tensor(mapped.target, mapped.shape, chosen)
+            lead = tensor.offset - end if projection else 0
+            pieces.append(_piece(mapped, chosen, tensor.offset, tensor.nbytes, lead))
+        yield Unit(f"expert {expert} of layer {layer}", tuple(pieces), True)
+
+
+def _stacked(plan: Plan, hparams: HParams, experts: list[Expert], place: _Placer) -> Iterator[Unit]:
+    stacks: dict[tuple[int, int], Tensor] = {}
+    for layer in hparams.moe_layers:
+        for projection, name in enumerate(PROJECTIONS):
+            chosen = {plan.expert_type(layer, expert, projection) for expert in range(hparams.n_expert)}
+            if len(chosen) > 1:
+                raise PlanError(
+                    f"The plan stores {name} of layer {layer} in {len(chosen)} types, but the llama.cpp layout has one "
+                    "type for all experts of a layer: use --layout edgemed, or a plan without exceptions for experts."
+                )
+            shape = next(matrices[projection].shape for at, _, matrices in experts if at == layer)
+            stored_type = types.storable(chosen.pop(), shape[1])
+            stacks[layer, projection] = place.tensor(stacked_name(layer, name), (hparams.n_expert, *shape), stored_type)
+    for layer, expert, matrices in experts:
+        pieces = []
+        for projection, mapped in enumerate(matrices):
+            stack = stacks[layer, projection]
+            each = stack.nbytes // hparams.n_expert
+            pieces.append(_piece(mapped, stack.type, stack.offset + expert * each, each))
+        yield Unit(f"expert {expert} of layer {layer}", tuple(pieces), True)
+
+
+class _Placer:
+    """Hands out places in the data section, in order, each on a multiple of the alignment."""
+
+    def __init__(self, alignment: int) -> None:
+        self.alignment = alignment
+        self.tensors: list[Tensor] = []
+        self.end = 0
+
+    def tensor(self, name: str, shape: tuple[int, ...], type_: Type) -> Tensor:
+        nbytes = prod(shape[:-1]) * types.row_bytes(type_, shape[-1])
+        placed = Tensor(name, shape, type_, self.end, nbytes)
+        self.tensors.append(placed)
+        self.end += -(-nbytes // self.alignment) * self.alignment
+        return placed
+
+
+def _piece(mapped: Mapped, type_: Type, offset: int, nbytes: int, lead: int = 0) -> Piece:
+    rows, columns = mapped.shape if len(mapped.shape) == 2 else (1, mapped.shape[0])
+    return Piece(mapped.source, rows, columns, type_, offset, nbytes, lead)
+
+
+def _check_tensors(wanted: list[Mapped], stored: TensorShapes) -> None:
+    """Every tensor of the architecture is there in its shape, and nothing else is. Raises CheckpointError."""
+    for mapped in wanted:
+        shape = stored.get(mapped.source)
+        if shape is None:
+            raise CheckpointError(f"The checkpoint lacks the tensor {mapped.source}; download it again, whole.")
+        if shape != mapped.shape:
+            raise CheckpointError(
+                f"The tensor {mapped.source} has the shape {list(shape)}; config.json makes it {list(mapped.shape)}."
+            )
+    unknown = sorted(set(stored) - {mapped.source for mapped in wanted})
+    if unknown:
+        raise CheckpointError(
+            f"The checkpoint holds {len(unknown)} tensors its config.json does not explain, {unknown[0]} among them."
+        )

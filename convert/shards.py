@@ -1,0 +1,171 @@
+"""A checkpoint's weights, read in ranges: `Shards(folder).read(name, first_row, rows)` is float32 and finite.
+
+Nothing is mapped and nothing is kept: a read holds one range, whatever the checkpoint's size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from edgemed.convert.config import Config, read_json
+from edgemed.convert.floats import Bytes, Floats, apply_block_scales, to_float32
+from edgemed.convert.safetensors import ShardHeader, StoredTensor, read_header
+from edgemed.errors import CheckpointError
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+SCALE_SUFFIX = "_scale_inv"
+FP8_BLOCK = (128, 128)
+
+
+class Shards:
+    """All tensors of a checkpoint folder, by name. Reading is thread-safe. A context manager.
+
+    `block` is the height and width of FP8's scale blocks. Raises CheckpointError for a missing or damaged shard.
+    """
+
+    def __init__(self, folder: Path, block: tuple[int, int] = FP8_BLOCK) -> None:
+        self._folder = folder
+        self._block = block
+        self._files: dict[str, int] = {}
+        self._scales: dict[str, Floats] = {}
+        self._lock = threading.Lock()
+        self.headers: dict[str, ShardHeader] = {}
+        self.tensors: dict[str, StoredTensor] = {}
+        self._shard_of: dict[str, str] = {}
+        for name, shard in _weight_map(folder).items():
+            if shard not in self.headers:
+                self.headers[shard] = read_header(folder / shard)
+            tensor = self.headers[shard].tensors.get(name)
+            if tensor is None:
+                raise CheckpointError(f"The tensor {name} is missing: the index puts it in {shard}, which lacks it.")
+            self.tensors[name] = tensor
+            self._shard_of[name] = shard
+        self._scale_of = {
+            name: self.tensors.pop(name + SCALE_SUFFIX)
+            for name, tensor in list(self.tensors.items())
+            if tensor.dtype == "F8_E4M3" and name + SCALE_SUFFIX in self.tensors
+        }
+        self._check_scales()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every shard's name, size and header, in order of name.
+
+        It identifies the checkpoint's tensors and where they lie, not their values: those the output's weights digest
+        covers.
+        """
+        state = hashlib.sha256()
+        for name, header in sorted(self.headers.items()):
+            state.update(f"{name} {header.size_bytes} {header.digest}\n".encode())
+        return state.hexdigest()
+
+    @property
+    def stamps(self) -> list[tuple[str, int]]:
+        """Every shard's name and time of modification: the same on resuming unless somebody replaced the weights."""
+        return [(name, (self._folder / name).stat().st_mtime_ns) for name in sorted(self.headers)]
+
+    def read(self, name: str, first_row: int, rows: int) -> Floats:
+        """Rows `first_row` up to `first_row + rows` of a tensor, as float32 [rows, columns]; a vector is one row.
+
+        Raises CheckpointError when the file became shorter, or holds NaN or infinite values there.
+        """
+        tensor = self.tensors[name]
+        columns = tensor.shape[-1]
+        row_bytes = tensor.nbytes // max(1, _rows(tensor))
+        raw = self._read_bytes(tensor, self._shard_of[name], first_row * row_bytes, rows * row_bytes)
+        values = to_float32(raw, tensor.dtype).reshape(rows, columns)
+        if tensor.dtype == "F8_E4M3":
+            apply_block_scales(values, self._scale(name), self._block, first_row)
+        # NaN and infinity show in the extremes, without a mask as long as the weights.
+        if not (np.isfinite(values.min()) and np.isfinite(values.max())):
+            raise CheckpointError(
+                f"The tensor {name} holds NaN or infinite values: the checkpoint is damaged, download it again."
+            )
+        return values
+
+    def close(self) -> None:
+        with self._lock:
+            while self._files:
+                os.close(self._files.popitem()[1])
+
+    def __enter__(self) -> Shards:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _scale(self, name: str) -> Floats:
+        with self._lock:
+            known = self._scales.get(name)
+        if known is None:
+            stored = self._scale_of[name]
+            raw = self._read_bytes(stored, self._shard_of[stored.name], 0, stored.nbytes)
+            known = to_float32(raw, stored.dtype).reshape(stored.shape)
+            with self._lock:
+                # One tensor's ranges are read one after another, so keeping the last few is enough.
+                if len(self._scales) > 64:
+                    self._scales.clear()
+                self._scales[name] = known
+        return known
+
+    def _read_bytes(self, tensor: StoredTensor, shard: str, offset: int, count: int) -> Bytes:
+        file = self._open(shard)
+        buffer = np.empty(count, np.uint8)
+        view = buffer.data
+        done = 0
+        while done < count:
+            got = os.preadv(file, [view[done:]], tensor.offset + offset + done)
+            if got == 0:
+                raise CheckpointError(f"The shard {shard} became shorter while it was read; download it again.")
+            done += got
+        return buffer
+
+    def _open(self, shard: str) -> int:
+        with self._lock:
+            if shard not in self._files:
+                self._files[shard] = os.open(self._folder / shard, os.O_RDONLY | os.O_CLOEXEC)
+            return self._files[shard]
+
+    def _check_scales(self) -> None:
+        for name, tensor in self.tensors.items():
+            if tensor.dtype != "F8_E4M3":
+                continue
+            scale = self._scale_of.get(name)
+            if scale is None:
+                raise CheckpointError(f"The FP8 tensor {name} has no {name}{SCALE_SUFFIX}; its values are unknown.")
+            wanted = tuple(-(-side // step) for side, step in zip(tensor.shape, self._block, strict=False))
+            if len(tensor.shape) != 2 or scale.shape != wanted or scale.dtype == "F8_E4M3":
+                raise CheckpointError(
+                    f"The scales of {name} have the shape {scale.shape}; blocks of {self._block} need {wanted}."
+                )
+
+
+def _rows(tensor: StoredTensor) -> int:
+    return tensor.shape[0] if len(tensor.shape) == 2 else 1
+
+
+def _weight_map(folder: Path) -> dict[str, str]:
+    """Tensor name -> shard file, from the index or from the only file. Raises CheckpointError."""
+    if not (folder / INDEX).exists():
+        if not (folder / SINGLE).exists():
+            raise CheckpointError(f"The checkpoint {folder.name} has neither {INDEX} nor {SINGLE}.")
+        return dict.fromkeys(read_header(folder / SINGLE).tensors, SINGLE)
+    weight_map = Config(read_json(folder / INDEX), INDEX).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{INDEX} has no weight_map; download it again.")
+    for shard in set(map(str, weight_map.values())):
+        # Only plain names: an index from elsewhere must not make us read any other file of this machine.
+        if Path(shard).name != shard or "\\" in shard or not shard.endswith(".safetensors"):
+            raise CheckpointError(f"{INDEX} names {shard!r:.80}, which is not a .safetensors file inside the folder.")
+        if not (folder / shard).exists():
+            raise CheckpointError(f"The shard {shard} is missing from {folder.name}; download it.")
+    return weight_map

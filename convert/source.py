@@ -1,0 +1,106 @@
+"""Where a checkpoint comes from: a folder of this machine, or a repository of the model hub.
+
+The hub's address and its cache are huggingface_hub's own settings (HF_ENDPOINT, HF_HOME).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgemed.convert.config import Config, read_json, read_optional_json
+from edgemed.convert.shards import FP8_BLOCK
+from edgemed.errors import CheckpointError
+
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+WANTED = ["*.json", "*.safetensors", "*.jinja"]
+MARKING = "edgemed.json"
+USES = ("demonstration", "unevaluated")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A checkpoint folder and where it came from. `repository` and `revision` may be empty."""
+
+    folder: Path
+    name: str
+    repository: str
+    revision: str
+    intended_use: str
+    config: Config
+
+    @property
+    def fp8_block(self) -> tuple[int, int]:
+        """Height and width of FP8's scale blocks. Raises CheckpointError for another kind of quantisation."""
+        settings = self.config.section("quantization_config")
+        if (method := settings.get("quant_method")) is None:
+            return FP8_BLOCK
+        size = settings.get("weight_block_size")
+        if method != "fp8" or not isinstance(size, list) or len(size) != 2 or not all(_positive(side) for side in size):
+            raise CheckpointError(
+                f"The checkpoint is quantised by {method!r:.60}; edgemed converts BF16, F16, F32 and blockwise FP8."
+            )
+        return size[0], size[1]
+
+    def digest(self, shards_digest: str) -> str:
+        """SHA-256 over the shards' digest (names, sizes, headers) and the bytes of config.json and tokenizer.json."""
+        state = hashlib.sha256(shards_digest.encode())
+        for name in ("config.json", "tokenizer.json"):
+            state.update(hashlib.sha256((self.folder / name).read_bytes()).digest())
+        return state.hexdigest()
+
+
+def find_source(where: str, revision: str | None = None) -> Source:
+    """The checkpoint in the folder or hub repository `where`. Raises CheckpointError."""
+    folder = Path(where).expanduser()
+    repository = ""
+    if not folder.is_dir():
+        if folder.exists():
+            raise CheckpointError(f"{where} is a file; name the checkpoint's folder, or a hub repository.")
+        if not REPOSITORY.fullmatch(where):
+            raise CheckpointError(f"There is no checkpoint folder {where}.")
+        folder = download(where, revision)
+        repository, revision = where, folder.name  # the cache names a snapshot by its commit
+    marking = read_optional_json(folder / MARKING)
+    use = marking.get("intended_use", "unevaluated")
+    if use not in USES:
+        raise CheckpointError(f"{MARKING} says intended_use = {use!r:.40}; it must be one of {', '.join(USES)}.")
+    return Source(
+        folder=folder,
+        name=_text(marking, "name") or repository.rpartition("/")[2] or folder.resolve().name,
+        repository=_text(marking, "repository") or repository,
+        revision=_text(marking, "revision") or revision or "",
+        intended_use=use,
+        config=Config(read_json(folder / "config.json")),
+    )
+
+
+def download(repository: str, revision: str | None) -> Path:
+    """The local snapshot of a hub repository, downloaded or resumed as needed. Raises CheckpointError."""
+    from huggingface_hub import snapshot_download  # slow to import, and folders do not need it
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=WANTED))
+    except RepositoryNotFoundError:
+        raise CheckpointError(f"There is no folder {repository} here and no such repository on the hub.") from None
+    except RevisionNotFoundError:
+        raise CheckpointError(f"The hub's repository {repository} has no revision {revision}.") from None
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise CheckpointError(
+            f"There is no folder {repository} here, and downloading it from the hub failed: {reason[0]:.200}"
+        ) from None
+
+
+def _text(marking: dict[str, object], key: str) -> str:
+    value = marking.get(key, "")
+    if not isinstance(value, str):
+        raise CheckpointError(f"{MARKING} says {key} = {value!r:.40}, but it must be text.")
+    return value
+
+
+def _positive(side: object) -> bool:
+    return type(side) is int and side > 0

@@ -1,0 +1,63 @@
+"""One line that tells how far a long command is: redrawn in a terminal, written now and then into a log."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import TextIO
+
+from edgemed.sizes import format_size
+
+REDRAW_SECONDS = 0.2
+LOG_SECONDS = 30.0
+
+
+class ProgressLine:
+    """Bytes done, rate and time left on standard error. A context manager; leaving it finishes the line."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._pause = REDRAW_SECONDS if self._terminal else LOG_SECONDS
+        self._began = self._shown = time.monotonic()
+        self._stage = ""
+        self._drawn = False
+
+    def update(self, stage: str, done: int, total: int, *, before: int = 0, detail: str = "") -> None:
+        """Show `done` of `total` bytes, of which `before` were there when the command began, if it is time to."""
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._began = stage, now
+        if now - self._shown < self._pause:
+            return
+        self._shown = now
+        rate = (done - before) / max(now - self._began, 1e-3)
+        left = f"{format_duration((total - done) / rate)} left" if rate > 0 else "time left unknown"
+        parts = (stage, detail, f"{format_size(done)} of {format_size(total)}", f"{format_size(int(rate))}/s", left)
+        self._write(", ".join(part for part in parts if part))
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._drawn:
+            self._stream.write("\r\033[K")
+            self._stream.flush()
+
+    def _write(self, text: str) -> None:
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            self._stream.write(f"\r\033[K{text[:width]}")
+            self._drawn = True
+        else:
+            self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+def format_duration(seconds: float) -> str:
+    """`40 s`, `3 min`, `2 h 05 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

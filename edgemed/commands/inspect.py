@@ -1,0 +1,144 @@
+"""`edgemed inspect MODEL`: what is inside, for people and (`--json`) for machines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from edgemed.model_file import ModelFile
+
+MAP_COLUMNS = 64
+# Terminal colours (of 256) for 0 to 9 bits and more: from cold to hot. The digits say the same without them.
+HEAT = (17, 18, 19, 25, 31, 37, 71, 143, 179, 209, 203)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from edgemed.model_file import open_model
+
+    model = open_model(args.model)
+    if args.json:
+        print(json.dumps(describe(model), indent=1))
+    else:
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        print("\n".join([*summary(model), "", *precision_map(model, colour=colour)]))
+    return 0
+
+
+def describe(model: ModelFile) -> dict[str, Any]:
+    """The model as JSON. `experts.types` counts matrices, three for each expert."""
+    from gguf import GGMLQuantizationType
+
+    from edgemed.model_file import keys
+
+    parameters = sum(prod(tensor.shape) for tensor in model.tensors.values())
+    weight_bytes = sum(tensor.nbytes for tensor in model.tensors.values())
+    types = Counter(GGMLQuantizationType(int(number)).name for number in model.experts.type.flat)
+    metadata = model.metadata
+    return {
+        "path": str(model.path),
+        "name": model.name,
+        "architecture": model.architecture,
+        "layout": model.layout,
+        "parameters": parameters,
+        "bits_per_weight": 8 * weight_bytes / parameters,
+        "size_bytes": model.size_bytes,
+        "layers": model.hparams.n_layer,
+        "mtp_layers": model.hparams.n_nextn,
+        "context_length": model.hparams.n_ctx_train,
+        "experts": {
+            "layers": len(model.experts.layers),
+            "per_layer": model.experts.per_layer,
+            "used": model.hparams.n_expert_used,
+            "bits_per_weight": float(_bits(model).mean()),
+            "types": dict(types.most_common()),
+        },
+        "dense": {
+            "size_bytes": sum(tensor.nbytes for tensor in model.dense),
+            "types": dict(Counter(tensor.type.name for tensor in model.dense).most_common()),
+        },
+        "source": {
+            "repository": metadata.get(keys.SOURCE_REPOSITORY),
+            "revision": metadata.get(keys.SOURCE_REVISION),
+            "digest": metadata.get(keys.SOURCE_DIGEST),
+        },
+        "plan_digest": metadata.get(keys.PLAN_DIGEST),
+        "calibration_digest": metadata.get(keys.CALIBRATION_DIGEST),
+        "weights_digest": model.weights_digest,
+        "intended_use": model.intended_use,
+        "verified": model.verified,
+    }
+
+
+def summary(model: ModelFile) -> list[str]:
+    """Lines for people: what it is, how large, where from."""
+    from edgemed.sizes import format_size
+
+    known = describe(model)
+    experts, source = known["experts"], known["source"]
+    origin = " ".join(filter(None, (source["repository"], source["revision"]))) or "not recorded"
+    digest = f" (digest {source['digest'][:12]})" if source["digest"] else ""
+    plan = f", plan {known['plan_digest'][:12]}" if known["plan_digest"] else ""
+    mtp = f" and {known['mtp_layers']} MTP" if known["mtp_layers"] else ""
+    checked = "every tensor has a checksum" if known["verified"] else "UNVERIFIED: no checksums"
+    return [
+        f"{known['name']} ({known['architecture']}, {known['layout']} layout)",
+        f"  size        {format_size(known['size_bytes'])}, {known['parameters']:,} parameters, "
+        f"{known['bits_per_weight']:.2f} bits a weight",
+        f"  layers      {known['layers']}{mtp}, context {known['context_length']:,} tokens",
+        f"  experts     {experts['layers']} x {experts['per_layer']}, {experts['used']} used, "
+        f"{experts['bits_per_weight']:.2f} bits a weight: {_counts(experts['types'])}",
+        f"  dense       {format_size(known['dense']['size_bytes'])}: {_counts(known['dense']['types'])}",
+        f"  source      {origin}{digest}{plan}",
+        f"  weights     {(known['weights_digest'] or 'no digest')[:12]}, {checked}",
+        f"  use         {known['intended_use']}",
+    ]
+
+
+def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
+    """A line for each layer: mean bits of gate, up and down, then a digit for every expert or few experts."""
+    bits = _bits(model)
+    each = -(-bits.shape[1] // MAP_COLUMNS)
+    lines = [
+        f"Bits a weight by layer; then a digit for every {'expert' if each == 1 else f'{each} experts'} "
+        "(gate, up and down together, rounded down; + is 10 or more)",
+        "layer   gate     up   down  experts",
+    ]
+    for layer, row in zip(model.experts.layers, bits, strict=True):
+        gate, up, down = row.mean(axis=0)
+        cells = (_cell(float(row[first : first + each].mean()), colour) for first in range(0, len(row), each))
+        lines.append(f"{layer:5}  {gate:5.2f}  {up:5.2f}  {down:5.2f}  {''.join(cells)}")
+    return lines
+
+
+def _bits(model: ModelFile) -> npt.NDArray[np.float64]:
+    """Bits a weight, [row, expert, projection]."""
+    import numpy as np
+
+    bits: npt.NDArray[np.float64] = (
+        8.0 * model.experts.nbytes.astype(np.float64) / (model.hparams.n_embd * model.hparams.n_ff_exp)
+    )
+    return bits
+
+
+def _cell(bits: float, colour: bool) -> str:
+    digit = str(int(bits)) if bits < 10 else "+"
+    return f"\033[38;5;{HEAT[min(int(bits), 10)]}m{digit}\033[0m" if colour else digit
+
+
+def _counts(types: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in types.items())

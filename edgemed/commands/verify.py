@@ -1,0 +1,56 @@
+"""`edgemed verify MODEL`: read the whole file and compare every checksum."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from edgemed.errors import ChecksumError
+
+NAMED = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "Checksums find accidents, not malice. A stock GGUF has none: it is UNVERIFIED, and so is every answer from it."
+    )
+    parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from edgemed.commands._progress import ProgressLine
+    from edgemed.model_file import open_model
+    from edgemed.model_file.integrity import check
+
+    model = open_model(args.model)
+    with ProgressLine() as line:
+        found = check(model, lambda done, total: line.update("verifying", done, total))
+    if args.json:
+        result = {
+            "path": str(model.path),
+            "verified": model.verified,
+            "checked": found.checked,
+            "damaged": found.damaged,
+        }
+        print(json.dumps(result, indent=1))
+    if found.damaged:
+        names = ", ".join(found.damaged[:NAMED]) + (", ..." if len(found.damaged) > NAMED else "")
+        raise ChecksumError(
+            f"{model.path.name} is damaged: {len(found.damaged)} of {found.checked} checksums do not match ({names}); "
+            "restore it from a copy, or convert the checkpoint again."
+        )
+    if not args.json:
+        print(_verdict(model.path.name, model.verified, found.checked))
+    return 0
+
+
+def _verdict(name: str, verified: bool, checked: int) -> str:
+    if verified:
+        return f"{name}: intact, {checked:,} checksums match."
+    if checked:
+        return (
+            f"{name}: UNVERIFIED in use, since its experts have no checksums; the digest over all its weights matches."
+        )
+    return f"{name}: UNVERIFIED, it carries no checksums."

@@ -1,0 +1,100 @@
+"""Holding a model file against its checksums, all of it, a few megabytes in memory at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from edgemed.errors import ModelFileError
+from edgemed.model_file import ModelFile
+from edgemed.native import Xxh3
+
+READ_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """`checked`: checksums compared, the digest over all weights being one. `damaged`: what did not match, by name."""
+
+    checked: int
+    damaged: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Bytes under one checksum: `spans` of (offset, length, whether these are weights and not padding)."""
+
+    label: str
+    spans: list[tuple[int, int, bool]]
+    checksum: int | None
+
+    @property
+    def nbytes(self) -> int:
+        return sum(length for _, length, _ in self.spans)
+
+
+def check(model: ModelFile, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Findings:
+    """Read the whole file and compare; `on_progress` gets bytes done and in all.
+
+    Raises ModelFileError when the file cannot be read to its end.
+    """
+    parts = sorted(_parts(model), key=lambda part: part.spans[0][0])
+    total, done = sum(part.nbytes for part in parts), 0
+    weights, damaged = hashlib.sha256(), []
+    try:
+        with model.path.open("rb") as file:
+            for part in parts:
+                state = Xxh3()
+                for offset, length, is_weights in part.spans:
+                    for data in _read(file.fileno(), offset, length, part.label):
+                        state.update(data)
+                        if is_weights:
+                            weights.update(data)
+                        done += len(data)
+                        on_progress(done, total)
+                if part.checksum is not None and state.digest() != part.checksum:
+                    damaged.append(part.label)
+    except OSError as error:
+        raise ModelFileError(f"{model.path.name} cannot be read: {error.strerror}.") from None
+    checked = sum(part.checksum is not None for part in parts)
+    if model.weights_digest is not None:
+        checked += 1
+        if weights.hexdigest() != model.weights_digest and not damaged:
+            damaged.append("the digest over all weights")
+    return Findings(checked, damaged)
+
+
+def _parts(model: ModelFile) -> Iterator[_Part]:
+    checksums: Sequence[int | None] = model.dense_checksums or [None] * len(model.dense)
+    for tensor, checksum in zip(model.dense, checksums, strict=True):
+        yield _Part(tensor.name, [(tensor.offset, tensor.nbytes, True)], checksum)
+    experts = model.experts
+    if experts.checksum is None:
+        # Without a checksum for each expert only the digest over all is left, and that wants the file's own order.
+        dense = {tensor.name for tensor in model.dense}
+        for tensor in model.tensors.values():
+            if tensor.name not in dense:
+                yield _Part(tensor.name, [(tensor.offset, tensor.nbytes, True)], None)
+        return
+    for row, layer in enumerate(experts.layers):
+        for expert in range(experts.per_layer):
+            starts = [int(offset) for offset in experts.offset[row, expert]]
+            lengths = [int(nbytes) for nbytes in experts.nbytes[row, expert]]
+            spans, end = [], starts[0]
+            for start, length in zip(starts, lengths, strict=True):
+                if start > end:
+                    spans.append((end, start - end, False))
+                spans.append((start, length, True))
+                end = start + length
+            yield _Part(f"expert {expert} of layer {layer}", spans, int(experts.checksum[row, expert]))
+
+
+def _read(file: int, offset: int, count: int, label: str) -> Iterator[bytes]:
+    while count:
+        data = os.pread(file, min(count, READ_BYTES), offset)
+        if not data:
+            raise ModelFileError(f"The model file ends inside {label}: it was cut short.")
+        yield data
+        offset, count = offset + len(data), count - len(data)

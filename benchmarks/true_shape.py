@@ -1,0 +1,269 @@
+"""Models of AntAngelMed's true layer shapes with random weights, written at the disk's speed.
+
+    python -m benchmarks.true_shape M.gguf --layers 5 --types Q4_K                      four MoE layers, 8 GB
+    python -m benchmarks.true_shape M.gguf --layers 5 --types Q4_K --layout llama.cpp   the same bits, stock layout
+    python -m benchmarks.true_shape M.gguf --types Q2_K:170,Q3_K:86 --routing zipf      all 103 billion weights
+    python -m benchmarks.true_shape FOLDER --layers 2 --checkpoint bf16                 for `edgemed convert`
+
+One pool of random rows is quantised for each type; an expert's matrix is the pool rolled by an amount of its own. So no
+two experts are equal, both layouts hold the same bits, and making a model costs little more than writing it. Routing is
+steered by the router's bias: tokens are random and router weights too, so without a bias every expert is alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+from numpy.typing import NDArray
+
+from benchmarks import traces
+from benchmarks.direct_writer import DirectWriter
+from edgemed.convert.architectures import Architecture, find_architecture
+from edgemed.convert.config import Config
+from edgemed.convert.header import Contents, build_header
+from edgemed.convert.layout import LayoutName, Tensor, make_layout
+from edgemed.convert.source import find_source
+from edgemed.convert.tokenizer import read_tokenizer
+from edgemed.model_file import HParams
+from edgemed.native import Xxh3
+from edgemed.quant.plan import Plan
+from edgemed.quant.quantize import quantize
+from edgemed.quant.types import parse_type
+from tests.support import checkpoints, tokenizers_json
+
+Bytes = NDArray[np.uint8]
+EXPERT = re.compile(r"blk\.(\d+)\.ffn_(gate|up|down)\.(\d+)\.weight")
+STACK = re.compile(r"blk\.(\d+)\.ffn_(gate|up|down)_exps\.weight")
+ROWS_AT_ONCE = 4096
+
+
+def true_config(layers: int, vocab: int) -> dict[str, Any]:
+    """config.json's content at AntAngelMed's shape (Ling-flash-2.0), with fewer layers and rows if asked."""
+    shape = checkpoints.Shape(
+        num_hidden_layers=layers,
+        hidden_size=4096,
+        intermediate_size=9216,
+        moe_intermediate_size=1024,
+        num_experts=256,
+        num_experts_per_tok=8,
+        n_group=8,
+        topk_group=4,
+        num_attention_heads=32,
+        num_key_value_heads=4,
+        max_position_embeddings=32768,
+    )
+    return shape.config() | {"vocab_size": vocab}
+
+
+def write_folder(folder: Path, config: Mapping[str, Any]) -> None:
+    """The checkpoint's files beside the weights."""
+    files = {
+        "config.json": config,
+        "tokenizer.json": tokenizers_json.tokenizer_json(),
+        "tokenizer_config.json": tokenizers_json.tokenizer_config(),
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content))
+
+
+def mixture(types: Mapping[Type, int], layers: range, experts: int = 256, seed: int = 0) -> Plan:
+    """A plan that gives each layer's experts these types in proportion to the counts, in random order.
+
+    All three matrices of an expert have one type. A single type makes a uniform plan.
+    """
+    chosen = list(types)
+    if len(chosen) == 1:
+        return Plan.uniform(chosen[0])
+    shares = np.cumsum([0, *types.values()]) * experts / sum(types.values())
+    pool = np.searchsorted(shares[1:], np.arange(experts), side="right")
+    rng = np.random.default_rng(seed)
+    plan: dict[tuple[int, int, int], Type] = {}
+    for layer in layers:
+        for expert, which in enumerate(rng.permutation(pool)):
+            plan |= {(layer, expert, projection): chosen[which] for projection in range(3)}
+    return Plan.of_types(plan)
+
+
+def tokens(count: int, vocab: int, seed: int) -> list[int]:
+    """The published token sequence of that seed: PCG64, whose stream numpy promises to keep; no special tokens."""
+    raw = np.random.PCG64(np.random.SeedSequence(seed)).random_raw(count)
+    return [int(r % (min(vocab, 32768) - 1024)) + 512 for r in raw]
+
+
+@cache
+def zipf_bias(exponent: float = 1.0) -> NDArray[np.float32]:
+    """A router bias that makes experts as unequal as Zipf's law: by the balancing rule of training, turned around.
+
+    Wanted frequencies come from `traces.draw`; the bias moves a little up or down until the router, fed with normal
+    logits, reaches them (within 1 % of all choices on average).
+    """
+    rng = np.random.default_rng(0)
+    one_layer = traces.Shape(layers=1)
+    popularity = -exponent * np.log(np.arange(1, one_layer.experts + 1))[rng.permutation(one_layer.experts)]
+    drawn = traces.draw(popularity[None], 4000, one_layer, rng)
+    wanted = np.bincount(drawn.ravel(), minlength=one_layer.experts) / len(drawn)
+    bias = np.zeros(one_layer.experts)
+    for rate in np.geomspace(0.1, 0.002, 300):
+        scores = traces.sigmoid(rng.normal(size=(1000, one_layer.experts))) + bias
+        got = np.bincount(traces.route(scores, one_layer).ravel(), minlength=one_layer.experts) / 1000
+        bias += rate * np.clip((wanted - got) / (wanted + 0.01), -1, 1)
+    centred: NDArray[np.float32] = (bias - bias.mean()).astype(np.float32)
+    return centred
+
+
+class Weights:
+    """The random weights of every tensor, as bytes, in pieces that follow one another."""
+
+    def __init__(self, routing: str, seed: int = 0) -> None:
+        self._routing = routing
+        self._seed = seed
+
+    def pieces(self, tensor: Tensor) -> Iterator[Bytes]:
+        """The tensor's bytes in order."""
+        if found := STACK.fullmatch(tensor.name):
+            for expert in range(tensor.shape[0]):
+                yield from self._expert(int(found[1]), expert, found[2], tensor.type, tensor.shape[1:])
+        elif found := EXPERT.fullmatch(tensor.name):
+            yield from self._expert(int(found[1]), int(found[3]), found[2], tensor.type, tensor.shape)
+        elif len(tensor.shape) == 1:
+            yield self._vector(tensor.name, tensor.shape[0]).view(np.uint8)
+        else:
+            yield from self._matrix(tensor)
+
+    def _expert(self, layer: int, expert: int, projection: str, type_: Type, shape: tuple[int, ...]) -> Iterator[Bytes]:
+        pool = self._pool(type_, shape[0], shape[1])
+        shift = self._rng(f"{layer} {expert} {projection}").integers(1, len(pool))
+        yield pool[shift:]
+        yield pool[:shift]
+
+    @cache  # noqa: B019 - a few pools, needed as long as the object
+    def _pool(self, type_: Type, rows: int, columns: int) -> Bytes:
+        return quantize(self._normal(f"pool {rows}", rows, columns), type_)
+
+    def _matrix(self, tensor: Tensor) -> Iterator[Bytes]:
+        rows, columns = tensor.shape
+        for first in range(0, rows, ROWS_AT_ONCE):
+            part = self._normal(f"{tensor.name} {first}", min(ROWS_AT_ONCE, rows - first), columns)
+            if tensor.name == "token_embd.weight":
+                part *= np.sqrt(columns, dtype=np.float32)  # of size one, as what later layers add
+            yield part.view(np.uint8) if tensor.type == Type.F32 else quantize(part, tensor.type)
+
+    def _vector(self, name: str, length: int) -> NDArray[np.float32]:
+        if not name.endswith("exp_probs_b.bias"):
+            return np.ones(length, np.float32)  # the weight of a norm
+        if self._routing == "uniform":
+            return np.zeros(length, np.float32)
+        return zipf_bias()[self._rng(name).permutation(length)]
+
+    def _normal(self, key: str, rows: int, columns: int) -> NDArray[np.float32]:
+        values = self._rng(key).standard_normal((rows, columns), np.float32)
+        values /= np.sqrt(columns, dtype=np.float32)
+        return values
+
+    def _rng(self, key: str) -> np.random.Generator:
+        digest = hashlib.sha256(f"{self._seed} {key}".encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:8], "little"))
+
+
+def model_contents(folder: Path, plan: Plan, layout: LayoutName) -> Contents:
+    """Everything about the model except its weights, from a checkpoint folder that has none."""
+    source = find_source(str(folder))
+    architecture = find_architecture(source.config)
+    hparams, _notes = architecture.read_config(source.config, {})
+    made = make_layout(
+        architecture, hparams, source.config, plan, layout, _stored(architecture, hparams, source.config)
+    )
+    tokenizer = read_tokenizer(folder, hparams.n_vocab)
+    return Contents(architecture, hparams, tokenizer, source, "random weights", plan, made)
+
+
+def _stored(architecture: Architecture, hparams: HParams, config: Config) -> dict[str, tuple[int, ...]]:
+    shapes = {mapped.source: mapped.shape for mapped in architecture.dense_tensors(hparams, config)}
+    for layer in hparams.moe_layers:
+        for expert in range(hparams.n_expert):
+            shapes |= {mapped.source: mapped.shape for mapped in architecture.expert_tensors(hparams, layer, expert)}
+    return shapes
+
+
+def write_gguf(
+    path: Path, plan: Plan, config: Mapping[str, Any], *, layout: LayoutName = "edgemed", routing: str = "uniform"
+) -> int:
+    """Write the model of that config.json; returns its size in bytes. Its checksums and digest are valid."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_folder(Path(folder), config)
+        contents = model_contents(Path(folder), plan, layout)
+    made = contents.layout
+    n_dense = len(made.units) - made.n_experts
+    weights = Weights(routing)
+    blank = build_header(contents)
+    checksums: list[int] = []
+    running = Xxh3()
+    digest = hashlib.sha256()
+    with DirectWriter(path, digest.update) as writer:
+        writer.append(np.frombuffer(blank, np.uint8), digested=False)
+        for number, tensor in enumerate(made.tensors):
+            # A unit is one dense tensor, or an expert's three matrices with the padding between them. (In the stock
+            # layout, which has no checksums, the count comes out wrong and is not written.)
+            inside = number > n_dense and (number - n_dense) % 3
+            padding = writer.pad(made.alignment)
+            if inside:
+                running.update(np.zeros(padding, np.uint8))
+            else:
+                running = Xxh3()
+            for piece in weights.pieces(tensor):
+                flat = np.ascontiguousarray(piece).reshape(-1)
+                writer.append(flat)
+                running.update(flat)
+            if number < n_dense or (number - n_dense) % 3 == 2:
+                checksums.append(running.digest())
+        writer.pad(made.alignment)
+        size = writer.position
+        writer.close(lambda: build_header(contents, checksums, digest.hexdigest()))
+    return size
+
+
+def parse_types(text: str) -> dict[Type, int]:
+    """`Q4_K`, or a mixture by counts: `Q2_K:44,Q4_K:122`."""
+    parts = (part.partition(":") for part in text.split(","))
+    return {parse_type(name): int(count or 1) for name, _, count in parts}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write one model or checkpoint and say how fast."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.true_shape", description=__doc__.split("\n")[0])
+    parser.add_argument("output", type=Path, help="the GGUF to write, or the folder with --checkpoint")
+    parser.add_argument("--layers", type=int, default=32, help="all layers, the dense first one included (default 32)")
+    parser.add_argument("--vocab", type=int, default=157184, help="rows of the embedding (default 157184)")
+    parser.add_argument("--types", type=parse_types, default={Type.Q4_K: 1}, help="Q4_K, or Q2_K:170,Q3_K:86")
+    parser.add_argument("--layout", choices=("edgemed", "llama.cpp"), default="edgemed")
+    parser.add_argument("--routing", choices=("uniform", "zipf"), default="uniform")
+    parser.add_argument("--checkpoint", choices=("bf16", "fp8"), help="write safetensors shards instead of a GGUF")
+    args = parser.parse_args(argv)
+    start = time.monotonic()
+    config = true_config(args.layers, args.vocab)
+    if args.checkpoint:
+        from benchmarks.true_checkpoint import write_checkpoint
+
+        size = write_checkpoint(args.output, config, args.checkpoint)
+    else:
+        plan = mixture(args.types, range(1, args.layers))
+        size = write_gguf(args.output, plan, config, layout=args.layout, routing=args.routing)
+    seconds = time.monotonic() - start
+    print(f"{args.output}: {size / 1e9:.2f} GB in {seconds:.0f} s ({size / 1e9 / seconds:.2f} GB/s)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""What `--ram` is spent on. The promise covers this process, its parent and every cached expert together."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgemed.errors import BudgetError
+from edgemed.model_file import ModelFile
+
+_MIB = 1 << 20
+_PARENT_GROWTH = 48 * _MIB
+"""What the parent may still grow by: a long chat's widgets and text."""
+_OWN_GROWTH = 64 * _MIB
+"""What this process may still grow by: allocator slack, threads' stacks, sampling over the vocabulary."""
+_SPARE = 0.85
+"""The part of the machine's free memory taken when nobody said how much."""
+_HUGE_PAGE = 2 * _MIB
+_PAGE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bytes. `ram_bytes` >= resident now + compute (reserved, untouched) + growth + `cache_bytes`."""
+
+    ram_bytes: int
+    resident_bytes: int
+    compute_bytes: int
+    cache_bytes: int
+
+
+def plan_budget(
+    file: ModelFile, ram_bytes: int | None, reserved_bytes: int, n_batch: int, *, force_small: bool = False
+) -> Budget:
+    """Divide the budget once dense weights and KV cache are resident.
+
+    reserved_bytes: scratch that libllama holds but has not touched. Raises BudgetError naming the smallest budget.
+    """
+    resident = _rss(os.getpid()) + _rss(os.getppid())
+    compute = reserved_bytes + _batch_scratch(file, n_batch)
+    fixed = resident + compute + _PARENT_GROWTH + _OWN_GROWTH
+    everything = all_experts_bytes(file)
+    if ram_bytes is None:
+        ram_bytes = resident + int(_SPARE * available_bytes())
+    cache = min(ram_bytes - fixed, everything)
+    least = layer_bytes(file) if force_small else min(token_bytes(file), everything)
+    if cache < least:
+        if not force_small:
+            raise BudgetError(
+                f"{_gib(ram_bytes)} of memory are too little for {file.path.name}: it needs at least "
+                f"{_gib(fixed + least, up=True)} (--ram {_gib(fixed + least, up=True).replace(' ', '')})."
+            )
+        cache = least
+    return Budget(ram_bytes, resident, compute, cache)
+
+
+def token_bytes(file: ModelFile) -> int:
+    """The experts of one token, at each layer's largest: below this a cache never hits."""
+    rows = _slots(file)
+    used = file.hparams.n_expert_used
+    return int(np.sort(rows, axis=1)[:, -used:].sum()) + _huge_page_slack(file)
+
+
+def layer_bytes(file: ModelFile) -> int:
+    """The experts one token uses in one layer, at the largest."""
+    used = file.hparams.n_expert_used
+    return int(np.sort(_slots(file), axis=1)[:, -used:].sum(axis=1).max()) + _huge_page_slack(file)
+
+
+def all_experts_bytes(file: ModelFile) -> int:
+    """Every expert the runtime can use, as the cache holds them."""
+    return int(_slots(file).sum()) + _huge_page_slack(file)
+
+
+def available_bytes() -> int:
+    """Memory that can be taken without swapping: the kernel's estimate, or what a control group leaves of its limit."""
+    meminfo = Path("/proc/meminfo").read_text()
+    available = next(int(line.split()[1]) * 1024 for line in meminfo.splitlines() if line.startswith("MemAvailable"))
+    for limit, usage in _GROUP_FILES:
+        try:
+            left = int(limit.read_text()) - int(usage.read_text())
+        except (OSError, ValueError):  # no such controller, or "max"
+            continue
+        available = min(available, max(left, 0))
+    return available
+
+
+_GROUP = Path("/sys/fs/cgroup")
+_GROUP_FILES = (
+    (_GROUP / "memory.max", _GROUP / "memory.current"),
+    (_GROUP / "memory/memory.limit_in_bytes", _GROUP / "memory/memory.usage_in_bytes"),
+)
+
+
+def _slots(file: ModelFile) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """[row, expert] bytes of each runtime expert in the cache: whole pages for each matrix."""
+    rows = file.hparams.n_layer - file.hparams.n_dense_lead
+    pages = -(-file.experts.nbytes[:rows].astype(np.int64) // _PAGE) + (file.layout == "llama.cpp")
+    slots: np.ndarray[tuple[int, int], np.dtype[np.int64]] = pages.sum(axis=2) * _PAGE
+    return slots
+
+
+def _huge_page_slack(file: ModelFile) -> int:
+    sizes = np.unique(_slots(file))
+    return int((sizes >= 512 << 10).sum()) * _HUGE_PAGE
+
+
+def _batch_scratch(file: ModelFile, n_batch: int) -> int:
+    """Floats our batch pass keeps: the batch's inputs, then one expert's inputs, outputs and hidden rows."""
+    h = file.hparams
+    return 4 * (n_batch * h.n_embd + 512 * (2 * h.n_embd + 2 * h.n_ff_exp)) + 4 * h.n_expert_used * (
+        h.n_embd + 3 * h.n_ff_exp
+    )
+
+
+def _rss(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # a parent in another process namespace
+        return 0
+
+
+def _gib(count: int, *, up: bool = False) -> str:
+    tenths = -(-count * 10 // 2**30) if up else count * 10 // 2**30
+    return f"{tenths / 10:.1f} GiB"

@@ -1,0 +1,222 @@
+"""A model brought to life in this process: libllama's graph, our experts, one memory promise.
+
+Only the engine's child process calls this: ggml answers a broken invariant by aborting.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from llama_cpp import llama_cpp
+
+from edgemed.engine.budget import Budget, plan_budget
+from edgemed.engine.library import LogCapture, capture_log, start_llama
+from edgemed.engine.virtual_gguf import virtual_gguf
+from edgemed.errors import ChecksumError, EngineError, ModelFileError
+from edgemed.model_file import ModelFile
+from edgemed.native.engine import EXPERT_RECORD, StoreOptions, StoreStats, check, engine_library, error_text
+
+KV_TYPES = {"f32": 0, "f16": 1, "q8_0": 8}
+_LOAD_MODE_NONE = 0
+_FLASH_ATTENTION = {False: 0, True: 1}
+
+
+class _BufferTypeOverride(ctypes.Structure):
+    """`llama_model_tensor_buft_override`: tensors whose name matches the pattern go to this buffer type."""
+
+    _fields_ = (("pattern", ctypes.c_char_p), ("buffer_type", ctypes.c_void_p))
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSettings:
+    """How to load. `ram_bytes`: what this process, its parent and everything cached may take together; None means
+    what the machine can spare. `n_batch`: tokens computed at once in a prompt; it never depends on the budget, so
+    neither does the output. `force_small`: accept a cache below one token's experts (for tests)."""
+
+    ram_bytes: int | None
+    n_ctx: int
+    threads: int
+    kv_type: str = "f16"
+    flash_attn: bool = True
+    n_batch: int = 2048
+    reader_threads: int = 3
+    direct_reads: bool = True
+    half_life_tokens: float = 64.0
+    repack: bool = True
+    force_small: bool = False
+
+
+class LoadedModel:
+    """`model`, `ctx` and `vocab` are libllama's handles; `close` frees all three. `budget` says what goes where."""
+
+    def __init__(self, file: ModelFile, settings: LoadSettings) -> None:
+        """Use `load_model`."""
+        self.file = file
+        self.model: Any = None
+        self.ctx: Any = None
+        self._native = engine_library()
+        self._log = LogCapture()
+        start_llama()
+        self._handle = check(self._open_store(settings), EngineError)
+        capture_log(self._log)
+        try:
+            self._load_dense(settings)
+            self._make_context(settings)
+            self.budget: Budget = plan_budget(
+                file, settings.ram_bytes, self._log.compute_bytes, settings.n_batch, force_small=settings.force_small
+            )
+            self._native.edgemed_set_budget(self._handle, self.budget.cache_bytes)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            capture_log(None)
+
+    @property
+    def vocab(self) -> Any:
+        return llama_cpp.llama_model_get_vocab(self.model)
+
+    def request_abort(self) -> None:
+        """End the running computation, reads included, within milliseconds. Callable from any thread."""
+        self._native.edgemed_abort(self._handle, 1)
+
+    def clear_abort(self) -> None:
+        """Allow computing again."""
+        self._native.edgemed_abort(self._handle, 0)
+
+    def stats(self) -> dict[str, int | float]:
+        """Counters since loading: hits, misses, guesses, guesses_used, evictions, bytes_read, wait_s, compute_s; and
+        resident_bytes of budget_bytes at this moment. Callable from any thread."""
+        stats = StoreStats()
+        self._native.edgemed_stats(self._handle, ctypes.byref(stats))
+        return {name: getattr(stats, name) for name, _ in StoreStats._fields_}
+
+    def last_error(self) -> str | None:
+        """The sentence behind a failed computation, once."""
+        if self._native.edgemed_fault(self._handle) == 0:
+            return None
+        text = error_text()
+        self._native.edgemed_clear_fault(self._handle)
+        return text
+
+    def set_cache_bytes(self, cache_bytes: int) -> None:
+        """Shrink or grow the expert cache while running; never below what one layer needs."""
+        least = smallest_cache(self.file)
+        self._native.edgemed_set_budget(self._handle, max(cache_bytes, least))
+
+    def expert_states(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """[row, expert]: 0 absent, 1 being read, 2 resident, 3 failed."""
+        states = np.zeros(
+            (self.file.hparams.n_layer - self.file.hparams.n_dense_lead, self.file.hparams.n_expert), np.uint8
+        )
+        self._native.edgemed_states(self._handle, states.ctypes.data)
+        return states
+
+    def record_trace(self, path: str | None) -> None:
+        """Write (step, row, expert) as u32 triples for every expert asked for; None ends it. No content is in it.
+        Raises EngineError when the file cannot be written."""
+        check(self._native.edgemed_trace(self._handle, path.encode() if path else None), EngineError)
+
+    def close(self) -> None:
+        """Free everything; harmless when called again."""
+        if self.ctx:
+            llama_cpp.llama_free(self.ctx)
+        if self.model:
+            llama_cpp.llama_model_free(self.model)
+        self.ctx = self.model = None
+        if self._handle:
+            self._native.edgemed_close(self._handle)
+        self._handle = None
+
+    def _open_store(self, settings: LoadSettings) -> Any:
+        file = self.file
+        rows = file.hparams.n_layer - file.hparams.n_dense_lead
+        records = np.zeros((rows, file.hparams.n_expert), EXPERT_RECORD)
+        for name in ("offset", "nbytes", "type"):
+            records[name] = getattr(file.experts, name)[:rows]
+        if file.experts.checksum is not None:
+            records["has_checksum"] = 1
+            records["checksum"] = file.experts.checksum[:rows]
+        options = StoreOptions(
+            budget_bytes=0,
+            reader_threads=settings.reader_threads,
+            direct=int(settings.direct_reads),
+            first_layer=file.hparams.n_dense_lead,
+            half_life=settings.half_life_tokens,
+        )
+        return self._native.edgemed_open(
+            str(file.path).encode(), records.ctypes.data, rows, file.hparams.n_expert, ctypes.byref(options)
+        )
+
+    def _load_dense(self, settings: LoadSettings) -> None:
+        virtual = virtual_gguf(self.file)
+        extents = (type(virtual.extents[0]) * len(virtual.extents))(*virtual.extents)
+        stream = check(
+            self._native.edgemed_stream(
+                self._handle,
+                str(self.file.path).encode(),
+                virtual.header,
+                len(virtual.header),
+                virtual.size,
+                extents,
+                len(extents),
+            ),
+            ModelFileError,
+        )
+        overrides = (_BufferTypeOverride * 2)((rb"_exps\.weight$", self._native.edgemed_buffer_type()), (None, None))
+        params = llama_cpp.llama_model_default_params()
+        params.load_mode = _LOAD_MODE_NONE
+        params.use_extra_bufts = settings.repack
+        params.n_gpu_layers = 0
+        params.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
+        load = llama_cpp._lib.llama_model_load_from_file_ptr
+        load.restype, load.argtypes = ctypes.c_void_p, (ctypes.c_void_p, type(params))
+        self.model = load(stream, params)
+        damaged = self._native.edgemed_stream_damaged(self._handle)
+        if damaged >= 0:
+            name = self.file.dense[damaged].name
+            raise ChecksumError(
+                f"The tensor {name} of {self.file.path.name} differs from its checksum: get the file anew."
+            )
+        if not self.model:
+            raise EngineError(f"llama.cpp refuses {self.file.path.name}: {self._complaint()}")
+        checked = self._native.edgemed_stream_verified(self._handle)
+        if self.file.verified and checked != len(virtual.extents):
+            raise EngineError(f"Only {checked} of {len(virtual.extents)} dense tensors could be checked while loading.")
+
+    def _make_context(self, settings: LoadSettings) -> None:
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = settings.n_ctx
+        params.n_batch = params.n_ubatch = min(settings.n_batch, settings.n_ctx)
+        params.n_outputs_max = 1
+        params.n_threads = params.n_threads_batch = settings.threads
+        params.type_k = params.type_v = KV_TYPES[settings.kv_type]
+        params.flash_attn_type = _FLASH_ATTENTION[settings.flash_attn]
+        params.offload_kqv = params.op_offload = False
+        callback = ctypes.cast(self._native.edgemed_abort_callback, ctypes.c_void_p)
+        params.abort_callback = ctypes.cast(callback, type(params.abort_callback))
+        params.abort_callback_data = self._handle
+        self.ctx = llama_cpp.llama_init_from_model(self.model, params)
+        if not self.ctx:
+            raise EngineError(f"llama.cpp cannot make a context of {settings.n_ctx} tokens: {self._complaint()}")
+
+    def _complaint(self) -> str:
+        return " ".join(self._log.complaints[-2:]) or "it does not say why."
+
+
+def load_model(file: ModelFile, settings: LoadSettings) -> LoadedModel:
+    """Load `file` into this process.
+
+    Raises BudgetError (with the smallest budget that works), ChecksumError, ModelFileError, SetupError, EngineError.
+    """
+    return LoadedModel(file, settings)
+
+
+def smallest_cache(file: ModelFile) -> int:
+    """Bytes of cache without which one layer of one token cannot be computed."""
+    from edgemed.engine.budget import layer_bytes
+
+    return layer_bytes(file)

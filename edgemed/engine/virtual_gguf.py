@@ -1,0 +1,108 @@
+"""The file libllama believes it reads: stock layout, with virtual experts.
+
+Its header is ours, its dense tensors come from the real file, and each layer's experts are declared as the stock 3-D
+tensors in the narrowest type there is, whose bytes are zeros that nobody keeps: they live in our device's buffer type,
+which is addresses only. libllama checks every shape as it would for a file of its own.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from edgemed.model_file import ModelFile, TensorInfo
+from edgemed.model_file.experts import PROJECTIONS, stacked_name
+from edgemed.model_file.header import DEFAULT_ALIGNMENT, MAGIC, VERSION
+from edgemed.model_file.hparams import ARCHITECTURE
+from edgemed.model_file.keys import PREFIX
+from edgemed.native.engine import StreamExtent
+
+# (ggml type, weights a block, bytes a block): Q1_0, then types whose blocks divide anything a model may have.
+_NARROW_TYPES = ((41, 128, 18), (8, 32, 34), (1, 1, 2))
+_U32 = 4
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualGguf:
+    """`header` bytes, then tensors; `size` is the whole virtual file's. `extents`: where dense tensors come from."""
+
+    header: bytes
+    size: int
+    extents: list[StreamExtent]
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    name: str
+    shape: tuple[int, ...]
+    type: int
+    nbytes: int
+    number: int | None  # in the model's list of dense tensors; None for virtual experts
+
+
+def virtual_gguf(model: ModelFile) -> VirtualGguf:
+    """Describe `model` to libllama. MTP layers are left out: its graph does not use them."""
+    tensors = list(_declared(model))
+    pairs = list(_pairs(model))
+    header = bytearray(MAGIC + struct.pack("<IQQ", VERSION, len(tensors), len(pairs)))
+    for pair in pairs:
+        header += pair
+    at = 0
+    places = []
+    for tensor in tensors:
+        header += _text(tensor.name) + struct.pack(
+            f"<I{len(tensor.shape)}QIQ", len(tensor.shape), *tensor.shape, tensor.type, at
+        )
+        places.append(at)
+        at = _aligned(at + tensor.nbytes)
+    start = _aligned(len(header))
+    header += bytes(start - len(header))
+    extents = [
+        _extent(model, tensor.number, start + place)
+        for tensor, place in zip(tensors, places, strict=True)
+        if tensor.number is not None
+    ]
+    return VirtualGguf(bytes(header), start + at, extents)
+
+
+def _declared(model: ModelFile) -> Iterator[_Declared]:
+    hparams = model.hparams
+    for number, info in enumerate(model.dense):
+        if not _is_hidden(model, info):
+            yield _Declared(info.name, info.shape, int(info.type), info.nbytes, number)
+    for layer in range(hparams.n_dense_lead, hparams.n_layer):
+        for projection in PROJECTIONS:
+            inner = (hparams.n_ff_exp, hparams.n_embd) if projection == "down" else (hparams.n_embd, hparams.n_ff_exp)
+            shape = (*inner, hparams.n_expert)
+            kind, block, block_bytes = next(t for t in _NARROW_TYPES if inner[0] % t[1] == 0)
+            yield _Declared(stacked_name(layer, projection), shape, kind, prod(shape) // block * block_bytes, None)
+
+
+def _is_hidden(model: ModelFile, info: TensorInfo) -> bool:
+    block = info.name.split(".")[1] if info.name.startswith("blk.") else "0"
+    return int(block) >= model.hparams.n_layer
+
+
+def _pairs(model: ModelFile) -> Iterator[bytes]:
+    hidden = {f"{ARCHITECTURE}.block_count", f"{ARCHITECTURE}.nextn_predict_layers", "general.alignment"}
+    for key in model.metadata:
+        if not key.startswith(PREFIX) and key not in hidden and not key.startswith("split."):
+            yield model.metadata.raw(key)
+    yield _text(f"{ARCHITECTURE}.block_count") + struct.pack("<II", _U32, model.hparams.n_layer)
+
+
+def _extent(model: ModelFile, number: int, at: int) -> StreamExtent:
+    info = model.dense[number]
+    checksum = model.dense_checksums[number] if model.dense_checksums is not None else None
+    return StreamExtent(at, info.nbytes, info.offset, checksum or 0, int(checksum is not None), number)
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def _aligned(at: int) -> int:
+    return -(-at // DEFAULT_ALIGNMENT) * DEFAULT_ALIGNMENT

@@ -1,0 +1,43 @@
+#include <cstring>
+
+#include "moe_pass.h"
+
+namespace edgemed {
+
+void Activations::start(int64_t width, int rows) {
+    width_ = width;
+    rows_ = rows;
+    types_.clear();
+}
+
+void Activations::want(int matrix_type) {
+    const int type = ggml::api().cpu_traits(matrix_type)->vec_dot_type;
+    for (int wanted : types_)
+        if (kinds_[static_cast<size_t>(wanted)].type == type) return;
+    size_t at = 0;
+    while (at < kinds_.size() && kinds_[at].type != type) at++;
+    if (at == kinds_.size()) kinds_.push_back({type, 0, {}});
+    Kind & kind = kinds_[at];
+    kind.stride = (ggml::api().row_size(type, width_) + 63) & ~size_t{63};
+    const size_t bytes = kind.stride * static_cast<size_t>(rows_);
+    if (kind.data.size() < bytes) kind.data.resize(bytes);
+    types_.push_back(static_cast<int>(at));
+}
+
+void Activations::quantise(int wanted, int row, const float * from) {
+    Kind &    kind = kinds_[static_cast<size_t>(types_[static_cast<size_t>(wanted)])];
+    uint8_t * to = kind.data.data() + kind.stride * static_cast<size_t>(row);
+    if (kind.type == ggml::kF32)
+        std::memcpy(to, from, static_cast<size_t>(width_) * sizeof(float));
+    else
+        ggml::api().cpu_traits(kind.type)->from_float(from, to, width_);
+}
+
+const uint8_t * Activations::row(int matrix_type, int row) const {
+    const int type = ggml::api().cpu_traits(matrix_type)->vec_dot_type;
+    for (const Kind & kind : kinds_)
+        if (kind.type == type) return kind.data.data() + kind.stride * static_cast<size_t>(row);
+    return nullptr;
+}
+
+}  // namespace edgemed

@@ -1,0 +1,121 @@
+#include "device.h"
+
+#include <cstring>
+
+#include "capi.h"
+#include "ggml_api.h"
+#include "moe_graph.h"
+#include "moe_pass.h"
+
+namespace edgemed {
+namespace {
+
+using namespace ggml;
+
+constexpr const char * kName = "edgemed";
+constexpr const char * kDescription = "experts from a fixed memory budget";
+
+Device   g_device;
+Registry g_registry;
+Store *  g_store = nullptr;  // not owned
+
+struct Stream {
+    explicit Stream(Store & store) : pass(store) {}
+    MoePass       pass;
+    AbortCallback abort = nullptr;
+    void *        abort_data = nullptr;
+};
+
+Stream & stream(Backend * backend) { return *static_cast<Stream *>(backend->context); }
+
+// One split of the scheduler: normally exactly one MoE layer.
+Status graph_compute(Backend * backend, Graph * graph) {
+    Stream & self = stream(backend);
+    const int n = api().graph_n_nodes(graph);
+    for (int i = 0; i < n;) {
+        if (self.abort != nullptr && self.abort(self.abort_data)) return kAborted;
+        MoeLayer layer;
+        if (match_layer(graph, &i, &layer)) {
+            const Status status = self.pass.layer(layer);
+            if (status != kSuccess) return status;
+            continue;
+        }
+        const Tensor * node = api().graph_node(graph, i++);
+        if (is_no_work(node) || (node->flags & kFlagCompute) == 0) continue;
+        const Status status = self.pass.node(node);
+        if (status != kSuccess) return status;
+    }
+    return kSuccess;
+}
+
+Backend * init_backend(Device * device, const char *) {
+    if (g_store == nullptr) return nullptr;
+    static uint8_t guid[16] = {0xed, 0x6e, 0x6d, 0xed, 1};
+    auto * backend = new Backend{};
+    backend->guid = &guid;
+    backend->iface.get_name = [](Backend *) { return kName; };
+    backend->iface.free = [](Backend * b) {
+        delete &stream(b);
+        delete b;
+    };
+    backend->iface.graph_compute = graph_compute;
+    backend->device = device;
+    backend->context = new Stream(*g_store);
+    return backend;
+}
+
+bool supports_op(Device *, const Tensor * node) {
+    return is_no_work(node) || is_expert_product(node) || is_swiglu_of_experts(node) || is_weighting(node) || is_rank_sum(node);
+}
+
+void set_n_threads(Backend * backend, int n) { stream(backend).pass.set_threads(n); }
+
+void set_abort_callback(Backend * backend, AbortCallback callback, void * data) {
+    stream(backend).abort = callback;
+    stream(backend).abort_data = data;
+}
+
+void * get_proc_address(Registry *, const char * name) {
+    if (std::strcmp(name, "ggml_backend_set_n_threads") == 0) return reinterpret_cast<void *>(set_n_threads);
+    if (std::strcmp(name, "ggml_backend_set_abort_callback") == 0) return reinterpret_cast<void *>(set_abort_callback);
+    return nullptr;
+}
+
+void describe() {
+    DeviceInterface & d = g_device.iface;
+    d.get_name = [](Device *) { return kName; };
+    d.get_description = [](Device *) { return kDescription; };
+    d.get_memory = [](Device *, size_t * free, size_t * total) { *free = *total = 0; };
+    d.get_type = [](Device *) { return kAccelerator; };
+    d.get_props = [](Device *, DeviceProperties * props) {
+        *props = {};
+        props->name = kName;
+        props->description = kDescription;
+        props->type = kAccelerator;
+    };
+    d.init_backend = init_backend;
+    // The scheduler allocates our results here: they must be where the CPU can read them.
+    d.get_buffer_type = [](Device *) { return api().cpu_buffer_type(); };
+    d.supports_op = supports_op;
+    d.supports_buft = [](Device *, BufferType * type) { return type == expert_buffer_type() || api().buft_is_host(type); };
+    g_device.reg = &g_registry;
+
+    g_registry.api_version = kBackendApiVersion;
+    g_registry.iface.get_name = [](Registry *) { return kName; };
+    g_registry.iface.get_device_count = [](Registry *) { return size_t{1}; };
+    g_registry.iface.get_device = [](Registry *, size_t) { return &g_device; };
+    g_registry.iface.get_proc_address = get_proc_address;
+    init_expert_buffer_type(&g_device);
+}
+
+}  // namespace
+
+void attach_store(Store * store) { g_store = store; }
+
+}  // namespace edgemed
+
+// What ggml_backend_load() looks for. edgemed_bind() must have succeeded before.
+EDGEMED_API edgemed::ggml::Registry * ggml_backend_init() {
+    edgemed::describe();
+    return &edgemed::g_registry;
+}

@@ -1,0 +1,124 @@
+"""The engine's part of the native library: its structures and functions, with the types Python knows them by."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from edgemed.errors import SetupError
+from edgemed.native import library
+
+EXPERT_RECORD = np.dtype(
+    {
+        "names": ["offset", "nbytes", "type", "has_checksum", "checksum"],
+        "formats": [("<u8", 3), ("<u8", 3), ("<i4", 3), "<i4", "<u8"],
+        "offsets": [0, 24, 48, 60, 64],
+        "itemsize": 72,
+    }
+)
+"""`ExpertRecord` of expert.h."""
+
+
+class StoreOptions(ctypes.Structure):
+    """`StoreOptions` of store.h."""
+
+    _fields_ = (
+        ("budget_bytes", ctypes.c_uint64),
+        ("reader_threads", ctypes.c_int32),
+        ("direct", ctypes.c_int32),
+        ("first_layer", ctypes.c_int32),
+        ("half_life", ctypes.c_float),
+    )
+
+
+class StoreStats(ctypes.Structure):
+    """`StoreStats` of store.h."""
+
+    _fields_ = (
+        ("hits", ctypes.c_uint64),
+        ("misses", ctypes.c_uint64),
+        ("guesses", ctypes.c_uint64),
+        ("guesses_used", ctypes.c_uint64),
+        ("evictions", ctypes.c_uint64),
+        ("bytes_read", ctypes.c_uint64),
+        ("resident_bytes", ctypes.c_uint64),
+        ("budget_bytes", ctypes.c_uint64),
+        ("wait_s", ctypes.c_double),
+        ("compute_s", ctypes.c_double),
+    )
+
+
+class StreamExtent(ctypes.Structure):
+    """`StreamExtent` of dense_stream.h."""
+
+    _fields_ = (
+        ("at", ctypes.c_uint64),
+        ("length", ctypes.c_uint64),
+        ("source", ctypes.c_uint64),
+        ("checksum", ctypes.c_uint64),
+        ("has_checksum", ctypes.c_int32),
+        ("number", ctypes.c_int32),
+    )
+
+
+_HANDLE = ctypes.c_void_p
+_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "edgemed_error": (ctypes.c_char_p, ()),
+    "edgemed_bind": (ctypes.c_int, (ctypes.c_char_p, ctypes.c_char_p)),
+    "edgemed_buffer_type": (ctypes.c_void_p, ()),
+    "edgemed_open": (
+        _HANDLE,
+        (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.POINTER(StoreOptions)),
+    ),
+    "edgemed_close": (None, (_HANDLE,)),
+    "edgemed_stream": (
+        ctypes.c_void_p,
+        (
+            _HANDLE,
+            ctypes.c_char_p,
+            ctypes.c_char_p,
+            ctypes.c_size_t,
+            ctypes.c_uint64,
+            ctypes.POINTER(StreamExtent),
+            ctypes.c_int,
+        ),
+    ),
+    "edgemed_stream_damaged": (ctypes.c_int, (_HANDLE,)),
+    "edgemed_stream_verified": (ctypes.c_int, (_HANDLE,)),
+    "edgemed_abort": (None, (_HANDLE, ctypes.c_int)),
+    "edgemed_fault": (ctypes.c_int, (_HANDLE,)),
+    "edgemed_clear_fault": (None, (_HANDLE,)),
+    "edgemed_stats": (None, (_HANDLE, ctypes.POINTER(StoreStats))),
+    "edgemed_set_budget": (None, (_HANDLE, ctypes.c_uint64)),
+    "edgemed_smallest_budget": (ctypes.c_uint64, (_HANDLE, ctypes.c_int)),
+    "edgemed_size_classes": (ctypes.c_int, (_HANDLE,)),
+    "edgemed_reads_directly": (ctypes.c_int, (_HANDLE,)),
+    "edgemed_states": (None, (_HANDLE, ctypes.c_void_p)),
+    "edgemed_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
+}
+
+
+@cache
+def engine_library() -> ctypes.CDLL:
+    """The native library with the engine's functions declared. Raises SetupError where it was not built."""
+    lib = library()
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(lib, name)
+        function.restype, function.argtypes = result, arguments
+    return lib
+
+
+def error_text() -> str:
+    """The sentence the last failed call of this thread left behind."""
+    return str(engine_library().edgemed_error().decode())
+
+
+def check(result: Any, raised: Callable[[str], Exception] = SetupError) -> Any:
+    """Pass a call's result on; raise the library's sentence where it is a failure (negative, or a null pointer)."""
+    if result is None or (isinstance(result, int) and result < 0):
+        raise raised(error_text())
+    return result

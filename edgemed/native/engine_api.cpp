@@ -1,0 +1,79 @@
+// The engine's C functions: bind ggml, open a model's experts, hand libllama its stream, watch and stop.
+// Each that can fail returns 0 on success and leaves a sentence in edgemed_error().
+
+#include <memory>
+#include <string>
+
+#include "capi.h"
+#include "dense_stream.h"
+#include "device.h"
+#include "ggml_api.h"
+#include "moe_graph.h"
+
+namespace {
+
+struct Engine {
+    edgemed::Store       store;
+    edgemed::DenseStream dense;
+};
+
+thread_local std::string g_error;
+
+int report(std::string sentence) {
+    g_error = std::move(sentence);
+    return g_error.empty() ? 0 : -1;
+}
+
+}  // namespace
+
+EDGEMED_API const char * edgemed_error() { return g_error.c_str(); }
+
+EDGEMED_API int edgemed_bind(const char * ggml_base, const char * ggml_cpu) { return report(edgemed::ggml::bind(ggml_base, ggml_cpu)); }
+
+EDGEMED_API void * edgemed_buffer_type() { return edgemed::expert_buffer_type(); }
+
+EDGEMED_API void * edgemed_open(const char * path, const edgemed::ExpertRecord * records, int rows, int per_row,
+                                const edgemed::StoreOptions * options) {
+    std::vector<edgemed::Expert> experts;
+    experts.reserve(static_cast<size_t>(rows) * static_cast<size_t>(per_row));
+    for (int i = 0; i < rows * per_row; i++) experts.push_back(edgemed::lay_out(records[i]));
+    auto engine = std::make_unique<Engine>();
+    if (report(engine->store.open(path, std::move(experts), rows, per_row, *options)) != 0) return nullptr;
+    edgemed::attach_store(&engine->store);
+    return engine.release();
+}
+
+EDGEMED_API void edgemed_close(void * handle) {
+    edgemed::attach_store(nullptr);
+    delete static_cast<Engine *>(handle);
+}
+
+EDGEMED_API void * edgemed_stream(void * handle, const char * path, const uint8_t * header, size_t header_size, uint64_t size,
+                                  const edgemed::StreamExtent * extents, int count) {
+    auto & dense = static_cast<Engine *>(handle)->dense;
+    const std::string fault = dense.open(path, std::vector<uint8_t>(header, header + header_size), size,
+                                         std::vector<edgemed::StreamExtent>(extents, extents + count));
+    return report(fault) == 0 ? dense.file() : nullptr;
+}
+
+EDGEMED_API int edgemed_stream_damaged(void * handle) { return static_cast<Engine *>(handle)->dense.damaged(); }
+EDGEMED_API int edgemed_stream_verified(void * handle) { return static_cast<Engine *>(handle)->dense.verified(); }
+
+EDGEMED_API void edgemed_abort(void * handle, int on) { static_cast<Engine *>(handle)->store.request_abort(on != 0); }
+// The shape llama_context_params.abort_callback wants.
+EDGEMED_API bool edgemed_abort_callback(void * handle) { return static_cast<Engine *>(handle)->store.aborted(); }
+
+EDGEMED_API int  edgemed_fault(void * handle) { return report(static_cast<Engine *>(handle)->store.fault()); }
+EDGEMED_API void edgemed_clear_fault(void * handle) { static_cast<Engine *>(handle)->store.clear_fault(); }
+
+EDGEMED_API int edgemed_size_classes(void * handle) { return static_cast<Engine *>(handle)->store.size_classes(); }
+EDGEMED_API int edgemed_reads_directly(void * handle) { return static_cast<Engine *>(handle)->store.reads_directly() ? 1 : 0; }
+EDGEMED_API void edgemed_stats(void * handle, edgemed::StoreStats * out) { *out = static_cast<Engine *>(handle)->store.stats(); }
+EDGEMED_API void edgemed_set_budget(void * handle, uint64_t bytes) { static_cast<Engine *>(handle)->store.set_budget(bytes); }
+EDGEMED_API uint64_t edgemed_smallest_budget(void * handle, int experts_at_once) {
+    return static_cast<Engine *>(handle)->store.smallest_budget(experts_at_once);
+}
+EDGEMED_API void edgemed_states(void * handle, uint8_t * out) { static_cast<Engine *>(handle)->store.copy_states(out); }
+EDGEMED_API int  edgemed_trace(void * handle, const char * path) {
+    return static_cast<Engine *>(handle)->store.record_trace(path) ? 0 : report("the trace file cannot be written.");
+}

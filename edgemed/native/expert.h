@@ -1,0 +1,71 @@
+// One expert as the file has it: three matrices, read in one piece where they lie together.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace edgemed {
+
+enum Projection : int { kGate = 0, kUp = 1, kDown = 2, kProjections = 3 };
+
+constexpr uint64_t kPage = 4096;
+inline uint64_t page_floor(uint64_t n) { return n & ~(kPage - 1); }
+inline uint64_t page_ceil(uint64_t n) { return page_floor(n + kPage - 1); }
+
+// What Python hands over for each expert, row by row.
+struct ExpertRecord {
+    uint64_t offset[kProjections];  // from the file's first byte
+    uint64_t nbytes[kProjections];
+    int32_t  type[kProjections];
+    int32_t  has_checksum;
+    uint64_t checksum;  // xxh3-64 from gate's first byte to down's last
+};
+
+struct Segment {
+    uint64_t file;    // page-aligned place in the file
+    uint64_t memory;  // page-aligned place in the slot
+    uint64_t length;  // whole pages
+    uint64_t needed;  // bytes that must be there: the file may end inside the last page
+};
+
+struct Expert {
+    Segment  segment[kProjections];
+    int      segments;
+    uint64_t slot_bytes;
+    uint64_t place[kProjections];  // where each matrix starts inside the slot
+    uint64_t span;                 // checksummed bytes from place[kGate] on; 0 = no checksum
+    uint64_t checksum;
+    int32_t  type[kProjections];
+    int32_t  size_class;  // set by Slots
+};
+
+inline Expert lay_out(const ExpertRecord & record) {
+    Expert e{};
+    uint64_t memory = 0;
+    for (int p = 0; p < kProjections; p++) {
+        const uint64_t begin = record.offset[p], end = begin + record.nbytes[p];
+        e.type[p] = record.type[p];
+        Segment * last = e.segments > 0 ? &e.segment[e.segments - 1] : nullptr;
+        // A matrix that begins in or right after the pages of the one before it shares its read.
+        if (last != nullptr && begin >= last->file && page_floor(begin) <= last->file + last->length) {
+            e.place[p] = last->memory + (begin - last->file);
+            memory -= last->length;
+            last->needed = end - last->file;
+            last->length = page_ceil(end) - last->file;
+            memory += last->length;
+            continue;
+        }
+        e.segment[e.segments++] = {page_floor(begin), memory, page_ceil(end) - page_floor(begin), end - page_floor(begin)};
+        e.place[p] = memory + (begin - page_floor(begin));
+        memory += page_ceil(end) - page_floor(begin);
+    }
+    e.slot_bytes = memory;
+    if (record.has_checksum && e.segments == 1) {
+        e.span = record.offset[kDown] + record.nbytes[kDown] - record.offset[kGate];
+        e.checksum = record.checksum;
+    }
+    return e;
+}
+
+}  // namespace edgemed

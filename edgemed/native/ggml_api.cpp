@@ -1,0 +1,92 @@
+#include "ggml_api.h"
+
+#include <dlfcn.h>
+
+#include <cstring>
+
+namespace edgemed::ggml {
+namespace {
+
+Api g_api;
+
+struct Found {
+    void *      handle;
+    const char *missing = nullptr;
+
+    template <typename Function> void operator()(Function & slot, const char * name) {
+        void * address = dlsym(handle, name);
+        if (address == nullptr && missing == nullptr) missing = name;
+        std::memcpy(&slot, &address, sizeof slot);
+    }
+};
+
+const char * find_base(void * handle) {
+    Found find{handle};
+    find(g_api.version, "ggml_version");
+    find(g_api.op_name, "ggml_op_name");
+    find(g_api.tensor_overhead, "ggml_tensor_overhead");
+    find(g_api.row_size, "ggml_row_size");
+    find(g_api.block_size, "ggml_blck_size");
+    find(g_api.graph_n_nodes, "ggml_graph_n_nodes");
+    find(g_api.graph_node, "ggml_graph_node");
+    find(g_api.get_glu_op, "ggml_get_glu_op");
+    find(g_api.buffer_init, "ggml_backend_buffer_init");
+    find(g_api.buft_is_host, "ggml_backend_buft_is_host");
+    find(g_api.init, "ggml_init");
+    find(g_api.free, "ggml_free");
+    find(g_api.new_tensor_2d, "ggml_new_tensor_2d");
+    find(g_api.mul_mat, "ggml_mul_mat");
+    find(g_api.swiglu_split, "ggml_swiglu_split");
+    find(g_api.new_graph_custom, "ggml_new_graph_custom");
+    find(g_api.graph_overhead_custom, "ggml_graph_overhead_custom");
+    find(g_api.build_forward_expand, "ggml_build_forward_expand");
+    find(g_api.graph_compute, "ggml_backend_graph_compute");
+    find(g_api.backend_free, "ggml_backend_free");
+    return find.missing;
+}
+
+const char * find_cpu(void * handle) {
+    Found find{handle};
+    find(g_api.cpu_traits, "ggml_get_type_traits_cpu");
+    find(g_api.cpu_init, "ggml_backend_cpu_init");
+    find(g_api.cpu_set_n_threads, "ggml_backend_cpu_set_n_threads");
+    find(g_api.cpu_set_abort_callback, "ggml_backend_cpu_set_abort_callback");
+    return find.missing;
+}
+
+// Our numbers against ggml's own names: a shifted enumeration would run the wrong operation.
+bool operations_fit() {
+    const struct {
+        int          op;
+        const char * name;
+    } known[] = {{kNone, "NONE"},       {kAdd, "ADD"},   {kMul, "MUL"},         {kMulMatId, "MUL_MAT_ID"}, {kReshape, "RESHAPE"},
+                 {kView, "VIEW"},       {kGlu, "GLU"},   {kPermute, "PERMUTE"}, {kTranspose, "TRANSPOSE"}};
+    for (const auto & each : known)
+        if (std::strcmp(g_api.op_name(each.op), each.name) != 0) return false;
+    return true;
+}
+
+}  // namespace
+
+const Api & api() { return g_api; }
+
+std::string bind(const char * base_library, const char * cpu_library) {
+    void * base = dlopen(base_library, RTLD_NOW | RTLD_NOLOAD);
+    void * cpu = dlopen(cpu_library, RTLD_NOW | RTLD_NOLOAD);
+    if (base == nullptr || cpu == nullptr) return "ggml is not loaded; reinstall llama-cpp-python.";
+    const char * missing = find_base(base);
+    if (missing == nullptr) missing = find_cpu(cpu);
+    if (missing == nullptr) {
+        Found find{base};
+        find(g_api.cpu_buffer_type, "ggml_backend_cpu_buffer_type");
+        missing = find.missing;
+    }
+    if (missing != nullptr) return std::string("the installed ggml has no ") + missing + "; install the llama-cpp-python edgemed names.";
+    if (std::strncmp(g_api.version(), "0.25.", 5) != 0)
+        return std::string("the installed ggml is ") + g_api.version() + ", edgemed knows 0.25 only; install the llama-cpp-python edgemed names.";
+    if (!operations_fit() || g_api.tensor_overhead() != kObjectSize + sizeof(Tensor))
+        return "the installed ggml numbers its operations in another way; install the llama-cpp-python edgemed names.";
+    return {};
+}
+
+}  // namespace edgemed::ggml

@@ -1,0 +1,133 @@
+// A batch through one layer's experts: each expert is read once, in file order, and multiplies all its tokens at once
+// through ggml's tiled CPU products, while the next ones are being read.
+
+#include <algorithm>
+
+#include "moe_pass.h"
+#include "swiglu.h"
+
+namespace edgemed {
+namespace {
+
+constexpr int    kRowsAtOnce = 512;  // bounds scratch; a fixed cut, so results do not depend on anything else
+constexpr size_t kNodes = 16;
+
+}  // namespace
+
+MoePass::~MoePass() {
+    if (cpu_ != nullptr) ggml::api().backend_free(cpu_);
+}
+
+// Counting sort of all (token, rank) pairs by expert; tokens stay in order.
+void MoePass::sort_by_expert(const MoeLayer & layer) {
+    const size_t pairs = static_cast<size_t>(layer.n_tokens) * static_cast<size_t>(layer.k);
+    count_.assign(static_cast<size_t>(store_.per_row()) + 1, 0);
+    order_.resize(pairs);
+    weights_.resize(pairs);
+    for (int t = 0; t < layer.n_tokens; t++)
+        for (int r = 0; r < layer.k; r++) count_[static_cast<size_t>(layer.id(t, r)) + 1]++;
+    wanted_.clear();
+    for (int e = 0; e < store_.per_row(); e++) {
+        const int first = count_[static_cast<size_t>(e)], rows = count_[static_cast<size_t>(e) + 1];
+        count_[static_cast<size_t>(e) + 1] += first;
+        if (rows > 0) wanted_.push_back({e, first, rows});
+    }
+    for (int t = 0; t < layer.n_tokens; t++)
+        for (int r = 0; r < layer.k; r++) {
+            const int at = count_[static_cast<size_t>(layer.id(t, r))]++;
+            order_[static_cast<size_t>(at)] = t;
+            weights_[static_cast<size_t>(at)] = layer.weight(t, r);
+        }
+}
+
+ggml::Status MoePass::batch(const MoeLayer & layer) {
+    sort_by_expert(layer);
+    const size_t width = static_cast<size_t>(layer.n_embd), tokens = static_cast<size_t>(layer.n_tokens);
+    // The result may lie over the input, and rows of it are written before other rows of the input are read.
+    x_.resize(width * tokens);
+    for (size_t t = 0; t < tokens; t++) {
+        const auto * from = reinterpret_cast<const float *>(static_cast<const char *>(layer.x->data) + t * layer.x->nb[2]);
+        std::copy(from, from + width, x_.data() + t * width);
+    }
+    for (size_t t = 0; t < tokens; t++) {
+        auto * y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + t * layer.y->nb[1]);
+        std::fill(y, y + width, 0.0f);
+    }
+
+    // A batch that wants nearly all experts of one layer wants nearly all of the next.
+    const bool wants_most = wanted_.size() * 4 > static_cast<size_t>(store_.per_row()) * 3;
+    int        guessed = 0;
+    size_t     pinned = 0, done = 0;
+    const auto unpin_rest = [&] {
+        for (; done < pinned; done++) store_.unpin(layer.row, wanted_[done].expert);
+        return failed();
+    };
+    while (done < wanted_.size()) {
+        while (pinned < wanted_.size() && store_.pin(layer.row, wanted_[pinned].expert, wanted_[pinned].count)) pinned++;
+        if (pinned == done) {
+            if (!store_.wait_for_room()) return failed();
+            continue;
+        }
+        const uint8_t * data = store_.wait(layer.row, wanted_[done].expert);
+        if (data == nullptr || !expert_rows(layer, wanted_[done], data)) return unpin_rest();
+        store_.unpin(layer.row, wanted_[done].expert);
+        done++;
+        // Everything of this layer is on its way: read the next layer's.
+        if (pinned == wanted_.size() && wants_most && layer.row + 1 < store_.rows())
+            while (guessed < store_.per_row() && store_.guess(layer.row + 1, guessed, true)) guessed++;
+    }
+    return ggml::kSuccess;
+}
+
+bool MoePass::expert_rows(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data) {
+    const ggml::Api & api = ggml::api();
+    const Expert &    expert = store_.expert(layer.row, wanted.expert);
+    if (cpu_ == nullptr) {
+        cpu_ = api.cpu_init();
+        api.cpu_set_abort_callback(cpu_, [](void * store) { return static_cast<Store *>(store)->aborted(); }, &store_);
+        graph_memory_.resize(api.graph_overhead_custom(kNodes, false) + kNodes * api.tensor_overhead());
+    }
+    api.cpu_set_n_threads(cpu_, threads_);
+    const size_t width = static_cast<size_t>(layer.n_embd), n_ff = static_cast<size_t>(layer.n_ff);
+    const size_t most = static_cast<size_t>(std::min(wanted.count, kRowsAtOnce));
+    for (auto [scratch, size] : {std::pair{&h_, most * width}, {&gate_, most * n_ff}, {&up_, most * n_ff}, {&out_, most * width}})
+        if (scratch->size() < size) scratch->resize(size);
+
+    for (int start = 0; start < wanted.count; start += kRowsAtOnce) {
+        const int rows = std::min(kRowsAtOnce, wanted.count - start);
+        const int first = wanted.first + start;
+        for (int r = 0; r < rows; r++) {
+            const float * from = x_.data() + width * static_cast<size_t>(order_[static_cast<size_t>(first + r)]);
+            std::copy(from, from + width, h_.data() + width * static_cast<size_t>(r));
+        }
+        ggml::Context * context = api.init({graph_memory_.size(), graph_memory_.data(), true});
+        const auto matrix = [&](Projection p, int64_t columns, int64_t n) {
+            ggml::Tensor * w = api.new_tensor_2d(context, expert.type[p], columns, n);
+            w->data = const_cast<uint8_t *>(data + expert.place[p]);
+            return w;
+        };
+        ggml::Tensor * x = api.new_tensor_2d(context, ggml::kF32, layer.n_embd, rows);
+        ggml::Tensor * gate = api.mul_mat(context, matrix(kGate, layer.n_embd, layer.n_ff), x);
+        ggml::Tensor * up = api.mul_mat(context, matrix(kUp, layer.n_embd, layer.n_ff), x);
+        ggml::Tensor * h = api.swiglu_split(context, gate, up);
+        ggml::Tensor * out = api.mul_mat(context, matrix(kDown, layer.n_ff, layer.n_embd), h);
+        x->data = h_.data();
+        gate->data = gate_.data();
+        up->data = up_.data();
+        h->data = gate_.data();  // element by element over its own input
+        out->data = out_.data();
+        ggml::Graph * graph = api.new_graph_custom(context, kNodes, false);
+        api.build_forward_expand(graph, out);
+        const ggml::Status status = api.graph_compute(cpu_, graph);
+        api.free(context);
+        if (status != ggml::kSuccess) return false;
+        for (int r = 0; r < rows; r++) {
+            const size_t pair = static_cast<size_t>(first + r);
+            auto * y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + static_cast<size_t>(order_[pair]) * layer.y->nb[1]);
+            add_scaled(y, out_.data() + width * static_cast<size_t>(r), weights_[pair], layer.n_embd);
+        }
+    }
+    return true;
+}
+
+}  // namespace edgemed

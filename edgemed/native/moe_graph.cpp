@@ -1,0 +1,91 @@
+#include "moe_graph.h"
+
+#include "ggml_api.h"
+
+namespace edgemed {
+
+using ggml::Tensor;
+
+namespace {
+
+const ExpertTensor & which(const Tensor * product) { return *static_cast<const ExpertTensor *>(product->src[0]->extra); }
+
+const Tensor * next_work(ggml::Graph * graph, int * at, int end) {
+    while (*at < end) {
+        const Tensor * node = ggml::api().graph_node(graph, (*at)++);
+        if (!is_no_work(node)) return (node->flags & ggml::kFlagCompute) != 0 ? node : nullptr;
+    }
+    return nullptr;
+}
+
+const Tensor * viewed(const Tensor * view) { return view->op == ggml::kView ? view->src[0] : nullptr; }
+
+}  // namespace
+
+int32_t MoeLayer::id(int token, int rank) const {
+    return *reinterpret_cast<const int32_t *>(static_cast<const char *>(ids->data) + static_cast<size_t>(token) * ids->nb[1] +
+                                              static_cast<size_t>(rank) * ids->nb[0]);
+}
+
+float MoeLayer::weight(int token, int rank) const {
+    return *reinterpret_cast<const float *>(static_cast<const char *>(weights->data) + static_cast<size_t>(token) * weights->nb[2] +
+                                            static_cast<size_t>(rank) * weights->nb[1]);
+}
+
+bool is_expert_product(const Tensor * node) {
+    return node->op == ggml::kMulMatId && node->src[0]->buffer != nullptr && node->src[0]->buffer->buft == expert_buffer_type();
+}
+
+bool is_swiglu_of_experts(const Tensor * node) {
+    return node->op == ggml::kGlu && ggml::api().get_glu_op(node) == ggml::kGluSwiglu && node->src[1] != nullptr &&
+           is_expert_product(node->src[0]) && is_expert_product(node->src[1]);
+}
+
+bool is_weighting(const Tensor * node) { return node->op == ggml::kMul && is_expert_product(node->src[0]); }
+
+bool is_rank_sum(const Tensor * node) {
+    const Tensor * of = node->op == ggml::kAdd ? viewed(node->src[1]) : nullptr;
+    return of != nullptr && is_weighting(of);
+}
+
+bool is_no_work(const Tensor * node) {
+    return node->op == ggml::kNone || node->op == ggml::kReshape || node->op == ggml::kView || node->op == ggml::kPermute ||
+           node->op == ggml::kTranspose;
+}
+
+bool match_layer(ggml::Graph * graph, int * at, MoeLayer * layer) {
+    const int end = ggml::api().graph_n_nodes(graph);
+    int       i = *at;
+    const Tensor * one = next_work(graph, &i, end);
+    const Tensor * two = next_work(graph, &i, end);
+    const Tensor * glu = next_work(graph, &i, end);
+    const Tensor * down = next_work(graph, &i, end);
+    const Tensor * sum = next_work(graph, &i, end);
+    if (sum == nullptr || !is_expert_product(one) || !is_expert_product(two) || !is_swiglu_of_experts(glu) ||
+        !is_expert_product(down) || !is_weighting(sum) || sum->src[0] != down || down->src[1] != glu)
+        return false;
+    const Tensor * gate = glu->src[0];
+    const Tensor * up = glu->src[1];
+    if (!((gate == one && up == two) || (gate == two && up == one)) || gate->src[1] != up->src[1] || gate->src[2] != up->src[2] ||
+        gate->src[2] != down->src[2] || which(gate).block != which(up).block || which(gate).block != which(down).block)
+        return false;
+
+    const Tensor * x = gate->src[1];
+    const Tensor * ids = gate->src[2];
+    const Tensor * weights = sum->src[1];
+    const int      k = static_cast<int>(ids->ne[0]);
+    for (int rank = 1; rank < k; rank++) {
+        const Tensor * add = next_work(graph, &i, end);
+        if (add == nullptr || !is_rank_sum(add) || (rank > 1 && add->src[0] != sum)) return false;
+        sum = add;
+    }
+    if (k < 2 || x->type != ggml::kF32 || x->ne[1] != 1 || x->nb[0] != sizeof(float) || weights->type != ggml::kF32 ||
+        sum->type != ggml::kF32 || sum->nb[0] != sizeof(float))
+        return false;
+    *layer = {which(gate).block, -1, x,    ids, weights, const_cast<Tensor *>(sum), gate->src[0]->ne[0], gate->src[0]->ne[1], k,
+              static_cast<int>(ids->ne[1])};
+    *at = i;
+    return true;
+}
+
+}  // namespace edgemed

@@ -1,0 +1,139 @@
+// One token through one layer's experts, fused: hits are computed while misses are read.
+
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+
+#include "moe_pass.h"
+#include "swiglu.h"
+
+namespace edgemed {
+namespace {
+
+constexpr int64_t kRowsAtATime = 32;
+
+struct Matrix {
+    const uint8_t * data;
+    size_t          stride;
+    ggml::VecDot    dot;
+    int             width;
+
+    Matrix(const uint8_t * slot, const Expert & expert, Projection p, int64_t columns)
+        : data(slot + expert.place[p]),
+          stride(ggml::api().row_size(expert.type[p], columns)),
+          dot(ggml::api().cpu_traits(expert.type[p])->vec_dot),
+          width(static_cast<int>(columns)) {}
+
+    void rows(const uint8_t * x, float * out, int64_t from, int64_t to) const {
+        for (int64_t r = from; r < to; r++) dot(width, out + r, 0, data + stride * static_cast<size_t>(r), 0, x, 0, 1);
+    }
+};
+
+}  // namespace
+
+ggml::Status MoePass::layer(MoeLayer layer) {
+    layer.row = store_.row_of(layer.block);
+    if (layer.row < 0 || layer.row >= store_.rows()) return ggml::kFailed;
+    const auto         from = std::chrono::steady_clock::now();
+    const double       waited = store_.stats().wait_seconds;
+    const ggml::Status status = layer.n_tokens == 1 ? token(layer) : batch(layer);
+    const double       took = std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
+    store_.add_compute_seconds(took - (store_.stats().wait_seconds - waited));
+    if (layer.row + 1 == store_.rows()) store_.step(layer.n_tokens);
+    return status;
+}
+
+ggml::Status MoePass::token(const MoeLayer & layer) {
+    const int k = layer.k;
+    pending_.clear();
+    data_.assign(static_cast<size_t>(k), nullptr);
+    weights_.resize(static_cast<size_t>(k));
+    int        pinned = 0;
+    const auto unpin = [&] {
+        while (pinned > 0) store_.unpin(layer.row, layer.id(0, --pinned));
+    };
+    while (pinned < k) {
+        if (store_.pin(layer.row, layer.id(0, pinned), 1)) {
+            pending_.push_back(pinned);
+            weights_[static_cast<size_t>(pinned)] = layer.weight(0, pinned);
+            pinned++;
+        } else if (!store_.wait_for_room()) {  // read-ahead holds the room until it ends
+            unpin();
+            return failed();
+        }
+    }
+
+    input_.start(layer.n_embd, 1);
+    hidden_.start(layer.n_ff, k);
+    for (int rank = 0; rank < k; rank++) {
+        const Expert & expert = store_.expert(layer.row, layer.id(0, rank));
+        input_.want(expert.type[kGate]);
+        input_.want(expert.type[kUp]);
+        hidden_.want(expert.type[kDown]);
+    }
+    for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, 0, static_cast<const float *>(layer.x->data));
+    const size_t wide = static_cast<size_t>(k) * static_cast<size_t>(layer.n_ff);
+    for (std::vector<float> * scratch : {&gate_, &up_, &h_})
+        if (scratch->size() < wide) scratch->resize(wide);
+    if (out_.size() < static_cast<size_t>(k * layer.n_embd)) out_.resize(static_cast<size_t>(k * layer.n_embd));
+
+    while (!pending_.empty()) {
+        ready_.clear();
+        for (int rank : pending_)
+            if (store_.ready(layer.row, layer.id(0, rank))) ready_.push_back(rank);
+        if (ready_.empty()) ready_.push_back(pending_.front());
+        for (int rank : ready_) {
+            data_[static_cast<size_t>(rank)] = store_.wait(layer.row, layer.id(0, rank));
+            if (data_[static_cast<size_t>(rank)] == nullptr) {
+                unpin();
+                return failed();
+            }
+        }
+        pending_.erase(std::remove_if(pending_.begin(), pending_.end(), [&](int rank) { return data_[static_cast<size_t>(rank)] != nullptr; }),
+                       pending_.end());
+        token_group(layer, ready_);
+    }
+    unpin();
+
+    // In rank order, whatever order they arrived in: the sum never depends on the cache.
+    auto * y = static_cast<float *>(layer.y->data);
+    std::fill(y, y + layer.n_embd, 0.0f);
+    for (int rank = 0; rank < k; rank++) add_scaled(y, out_.data() + rank * layer.n_embd, weights_[static_cast<size_t>(rank)], layer.n_embd);
+    return ggml::kSuccess;
+}
+
+void MoePass::token_group(const MoeLayer & layer, const std::vector<int> & ranks) {
+    const int64_t        experts = static_cast<int64_t>(ranks.size());
+    const int64_t        n_ff = layer.n_ff, n_embd = layer.n_embd;
+    std::atomic<int64_t> next_hidden{0}, next_out{0};
+
+#pragma omp parallel num_threads(threads_)
+    {
+        for (int64_t at; (at = next_hidden.fetch_add(kRowsAtATime, std::memory_order_relaxed)) < experts * n_ff;) {
+            const int       rank = ranks[static_cast<size_t>(at / n_ff)];
+            const Expert &  expert = store_.expert(layer.row, layer.id(0, rank));
+            const int64_t   from = at % n_ff, to = std::min(from + kRowsAtATime, n_ff), base = rank * n_ff;
+            const uint8_t * slot = data_[static_cast<size_t>(rank)];
+            Matrix(slot, expert, kGate, n_embd).rows(input_.row(expert.type[kGate], 0), gate_.data() + base, from, to);
+            Matrix(slot, expert, kUp, n_embd).rows(input_.row(expert.type[kUp], 0), up_.data() + base, from, to);
+            swiglu(gate_.data() + base + from, up_.data() + base + from, h_.data() + base + from, to - from);
+        }
+#pragma omp barrier
+#pragma omp for
+        for (int64_t i = 0; i < experts; i++) {
+            const int rank = ranks[static_cast<size_t>(i)];
+            for (int w = 0; w < hidden_.wanted(); w++) hidden_.quantise(w, rank, h_.data() + rank * n_ff);
+        }
+        for (int64_t at; (at = next_out.fetch_add(kRowsAtATime, std::memory_order_relaxed)) < experts * n_embd;) {
+            const int      rank = ranks[static_cast<size_t>(at / n_embd)];
+            const Expert & expert = store_.expert(layer.row, layer.id(0, rank));
+            const int64_t  from = at % n_embd;
+            Matrix(data_[static_cast<size_t>(rank)], expert, kDown, n_ff)
+                .rows(hidden_.row(expert.type[kDown], rank), out_.data() + rank * n_embd, from, std::min(from + kRowsAtATime, n_embd));
+        }
+    }
+}
+
+}  // namespace edgemed

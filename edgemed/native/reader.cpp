@@ -1,0 +1,109 @@
+#include "reader.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "xxh3.h"
+
+namespace edgemed {
+
+std::string Reader::open(const char * path, int threads, bool direct, Done done) {
+    buffered_fd_ = ::open(path, O_RDONLY | O_CLOEXEC);
+    if (buffered_fd_ < 0) return std::string("the model file cannot be opened: ") + std::strerror(errno) + ".";
+    if (direct) direct_fd_ = ::open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+    direct_ = direct_fd_ >= 0;
+    done_ = std::move(done);
+    for (int i = 0; i < threads; i++) threads_.emplace_back([this] { run(); });
+    return {};
+}
+
+void Reader::close() {
+    {
+        std::lock_guard lock(mutex_);
+        closing_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread & thread : threads_) thread.join();
+    threads_.clear();
+    for (int * fd : {&direct_fd_, &buffered_fd_}) {
+        if (*fd >= 0) ::close(*fd);
+        *fd = -1;
+    }
+}
+
+void Reader::demand(const ReadJob & job) {
+    {
+        std::lock_guard lock(mutex_);
+        demands_.push_back(job);
+    }
+    wake_.notify_one();
+}
+
+void Reader::guess(const ReadJob & job) {
+    {
+        std::lock_guard lock(mutex_);
+        guesses_.push_back(job);
+    }
+    wake_.notify_one();
+}
+
+void Reader::promote(uint32_t id) {
+    std::lock_guard lock(mutex_);
+    const auto at = std::find_if(guesses_.begin(), guesses_.end(), [id](const ReadJob & job) { return job.id == id; });
+    if (at == guesses_.end()) return;  // being read already
+    demands_.push_back(*at);
+    guesses_.erase(at);
+}
+
+void Reader::run() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        wake_.wait(lock, [this] { return closing_ || !demands_.empty() || !guesses_.empty(); });
+        if (closing_) return;
+        std::deque<ReadJob> & queue = demands_.empty() ? guesses_ : demands_;
+        const ReadJob job = queue.front();
+        queue.pop_front();
+        lock.unlock();
+        done_(job.id, read(job));
+        lock.lock();
+    }
+}
+
+std::string Reader::read(const ReadJob & job) {
+    for (int i = 0; i < job.expert->segments; i++) {
+        const Segment & segment = job.expert->segment[i];
+        std::string fault = read_segment(job.slot + segment.memory, segment);
+        if (!fault.empty()) return fault;
+    }
+    if (job.expert->span > 0 && xxh3_64(job.slot + job.expert->place[kGate], job.expert->span) != job.expert->checksum)
+        return "its bytes differ from their checksum: the file is damaged";
+    return {};
+}
+
+std::string Reader::read_segment(uint8_t * memory, const Segment & segment) {
+    uint64_t got = 0;
+    while (got < segment.needed) {
+        // After a short read the rest may start unaligned, which only the buffered descriptor accepts.
+        const bool direct = direct_ && got % kPage == 0;
+        const ssize_t n = pread(direct ? direct_fd_ : buffered_fd_, memory + got, segment.length - got,
+                                static_cast<off_t>(segment.file + got));
+        if (n > 0) {
+            if (!direct) posix_fadvise(buffered_fd_, static_cast<off_t>(segment.file + got), n, POSIX_FADV_DONTNEED);
+            got += static_cast<uint64_t>(n);
+        } else if (n == 0) {
+            return "the file ends before it does: it was cut short";
+        } else if (errno == EINVAL && direct) {
+            direct_ = false;  // a file system that opens with O_DIRECT and then refuses it
+        } else if (errno != EINTR) {
+            return std::string("reading it failed: ") + std::strerror(errno);
+        }
+    }
+    bytes_read_.fetch_add(segment.length, std::memory_order_relaxed);
+    return {};
+}
+
+}  // namespace edgemed

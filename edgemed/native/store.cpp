@@ -1,0 +1,264 @@
+#include "store.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace edgemed {
+namespace {
+
+constexpr int   kSampled = 16;      // candidates looked at among its own size, and again among all
+constexpr float kOtherSize = 1.0f;  // another size must be worth half as much to be taken instead: it costs page faults
+constexpr float kAny = std::numeric_limits<float>::infinity();
+constexpr auto  kAbortPoll = std::chrono::milliseconds(10);
+
+}  // namespace
+
+std::string Store::open(const char * path, std::vector<Expert> experts, int rows, int per_row, const StoreOptions & options) {
+    experts_ = std::move(experts);
+    entries_ = std::vector<Entry>(experts_.size());
+    rows_ = rows;
+    per_row_ = per_row;
+    first_layer_ = options.first_layer;
+    budget_ = options.budget_bytes;
+    half_life_ = std::max(options.half_life, 1.0f);
+    if (!slots_.reserve(experts_)) return "the kernel refuses to reserve addresses for the experts.";
+    residents_.resize(static_cast<size_t>(slots_.classes()));
+    std::vector<size_t> most(residents_.size(), 0);
+    for (const Expert & expert : experts_) most[static_cast<size_t>(expert.size_class)]++;
+    for (size_t c = 0; c < most.size(); c++) residents_[c].reserve(most[c]);
+    return reader_.open(path, std::max(options.reader_threads, 1), options.direct != 0,
+                        [this](uint32_t which, const std::string & fault) { finished(which, fault); });
+}
+
+Store::~Store() {
+    reader_.close();
+    if (trace_ != nullptr) std::fclose(trace_);
+}
+
+// A score is log2 of the sum, over past uses, of 2^(when / half-life): uses halve in worth every half-life, yet no score
+// ever needs refreshing, and it outlives eviction.
+float Store::used(float score, int uses) const {
+    const float now = static_cast<float>(static_cast<double>(clock_) / half_life_) + std::log2(static_cast<float>(uses));
+    const float high = std::max(score, now), low = std::min(score, now);
+    return high + std::log2(1.0f + std::exp2(low - high));
+}
+
+// What keeping an expert is worth; one that was guessed for this step is worth more than any that was used.
+float Store::worth(const Entry & entry) const {
+    return entry.guessed && entry.guessed_at == clock_ ? std::numeric_limits<float>::max() : entry.score;
+}
+
+uint32_t Store::draw(size_t below) {
+    random_ = random_ * 6364136223846793005ULL + 1442695040888963407ULL;
+    return static_cast<uint32_t>((random_ >> 33) % below);
+}
+
+bool Store::pin(int row, int index, int uses) {
+    const uint32_t which = id(row, index);
+    std::lock_guard lock(mutex_);
+    Entry & entry = entries_[which];
+    const State was = entry.state.load(std::memory_order_relaxed);
+    if (was == State::absent || was == State::failed) {
+        if (!start(which, kAny, true)) return false;
+        stats_.misses++;
+    } else {
+        if (was == State::loading) reader_.promote(which);
+        if (entry.guessed) stats_.guesses_used++;
+        stats_.hits += was == State::ready;
+        stats_.misses += was == State::loading;
+    }
+    entry.pins++;
+    entry.guessed = false;
+    entry.score = used(entry.score, uses);
+    if (trace_ != nullptr) {
+        const uint32_t line[3] = {static_cast<uint32_t>(clock_), static_cast<uint32_t>(row), static_cast<uint32_t>(index)};
+        std::fwrite(line, sizeof line, 1, trace_);
+    }
+    return true;
+}
+
+void Store::unpin(int row, int index) {
+    std::lock_guard lock(mutex_);
+    entries_[id(row, index)].pins--;
+}
+
+bool Store::guess(int row, int index, bool certain) {
+    const uint32_t which = id(row, index);
+    std::lock_guard lock(mutex_);
+    Entry & entry = entries_[which];
+    if (entry.state.load(std::memory_order_relaxed) != State::absent) return true;
+    if (!start(which, certain ? std::numeric_limits<float>::max() : used(entry.score, 1), false)) return false;
+    entry.guessed = true;
+    entry.guessed_at = clock_;
+    stats_.guesses++;
+    return true;
+}
+
+bool Store::start(uint32_t which, float ceiling, bool demanded) {
+    const Expert & expert = experts_[which];
+    if (!make_room(expert.size_class, ceiling)) return false;
+    Entry & entry = entries_[which];
+    std::vector<uint32_t> & residents = residents_[static_cast<size_t>(expert.size_class)];
+    entry.data = slots_.take(expert.size_class);
+    entry.state.store(State::loading, std::memory_order_relaxed);
+    entry.place = static_cast<uint32_t>(residents.size());
+    residents.push_back(which);
+    const ReadJob job{which, &expert, entry.data};
+    demanded ? reader_.demand(job) : reader_.guess(job);
+    return true;
+}
+
+void Store::finished(uint32_t which, const std::string & fault) {
+    std::lock_guard lock(mutex_);
+    if (!fault.empty()) {
+        const int row = static_cast<int>(which) / per_row_, index = static_cast<int>(which) % per_row_;
+        fault_ = "Expert " + std::to_string(index) + " of layer " + std::to_string(first_layer_ + row) + " cannot be used: " + fault + ".";
+        evict(which);
+    }
+    entries_[which].state.store(fault.empty() ? State::ready : State::failed, std::memory_order_release);
+    arrived_.notify_all();
+}
+
+const uint8_t * Store::wait(int row, int index) {
+    Entry & entry = entries_[id(row, index)];
+    if (entry.state.load(std::memory_order_acquire) == State::ready) return entry.data;
+    const auto from = std::chrono::steady_clock::now();
+    std::unique_lock lock(mutex_);
+    while (entry.state.load(std::memory_order_relaxed) == State::loading && !aborted()) arrived_.wait_for(lock, kAbortPoll);
+    stats_.wait_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
+    return entry.state.load(std::memory_order_relaxed) == State::ready && !aborted() ? entry.data : nullptr;
+}
+
+bool Store::wait_for_room() {
+    std::unique_lock lock(mutex_);
+    arrived_.wait_for(lock, kAbortPoll);
+    return !aborted();
+}
+
+bool Store::make_room(int size_class, float ceiling) {
+    while (slots_.resident_bytes() + slots_.cost(size_class) > budget_) {
+        const uint64_t over = slots_.resident_bytes() + slots_.cost(size_class) - budget_;
+        if (!slots_.has_idle(size_class) && slots_.idle_bytes() > 0) {
+            slots_.release_idle(over);
+        } else if (!evict_one(size_class, ceiling)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Evicts the expert worth least among a sample, if it is worth less than `ceiling`. One of the same size is preferred:
+// it leaves its pages in place.
+bool Store::evict_one(int size_class, float ceiling) {
+    uint32_t   best = 0;
+    float      least = ceiling;
+    bool       found = false;
+    const auto consider = [&](uint32_t which) {
+        const Entry & entry = entries_[which];
+        if (entry.pins > 0 || entry.state.load(std::memory_order_relaxed) != State::ready) return;
+        const float value = worth(entry) + (experts_[which].size_class == size_class ? 0.0f : kOtherSize);
+        if (value >= least) return;
+        least = value;
+        best = which;
+        found = true;
+    };
+    const std::vector<uint32_t> & same = residents_[static_cast<size_t>(size_class)];
+    for (int i = 0; i < kSampled && !same.empty(); i++) consider(same[draw(same.size())]);
+    if (residents_.size() > 1)
+        for (int i = 0; i < kSampled; i++) {
+            const std::vector<uint32_t> & any = residents_[draw(residents_.size())];
+            if (!any.empty()) consider(any[draw(any.size())]);
+        }
+    if (!found && ceiling == kAny)  // the sample was all in use: somebody waits, so look at everything
+        for (const std::vector<uint32_t> & any : residents_)
+            for (size_t i = 0; i < any.size() && !found; i++) consider(any[i]);
+    if (!found) return false;
+    evict(best);
+    stats_.evictions++;
+    return true;
+}
+
+void Store::evict(uint32_t victim) {
+    Entry &                 entry = entries_[victim];
+    const int               size_class = experts_[victim].size_class;
+    std::vector<uint32_t> & residents = residents_[static_cast<size_t>(size_class)];
+    residents[entry.place] = residents.back();
+    entries_[residents[entry.place]].place = entry.place;
+    residents.pop_back();
+    slots_.give_back(size_class, entry.data);
+    entry.data = nullptr;
+    entry.guessed = false;
+    entry.state.store(State::absent, std::memory_order_relaxed);
+}
+
+void Store::request_abort(bool on) {
+    abort_.store(on, std::memory_order_relaxed);
+    if (on) arrived_.notify_all();
+}
+
+std::string Store::fault() const {
+    std::lock_guard lock(mutex_);
+    return fault_;
+}
+
+void Store::clear_fault() {
+    std::lock_guard lock(mutex_);
+    fault_.clear();
+    for (Entry & entry : entries_)
+        if (entry.state.load(std::memory_order_relaxed) == State::failed) entry.state.store(State::absent, std::memory_order_relaxed);
+}
+
+void Store::set_budget(uint64_t bytes) {
+    std::lock_guard lock(mutex_);
+    budget_ = bytes;
+    while (slots_.resident_bytes() > budget_) {
+        const uint64_t over = slots_.resident_bytes() - budget_;
+        if (slots_.idle_bytes() > 0) {
+            slots_.release_idle(over);
+        } else if (!evict_one(static_cast<int>(draw(residents_.size())), kAny)) {
+            break;  // everything left is in use right now; the next eviction goes on
+        }
+    }
+}
+
+StoreStats Store::stats() const {
+    std::lock_guard lock(mutex_);
+    StoreStats now = stats_;
+    now.bytes_read = reader_.bytes_read();
+    now.resident_bytes = slots_.resident_bytes();
+    now.budget_bytes = budget_;
+    return now;
+}
+
+void Store::add_compute_seconds(double seconds) {
+    std::lock_guard lock(mutex_);
+    stats_.compute_seconds += seconds;
+}
+
+void Store::copy_states(uint8_t * out) const {
+    for (size_t i = 0; i < entries_.size(); i++) out[i] = static_cast<uint8_t>(entries_[i].state.load(std::memory_order_relaxed));
+}
+
+bool Store::record_trace(const char * path) {
+    std::lock_guard lock(mutex_);
+    if (trace_ != nullptr) std::fclose(trace_);
+    trace_ = path != nullptr ? std::fopen(path, "wb") : nullptr;
+    return path == nullptr || trace_ != nullptr;
+}
+
+// The largest `at_once` experts of any one layer: what a token needs pinned together.
+uint64_t Store::smallest_budget(int at_once) const {
+    uint64_t most = 0;
+    std::vector<uint64_t> sizes(static_cast<size_t>(per_row_));
+    for (int row = 0; row < rows_; row++) {
+        for (int e = 0; e < per_row_; e++) sizes[static_cast<size_t>(e)] = expert(row, e).slot_bytes;
+        std::sort(sizes.rbegin(), sizes.rend());
+        uint64_t sum = 0;
+        for (int e = 0; e < std::min(at_once, per_row_); e++) sum += sizes[static_cast<size_t>(e)];
+        most = std::max(most, sum);
+    }
+    return most;
+}
+
+}  // namespace edgemed

@@ -1,0 +1,122 @@
+// The expert store: which experts are in memory, within a fixed budget, and who waits for which.
+//
+// One computing thread asks for experts, waits for them and unpins them; reader threads bring them in. Nothing on that
+// path allocates. What is evicted never changes what is computed, only when.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <cstdio>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "expert.h"
+#include "reader.h"
+#include "slots.h"
+
+namespace edgemed {
+
+struct StoreOptions {
+    uint64_t budget_bytes;
+    int32_t  reader_threads;
+    int32_t  direct;
+    int32_t  first_layer;  // the block number of row 0, for messages
+    float    half_life;  // tokens after which a use is worth half
+};
+
+struct StoreStats {
+    uint64_t hits, misses, guesses, guesses_used, evictions;
+    uint64_t bytes_read, resident_bytes, budget_bytes;
+    double   wait_seconds, compute_seconds;
+};
+
+class Store {
+  public:
+    enum class State : uint8_t { absent, loading, ready, failed };
+
+    // Returns an empty string or a sentence.
+    std::string open(const char * path, std::vector<Expert> experts, int rows, int per_row, const StoreOptions & options);
+
+    int            rows() const { return rows_; }
+    int            per_row() const { return per_row_; }
+    int            row_of(int block) const { return block - first_layer_; }
+    const Expert & expert(int row, int index) const { return experts_[id(row, index)]; }
+
+    // Pins an expert and starts reading it if it is not there. False when every byte of the budget is pinned: unpin
+    // something first. `uses`: how many tokens of this step want it.
+    bool pin(int row, int index, int uses);
+    void unpin(int row, int index);
+    bool ready(int row, int index) const { return state(row, index) == State::ready; }
+
+    // Waits until the pinned expert is there; null when it failed or the wait was aborted.
+    const uint8_t * wait(int row, int index);
+    // Waits a moment for any read to end: after a refused pin with nothing left to unpin. False when aborted.
+    bool wait_for_room();
+    // Reads an expert ahead. A certain guess may evict whatever is not in use; any other only what is worth less than
+    // one use of its own. False when there is no room on these terms.
+    bool guess(int row, int index, bool certain);
+
+    void step(int tokens) { clock_ += static_cast<uint64_t>(tokens); }  // that many tokens further
+
+    void        request_abort(bool on);
+    bool        aborted() const { return abort_.load(std::memory_order_relaxed); }
+    std::string fault() const;
+    void        clear_fault();
+
+    void       set_budget(uint64_t bytes);
+    StoreStats stats() const;
+    void       add_compute_seconds(double seconds);
+    void       copy_states(uint8_t * out) const;  // [rows * per_row] State
+    bool       record_trace(const char * path);
+
+    uint64_t smallest_budget(int experts_at_once) const;
+    int      size_classes() const { return slots_.classes(); }
+    bool     reads_directly() const { return reader_.direct(); }
+
+  private:
+    struct Entry {
+        uint8_t *          data = nullptr;
+        std::atomic<State> state{State::absent};
+        bool               guessed = false;  // and nobody has asked for it yet
+        uint16_t           pins = 0;
+        uint32_t           place = 0;  // index in its class's residents
+        float              score = kNeverUsed;
+        uint64_t           guessed_at = 0;
+    };
+    static constexpr float kNeverUsed = -1e30f;
+
+    uint32_t id(int row, int index) const { return static_cast<uint32_t>(row * per_row_ + index); }
+    State    state(int row, int index) const { return entries_[id(row, index)].state.load(std::memory_order_acquire); }
+    float    used(float score, int uses) const;
+    float    worth(const Entry & entry) const;
+    uint32_t draw(size_t below);
+    bool     make_room(int size_class, float ceiling);  // all of these under the lock
+    bool     evict_one(int size_class, float ceiling);
+    void     evict(uint32_t victim);
+    bool     start(uint32_t which, float ceiling, bool demanded);
+    void     finished(uint32_t which, const std::string & fault);
+
+    std::vector<Expert>   experts_;
+    std::vector<Entry>    entries_;
+    std::vector<std::vector<uint32_t>> residents_;  // ready or loading, by size class, in no order
+    int                   rows_ = 0, per_row_ = 0, first_layer_ = 0;
+    float                 half_life_ = 1;
+    uint64_t              budget_ = 0, clock_ = 0, random_ = 0x9E3779B97F4A7C15ULL;
+    std::atomic<bool>     abort_{false};
+    std::string           fault_;
+    StoreStats            stats_{};
+    std::FILE *           trace_ = nullptr;
+
+    mutable std::mutex      mutex_;
+    std::condition_variable arrived_;
+    Slots                   slots_;
+    Reader                  reader_;  // last: its threads stop before anything they use is gone
+
+  public:
+    ~Store();
+};
+
+}  // namespace edgemed

@@ -1,0 +1,73 @@
+"""The model file's chat template: from messages to the text that the model was trained on.
+
+What came from the template and what came from a message is kept apart, because only the template may write special
+tokens (`edgemed.engine.vocabulary`).
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edgemed.engine.protocol import Message
+from edgemed.engine.template_process import CPU_SECONDS
+from edgemed.errors import TemplateError
+
+WALL_SECONDS = 20
+"""A busy machine may need long for the little processor time that a template gets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of the rendered prompt and where it came from."""
+
+    text: str
+    from_message: bool
+
+
+class ChatTemplate:
+    """A template and what it may refer to.
+
+    source: the jinja2 text. special_tokens: the texts that must not arise from a message. variables: what templates
+    call `bos_token` and so on.
+    """
+
+    def __init__(self, source: str, special_tokens: Sequence[str], variables: Mapping[str, str]) -> None:
+        self._source = source
+        self._special_tokens = list(special_tokens)
+        self._variables = dict(variables)
+
+    def render(self, messages: Sequence[Message]) -> list[Span]:
+        """The prompt, ending where the assistant's answer begins.
+
+        Raises TemplateError for a malformed or hostile template, or one that refuses the conversation.
+        """
+        request = {
+            "template": self._source,
+            "messages": [(message.role, message.content) for message in messages],
+            "special_tokens": self._special_tokens,
+            "variables": self._variables,
+        }
+        command = [sys.executable, "-P", "-m", "edgemed.engine.template_process"]
+        try:
+            done = subprocess.run(
+                command, input=json.dumps(request).encode(), capture_output=True, timeout=WALL_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise _unusable(f"does not finish within {WALL_SECONDS} s") from None
+        if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+            raise _unusable(f"does not finish within {CPU_SECONDS} s of computing")
+        if done.returncode != 0:
+            raise _unusable(f"could not be rendered (exit status {done.returncode})")
+        answer = json.loads(done.stdout)
+        if "error" in answer:
+            raise _unusable(answer["error"])
+        return [Span(text, from_message) for text, from_message in answer["spans"]]
+
+
+def _unusable(fault: str) -> TemplateError:
+    return TemplateError(f"The model's chat template {fault.rstrip('.')}; this file cannot be chatted with.")

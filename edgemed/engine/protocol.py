@@ -1,0 +1,279 @@
+"""What the chat and the engine's process say to each other: dataclasses, as length-prefixed JSON.
+
+A frame is a 32-bit little-endian length and that many bytes of UTF-8 JSON: `[type, request, fields]`. `request` is the
+number of the `Generate` it belongs to, or 0. Both ends check every field's type, so that a mistake on one side is an
+error there and not a puzzle on the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import os
+import struct
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from edgemed.errors import EngineError, UsageError
+
+MAX_FRAME_BYTES = 1 << 26
+_LENGTH = struct.Struct("<I")
+
+Role = Literal["system", "user", "assistant"]
+StopReason = Literal["end", "length", "context", "stopped"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of the conversation. Its content is text and nothing else, whatever it looks like."""
+
+    role: Role
+    content: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen; the defaults are the ones AntAngelMed's developers publish.
+
+    temperature 0 takes the likeliest token. top_k 0 and top_p 1 do not restrict. seed None draws one, which the
+    answer's `Finished` tells; a given seed also asks for the very same numbers again, so the whole prompt is computed
+    anew (what the KV cache holds of it was computed in other batches and is rounded differently). Raises UsageError for
+    values that mean nothing.
+    """
+
+    temperature: float = 0.6
+    top_p: float = 0.95
+    top_k: int = 20
+    repeat_penalty: float = 1.05
+    seed: int | None = None
+    max_tokens: int = 16384
+
+    def __post_init__(self) -> None:
+        rules = (
+            (math.isfinite(self.temperature) and self.temperature >= 0, "temperature", "0 or more"),
+            (0 < self.top_p <= 1, "top_p", "above 0 and at most 1"),
+            (self.top_k >= 0, "top_k", "0 or more"),
+            (math.isfinite(self.repeat_penalty) and self.repeat_penalty > 0, "repeat_penalty", "above 0"),
+            (self.seed is None or 0 <= self.seed < 1 << 64, "seed", "from 0 to 2^64 - 1"),
+            (self.max_tokens >= 1, "max_tokens", "1 or more"),
+        )
+        for holds, name, wanted in rules:
+            if not holds:
+                raise UsageError(f"The sampling setting {name} is {getattr(self, name)}; it must be {wanted}.")
+
+    def seeded(self) -> Sampling:
+        """The same with a seed, drawn where there was none."""
+        if self.seed is not None:
+            return self
+        return dataclasses.replace(self, seed=int.from_bytes(os.urandom(4), "little"))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How to load a model. None leaves the choice to the engine. `ram_bytes` bounds the process's resident memory."""
+
+    ram_bytes: int | None = None
+    n_ctx: int | None = None
+    threads: int | None = None
+    kv_type: str = "f16"
+    flash_attn: bool = True
+    allow_unsealed: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What was loaded. `ram_bytes` is the promise that holds; `defaults` are the file's own where it records any."""
+
+    model_name: str
+    architecture: str
+    n_layers: int
+    n_experts: int
+    bits_per_weight: float
+    size_bytes: int
+    weights_digest: str | None
+    intended_use: str
+    notice: str | None
+    verified: bool
+    n_ctx: int
+    ram_bytes: int
+    defaults: Sampling
+    warning: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EngineStats:
+    """The engine at this moment. `resident_bytes` of the promised `budget_bytes` are taken by the engine and the
+    process that started it. The rate covers the current or last answer; all else the process's life."""
+
+    tokens_per_s: float
+    resident_bytes: int
+    budget_bytes: int
+    hit_rate: float | None
+    bytes_read: int
+    wait_s: float
+    peak_rss_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PromptProgress:
+    """`done` of `total` prompt tokens are in the KV cache; the first `reused` of them were there already."""
+
+    done: int
+    total: int
+    reused: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """More of the answer: whole characters, from `tokens` more tokens."""
+
+    text: str
+    tokens: int = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer is over, and why: it ended by itself, reached max_tokens ("length") or the end of the context, or was
+    stopped. Rates are in tokens a second; `hit_rate` and `bytes_read` belong to this answer."""
+
+    stop_reason: StopReason
+    text: str
+    prompt_tokens: int
+    reused_tokens: int
+    tokens: int
+    prefill_tokens_per_s: float
+    decode_tokens_per_s: float
+    hit_rate: float | None
+    bytes_read: int
+    peak_rss_bytes: int
+    seed: int
+    n_ctx: int = 0
+
+
+Event = PromptProgress | Piece | Finished
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Start:
+    path: str
+    settings: EngineSettings
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Generate:
+    """`reuse`: whether the KV cache's share of the prompt may stand."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    reuse: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stop:
+    """Ends the request it is sent for, whether that runs already or still waits."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GetStats:
+    """Answered with EngineStats at any time, also in the middle of a prefill."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """Loading: a stage's name and how much of it is done, from 0 to 1."""
+
+    stage: str
+    fraction: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ready:
+    info: EngineInfo
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failed:
+    """An EdgemedError on the other side: its class's name and its sentence."""
+
+    kind: str
+    message: str
+
+
+AnyMessage = (
+    Start | Generate | Stop | GetStats | Progress | Ready | PromptProgress | Piece | Finished | Failed | EngineStats
+)
+_BY_NAME: dict[str, type] = {kind.__name__: kind for kind in typing.get_args(AnyMessage)}
+
+
+def encode(message: AnyMessage, request: int = 0) -> bytes:
+    """One frame. Raises EngineError when it would be larger than a frame may be."""
+    body = json.dumps([type(message).__name__, request, dataclasses.asdict(message)]).encode()
+    if len(body) > MAX_FRAME_BYTES:
+        raise EngineError(
+            f"A message of {len(body) >> 20} MiB is more than the engine takes at once; shorten the text."
+        )
+    return _LENGTH.pack(len(body)) + body
+
+
+class Frames:
+    """Cuts a byte stream into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, AnyMessage]]:
+        """Take `data` in; yield (request, message) for every frame it completes. Raises EngineError for nonsense."""
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > MAX_FRAME_BYTES:
+                raise EngineError("The engine's messages are garbled; start it again.")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(self._buffer[_LENGTH.size : end])
+            del self._buffer[:end]
+            yield _decode(body)
+
+
+def _decode(body: bytes) -> tuple[int, AnyMessage]:
+    try:
+        name, request, fields = json.loads(body)
+        message: AnyMessage = _build(_BY_NAME[name], fields)
+        return _build(int, request), message
+    except (ValueError, KeyError, TypeError) as error:
+        raise EngineError(f"The engine's messages are garbled ({error}); start it again.") from None
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _build(kind: Any, value: Any) -> Any:
+    """`value`, from JSON, as a `kind`. Raises TypeError, KeyError or ValueError when it is none."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = _hints(kind)
+        if value.keys() - hints.keys():
+            raise TypeError(f"{kind.__name__} has no such fields")
+        return kind(**{name: _build(hints[name], item) for name, item in value.items()})
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        return tuple(_build(arguments[0], item) for item in value)
+    if origin is Literal:
+        if value not in arguments:
+            raise ValueError(f"{value!r} is none of {arguments}")
+        return value
+    if origin is types.UnionType:
+        if value is None and type(None) in arguments:
+            return None
+        return _build(next(each for each in arguments if each is not type(None)), value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value

@@ -1,0 +1,123 @@
+"""From a path and settings to a session that is ready to answer, inside the engine's process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+
+from edgemed import clinical
+from edgemed.engine.chat_template import ChatTemplate
+from edgemed.engine.model import LoadSettings, load_model
+from edgemed.engine.protocol import EngineInfo, EngineSettings, Message, Sampling
+from edgemed.engine.session import Session
+from edgemed.engine.vocabulary import Vocabulary
+from edgemed.errors import EngineError, TemplateError, UsageError
+from edgemed.model_file import ModelFile, keys, open_model
+
+DEFAULT_CONTEXT = 8192
+"""Tokens, where the model allows as many: at AntAngelMed's shape its F16 KV cache takes 512 MiB."""
+
+Progress = Callable[[str, float], None]
+
+# llama.cpp's names for what a checkpoint's generation_config.json recommends.
+_SAMPLING_KEYS = {
+    "temperature": "general.sampling.temp",
+    "top_p": "general.sampling.top_p",
+    "top_k": "general.sampling.top_k",
+    "repeat_penalty": "general.sampling.penalty_repeat",
+}
+
+
+def open_session(
+    path: str, settings: EngineSettings, warning: str | None, progress: Progress
+) -> tuple[Session, EngineInfo]:
+    """Load the model at `path`. `warning`: what to tell the user about this process, if anything.
+
+    Raises ModelFileError, BudgetError, TemplateError, SetupError or EngineError.
+    """
+    progress("opening", 0)
+    file = open_model(Path(path))
+    source = _template_source(file)
+    # A template that cannot work is told now, not after minutes of loading and a typed question.
+    ChatTemplate(source, (), {}).render([Message("user", "?")])
+    progress("loading", 0)
+    loaded = load_model(
+        file,
+        LoadSettings(
+            ram_bytes=settings.ram_bytes,
+            n_ctx=context_length(file, settings.n_ctx),
+            threads=settings.threads or physical_cores(),
+            kv_type=settings.kv_type,
+            flash_attn=settings.flash_attn,
+        ),
+    )
+    vocabulary = Vocabulary(loaded.vocab, file.metadata.get(keys.END_OF_GENERATION_IDS, ()))
+    template = ChatTemplate(source, vocabulary.reserved_texts, vocabulary.template_variables())
+    session = Session(loaded, vocabulary, template)
+    progress("ready", 1)
+    return session, describe(file, loaded.budget.ram_bytes, session.n_ctx, warning)
+
+
+def describe(file: ModelFile, ram_bytes: int, n_ctx: int, warning: str | None) -> EngineInfo:
+    """What the user is told about the model."""
+    tensors = file.tensors.values()
+    return EngineInfo(
+        model_name=file.name,
+        architecture=file.architecture,
+        n_layers=file.hparams.n_layer,
+        n_experts=file.hparams.n_expert,
+        bits_per_weight=8 * sum(t.nbytes for t in tensors) / sum(prod(t.shape) for t in tensors),
+        size_bytes=file.size_bytes,
+        weights_digest=file.weights_digest,
+        intended_use=file.intended_use,
+        notice=clinical.notice(file.intended_use),
+        verified=file.verified,
+        n_ctx=n_ctx,
+        ram_bytes=ram_bytes,
+        defaults=recorded_sampling(file),
+        warning=warning,
+    )
+
+
+def context_length(file: ModelFile, wanted: int | None) -> int:
+    """Tokens of context to load. Raises EngineError when more are wanted than the model was made for."""
+    longest = file.hparams.n_ctx_train
+    if wanted is None:
+        return min(longest, DEFAULT_CONTEXT)
+    if not 1 <= wanted <= longest:
+        raise EngineError(f"A context of {wanted} tokens is not possible: this model takes from 1 to {longest}.")
+    return wanted
+
+
+def recorded_sampling(file: ModelFile) -> Sampling:
+    """The sampling the file recommends; edgemed's defaults for what it does not mention or makes no sense."""
+    recorded = {name: file.metadata[key] for name, key in _SAMPLING_KEYS.items() if key in file.metadata}
+    try:
+        return Sampling(**recorded)
+    except (UsageError, TypeError):
+        return Sampling()
+
+
+def physical_cores() -> int:
+    """Cores this process may use, each counted once: a second thread on a core computes nothing faster here."""
+    allowed = os.sched_getaffinity(0)
+    cores = set()
+    for cpu in allowed:
+        try:
+            siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
+        except OSError:
+            return len(allowed)
+        cores.add(siblings)
+    return len(cores)
+
+
+def _template_source(file: ModelFile) -> str:
+    source = file.metadata.get("tokenizer.chat_template")
+    if not isinstance(source, str) or not source.strip():
+        raise TemplateError(
+            f"{file.path.name} has no chat template, so nobody knows how to put a question to it; "
+            "convert a checkpoint whose tokenizer_config.json has one."
+        )
+    return source

@@ -1,0 +1,117 @@
+"""The model's tokens: text to ids, ids to bytes, and which ids mean more than text.
+
+Only the chat template may write special tokens. llama.cpp's tokenizer finds them by their text, so wherever such a text
+touches something a user (or the model) wrote, the text is cut there and the cut-out part tokenised as plain text.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from llama_cpp import llama_cpp
+
+from edgemed.engine.chat_template import Span
+from edgemed.errors import EngineError
+
+_UNKNOWN, _CONTROL, _USER_DEFINED = 1, 8, 16  # enum llama_token_attr
+_PARSED_FROM_TEXT = _UNKNOWN | _CONTROL | _USER_DEFINED
+_NO_TOKEN = -1
+ENDS_BY_TEXT = ("<|role_end|>", "<|endoftext|>")
+"""Ling ends turns with either; llama.cpp's own list has only the second, and a file may name only one as its end."""
+
+
+class Vocabulary:
+    """A view of a `llama_vocab`, which must outlive it. `ends`: further ids that end a turn, from the file."""
+
+    def __init__(self, vocab: Any, ends: Iterable[int] = ()) -> None:
+        self._vocab = vocab
+        self.size = int(llama_cpp.llama_vocab_n_tokens(vocab))
+        self.special = {
+            token: text
+            for token in range(self.size)
+            if llama_cpp.llama_vocab_get_attr(vocab, token) & _PARSED_FROM_TEXT and (text := self.text(token))
+        }
+        named = {llama_cpp.llama_vocab_eos(vocab), llama_cpp.llama_vocab_eot(vocab), *ends}
+        by_text = {token for token, text in self.special.items() if text in ENDS_BY_TEXT}
+        by_llama = {token for token in self.special if llama_cpp.llama_vocab_is_eog(vocab, token)}
+        self.ends = frozenset(token for token in named | by_text | by_llama if 0 <= token < self.size)
+        self._reserved = self.ends | self.special.keys()
+        self.reserved_texts = sorted({self.text(token) for token in self._reserved})
+
+    def text(self, token: int) -> str:
+        """The token as the vocabulary spells it."""
+        return bytes(llama_cpp.llama_vocab_get_text(self._vocab, token)).decode(errors="replace")
+
+    def template_variables(self) -> dict[str, str]:
+        """What chat templates call `bos_token` and so on."""
+        named = {
+            "bos_token": llama_cpp.llama_vocab_bos(self._vocab),
+            "eos_token": llama_cpp.llama_vocab_eos(self._vocab),
+            "pad_token": llama_cpp.llama_vocab_pad(self._vocab),
+        }
+        return {name: self.text(token) if token != _NO_TOKEN else "" for name, token in named.items()}
+
+    def encode(self, spans: Sequence[Span]) -> list[int]:
+        """Token ids of a rendered prompt; special ones come from text that is the template's alone."""
+        tokens: list[int] = []
+        for text, plain in self._pieces(spans):
+            tokens += self._encode_plain(text) if plain else self._tokenize(text, parse_special=True)
+        return tokens
+
+    def _pieces(self, spans: Sequence[Span]) -> Iterator[tuple[str, bool]]:
+        """The prompt's text, cut so that only pieces marked True hold message characters of special tokens."""
+        text = "".join(span.text for span in spans)
+        from_message = bytearray().join((b"\1" if span.from_message else b"\0") * len(span.text) for span in spans)
+        plain = bytearray(len(text))
+        for special in self.reserved_texts:
+            at = text.find(special)
+            while at >= 0:
+                end = at + len(special)
+                plain[at:end] = bytes(a | b for a, b in zip(plain[at:end], from_message[at:end], strict=True))
+                at = text.find(special, at + 1)
+        for is_plain, run in groupby(range(len(text)), plain.__getitem__):
+            first, *rest = run
+            yield text[first : (rest or [first])[-1] + 1], bool(is_plain)
+
+    def _encode_plain(self, text: str) -> list[int]:
+        tokens = self._tokenize(text, parse_special=False)
+        if self._reserved.isdisjoint(tokens):
+            return tokens
+        # User-defined tokens are found in plain text too: spell it byte by byte, which is the same text.
+        return [self._byte_tokens[byte] for byte in text.encode(errors="replace")]
+
+    def _tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        data = text.encode(errors="replace")
+        room = len(data) + 1
+        while True:
+            tokens = (llama_cpp.llama_token * room)()
+            count = llama_cpp.llama_tokenize(self._vocab, data, len(data), tokens, room, False, parse_special)
+            if count >= 0:
+                return list(tokens[:count])
+            if -count <= room:
+                raise EngineError(f"The tokenizer refused a text of {len(data)} bytes; shorten it.")
+            room = -count
+
+    @functools.cached_property
+    def _byte_tokens(self) -> list[int]:
+        """The token of each single byte."""
+        by_bytes = {self.piece(token): token for token in range(self.size) if token not in self._reserved}
+        try:
+            return [by_bytes[bytes([byte])] for byte in range(256)]
+        except KeyError as error:
+            raise EngineError(f"The model's vocabulary has no token for the byte {error}; convert it again.") from None
+
+    @functools.lru_cache(maxsize=1 << 14)  # noqa: B019 - one vocabulary lives as long as its process
+    def piece(self, token: int) -> bytes:
+        """The bytes that `token` adds to a text; a special token adds its own text. May be part of a character."""
+        room = 64
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            length = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, room, 0, True)
+            if length >= 0:
+                return buffer.raw[:length]
+            room = -length

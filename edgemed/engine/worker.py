@@ -1,0 +1,158 @@
+"""The engine's own process: `python -m edgemed.engine.worker FD PARENT`.
+
+llama.cpp aborts its process when an internal check fails, so it runs here, away from the chat. One thread answers, one
+listens: a stop must reach the engine while it computes, and statistics too. FD is one end of a socket pair
+(`edgemed.engine.protocol`); when its other end closes, this process ends. So that no process outlives the chat even
+when this one hangs, the kernel kills it with its parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING
+
+from edgemed import privacy
+from edgemed.engine.protocol import (
+    AnyMessage,
+    Failed,
+    Frames,
+    Generate,
+    GetStats,
+    Progress,
+    Ready,
+    Start,
+    Stop,
+    encode,
+)
+from edgemed.errors import EdgemedError, EngineError
+
+if TYPE_CHECKING:
+    from edgemed.engine.session import Session
+
+_PR_SET_PDEATHSIG = 1
+_RECEIVE_BYTES = 1 << 16
+
+
+class Connection:
+    """Messages to the chat, from any thread."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._frames = Frames()
+        self._sending = threading.Lock()
+
+    def send(self, message: AnyMessage, request: int = 0) -> None:
+        with self._sending:
+            self._socket.sendall(encode(message, request))
+
+    def receive(self) -> list[tuple[int, AnyMessage]]:
+        """The messages that came; none when the other end is closed."""
+        while data := self._socket.recv(_RECEIVE_BYTES):
+            if messages := list(self._frames.feed(data)):
+                return messages
+        return []
+
+
+class Worker:
+    """Loads what `Start` names, then answers every `Generate` in turn."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._requests: queue.SimpleQueue[tuple[int, Generate]] = queue.SimpleQueue()
+        self._session: Session | None = None
+        # Guards the two below: a stop belongs to one request, which may be running, waiting or over.
+        self._turn = threading.Lock()
+        self._running = 0
+        self._stopped: set[int] = set()
+
+    def run(self, start: Start, warning: str | None) -> None:
+        """Never returns; raises EdgemedError where loading fails."""
+        from edgemed.engine.startup import open_session
+
+        def progress(stage: str, fraction: float) -> None:
+            self._connection.send(Progress(stage, fraction))
+
+        session, info = open_session(start.path, start.settings, warning, progress)
+        privacy.seal(allow_unsealed=start.settings.allow_unsealed)
+        self._session = session
+        threading.Thread(target=self._listen, daemon=True).start()
+        self._connection.send(Ready(info))
+        while True:
+            self._answer(session, *self._requests.get())
+
+    def _answer(self, session: Session, request: int, wanted: Generate) -> None:
+        with self._turn:
+            self._running = request
+            session.allow()
+            if request in self._stopped:
+                session.stop()
+        try:
+            for event in session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse):
+                self._connection.send(event, request)
+        except Exception as error:
+            self._connection.send(_failure(error), request)
+        finally:
+            with self._turn:
+                self._running = 0
+                self._stopped.discard(request)
+
+    def _listen(self) -> None:
+        try:
+            while messages := self._connection.receive():
+                for request, message in messages:
+                    self._take(request, message)
+        finally:
+            os._exit(0)  # the chat is gone; whatever the other thread computes is for nobody
+
+    def _take(self, request: int, message: AnyMessage) -> None:
+        assert self._session is not None
+        match message:
+            case Generate():
+                self._requests.put((request, message))
+            case Stop():
+                with self._turn:
+                    if request == self._running:
+                        self._session.stop()
+                    elif request > self._running:
+                        self._stopped.add(request)
+            case GetStats():
+                self._connection.send(self._session.stats(), request)
+
+
+def _failure(error: Exception) -> Failed:
+    """What to tell the chat; a fault of our own is also written out where its last lines are kept."""
+    if isinstance(error, EdgemedError):
+        return Failed(type(error).__name__, str(error))
+    traceback.print_exception(error)
+    return Failed(
+        EngineError.__name__, f"The engine made a mistake of its own ({type(error).__name__}); please report it."
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run the process; returns only when loading failed."""
+    descriptor, parent = map(int, arguments)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        return 1  # it died before we asked
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the chat says what it means
+    connection = Connection(socket.socket(fileno=descriptor))
+    ((_, start),) = connection.receive()
+    assert isinstance(start, Start)
+    try:
+        warning = privacy.lock_down(allow_unsealed=start.settings.allow_unsealed)
+        Worker(connection).run(start, warning)
+    except Exception as error:
+        connection.send(_failure(error))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -76,7 +76,7 @@ def capture_log(capture: LogCapture | None) -> None:
     _capture = capture
 
 
-@llama_cpp.llama_log_callback
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
 def _log(level: int, text: bytes, _data: ctypes.c_void_p) -> None:
     line = text.decode("utf-8", "replace")
     if _capture is not None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from llama_cpp import llama_cpp
 
-from edgemed.engine.budget import Budget, plan_budget
+from edgemed.engine.budget import Budget, layer_bytes, plan_budget
 from edgemed.engine.library import LogCapture, capture_log, start_llama
 from edgemed.engine.virtual_gguf import virtual_gguf
 from edgemed.errors import ChecksumError, EngineError, ModelFileError
@@ -34,7 +34,8 @@ class _BufferTypeOverride(ctypes.Structure):
 class LoadSettings:
     """How to load. `ram_bytes`: what this process, its parent and everything cached may take together; None means
     what the machine can spare. `n_batch`: tokens computed at once in a prompt; it never depends on the budget, so
-    neither does the output. `force_small`: accept a cache below one token's experts (for tests)."""
+    neither does the output. `n_outputs`: how many tokens of a batch may ask for logits. `force_small`: accept a cache
+    below one token's experts (for tests)."""
 
     ram_bytes: int | None
     n_ctx: int
@@ -42,6 +43,7 @@ class LoadSettings:
     kv_type: str = "f16"
     flash_attn: bool = True
     n_batch: int = 2048
+    n_outputs: int = 1
     reader_threads: int = 3
     direct_reads: bool = True
     half_life_tokens: float = 64.0
@@ -104,8 +106,7 @@ class LoadedModel:
 
     def set_cache_bytes(self, cache_bytes: int) -> None:
         """Shrink or grow the expert cache while running; never below what one layer needs."""
-        least = smallest_cache(self.file)
-        self._native.edgemed_set_budget(self._handle, max(cache_bytes, least))
+        self._native.edgemed_set_budget(self._handle, max(cache_bytes, layer_bytes(self.file)))
 
     def expert_states(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """[row, expert]: 0 absent, 1 being read, 2 resident, 3 failed."""
@@ -166,7 +167,9 @@ class LoadedModel:
             ),
             ModelFileError,
         )
-        overrides = (_BufferTypeOverride * 2)((rb"_exps\.weight$", self._native.edgemed_buffer_type()), (None, None))
+        overrides = (_BufferTypeOverride * 2)(
+            _BufferTypeOverride(rb"_exps\.weight$", self._native.edgemed_buffer_type()), _BufferTypeOverride(None, None)
+        )
         params = llama_cpp.llama_model_default_params()
         params.load_mode = _LOAD_MODE_NONE
         params.use_extra_bufts = settings.repack
@@ -191,7 +194,7 @@ class LoadedModel:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = settings.n_ctx
         params.n_batch = params.n_ubatch = min(settings.n_batch, settings.n_ctx)
-        params.n_outputs_max = 1
+        params.n_outputs_max = settings.n_outputs
         params.n_threads = params.n_threads_batch = settings.threads
         params.type_k = params.type_v = KV_TYPES[settings.kv_type]
         params.flash_attn_type = _FLASH_ATTENTION[settings.flash_attn]
@@ -213,10 +216,3 @@ def load_model(file: ModelFile, settings: LoadSettings) -> LoadedModel:
     Raises BudgetError (with the smallest budget that works), ChecksumError, ModelFileError, SetupError, EngineError.
     """
     return LoadedModel(file, settings)
-
-
-def smallest_cache(file: ModelFile) -> int:
-    """Bytes of cache without which one layer of one token cannot be computed."""
-    from edgemed.engine.budget import layer_bytes
-
-    return layer_bytes(file)

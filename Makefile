@@ -1,0 +1,50 @@
+# `make help` lists what there is. Everything is installed into .venv beside this file, nothing anywhere else.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/ready
+
+.PHONY: help setup demo test lint format docs wheel mini clean
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+setup: $(READY) ## everything edgemed needs, into .venv (builds llama.cpp: about 4 minutes)
+
+$(READY): pyproject.toml CMakeLists.txt tools/check_machine.sh $(wildcard edgemed/native/*.cpp edgemed/native/*.h)
+	@PYTHON=$(PYTHON) sh tools/check_machine.sh
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV); building llama.cpp the first time takes about 4 minutes."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## convert the bundled checkpoint, show the plan, open the chat
+	@$(BIN)/edgemed demo
+
+test: $(READY) ## the whole test suite
+	@$(BIN)/python -m pytest -q
+
+lint: $(READY) ## ruff, mypy --strict, import contracts, generated docs are fresh
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python tools/cli_reference.py --check
+
+format: $(READY) ## rewrite all Python in the house style
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+docs: $(READY) ## write docs/cli.md from the commands themselves
+	@$(BIN)/python tools/cli_reference.py
+
+wheel: $(READY) ## a wheel in dist/
+	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+mini: ## train the demonstration model (hours; see recipes/mini/README.md)
+	@$(MAKE) -C recipes/mini
+
+clean: ## remove what was built
+	rm -rf $(VENV) build dist edgemed/native/libedgemed.so

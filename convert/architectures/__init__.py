@@ -58,7 +58,7 @@ def find_architecture(config: Config) -> Architecture:
     names = config.get("architectures")
     names = names if isinstance(names, list) else []
     for name in names:
-        if name in SUPPORTED:
+        if isinstance(name, str) and name in SUPPORTED:
             return cast(Architecture, importlib.import_module(f"{__name__}.{SUPPORTED[name]}"))
     found = ", ".join(map(str, names)) or "not named"
     raise CheckpointError(

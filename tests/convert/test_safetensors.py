@@ -1,0 +1,135 @@
+"""Shard headers that lie, and the folder around them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgemed.convert.safetensors import MAX_HEADER_BYTES, read_header
+from edgemed.convert.shards import INDEX, Shards
+from edgemed.errors import CheckpointError
+from tests.support.checkpoints import make_checkpoint, write_safetensors, write_shards
+
+GOOD = {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}
+
+
+def write(path: Path, header: bytes, data: bytes = bytes(16), length: int | None = None) -> Path:
+    path.write_bytes((len(header) if length is None else length).to_bytes(8, "little") + header + data)
+    return path
+
+
+def test_a_well_formed_header_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.safetensors", json.dumps({"__metadata__": {}, "w": GOOD}).encode())
+    tensor = read_header(path).tensors["w"]
+    assert (tensor.dtype, tensor.shape, tensor.nbytes) == ("F32", (2, 2), 16)
+    assert tensor.offset == path.stat().st_size - 16
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"data_offsets": [0, 15]},
+        {"data_offsets": [16, 0]},
+        {"data_offsets": [-16, 0]},
+        {"data_offsets": [0, 16, 32]},
+        {"data_offsets": [16, 32]},
+        {"data_offsets": "0-16"},
+        {"shape": [2, -2]},
+        {"shape": [2.0, 2]},
+        {"shape": []},
+        {"shape": [0, 4]},
+        {"shape": [1 << 40, 1 << 40]},
+        {"shape": [1] * 9},
+        {"shape": [True, 4]},
+    ],
+)
+def test_a_lying_description_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
+    path = write(tmp_path / "a.safetensors", json.dumps({"w": GOOD | changed}).encode())
+    with pytest.raises(CheckpointError, match="damaged or cut short"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("dtype", ["I8", "F8_E5M2", "F64", None, [], {}])
+def test_an_unknown_dtype_is_named(tmp_path: Path, dtype: object) -> None:
+    path = write(tmp_path / "a.safetensors", json.dumps({"model.norm.weight": GOOD | {"dtype": dtype}}).encode())
+    with pytest.raises(CheckpointError, match=r"The tensor model.norm.weight in a.safetensors is stored as"):
+        read_header(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "length"),
+    [
+        (b"", 0),
+        (b"{}", 3),
+        (b"[]", None),
+        (b"{", None),
+        (b'{"w": 1}', None),
+        (b'{"w": {}, "w": {}}', None),
+        (b"[" * 100_000, None),
+        (b"\xff\xfe", None),
+        (b"{}", MAX_HEADER_BYTES + 1),
+        (b"{}", (1 << 64) - 1),
+    ],
+)
+def test_a_broken_header_is_refused(tmp_path: Path, header: bytes, length: int | None) -> None:
+    path = write(tmp_path / "a.safetensors", header, b"", length)
+    with pytest.raises(CheckpointError):
+        read_header(path)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cut=st.integers(0, 400), flip=st.integers(0, 400), bit=st.integers(0, 7))
+def test_no_damage_gets_past_the_reader(tmp_path: Path, cut: int, flip: int, bit: int) -> None:
+    """Whatever bytes change, the reader answers with tensors inside the file or with a CheckpointError."""
+    path = tmp_path / "a.safetensors"
+    write_safetensors(path, {f"w{n}": ("F32", np.ones((2, 3), np.float32)) for n in range(3)})
+    content = bytearray(path.read_bytes())
+    content[flip % len(content)] ^= 1 << bit
+    path.write_bytes(content[: len(content) - cut % len(content)])
+    try:
+        header = read_header(path)
+    except CheckpointError:
+        return
+    assert all(t.offset >= 8 and t.offset + t.nbytes <= header.size_bytes for t in header.tensors.values())
+
+
+@pytest.mark.parametrize(
+    "shard", ["../secret.safetensors", "/etc/x.safetensors", "a/b.safetensors", "..", "a.bin", "a\\b"]
+)
+def test_the_index_stays_inside_the_folder(tmp_path: Path, shard: str) -> None:
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"w": shard}}))
+    with pytest.raises(CheckpointError, match=r"not a \.safetensors file inside the folder"):
+        Shards(tmp_path)
+
+
+def test_missing_and_truncated_shards_are_named(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "checkpoint")
+    shard = folder / "model-00002-of-00002.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"The shard model-00002-of-00002\.safetensors is damaged or cut short"):
+        Shards(folder)
+    shard.unlink()
+    with pytest.raises(CheckpointError, match=r"The shard model-00002-of-00002\.safetensors is missing"):
+        Shards(folder)
+
+
+def test_a_tensor_its_shard_lacks_is_named(tmp_path: Path) -> None:
+    write_shards(tmp_path, {name: ("F32", np.ones((4, 4), np.float32)) for name in "ab"}, 2)
+    index = json.loads((tmp_path / INDEX).read_text())
+    index["weight_map"]["c"] = index["weight_map"]["a"]
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match="The tensor c is missing"):
+        Shards(tmp_path)
+
+
+def test_a_shard_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"w": ("F32", np.ones((4, 4), np.float32))}, 1)
+    with Shards(tmp_path) as shards:
+        path = tmp_path / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:-1])
+        with pytest.raises(CheckpointError, match="became shorter"):
+            shards.read("w", 0, 4)

@@ -1,7 +1,7 @@
 """Replay a routing trace against cache policies: how many reads would each have needed?
 
     python -m benchmarks.replay                          synthetic traces at AntAngelMed's shape
-    python -m benchmarks.replay --trace FILE.npy         a trace recorded by the engine
+    python -m benchmarks.replay --trace FILE             a trace recorded by the engine
 
 Every policy here gives an expert a score at the moment it is used, and the lowest score in the cache goes first. So a
 policy is one array (a score for each access) and there is one simulator. Scores are kept for evicted experts too:
@@ -51,7 +51,7 @@ def decayed(half_life: float) -> Callable[[Trace], Floats]:
     """
 
     def policy(trace: Trace) -> Floats:
-        weight = trace.clock / half_life + np.log2(trace.tokens)
+        weight = trace.step / half_life + np.log2(trace.tokens)
         score = np.empty(len(weight))
         for positions in _by_key(trace):
             score[positions] = np.logaddexp2.accumulate(weight[positions])
@@ -138,7 +138,7 @@ def main(argv: list[str] | None = None) -> int:
     """Print a table for each trace; with --json, one object last."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.replay", description=__doc__.split("\n")[0])
     parser.add_argument("--trace", type=Path, action="append", default=[], help="a recorded trace instead")
-    parser.add_argument("--experts", type=int, help="experts in a layer of the recorded trace")
+    parser.add_argument("--experts", type=int, default=256, help="experts in a layer of the recorded trace")
     parser.add_argument("--tokens", type=int, default=800, help="length of each synthetic trace (default 800)")
     parser.add_argument("--fractions", default="0.1,0.25,0.45,0.7", help="cache sizes as parts of all experts")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,8 +1,6 @@
 """Routing traces without content: which expert of which layer was used at which step, and nothing about the text.
 
-A trace is made here (synthetic routing at AntAngelMed's shape) or recorded by the engine and read with `load`. On disk
-it is a `.npy` array of int32, one row an access in execution order: step, MoE layer row, expert, tokens routed to it.
-A step is one evaluation: one token while decoding, a whole batch while the prompt is read.
+A trace is made here (synthetic routing at AntAngelMed's shape) or recorded by the engine and read with `load`.
 """
 
 from __future__ import annotations
@@ -31,9 +29,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class Trace:
-    """Accesses in execution order; all columns have the same length.
+    """Accesses in execution order; the columns are int64 arrays of the same length.
 
-    `step`, `layer`, `expert` and `tokens` (how many tokens of the step used the expert) are int64 arrays.
+    `step`: tokens evaluated before this evaluation, so that the difference to the next is the batch. `layer`: MoE layer
+    row. `tokens`: how many tokens of the batch used the expert.
     """
 
     step: Ints
@@ -49,36 +48,30 @@ class Trace:
         return key
 
     @property
-    def clock(self) -> Ints:
-        """Tokens evaluated before each access's step: the time in which counts decay."""
-        inverse = np.unique(self.step, return_inverse=True)[1]
-        routed = np.bincount(inverse, weights=self.tokens)
-        batch = np.round(routed / routed.min())  # the smallest step is one token
-        before = np.concatenate([[0], np.cumsum(batch)[:-1]]).astype(np.int64)
-        clock: Ints = before[inverse]
-        return clock
-
-    @property
     def decoding(self) -> NDArray[np.bool_]:
-        """Which accesses belong to steps of one token."""
-        steps, inverse = np.unique(self.step, return_inverse=True)
-        most = np.zeros(len(steps), np.int64)
-        np.maximum.at(most, inverse, self.tokens)
-        single: NDArray[np.bool_] = (most == 1)[inverse]
+        """Which accesses belong to evaluations of one token."""
+        steps, inverse, count = np.unique(self.step, return_inverse=True, return_counts=True)
+        batch = np.append(np.diff(steps), 1 if count[-1] == count.min() else 2)
+        single: NDArray[np.bool_] = (batch == 1)[inverse]
         return single
 
-    def save(self, path: Path) -> None:
-        """Write the four columns as one int32 array [accesses, 4]."""
-        np.save(path, np.stack([self.step, self.layer, self.expert, self.tokens], axis=1).astype(np.int32))
 
+def load(path: Path, experts_per_layer: int) -> Trace:
+    """Read a trace the engine recorded: u32 triples of step, layer row and expert.
 
-def load(path: Path, experts_per_layer: int | None = None) -> Trace:
-    """Read a recorded trace. Raises ValueError when the array is not [accesses, 4] integers."""
-    rows = np.load(path, allow_pickle=False)
-    if rows.ndim != 2 or rows.shape[1] != 4 or not np.issubdtype(rows.dtype, np.integer):
-        raise ValueError(f"{path} is not a routing trace: expected integers of shape [accesses, 4], got {rows.shape}.")
-    step, layer, expert, tokens = rows.astype(np.int64).T
-    return Trace(step, layer, expert, tokens, experts_per_layer or int(expert.max()) + 1)
+    A batch's tokens are spread evenly over the experts it used, since a trace does not tell. Raises ValueError when the
+    file is no such trace.
+    """
+    rows = np.fromfile(path, "<u4").astype(np.int64)
+    if len(rows) == 0 or len(rows) % 3:
+        raise ValueError(f"{path} is not a routing trace: it does not hold triples of 32-bit numbers.")
+    step, layer, expert = rows.reshape(-1, 3).T
+    if expert.max() >= experts_per_layer or (np.diff(step) < 0).any():
+        raise ValueError(f"{path} is not a routing trace of {experts_per_layer} experts in a layer.")
+    steps, inverse, count = np.unique(step, return_inverse=True, return_counts=True)
+    batch = np.append(np.diff(steps), 1)
+    tokens = np.maximum(1, batch * count.min() // count)[inverse]
+    return Trace(step, layer, expert, tokens, experts_per_layer)
 
 
 def route(scores: Floats, shape: Shape) -> Ints:
@@ -98,14 +91,14 @@ def route(scores: Floats, shape: Shape) -> Ints:
 def from_choices(steps: Sequence[Ints], shape: Shape) -> Trace:
     """A trace of `steps`, each the experts chosen by a batch: [tokens, layers, used]."""
     columns: list[Ints] = []
-    for number, chosen in enumerate(steps):
+    before = 0
+    for chosen in steps:
         for layer in range(shape.layers):
             count = np.bincount(chosen[:, layer].ravel(), minlength=shape.experts)
             used = np.flatnonzero(count)
-            columns.append(
-                np.stack([np.full(len(used), number), np.full(len(used), layer), used, count[used]]).astype(np.int64)
-            )
-    step, layer_, expert, tokens = np.concatenate(columns, axis=1)
+            columns.append(np.stack([np.full(len(used), before), np.full(len(used), layer), used, count[used]]))
+        before += len(chosen)
+    step, layer_, expert, tokens = np.concatenate(columns, axis=1).astype(np.int64)
     return Trace(step, layer_, expert, tokens, shape.experts)
 
 

@@ -123,15 +123,22 @@ def test_routing_masks_whole_groups() -> None:
         assert route(scores, SMALL).tolist() == expected
 
 
-def test_a_trace_survives_its_file_and_knows_its_clock(tmp_path: Path) -> None:
+def test_a_recorded_trace_tells_prompts_from_answers(tmp_path: Path) -> None:
     trace = synthetic("chat", 800, SMALL)
-    trace.save(tmp_path / "t.npy")
-    again = load(tmp_path / "t.npy", SMALL.experts)
+    path = tmp_path / "trace"
+    np.stack([trace.step, trace.layer, trace.expert], axis=1).astype("<u4").tofile(path)
+    again = load(path, SMALL.experts)
     assert (again.key == trace.key).all()
-    assert (again.tokens == trace.tokens).all()
-    assert trace.clock[-1] == 799
-    assert trace.decoding[trace.step > 0][0]
+    assert (again.decoding == trace.decoding).all()
+    assert trace.step[-1] == 799
     assert not trace.decoding[0]
-    np.save(tmp_path / "bad.npy", np.zeros(3))
+    assert trace.decoding[-1]
+    assert again.tokens[again.decoding].max() == 1
+    assert again.tokens[0] > 1
+
+
+@pytest.mark.parametrize("content", [b"", b"1234", np.array([1, 0, 16], "<u4").tobytes()])
+def test_what_is_no_trace_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad").write_bytes(content)
     with pytest.raises(ValueError, match="not a routing trace"):
-        load(tmp_path / "bad.npy")
+        load(tmp_path / "bad", 16)

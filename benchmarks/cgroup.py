@@ -35,7 +35,8 @@ exit $code
 
 @dataclass(frozen=True)
 class Usage:
-    """What a group used. `refused`: how often the limit was hit; `kills`: processes killed for memory."""
+    """What a group used. `refused`: how often the limit was hit (some kernels do not count it for
+    version 1 and say 0); `kills`: processes killed for memory."""
 
     peak_bytes: int
     refused: int

@@ -1,0 +1,150 @@
+"""`edgemed generate MODEL -p "..."`: one answer on standard output, for people or (`--json`) for machines."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import signal
+import sys
+import threading
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgemed.errors import UsageError
+from edgemed.sizes import parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgemed.engine.client import Engine
+    from edgemed.engine.protocol import Event, Finished, Message, Sampling
+
+INTERRUPTED = 130
+STANDARD_INPUT = "-"
+WHY = {
+    "length": "The answer reached --max-tokens.",
+    "context": "The context of {n_ctx} tokens is full.",
+    "stopped": "The answer was stopped.",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file")
+    parser.add_argument("-p", "--prompt", metavar="TEXT", required=True, help="the question; - reads standard input")
+    parser.add_argument("--system", metavar="TEXT", help="a system message")
+    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
+    parser.add_argument("--ctx", metavar="N", type=int, help="tokens of context (default: at most 8192)")
+    parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    parser.add_argument("--max-tokens", metavar="N", type=int, help="longest answer")
+    parser.add_argument("--temperature", metavar="T", type=float, help="0 takes the likeliest token each time")
+    parser.add_argument("--top-p", metavar="P", type=float, help="draw from this share of the probability")
+    parser.add_argument("--top-k", metavar="K", type=int, help="draw from so many tokens; 0 means all")
+    parser.add_argument("--repeat-penalty", metavar="R", type=float, help="above 1: say less twice")
+    parser.add_argument("--seed", metavar="N", type=int, help="the same seed gives the same answer again")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, when the answer is complete")
+    parser.add_argument(
+        "--allow-unsealed", action="store_true", help="go on where the kernel cannot forbid network sockets"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from edgemed import privacy
+
+    if warning := privacy.lock_down(allow_unsealed=args.allow_unsealed):
+        print(f"edgemed: {warning}", file=sys.stderr)
+
+    from edgemed.engine.client import Engine
+    from edgemed.engine.protocol import EngineSettings
+
+    messages = _messages(args)
+    settings = EngineSettings(
+        ram_bytes=args.ram, n_ctx=args.ctx, threads=args.threads, allow_unsealed=args.allow_unsealed
+    )
+    with Engine.start(args.model, settings, _tell_progress) as engine:
+        privacy.seal(allow_unsealed=args.allow_unsealed)
+        _clear_progress()
+        finished = _answer(engine, messages, _sampling(args, engine.info.defaults), as_json=args.json)
+    return INTERRUPTED if finished.stop_reason == "stopped" else 0
+
+
+def _answer(engine: Engine, messages: list[Message], sampling: Sampling, *, as_json: bool) -> Finished:
+    """Print the answer and return how it ended. Ctrl+C ends it and keeps what was said."""
+    interrupted = signal.signal(
+        signal.SIGINT,
+        # A handler runs in the middle of anything, a send included: the stop goes out from a thread of its own.
+        lambda number, frame: threading.Thread(target=engine.stop, daemon=True).start(),
+    )
+    try:
+        events = engine.generate(messages, sampling)
+        return _print_json(engine, events) if as_json else _print_text(engine, events)
+    finally:
+        signal.signal(signal.SIGINT, interrupted)
+
+
+def _print_text(engine: Engine, events: Iterator[Event]) -> Finished:
+    from edgemed import clinical
+    from edgemed.engine.protocol import Finished, Piece
+    from edgemed.tui.visible import VisibleStream
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    # What steers a terminal is spelt out there; a file gets the text as it is.
+    stream = VisibleStream() if sys.stdout.isatty() else None
+    if engine.info.notice:
+        print(engine.info.notice, end="\n\n", flush=True)
+    for event in events:
+        if isinstance(event, Piece):
+            print(stream.feed(event.text) if stream else event.text, end="", flush=True)
+        elif isinstance(event, Finished):
+            print(stream.close() if stream else "")
+            if event.stop_reason != "end":
+                print(clinical.cut_off(), flush=True)
+                print(f"edgemed: {WHY[event.stop_reason].format(n_ctx=event.n_ctx)}", file=sys.stderr)
+            return event
+    raise AssertionError("an answer always finishes")
+
+
+def _print_json(engine: Engine, events: Iterator[Event]) -> Finished:
+    from edgemed.engine.protocol import Finished
+
+    finished = list(events)[-1]
+    assert isinstance(finished, Finished)
+    info = engine.info
+    told = asdict(finished) | {
+        "notice": info.notice,
+        "intended_use": info.intended_use,
+        "model": info.model_name,
+        "weights_digest": info.weights_digest,
+        "verified": info.verified,
+        "ram_bytes": info.ram_bytes,
+    }
+    print(json.dumps(told), flush=True)
+    return finished
+
+
+def _messages(args: argparse.Namespace) -> list[Message]:
+    from edgemed.engine.protocol import Message
+
+    prompt = sys.stdin.read() if args.prompt == STANDARD_INPUT else args.prompt
+    if not prompt.strip():
+        raise UsageError("The prompt is empty; put a question after -p, or `-p -` and the question on standard input.")
+    system = [Message("system", args.system)] if args.system else []
+    return [*system, Message("user", prompt)]
+
+
+def _sampling(args: argparse.Namespace, defaults: Sampling) -> Sampling:
+    """The model's defaults with what the command line says instead."""
+    names = ("temperature", "top_p", "top_k", "repeat_penalty", "seed", "max_tokens")
+    return replace(defaults, **{name: getattr(args, name) for name in names if getattr(args, name) is not None})
+
+
+def _tell_progress(stage: str, fraction: float) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{stage} the model ... {fraction:.0%}", end="", file=sys.stderr, flush=True)
+
+
+def _clear_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

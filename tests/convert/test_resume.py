@@ -1,0 +1,159 @@
+"""Interruptions: kill -9 in the middle, a changed checkpoint, a full disk, a second conversion of the same file."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgemed.convert import Progress, convert
+from edgemed.convert.journal import Journal
+from edgemed.convert.output import JOURNAL_SUFFIX, PARTIAL_SUFFIX
+from edgemed.errors import SetupError
+from edgemed.quant.plan import Plan
+
+PLAN = Plan.uniform(3.4)
+# A conversion that rests after every report, so that there is a middle to be killed in.
+SLOWLY = """
+import sys, time
+from pathlib import Path
+from edgemed.convert import convert
+from edgemed.quant.plan import Plan
+convert(sys.argv[1], Path(sys.argv[2]), Plan.uniform(3.4), layout=sys.argv[3], sync_seconds=0, threads=2,
+        on_progress=lambda progress: time.sleep(0.05))
+"""
+
+
+def journalled(output: Path) -> int:
+    path = output.with_name(output.name + JOURNAL_SUFFIX)
+    return max(0, len(path.read_bytes().splitlines()) - 1) if path.exists() else 0
+
+
+def start_and_kill(checkpoint: Path, output: Path, layout: str, after: int) -> None:
+    """Run a conversion in another process and kill it once `after` units are in its journal."""
+    child = subprocess.Popen([sys.executable, "-c", SLOWLY, str(checkpoint), str(output), layout])
+    try:
+        deadline = time.monotonic() + 60
+        while journalled(output) < after:
+            assert child.poll() is None, "the conversion ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+
+
+@pytest.mark.parametrize("layout", ["edgemed", "llama.cpp"])
+def test_killed_conversions_resume_to_the_same_bytes(small: Path, tmp_path: Path, layout: str) -> None:
+    output = tmp_path / "out.gguf"
+    start_and_kill(small, output, layout, after=5)
+    first = journalled(output)
+    start_and_kill(small, output, layout, after=first + 20)
+    assert not output.exists()
+    done = convert(str(small), output, PLAN, layout=layout)  # type: ignore[arg-type]
+    assert done.units_resumed >= first + 20
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.gguf"]
+    convert(str(small), tmp_path / "whole.gguf", PLAN, layout=layout)  # type: ignore[arg-type]
+    assert output.read_bytes() == (tmp_path / "whole.gguf").read_bytes()
+
+
+class Stop(Exception):  # noqa: N818 - stands for any interruption
+    pass
+
+
+def interrupt(checkpoint: Path, output: Path, after: int = 8) -> None:
+    """Leave an unfinished conversion of `output` behind."""
+
+    def stop(progress: Progress) -> None:
+        if progress.experts_done >= after:
+            raise Stop
+
+    with pytest.raises(Stop):
+        convert(str(checkpoint), output, PLAN, on_progress=stop)
+
+
+def test_what_the_disk_lost_is_written_again(small: Path, tmp_path: Path) -> None:
+    """The journal's checksums are compared with the file's bytes before they are believed."""
+    output = tmp_path / "out.gguf"
+    interrupt(small, output)
+    partial = output.with_name(output.name + PARTIAL_SUFFIX)
+    content = partial.read_bytes()
+    partial.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    convert(str(small), output, PLAN)
+    convert(str(small), tmp_path / "whole.gguf", PLAN)
+    assert output.read_bytes() == (tmp_path / "whole.gguf").read_bytes()
+
+
+def test_another_plan_or_checkpoint_begins_anew(small: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.gguf"
+    interrupt(small, output)
+    assert convert(str(small), output, Plan.uniform(4.5)).units_resumed == 0
+    output.unlink()
+    interrupt(small, output)
+    shard = small / "model-00001-of-00002.safetensors"
+    before = shard.stat()
+    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns + 1))  # as after a download of other weights
+    try:
+        assert convert(str(small), output, PLAN).units_resumed == 0
+    finally:
+        os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_torn_line_does_not_count(tmp_path: Path) -> None:
+    path, output = tmp_path / "journal", os.open(tmp_path / "output", os.O_CREAT | os.O_WRONLY)
+    journal = Journal(path, "x", resume=True)
+    for number in range(3):
+        journal.record(number, 1000 + number)
+    journal.sync(output)
+    journal.close()
+    path.write_bytes(path.read_bytes()[:-3])
+    journal = Journal(path, "x", resume=True)
+    assert journal.done == {0: 1000, 1: 1001}
+    journal.record(2, 1002)
+    journal.sync(output)
+    journal.close()
+    for binding, wanted in (("y", {}), ("x", {})):  # opening it for something else forgets it
+        journal = Journal(path, binding, resume=True)
+        assert journal.done == wanted
+        journal.close()
+    os.close(output)
+
+
+def test_two_conversions_of_one_file(small: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.gguf"
+    refused = []
+
+    def again(progress: Progress) -> None:
+        if not refused:
+            with pytest.raises(SetupError, match="Another conversion is writing") as caught:
+                convert(str(small), output, PLAN)
+            refused.append(caught)
+
+    convert(str(small), output, PLAN, on_progress=again)
+    assert refused
+    assert output.exists()
+
+
+@pytest.fixture
+def little_disk(tmp_path: Path) -> Path:
+    """A file system of one megabyte, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], capture_output=True, check=False
+    )
+    if mount.returncode:
+        pytest.skip("a small file system can only be mounted by root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_no_space_is_met_before_starting(small: Path, little_disk: Path) -> None:
+    reports: list[Progress] = []
+    with pytest.raises(SetupError, match=r"needs [\d.]+ \w+, but only [\d.]+ \w+ are free"):
+        convert(str(small), little_disk / "out.gguf", PLAN, on_progress=reports.append)
+    assert reports == []
+    assert list(little_disk.iterdir()) == []

@@ -1,0 +1,78 @@
+"""Stock llama.cpp, through llama_cpp in a process of its own, on what the converter writes."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf import GGMLQuantizationType as Type
+
+from edgemed.convert import convert
+from edgemed.quant.plan import Plan
+from tests.convert.conftest import TINY
+from tests.support.checkpoints import make_checkpoint
+from tests.support.engine_probe import Probe, run_probes
+from tests.support.reference import forward, load_checkpoint
+from tests.support.tokenizers_json import special_ids
+
+# Prints what llama.cpp makes of the file, or how it refuses it.
+LOOK = """
+import json, sys
+import llama_cpp
+try:
+    llama = llama_cpp.Llama(sys.argv[1], n_ctx=64, vocab_only=False, verbose=True)
+except ValueError as error:
+    sys.exit(str(error))
+vocab = llama_cpp.llama_model_get_vocab(llama.model)
+text = "What are the symptoms of diabetes?\\n\\n患者 12.5 mg"
+print(json.dumps({
+    "ends": [i for i in range(llama.n_vocab()) if llama_cpp.llama_vocab_is_eog(vocab, i)],
+    "bos": llama.token_bos(), "eos": llama.token_eos(),
+    "adds": [bool(llama_cpp.llama_vocab_get_add_bos(vocab)), bool(llama_cpp.llama_vocab_get_add_eos(vocab))],
+    "ids": llama.tokenize(text.encode(), add_bos=False, special=False),
+    "back": llama.detokenize(llama.tokenize(text.encode(), add_bos=False, special=False)).decode(),
+    "chat": llama.metadata.get("tokenizer.chat_template"),
+    "answer": llama.create_chat_completion([{"role": "user", "content": "pain?"}], max_tokens=4)["choices"][0],
+}))
+"""
+
+
+def look(path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", LOOK, str(path)], capture_output=True, text=True, check=False)
+
+
+def test_stock_loads_the_stock_layout(small: Path, tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    convert(str(small), tmp_path / "out.gguf", Plan.uniform(4.5), layout="llama.cpp")
+    seen = look(tmp_path / "out.gguf")
+    assert seen.returncode == 0, seen.stderr[-2000:]
+    found = json.loads(seen.stdout.splitlines()[-1])
+    ids = special_ids()
+    assert {ids["<|endoftext|>"], ids["<|role_end|>"]} <= set(found["ends"])
+    assert (found["bos"], found["eos"]) == (ids["<|startoftext|>"], ids["<|endoftext|>"])
+    assert found["adds"] == [False, False]
+    assert found["chat"] == json.loads((small / "tokenizer_config.json").read_text())["chat_template"]
+    tokenizer = tokenizers.Tokenizer.from_file(str(small / "tokenizer.json"))
+    assert found["ids"] == tokenizer.encode(found["back"], add_special_tokens=False).ids
+    assert found["answer"]["message"]["role"] == "assistant"
+
+
+def test_stock_computes_what_the_checkpoint_says(tmp_path: Path) -> None:
+    """With an MTP layer in the file, which stock llama.cpp knows to skip."""
+    folder = make_checkpoint(tmp_path / "checkpoint", replace(TINY, num_nextn_predict_layers=1, num_shared_experts=2))
+    convert(str(folder), tmp_path / "out.gguf", Plan.uniform(Type.F32), layout="llama.cpp")
+    ids = (300, 12, 45, 260, 7, 99)
+    wanted = forward(load_checkpoint(folder), ids)
+    assert wanted.margin > 1e-4  # float32's rounding cannot have changed a choice of experts
+    (answer,) = run_probes(tmp_path, Probe(str(tmp_path / "out.gguf"), ids, stock=True))
+    assert np.abs(answer.logits - wanted.logits).max() < 1e-3
+
+
+def test_stock_refuses_the_edgemed_layout_in_its_own_words(small: Path, tmp_path: Path) -> None:
+    convert(str(small), tmp_path / "out.gguf", Plan.uniform(4.5))
+    seen = look(tmp_path / "out.gguf")
+    assert seen.returncode == 1
+    assert "tensor 'blk.1.ffn_gate_exps.weight' not found" in seen.stderr

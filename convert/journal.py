@@ -41,6 +41,7 @@ class Journal:
         if self._waiting:
             os.fdatasync(output)
             self._append(b"".join(_line(number, checksum) for number, checksum in self._waiting.items()))
+            os.fdatasync(self._file)
             self._waiting.clear()
 
     def close(self) -> None:
@@ -49,7 +50,6 @@ class Journal:
     def _append(self, data: bytes) -> None:
         while data:
             data = data[os.write(self._file, data) :]
-        os.fdatasync(self._file)
 
 
 def _line(number: int, checksum: int) -> bytes:

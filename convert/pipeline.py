@@ -197,13 +197,14 @@ class _Job:
                         self.target.journal.sync(self.target.file)
                         synced = time.monotonic()
                     self._report("converting")
-            finally:
+            except BaseException:
                 self.stopped.set()
                 pool.shutdown(cancel_futures=True)
                 for future, number in running.items():
                     if not future.cancelled() and future.exception() is None:
                         self.target.journal.record(number, future.result())
                 self.target.journal.sync(self.target.file)
+                raise
         return [checksums[number] for number in range(len(units))]
 
     def read_back(self) -> str:

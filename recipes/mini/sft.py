@@ -2,8 +2,8 @@
 
     python sft.py --init runs/pretrain/checkpoint --out runs/sft --minutes 10 DATA.jsonl...
 
-Every file gives at most --share documents, so that no large source drowns the small ones; the safety cases, few and
-short, are repeated. A replay of whole pre-training documents keeps the prose from being forgotten.
+Every file gives at most --share chats, so that no large source drowns the small ones; the safety cases, few and
+short, are repeated. A replay of pieces of the pre-training texts keeps the prose from being forgotten.
 """
 
 import argparse
@@ -35,14 +35,14 @@ def main() -> None:
     parser.add_argument("--init", type=Path, required=True, help="checkpoint folder of the pre-trained model")
     parser.add_argument("--out", type=Path, required=True, help="folder of this stage; run again to resume")
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--share", type=int, default=800, help="documents from one file at most")
-    parser.add_argument("--replay", type=int, default=150, help="whole documents from one file, prose or chat")
-    parser.add_argument("--arithmetic", type=int, default=2500)
+    parser.add_argument("--share", type=int, default=300, help="chats from one file at most")
+    parser.add_argument("--replay", type=int, default=40, help="pieces of documents from one file, learned whole")
+    parser.add_argument("--arithmetic", type=int, default=1500)
     parser.add_argument("--safety-repeats", type=int, default=8)
     parser.add_argument("--length", type=int, default=512, help="tokens a row")
     parser.add_argument("--rows", type=int, default=8, help="rows a micro-batch")
-    parser.add_argument("--muon-rate", type=float, default=0.003)
-    parser.add_argument("--adam-rate", type=float, default=3e-4)
+    parser.add_argument("--muon-rate", type=float, default=0.005)
+    parser.add_argument("--adam-rate", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
@@ -56,7 +56,9 @@ def main() -> None:
         train += [encode(tokenizer, doc) for doc in draw.sample(spoken, min(args.share, len(spoken)))]
         for row in draw.sample(known, min(args.replay, len(known))):
             ids, _ = encode(tokenizer, document(row))
-            train.append((ids, [True] * len(ids)))
+            start = draw.randrange(max(1, len(ids) - args.length))
+            piece = ids[start : start + args.length]
+            train.append((piece, [True] * len(piece)))
         held += [encode(tokenizer, doc) for row in islice(rows(path, "eval"), 40) for doc in chats(row)]
     checkable: list[Task] = [*arithmetic(args.arithmetic, held=False, seed=args.seed)]
     checkable += list(safety(SAFETY, held=False)) * args.safety_repeats

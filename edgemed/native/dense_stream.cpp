@@ -90,7 +90,7 @@ bool DenseStream::read_source(const StreamExtent & extent, uint64_t within, char
     if (hashed_ < extent.length) return true;
     hashing_ = -1;
     if (hash_.digest() != extent.checksum) return false;
-    verified_++;
+    verified_.insert(extent.number);
     return true;
 }
 

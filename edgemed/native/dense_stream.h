@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "xxh3.h"
@@ -30,7 +31,7 @@ class DenseStream {
     // The dense tensor whose bytes differed from their checksum, or -1; a read error counts as such.
     int                 damaged() const { return damaged_; }
     // How many tensors were read in full and matched their checksum.
-    int                 verified() const { return verified_; }
+    int                 verified() const { return static_cast<int>(verified_.size()); }
 
     ssize_t read(char * out, size_t size);
     int     seek(int64_t * offset, int whence);
@@ -44,7 +45,8 @@ class DenseStream {
     std::vector<uint8_t>      header_;
     std::vector<StreamExtent> extents_;  // by `at`
     uint64_t                  size_ = 0, position_ = 0;
-    int                       damaged_ = -1, verified_ = 0;
+    int                       damaged_ = -1;
+    std::unordered_set<int>   verified_;     // a reader may come back to a tensor
     int                       hashing_ = -1;  // the tensor whose bytes pass by in order right now
     uint64_t                  hashed_ = 0;
     Xxh3                      hash_;

@@ -44,6 +44,7 @@ class LoadSettings:
     flash_attn: bool = True
     n_batch: int = 2048
     n_outputs: int = 1
+    n_outputs: int = 1
     reader_threads: int = 3
     direct_reads: bool = True
     half_life_tokens: float = 64.0
@@ -62,7 +63,7 @@ class LoadedModel:
         self._native = engine_library()
         self._log = LogCapture()
         start_llama()
-        self._handle = check(self._open_store(settings), EngineError)
+        self.handle = check(self._open_store(settings), EngineError)
         capture_log(self._log)
         try:
             self._load_dense(settings)
@@ -70,7 +71,7 @@ class LoadedModel:
             self.budget: Budget = plan_budget(
                 file, settings.ram_bytes, self._log.compute_bytes, settings.n_batch, force_small=settings.force_small
             )
-            self._native.edgemed_set_budget(self._handle, self.budget.cache_bytes)
+            self._native.edgemed_set_budget(self.handle, self.budget.cache_bytes)
         except BaseException:
             self.close()
             raise
@@ -83,43 +84,43 @@ class LoadedModel:
 
     def request_abort(self) -> None:
         """End the running computation, reads included, within milliseconds. Callable from any thread."""
-        self._native.edgemed_abort(self._handle, 1)
+        self._native.edgemed_abort(self.handle, 1)
 
     def clear_abort(self) -> None:
         """Allow computing again."""
-        self._native.edgemed_abort(self._handle, 0)
+        self._native.edgemed_abort(self.handle, 0)
 
     def stats(self) -> dict[str, int | float]:
         """Counters since loading: hits, misses, guesses, guesses_used, evictions, bytes_read, wait_s, compute_s; and
         resident_bytes of budget_bytes at this moment. Callable from any thread."""
         stats = StoreStats()
-        self._native.edgemed_stats(self._handle, ctypes.byref(stats))
+        self._native.edgemed_stats(self.handle, ctypes.byref(stats))
         return {name: getattr(stats, name) for name, _ in StoreStats._fields_}
 
     def last_error(self) -> str | None:
         """The sentence behind a failed computation, once."""
-        if self._native.edgemed_fault(self._handle) == 0:
+        if self._native.edgemed_fault(self.handle) == 0:
             return None
         text = error_text()
-        self._native.edgemed_clear_fault(self._handle)
+        self._native.edgemed_clear_fault(self.handle)
         return text
 
     def set_cache_bytes(self, cache_bytes: int) -> None:
         """Shrink or grow the expert cache while running; never below what one layer needs."""
-        self._native.edgemed_set_budget(self._handle, max(cache_bytes, layer_bytes(self.file)))
+        self._native.edgemed_set_budget(self.handle, max(cache_bytes, layer_bytes(self.file)))
 
     def expert_states(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """[row, expert]: 0 absent, 1 being read, 2 resident, 3 failed."""
         states = np.zeros(
             (self.file.hparams.n_layer - self.file.hparams.n_dense_lead, self.file.hparams.n_expert), np.uint8
         )
-        self._native.edgemed_states(self._handle, states.ctypes.data)
+        self._native.edgemed_states(self.handle, states.ctypes.data)
         return states
 
     def record_trace(self, path: str | None) -> None:
         """Write (step, row, expert) as u32 triples for every expert asked for; None ends it. No content is in it.
         Raises EngineError when the file cannot be written."""
-        check(self._native.edgemed_trace(self._handle, path.encode() if path else None), EngineError)
+        check(self._native.edgemed_trace(self.handle, path.encode() if path else None), EngineError)
 
     def close(self) -> None:
         """Free everything; harmless when called again."""
@@ -128,9 +129,9 @@ class LoadedModel:
         if self.model:
             llama_cpp.llama_model_free(self.model)
         self.ctx = self.model = None
-        if self._handle:
-            self._native.edgemed_close(self._handle)
-        self._handle = None
+        if self.handle:
+            self._native.edgemed_close(self.handle)
+        self.handle = None
 
     def _open_store(self, settings: LoadSettings) -> Any:
         file = self.file
@@ -157,7 +158,7 @@ class LoadedModel:
         extents = (type(virtual.extents[0]) * len(virtual.extents))(*virtual.extents)
         stream = check(
             self._native.edgemed_stream(
-                self._handle,
+                self.handle,
                 str(self.file.path).encode(),
                 virtual.header,
                 len(virtual.header),
@@ -178,7 +179,7 @@ class LoadedModel:
         load = llama_cpp._lib.llama_model_load_from_file_ptr
         load.restype, load.argtypes = ctypes.c_void_p, (ctypes.c_void_p, type(params))
         self.model = load(stream, params)
-        damaged = self._native.edgemed_stream_damaged(self._handle)
+        damaged = self._native.edgemed_stream_damaged(self.handle)
         if damaged >= 0:
             name = self.file.dense[damaged].name
             raise ChecksumError(
@@ -186,7 +187,7 @@ class LoadedModel:
             )
         if not self.model:
             raise EngineError(f"llama.cpp refuses {self.file.path.name}: {self._complaint()}")
-        checked = self._native.edgemed_stream_verified(self._handle)
+        checked = self._native.edgemed_stream_verified(self.handle)
         if self.file.verified and checked != len(virtual.extents):
             raise EngineError(f"Only {checked} of {len(virtual.extents)} dense tensors could be checked while loading.")
 
@@ -201,7 +202,7 @@ class LoadedModel:
         params.offload_kqv = params.op_offload = False
         callback = ctypes.cast(self._native.edgemed_abort_callback, ctypes.c_void_p)
         params.abort_callback = ctypes.cast(callback, type(params.abort_callback))
-        params.abort_callback_data = self._handle
+        params.abort_callback_data = self.handle
         self.ctx = llama_cpp.llama_init_from_model(self.model, params)
         if not self.ctx:
             raise EngineError(f"llama.cpp cannot make a context of {settings.n_ctx} tokens: {self._complaint()}")

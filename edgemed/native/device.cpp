@@ -17,10 +17,10 @@ constexpr const char * kDescription = "experts from a fixed memory budget";
 
 Device   g_device;
 Registry g_registry;
-Store *  g_store = nullptr;  // not owned
+Experts * g_experts = nullptr;  // not owned
 
 struct Stream {
-    explicit Stream(Store & store) : pass(store) {}
+    explicit Stream(Experts & experts) : pass(experts.store, experts.observer) {}
     MoePass       pass;
     AbortCallback abort = nullptr;
     void *        abort_data = nullptr;
@@ -49,7 +49,7 @@ Status graph_compute(Backend * backend, Graph * graph) {
 }
 
 Backend * init_backend(Device * device, const char *) {
-    if (g_store == nullptr) return nullptr;
+    if (g_experts == nullptr) return nullptr;
     static uint8_t guid[16] = {0xed, 0x6e, 0x6d, 0xed, 1};
     auto * backend = new Backend{};
     backend->guid = &guid;
@@ -60,7 +60,7 @@ Backend * init_backend(Device * device, const char *) {
     };
     backend->iface.graph_compute = graph_compute;
     backend->device = device;
-    backend->context = new Stream(*g_store);
+    backend->context = new Stream(*g_experts);
     return backend;
 }
 
@@ -110,7 +110,7 @@ void describe() {
 
 }  // namespace
 
-void attach_store(Store * store) { g_store = store; }
+void attach_experts(Experts * experts) { g_experts = experts; }
 
 }  // namespace edgemed
 

@@ -1,11 +1,18 @@
 // edgemed's ggml device: claims the expert products of a graph, and nothing else.
 #pragma once
 
+#include "observer.h"
 #include "store.h"
 
 namespace edgemed {
 
-// ggml's devices are global, so one store is served at a time; null detaches it. The store must outlive its use.
-void attach_store(Store * store);
+// What the device computes with. It must outlive its use.
+struct Experts {
+    Store    store;
+    Observer observer;
+};
+
+// ggml's devices are global, so one model's experts are served at a time; null detaches them.
+void attach_experts(Experts * experts);
 
 }  // namespace edgemed

@@ -99,6 +99,9 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "edgemed_reads_directly": (ctypes.c_int, (_HANDLE,)),
     "edgemed_states": (None, (_HANDLE, ctypes.c_void_p)),
     "edgemed_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
+    "edgemed_observe": (None, (_HANDLE, ctypes.c_int64, ctypes.c_int64)),
+    "edgemed_observe_stop": (None, (_HANDLE,)),
+    "edgemed_observed": (None, (_HANDLE, *(ctypes.c_void_p,) * 4)),
 }
 
 

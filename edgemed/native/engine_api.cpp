@@ -12,8 +12,7 @@
 
 namespace {
 
-struct Engine {
-    edgemed::Store       store;
+struct Engine : edgemed::Experts {
     edgemed::DenseStream dense;
 };
 
@@ -39,12 +38,12 @@ EDGEMED_API void * edgemed_open(const char * path, const edgemed::ExpertRecord *
     for (int i = 0; i < rows * per_row; i++) experts.push_back(edgemed::lay_out(records[i]));
     auto engine = std::make_unique<Engine>();
     if (report(engine->store.open(path, std::move(experts), rows, per_row, *options)) != 0) return nullptr;
-    edgemed::attach_store(&engine->store);
+    edgemed::attach_experts(engine.get());
     return engine.release();
 }
 
 EDGEMED_API void edgemed_close(void * handle) {
-    edgemed::attach_store(nullptr);
+    edgemed::attach_experts(nullptr);
     delete static_cast<Engine *>(handle);
 }
 
@@ -76,4 +75,13 @@ EDGEMED_API uint64_t edgemed_smallest_budget(void * handle, int experts_at_once)
 EDGEMED_API void edgemed_states(void * handle, uint8_t * out) { static_cast<Engine *>(handle)->store.copy_states(out); }
 EDGEMED_API int  edgemed_trace(void * handle, const char * path) {
     return static_cast<Engine *>(handle)->store.record_trace(path) ? 0 : report("the trace file cannot be written.");
+}
+
+EDGEMED_API void edgemed_observe(void * handle, int64_t n_embd, int64_t n_ff) {
+    auto & engine = *static_cast<Engine *>(handle);
+    engine.observer.start(engine.store.rows(), engine.store.per_row(), n_embd, n_ff);
+}
+EDGEMED_API void edgemed_observe_stop(void * handle) { static_cast<Engine *>(handle)->observer.stop(); }
+EDGEMED_API void edgemed_observed(void * handle, float * input, float * hidden, float * weighted_hidden, edgemed::ExpertSums * sums) {
+    static_cast<Engine *>(handle)->observer.take(input, hidden, weighted_hidden, sums);
 }

@@ -1,6 +1,7 @@
 // One expert as the file has it: three matrices, read in one piece where they lie together.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -51,8 +52,8 @@ inline Expert lay_out(const ExpertRecord & record) {
         if (last != nullptr && begin >= last->file && page_floor(begin) <= last->file + last->length) {
             e.place[p] = last->memory + (begin - last->file);
             memory -= last->length;
-            last->needed = end - last->file;
-            last->length = page_ceil(end) - last->file;
+            last->needed = std::max(last->needed, end - last->file);  // it may also lie before the one before it
+            last->length = page_ceil(last->needed);
             memory += last->length;
             continue;
         }
@@ -61,11 +62,23 @@ inline Expert lay_out(const ExpertRecord & record) {
         memory += page_ceil(end) - page_floor(begin);
     }
     e.slot_bytes = memory;
-    if (record.has_checksum && e.segments == 1) {
+    if (record.has_checksum) {
         e.span = record.offset[kDown] + record.nbytes[kDown] - record.offset[kGate];
         e.checksum = record.checksum;
     }
     return e;
+}
+
+// Whether a record can be laid out: no matrix empty, absurd or over another, and those under a checksum in one piece.
+inline bool plausible(const ExpertRecord & record) {
+    constexpr uint64_t kMost = uint64_t{1} << 56;  // sums of these cannot overflow
+    for (int p = 0; p < kProjections; p++) {
+        if (record.nbytes[p] == 0 || record.nbytes[p] > kMost || record.offset[p] > kMost) return false;
+        for (int q = 0; q < p; q++)
+            if (record.offset[p] < record.offset[q] + record.nbytes[q] && record.offset[q] < record.offset[p] + record.nbytes[p]) return false;
+    }
+    return !record.has_checksum ||
+           (record.offset[kGate] < record.offset[kUp] && record.offset[kUp] < record.offset[kDown] && lay_out(record).segments == 1);
 }
 
 }  // namespace edgemed

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "moe_pass.h"
-#include "swiglu.h"
+#include "vector_math.h"
 
 namespace edgemed {
 namespace {
@@ -121,6 +121,7 @@ bool MoePass::expert_rows(const MoeLayer & layer, const Wanted & wanted, const u
         const ggml::Status status = api.graph_compute(cpu_, graph);
         api.free(context);
         if (status != ggml::kSuccess) return false;
+        if (observer_.on()) observer_.add(layer.row, wanted.expert, rows, h_.data(), gate_.data(), out_.data(), weights_.data() + first);
         for (int r = 0; r < rows; r++) {
             const size_t pair = static_cast<size_t>(first + r);
             auto * y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + static_cast<size_t>(order_[pair]) * layer.y->nb[1]);

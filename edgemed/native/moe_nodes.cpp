@@ -1,7 +1,7 @@
 // The unfused way: single nodes, when an evaluation callback cuts the graph into pieces. Correct, not fast.
 
 #include "moe_pass.h"
-#include "swiglu.h"
+#include "vector_math.h"
 
 namespace edgemed {
 namespace {

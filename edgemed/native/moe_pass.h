@@ -5,6 +5,7 @@
 
 #include "ggml_api.h"
 #include "moe_graph.h"
+#include "observer.h"
 #include "store.h"
 
 namespace edgemed {
@@ -33,7 +34,7 @@ class Activations {
 
 class MoePass {
   public:
-    explicit MoePass(Store & store) : store_(store) {}
+    MoePass(Store & store, Observer & observer) : store_(store), observer_(observer) {}
     ~MoePass();
     MoePass(const MoePass &) = delete;
     MoePass & operator=(const MoePass &) = delete;
@@ -56,6 +57,7 @@ class MoePass {
     ggml::Status failed() const { return store_.aborted() ? ggml::kAborted : ggml::kFailed; }
 
     Store &         store_;
+    Observer &      observer_;
     int             threads_ = 1;
     ggml::Backend * cpu_ = nullptr;  // a CPU backend of our own, for its tiled products
 

@@ -7,7 +7,7 @@
 #include <chrono>
 
 #include "moe_pass.h"
-#include "swiglu.h"
+#include "vector_math.h"
 
 namespace edgemed {
 namespace {

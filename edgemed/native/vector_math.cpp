@@ -1,4 +1,4 @@
-#include "swiglu.h"
+#include "vector_math.h"
 
 #include <cstring>
 
@@ -41,5 +41,24 @@ EDGEMED_CLONES void swiglu(const float * gate, const float * up, float * h, int6
 EDGEMED_CLONES void add_scaled(float * y, const float * x, float weight, int64_t count) {
     for (int64_t i = 0; i < count; i++) y[i] += weight * x[i];
 }
+
+EDGEMED_CLONES void add_squares(float * sums, const float * x, float scale, int64_t count) {
+    for (int64_t i = 0; i < count; i++) sums[i] += scale * x[i] * x[i];
+}
+
+// Partial sums, added up in double: the compiler may use its widest registers, and long rows lose nothing.
+EDGEMED_CLONES double dot(const float * a, const float * b, int64_t count) {
+    constexpr int64_t kLanes = 32;
+    float   lanes[kLanes] = {};
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes)
+        for (int64_t lane = 0; lane < kLanes; lane++) lanes[lane] += a[i + lane] * b[i + lane];
+    double sum = 0;
+    for (float lane : lanes) sum += lane;
+    for (; i < count; i++) sum += static_cast<double>(a[i]) * b[i];
+    return sum;
+}
+
+double sum_of_squares(const float * x, int64_t count) { return dot(x, x, count); }
 
 }  // namespace edgemed

@@ -1,0 +1,68 @@
+"""Calibration's view of a running model: what passed through each expert.
+
+The sums are collected inside our own device while a prompt is computed; an evaluation callback would cut every layer's
+graph into pieces. Only batches are observed, so feed at least two tokens at a time; and libllama computes the last
+layer for the tokens whose logits are asked for only, so ask for all (`LoadSettings.n_outputs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgemed.engine.model import LoadedModel
+from edgemed.native.engine import engine_library
+
+Sums32 = npt.NDArray[np.float32]
+Sums64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Sums per [row, expert] over the tokens routed to the expert; row r is block n_dense_lead + r.
+
+    input: x^2 [row, expert, n_embd] of what gate and up multiply; hidden: h^2 and weighted_hidden: (route weight * h)^2
+    [row, expert, n_ff] of what down multiplies; tokens; weight: route weights; weighted_output: weight^2 * |output|^2.
+    """
+
+    input: Sums32
+    hidden: Sums32
+    weighted_hidden: Sums32
+    tokens: Sums64
+    weight: Sums64
+    weighted_output: Sums64
+
+
+class Observation:
+    """Obtain one from `observe`."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+
+    def take(self) -> Observed:
+        """The sums since the last call (or since observing began)."""
+        h = self._model.file.hparams
+        experts = (h.n_layer - h.n_dense_lead, h.n_expert)
+        inputs = np.zeros((*experts, h.n_embd), np.float32)
+        hidden = np.zeros((*experts, h.n_ff_exp), np.float32)
+        weighted_hidden = np.zeros_like(hidden)
+        sums = np.zeros((*experts, 3), np.float64)
+        engine_library().edgemed_observed(
+            self._model.handle, inputs.ctypes.data, hidden.ctypes.data, weighted_hidden.ctypes.data, sums.ctypes.data
+        )
+        return Observed(inputs, hidden, weighted_hidden, sums[..., 0], sums[..., 1], sums[..., 2])
+
+
+@contextmanager
+def observe(model: LoadedModel) -> Iterator[Observation]:
+    """Collect sums while the block runs."""
+    h = model.file.hparams
+    engine_library().edgemed_observe(model.handle, h.n_embd, h.n_ff_exp)
+    try:
+        yield Observation(model)
+    finally:
+        engine_library().edgemed_observe_stop(model.handle)

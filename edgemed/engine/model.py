@@ -44,7 +44,6 @@ class LoadSettings:
     flash_attn: bool = True
     n_batch: int = 2048
     n_outputs: int = 1
-    n_outputs: int = 1
     reader_threads: int = 3
     direct_reads: bool = True
     half_life_tokens: float = 64.0

@@ -1,0 +1,149 @@
+"""Which type for which item under a byte budget, so that the summed damage is least: a multiple-choice knapsack.
+
+An item is one expert's projection (or a whole tensor), a choice a type with its bytes and its damage. A price per byte
+that is searched by bisection gives both a good answer and a bound on the best one. What the bound cannot decide is then
+settled by dynamic programming over (bytes, damage), which is exact while its states fit and a beam beyond that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemed.errors import BudgetError
+
+Bytes = NDArray[np.int64]
+Damage = NDArray[np.float64]
+BISECTIONS = 100
+MOST_STATES = 1 << 13
+MOST_UNDECIDED = 2_000  # items; beyond that the price's answer is within a hair of its bound anyway
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """choice [items] of each item; their bytes and damage; bound: no allocation within the budget has less damage."""
+
+    choice: NDArray[np.int64]
+    bytes: int
+    damage: float
+    bound: float
+
+
+def allocate(size: Bytes, damage: Damage, budget: int) -> Allocation:
+    """The least damaging choice for every item within `budget` bytes, the same for the same input.
+
+    size, damage: [items, choices]; an infinite damage forbids a choice (floors). Raises BudgetError if not even the
+    smallest choices fit, naming what they need.
+    """
+    size, damage = np.asarray(size, np.int64), np.asarray(damage, np.float64)
+    smallest = np.where(np.isfinite(damage), size, np.iinfo(np.int64).max).min(axis=1)
+    if smallest.sum() > budget:
+        raise BudgetError(
+            f"The experts need at least {int(smallest.sum()):,} bytes under this palette and its floors, "
+            f"but the budget leaves {budget:,}; allow more."
+        )
+    price = _price(size, damage, budget)
+    cost = damage + price * size
+    bound = float(cost.min(axis=1).sum() - price * budget)
+    choice = _fill(size, damage, _smallest_best(cost, size), budget)
+    choice = _settle(size, damage, budget, choice, price)
+    rows = np.arange(len(size))
+    return Allocation(choice, int(size[rows, choice].sum()), float(damage[rows, choice].sum()), bound)
+
+
+def allocate_together(size: Bytes, damage: Damage, budget: int, group: NDArray[np.int64]) -> Allocation:
+    """As `allocate`, but items with the same group number [items] share one choice (whole tensors)."""
+    groups, member = np.unique(group, return_inverse=True)
+    joint_size, joint_damage = np.zeros((len(groups), size.shape[1]), np.int64), np.zeros((len(groups), size.shape[1]))
+    np.add.at(joint_size, member, size)
+    np.add.at(joint_damage, member, damage)
+    joint = allocate(joint_size, joint_damage, budget)
+    return Allocation(joint.choice[member], joint.bytes, joint.damage, joint.bound)
+
+
+def _smallest_best(cost: Damage, size: Bytes) -> NDArray[np.int64]:
+    """The cheapest choice of every item; of equally cheap ones the smallest."""
+    cheapest = cost <= cost.min(axis=1, keepdims=True)
+    return np.where(cheapest, size, np.iinfo(np.int64).max).argmin(axis=1)
+
+
+def _price(size: Bytes, damage: Damage, budget: int) -> float:
+    """The lowest damage per byte at which every item's cheapest choice together fits."""
+    finite = damage[np.isfinite(damage)]
+    low, high = 0.0, float(finite.max() - finite.min()) + 1.0  # a byte saved is worth more than any damage
+    rows = np.arange(len(size))
+    if size[rows, _smallest_best(damage, size)].sum() <= budget:
+        return 0.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        fits = size[rows, _smallest_best(damage + middle * size, size)].sum() <= budget
+        low, high = (low, middle) if fits else (middle, high)
+    return high
+
+
+def _fill(size: Bytes, damage: Damage, choice: NDArray[np.int64], budget: int) -> NDArray[np.int64]:
+    """Spend what is left on the steps up that gain most per byte, while one fits."""
+    choice, rows = choice.copy(), np.arange(len(size))
+    left = budget - int(size[rows, choice].sum())
+    while True:
+        more = size - size[rows, choice][:, None]
+        gain = damage[rows, choice][:, None] - damage
+        useful = (gain > 0) & (more > 0) & (more <= left)
+        if not useful.any():
+            return choice
+        rate = np.where(useful, gain / np.maximum(more, 1), -np.inf)
+        item, best = np.unravel_index(int(rate.argmax()), rate.shape)
+        choice[item] = best
+        left -= int(more[item, best])
+
+
+def _settle(size: Bytes, damage: Damage, budget: int, choice: NDArray[np.int64], price: float) -> NDArray[np.int64]:
+    """Search among the choices that the bound leaves open; return the better of that and `choice`."""
+    rows = np.arange(len(size))
+    cost = damage + price * size
+    best = cost.min(axis=1)
+    known = float(damage[rows, choice].sum())
+    # A choice whose extra cost exceeds the gap between the known answer and the bound is in no better answer.
+    gap = known - float(best.sum() - price * budget)
+    open_ = cost - best[:, None] <= gap * (1 + 1e-9)
+    undecided = np.flatnonzero(open_.sum(axis=1) > 1)
+    if gap <= 0 or len(undecided) == 0 or len(undecided) > MOST_UNDECIDED:
+        return choice
+    decided = _smallest_best(cost, size)
+    settled = np.ones(len(size), bool)
+    settled[undecided] = False
+    left = budget - int(size[settled, decided[settled]].sum())
+    ahead_size = np.where(open_, size, np.iinfo(np.int64).max).min(axis=1)
+    used, lost = np.zeros(1, np.int64), np.zeros(1)
+    trail: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+    room = left - int(ahead_size[undecided].sum())
+    for item in undecided:
+        room += int(ahead_size[item])
+        options = np.flatnonzero(open_[item])
+        states = (used[:, None] + size[item, options]).ravel(), (lost[:, None] + damage[item, options]).ravel()
+        kept = _frontier(*states, room, price)
+        used, lost = states[0][kept], states[1][kept]
+        trail.append((kept // len(options), options[kept % len(options)]))
+    found = decided.copy()
+    at = int(lost.argmin()) if len(lost) else -1
+    if at < 0:
+        return choice
+    for item, (parent, option) in zip(undecided[::-1], trail[::-1], strict=True):
+        found[item], at = option[at], int(parent[at])
+    return found if float(damage[rows, found].sum()) < known else choice
+
+
+def _frontier(used: Bytes, lost: Damage, room: int, price: float) -> NDArray[np.int64]:
+    """The states worth keeping: within room, none both larger and worse, at most MOST_STATES of the cheapest."""
+    order = np.lexsort((lost, used))
+    order = order[used[order] <= room]
+    if len(order) == 0:
+        return order
+    before = np.minimum.accumulate(np.concatenate([[np.inf], lost[order][:-1]]))
+    order = order[lost[order] < before]
+    if len(order) > MOST_STATES:
+        cheapest = np.argsort(lost[order] + price * used[order], kind="stable")[:MOST_STATES]
+        order = order[np.sort(cheapest)]
+    return order

@@ -1,0 +1,287 @@
+"""How the codes of a ggml block are laid out, so that weights can be rounded one by one under ggml's own scales.
+
+ggml's quantisers choose scales and round each weight by itself. Error compensation (compensate.py) keeps the scales and
+chooses other codes, so it has to read the scales from the blocks and write codes into them. A weight is
+`scale * value(code) - offset`. K-quants code single weights by integers; IQ4_XS by 16 unequal steps; IQ3_S and IQ2_S
+code 4 and 8 weights at once by a point of a codebook and a sign each. Codebooks are read from the installed ggml by
+dequantising every code once; no table is kept here.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Protocol
+
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+from numpy.typing import NDArray
+
+from edgemed.ggml import ggml
+
+WEIGHTS = 256  # of one block, in every type here
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+Codes = NDArray[np.int32]
+
+
+class Codec(Protocol):
+    """One type's codes. `blocks` are [blocks, bytes], weights [blocks, 256], codes [blocks, 256 / group]."""
+
+    group: int  # consecutive weights that one code stands for
+
+    def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
+        """(scale, offset) of every weight, [blocks, 256] each."""
+
+    def nearest(self, target: Floats, scale: Floats, offset: Floats, metric: Floats) -> tuple[Codes, Floats]:
+        """(codes [rows], weights [rows, group]) nearest to target [rows, group] in error metric [group, group]."""
+
+    def write(self, blocks: Bytes, codes: Codes) -> Bytes:
+        """The blocks with other codes and the same scales."""
+
+
+def codec(type_: Type) -> Codec | None:
+    """The codec of a type, or None if its codes cannot be chosen one by one here."""
+    return _CODECS.get(type_)
+
+
+def _f16(blocks: Bytes, at: int) -> Floats:
+    """The half-precision number at byte `at` of every block, [blocks, 1]."""
+    return np.ascontiguousarray(blocks[:, at : at + 2]).view(np.float16).astype(np.float32)
+
+
+def _spread(values: Floats) -> Floats:
+    """One value for each sub-block to one for each weight."""
+    return np.repeat(values, WEIGHTS // values.shape[1], axis=1)
+
+
+def _fields(packed: Bytes, bits: int) -> Bytes:
+    """Bit fields of bytes [blocks, n], lowest first: [blocks, 8 / bits, n]."""
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)[None, :, None]
+    fields: Bytes = (packed[:, None, :] >> shifts) & np.uint8((1 << bits) - 1)
+    return fields
+
+
+def _packed(fields: NDArray[np.integer], bits: int) -> Bytes:
+    """What `_fields` takes apart."""
+    shifts = np.arange(0, 8, bits)[None, :, None]
+    packed: Bytes = (fields.astype(np.int32) << shifts).sum(axis=1).astype(np.uint8)
+    return packed
+
+
+def _pairs_of_128(codes: Codes, bits: int) -> Bytes:
+    """Codes [blocks, 256] to bytes: each half of 128 weights has runs of 32 that share bytes, the first run lowest."""
+    runs = 8 // bits
+    return _packed(codes.reshape(-1, runs, 32), bits).reshape(len(codes), -1)
+
+
+class _Integers:
+    """Types whose weight is scale * code - offset, with codes low to high."""
+
+    group = 1
+    low: int
+    high: int
+
+    def nearest(self, target: Floats, scale: Floats, offset: Floats, metric: Floats) -> tuple[Codes, Floats]:
+        step = np.where(scale == 0, np.float32(1), scale)
+        codes = np.clip(np.rint((target[:, 0] + offset) / step), self.low, self.high).astype(np.int32)
+        return codes, (scale * codes - offset)[:, None]
+
+
+class _Q2K(_Integers):
+    """scales[16] (low nibble scale, high nibble minimum), codes[64], d, dmin."""
+
+    low, high = 0, 3
+
+    def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
+        nibbles = _fields(blocks[:, :16], 4)
+        return _spread(_f16(blocks, 80) * nibbles[:, 0]), _spread(_f16(blocks, 82) * nibbles[:, 1])
+
+    def write(self, blocks: Bytes, codes: Codes) -> Bytes:
+        out = blocks.copy()
+        out[:, 16:80] = _pairs_of_128(codes, 2)
+        return out
+
+
+class _Q3K(_Integers):
+    """high bits[32], low bits[64], 16 scales of 6 bits in 12 bytes, d."""
+
+    low, high = -4, 3
+
+    def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
+        lower = _fields(blocks[:, 96:104], 4).reshape(-1, 16)
+        upper = _fields(blocks[:, 104:108], 2).reshape(-1, 16)
+        scale = _spread(_f16(blocks, 108) * ((lower | upper << 4).astype(np.float32) - 32))
+        return scale, np.zeros_like(scale)
+
+    def write(self, blocks: Bytes, codes: Codes) -> Bytes:
+        out = blocks.copy()
+        raised = codes + 4
+        out[:, :32] = _packed((raised >> 2).reshape(-1, 8, 32), 1)
+        out[:, 32:96] = _pairs_of_128(raised & 3, 2)
+        return out
+
+
+class _Q4K(_Integers):
+    """d, dmin, 8 scales and 8 minima of 6 bits in 12 bytes, codes[128]."""
+
+    low, high = 0, 15
+
+    def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
+        first, second, third = (blocks[:, at : at + 4] for at in (4, 8, 12))
+        scale = np.concatenate([first & 63, third & 15 | first >> 6 << 4], axis=1)
+        minimum = np.concatenate([second & 63, third >> 4 | second >> 6 << 4], axis=1)
+        return _spread(_f16(blocks, 0) * scale), _spread(_f16(blocks, 2) * minimum)
+
+    def write(self, blocks: Bytes, codes: Codes) -> Bytes:
+        out = blocks.copy()
+        out[:, 16:144] = _packed(codes.reshape(-1, 2, 32), 4).reshape(len(codes), -1)
+        return out
+
+
+class _Q5K(_Q4K):
+    """As Q4_K, with the fifth bits[32] before the codes."""
+
+    high = 31
+
+    def write(self, blocks: Bytes, codes: Codes) -> Bytes:
+        out = blocks.copy()
+        out[:, 16:48] = _packed((codes >> 4).reshape(-1, 8, 32), 1)
+        out[:, 48:176] = _packed((codes & 15).reshape(-1, 2, 32), 4).reshape(len(codes), -1)
+        return out
+
+
+class _Q6K(_Integers):
+    """low nibbles[128], high pairs of bits[64], signed scales[16], d."""
+
+    low, high = -32, 31
+
+    def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
+        scale = _spread(_f16(blocks, 208) * np.ascontiguousarray(blocks[:, 192:208]).view(np.int8))
+        return scale, np.zeros_like(scale)
+
+    def write(self, blocks: Bytes, codes: Codes) -> Bytes:
+        out = blocks.copy()
+        raised = codes + 32
+        out[:, :128] = _packed((raised & 15).reshape(-1, 2, 64), 4).reshape(len(codes), -1)
+        out[:, 128:192] = _pairs_of_128(raised >> 4, 2)
+        return out
+
+
+class _IQ4XS:
+    """d, high bits of 8 scales[2], their low nibbles[4], codes[128] for 16 unequal steps."""
+
+    group = 1
+
+    def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
+        lower = _fields(blocks[:, 4:8], 4).transpose(0, 2, 1).reshape(-1, 8)
+        upper = _fields(blocks[:, 2:4], 2).transpose(0, 2, 1).reshape(-1, 8)
+        scale = _spread(_f16(blocks, 0) * ((lower | upper << 4).astype(np.float32) - 32))
+        return scale, np.zeros_like(scale)
+
+    def nearest(self, target: Floats, scale: Floats, offset: Floats, metric: Floats) -> tuple[Codes, Floats]:
+        candidates = scale[:, None] * _steps_of_iq4_xs()
+        codes = np.abs(target - candidates).argmin(axis=1)
+        return codes.astype(np.int32), np.take_along_axis(candidates, codes[:, None], axis=1)
+
+    def write(self, blocks: Bytes, codes: Codes) -> Bytes:
+        out = blocks.copy()
+        out[:, 8:136] = _packed(codes.reshape(-1, 2, 16), 4).reshape(len(codes), -1)
+        return out
+
+
+@functools.cache
+def _steps_of_iq4_xs() -> Floats:
+    """The 16 values, read from ggml with every scale at 1."""
+    block = np.zeros((1, 136), np.uint8)
+    block[:, :2] = np.array([1.0], np.float16).view(np.uint8)
+    block[:, 2:4], block[:, 4:8] = 0xAA, 0x11  # scales 33 - 32
+    codes = np.tile(np.arange(16, dtype=np.int32), 16)[None]
+    return ggml().dequantise(Type.IQ4_XS, _IQ4XS().write(block, codes), WEIGHTS)[0, :16]
+
+
+class _Points:
+    """Types that code `group` weights by a codebook's point and a sign for each: code = point * 2^group + signs."""
+
+    group: int
+    type: Type
+
+    def points(self) -> Floats:
+        """The codebook [points, group], magnitudes at scale 1."""
+        return _codebook(self.type)
+
+    def nearest(self, target: Floats, scale: Floats, offset: Floats, metric: Floats) -> tuple[Codes, Floats]:
+        # Each weight keeps its own sign s; then the error over points p is, up to a constant,
+        # scale^2 (s p) M (s p) - 2 scale (t M) (s p). The first term depends on the signs and p only.
+        points, metric = self.points(), ((metric + metric.T) / 2).astype(np.float32)
+        signs = np.where(target < 0, np.float32(-1), np.float32(1))
+        pattern = ((target < 0) << np.arange(self.group)).sum(axis=1)
+        present, inverse = np.unique(pattern, return_inverse=True)
+        flips = np.where(present[:, None] >> np.arange(self.group) & 1, np.float32(-1), np.float32(1))
+        i, j = np.triu_indices(self.group)
+        products = points[:, i] * points[:, j]
+        squares = (flips[:, i] * flips[:, j] * (metric[i, j] * np.where(i == j, 1, 2))).astype(np.float32) @ products.T
+        cost = scale[:, None] * squares[inverse] - 2 * ((target @ metric) * signs) @ points.T
+        best = np.where(scale > 0, (scale[:, None] * cost).argmin(axis=1), 0)
+        return (best << self.group | pattern).astype(np.int32), scale[:, None] * signs * points[best]
+
+
+@functools.cache
+def _codebook(type_: Type) -> Floats:
+    """Every point at scale 1, read from ggml: a block holds 256 / group points, all of them take several blocks."""
+    chosen = _CODECS[type_]
+    assert isinstance(chosen, _IQ2S | _IQ3S)
+    count = 1 << chosen.index_bits
+    codes = (np.arange(count, dtype=np.int32) << chosen.group).reshape(-1, WEIGHTS // chosen.group)
+    blocks = np.zeros((len(codes), chosen.bytes), np.uint8)
+    blocks[:, :2] = np.array([1.0], np.float16).view(np.uint8)
+    blocks = chosen.write(blocks, codes)
+    weights = ggml().dequantise(type_, blocks, WEIGHTS)
+    scale, _ = chosen.scales(blocks)
+    return (weights / scale).reshape(count, chosen.group)
+
+
+class _IQ2S(_Points):
+    """d, points' low bytes[32], signs[32], points' two high bits[8], scales of 16 weights as nibbles[8]."""
+
+    group, index_bits, bytes, type = 8, 10, 82, Type.IQ2_S
+
+    def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
+        nibbles = _fields(blocks[:, 74:82], 4).transpose(0, 2, 1).reshape(-1, 16)
+        scale = _spread(_f16(blocks, 0) * (nibbles.astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
+        return scale, np.zeros_like(scale)
+
+    def write(self, blocks: Bytes, codes: Codes) -> Bytes:
+        out, point = blocks.copy(), codes >> 8
+        out[:, 2:34], out[:, 34:66] = point & 255, codes & 255
+        out[:, 66:74] = _packed((point >> 8).reshape(-1, 8, 4).transpose(0, 2, 1), 2)
+        return out
+
+
+class _IQ3S(_Points):
+    """d, points' low bytes[64], their ninth bits[8], signs[32], scales of 32 weights as nibbles[4]."""
+
+    group, index_bits, bytes, type = 4, 9, 110, Type.IQ3_S
+
+    def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
+        nibbles = _fields(blocks[:, 106:110], 4).transpose(0, 2, 1).reshape(-1, 8)
+        scale = _spread(_f16(blocks, 0) * (2 * nibbles.astype(np.float32) + 1))
+        return scale, np.zeros_like(scale)
+
+    def write(self, blocks: Bytes, codes: Codes) -> Bytes:
+        out, point = blocks.copy(), codes >> 4
+        out[:, 2:66] = point & 255
+        out[:, 66:74] = _packed((point >> 8).reshape(-1, 8, 8).transpose(0, 2, 1), 1)
+        out[:, 74:106] = _packed((codes & 15).reshape(-1, 32, 2).transpose(0, 2, 1), 4)
+        return out
+
+
+_CODECS: dict[Type, Codec] = {
+    Type.Q2_K: _Q2K(),
+    Type.Q3_K: _Q3K(),
+    Type.Q4_K: _Q4K(),
+    Type.Q5_K: _Q5K(),
+    Type.Q6_K: _Q6K(),
+    Type.IQ4_XS: _IQ4XS(),
+    Type.IQ3_S: _IQ3S(),
+    Type.IQ2_S: _IQ2S(),
+}

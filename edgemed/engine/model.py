@@ -17,7 +17,15 @@ from edgemed.engine.library import LogCapture, capture_log, start_llama
 from edgemed.engine.virtual_gguf import virtual_gguf
 from edgemed.errors import ChecksumError, EngineError, ModelFileError
 from edgemed.model_file import ModelFile
-from edgemed.native.engine import EXPERT_RECORD, StoreOptions, StoreStats, check, engine_library, error_text
+from edgemed.native.engine import (
+    EXPERT_RECORD,
+    RouterShape,
+    StoreOptions,
+    StoreStats,
+    check,
+    engine_library,
+    error_text,
+)
 
 KV_TYPES = {"f32": 0, "f16": 1, "q8_0": 8}
 _LOAD_MODE_NONE = 0
@@ -34,8 +42,9 @@ class _BufferTypeOverride(ctypes.Structure):
 class LoadSettings:
     """How to load. `ram_bytes`: what this process, its parent and everything cached may take together; None means
     what the machine can spare. `n_batch`: tokens computed at once in a prompt; it never depends on the budget, so
-    neither does the output. `n_outputs`: how many tokens of a batch may ask for logits. `force_small`: accept a cache
-    below one token's experts (for tests)."""
+    neither does the output. `n_outputs`: how many tokens of a batch may ask for logits. `read_ahead`: predicted
+    misses of the next layer to read while the disk is idle. `force_small`: accept less than one token's experts (for
+    tests)."""
 
     ram_bytes: int | None
     n_ctx: int
@@ -48,6 +57,7 @@ class LoadSettings:
     direct_reads: bool = True
     half_life_tokens: float = 64.0
     repack: bool = True
+    read_ahead: int = 0
     force_small: bool = False
 
 
@@ -67,6 +77,8 @@ class LoadedModel:
         try:
             self._load_dense(settings)
             self._make_context(settings)
+            if settings.read_ahead > 0:
+                self._predict(settings.read_ahead)
             self.budget: Budget = plan_budget(
                 file, settings.ram_bytes, self._log.compute_bytes, settings.n_batch, force_small=settings.force_small
             )
@@ -205,6 +217,25 @@ class LoadedModel:
         self.ctx = llama_cpp.llama_init_from_model(self.model, params)
         if not self.ctx:
             raise EngineError(f"llama.cpp cannot make a context of {settings.n_ctx} tokens: {self._complaint()}")
+
+    def _predict(self, guesses: int) -> None:
+        """Give the device the routers and the norms before them, so that it can run the next layer's early."""
+        h = self.file.hparams
+        layers = range(h.n_dense_lead, h.n_layer)
+
+        def stack(name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+            tensors = [self.file.tensors.get(f"blk.{layer}.{name}") for layer in layers]
+            rows = [np.frombuffer(self.file.read(t), np.float32) if t is not None else None for t in tensors]
+            zero = np.zeros(h.n_expert, np.float32)
+            return np.concatenate([zero if row is None else row for row in rows])
+
+        router, bias, norm = (stack(name) for name in ("ffn_gate_inp.weight", "exp_probs_b.bias", "ffn_norm.weight"))
+        if router.size != len(layers) * h.n_expert * h.n_embd:
+            return  # a router in another type than F32: nothing is guessed
+        shape = RouterShape(len(layers), h.n_expert, h.n_expert_used, h.n_group, h.n_group_used, h.n_embd)
+        self._native.edgemed_predict(
+            self.handle, ctypes.byref(shape), router.ctypes.data, bias.ctypes.data, norm.ctypes.data, guesses
+        )
 
     def _complaint(self) -> str:
         return " ".join(self._log.complaints[-2:]) or "it does not say why."

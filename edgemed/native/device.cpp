@@ -20,7 +20,7 @@ Registry g_registry;
 Experts * g_experts = nullptr;  // not owned
 
 struct Stream {
-    explicit Stream(Experts & experts) : pass(experts.store, experts.observer) {}
+    explicit Stream(Experts & experts) : pass(experts) {}
     MoePass       pass;
     AbortCallback abort = nullptr;
     void *        abort_data = nullptr;

@@ -44,6 +44,8 @@ class StoreStats(ctypes.Structure):
         ("guesses", ctypes.c_uint64),
         ("guesses_used", ctypes.c_uint64),
         ("evictions", ctypes.c_uint64),
+        ("predicted", ctypes.c_uint64),
+        ("predicted_right", ctypes.c_uint64),
         ("bytes_read", ctypes.c_uint64),
         ("resident_bytes", ctypes.c_uint64),
         ("budget_bytes", ctypes.c_uint64),
@@ -62,6 +64,19 @@ class StreamExtent(ctypes.Structure):
         ("checksum", ctypes.c_uint64),
         ("has_checksum", ctypes.c_int32),
         ("number", ctypes.c_int32),
+    )
+
+
+class RouterShape(ctypes.Structure):
+    """`RouterShape` of predictor.h."""
+
+    _fields_ = (
+        ("rows", ctypes.c_int32),
+        ("experts", ctypes.c_int32),
+        ("used", ctypes.c_int32),
+        ("groups", ctypes.c_int32),
+        ("groups_used", ctypes.c_int32),
+        ("n_embd", ctypes.c_int64),
     )
 
 
@@ -99,6 +114,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "edgemed_reads_directly": (ctypes.c_int, (_HANDLE,)),
     "edgemed_states": (None, (_HANDLE, ctypes.c_void_p)),
     "edgemed_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
+    "edgemed_predict": (None, (_HANDLE, ctypes.POINTER(RouterShape), *(ctypes.c_void_p,) * 3, ctypes.c_int)),
     "edgemed_observe": (None, (_HANDLE, ctypes.c_int64, ctypes.c_int64)),
     "edgemed_observe_stop": (None, (_HANDLE,)),
     "edgemed_observed": (None, (_HANDLE, *(ctypes.c_void_p,) * 4)),

@@ -77,6 +77,14 @@ EDGEMED_API int  edgemed_trace(void * handle, const char * path) {
     return static_cast<Engine *>(handle)->store.record_trace(path) ? 0 : report("the trace file cannot be written.");
 }
 
+// Turns reading ahead on: `guesses` predicted misses a layer.
+EDGEMED_API void edgemed_predict(void * handle, const edgemed::RouterShape * shape, const float * router, const float * bias,
+                                 const float * norm, int guesses) {
+    auto & engine = *static_cast<Engine *>(handle);
+    engine.predictor.load(*shape, router, bias, norm);
+    engine.guesses = guesses;
+}
+
 EDGEMED_API void edgemed_observe(void * handle, int64_t n_embd, int64_t n_ff) {
     auto & engine = *static_cast<Engine *>(handle);
     engine.observer.start(engine.store.rows(), engine.store.per_row(), n_embd, n_ff);

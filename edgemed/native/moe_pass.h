@@ -4,9 +4,8 @@
 #include <vector>
 
 #include "ggml_api.h"
+#include "device.h"
 #include "moe_graph.h"
-#include "observer.h"
-#include "store.h"
 
 namespace edgemed {
 
@@ -34,7 +33,7 @@ class Activations {
 
 class MoePass {
   public:
-    MoePass(Store & store, Observer & observer) : store_(store), observer_(observer) {}
+    explicit MoePass(Experts & experts) : experts_(experts), store_(experts.store), observer_(experts.observer) {}
     ~MoePass();
     MoePass(const MoePass &) = delete;
     MoePass & operator=(const MoePass &) = delete;
@@ -49,6 +48,7 @@ class MoePass {
     };
 
     ggml::Status token(const MoeLayer & layer);
+    void         read_ahead(const MoeLayer & layer);
     void         token_group(const MoeLayer & layer, const std::vector<int> & ranks);
     ggml::Status batch(const MoeLayer & layer);
     void         sort_by_expert(const MoeLayer & layer);
@@ -56,6 +56,7 @@ class MoePass {
     ggml::Status product(const ggml::Tensor * node);
     ggml::Status failed() const { return store_.aborted() ? ggml::kAborted : ggml::kFailed; }
 
+    Experts &       experts_;
     Store &         store_;
     Observer &      observer_;
     int             threads_ = 1;
@@ -69,6 +70,8 @@ class MoePass {
     std::vector<int>             order_, count_;  // (token * k + rank) sorted by expert
     std::vector<float>           weights_;
     std::vector<uint8_t>         graph_memory_;
+    std::vector<int32_t>         predicted_;      // for row predicted_row_
+    int                          predicted_row_ = -1;
 };
 
 }  // namespace edgemed

@@ -65,6 +65,8 @@ ggml::Status MoePass::token(const MoeLayer & layer) {
         }
     }
 
+    if (experts_.guesses > 0) read_ahead(layer);
+
     input_.start(layer.n_embd, 1);
     hidden_.start(layer.n_ff, k);
     for (int rank = 0; rank < k; rank++) {
@@ -102,6 +104,23 @@ ggml::Status MoePass::token(const MoeLayer & layer) {
     std::fill(y, y + layer.n_embd, 0.0f);
     for (int rank = 0; rank < k; rank++) add_scaled(y, out_.data() + rank * layer.n_embd, weights_[static_cast<size_t>(rank)], layer.n_embd);
     return ggml::kSuccess;
+}
+
+// While this layer's misses are on their way, guesses the next layer's; the reader takes guesses up when it is idle.
+void MoePass::read_ahead(const MoeLayer & layer) {
+    if (predicted_row_ == layer.row) {
+        int right = 0;
+        for (int rank = 0; rank < layer.k; rank++)
+            right += std::find(predicted_.begin(), predicted_.end(), layer.id(0, rank)) != predicted_.end();
+        store_.add_predictions(layer.k, right);
+    }
+    predicted_row_ = layer.row + 1;
+    if (predicted_row_ >= store_.rows()) return;
+    predicted_.resize(static_cast<size_t>(layer.k));
+    experts_.predictor.predict(layer.row, static_cast<const float *>(layer.x->data), predicted_.data());
+    int left = experts_.guesses;
+    for (size_t i = 0; i < predicted_.size() && left > 0; i++)
+        if (!store_.present(predicted_row_, predicted_[i])) left -= store_.guess(predicted_row_, predicted_[i], false);
 }
 
 void MoePass::token_group(const MoeLayer & layer, const std::vector<int> & ranks) {

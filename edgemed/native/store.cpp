@@ -236,6 +236,12 @@ void Store::add_compute_seconds(double seconds) {
     stats_.compute_seconds += seconds;
 }
 
+void Store::add_predictions(int made, int right) {
+    std::lock_guard lock(mutex_);
+    stats_.predicted += static_cast<uint64_t>(made);
+    stats_.predicted_right += static_cast<uint64_t>(right);
+}
+
 void Store::copy_states(uint8_t * out) const {
     for (size_t i = 0; i < entries_.size(); i++) out[i] = static_cast<uint8_t>(entries_[i].state.load(std::memory_order_relaxed));
 }

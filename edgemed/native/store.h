@@ -28,7 +28,7 @@ struct StoreOptions {
 };
 
 struct StoreStats {
-    uint64_t hits, misses, guesses, guesses_used, evictions;
+    uint64_t hits, misses, guesses, guesses_used, evictions, predicted, predicted_right;
     uint64_t bytes_read, resident_bytes, budget_bytes;
     double   wait_seconds, compute_seconds;
 };
@@ -49,6 +49,7 @@ class Store {
     // something first. `uses`: how many tokens of this step want it.
     bool pin(int row, int index, int uses);
     void unpin(int row, int index);
+    bool present(int row, int index) const { return state(row, index) != State::absent; }
     bool ready(int row, int index) const { return state(row, index) == State::ready; }
 
     // Waits until the pinned expert is there; null when it failed or the wait was aborted.
@@ -69,6 +70,7 @@ class Store {
     void       set_budget(uint64_t bytes);
     StoreStats stats() const;
     void       add_compute_seconds(double seconds);
+    void       add_predictions(int made, int right);
     void       copy_states(uint8_t * out) const;  // [rows * per_row] State
     bool       record_trace(const char * path);
 

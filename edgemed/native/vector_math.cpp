@@ -59,6 +59,28 @@ EDGEMED_CLONES double dot(const float * a, const float * b, int64_t count) {
     return sum;
 }
 
+EDGEMED_CLONES float dot_bf16(const uint16_t * a, const float * b, int64_t count) {
+    constexpr int64_t kLanes = 32;
+    float   lanes[kLanes] = {};
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes)
+        for (int64_t lane = 0; lane < kLanes; lane++) {
+            const uint32_t bits = static_cast<uint32_t>(a[i + lane]) << 16;
+            float          value;
+            std::memcpy(&value, &bits, sizeof value);
+            lanes[lane] += value * b[i + lane];
+        }
+    float sum = 0;
+    for (float lane : lanes) sum += lane;
+    for (; i < count; i++) {
+        const uint32_t bits = static_cast<uint32_t>(a[i]) << 16;
+        float          value;
+        std::memcpy(&value, &bits, sizeof value);
+        sum += value * b[i];
+    }
+    return sum;
+}
+
 double sum_of_squares(const float * x, int64_t count) { return dot(x, x, count); }
 
 }  // namespace edgemed

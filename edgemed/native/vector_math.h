@@ -18,4 +18,7 @@ double sum_of_squares(const float * x, int64_t count);
 
 double dot(const float * a, const float * b, int64_t count);
 
+// a in bfloat16
+float dot_bf16(const uint16_t * a, const float * b, int64_t count);
+
 }  // namespace edgemed

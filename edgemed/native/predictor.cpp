@@ -1,0 +1,71 @@
+#include "predictor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+#include "vector_math.h"
+
+namespace edgemed {
+namespace {
+
+constexpr float kTiny = 1e-6f;  // a norm weight this small says nothing about the residual
+
+uint16_t to_bf16(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return static_cast<uint16_t>((bits + 0x8000U) >> 16);
+}
+
+}  // namespace
+
+void Predictor::load(const RouterShape & shape, const float * router, const float * bias, const float * norm) {
+    shape_ = shape;
+    const size_t rows = static_cast<size_t>(shape.rows), experts = static_cast<size_t>(shape.experts),
+                 width = static_cast<size_t>(shape.n_embd);
+    router_.resize(rows * experts * width);
+    std::transform(router, router + router_.size(), router_.begin(), to_bf16);
+    bias_.assign(bias, bias + rows * experts);
+    norm_.assign(norm, norm + rows * width);
+    x_.resize(width);
+    score_.resize(experts);
+    group_.resize(static_cast<size_t>(shape.groups));
+    order_.resize(experts);
+}
+
+void Predictor::predict(int row, const float * x, int32_t * experts) {
+    const size_t  next = static_cast<size_t>(row) + 1, width = static_cast<size_t>(shape_.n_embd);
+    const size_t  count = static_cast<size_t>(shape_.experts), groups = static_cast<size_t>(shape_.groups);
+    const float * here = norm_.data() + width * static_cast<size_t>(row);
+    const float * there = norm_.data() + width * next;
+    for (size_t i = 0; i < width; i++) x_[i] = std::fabs(here[i]) > kTiny ? x[i] / here[i] * there[i] : 0.0f;
+    for (size_t e = 0; e < count; e++) {
+        const float logit = dot_bf16(router_.data() + (next * count + e) * width, x_.data(), shape_.n_embd);
+        score_[e] = 1.0f / (1.0f + std::exp(-logit)) + bias_[next * count + e];
+    }
+    const size_t per_group = count / groups;
+    if (shape_.groups_used < shape_.groups) {
+        for (size_t g = 0; g < groups; g++) {
+            float best = -std::numeric_limits<float>::infinity(), second = best;
+            for (size_t e = g * per_group; e < (g + 1) * per_group; e++) {
+                second = std::max(second, std::min(best, score_[e]));
+                best = std::max(best, score_[e]);
+            }
+            group_[g] = best + second;
+        }
+        std::iota(order_.begin(), order_.begin() + shape_.groups, 0);
+        std::partial_sort(order_.begin(), order_.begin() + shape_.groups_used, order_.begin() + shape_.groups,
+                          [this](int32_t a, int32_t b) { return group_[static_cast<size_t>(a)] > group_[static_cast<size_t>(b)]; });
+        for (auto g = order_.begin() + shape_.groups_used; g != order_.begin() + shape_.groups; ++g)
+            std::fill_n(score_.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(*g) * per_group), per_group,
+                        -std::numeric_limits<float>::infinity());
+    }
+    std::iota(order_.begin(), order_.end(), 0);
+    std::partial_sort(order_.begin(), order_.begin() + shape_.used, order_.end(),
+                      [this](int32_t a, int32_t b) { return score_[static_cast<size_t>(a)] > score_[static_cast<size_t>(b)]; });
+    std::copy_n(order_.begin(), shape_.used, experts);
+}
+
+}  // namespace edgemed

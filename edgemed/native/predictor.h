@@ -1,0 +1,35 @@
+// Runs the next layer's router early, on this layer's input: the residual changes little between two layers, so most
+// of the experts it names will be wanted in a moment and can be read while the disk is idle.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace edgemed {
+
+struct RouterShape {
+    int32_t rows, experts, used, groups, groups_used;
+    int64_t n_embd;
+};
+
+class Predictor {
+  public:
+    // router [rows, experts, n_embd], bias [rows, experts], norm [rows, n_embd]: the RMS norm's weights, which the input we
+    // see was multiplied with.
+    void load(const RouterShape & shape, const float * router, const float * bias, const float * norm);
+
+    bool on() const { return !router_.empty(); }
+
+    // The experts row + 1 would choose for `x` [n_embd], row's normed input; the likeliest first. Fills shape.used ids.
+    // BailingMoeV2's routing: sigmoid, bias, the best groups by their two best experts, the best of those.
+    void predict(int row, const float * x, int32_t * experts);
+
+  private:
+    RouterShape           shape_{};
+    std::vector<uint16_t> router_;  // bf16: half the memory, and a guess needs no more
+    std::vector<float>    bias_, norm_;
+    std::vector<float>    x_, score_, group_;
+    std::vector<int32_t>  order_;
+};
+
+}  // namespace edgemed

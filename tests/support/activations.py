@@ -2,6 +2,9 @@
 
 The weight's type decides: float types round the input to themselves, the 32-wide quants to Q8_0 (or Q8_1), the 256-wide
 ones to Q8_K. Formulas: ggml's quantize_row_q8_0_ref and quantize_row_q8_K_ref.
+
+Where a value lies almost half-way between two codes, float32 noise decides; the next layers turn that one code into
+others of their own, and logits differ by a few hundredths though nobody is wrong. So the rounding's margin comes along.
 """
 
 import numpy as np
@@ -12,15 +15,18 @@ from tests.support.number_formats import decode_bf16, encode_bf16
 Floats = NDArray[np.float64]
 
 
-def round_activations(x: Floats, weight_type: str) -> Floats:
-    """x [..., in] as the kernel for this weight type (a ggml type name) sees it."""
+def round_activations(x: Floats, weight_type: str) -> tuple[Floats, float]:
+    """x [..., in] as the kernel for this weight type (a ggml type name) sees it, and the rounding's margin.
+
+    The margin is how far the most doubtful value lies from half-way between two 8-bit codes, in codes: 0.5 at best.
+    """
     match weight_type:
         case "F32":
-            return x
+            return x, 0.5
         case "F16":
-            return x.astype(np.float16).astype(np.float64)
+            return x.astype(np.float16).astype(np.float64), 0.5
         case "BF16":
-            return decode_bf16(encode_bf16(x.astype(np.float32))).astype(np.float64)
+            return decode_bf16(encode_bf16(x.astype(np.float32))).astype(np.float64), 0.5
         case "Q4_0" | "Q5_0" | "Q8_0" | "IQ4_NL" | "Q4_1" | "Q5_1":
             return _q8_0(x)
         case name if name.startswith(("Q", "IQ")) and ("_K" in name or name.startswith("IQ")):
@@ -29,22 +35,27 @@ def round_activations(x: Floats, weight_type: str) -> Floats:
             raise ValueError(f"no activation format is known for {other}")
 
 
-def _q8_0(x: Floats) -> Floats:
+def _q8_0(x: Floats) -> tuple[Floats, float]:
     """Blocks of 32 with a scale kept as F16; the codes are made with the unrounded scale."""
     blocks = x.astype(np.float32).reshape(-1, 32)
     scale = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
-    codes = np.rint(blocks * _inverse(scale))
-    rounded: Floats = (codes * scale.astype(np.float16).astype(np.float64)).reshape(x.shape)
-    return rounded
+    unrounded = blocks * _inverse(scale)
+    codes = np.rint(unrounded)
+    return (codes * scale.astype(np.float16).astype(np.float64)).reshape(x.shape), _margin(unrounded, codes)
 
 
-def _q8_k(x: Floats) -> Floats:
+def _q8_k(x: Floats) -> tuple[Floats, float]:
     """Blocks of 256 with an F32 scale; the value of largest size becomes exactly -127."""
     blocks = x.astype(np.float32).reshape(-1, 256)
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1, keepdims=True), axis=1)
     inverse_scale = np.float32(-127) * _inverse(extreme)
-    codes = np.minimum(np.rint(blocks * inverse_scale), 127)
-    return (codes * _inverse(inverse_scale).astype(np.float64)).reshape(x.shape)
+    unrounded = blocks * inverse_scale
+    codes = np.minimum(np.rint(unrounded), 127)
+    return (codes * _inverse(inverse_scale).astype(np.float64)).reshape(x.shape), _margin(unrounded, codes)
+
+
+def _margin(unrounded: NDArray[np.float32], codes: NDArray[np.float32]) -> float:
+    return 0.5 - float(np.abs(unrounded - codes).max())
 
 
 def _inverse(x: NDArray[np.float32]) -> NDArray[np.float32]:

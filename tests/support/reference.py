@@ -27,11 +27,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Model:
-    """config: config.json. weights: checkpoint name -> values. types: checkpoint name -> ggml type name, if any."""
+    """config: config.json. weights: checkpoint name -> values. types: checkpoint name -> ggml type name, if any.
+
+    rounding: the margins of every activation rounding since forward() began; see activations.py.
+    """
 
     config: Mapping[str, Any]
     weights: Mapping[str, Floats]
     types: Mapping[str, str] = field(default_factory=dict)
+    rounding: list[float] = field(default_factory=list)
 
     def exact(self) -> "Model":
         """The same weights, multiplied with unrounded activations."""
@@ -39,7 +43,9 @@ class Model:
 
     def linear(self, name: str, x: Floats) -> Floats:
         """x [tokens, in] times the transpose of the named weight [out, in]."""
-        return round_activations(x, self.types.get(name, "F32")) @ self.weights[name].T
+        rounded, margin = round_activations(x, self.types.get(name, "F32"))
+        self.rounding.append(margin)
+        return rounded @ self.weights[name].T
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Result:
     logits: Floats  # [tokens, vocabulary]
     hidden: Floats  # [tokens, hidden], after the final norm
     routing: list[Routing]
+    rounding_margin: float  # of the most doubtful 8-bit activation code; 0.5 if there are none
 
     @property
     def margin(self) -> float:
@@ -103,12 +110,14 @@ def _read_safetensors(path: Path) -> dict[str, Floats]:
 def forward(model: Model, ids: Sequence[int]) -> Result:
     """Logits, final hidden states and routing of every position of one sequence from position 0."""
     config, weights = model.config, model.weights
+    model.rounding.clear()
     x = weights["model.word_embeddings.weight"][list(ids)]
     routing: list[Routing] = []
     for layer in range(config["num_hidden_layers"]):
         x = _block(model, layer, x, routing)
     hidden = _rms_norm(x, weights["model.norm.weight"], config["rms_norm_eps"])
-    return Result(model.linear("lm_head.weight", hidden), hidden, routing)
+    logits = model.linear("lm_head.weight", hidden)
+    return Result(logits, hidden, routing, min(model.rounding))
 
 
 def forward_mtp(model: Model, ids: Sequence[int], hidden: Floats) -> Floats:

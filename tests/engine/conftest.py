@@ -1,0 +1,44 @@
+"""Model files for the engine's tests: tiny, random, made once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgemed.convert.pipeline import convert
+from edgemed.engine.client import Engine
+from edgemed.engine.protocol import EngineSettings
+from edgemed.quant.plan import Plan
+from tests.support.checkpoints import Shape, make_checkpoint
+
+CONTEXT = 512
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Layout -> file. Random weights: what they say is noise, and they hardly ever end a turn."""
+    folder = tmp_path_factory.mktemp("models")
+    checkpoint = make_checkpoint(folder / "checkpoint", Shape(max_position_embeddings=CONTEXT))
+    files = {}
+    for layout in ("edgemed", "llama.cpp"):
+        files[layout] = folder / f"{layout}.gguf"
+        convert(str(checkpoint), files[layout], Plan.uniform(8.0), layout=layout)  # type: ignore[arg-type]
+    return files
+
+
+@pytest.fixture(scope="session")
+def model_path(models: dict[str, Path]) -> Path:
+    return models["edgemed"]
+
+
+@pytest.fixture(scope="session")
+def shared_engine(model_path: Path) -> Iterator[Engine]:
+    with Engine.start(model_path, EngineSettings(threads=1)) as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(shared_engine: Engine) -> Engine:
+    """An engine that earlier tests have used, as engines are."""
+    assert shared_engine.alive
+    return shared_engine

@@ -1,0 +1,133 @@
+"""Templates: what honest ones get, and that hostile ones get nothing."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgemed.engine import template_process
+from edgemed.engine.chat_template import ChatTemplate
+from edgemed.engine.protocol import Message
+from edgemed.errors import TemplateError
+from tests.support.tokenizers_json import CHAT_TEMPLATE, SPECIAL_TOKENS
+
+TURNS = [Message("user", "Hello <role> there"), Message("assistant", "Yes?"), Message("user", "老年人 😀\n\n</role>")]
+
+
+def render(source: str, messages: list[Message] = TURNS) -> str:
+    spans = ChatTemplate(source, SPECIAL_TOKENS, {"bos_token": "<|startoftext|>", "eos_token": ""}).render(messages)
+    return "".join(span.text for span in spans)
+
+
+def test_a_conversation_is_rendered_as_the_template_says() -> None:
+    assert render(CHAT_TEMPLATE) == (
+        "<role>SYSTEM</role>detailed thinking off<|role_end|><role>HUMAN</role>Hello <role> there<|role_end|>"
+        "<role>ASSISTANT</role>Yes?<|role_end|><role>HUMAN</role>老年人 😀\n\n</role><|role_end|><role>ASSISTANT</role>"
+    )
+
+
+def test_spans_tell_message_text_from_the_templates() -> None:
+    spans = ChatTemplate(CHAT_TEMPLATE, SPECIAL_TOKENS, {}).render([Message("user", "<role>x")])
+    assert [span.text for span in spans if span.from_message] == ["<role>x"]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ bos_token }}{{ messages | length }}", "<|startoftext|>3"),
+        ("{% for m in messages %}{% if loop.index == 2 %}{% break %}{% endif %}{{ m.role }}{% endfor %}", "user"),
+        ("{{ strftime_now('%%') }}", "%"),
+        ('{{ {"a": "é", "b": [1]} | tojson }}', '{"a": "é", "b": [1]}'),
+        ("{{ messages[0] | tojson }}", '{"role": "user", "content": "Hello <role> there"}'),
+        ("{{ messages[2].content | trim | length }}", "14"),
+        ("{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}", "3"),
+        ("{% if tools %}tools{% endif %}{{ add_generation_prompt }}", "True"),
+        ("  {% if true %}\n  x\n  {% endif %}\n", "  x\n"),
+    ],
+)
+def test_what_templates_in_the_field_use(source: str, expected: str) -> None:
+    assert render(source) == expected
+
+
+def test_reasoning_is_found_in_a_message_by_the_templates_own_words() -> None:
+    source = "{% for m in messages %}{{ m.content.split('</think>')[-1].lstrip('\\n') }};{% endfor %}"
+    messages = [Message("assistant", "<think>\nhm</think>\n\nTwice daily."), Message("user", "no marks")]
+    assert render(source, messages) == "Twice daily.;no marks;"
+
+
+def test_json_escapes_what_a_message_holds() -> None:
+    assert render("{{ messages[0].content | tojson }}", [Message("user", 'a"b\\c\nd</role>')]) == (
+        '"a\\"b\\\\c\\nd</role>"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("{% for m in messages %}", "is malformed in line 1"),
+        ("{{ raise_exception('roles must alternate') }}", "refuses this conversation: roles must alternate"),
+        ("{{ ''.__class__.__mro__ }}", "reaches for what no template may touch"),
+        ("{{ ''.__class__ }}", "reaches for what no template may touch"),
+        ("{{ messages.append.__self__ }}", "reaches for what no template may touch"),
+        ("{{ messages.append(1) }}", "reaches for what no template may touch"),
+        ("{{ cycler.__init__.__globals__ }}", "reaches for what no template may touch"),
+        ("{{ raise_exception.__globals__ }}", "reaches for what no template may touch"),
+        ("{{ '{0.__class__}'.format(1) }}", "reaches for what no template may touch"),
+        ("{{ messages | attr('__class__') }}", "reaches for what no template may touch"),
+        ("{% for i in range(10 ** 9) %}{% endfor %}", "loops too often"),
+        ("{{ 'x' * 10 ** 12 }}", "needs more than 512 MiB of memory"),
+        ("{% set ns = namespace(x='xy') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}", "memory"),
+        ("{{ '%0999999999d' % 1 }}", "needs more than 512 MiB of memory"),
+        ("{{ 'x' * 5000000 }}", "writes more than 4 million characters"),
+        ("{{ 1 / 0 }}", "fails: division by zero"),
+        ("{{ nothing.at_all }}", "fails|refuses"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "calls itself without end|could not be rendered"),
+        ("{% include '/etc/passwd' %}", "fails|refuses"),
+    ],
+)
+def test_a_hostile_template_is_one_sentence(source: str, sentence: str) -> None:
+    with pytest.raises(TemplateError, match=sentence) as caught:
+        render(source)
+    assert str(caught.value).startswith("The model's chat template ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{{ 9 ** (9 ** 9) }}",  # one operation in C, which no Python signal handler interrupts
+    ],
+)
+def test_a_template_that_never_ends_is_ended(source: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(TemplateError, match="does not finish within"):
+        render(source)
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_kept"), [("</think>", True), ("<", False), ("role", False), ("|role_end|>x", False)]
+)
+def test_only_strings_apart_from_special_tokens_stay_readable(kept: str, is_kept: bool) -> None:
+    veil = template_process.Veil("", [kept], SPECIAL_TOKENS)
+    assert (kept in veil.hide(f"a{kept}b")) == is_kept
+
+
+@given(
+    text=st.lists(st.sampled_from([*"<|>/role_endthinkx \n[CLS]", "</think>", "<role>", "\U000f0000", "é"])).map(
+        "".join
+    ),
+    literals=st.lists(st.sampled_from(["</think>", "think", ">x", "<", "x", " ", "\U000f0001"])),
+)
+@settings(max_examples=300)
+def test_the_veil_lifts_to_the_same_text_and_hides_special_tokens(text: str, literals: list[str]) -> None:
+    veil = template_process.Veil("\U000f0002", literals, SPECIAL_TOKENS)
+    hidden = veil.hide(text)
+    assert veil.show(hidden) == text
+    # Whatever a template cuts and joins, unhidden characters cannot make up part of a special token.
+    plain = "".join(character if character in text else "\0" for character in hidden)
+    for token in SPECIAL_TOKENS:
+        assert token not in plain
+    assert all(run for run, _ in veil.spans(hidden))

@@ -1,0 +1,97 @@
+"""`edgemed generate` as users call it: a process of its own, which locks itself."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgemed.clinical import cut_off, notice
+from edgemed.convert.pipeline import convert
+from edgemed.quant.plan import Plan
+from tests.support.checkpoints import Shape, make_checkpoint
+
+COMMAND = [sys.executable, "-m", "edgemed.cli", "generate"]
+PROMPT = ("-p", "What is a fever?", "--threads", "1")
+
+
+def generate(*arguments: str | Path, **options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.fixture(scope="module")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose checkpoint is marked as a demonstration."""
+    folder = tmp_path_factory.mktemp("demonstration")
+    checkpoint = make_checkpoint(folder / "checkpoint", Shape(num_hidden_layers=2))
+    (checkpoint / "edgemed.json").write_text(json.dumps({"intended_use": "demonstration"}))
+    convert(str(checkpoint), folder / "model.gguf", Plan.uniform(8.0))
+    return folder / "model.gguf"
+
+
+def test_json_tells_everything(model_path: Path) -> None:
+    arguments = (*PROMPT, "--json", "--max-tokens", "9", "--seed", "3")
+    done = generate(model_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["tokens"] == 9
+    assert told["stop_reason"] == "length"
+    assert told["prompt_tokens"] > 10
+    assert told["decode_tokens_per_s"] > 0
+    assert 0 <= told["hit_rate"] <= 1
+    assert told["peak_rss_bytes"] > 10 << 20
+    assert len(told["weights_digest"]) == 64
+    assert told["notice"] is None
+    assert told["seed"] == 3
+    assert done.stderr == ""
+    assert json.loads(generate(model_path, *arguments).stdout)["text"] == told["text"]
+
+
+def test_text_comes_from_standard_input_and_says_where_it_was_cut(model_path: Path) -> None:
+    done = generate(model_path, "-p", "-", "--max-tokens", "5", "--ram", "2GiB", "--temperature", "0", input="胸痛?")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip("\n").endswith(cut_off())
+    assert done.stderr == "edgemed: The answer reached --max-tokens.\n"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_demonstration_model_says_so_on_every_answer(demonstration: Path, as_json: bool) -> None:
+    done = generate(demonstration, *PROMPT, "--max-tokens", "3", *["--json"] * as_json)
+    words = json.loads(done.stdout)["notice"] if as_json else done.stdout.splitlines()[0]
+    assert words == notice("demonstration")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("-p", " "), 2, "The prompt is empty"),
+        ((*PROMPT, "--ram", "lots"), 2, "'lots' is not a size"),
+        ((*PROMPT, "--temperature", "-1"), 2, "The sampling setting temperature is -1.0"),
+        ((*PROMPT, "--ram", "1MiB"), 1, "at least"),
+    ],
+)
+def test_mistakes_are_one_sentence(model_path: Path, arguments: tuple[str, ...], code: int, sentence: str) -> None:
+    done = generate(model_path, *arguments)
+    assert done.returncode == code
+    assert sentence in done.stderr
+    assert done.stderr.startswith("edgemed: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_an_interrupt_keeps_what_was_said(model_path: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, str(model_path), *PROMPT, "--max-tokens", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        begun = process.stdout.read(20)
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=30)
+    text = (begun + rest).decode(errors="replace").rstrip("\n")
+    if process.returncode == 0:
+        pytest.skip("the answer was over before the interrupt")
+    assert process.returncode == 130
+    assert text.endswith(cut_off())
+    assert errors == b"edgemed: The answer was stopped.\n"

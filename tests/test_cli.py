@@ -1,0 +1,87 @@
+"""The front door: fast, honest about mistakes, and never a traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgemed import cli
+from edgemed.errors import EdgemedError, UsageError
+
+HELP_SECONDS = 0.2
+
+
+def edgemed(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edgemed.cli", *words], capture_output=True, text=True, timeout=60, **options
+    )
+
+
+def test_help_is_fast_and_names_every_verb() -> None:
+    best = 99.0
+    for _ in range(5):
+        started = time.perf_counter()
+        done = edgemed("--help")
+        best = min(best, time.perf_counter() - started)
+    assert done.returncode == 0
+    for verb in cli.VERBS:
+        assert verb in done.stdout
+    assert best < HELP_SECONDS
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from edgemed.cli import build_parser; build_parser().format_help();"
+        "print([m for m in ('numpy', 'gguf', 'textual', 'llama_cpp', 'huggingface_hub', 'jinja2') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("verb", sorted(cli.VERBS))
+def test_every_verb_explains_itself(verb: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([verb, "--help"])
+    assert ended.value.code == 0
+
+
+@pytest.mark.parametrize("words", [[], ["nonsense"], ["generate"], ["convert", "--bits"]])
+def test_wrong_calls_end_with_2(words: list[str]) -> None:
+    try:
+        code = cli.main(words)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    assert code == 2
+
+
+@pytest.mark.parametrize("words", [["inspect"], ["verify"], ["generate", "-p", "x"]])
+def test_a_missing_model_is_one_sentence(words: list[str], tmp_path: Path) -> None:
+    done = edgemed(words[0], str(tmp_path / "nowhere.gguf"), *words[1:])
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("edgemed: ")
+    assert "nowhere.gguf" in done.stderr
+
+
+def test_errors_become_their_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(error: EdgemedError) -> int:
+        def run(_args: object) -> int:
+            raise error
+
+        monkeypatch.setattr("edgemed.commands.inspect.run", run)
+        return cli.main(["inspect", "x.gguf"])
+
+    assert fail(UsageError("No.")) == 2
+    assert fail(EdgemedError("No.")) == 1
+    assert capsys.readouterr().err == "edgemed: No.\n" * 2
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    line = f"{sys.executable} -m edgemed.cli --help | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+    assert "Traceback" not in done.stderr

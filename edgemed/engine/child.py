@@ -101,7 +101,12 @@ class Child:
             self._theirs.close()
             started.set()
         self.pid = process.pid
-        self._listen(process)
+        nonsense: str | None = None
+        try:
+            self._listen(process)
+        except EngineError as error:
+            nonsense = str(error)
+            process.kill()
         try:
             status = process.wait(_CLOSING_SECONDS)
         except subprocess.TimeoutExpired:
@@ -109,7 +114,7 @@ class Child:
             status = process.wait()
         assert process.stdout is not None
         process.stdout.close()
-        self.death = describe_death(status, self._log, out_of_memory=oom_kills() > self._oom_kills)
+        self.death = nonsense or describe_death(status, self._log, out_of_memory=oom_kills() > self._oom_kills)
         self.events.put((0, Ended()))
         self.stats.put(Ended())
 

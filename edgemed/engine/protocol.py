@@ -258,8 +258,8 @@ def _build(kind: Any, value: Any) -> Any:
     """`value`, from JSON, as a `kind`. Raises TypeError, KeyError or ValueError when it is none."""
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = _hints(kind)
-        if value.keys() - hints.keys():
-            raise TypeError(f"{kind.__name__} has no such fields")
+        if not isinstance(value, dict) or value.keys() - hints.keys():
+            raise TypeError(f"{value!r} is no {kind.__name__}")
         return kind(**{name: _build(hints[name], item) for name, item in value.items()})
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:

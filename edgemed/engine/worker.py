@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed import privacy
@@ -127,13 +128,13 @@ class Worker:
 
 
 def _failure(error: Exception) -> Failed:
-    """What to tell the chat; a fault of our own is also written out where its last lines are kept."""
+    """What to tell the chat."""
     if isinstance(error, EdgemedError):
         return Failed(type(error).__name__, str(error))
-    traceback.print_exception(error)
-    return Failed(
-        EngineError.__name__, f"The engine made a mistake of its own ({type(error).__name__}); please report it."
-    )
+    # Where, but not the error's own text: that may quote the conversation.
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
+    return Failed(EngineError.__name__, f"The engine made a mistake of its own ({where}); please report it.")
 
 
 def main(arguments: list[str]) -> int:

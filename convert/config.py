@@ -19,7 +19,11 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise CheckpointError(f"{path.name} is larger than {MAX_JSON_BYTES >> 20} MiB, which no checkpoint needs.")
-        document = json.loads(path.read_bytes())
+        raw = path.read_bytes()
+        document = json.loads(raw)
+        if b"\\ud" in raw.lower():
+            # An escape may name half of a surrogate pair, which no file or terminal can take as text.
+            json.dumps(document, ensure_ascii=False).encode()
     except FileNotFoundError:
         raise CheckpointError(f"The checkpoint has no {path.name}; copy the whole folder.") from None
     except OSError as error:

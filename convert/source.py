@@ -69,7 +69,9 @@ def find_source(where: str, revision: str | None = None) -> Source:
         raise CheckpointError(f"{MARKING} says intended_use = {use!r:.40}; it must be one of {', '.join(USES)}.")
     return Source(
         folder=folder,
-        name=_text(marking, "name") or repository.rpartition("/")[2] or folder.resolve().name,
+        name=_text(marking, "name")
+        or repository.rpartition("/")[2]
+        or folder.resolve().name.encode(errors="replace").decode(),
         repository=_text(marking, "repository") or repository,
         revision=_text(marking, "revision") or revision or "",
         intended_use=use,

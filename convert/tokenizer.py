@@ -141,9 +141,8 @@ def _merge(pair: Any) -> str:
 
 def _pre_tokenizer(value: Any) -> str:
     """llama.cpp's name for the pre-tokenizer. Raises CheckpointError for one it does not implement."""
-    steps = value.get("pretokenizers", [value]) if isinstance(value, dict) else []
-    kinds = [step.get("type") for step in steps if isinstance(step, dict)]
-    if kinds != ["Split", "ByteLevel"]:
+    steps = _steps(value, "pretokenizers")
+    if [step.get("type") for step in steps] != ["Split", "ByteLevel"]:
         raise _refused("has an unknown pre-tokenizer; edgemed knows one Split followed by ByteLevel")
     split, byte_level = steps
     pattern = split.get("pattern")
@@ -188,10 +187,8 @@ def _special(config: dict[str, Any], key: str, ids: dict[str, int]) -> int | Non
 
 def _adds(document: dict[str, Any], config: dict[str, Any], which: str) -> bool:
     """Whether encoding adds this token by itself: the post-processor decides, else tokenizer_config.json."""
-    processor = document.get("post_processor")
-    steps = processor.get("processors", [processor]) if isinstance(processor, dict) else []
-    for step in steps:
-        if isinstance(step, dict) and step.get("type") == "TemplateProcessing":
+    for step in _steps(document.get("post_processor"), "processors"):
+        if step.get("type") == "TemplateProcessing":
             single = _list(step.get("single"), "single")
             edge = single[0 if which == "bos" else -1] if single else None
             return isinstance(edge, dict) and "SpecialToken" in edge
@@ -210,8 +207,8 @@ def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
             raise CheckpointError(f"{file.name} is not UTF-8 text; download it again.") from None
     value = config.get("chat_template")
     if isinstance(value, list):
-        named = {entry.get("name"): entry.get("template") for entry in value if isinstance(entry, dict)}
-        value = named.get("default")
+        templates = (entry for entry in value if isinstance(entry, dict) and entry.get("name") == "default")
+        value = next(templates, {}).get("template")
     if value is not None and (not isinstance(value, str) or len(value.encode()) > MAX_TEMPLATE_BYTES):
         raise CheckpointError("tokenizer_config.json's chat_template is not a text of reasonable size.")
     return value
@@ -226,6 +223,16 @@ def _normalizer_notes(normalizer: Any) -> tuple[str, ...]:
             "tokenizer.json composes Unicode (NFC) first, llama.cpp does not: decomposed text may split elsewhere.",
         )
     raise _refused("normalises text in a way llama.cpp does not")
+
+
+def _steps(value: Any, sequence: str) -> list[dict[str, Any]]:
+    """The steps of a pre-tokenizer or post-processor, which is one step or a sequence of them."""
+    if value is None:
+        return []
+    steps = value.get(sequence, [value]) if isinstance(value, dict) else None
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise _refused(f"has {sequence} that are not steps")
+    return steps
 
 
 def _list(value: Any, what: str) -> list[Any]:

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from edgemed.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgemed.commands._progress import ProgressLine
     from edgemed.convert import Conversion, Progress
     from edgemed.quant.plan import Plan
 
@@ -64,15 +67,6 @@ def run(args: argparse.Namespace) -> int:
     plan = choose_plan(args.plan, args.bits, args.palette)
     try:
         with ProgressLine() as line:
-
-            def show(progress: Progress) -> None:
-                experts = (
-                    f"{progress.experts_done} of {progress.experts} experts" if progress.stage == "converting" else ""
-                )
-                line.update(
-                    progress.stage, progress.bytes_done, progress.bytes, before=progress.bytes_resumed, detail=experts
-                )
-
             done = convert(
                 args.source,
                 args.output,
@@ -80,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
                 layout=args.layout,
                 revision=args.revision,
                 overwrite=args.overwrite,
-                on_progress=show,
+                on_progress=shown_on(line),
             )
     except KeyboardInterrupt:
         print("edgemed: interrupted; give the same command again to resume.", file=sys.stderr)
@@ -90,6 +84,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_result(done)
     return 0
+
+
+def shown_on(line: ProgressLine) -> Callable[[Progress], None]:
+    """An observer of a conversion that shows it on `line`."""
+
+    def show(progress: Progress) -> None:
+        experts = f"{progress.experts_done} of {progress.experts} experts" if progress.stage == "converting" else ""
+        line.update(progress.stage, progress.bytes_done, progress.bytes, before=progress.bytes_resumed, detail=experts)
+
+    return show
 
 
 def choose_plan(file: Path | None, bits: float, palette: str) -> Plan:

@@ -1,0 +1,96 @@
+"""What `chat` and `demo` share: their options, and the way from a model file to a conversation."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from edgemed.errors import EdgemedError, SetupError
+
+if TYPE_CHECKING:
+    from edgemed.tui.contract import ChatEngine, Progress
+    from edgemed.tui.session import ChatSession
+
+REMOTE_SIGNS = ("SSH_CONNECTION", "SSH_TTY", "MOSH_CONNECTION")
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the engine and of the screen."""
+    from edgemed.sizes import parse_size
+
+    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory the engine may use, for example 8GiB")
+    parser.add_argument(
+        "--ctx", metavar="N", type=int, help="tokens of context (default: as many as the model and memory allow)"
+    )
+    parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    parser.add_argument("--plain", action="store_true", help="line by line, without a screen: for screen readers")
+    parser.add_argument("--language", choices=("en", "zh-CN"), help="the interface's language (default: the locale's)")
+    parser.add_argument(
+        "--allow-unsealed",
+        action="store_true",
+        help="go on where the kernel cannot forbid network sockets; the first line then says NOT SEALED",
+    )
+
+
+def seal_process(args: argparse.Namespace) -> bool:
+    """Give up network sockets and core dumps, before anything else happens. True if the kernel holds us to it."""
+    from edgemed import privacy
+
+    warning = privacy.lock_down(allow_unsealed=args.allow_unsealed)
+    if warning:
+        print(f"edgemed: {warning}", file=sys.stderr)
+    return warning is None
+
+
+def at_terminal() -> bool:
+    """Whether a person sits at both ends."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def open_session(path: Path, args: argparse.Namespace, *, sealed: bool) -> ChatSession:
+    """Look at the model file and get ready to load it. Raises ModelFileError for a file that is none."""
+    from edgemed.clinical import language_of
+    from edgemed.engine.client import Engine
+    from edgemed.engine.protocol import EngineSettings
+    from edgemed.model_file import open_model
+    from edgemed.tui.session import ChatSession
+
+    model = open_model(path)
+    settings = EngineSettings(
+        ram_bytes=args.ram, n_ctx=args.ctx, threads=args.threads, allow_unsealed=args.allow_unsealed
+    )
+
+    def start(progress: Progress) -> ChatEngine:
+        return cast("ChatEngine", Engine.start(path, settings, progress))
+
+    remote = any(os.environ.get(name) for name in REMOTE_SIGNS)
+    return ChatSession(
+        start_engine=start,
+        model_name=model.name,
+        weights_digest=model.weights_digest if model.verified else None,
+        intended_use=model.intended_use,
+        language=args.language or language_of(os.environ),
+        place="unsealed" if not sealed else "remote" if remote else "offline",
+    )
+
+
+def converse(session: ChatSession, args: argparse.Namespace) -> int:
+    """Talk until the user leaves. An unforeseen error ends with a sentence that quotes nothing of the conversation."""
+    try:
+        if args.plain or not at_terminal():
+            from edgemed.tui.plain import PlainChat
+
+            return PlainChat(session).run()
+        from edgemed.tui.launch import open_chat
+
+        return open_chat(session)
+    except EdgemedError:
+        raise
+    except Exception as error:
+        raise SetupError(
+            f"The chat ended because of an error in the program ({type(error).__name__}); "
+            "no patient text was written to a log or to a file."
+        ) from None

@@ -1,0 +1,27 @@
+"""`edgemed chat MODEL`: the private clinical chat in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgemed.commands._chat import add_engine_arguments, converse, open_session, seal_process
+from edgemed.errors import SetupError
+
+NO_MODEL = (
+    "No model was named: try the machinery with `edgemed demo`, or make a model with "
+    "`edgemed convert CHECKPOINT -o model.gguf` and open it with `edgemed chat model.gguf`."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Nothing is stored, and no network socket can be opened. F1 in the chat explains its keys."
+    parser.add_argument("model", metavar="MODEL", type=Path, nargs="?", help="the GGUF file to talk to")
+    add_engine_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.model is None:
+        raise SetupError(NO_MODEL)
+    sealed = seal_process(args)
+    return converse(open_session(args.model, args, sealed=sealed), args)

@@ -1,0 +1,121 @@
+"""`edgemed demo`: the whole way, from the bundled checkpoint to the chat.
+
+The checkpoint is converted for real, into the user's cache folder, by the bundled plan: in every layer some experts get
+more bits than others. A conversion that is already there, for the same checkpoint and plan, is used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import edgemed
+from edgemed.commands._chat import add_engine_arguments, at_terminal, converse, open_session, seal_process
+from edgemed.errors import ModelFileError, SetupError
+
+if TYPE_CHECKING:
+    from edgemed.model_file import ModelFile
+    from edgemed.quant.plan import Plan
+
+PACKAGE = Path(edgemed.__file__).parent
+QUESTION = "What are the symptoms of diabetes?"
+ANSWER_TOKENS = 120
+SEED = 1
+WHAT_IT_IS = (
+    "This demonstrates the machinery: a small model is really converted, expert by expert, and answers on this machine "
+    "alone. Its words are invented; they are not medicine."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Without a terminal it asks one question, prints the answer and ends."
+    parser.add_argument("--path", action="store_true", help="only print the folder of the bundled checkpoint")
+    parser.add_argument("--fresh", action="store_true", help="convert again, even if that has been done before")
+    add_engine_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    folder = bundled_checkpoint()
+    if args.path:
+        print(folder)
+        return 0
+    sealed = seal_process(args)
+    print(WHAT_IT_IS)
+    model = converted(folder, fresh=args.fresh)
+    show_plan(model)
+    session = open_session(model.path, args, sealed=sealed)
+    if at_terminal():
+        return converse(session, args)
+    from edgemed.tui.plain import PlainChat
+
+    return PlainChat(session).ask_once(QUESTION, max_tokens=ANSWER_TOKENS, seed=SEED)
+
+
+def bundled_checkpoint() -> Path:
+    """The folder with the demonstration checkpoint. Raises SetupError for an installation without it."""
+    folder = PACKAGE / "demo_checkpoint"
+    if not (folder / "config.json").is_file():
+        raise SetupError("This installation lacks the demonstration checkpoint; install edgemed again.")
+    return folder
+
+
+def converted(folder: Path, *, fresh: bool) -> ModelFile:
+    """The checkpoint in `folder` as a model file in the cache. Raises what `convert` raises."""
+    from edgemed.model_file import open_model
+    from edgemed.quant.plan import Plan
+
+    plan = Plan.load(PACKAGE / "demo_plan.json")
+    target = cache_folder() / f"demo-{_digest(folder)[:12]}-{plan.digest[:12]}.gguf"
+    if target.exists() and not fresh:
+        try:
+            model = open_model(target)
+        except ModelFileError:
+            pass  # not what was written there: make it again
+        else:
+            print(f"Converted before: {target}")
+            return model
+    _convert(folder, target, plan)
+    return open_model(target)
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept, by the XDG base directory specification. Created if need be."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    folder = (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "edgemed"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"The cache folder {folder} cannot be made ({error.strerror}); set XDG_CACHE_HOME.") from None
+    return folder
+
+
+def show_plan(model: ModelFile) -> None:
+    """What was decided: a digit of bits for every layer and expert."""
+    from edgemed.commands.inspect import precision_map, summary
+
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    print("\n".join(["", *summary(model), "", *precision_map(model, colour=colour), ""]), flush=True)
+
+
+def _convert(folder: Path, target: Path, plan: Plan) -> None:
+    from edgemed.commands._progress import ProgressLine
+    from edgemed.commands.convert import print_result, shown_on
+    from edgemed.convert import convert
+
+    with ProgressLine() as line:
+        done = convert(str(folder), target, plan, overwrite=True, on_progress=shown_on(line))
+    print_result(done)
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of the folder's files."""
+    state = hashlib.sha256()
+    for file in sorted(path for path in folder.iterdir() if path.is_file()):
+        state.update(f"{file.name}\0".encode())
+        with file.open("rb") as stream:
+            state.update(hashlib.file_digest(stream, "sha256").digest())
+    return state.hexdigest()

@@ -1,0 +1,40 @@
+"""Write edgemed/demo_plan.json: which precision each expert of the demonstration checkpoint gets.
+
+    .venv/bin/python recipes/demo_plan.py
+
+A rule without measurements: in every layer the quarter of the experts with the longest router rows (the router can
+pull most strongly towards them) gets more bits, the quarter with the shortest gets fewer, and the down projection,
+whose errors nothing softens, one step more than gate and up.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+
+from edgemed.convert.shards import Shards
+from edgemed.quant.plan import Plan
+
+LAYERS, EXPERTS = range(1, 6), 16
+QUARTERS = (
+    (Type.Q3_K, Type.Q3_K, Type.Q4_K),
+    (Type.Q4_K, Type.Q4_K, Type.Q5_K),
+    (Type.Q4_K, Type.Q4_K, Type.Q5_K),
+    (Type.Q5_K, Type.Q5_K, Type.Q6_K),
+)
+PACKAGE = Path(__file__).parents[1] / "edgemed"
+
+
+def main() -> None:
+    types = {}
+    with Shards(PACKAGE / "demo_checkpoint") as shards:
+        for layer in LAYERS:
+            router = shards.read(f"model.layers.{layer}.mlp.gate.weight", 0, EXPERTS).reshape(EXPERTS, -1)
+            for rank, expert in enumerate(np.argsort(np.linalg.norm(router, axis=1))):
+                for projection, chosen in enumerate(QUARTERS[rank * len(QUARTERS) // EXPERTS]):
+                    types[layer, int(expert), projection] = chosen
+    (PACKAGE / "demo_plan.json").write_text(Plan.of_types(types).text + "\n")
+
+
+if __name__ == "__main__":
+    main()

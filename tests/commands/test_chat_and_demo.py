@@ -1,0 +1,126 @@
+"""`edgemed chat` and `edgemed demo` from outside, without a terminal: real conversion, real engine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgemed.model_file import open_model
+
+NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def edgemed(*words: str, cache: Path, typed: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "LC_ALL": "C.UTF-8"}
+    for name in ("SSH_CONNECTION", "SSH_TTY", "MOSH_CONNECTION"):
+        environment.pop(name, None)
+    return subprocess.run(
+        [sys.executable, "-m", "edgemed.cli", *words],
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+        env=environment,
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(cache: Path) -> subprocess.CompletedProcess[str]:
+    """The first run of `edgemed demo`, which converts."""
+    return edgemed("demo", "--threads", "2", cache=cache)
+
+
+def model_of(cache: Path) -> Path:
+    (model,) = (cache / "edgemed").glob("demo-*.gguf")
+    return model
+
+
+def test_the_demonstration_converts_shows_its_plan_and_answers(demo: subprocess.CompletedProcess[str]) -> None:
+    assert demo.returncode == 0, demo.stderr
+    assert "Its words are invented; they are not medicine." in demo.stdout
+    assert "Bits a weight by layer" in demo.stdout
+    answer = demo.stdout.partition("> What are the symptoms of diabetes?\n")[2]
+    assert len(answer.partition(NOTICE)[0].split()) > 5
+    assert answer.rstrip().endswith(NOTICE)
+
+
+def test_its_experts_really_differ_in_precision(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
+    experts = open_model(model_of(cache)).experts
+    assert all(len(set(layer.ravel().tolist())) >= 3 for layer in experts.type)
+
+
+def test_the_conversion_is_used_again_and_answers_the_same(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
+    written = model_of(cache).stat().st_mtime_ns
+    again = edgemed("demo", "--threads", "2", cache=cache)
+    assert again.returncode == 0, again.stderr
+    assert "Converted before" in again.stdout
+    assert model_of(cache).stat().st_mtime_ns == written
+    assert again.stdout.partition("\n> ")[2] == demo.stdout.partition("\n> ")[2]
+
+
+def test_a_damaged_conversion_is_made_again(
+    demo: subprocess.CompletedProcess[str], cache: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "edgemed" / model_of(cache).name
+    damaged.parent.mkdir()
+    damaged.write_bytes(model_of(cache).read_bytes()[:100_000])
+    again = edgemed("demo", "--threads", "2", cache=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "Converted before" not in again.stdout
+    assert damaged.stat().st_size == model_of(cache).stat().st_size
+
+
+def test_the_path_of_the_checkpoint(cache: Path) -> None:
+    done = edgemed("demo", "--path", cache=cache)
+    assert done.returncode == 0
+    assert (Path(done.stdout.strip()) / "config.json").is_file()
+
+
+def test_the_chat_reads_questions_from_a_pipe(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
+    # A short context ends the answer early.
+    done = edgemed(
+        "chat", str(model_of(cache)), "--ctx", "64", "--threads", "2", cache=cache, typed="What is asthma?\n"
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("OFFLINE | UNVALIDATED AI TEXT | VERIFY | ")
+    assert lines[1] == NOTICE
+    assert done.stdout.count(NOTICE) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "No model was named: try the machinery with `edgemed demo`"),
+        (("/nowhere/model.gguf",), "There is no model file at /nowhere/model.gguf"),
+        (("/etc/hostname",), "hostname"),
+    ],
+)
+def test_a_missing_model_is_explained_in_one_line(words: tuple[str, ...], sentence: str, cache: Path) -> None:
+    done = edgemed("chat", *words, cache=cache)
+    assert done.returncode == 1
+    assert done.stderr.startswith("edgemed: ")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_cut_model_is_explained_in_one_line(
+    demo: subprocess.CompletedProcess[str], cache: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(model_of(cache).read_bytes()[:-5000])
+    done = edgemed("chat", str(cut), cache=cache)
+    assert done.returncode == 1
+    assert done.stderr.startswith("edgemed: ")
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,73 @@
+"""Helpers to drive the chat in tests: an app on a scripted engine, waiting, and reading the screen."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from rich.segment import Segment
+from textual.pilot import Pilot
+
+from edgemed.clinical import Language, Place
+from edgemed.tui.app import ChatApp
+from edgemed.tui.session import ChatSession
+from edgemed.tui.widgets.composer import Composer
+from tests.support.fake_engine import DIGEST, FakeEngine, Step, starting
+
+WAIT_SECONDS = 10.0
+
+
+def session(
+    engine: FakeEngine, *, language: Language = "en", place: Place = "offline", use: str = "demonstration"
+) -> ChatSession:
+    """A session on a scripted engine."""
+    return ChatSession(
+        start_engine=starting(engine),
+        model_name="mini",
+        weights_digest=DIGEST,
+        intended_use=use,
+        language=language,
+        place=place,
+    )
+
+
+def chat(*scripts: Sequence[Step], language: Language = "en", use: str = "demonstration") -> ChatApp:
+    """The app on an engine that answers with `scripts`."""
+    return ChatApp(session(FakeEngine(*scripts), language=language, use=use))
+
+
+async def wait_until(pilot: Pilot[None], predicate: Callable[[], bool]) -> None:
+    """Let the app run until `predicate` holds."""
+    limit = time.monotonic() + WAIT_SECONDS
+    while not predicate():
+        assert time.monotonic() < limit, f"waited in vain; the screen was:\n{screen_text(pilot)}"
+        await asyncio.sleep(0.01)
+    await pilot.pause()
+
+
+async def shows(pilot: Pilot[None], *texts: str) -> None:
+    """Wait until all of `texts` stand on the screen."""
+    await wait_until(pilot, lambda: all(text in screen_text(pilot) for text in texts))
+
+
+async def shows_not(pilot: Pilot[None], text: str) -> None:
+    """Wait until `text` is not on the screen."""
+    await wait_until(pilot, lambda: text not in screen_text(pilot))
+
+
+async def write(pilot: Pilot[None], text: str, *keys: str) -> None:
+    """Put `text` into the composer once it can be typed into, and press `keys`."""
+    await wait_until(pilot, lambda: isinstance(pilot.app.focused, Composer))
+    pilot.app.screen.query_one(Composer).insert(text)
+    await pilot.press(*keys)
+
+
+def screen_lines(pilot: Pilot[None]) -> list[list[Segment]]:
+    """The cells of the top screen, line by line."""
+    return [list(strip) for strip in pilot.app.screen._compositor.render_strips()]
+
+
+def screen_text(pilot: Pilot[None]) -> str:
+    """What a reader sees."""
+    return "\n".join("".join(segment.text for segment in line).rstrip() for line in screen_lines(pilot))

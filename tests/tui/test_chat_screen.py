@@ -1,0 +1,282 @@
+"""The chat, driven with keys on a scripted engine."""
+
+from __future__ import annotations
+
+from textual.pilot import Pilot
+
+from edgemed.engine.protocol import PromptProgress
+from edgemed.errors import EngineDied
+from edgemed.tui.app import ChatApp
+from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen
+from edgemed.tui.screens.help import HelpScreen
+from edgemed.tui.widgets.composer import Composer
+from edgemed.tui.widgets.transcript import Transcript
+from edgemed.tui.widgets.turn import AnswerView
+from tests.support.fake_engine import FakeEngine, Hold, Step, finished
+from tests.tui.driving import chat, screen_text, session, shows, shows_not, wait_until, write
+
+NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
+CUT = "CUT OFF: a dose or a list may be incomplete"
+
+
+async def test_a_question_is_answered_under_its_notice() -> None:
+    async with chat(["Rest and ", "**fluids**."]).run_test() as pilot:
+        await shows(pilot, "mini: 6 layers of 16 experts")
+        await write(pilot, "What helps?", "enter")
+        await shows(pilot, "What helps?", "Rest and fluids.", "12.3 tokens/s", "cache 87 %")
+        assert screen_text(pilot).count(NOTICE) == 2
+        assert CUT not in screen_text(pilot)
+
+
+async def test_the_first_line_is_the_header() -> None:
+    async with chat().run_test() as pilot:
+        await shows(pilot, NOTICE)
+        assert screen_text(pilot).splitlines()[0].strip() == "OFFLINE | UNVALIDATED AI TEXT | VERIFY | ab12cd34"
+
+
+async def test_a_real_model_has_no_demonstration_notice() -> None:
+    async with chat(["Yes."], use="unevaluated").run_test() as pilot:
+        await write(pilot, "q", "enter")
+        await shows(pilot, "Yes.")
+        assert "DEMONSTRATION" not in screen_text(pilot)
+
+
+async def test_escape_stops_and_keeps_the_text() -> None:
+    async with chat(["Take 5", Hold(), " mg"]).run_test() as pilot:
+        await write(pilot, "dose?", "enter")
+        await shows(pilot, "Take 5", "Esc stops")
+        await pilot.press("escape")
+        await shows(pilot, "Take 5", CUT, "stopped by you")
+
+
+async def test_a_question_waits_for_the_answer_before_it() -> None:
+    hold = Hold()
+    engine = FakeEngine(["first", hold], ["second"])
+    async with ChatApp(session(engine)).run_test() as pilot:
+        await write(pilot, "one", "enter")
+        await shows(pilot, "first")
+        await write(pilot, "two", "enter")
+        await shows(pilot, "Next: two")
+        hold.release()
+        await shows(pilot, "second")
+        await shows_not(pilot, "Next:")
+        assert [message.content for message in engine.asked[1]] == ["one", "first", "two"]
+
+
+async def test_stopping_gives_the_waiting_question_back() -> None:
+    engine = FakeEngine(["first", Hold()])
+    async with ChatApp(session(engine)).run_test() as pilot:
+        await write(pilot, "one", "enter")
+        await shows(pilot, "first")
+        await write(pilot, "two", "enter")
+        await shows(pilot, "Next: two")
+        await pilot.press("escape")
+        await shows(pilot, CUT)
+        assert pilot.app.screen.query_one(Composer).text == "two"
+        assert len(engine.asked) == 1
+
+
+async def test_a_question_asked_while_loading_is_answered_afterwards() -> None:
+    hold = Hold()
+    engine = FakeEngine(["Here."])
+
+    def slow_start(progress):  # type: ignore[no-untyped-def]
+        progress("weights", 0.42)
+        hold.released.wait()
+        return engine
+
+    app = ChatApp(session(engine))
+    app._chat._driver._start = slow_start
+    async with app.run_test() as pilot:
+        await shows(pilot, "Loading the model: weights 42 %")
+        await write(pilot, "early", "enter")
+        await shows(pilot, "Next: early")
+        hold.release()
+        await shows(pilot, "Here.")
+
+
+async def test_the_prompts_progress_is_shown() -> None:
+    hold = Hold()
+    async with chat([PromptProgress(12, 40, 0), hold, "ok"]).run_test() as pilot:
+        await write(pilot, "q", "enter")
+        await shows(pilot, "Reading the prompt 12/40 tokens")
+        hold.release()
+        await shows(pilot, "ok")
+
+
+async def test_new_lines_do_not_send() -> None:
+    async with chat(["ok"]).run_test() as pilot:
+        await shows(pilot, "mini")
+        await pilot.press("a", "ctrl+j", "b", "alt+enter", "c", "shift+enter", "d")
+        assert pilot.app.screen.query_one(Composer).text == "a\nb\nc\nd"
+        await pilot.press("enter")
+        await shows(pilot, "ok")
+
+
+async def test_a_blank_question_is_not_sent() -> None:
+    engine = FakeEngine()
+    async with ChatApp(session(engine)).run_test() as pilot:
+        await shows(pilot, "mini")
+        await write(pilot, " \n ", "enter")
+        await pilot.pause()
+        assert engine.asked == []
+
+
+async def test_the_engines_death_is_reported_and_it_restarts() -> None:
+    engine = FakeEngine(["Half", EngineDied("The engine's process ran out of memory.")], ["Whole."])
+    async with ChatApp(session(engine)).run_test() as pilot:
+        await write(pilot, "one", "enter")
+        await shows(pilot, "Half", CUT, "The engine's process ran out of memory.", "Ctrl+R starts it again")
+        await pilot.press("ctrl+r")
+        await wait_until(pilot, lambda: engine.restarts == 1)
+        await write(pilot, "two", "enter")
+        await shows(pilot, "Whole.")
+        assert [message.content for message in engine.asked[1]] == ["one", "Half", "two"]
+
+
+async def test_an_unforeseen_error_is_not_quoted() -> None:
+    async with chat([ValueError("Mrs Miller, born 1950")]).run_test() as pilot:
+        await write(pilot, "q", "enter")
+        await shows(pilot, "failed in an unforeseen way (ValueError)")
+        assert "Miller" not in screen_text(pilot)
+
+
+async def test_a_full_context_is_said() -> None:
+    async with chat(["Half", finished("Half", tokens=1, prompt=2047, reason="context")]).run_test() as pilot:
+        await write(pilot, "q", "enter")
+        await shows(pilot, CUT, "context is full", "context 2048/2048")
+
+
+async def test_a_new_chat_starts_empty_and_the_old_one_can_come_back() -> None:
+    engine = FakeEngine(["first"], ["second"])
+    async with ChatApp(session(engine)).run_test() as pilot:
+        await write(pilot, "one", "enter")
+        await shows(pilot, "first")
+        await pilot.press("ctrl+n")
+        await wait_until(pilot, lambda: not pilot.app.screen.query(AnswerView))
+        await run_command(pilot, "Bring back")
+        await shows(pilot, "first")
+        await pilot.press("ctrl+n")
+        await wait_until(pilot, lambda: not pilot.app.screen.query(AnswerView))
+        await write(pilot, "two", "enter")
+        await shows(pilot, "second")
+        assert [message.content for message in engine.asked[1]] == ["two"]
+
+
+async def test_an_abandoned_answer_does_not_write_into_the_next_chat() -> None:
+    engine = FakeEngine(["first", Hold(), "late"], ["second"])
+    async with ChatApp(session(engine)).run_test() as pilot:
+        await write(pilot, "one", "enter")
+        await shows(pilot, "first")
+        await pilot.press("ctrl+n")
+        await write(pilot, "two", "enter")
+        await shows(pilot, "second")
+        assert "late" not in screen_text(pilot)
+        assert "first" not in screen_text(pilot)
+
+
+async def test_copying_adds_the_notices() -> None:
+    async with chat(["Rest."]).run_test() as pilot:
+        await write(pilot, "q", "enter")
+        await shows(pilot, "Rest.", "12.3 tokens/s")
+        await wait_until(pilot, lambda: "Esc stops" not in screen_text(pilot))
+        await pilot.press("f2")
+        await wait_until(pilot, lambda: bool(pilot.app.clipboard))
+        assert pilot.app.clipboard == f"{NOTICE}\nAI draft, unverified; reviewed by __\n\nRest.\n"
+
+
+async def test_copying_a_cut_answer_wants_a_yes() -> None:
+    async with chat(["Take 5", Hold()]).run_test() as pilot:
+        await write(pilot, "q", "enter")
+        await shows(pilot, "Take 5")
+        await pilot.press("escape")
+        await shows(pilot, CUT)
+        await pilot.press("f2")
+        await wait_until(pilot, lambda: isinstance(pilot.app.screen, ConfirmCopyScreen))
+        assert NOTICE in screen_text(pilot)
+        await pilot.press("enter")  # the first button, which has the focus, is "no"
+        await wait_until(pilot, lambda: not isinstance(pilot.app.screen, ConfirmCopyScreen))
+        assert pilot.app.clipboard == ""
+        await pilot.press("f2")
+        await wait_until(pilot, lambda: isinstance(pilot.app.screen, ConfirmCopyScreen))
+        await pilot.press("tab", "enter")
+        await wait_until(pilot, lambda: bool(pilot.app.clipboard))
+        assert pilot.app.clipboard.endswith(f"Take 5\n{CUT}\n")
+
+
+async def test_help_opens_and_closes_under_the_notice() -> None:
+    async with chat().run_test() as pilot:
+        await shows(pilot, "mini")
+        await pilot.press("f1")
+        await wait_until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
+        await shows(pilot, NOTICE, "Ctrl+Q", "leave")
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: not isinstance(pilot.app.screen, HelpScreen))
+
+
+async def test_old_answers_freeze_and_thaw_when_chosen() -> None:
+    answers: list[list[Step]] = [[f"Answer {number}."] for number in range(10)]
+    async with chat(*answers).run_test(size=(80, 40)) as pilot:
+        for number in range(10):
+            await write(pilot, f"Question {number}", "enter")
+            await shows(pilot, f"Answer {number}.")
+            await wait_until(pilot, lambda: "Esc stops" not in screen_text(pilot))
+        views = pilot.app.screen.query_one(Transcript).views
+        live = [view.answer.live for view in views]
+        assert live == [False, False] + [True] * 8
+        views[0].answer.focus()
+        await wait_until(pilot, lambda: views[0].answer.live)
+        assert sum(view.answer.live for view in views) == 8
+        assert not views[2].answer.live
+
+
+async def test_a_long_chat_that_comes_back_is_mounted_from_its_end() -> None:
+    async with chat().run_test() as pilot:
+        await shows(pilot, "mini")
+        screen = pilot.app.screen
+        conversation = screen._conversation  # type: ignore[attr-defined]
+        for number in range(60):
+            turn = conversation.ask(f"Question {number}")
+            turn.raw, turn.state = f"Answer {number}.", "whole"
+        transcript = screen.query_one(Transcript)
+        await transcript.show(conversation.turns)
+        await shows(pilot, "Answer 59.")
+        assert len(transcript.views) == 20
+        transcript.scroll_home(animate=False)
+        await wait_until(pilot, lambda: len(transcript.views) == 40)
+        await shows(pilot, "Question 40")
+        transcript.scroll_home(animate=False)
+        await wait_until(pilot, lambda: len(transcript.views) == 60)
+        transcript.scroll_home(animate=False)
+        await shows(pilot, "Question 0")
+
+
+async def test_chinese_fills_the_line_to_its_last_column() -> None:
+    question = "胸痛三天" * 30
+    async with chat(["好" * 200], language="zh-CN").run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "演示模型：内容纯属编造。请勿输入患者资料")
+        await write(pilot, question, "enter")
+        await wait_until(pilot, lambda: screen_text(pilot).count("好") == 200)
+        from rich.cells import cell_len
+
+        assert all(cell_len(line) <= 80 for line in screen_text(pilot).splitlines())
+
+
+async def test_a_paste_brings_no_control_characters() -> None:
+    from textual import events
+
+    async with chat().run_test() as pilot:
+        await shows(pilot, "mini")
+        composer = pilot.app.screen.query_one(Composer)
+        composer.post_message(events.Paste("a\x1b[31m\r\nb\x07"))
+        await wait_until(pilot, lambda: composer.text == "a[31m\nb")
+
+
+async def run_command(pilot: Pilot[None], name: str) -> None:
+    """Choose a command in the palette by its name."""
+    await pilot.press("ctrl+p")
+    await shows(pilot, "Find a command")
+    await pilot.press(*("space" if character == " " else character for character in name))
+    await shows(pilot, name)
+    await pilot.pause(0.2)
+    await pilot.press("enter")

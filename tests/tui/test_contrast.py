@@ -1,0 +1,107 @@
+"""Every cell of text, on every screen, in every theme: at least 4.5:1 against its ground (WCAG 2.2, 1.4.3)."""
+
+from __future__ import annotations
+
+import pytest
+from rich.color import Color, ColorType
+from rich.segment import Segment
+from textual.pilot import Pilot
+
+from edgemed.errors import EngineDied
+from edgemed.tui.themes import THEMES
+from tests.support.fake_engine import Hold
+from tests.tui.driving import chat, screen_lines, shows, write
+
+MINIMUM = 4.5
+EVERYTHING = """# One
+## Two
+### Three
+Text *slanted*, **strong**, `code`.
+
+- item
+  1. inner
+
+> quoted
+
+| head | dose |
+|---|---|
+| a | 5 mg |
+
+```dose
+5 mg
+```
+
+---
+"""
+DRAWN = frozenset(" ▌▐▁▂▃▄▅▆▇█▎▊▔─│┌┐└┘╭╮╰╯━┃")
+"""Cells of lines, bars and scrollbars: no text."""
+
+
+def luminance(colour: Color) -> float:
+    assert colour.type is ColorType.TRUECOLOR, colour
+    channels = [value / 255 for value in colour.get_truecolor()]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(segment: Segment) -> float:
+    style = segment.style
+    assert style is not None
+    assert style.color is not None, segment
+    assert style.bgcolor is not None, segment
+    assert not style.dim, segment
+    darker, lighter = sorted((luminance(style.color), luminance(style.bgcolor)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def check(pilot: Pilot[None]) -> None:
+    texts = [segment for line in screen_lines(pilot) for segment in line if set(segment.text) - DRAWN]
+    assert texts
+    assert [segment for segment in texts if contrast(segment) < MINIMUM] == []
+
+
+@pytest.mark.parametrize("theme", [theme.name for theme in THEMES])
+async def test_text_is_legible_everywhere(theme: str) -> None:
+    app = chat([EVERYTHING], ["Half", Hold()], [EngineDied("The engine ended.")])
+    async with app.run_test(size=(80, 60), notifications=True) as pilot:
+        app.theme = theme
+        await shows(pilot, "mini")
+        check(pilot)
+        await write(pilot, "Everything?", "enter")
+        await shows(pilot, "5 mg", "context")
+        await write(pilot, "And?", "enter")
+        await shows(pilot, "Half", "Esc stops")
+        await write(pilot, "waiting", "enter")
+        await shows(pilot, "Next: waiting")
+        check(pilot)
+        await pilot.press("escape")
+        await shows(pilot, "CUT OFF")
+        await pilot.press("shift+tab")
+        check(pilot)
+        for view in app.screen.query("AnswerView"):
+            await view.freeze()  # type: ignore[attr-defined]
+        await pilot.pause()
+        check(pilot)
+        await pilot.press("f2")
+        await shows(pilot, "Copy it all the same?")
+        check(pilot)
+        await pilot.press("escape", "f1")
+        await shows(pilot, "Privacy")
+        check(pilot)
+        await pilot.press("escape", "ctrl+p")
+        await shows(pilot, "Find a command", "New chat")
+        check(pilot)
+        await pilot.press("n", "e")
+        await pilot.pause(0.3)
+        check(pilot)
+        await pilot.press("escape", "escape")
+        app.notify("A notification", markup=False)
+        await shows(pilot, "A notification")
+        app.screen.query_one("Composer").focus()
+        await pilot.press("enter")
+        await shows(pilot, "Ctrl+R starts it again")
+        check(pilot)
+
+
+def test_only_our_themes_are_shipped() -> None:
+    assert set(chat().available_themes) == {theme.name for theme in THEMES}

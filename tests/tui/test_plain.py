@@ -1,0 +1,89 @@
+"""The line mode: the same engine and notices on two text streams."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from edgemed.errors import EngineDied
+from edgemed.tui.plain import PlainChat
+from tests.support.fake_engine import FakeEngine, Hold, finished
+from tests.tui.driving import session
+
+HEADER = "OFFLINE | UNVALIDATED AI TEXT | VERIFY | ab12cd34"
+NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
+CUT = "CUT OFF: a dose or a list may be incomplete"
+
+
+def plain(engine: FakeEngine, typed: str = "") -> tuple[PlainChat, io.StringIO]:
+    writer = io.StringIO()
+    return PlainChat(session(engine), reader=io.StringIO(typed), writer=writer), writer
+
+
+def test_questions_are_answered_until_the_input_ends() -> None:
+    engine = FakeEngine(["Rest", "."], ["More."])
+    chat, writer = plain(engine, "first\nand\\\nmore\n")
+    assert chat.run() == 0
+    said = writer.getvalue()
+    assert said.splitlines()[:2] == [HEADER, NOTICE]
+    assert "Rest.\n" + NOTICE in said
+    assert [message.content for message in engine.asked[1]] == ["first", "Rest.", "and\nmore"]
+    assert engine.closed
+
+
+def test_a_new_chat_forgets() -> None:
+    engine = FakeEngine(["one"], ["two"])
+    chat, _ = plain(engine, "first\n/new\nsecond\n")
+    chat.run()
+    assert [message.content for message in engine.asked[1]] == ["second"]
+
+
+def test_what_acts_is_shown() -> None:
+    chat, writer = plain(FakeEngine(["\x1b[2J\u202e"]), "q\n")
+    chat.run()
+    assert "⟨U+001B⟩[2J⟨U+202E⟩" in writer.getvalue()
+    assert "\x1b" not in writer.getvalue()
+
+
+def test_a_cut_answer_says_so() -> None:
+    chat, writer = plain(FakeEngine(["Take 5", finished("Take 5", tokens=2, prompt=1, reason="length")]), "q\n")
+    chat.run()
+    assert f"Take 5\n{CUT} · the longest answer allowed was reached\n{NOTICE}" in writer.getvalue()
+
+
+def test_the_engines_death_is_said_and_the_next_question_restarts_it() -> None:
+    engine = FakeEngine(["Half", EngineDied("It ran out of memory.")], ["Whole."])
+    chat, writer = plain(engine, "one\ntwo\n")
+    assert chat.run() == 0
+    assert f"{CUT} · It ran out of memory." in writer.getvalue()
+    assert "Whole." in writer.getvalue()
+    assert engine.restarts == 1
+
+
+def test_one_question_ends_with_success_and_its_failure_with_1() -> None:
+    chat, writer = plain(FakeEngine(["Yes."]))
+    assert chat.ask_once("Is it?", max_tokens=5, seed=1) == 0
+    assert "> Is it?\nYes.\n" + NOTICE in writer.getvalue()
+    chat, _ = plain(FakeEngine([EngineDied("It died.")]))
+    assert chat.ask_once("Is it?", max_tokens=5, seed=1) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_interrupt_stops_the_answer_and_not_the_program() -> None:
+    engine = FakeEngine(["Take 5", Hold(), " mg"], ["Next."])
+    chat, writer = plain(engine, "one\ntwo\n")
+
+    def interrupt() -> None:
+        while "Take 5" not in writer.getvalue():
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    assert chat.run() == 0
+    assert f"Take 5\n{CUT} · stopped by you" in writer.getvalue()
+    assert "Next." in writer.getvalue()

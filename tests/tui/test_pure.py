@@ -1,0 +1,147 @@
+"""The chat's logic without a screen: conversations, stages, the status line, the words."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from edgemed.clinical import Language
+from edgemed.engine.protocol import Message
+from edgemed.tui.conversation import Conversation, Turn, ending, state_after
+from edgemed.tui.facts import model_facts
+from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
+from edgemed.tui.strings import CHINESE, ENGLISH, Strings, help_text
+from edgemed.tui.widgets.status import Figures, status_line
+from tests.support.fake_engine import finished, info
+
+
+def test_the_engine_is_given_whole_turns_and_the_open_question() -> None:
+    conversation = Conversation()
+    first = conversation.ask("first")
+    first.raw, first.state = "one\u200b", "whole"
+    failed = conversation.ask("failed")
+    failed.state = "failed"
+    conversation.ask("last")
+    assert conversation.messages() == [
+        Message("user", "first"),
+        Message("assistant", "one\u200b"),
+        Message("user", "last"),
+    ]
+
+
+def test_an_answer_is_shown_visibly_and_given_back_as_it_was() -> None:
+    turn = Turn("q", raw="a\u202eb")
+    assert turn.text == "a⟨U+202E⟩b"
+    assert turn.raw == "a\u202eb"
+
+
+def test_queued_questions_join() -> None:
+    conversation = Conversation()
+    conversation.queue("one")
+    conversation.queue("two")
+    assert conversation.take_queued() == "one\n\ntwo"
+    assert conversation.take_queued() == ""
+
+
+@pytest.mark.parametrize(
+    ("reason", "cut", "words"),
+    [
+        ("end", False, ""),
+        ("stopped", True, "stopped by you"),
+        ("length", True, "the longest answer"),
+        ("context", True, "context is full"),
+    ],
+)
+def test_every_ending_but_the_models_own_is_marked(reason: str, cut: bool, words: str) -> None:
+    turn = Turn("q", raw="Take 5", state=state_after(finished("Take 5", tokens=2, prompt=1, reason=reason)))  # type: ignore[arg-type]
+    line = ending(turn, ENGLISH, "en")
+    assert line.startswith("CUT OFF: a dose or a list may be incomplete") is cut
+    assert words in line
+
+
+def test_a_stop_before_the_first_word_cuts_nothing() -> None:
+    assert ending(Turn("q", state="stopped"), ENGLISH, "en") == "stopped by you"
+
+
+def test_a_failure_says_why() -> None:
+    assert ending(Turn("q", raw="a", state="failed", reason="It broke."), ENGLISH, "en").endswith(" · It broke.")
+
+
+@pytest.mark.parametrize(
+    ("stage", "text"),
+    [
+        (Idle(), ""),
+        (Loading(), "Loading the model"),
+        (Loading("weights", 0.345), "Loading the model: weights 34 %"),
+        (Reading(10, 40, 10, 0.5), "Reading the prompt 10/40 tokens"),
+        (Reading(100, 400, 50, 5.0), "Reading the prompt 100/400 tokens, about 30 s left"),
+        (Writing(12), "Answering, 12 tokens. Esc stops and keeps the text"),
+        (Stopping(), "Stopping"),
+        (Down("It died."), "It died. Ctrl+R starts it again; the conversation is still here."),
+    ],
+)
+def test_stages_in_words(stage: Stage, text: str) -> None:
+    assert described(stage, ENGLISH) == text
+
+
+FIGURES = st.builds(
+    Figures,
+    tokens_per_s=st.none() | st.floats(0, 1e4),
+    resident_bytes=st.none() | st.integers(0, 1 << 42),
+    budget_bytes=st.none() | st.integers(0, 1 << 42),
+    hit_rate=st.none() | st.floats(0, 1),
+    context_used=st.integers(0, 1 << 20),
+    context_size=st.none() | st.integers(1, 1 << 20),
+)
+
+
+@given(FIGURES, st.integers(20, 200), st.sampled_from([ENGLISH, CHINESE]))
+def test_the_status_line_always_fits(figures: Figures, width: int, words: Strings) -> None:
+    line = status_line(figures, words, width)
+    assert cell_len(line) == width
+    assert line.endswith(words.help_hint)
+
+
+def test_the_status_line_shows_everything_in_80_columns() -> None:
+    figures = Figures(12.34, 800 << 20, 4 << 30, 0.871, 512, 4096)
+    assert status_line(figures, ENGLISH, 78) == (
+        "12.3 tokens/s · memory 0.8/4.0 GiB · context 512/4096 · cache 87 %     F1 help"
+    )
+
+
+def test_the_status_line_shows_everything_in_60_columns() -> None:
+    figures = Figures(12.34, 800 << 20, 4 << 30, 0.871, 512, 4096)
+    assert status_line(figures, ENGLISH, 58) == "12.3 t/s · 0.8/4.0 GiB · ctx 512/4096 · hit 87 %   F1 help"
+
+
+def test_the_model_is_described_and_its_name_distrusted() -> None:
+    text = model_facts(dataclasses.replace(info(), model_name="evil\x1b[2J", verified=False), ENGLISH)
+    assert text.startswith("evil⟨U+001B⟩[2J: 6 layers of 16 experts, 4.50 bits a weight, 13 MiB, UNVERIFIED")
+
+
+def test_both_languages_have_the_same_holes_and_commands() -> None:
+    import string
+
+    for field in dataclasses.fields(Strings):
+        ours, theirs = getattr(ENGLISH, field.name), getattr(CHINESE, field.name)
+        if isinstance(ours, dict):
+            assert ours.keys() == theirs.keys()
+            continue
+        for our, their in (
+            zip((ours,), (theirs,), strict=True) if isinstance(ours, str) else zip(ours, theirs, strict=True)
+        ):
+            holes = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (our, their)]
+            assert holes[0] == holes[1], field.name
+            assert their.strip(), field.name
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+def test_the_help_names_every_key(language: Language) -> None:
+    text = help_text(language)
+    for key in ("Enter", "Ctrl+J", "Esc", "F2", "Ctrl+N", "Ctrl+R", "Ctrl+P", "Ctrl+Q"):
+        assert f"| {key}" in text

@@ -1,0 +1,124 @@
+"""The real program in a real terminal (tmux), on the demonstration checkpoint: `edgemed demo`, keys and all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+WAIT_SECONDS = 90.0
+NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+
+
+class Terminal:
+    """A terminal of 80 x 24 with one program in it."""
+
+    def __init__(self, folder: Path, command: str) -> None:
+        self._socket = folder / "tmux"
+        environment = {"XDG_CACHE_HOME": str(folder), "LC_ALL": "C.UTF-8", "SSH_CONNECTION": "", "SSH_TTY": ""}
+        self._tmux(
+            *("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24"),
+            *(word for name, value in environment.items() for word in ("-e", f"{name}={value}")),
+            f"{command}; echo EXIT $?; exec sleep 1000",
+        )
+
+    def _tmux(self, *words: str) -> str:
+        done = subprocess.run(["tmux", "-u", "-S", self._socket, *words], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def type(self, text: str) -> None:
+        self._tmux("send-keys", "-l", text)
+
+    def press(self, *keys: str) -> None:
+        self._tmux("send-keys", *keys)
+
+    def screen(self) -> str:
+        return self._tmux("capture-pane", "-p")
+
+    def wait_for(self, *texts: str) -> str:
+        limit = time.monotonic() + WAIT_SECONDS
+        while not all(text in (screen := self.screen()) for text in texts):
+            assert time.monotonic() < limit, f"waited in vain for {texts}; the screen was:\n{screen}"
+            time.sleep(0.1)
+        return screen
+
+    def close(self) -> None:
+        subprocess.run(["tmux", "-S", self._socket, "kill-server"], capture_output=True, check=False)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    opened = Terminal(tmp_path, f"{sys.executable} -m edgemed.cli demo --threads 2")
+    yield opened
+    opened.close()
+
+
+def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
+    screen = terminal.wait_for("OFFLINE | UNVALIDATED AI TEXT | VERIFY |", NOTICE, "edgemed demonstration:", "F1 help")
+    assert screen.splitlines()[1].strip() == NOTICE
+
+    terminal.type("one")
+    terminal.press("M-Enter")  # Alt+Enter and Ctrl+J make lines; nothing is sent
+    terminal.type("two")
+    terminal.press("C-j")
+    terminal.type("three")
+    terminal.wait_for("▌one\n▌two\n▌three")
+    terminal.press("C-u", "BSpace", "C-u", "BSpace", "C-u")
+
+    terminal.type("What are the symptoms of asthma?")
+    terminal.press("Enter")
+    terminal.wait_for("What are the symptoms of asthma?", "Answering,", "tokens/s")
+    terminal.press("Escape")
+    terminal.wait_for("CUT OFF: a dose or a list may be incomplete · stopped by you", NOTICE)
+
+    terminal.press("F1")
+    terminal.wait_for("Esc closes this page", NOTICE)
+    terminal.press("Escape")
+    terminal.wait_for("CUT OFF")
+
+    terminal.press("C-p")
+    terminal.wait_for("Find a command", "New chat", NOTICE)
+    terminal.press("Escape")
+    terminal.wait_for("CUT OFF")
+
+    terminal.press("C-q")
+    screen = terminal.wait_for("EXIT 0")
+    assert "Traceback" not in screen
+
+
+def test_the_chat_has_no_network(terminal: Terminal) -> None:
+    """Every process of the program says that the kernel filters its system calls."""
+    terminal.wait_for("edgemed demonstration:", "F1 help")
+    pane = int(terminal._tmux("display-message", "-p", "#{pane_pid}"))
+    filtered = {}
+    for process in _descendants(pane):
+        command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        if "edgemed" in command and "python" in command and not command.startswith(("sh", "bash")):
+            status = Path(f"/proc/{process}/status").read_text()
+            filtered[command] = "Seccomp:\t2" in status
+    assert len(filtered) >= 2, "the chat and its engine"
+    assert all(filtered.values()), filtered
+    terminal.press("C-q")
+    terminal.wait_for("EXIT 0")
+
+
+def _descendants(root: int) -> list[int]:
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+    found = [root]
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
+    return [process for process in found if process != os.getpid()]

@@ -1,0 +1,120 @@
+"""The Textual application: themes, commands, and what Textual must not do with patient text.
+
+Open it through `edgemed.tui.launch`, which cleans the environment before Textual reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePath
+from typing import ClassVar, NoReturn
+
+from rich.segment import Segments
+from rich.text import Text
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from edgemed.tui.keys import teach_alt_enter
+from edgemed.tui.screens.chat import ChatScreen
+from edgemed.tui.screens.help import HelpScreen
+from edgemed.tui.screens.noticed import NoticedPalette
+from edgemed.tui.session import ChatSession
+from edgemed.tui.themes import CONTRAST, DARK, LIGHT, THEMES
+
+CRASHED = (
+    "edgemed: the chat ended because of an error in the program ({kind}). "
+    "No patient text was written to the screen, to a log or to a file. Please start it again."
+)
+
+
+class ChatApp(App[None]):
+    """The private clinical chat."""
+
+    TITLE = "edgemed"
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["styles/chat.tcss", "styles/dialogs.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("f1", "help", show=False)]
+
+    def __init__(self, session: ChatSession) -> None:
+        super().__init__()
+        self._session = session
+        self._chat = ChatScreen(session)
+        teach_alt_enter()
+        self._crash = ""
+        for name in list(self.available_themes):
+            self.unregister_theme(name)
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = DARK.name
+        # Nothing slides, fades or spins: the only motion is text that arrives.
+        self.animation_level = "none"
+
+    def get_default_screen(self) -> Screen[None]:
+        return self._chat
+
+    def on_unmount(self) -> None:
+        self._chat.close_engine()
+
+    # --- commands ---
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The palette's commands. Textual's own (a screenshot among them) are not offered."""
+        chat = self._chat
+        actions = {
+            "new_chat": chat.action_new_chat,
+            "bring_back": chat.action_bring_back,
+            "copy_answer": chat.action_copy_answer,
+            "stop": chat.action_stop,
+            "restart_engine": chat.action_restart_engine,
+            "help": self.action_help,
+            "theme_dark": lambda: self._use_theme(DARK.name),
+            "theme_light": lambda: self._use_theme(LIGHT.name),
+            "theme_contrast": lambda: self._use_theme(CONTRAST.name),
+            "quit": self.action_quit,
+        }
+        for name, action in actions.items():
+            title, explanation = self._session.words.commands[name]
+            yield SystemCommand(title, explanation, action)
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, NoticedPalette):
+            self.push_screen(NoticedPalette(self._session))
+
+    def action_help(self) -> None:
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self._session))
+
+    def _use_theme(self, name: str) -> None:
+        self.theme = name
+
+    # --- what must not leave the screen ---
+
+    def open_url(self, url: str, *, new_tab: bool = True) -> None:
+        """Do not: a browser is a network client, and an address can carry patient text."""
+        self.notify(self._session.words.links_closed, markup=False)
+
+    def deliver_screenshot(
+        self, filename: str | None = None, path: str | None = None, time_format: str | None = None
+    ) -> NoReturn:
+        """Refused: a picture of the screen would be a file with patient text."""
+        raise PermissionError("Screenshots are not written: they would hold patient text.")
+
+    def save_screenshot(
+        self, filename: str | None = None, path: str | None = None, time_format: str | None = None
+    ) -> NoReturn:
+        """Refused, like `deliver_screenshot`."""
+        raise PermissionError("Screenshots are not written: they would hold patient text.")
+
+    def _handle_exception(self, error: Exception) -> None:
+        """End the program with one sentence. Textual would print a traceback with the values of local variables."""
+        self._crash = type(error).__name__
+        super()._handle_exception(error)
+
+    def panic(self, *renderables: object) -> None:
+        """End with the one sentence, whatever rendering of itself an error brings along."""
+        self._fatal_error()
+
+    def _fatal_error(self) -> None:
+        sentence = Text(CRASHED.format(kind=self._crash))
+        self._exit_renderables.append(Segments(self.console.render(sentence, self.console.options)))
+        self._close_messages_no_wait()

@@ -1,0 +1,58 @@
+"""What the chat needs of an engine, and nothing more: the one place where the terminal meets the runtime's types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from edgemed.engine.protocol import (
+    EngineInfo,
+    EngineStats,
+    Event,
+    Finished,
+    Message,
+    Piece,
+    PromptProgress,
+    Sampling,
+)
+
+__all__ = [
+    "ChatEngine",
+    "EngineInfo",
+    "EngineStats",
+    "Event",
+    "Finished",
+    "Message",
+    "Piece",
+    "Progress",
+    "PromptProgress",
+    "Sampling",
+    "StartEngine",
+]
+
+Progress = Callable[[str, float], None]
+"""Called with a stage's name and how much of it is done, 0 to 1."""
+
+
+class ChatEngine(Protocol):
+    """`edgemed.engine.client.Engine`, as far as the chat uses it. Calls block; `stop` may come from any thread."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    @property
+    def alive(self) -> bool: ...
+
+    def generate(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[Event]: ...
+
+    def stop(self) -> None: ...
+
+    def stats(self) -> EngineStats: ...
+
+    def restart(self, on_progress: Progress | None = None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+StartEngine = Callable[[Progress], ChatEngine]
+"""Starts an engine; raises EdgemedError with a sentence when it cannot."""

@@ -1,0 +1,100 @@
+"""Runs the engine's blocking calls on one thread of its own and reports what happens as messages."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+from textual.message import Message as TextualMessage
+
+from edgemed.errors import EdgemedError, EngineError
+from edgemed.tui.contract import ChatEngine, Finished, Message, StartEngine
+from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, StatsChanged
+
+STATS_SECONDS = 0.5
+
+Post = Callable[[TextualMessage], object]
+
+
+class EngineDriver:
+    """One engine, started by `start`, its news handed to `post` (which must be callable from any thread)."""
+
+    def __init__(self, start: StartEngine, post: Post) -> None:
+        self._start = start
+        self._post = post
+        self._engine: ChatEngine | None = None
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._tickets = itertools.count(1)
+        self._stats_at = 0.0
+        # A daemon: leaving the chat must not wait for a model that is still being loaded.
+        threading.Thread(target=self._work, name="engine", daemon=True).start()
+
+    def load(self) -> None:
+        """Start the engine, or start it again after its process has ended."""
+        self._jobs.put(self._load)
+
+    def ask(self, messages: Sequence[Message]) -> int:
+        """Generate an answer; its events come with the returned ticket."""
+        ticket = next(self._tickets)
+        self._jobs.put(lambda: self._answer(ticket, messages))
+        return ticket
+
+    def stop(self) -> None:
+        """End the running answer, which still closes with its own event. May be called again: a question that the
+        engine has not taken up yet cannot be stopped."""
+        if self._engine is not None:
+            self._engine.stop()
+
+    def close(self) -> None:
+        """End the engine. Blocks until its process has gone."""
+        self.stop()
+        self._jobs.put(None)
+        if self._engine is not None:
+            self._engine.close()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def _load(self) -> None:
+        try:
+            if self._engine is None:
+                self._engine = self._start(self._report_progress)
+            else:
+                self._engine.restart(self._report_progress)
+        except Exception as error:
+            self._post(EngineFailed(sentence(error), alive=False, ticket=None))
+            return
+        self._post(EngineReady(self._engine.info))
+        self._report_stats(at_once=True)
+
+    def _answer(self, ticket: int, messages: Sequence[Message]) -> None:
+        engine = self._engine
+        assert engine is not None, "a question is sent only to an engine that said it is ready"
+        try:
+            for event in engine.generate(messages, engine.info.defaults):
+                self._post(Answering(ticket, event))
+                self._report_stats(at_once=isinstance(event, Finished))
+        except Exception as error:
+            self._post(EngineFailed(sentence(error), alive=engine.alive, ticket=ticket))
+
+    def _report_progress(self, stage: str, fraction: float) -> None:
+        self._post(EngineLoading(stage, fraction))
+
+    def _report_stats(self, *, at_once: bool) -> None:
+        now = time.monotonic()
+        if self._engine is not None and (at_once or now - self._stats_at >= STATS_SECONDS):
+            self._stats_at = now
+            with contextlib.suppress(EngineError):  # too busy, or gone: what matters is said elsewhere
+                self._post(StatsChanged(self._engine.stats()))
+
+
+def sentence(error: Exception) -> str:
+    """What to tell the user. The text of an unforeseen error is not shown: it might quote the conversation."""
+    if isinstance(error, EdgemedError):
+        return str(error)
+    return f"The engine failed in an unforeseen way ({type(error).__name__})."

@@ -1,0 +1,20 @@
+"""The model in one sentence, for people."""
+
+from __future__ import annotations
+
+from edgemed.sizes import format_size
+from edgemed.tui.contract import EngineInfo
+from edgemed.tui.strings import Strings
+from edgemed.tui.visible import visible
+
+
+def model_facts(info: EngineInfo, words: Strings) -> str:
+    """What was loaded. The name comes from the file, which may hold anything."""
+    return words.model_facts.format(
+        name=visible(info.model_name),
+        layers=info.n_layers,
+        experts=info.n_experts,
+        bits=f"{info.bits_per_weight:.2f}",
+        size=format_size(info.size_bytes),
+        checked=words.checked if info.verified else words.unchecked,
+    )

@@ -1,0 +1,142 @@
+"""The chat line by line, without an alternate screen: for screen readers, braille displays and pipes.
+
+Same engine, same notices. Ctrl+C stops an answer and keeps what was printed; at the prompt it leaves, as Ctrl+D does.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TextIO
+
+from edgemed.errors import EdgemedError, EngineError
+from edgemed.tui.contract import ChatEngine, Finished, Piece, PromptProgress
+from edgemed.tui.conversation import Conversation, ending, state_after
+from edgemed.tui.facts import model_facts
+from edgemed.tui.session import ChatSession
+from edgemed.tui.visible import VisibleStream, visible
+
+NEWS_SECONDS = 10.0
+"""How long a wait may be silent."""
+
+
+class PlainChat:
+    """A conversation on two text streams."""
+
+    def __init__(self, session: ChatSession, *, reader: TextIO | None = None, writer: TextIO | None = None) -> None:
+        self._session = session
+        self._words = session.words
+        self._reader = reader or sys.stdin
+        self._writer = writer or sys.stdout
+        self._conversation = Conversation()
+        self._news_at = time.monotonic()
+
+    def run(self) -> int:
+        """Answer questions until the input ends; return the exit code. Raises EdgemedError if no engine starts."""
+        engine = self._start()
+        try:
+            self._say(self._words.plain_hint)
+            while (question := self._read_question()) is not None:
+                if question == "/new":
+                    self._conversation = Conversation()
+                elif question:
+                    self._answer(engine, question)
+        except KeyboardInterrupt:
+            self._say("")
+        finally:
+            engine.close()
+        return 0
+
+    def ask_once(self, question: str, *, max_tokens: int, seed: int) -> int:
+        """Print the question and its answer; return the exit code. Raises EdgemedError if there is none."""
+        engine = self._start()
+        try:
+            self._say(f"\n> {question}")
+            self._answer(engine, question, max_tokens=max_tokens, seed=seed)
+        finally:
+            engine.close()
+        return 0 if self._conversation.turns[-1].state != "failed" else EngineError.exit_code
+
+    def _start(self) -> ChatEngine:
+        self._say(self._session.header)
+        if self._session.notice:
+            self._say(self._session.notice)
+        engine = self._session.start_engine(self._loading)
+        self._say(model_facts(engine.info, self._words))
+        self._say(self._words.nothing_stored)
+        if engine.info.warning:
+            self._say(visible(engine.info.warning))
+        return engine
+
+    def _read_question(self) -> str | None:
+        """One question, None at the end of the input. A line that ends with a backslash goes on in the next one."""
+        self._writer.write("\n> ")
+        self._writer.flush()
+        lines = []
+        while line := self._reader.readline():
+            lines.append(line.rstrip("\n").removesuffix("\\"))
+            if not line.endswith("\\\n"):
+                return "\n".join(lines).strip()
+        return "\n".join(lines).strip() or None
+
+    def _answer(self, engine: ChatEngine, question: str, **sampling: int) -> None:
+        turn = self._conversation.ask(question)
+        stream = VisibleStream()
+        self._news_at = time.monotonic()
+        try:
+            if not engine.alive:
+                engine.restart(self._loading)
+            with _interrupt_stops(engine):
+                for event in engine.generate(self._conversation.messages(), replace(engine.info.defaults, **sampling)):
+                    match event:
+                        case PromptProgress(done=done, total=total):
+                            self._news(self._words.reading.format(done=done, total=total))
+                        case Piece(text=text):
+                            turn.raw += text
+                            self._writer.write(stream.feed(text))
+                            self._writer.flush()
+                        case Finished():
+                            turn.state = state_after(event)
+        except EdgemedError as error:
+            turn.state, turn.reason = "failed", visible(str(error))
+        self._say(stream.close())
+        for line in (ending(turn, self._words, self._session.language), self._session.notice):
+            if line:
+                self._say(line)
+
+    def _loading(self, stage: str, fraction: float) -> None:
+        self._news(self._words.loading_stage.format(stage=stage, percent=f"{fraction * 100:.0f}"))
+
+    def _news(self, text: str) -> None:
+        """Say how far something is, but not more often than a listener can bear."""
+        now = time.monotonic()
+        if now - self._news_at >= NEWS_SECONDS:
+            self._news_at = now
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._writer.write(text + "\n")
+        self._writer.flush()
+
+
+@contextmanager
+def _interrupt_stops(engine: ChatEngine) -> Iterator[None]:
+    """Within, Ctrl+C stops the answer and not the program."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        # From another thread: this one may hold the lock that `stop` needs.
+        threading.Thread(target=engine.stop, daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,318 @@
+"""The conversation: the transcript above, the stage and the composer below, the figures at the bottom."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Markdown, Static
+
+from edgemed.clinical import chart_copy
+from edgemed.tui.contract import Finished, Piece, PromptProgress
+from edgemed.tui.conversation import Conversation, Turn, ending, state_after
+from edgemed.tui.driver import EngineDriver
+from edgemed.tui.facts import model_facts
+from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, StatsChanged
+from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen
+from edgemed.tui.screens.noticed import notices
+from edgemed.tui.session import ChatSession
+from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
+from edgemed.tui.visible import VisibleStream, visible
+from edgemed.tui.widgets.composer import Composer
+from edgemed.tui.widgets.status import StatusLine
+from edgemed.tui.widgets.transcript import Transcript
+from edgemed.tui.widgets.turn import AnswerView
+
+FLUSH_SECONDS = 0.1
+"""How often new text is put on the screen: a layout for every token would cost more than the token."""
+
+BELL_AFTER_SECONDS = 10.0
+"""An answer that took longer than this ends with a bell: its reader has turned to something else."""
+
+WARNING_SECONDS = 20.0
+
+
+class ChatScreen(Screen[None]):
+    """One conversation with one engine."""
+
+    AUTO_FOCUS = "Composer"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "stop", show=False),
+        Binding("f2", "copy_answer", show=False),
+        Binding("ctrl+n", "new_chat", show=False),
+        Binding("ctrl+r", "restart_engine", show=False),
+        Binding("pageup", "page(-1)", show=False, priority=True),
+        Binding("pagedown", "page(1)", show=False, priority=True),
+    ]
+
+    def __init__(self, session: ChatSession) -> None:
+        super().__init__()
+        self._session = session
+        self._words = session.words
+        self._conversation = Conversation()
+        self._previous: Conversation | None = None
+        self._driver = EngineDriver(session.start_engine, self.post_message)
+        self._engine_ready = False
+        self._stage: Stage = Loading()
+        self._ticket: int | None = None
+        self._asked_at = 0.0
+        self._unflushed = ""
+        self._stream = VisibleStream()
+
+    # --- what is on the screen ---
+
+    def compose(self) -> ComposeResult:
+        yield notices(self._session)
+        yield Transcript(you=self._words.you, notice=self._session.notice, ending=self._ending)
+        yield Static("", classes="stage", markup=False)
+        yield Static("", classes="queued", markup=False)
+        yield Composer(self._words.placeholder)
+        yield StatusLine(self._words)
+
+    async def on_mount(self) -> None:
+        self._flush_timer = self.set_interval(FLUSH_SECONDS, self._flush, pause=True)
+        transcript = self.query_one(Transcript)
+        transcript.welcome(self._words.nothing_stored)
+        await transcript.show(self._conversation.turns)
+        self._show_stage(Loading())
+        self._show_queued()
+        self._driver.load()
+
+    def _show_stage(self, stage: Stage) -> None:
+        self._stage = stage
+        line = self.query_one(".stage", Static)
+        line.update(described(stage, self._words))
+        line.set_class(isinstance(stage, Down), "-down")
+
+    def _show_queued(self) -> None:
+        line = self.query_one(".queued", Static)
+        queued = " ⏎ ".join(visible(self._conversation.queued).split("\n"))
+        line.update(self._words.queued.format(text=queued))
+        line.display = bool(queued)
+
+    def _ending(self, turn: Turn) -> str:
+        return ending(turn, self._words, self._session.language)
+
+    # --- asking ---
+
+    @on(Composer.Sent)
+    async def _sent(self, sent: Composer.Sent) -> None:
+        self._conversation.queue(sent.text)
+        await self._ask_queued()
+
+    async def _ask_queued(self) -> None:
+        """Ask the waiting question if the engine is free, else show that it waits."""
+        free = self._engine_ready and self._ticket is None
+        question = self._conversation.take_queued() if free else ""
+        self._show_queued()
+        if not question:
+            return
+        self._previous = None
+        self._conversation.ask(question)
+        self._stream = VisibleStream()
+        self._unflushed = ""
+        self._asked_at = time.monotonic()
+        messages = self._conversation.messages()
+        view = await self.query_one(Transcript).extended()
+        await view.answer.open()
+        self._show_stage(Reading(0, 0, 0, 0.0))
+        self._ticket = self._driver.ask(messages)
+        self._flush_timer.resume()
+
+    # --- what the engine says ---
+
+    @on(EngineLoading)
+    def _loading(self, news: EngineLoading) -> None:
+        self._show_stage(Loading(news.stage, news.fraction))
+
+    @on(EngineReady)
+    async def _ready(self, news: EngineReady) -> None:
+        self._engine_ready = True
+        line = self.query_one(StatusLine)
+        line.show(replace(line.figures, context_size=news.info.n_ctx))
+        self.query_one(Transcript).welcome(f"{model_facts(news.info, self._words)}\n{self._words.nothing_stored}")
+        self._show_stage(Idle())
+        if news.info.warning:
+            self.notify(visible(news.info.warning), markup=False, severity="warning", timeout=WARNING_SECONDS)
+        await self._ask_queued()
+
+    @on(StatsChanged)
+    def _stats(self, news: StatsChanged) -> None:
+        line = self.query_one(StatusLine)
+        stats = news.stats
+        line.show(
+            replace(
+                line.figures,
+                tokens_per_s=stats.tokens_per_s,
+                resident_bytes=stats.resident_bytes,
+                budget_bytes=stats.budget_bytes,
+                hit_rate=stats.hit_rate,
+            )
+        )
+
+    @on(Answering)
+    async def _answering(self, news: Answering) -> None:
+        if news.ticket != self._ticket:
+            return
+        match news.event:
+            case PromptProgress(done=done, total=total, reused=reused):
+                fresh = max(0, done - reused)
+                self._advance(Reading(done, total, fresh, time.monotonic() - self._asked_at))
+            case Piece(text=text, tokens=tokens):
+                self._conversation.turns[-1].raw += text
+                self._unflushed += self._stream.feed(text)
+                written = self._stage.tokens if isinstance(self._stage, Writing) else 0
+                self._advance(Writing(written + tokens))
+            case Finished() as finished:
+                line = self.query_one(StatusLine)
+                used = finished.prompt_tokens + finished.tokens
+                speed = finished.decode_tokens_per_s
+                line.show(replace(line.figures, context_used=used, tokens_per_s=speed))
+                turn = self._conversation.turns[-1]
+                turn.state = state_after(finished)
+                await self._ended()
+
+    @on(EngineFailed)
+    async def _failed(self, news: EngineFailed) -> None:
+        self._engine_ready = news.alive
+        sentence = visible(news.sentence)
+        if news.ticket is not None and news.ticket == self._ticket:
+            turn = self._conversation.turns[-1]
+            turn.state, turn.reason = "failed", sentence
+            await self._ended(Idle() if news.alive else Down(self._words.engine_gone))
+        else:
+            self._show_stage(Idle() if news.alive else Down(sentence))
+
+    def _advance(self, stage: Stage) -> None:
+        """Show a stage of the running answer, unless the user has already asked it to stop."""
+        if not isinstance(self._stage, Stopping):
+            self._show_stage(stage)
+
+    async def _flush(self) -> None:
+        if isinstance(self._stage, Stopping):
+            self._driver.stop()
+        text, self._unflushed = self._unflushed, ""
+        if text and self._ticket is not None:
+            await self.query_one(Transcript).views[-1].answer.feed(text)
+
+    async def _ended(self, stage: Stage | None = None) -> None:
+        """The running answer is over, however it ended."""
+        self._ticket = None
+        self._flush_timer.pause()
+        self._unflushed = ""
+        self._show_stage(stage or Idle())
+        await self.query_one(Transcript).views[-1].answer.close(self._ending(self._conversation.turns[-1]))
+        if time.monotonic() - self._asked_at > BELL_AFTER_SECONDS:
+            self.app.bell()
+        await self._ask_queued()
+
+    # --- what the user can do ---
+
+    def action_stop(self) -> None:
+        """Stop the answer and keep its text; a waiting question goes back into the composer."""
+        queued = self._conversation.take_queued()
+        if queued:
+            composer = self.query_one(Composer)
+            composer.text = f"{queued}\n{composer.text}" if composer.text else queued
+            composer.move_cursor(composer.document.end)
+            self._show_queued()
+        if self._ticket is not None:
+            self._show_stage(Stopping())
+            self._driver.stop()
+        self.query_one(Composer).focus()
+
+    async def action_new_chat(self) -> None:
+        """Start again. The old conversation stays in memory until the next question."""
+        if not self._conversation.turns:
+            return
+        await self._abandon()
+        self._previous, self._conversation = self._conversation, Conversation()
+        await self._show_conversation()
+        self.notify(self._words.new_chat, markup=False)
+
+    async def action_bring_back(self) -> None:
+        """Undo `new_chat`."""
+        if self._previous is None:
+            self.notify(self._words.nothing_to_bring_back, markup=False)
+            return
+        self._conversation, self._previous = self._previous, None
+        await self._show_conversation()
+        self.notify(self._words.brought_back, markup=False)
+
+    async def _abandon(self) -> None:
+        """Close the running answer here and now; what the engine still says about it is not heard."""
+        turn = self._conversation.open_turn
+        if turn is not None:
+            self._driver.stop()
+            turn.state = "stopped"
+        self._conversation.queued = ""
+        self._ticket = None
+        self._flush_timer.pause()
+
+    async def _show_conversation(self) -> None:
+        await self.query_one(Transcript).show(self._conversation.turns)
+        line = self.query_one(StatusLine)
+        line.show(replace(line.figures, context_used=0))
+        self._show_queued()
+        self._show_stage(Idle() if self._engine_ready else self._stage)
+        self.query_one(Composer).focus()
+
+    def action_restart_engine(self) -> None:
+        """Start the engine again if it is not running."""
+        if isinstance(self._stage, Down):
+            self._show_stage(Loading())
+            self._driver.load()
+
+    def action_copy_answer(self) -> None:
+        """Copy the chosen answer, or the last one; an incomplete one after a yes."""
+        chosen = self.focused.turn if isinstance(self.focused, AnswerView) else None
+        answered = [turn for turn in self._conversation.turns if turn.raw]
+        turn = chosen or (answered[-1] if answered else None)
+        if turn is None or not turn.raw:
+            self.notify(self._words.nothing_to_copy, markup=False)
+        elif turn.state == "whole":
+            self._copy(turn.text, incomplete=False)
+        else:
+            text = turn.text
+            self.app.push_screen(
+                ConfirmCopyScreen(self._session), lambda yes: self._copy(text, incomplete=True) if yes else None
+            )
+
+    def action_copy_text(self) -> None:
+        """Copy what was selected with the mouse: it leaves under the same notice."""
+        selected = self.get_selected_text()
+        if selected:
+            self._copy(selected, incomplete=False)
+
+    def _copy(self, text: str, *, incomplete: bool) -> None:
+        copy = chart_copy(
+            text,
+            intended_use=self._session.intended_use,
+            incomplete=incomplete,
+            language=self._session.language,
+        )
+        self.app.copy_to_clipboard(copy)
+        self.notify(self._words.copied, markup=False)
+
+    def action_page(self, direction: int) -> None:
+        """Scroll the transcript by a page, wherever the focus is."""
+        transcript = self.query_one(Transcript)
+        transcript.scroll_relative(y=direction * max(1, transcript.size.height - 2), animate=False)
+
+    @on(AnswerView.Chosen)
+    async def _chosen(self, chosen: AnswerView.Chosen) -> None:
+        await self.query_one(Transcript).choose(chosen.view)
+
+    @on(Markdown.LinkClicked)
+    def _link_clicked(self, clicked: Markdown.LinkClicked) -> None:
+        clicked.stop()
+        self.notify(self._words.links_closed, markup=False)
+
+    def close_engine(self) -> None:
+        """End the engine's process."""
+        self._driver.close()

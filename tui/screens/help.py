@@ -1,0 +1,32 @@
+"""F1: keys, what the screen shows, privacy, limits."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Static
+
+from edgemed.tui.markdown import FrozenMarkdown
+from edgemed.tui.screens.noticed import notices
+from edgemed.tui.session import ChatSession
+from edgemed.tui.strings import help_text
+
+
+class HelpScreen(Screen[None]):
+    """One page that scrolls."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,q", "dismiss", show=False)]
+
+    def __init__(self, session: ChatSession) -> None:
+        super().__init__()
+        self._session = session
+
+    def compose(self) -> ComposeResult:
+        yield notices(self._session)
+        with VerticalScroll():
+            yield Static(FrozenMarkdown(help_text(self._session.language)))
+        yield Static(self._session.words.close, classes="stage", markup=False)

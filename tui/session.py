@@ -1,0 +1,33 @@
+"""What one run of the chat knows from its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgemed.clinical import Language, Place, header_line, notice
+from edgemed.tui.contract import StartEngine
+from edgemed.tui.strings import Strings, strings
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSession:
+    """`weights_digest` and `intended_use` are the model file's: the notices stand before the engine has loaded it."""
+
+    start_engine: StartEngine
+    model_name: str
+    weights_digest: str | None
+    intended_use: str
+    language: Language = "en"
+    place: Place = "offline"
+
+    @property
+    def words(self) -> Strings:
+        return strings(self.language)
+
+    @property
+    def header(self) -> str:
+        return header_line(self.weights_digest, place=self.place, language=self.language)
+
+    @property
+    def notice(self) -> str | None:
+        return notice(self.intended_use, self.language)

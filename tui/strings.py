@@ -1,0 +1,168 @@
+"""Every sentence of the chat's interface, in English and in Simplified Chinese.
+
+Braces are filled with `str.format`. The notices that go with answers are in `edgemed.clinical`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgemed.clinical import Language
+
+
+@dataclass(frozen=True, slots=True)
+class Strings:
+    """One language's sentences."""
+
+    you: str
+    placeholder: str
+    nothing_stored: str
+    loading: str
+    loading_stage: str
+    reading: str
+    reading_left: str
+    answering: str
+    stopping: str
+    queued: str
+    new_chat: str
+    brought_back: str
+    nothing_to_bring_back: str
+    nothing_to_copy: str
+    copied: str
+    copy_cut: str
+    copy_cut_yes: str
+    copy_cut_no: str
+    engine_down: str
+    engine_gone: str
+    length_reached: str
+    context_full: str
+    stopped_by_you: str
+    links_closed: str
+    speed: tuple[str, str]
+    memory: tuple[str, str]
+    cache: tuple[str, str]
+    context: tuple[str, str]
+    """The status line's phrases, each in full and short."""
+    help_hint: str
+    plain_hint: str
+    model_facts: str
+    checked: str
+    unchecked: str
+    close: str
+    palette_placeholder: str
+    commands: dict[str, tuple[str, str]]
+    """Action name -> its name and its explanation in the command palette."""
+
+
+ENGLISH = Strings(
+    you="You",
+    placeholder="Ask. Enter sends, Ctrl+J starts a new line, F1 explains.",
+    nothing_stored="Nothing you type or the model writes is stored; it is gone when you leave.",
+    loading="Loading the model",
+    loading_stage="Loading the model: {stage} {percent} %",
+    reading="Reading the prompt {done}/{total} tokens",
+    reading_left="Reading the prompt {done}/{total} tokens, about {seconds} s left",
+    answering="Answering, {tokens} tokens. Esc stops and keeps the text",
+    stopping="Stopping",
+    queued="Next: {text}",
+    new_chat="New chat. Until you send a question, the old one can be brought back (Ctrl+P).",
+    brought_back="The last chat is back.",
+    nothing_to_bring_back="There is no earlier chat to bring back.",
+    nothing_to_copy="There is no answer to copy yet.",
+    copied="Sent to the terminal's clipboard, if your terminal allows it.",
+    copy_cut="This answer was CUT OFF: a dose or a list may be incomplete. Copy it all the same?",
+    copy_cut_yes="Copy the incomplete answer",
+    copy_cut_no="Do not copy",
+    engine_down="{error} Ctrl+R starts it again; the conversation is still here.",
+    engine_gone="The engine is not running.",
+    length_reached="the longest answer allowed was reached",
+    context_full="the model's context is full: press Ctrl+N for a new chat",
+    stopped_by_you="stopped by you",
+    links_closed="Links do not open here: this program stays offline.",
+    speed=("{value} tokens/s", "{value} t/s"),
+    memory=("memory {share}", "{share}"),
+    cache=("cache {percent} %", "hit {percent} %"),
+    context=("context {used}/{total}", "ctx {used}/{total}"),
+    help_hint="F1 help",
+    plain_hint="Ctrl+C stops an answer, /new starts a new chat, Ctrl+D leaves. A line ending in \\ goes on.",
+    model_facts="{name}: {layers} layers of {experts} experts, {bits} bits a weight, {size}, {checked}.",
+    checked="checked as it is read",
+    unchecked="UNVERIFIED: no checksums",
+    close="Esc closes this page",
+    palette_placeholder="Find a command",
+    commands={
+        "new_chat": ("New chat", "Start again with an empty conversation"),
+        "bring_back": ("Bring back the last chat", "Undo “New chat”, until a question is sent"),
+        "copy_answer": ("Copy the answer", "The chosen answer, or the last one, with its notice"),
+        "stop": ("Stop the answer", "Keep what has been written so far"),
+        "restart_engine": ("Restart the engine", "Load the model again; the conversation stays"),
+        "help": ("Help", "Keys, privacy, limits"),
+        "theme_dark": ("Theme: dark", "Light text on a dark ground"),
+        "theme_light": ("Theme: light", "Dark text on a light ground"),
+        "theme_contrast": ("Theme: high contrast", "White on black"),
+        "quit": ("Quit", "Leave; nothing is kept"),
+    },
+)
+
+CHINESE = Strings(
+    you="您",
+    placeholder="请输入问题。Enter 发送，Ctrl+J 换行，F1 帮助。",
+    nothing_stored="您输入的内容和模型的回答都不会保存，退出后即消失。",
+    loading="正在加载模型",
+    loading_stage="正在加载模型：{stage} {percent} %",
+    reading="正在读取提示 {done}/{total} 个词元",
+    reading_left="正在读取提示 {done}/{total} 个词元，约剩 {seconds} 秒",
+    answering="正在回答，已有 {tokens} 个词元。Esc 停止并保留文字",
+    stopping="正在停止",
+    queued="下一个问题：{text}",
+    new_chat="已开始新对话。在发送问题之前，可恢复上一个对话（Ctrl+P）。",
+    brought_back="已恢复上一个对话。",
+    nothing_to_bring_back="没有可恢复的对话。",
+    nothing_to_copy="还没有可复制的回答。",
+    copied="已发送到终端剪贴板（如果终端允许）。",
+    copy_cut="该回答已中断：剂量或列表可能不完整。仍要复制吗？",
+    copy_cut_yes="复制不完整的回答",
+    copy_cut_no="不复制",
+    engine_down="{error} 按 Ctrl+R 重新启动，对话仍在。",
+    engine_gone="引擎未运行。",
+    length_reached="已达到回答的最大长度",
+    context_full="模型的上下文已满：按 Ctrl+N 开始新对话",
+    stopped_by_you="由您停止",
+    links_closed="此处不打开链接：本程序保持离线。",
+    speed=("{value} 词元/秒", "{value}/秒"),
+    memory=("内存 {share}", "{share}"),
+    cache=("缓存 {percent} %", "{percent} %"),
+    context=("上下文 {used}/{total}", "{used}/{total}"),
+    help_hint="F1 帮助",
+    plain_hint="Ctrl+C 停止回答，/new 开始新对话，Ctrl+D 退出。以 \\ 结尾的行可续行。",
+    model_facts="{name}：{layers} 层，每层 {experts} 个专家，每权重 {bits} 位，{size}，{checked}。",
+    checked="读取时核对校验和",
+    unchecked="无校验：文件没有校验和",
+    close="Esc 关闭本页",
+    palette_placeholder="查找命令",
+    commands={
+        "new_chat": ("新对话", "从空白对话开始"),
+        "bring_back": ("恢复上一个对话", "撤销“新对话”，直到发送问题为止"),
+        "copy_answer": ("复制回答", "选中的或最后一个回答，附带提示语"),
+        "stop": ("停止回答", "保留已写出的文字"),
+        "restart_engine": ("重新启动引擎", "重新加载模型；对话保留"),
+        "help": ("帮助", "按键、隐私、局限"),
+        "theme_dark": ("主题：深色", "深色背景，浅色文字"),
+        "theme_light": ("主题：浅色", "浅色背景，深色文字"),
+        "theme_contrast": ("主题：高对比度", "黑底白字"),
+        "quit": ("退出", "离开；不保留任何内容"),
+    },
+)
+
+_BY_LANGUAGE: dict[Language, Strings] = {"en": ENGLISH, "zh-CN": CHINESE}
+
+
+def help_text(language: Language) -> str:
+    """The help page, in Markdown."""
+    return (Path(__file__).parent / "help" / f"{language}.md").read_text(encoding="utf-8")
+
+
+def strings(language: Language) -> Strings:
+    """The interface's sentences in `language`."""
+    return _BY_LANGUAGE[language]

@@ -1,0 +1,51 @@
+"""The field a question is written in: Enter sends, other Enters start a new line."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from textual import events
+from textual.message import Message
+from textual.widgets import TextArea
+
+NEW_LINE_KEYS = frozenset({"shift+enter", "alt+enter", "ctrl+j", "ctrl+enter"})
+
+
+class Composer(TextArea):
+    """Grows with its text up to its style's maximum height."""
+
+    class Sent(Message):
+        """The user has sent `text`, which is not blank."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def __init__(self, placeholder: str) -> None:
+        super().__init__(placeholder=placeholder, highlight_cursor_line=False, compact=True, soft_wrap=True)
+        self.cursor_blink = False
+
+    def _on_key(self, event: events.Key) -> None:  # type: ignore[override]
+        # Textual calls the base class's handler afterwards, unless the default is prevented.
+        if event.key == "enter":
+            self._send()
+        elif event.key in NEW_LINE_KEYS:
+            self.replace("\n", *self.selection)
+        else:
+            return
+        event.stop()
+        event.prevent_default()
+
+    def _on_paste(self, event: events.Paste) -> None:  # type: ignore[override]
+        """Pasted text loses its control characters: they would reach the terminal as commands."""
+        event.stop()
+        event.prevent_default()
+        lines = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        kept = "".join(c for c in lines if c in "\n\t" or unicodedata.category(c) != "Cc")
+        self.replace(kept, *self.selection)
+
+    def _send(self) -> None:
+        text = self.text.strip()
+        if text:
+            self.clear()
+            self.post_message(self.Sent(text))

@@ -35,7 +35,7 @@ class DirectWriter:
             self._file = os.open(path, flags, 0o644)
         self._path = path
         self._digest = digest
-        self._maps = [mmap.mmap(-1, BUFFER_BYTES) for _ in range(2)]
+        self._maps = [mmap.mmap(-1, BUFFER_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) for _ in range(2)]
         for area in self._maps:
             area.madvise(mmap.MADV_HUGEPAGE)
         self._buffers = [np.frombuffer(area, np.uint8) for area in self._maps]

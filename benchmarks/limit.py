@@ -1,0 +1,64 @@
+"""How fast a token could be at best, from a recorded trace: nobody can read less than Belady's choice needs.
+
+token >= dense + sum over layers of max(missed bytes / bandwidth, expert compute)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.replay import belady, decayed, misses
+from benchmarks.traces import Floats, Trace
+from edgemed.model_file import ModelFile
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Seconds of a token at best: with Belady's misses, and with the misses of the engine's own rule (decayed counts).
+
+    Hit rates are over the same tokens.
+    """
+
+    token_s: float
+    token_s_own_misses: float
+    belady_hit_rate: float
+    own_hit_rate: float
+    own_bytes: float
+
+
+def find_limit(
+    trace: Trace, model: ModelFile, capacity: int, measured: int, bandwidth: float, dense_s: float, expert_s: float
+) -> Limit:
+    """The limit of the last `measured` tokens of `trace` with a cache of `capacity` bytes.
+
+    `bandwidth` in bytes a second; `dense_s`: a token's time without experts; `expert_s`: one layer's expert products,
+    all in memory.
+    """
+    sizes = model.experts.nbytes.sum(axis=2).reshape(-1).astype(np.int64)
+    last = np.isin(trace.step, np.unique(trace.step)[-measured:])
+    result = {}
+    for name, score in (("belady", belady(trace)), ("own", decayed(64)(trace))):
+        missed = misses(trace, score, capacity, sizes)[last]
+        seconds = _token_seconds(trace, last, np.where(missed, sizes[trace.key[last]], 0), bandwidth, expert_s)
+        result[name] = (dense_s + seconds.mean(), 1 - missed.mean(), sizes[trace.key[last]][missed].sum() / measured)
+    return Limit(
+        token_s=float(result["belady"][0]),
+        token_s_own_misses=float(result["own"][0]),
+        belady_hit_rate=float(result["belady"][1]),
+        own_hit_rate=float(result["own"][1]),
+        own_bytes=float(result["own"][2]),
+    )
+
+
+def _token_seconds(
+    trace: Trace, last: np.ndarray, missed_bytes: np.ndarray, bandwidth: float, expert_s: float
+) -> Floats:
+    """For each token, the sum over its layers of the longer of reading and computing."""
+    steps, step = np.unique(trace.step[last], return_inverse=True)
+    layers = int(trace.layer.max()) + 1
+    read = np.zeros((len(steps), layers))
+    np.add.at(read, (step, trace.layer[last]), missed_bytes)
+    seconds: Floats = np.maximum(read / bandwidth, expert_s).sum(axis=1)
+    return seconds

@@ -1,0 +1,111 @@
+"""A model larger than its memory: edgemed against llama.cpp inside the same memory control group.
+
+    python -m benchmarks.memory_pressure OURS.gguf STOCK.gguf --limit 3.5GiB --json
+
+Make the files with benchmarks.true_shape. Both sides compute the same published tokens; runs are interleaved, each in
+a fresh process; figures are medians. llama.cpp maps its file, with repacked weights and without, and the better one
+that survives counts. `decode_ratio` and `prefill_ratio` say how many times faster edgemed is (the prompt's first
+reading, nothing cached, and its second); `limit_ratio` is our token time over the least possible (benchmarks/limit.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+
+from benchmarks import side_by_side as sides
+from benchmarks.limit import find_limit
+from benchmarks.measure import Spec
+from benchmarks.traces import load
+from edgemed.engine.machine import measure_disk
+from edgemed.model_file import open_model
+from edgemed.sizes import parse_size
+
+DEPTHS = (1, 2, 4, 8, 16, 32, 64)
+
+
+def best_disk_rate(path: Path, size: int) -> dict[int, float]:
+    """Bytes a second of cold direct reads of one expert, by queue depth."""
+    return {depth: measure_disk(path, size, depth)[0] for depth in DEPTHS}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run, print a table, and with --json one object last."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory_pressure", description=__doc__.split("\n")[0])
+    sides.add_arguments(parser)
+    parser.add_argument("--limit", type=parse_size, default=parse_size("3.5GiB"), help="of the group (default 3.5GiB)")
+    parser.add_argument("--only-ours", action="store_true", help="leave llama.cpp out: the limit's ratio alone")
+    args = parser.parse_args(argv)
+    sides.refuse_when_busy(args.force)
+    model = open_model(args.model)
+    with tempfile.TemporaryDirectory() as folder:
+        ours = Spec(
+            side="edgemed",
+            model=str(args.model),
+            prompt=args.prompt,
+            prompts=2,
+            decode=args.decode,
+            threads=args.threads,
+            ram_bytes=args.limit,
+            trace=str(Path(folder) / "trace"),
+            settings=args.settings,
+        )
+        stock = replace(ours, side="llama.cpp", model=str(args.stock), ram_bytes=None, trace=None, settings={})
+        specs = {"edgemed": ours}
+        if not args.only_ours:
+            specs |= {"llama.cpp, repacked": stock, "llama.cpp": replace(stock, extra_bufts=False)}
+        outcomes = sides.interleave(specs, args.rounds, args.limit)
+        trace = load(Path(folder) / "trace", model.hparams.n_expert)
+    # Without a limit and with every expert in memory: what computing alone takes.
+    fits = sides.run_once(replace(ours, ram_bytes=None, trace=None), None).run
+    assert fits is not None
+    expert_s = fits.stats["compute_s"] / len(fits.token_s)
+    rates = best_disk_rate(args.model, int(model.experts.nbytes.sum(axis=2).max()))
+    mine = sides.surviving(outcomes["edgemed"])
+    layers = len(model.experts.layers)
+    limit = find_limit(
+        trace,
+        model,
+        capacity=int(mine[-1].stats["resident_bytes"]),
+        measured=args.decode,
+        bandwidth=max(rates.values()),
+        dense_s=fits.mean_token_s - expert_s,
+        expert_s=expert_s / layers,
+    )
+    result = {
+        "model_bytes": model.size_bytes,
+        "limit_bytes": args.limit,
+        "limit_ratio": sides.token_s(mine) / limit.token_s,
+        "limit_ratio_own_misses": sides.token_s(mine) / limit.token_s_own_misses,
+        "hit_rate": median(r.stats["hits"] / (r.stats["hits"] + r.stats["misses"]) for r in mine),
+        "unique_experts": len({*trace.key.tolist()}),
+        "bytes_read_per_token": median(r.stats["bytes_read"] / len(r.token_s) for r in mine),
+        "wait_ms_per_token": median(1e3 * r.stats["wait_s"] / len(r.token_s) for r in mine),
+        "expert_ms_per_token": median(1e3 * r.stats["compute_s"] / len(r.token_s) for r in mine),
+        "in_memory_token_ms": 1e3 * fits.mean_token_s,
+        "limit": asdict(limit),
+        "disk_bytes_per_s": rates,
+        "sides": sides.summary(outcomes),
+    }
+    rivals = [runs for name, each in outcomes.items() if name != "edgemed" and (runs := sides.surviving(each))]
+    if rivals:
+        result |= {
+            "decode_ratio": min(map(sides.token_s, rivals)) / sides.token_s(mine),
+            "prefill_ratio": min(map(sides.prompt_s, rivals)) / sides.prompt_s(mine),
+            "prefill_first_ratio": min(sides.prompt_s(r, 0) for r in rivals) / sides.prompt_s(mine, 0),
+        }
+    for name in ("decode_ratio", "prefill_ratio", "prefill_first_ratio", "limit_ratio", "limit_ratio_own_misses"):
+        if name in result:
+            print(f"{name:24} {result[name]:.2f}")
+    if args.json:
+        print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

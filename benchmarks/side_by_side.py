@@ -1,0 +1,157 @@
+"""Both sides in turns, each run in a fresh process: what memory_pressure.py and in_memory.py share."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.cgroup import MemoryGroup, Usage
+from benchmarks.measure import Run, Spec
+from edgemed.engine.child import environment
+
+BUSY_SHARE = 0.1  # of all cores, used by others
+ROOT = Path(__file__).parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """One run, or why there is none (`killed`). `others`: the share of all cores that others used meanwhile."""
+
+    run: Run | None
+    usage: Usage | None
+    others: float
+
+    @property
+    def killed(self) -> bool:
+        return self.run is None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of every comparison."""
+    parser.add_argument("model", type=Path, help="the model in the edgemed layout (benchmarks.true_shape)")
+    parser.add_argument("stock", type=Path, help="the same bits in the stock layout")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved runs of each side (default 3)")
+    parser.add_argument("--prompt", type=int, default=512, help="tokens of the prompt (default 512)")
+    parser.add_argument("--decode", type=int, default=48, help="measured tokens (default 48)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--settings", type=json.loads, default={}, help="more of edgemed's LoadSettings, as JSON")
+    parser.add_argument("--force", action="store_true", help="measure although the machine is busy")
+    parser.add_argument("--json", action="store_true", help="print one JSON object last")
+
+
+def idle_and_total() -> tuple[int, int]:
+    """Ticks of all cores since boot: idle (waiting for the disk included), and all."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)
+
+
+def refuse_when_busy(force: bool, seconds: float = 1.0) -> None:
+    """Raise SystemExit, with a sentence, when others use the cores: such numbers mean nothing."""
+    idle, total = idle_and_total()
+    time.sleep(seconds)
+    later_idle, later_total = idle_and_total()
+    busy = 1 - (later_idle - idle) / max(1, later_total - total)
+    if busy > BUSY_SHARE and not force:
+        raise SystemExit(f"The machine is busy: others use {busy:.0%} of its cores. Wait, or say --force.")
+
+
+def run_once(spec: Spec, limit_bytes: int | None) -> Outcome:
+    """One run in a process of its own, in a memory group if there is a limit, its file out of the page cache."""
+    _forget(Path(spec.model))
+    env = environment() if spec.side == "edgemed" else dict(os.environ)
+    command = [sys.executable, "-m", "benchmarks.measure", json.dumps(dataclasses.asdict(spec))]
+    idle, total = idle_and_total()
+    before = os.times()
+    with MemoryGroup(limit_bytes) if limit_bytes else nullcontext() as group:
+        words = group.command(command) if group else command
+        process = subprocess.run(words, env=env, capture_output=True, text=True, cwd=ROOT)
+        usage = group.usage() if group else None
+    later_idle, later_total = idle_and_total()
+    after = os.times()
+    ours = (after.children_user + after.children_system - before.children_user - before.children_system) * 100
+    others = max(0.0, (later_total - total) - (later_idle - idle) - ours) / max(1, later_total - total)
+    if process.returncode:
+        if usage is not None and usage.kills:
+            return Outcome(None, usage, others)
+        raise SystemExit(f"A run of {spec.side} failed: {process.stderr.strip().splitlines()[-1:]}")
+    return Outcome(Run(**json.loads(process.stdout.splitlines()[-1])), usage, others)
+
+
+def interleave(
+    specs: Mapping[str, Spec], rounds: int, limit_bytes: int | None = None, say: Callable[[str], None] = print
+) -> dict[str, list[Outcome]]:
+    """Every side once, then every side again, `rounds` times. A side killed for memory is not tried again."""
+    outcomes: dict[str, list[Outcome]] = {name: [] for name in specs}
+    for number in range(rounds):
+        for name, spec in specs.items():
+            if any(outcome.killed for outcome in outcomes[name]):
+                continue
+            outcome = run_once(spec, limit_bytes)
+            outcomes[name].append(outcome)
+            say(f"round {number + 1}  {name:24} {describe(outcome)}")
+    return outcomes
+
+
+def describe(outcome: Outcome) -> str:
+    """One run in one line."""
+    run = outcome.run
+    if run is None:
+        return "killed: it does not fit into the limit"
+    prompt = f"prompt {run.prompt_s[0]:.2f} s, again {run.prompt_s[-1]:.2f} s, " if run.prompt_s else ""
+    peak = f", peak {(outcome.usage.peak_bytes if outcome.usage else run.peak_rss_bytes) / 2**30:.2f} GiB"
+    hits = run.stats.get("hits", 0.0)
+    rate = f", hits {hits / (hits + run.stats['misses']):.1%}" if hits else ""
+    return f"{prompt}token {1e3 * run.mean_token_s:.1f} ms{rate}{peak}, others {outcome.others:.0%}"
+
+
+def surviving(outcomes: Sequence[Outcome]) -> list[Run]:
+    """The runs of a side that was not killed."""
+    return [outcome.run for outcome in outcomes if outcome.run is not None]
+
+
+def token_s(runs: Sequence[Run]) -> float:
+    """Median over the runs of the mean time of a token."""
+    return median(run.mean_token_s for run in runs)
+
+
+def prompt_s(runs: Sequence[Run], which: int = -1) -> float:
+    """Median over the runs of the time of the last (or, 0, the first) reading of the prompt."""
+    return median(run.prompt_s[which] for run in runs)
+
+
+def summary(outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, dict[str, Any]]:
+    """For the JSON: each side's medians, and every run's."""
+    table: dict[str, dict[str, Any]] = {}
+    for name, each in outcomes.items():
+        runs = surviving(each)
+        table[name] = {"killed": any(outcome.killed for outcome in each)}
+        if runs:
+            table[name] |= {
+                "token_ms": 1e3 * token_s(runs),
+                "prompt_first_s": prompt_s(runs, 0),
+                "prompt_again_s": prompt_s(runs),
+                "peak_bytes": max(o.usage.peak_bytes if o.usage else o.run.peak_rss_bytes for o in each if o.run),
+                "others": [round(outcome.others, 3) for outcome in each],
+                "runs_token_ms": [1e3 * run.mean_token_s for run in runs],
+                "runs_prompt_s": [run.prompt_s for run in runs],
+                "stats": runs[-1].stats,
+                "prompt_stats": runs[-1].prompt_stats,
+            }
+    return table
+
+
+def _forget(path: Path) -> None:
+    """Take the file out of the page cache."""
+    file = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(file)

@@ -66,7 +66,8 @@ def allocate_together(size: Bytes, damage: Damage, budget: int, group: NDArray[n
 def _smallest_best(cost: Damage, size: Bytes) -> NDArray[np.int64]:
     """The cheapest choice of every item; of equally cheap ones the smallest."""
     cheapest = cost <= cost.min(axis=1, keepdims=True)
-    return np.where(cheapest, size, np.iinfo(np.int64).max).argmin(axis=1)
+    choice: NDArray[np.int64] = np.where(cheapest, size, np.iinfo(np.int64).max).argmin(axis=1)
+    return choice
 
 
 def _price(size: Bytes, damage: Damage, budget: int) -> float:

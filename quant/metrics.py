@@ -1,0 +1,104 @@
+"""How far one model's answers are from another's: divergence of the next token's distribution, streamed.
+
+Only a few numbers a token are kept, so texts may be long. Intervals come from a bootstrap over passages, since the
+tokens of one passage are not independent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+BOOTSTRAPS = 1000
+Numbers = NDArray[np.float64]
+
+
+@dataclass
+class Comparison:
+    """Collects passages one by one. All lists have one array of [positions] for each passage."""
+
+    divergence: list[Numbers] = field(default_factory=list)  # KL(reference || model), nats
+    agrees: list[NDArray[np.bool_]] = field(default_factory=list)  # same most likely token
+    reference_loss: list[Numbers] = field(default_factory=list)  # of the token that follows, nats
+    model_loss: list[Numbers] = field(default_factory=list)
+    domain: list[str] = field(default_factory=list)
+
+    def add(
+        self, domain: str, reference: NDArray[np.floating], model: NDArray[np.floating], following: NDArray[np.integer]
+    ) -> None:
+        """One passage: logits [positions, vocabulary] of both models and the tokens [positions] that follow."""
+        p, q = log_softmax(reference), log_softmax(model)
+        at = np.arange(len(p))
+        # Rounding can leave a divergence of two nearly equal distributions a hair below zero.
+        self.divergence.append(np.maximum((np.exp(p) * (p - q)).sum(axis=-1), 0.0))
+        self.agrees.append(p.argmax(axis=-1) == q.argmax(axis=-1))
+        self.reference_loss.append(-p[at, following])
+        self.model_loss.append(-q[at, following])
+        self.domain.append(domain)
+
+    def of_domain(self, domain: str) -> Comparison:
+        """The passages of one domain."""
+        which = [index for index, name in enumerate(self.domain) if name == domain]
+        return Comparison(
+            [self.divergence[index] for index in which],
+            [self.agrees[index] for index in which],
+            [self.reference_loss[index] for index in which],
+            [self.model_loss[index] for index in which],
+            [domain] * len(which),
+        )
+
+    def summary(self) -> dict[str, float]:
+        """Mean (with a 95 % interval), median and 99th percentile of the divergence, agreement, perplexity ratio."""
+        divergence = np.concatenate(self.divergence)
+        low, high = interval(self.divergence)
+        losses = np.concatenate(self.model_loss).mean() - np.concatenate(self.reference_loss).mean()
+        return {
+            "tokens": float(len(divergence)),
+            "kl_mean": float(divergence.mean()),
+            "kl_mean_low": low,
+            "kl_mean_high": high,
+            "kl_median": float(np.median(divergence)),
+            "kl_p99": float(np.percentile(divergence, 99)),
+            "top1_agreement": float(np.concatenate(self.agrees).mean()),
+            "perplexity_ratio": float(np.exp(losses)),
+        }
+
+
+def log_softmax(logits: NDArray[np.floating]) -> Numbers:
+    """Log probabilities over the last axis, in float64."""
+    shifted = np.asarray(logits, np.float64) - logits.max(axis=-1, keepdims=True)
+    normed: Numbers = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return normed
+
+
+def interval(passages: list[Numbers], share: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Bootstrap interval of the mean over all positions, resampling passages. The seed makes it repeatable."""
+    sums, counts = _totals(passages)
+    picks = _picks(len(sums), seed)
+    means = sums[picks].sum(axis=1) / counts[picks].sum(axis=1)
+    return _quantiles(means, share)
+
+
+def ratio_interval(
+    ours: list[Numbers], theirs: list[Numbers], share: float = 0.95, seed: int = 0
+) -> tuple[float, float, float]:
+    """(ratio, low, high) of two means over the same passages, resampled together."""
+    (top, _), (bottom, _) = _totals(ours), _totals(theirs)
+    picks = _picks(len(top), seed)
+    low, high = _quantiles(top[picks].sum(axis=1) / bottom[picks].sum(axis=1), share)
+    return float(top.sum() / bottom.sum()), low, high
+
+
+def _totals(passages: list[Numbers]) -> tuple[Numbers, Numbers]:
+    return np.array([p.sum() for p in passages]), np.array([float(len(p)) for p in passages])
+
+
+def _picks(count: int, seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).integers(0, count, (BOOTSTRAPS, count))
+
+
+def _quantiles(values: Numbers, share: float) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)

@@ -1,0 +1,82 @@
+"""A sample of whole tokens as the experts' layers saw them, the same in whatever order tokens come.
+
+Each layer keeps the tokens with the lowest keys. A key is a hash of the token's place (which text, which position), so
+a merged sample is the sample of one pass over both texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNUSED = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+
+
+@dataclass
+class Sample:
+    """[L] layers x [S] places, filled from the front in the order of the keys."""
+
+    key: NDArray[np.uint64]  # [L, S]; UNUSED where no token is
+    domain: NDArray[np.int16]  # [L, S]
+    inputs: NDArray[np.float16]  # [L, S, n_embd], of gate and up
+    experts: NDArray[np.int16]  # [L, S, used]
+    shares: NDArray[np.float32]  # [L, S, used]
+
+    @classmethod
+    def empty(cls, layers: int, size: int, n_embd: int, used: int) -> Sample:
+        """A sample without tokens that will hold up to `size` of them for each layer."""
+        return cls(
+            np.full((layers, size), UNUSED),
+            np.zeros((layers, size), np.int16),
+            np.zeros((layers, size, n_embd), np.float16),
+            np.zeros((layers, size, used), np.int16),
+            np.zeros((layers, size, used), np.float32),
+        )
+
+    def add(
+        self,
+        row: int,
+        domain: NDArray[np.int16],
+        key: NDArray[np.uint64],
+        inputs: NDArray[np.floating],
+        experts: NDArray[np.integer],
+        shares: NDArray[np.floating],
+    ) -> None:
+        """Offer tokens of one layer: domain, key [tokens], inputs [tokens, n_embd], experts, shares [tokens, used]."""
+        size = self.key.shape[1]
+        below = key < self.key[row, -1] if size else np.zeros(len(key), bool)
+        if not below.any():
+            return
+        keys = np.concatenate([self.key[row], key[below]])
+        best = np.argsort(keys, kind="stable")[:size]
+        self.key[row] = keys[best]
+        self.domain[row] = np.concatenate([self.domain[row], domain[below]])[best]
+        self.inputs[row] = np.concatenate([self.inputs[row], inputs[below].astype(np.float16)])[best]
+        self.experts[row] = np.concatenate([self.experts[row], experts[below]])[best]
+        self.shares[row] = np.concatenate([self.shares[row], shares[below]])[best]
+
+    def of_expert(self, row: int, expert: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(inputs [tokens, n_embd], shares [tokens]) of the sampled tokens that the expert served."""
+        used = self.key[row] != UNUSED
+        token, rank = np.nonzero((self.experts[row] == expert) & used[:, None])
+        return self.inputs[row, token].astype(np.float32), self.shares[row, token, rank]
+
+    def of_layer(self, row: int) -> NDArray[np.float32]:
+        """The inputs of all sampled tokens of a layer, [tokens, n_embd]."""
+        inputs: NDArray[np.float32] = self.inputs[row, self.key[row] != UNUSED].astype(np.float32)
+        return inputs
+
+
+def token_keys(text: str, tokens: int) -> NDArray[np.uint64]:
+    """A well mixed key for each token of a text that is known by this name."""
+    seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    with np.errstate(over="ignore"):
+        z = np.uint64(seed) + np.arange(1, tokens + 1, dtype=np.uint64) * np.uint64(0x9E37_79B9_7F4A_7C15)
+        # splitmix64's finaliser: https://prng.di.unimi.it/splitmix64.c
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58_476D_1CE4_E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D0_49BB_1331_11EB)
+        mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    return np.minimum(mixed, UNUSED - np.uint64(1))

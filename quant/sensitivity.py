@@ -1,0 +1,116 @@
+"""The damage of each type to each expert's projection, measured: what the allocator minimises the sum of.
+
+For an expert with weights gate, up, down and its tokens' inputs x and shares s, the expected squared error of the
+layer's output is, to first order,
+
+    down:  sum_r  e_r H_inner e_r^T                H_inner = sum over tokens of (s h)(s h)^T
+    gate:  sum_r  a_r  e_r H_input e_r^T           H_input = sum over tokens of (s x)(s x)^T
+
+with e_r row r of the quantisation error, and a_r the mean squared slope of the output by row r's result (weighted by
+share); up likewise. Both second moments come from a sample of the layer's tokens. Experts seen seldom lean on the layer:
+all the layer's sampled inputs, run through the expert's own weights, count as PRIOR_TOKENS tokens more, and the number
+of tokens an expert is charged with is drawn toward the layer's mean. So rare never means unimportant.
+
+A layer's errors reach the logits more or less strongly; `scaled` brings the damages to the divergence that was measured
+when that layer's experts alone were quantised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemed.quant.compensate import row_damage
+from edgemed.quant.statistics import Statistics
+
+Floats = NDArray[np.float32]
+Moments = NDArray[np.float64]
+PRIOR_TOKENS = 64
+PRIOR_SAMPLE = 512  # of the layer's tokens
+USE_TOWARD_MEAN = 0.2
+
+
+@dataclass(frozen=True)
+class Expert:
+    """What one expert's quantisation has to know, for gate, up and down in this order.
+
+    hessian: H of each projection (gate and up share one), for one token of average share.
+    row: weight of each row's damage, [rows]; ones for down.
+    tokens: how many tokens its damage is charged with.
+    """
+
+    hessian: tuple[Moments, Moments, Moments]
+    row: tuple[Moments, Moments, Moments]
+    tokens: float
+
+    def damage(self, projection: int, weights: Floats, quantised: Floats) -> float:
+        """Summed squared error of the layer's output if this projection becomes `quantised`."""
+        rows = row_damage(weights, quantised, self.hessian[projection])
+        return self.tokens * float(rows @ self.row[projection])
+
+
+def measure(statistics: Statistics, row: int, expert: int, gate: Floats, up: Floats, down: Floats) -> Expert:
+    """What the sample tells of one expert with these weights [n_ff, n_embd], [n_ff, n_embd], [n_embd, n_ff]."""
+    own, shares = statistics.sample.of_expert(row, expert)
+    everyone = statistics.sample.of_layer(row)[:PRIOR_SAMPLE]
+    mean_share = _mean_share(statistics, row)
+    parts = [_moments(own, shares, gate, up, down)]
+    if len(everyone):
+        # The layer's other tokens as if this expert had served them with an average share.
+        borrowed = _moments(everyone, np.full(len(everyone), mean_share, np.float32), gate, up, down)
+        parts.append(tuple(moment * (PRIOR_TOKENS / len(everyone)) for moment in borrowed))
+    count = len(own) + (PRIOR_TOKENS if len(everyone) else 0)
+    total = [sum(part[i] for part in parts) / max(count, 1) for i in range(5)]
+    h_input, h_inner, slope_gate, slope_up, share2 = (np.asarray(moment) for moment in total)
+    scale = max(float(share2), 1e-30)
+    return Expert(
+        (h_input, h_input, h_inner),
+        (slope_gate / scale, slope_up / scale, np.ones(len(down))),
+        charged_tokens(statistics)[row, expert],
+    )
+
+
+def charged_tokens(statistics: Statistics) -> Moments:
+    """Tokens each expert is charged with, [L, E]: its own, drawn toward its layer's mean."""
+    tokens = statistics.tokens.sum(axis=0)
+    charged: Moments = (1 - USE_TOWARD_MEAN) * tokens + USE_TOWARD_MEAN * tokens.mean(axis=1, keepdims=True)
+    return charged
+
+
+def scaled(damage: NDArray[np.float64], measured: NDArray[np.float64], reference: int) -> NDArray[np.float64]:
+    """damage [L, E, 3, types] in units of divergence.
+
+    measured [L, 3]: mean divergence when only that layer's projection is quantised, to the type numbered `reference`.
+    Layers whose measurement is not above zero take the mean factor of the others.
+    """
+    predicted = damage[..., reference].sum(axis=1)
+    factor = np.where((measured > 0) & (predicted > 0), measured / np.where(predicted > 0, predicted, 1), np.nan)
+    known = factor[np.isfinite(factor)]
+    factor = np.where(np.isfinite(factor), factor, known.mean() if len(known) else 1.0)
+    result: NDArray[np.float64] = damage * factor[:, None, :, None]
+    return result
+
+
+def _mean_share(statistics: Statistics, row: int) -> float:
+    tokens = statistics.tokens[:, row].sum()
+    return float(statistics.share[:, row].sum() / tokens) if tokens else 1.0
+
+
+def _moments(x: Floats, share: Floats, gate: Floats, up: Floats, down: Floats) -> tuple[Moments | float, ...]:
+    """Sums over tokens: H_input, H_inner, squared slopes by gate's and up's rows, share^2."""
+    g, u = x @ gate.T, x @ up.T
+    sigmoid = 1 / (1 + np.exp(-g))
+    silu = g * sigmoid
+    reach = np.square(down.astype(np.float64)).sum(axis=0)  # a row's result reaches the output through down's column
+    shared_x, inner = share[:, None] * x, share[:, None] * silu * u
+    slope_gate = np.square(share[:, None] * sigmoid * (1 + g * (1 - sigmoid)) * u).sum(axis=0) * reach
+    slope_up = np.square(share[:, None] * silu).sum(axis=0) * reach
+    return (
+        (shared_x.T @ shared_x).astype(np.float64),
+        (inner.T @ inner).astype(np.float64),
+        slope_gate,
+        slope_up,
+        float(np.square(share).sum()),
+    )

@@ -1,0 +1,206 @@
+"""What calibration saw: how much each expert was used, and by which inputs. One file, mergeable, by domain.
+
+    domains, layers               the axes' names: D domains, L block numbers with experts; E experts
+    tokens          [D, L, E]     tokens routed to the expert
+    share           [D, L, E]     sum of routing weights (normalised and scaled, as applied)
+    output          [D, L, E]     sum of share^2 |output|^2: the expert's part in the layer's result
+    margins         [D, L, 16]    tokens whose worst chosen score beat the best rejected one by 2^-(i+1) to 2^-i
+    input_squares   [L, E, n_embd]    column sums of x^2, x the input of gate and up
+    inner_squares   [L, E, n_ff_exp]  column sums of (share h)^2, h the input of down
+    sample_*                      whole tokens of each layer (sample.py), for what sums cannot tell
+
+The file is numpy's .npz without pickled objects: `numpy.load(path, allow_pickle=False)` reads it anywhere.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemed.errors import CalibrationError
+from edgemed.quant.sample import UNUSED, Sample
+
+VERSION = 1
+MARGIN_BINS = 16
+MAX_FILE_BYTES = 64 << 30
+SUMS = ("tokens", "share", "output", "margins", "input_squares", "inner_squares")
+BY_DOMAIN = SUMS[:4]
+
+Sums = NDArray[np.float64]
+
+
+@dataclass
+class Statistics:
+    """The sums of the module's docstring. Counts are float64 too, exact to 2^53."""
+
+    domains: tuple[str, ...]
+    layers: tuple[int, ...]
+    tokens: Sums
+    share: Sums
+    output: Sums
+    margins: Sums
+    input_squares: Sums
+    inner_squares: Sums
+    sample: Sample
+
+    @classmethod
+    def empty(
+        cls,
+        domains: Sequence[str],
+        layers: Sequence[int],
+        *,
+        n_expert: int,
+        n_used: int,
+        n_embd: int,
+        n_ff: int,
+        sample: int = 0,
+    ) -> Statistics:
+        """Nothing seen yet; room for a sample of that many tokens for each layer."""
+        d, count = len(domains), len(layers)
+        return cls(
+            tuple(domains),
+            tuple(layers),
+            tokens=np.zeros((d, count, n_expert)),
+            share=np.zeros((d, count, n_expert)),
+            output=np.zeros((d, count, n_expert)),
+            margins=np.zeros((d, count, MARGIN_BINS)),
+            input_squares=np.zeros((count, n_expert, n_embd)),
+            inner_squares=np.zeros((count, n_expert, n_ff)),
+            sample=Sample.empty(count, sample, n_embd, n_used),
+        )
+
+    def observe_layer(
+        self,
+        domain: int,
+        row: int,
+        key: NDArray[np.uint64],
+        inputs: NDArray[np.floating],
+        experts: NDArray[np.integer],
+        shares: NDArray[np.floating],
+        margins: NDArray[np.floating],
+    ) -> None:
+        """Count the routing of tokens of one domain in one layer.
+
+        key, margins [tokens] (worst chosen minus best rejected biased score); inputs [tokens, n_embd]; experts and
+        shares [tokens, used].
+        """
+        np.add.at(self.tokens[domain, row], experts, 1.0)
+        np.add.at(self.share[domain, row], experts, shares)
+        bins = np.clip(-np.frexp(np.maximum(margins, 1e-30))[1], 0, MARGIN_BINS - 1)
+        np.add.at(self.margins[domain, row], bins, 1.0)
+        self.sample.add(row, np.full(len(key), domain, np.int16), key, inputs, experts, shares)
+
+    def observe_expert(
+        self,
+        domain: int,
+        row: int,
+        expert: int,
+        inputs: NDArray[np.floating],
+        share: NDArray[np.floating],
+        inner: NDArray[np.floating],
+        output: NDArray[np.floating],
+    ) -> None:
+        """Add one expert's work: inputs [tokens, n_embd], share [tokens], inner [tokens, n_ff], output before share."""
+        self.input_squares[row, expert] += np.square(inputs, dtype=np.float64).sum(axis=0)
+        self.inner_squares[row, expert] += np.square(share[:, None] * inner, dtype=np.float64).sum(axis=0)
+        self.output[domain, row, expert] += np.square(share[:, None] * output, dtype=np.float64).sum()
+
+    def merge(self, other: Statistics) -> Statistics:
+        """The statistics of both texts. Raises CalibrationError if they are of models of different shapes."""
+        if self.layers != other.layers or any(
+            getattr(self, name).shape[1:] != getattr(other, name).shape[1:] for name in SUMS
+        ):
+            raise CalibrationError("These statistics come from models of different shapes and cannot be merged.")
+        domains = tuple(sorted({*self.domains, *other.domains}))
+        result = Statistics.empty(
+            domains,
+            self.layers,
+            n_expert=self.tokens.shape[2],
+            n_used=self.sample.experts.shape[2],
+            n_embd=self.input_squares.shape[2],
+            n_ff=self.inner_squares.shape[2],
+            sample=max(self.sample.key.shape[1], other.sample.key.shape[1]),
+        )
+        for part in (self, other):
+            place = np.array([domains.index(domain) for domain in part.domains], np.int16)
+            for name in SUMS:
+                total, sums = getattr(result, name), getattr(part, name)
+                if name in BY_DOMAIN:
+                    total[place] += sums
+                else:
+                    total += sums
+            kept = part.sample
+            for row in range(len(self.layers)):
+                used = kept.key[row] != UNUSED
+                result.sample.add(
+                    row,
+                    place[kept.domain[row, used]],
+                    kept.key[row, used],
+                    kept.inputs[row, used],
+                    kept.experts[row, used],
+                    kept.shares[row, used],
+                )
+        return result
+
+    def save(self, path: Path) -> None:
+        """Write the one file. Raises OSError."""
+        arrays = {name: getattr(self, name) for name in SUMS}
+        arrays |= {f"sample_{field.name}": getattr(self.sample, field.name) for field in fields(Sample)}
+        with path.open("wb") as file:
+            np.savez(
+                file,
+                allow_pickle=False,
+                version=np.array(VERSION),
+                domains=np.array(self.domains, np.str_),
+                layers=np.array(self.layers, np.int64),
+                **arrays,
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Statistics:
+        """Read what `save` wrote. Raises CalibrationError."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if sum(entry.file_size for entry in archive.infolist()) > min(MAX_FILE_BYTES, 2 * path.stat().st_size):
+                    raise CalibrationError(
+                        f"The statistics {path} unpack to more than they can hold; they are damaged."
+                    )
+            with np.load(path, allow_pickle=False) as stored:
+                return cls._of_arrays({name: stored[name] for name in stored.files}, path)
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+            raise CalibrationError(f"The statistics {path} cannot be read: {error}.") from error
+
+    @classmethod
+    def _of_arrays(cls, arrays: dict[str, NDArray[Any]], path: Path) -> Statistics:
+        if int(arrays["version"]) != VERSION:
+            raise CalibrationError(f"The statistics {path} are of another version; collect them again.")
+        sample = Sample(**{field.name: arrays[f"sample_{field.name}"] for field in fields(Sample)})
+        found = cls(
+            tuple(str(domain) for domain in arrays["domains"]),
+            tuple(int(layer) for layer in arrays["layers"]),
+            **{name: arrays[name] for name in SUMS},
+            sample=sample,
+        )
+        d, count, (n_expert, n_embd) = len(found.domains), len(found.layers), found.input_squares.shape[1:]
+        expected = cls.empty(
+            found.domains,
+            found.layers,
+            n_expert=n_expert,
+            n_used=sample.experts.shape[2],
+            n_embd=n_embd,
+            n_ff=found.inner_squares.shape[2],
+            sample=sample.key.shape[1],
+        )
+        pairs = [(getattr(found, name), getattr(expected, name)) for name in SUMS]
+        pairs += [(getattr(sample, field.name), getattr(expected.sample, field.name)) for field in fields(Sample)]
+        if any(a.shape != b.shape or a.dtype != b.dtype for a, b in pairs):
+            raise CalibrationError(f"The statistics {path} do not fit together ({d} domains, {count} layers).")
+        if not all(np.isfinite(a).all() and (a >= 0).all() for a, _ in pairs[: len(SUMS)]):
+            raise CalibrationError(f"The statistics {path} hold values that are no sums of squares or counts.")
+        return found

@@ -1,0 +1,67 @@
+"""The damage that is predicted is the damage that happens."""
+
+import numpy as np
+import pytest
+
+from edgemed.quant.quantize import dequantize, quantize
+from edgemed.quant.sample import token_keys
+from edgemed.quant.sensitivity import charged_tokens, measure, scaled
+from edgemed.quant.statistics import Statistics
+from edgemed.quant.types import Type
+
+EMBD, FF, EXPERTS, TOKENS = 256, 256, 4, 900
+
+
+@pytest.fixture(scope="module")
+def scene() -> tuple[Statistics, tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    """Statistics of one layer, the weights of its expert 0, and that expert's inputs and shares."""
+    rng = np.random.default_rng(0)
+    weights = tuple(rng.normal(0, 0.06, (FF, EMBD)).astype(np.float32) for _ in range(3))
+    inputs = (rng.normal(size=(TOKENS, EMBD)) @ rng.normal(size=(EMBD, EMBD)) / 16).astype(np.float32)
+    experts = np.stack([rng.permutation(EXPERTS)[:2] for _ in range(TOKENS)])
+    experts[:800][experts[:800] == 3] = 0  # expert 3 is rare
+    shares = rng.uniform(0.2, 1.5, (TOKENS, 2)).astype(np.float32)
+    statistics = Statistics.empty(["a"], [1], n_expert=EXPERTS, n_used=2, n_embd=EMBD, n_ff=FF, sample=TOKENS)
+    statistics.observe_layer(0, 0, token_keys("x", TOKENS), inputs, experts, shares, np.ones(TOKENS))
+    token, rank = np.nonzero(experts == 0)
+    return statistics, weights, inputs[token].astype(np.float16).astype(np.float32), shares[token, rank]
+
+
+def output(weights: tuple[np.ndarray, ...], x: np.ndarray) -> np.ndarray:
+    g, u = x @ weights[0].T, x @ weights[1].T
+    return (g / (1 + np.exp(-g)) * u) @ weights[2].T
+
+
+@pytest.mark.parametrize("projection", [0, 1, 2])
+@pytest.mark.parametrize("type_", [Type.Q3_K, Type.Q5_K])
+def test_predicted_damage_is_the_true_output_error(scene, projection: int, type_: Type, monkeypatch) -> None:
+    monkeypatch.setattr("edgemed.quant.sensitivity.PRIOR_TOKENS", 0)
+    monkeypatch.setattr("edgemed.quant.sensitivity.USE_TOWARD_MEAN", 0)
+    statistics, weights, x, share = scene
+    expert = measure(statistics, 0, 0, *weights)
+    changed = list(weights)
+    changed[projection] = dequantize(quantize(weights[projection], type_), type_, 256)
+    true = np.square(share[:, None] * (output(tuple(changed), x) - output(weights, x))).sum()
+    predicted = expert.damage(projection, weights[projection], changed[projection])
+    # Down is linear, so exact; gate and up average their slopes over tokens.
+    assert predicted == pytest.approx(true, rel=1e-2 if projection == 2 else 0.25)
+
+
+def test_rare_experts_lean_on_their_layer(scene) -> None:
+    statistics, weights, _, _ = scene
+    own, _ = statistics.sample.of_expert(0, 3)
+    assert len(own) < 100
+    expert = measure(statistics, 0, 3, *weights)
+    assert np.linalg.matrix_rank(expert.hessian[0]) == EMBD  # of its own tokens alone it would be below 100
+    assert expert.tokens > statistics.tokens[0, 0, 3]
+    assert charged_tokens(statistics).sum() == pytest.approx(statistics.tokens.sum())
+
+
+def test_layers_are_scaled_to_what_was_measured() -> None:
+    damage = np.random.default_rng(0).random((2, 5, 3, 4))
+    measured = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.0]])
+    result = scaled(damage, measured, 1)
+    known = measured > 0
+    np.testing.assert_allclose(result[..., 1].sum(axis=1)[known], measured[known])
+    factors = result[1, 0, 2] / damage[1, 0, 2]
+    assert factors == pytest.approx((measured / damage[..., 1].sum(axis=1))[known].mean())

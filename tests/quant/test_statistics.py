@@ -1,0 +1,139 @@
+"""Statistics: merging is one pass, in any order; files round-trip and damaged ones are refused; imatrix both ways."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgemed.errors import CalibrationError
+from edgemed.quant.imatrix import read_imatrix, write_imatrix
+from edgemed.quant.sample import UNUSED, Sample, token_keys
+from edgemed.quant.statistics import SUMS, Statistics
+
+LAYERS, EXPERTS, USED, EMBD, FF = (1, 2), 6, 2, 4, 3
+
+
+def empty(domains: list[str], sample: int = 5) -> Statistics:
+    return Statistics.empty(domains, LAYERS, n_expert=EXPERTS, n_used=USED, n_embd=EMBD, n_ff=FF, sample=sample)
+
+
+def observe(statistics: Statistics, domain: str, text: str, tokens: int) -> None:
+    """Invented activations that depend on the text's name only."""
+    rng = np.random.default_rng(int(token_keys(text, 1)[0] >> np.uint64(32)))
+    index = statistics.domains.index(domain)
+    for row in range(len(LAYERS)):
+        inputs = rng.normal(size=(tokens, EMBD)).astype(np.float32)
+        experts = (
+            np.array([rng.choice(EXPERTS, USED, replace=False) for _ in range(tokens)])
+            .reshape(tokens, USED)
+            .astype(int)
+        )
+        shares = rng.random((tokens, USED)).astype(np.float32)
+        margins = 10 ** rng.uniform(-6, 0, tokens)
+        statistics.observe_layer(index, row, token_keys(text, tokens), inputs, experts, shares, margins)
+        for expert in range(EXPERTS):
+            token, rank = np.nonzero(experts == expert)
+            inner, output = rng.normal(size=(len(token), FF)), rng.normal(size=(len(token), EMBD))
+            statistics.observe_expert(index, row, expert, inputs[token], shares[token, rank], inner, output)
+
+
+def assert_same(a: Statistics, b: Statistics) -> None:
+    assert (a.domains, a.layers) == (b.domains, b.layers)
+    for name in SUMS:
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=1e-12)
+    for field in dataclasses.fields(Sample):
+        np.testing.assert_array_equal(getattr(a.sample, field.name), getattr(b.sample, field.name))
+
+
+texts = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 4)), min_size=1, max_size=6)
+
+
+@settings(deadline=None, max_examples=25)
+@given(texts, st.randoms())
+def test_merging_parts_in_any_order_is_one_pass(content: list[tuple[str, int]], random) -> None:
+    whole = empty(sorted({domain for domain, _ in content}))
+    parts = []
+    for number, (domain, tokens) in enumerate(content):
+        observe(whole, domain, f"text {number}", tokens)
+        part = empty([domain])
+        observe(part, domain, f"text {number}", tokens)
+        parts.append(part)
+    random.shuffle(parts)
+    merged = parts[0]
+    for part in parts[1:]:
+        merged = merged.merge(part)
+    assert_same(merged, whole)
+
+
+def test_counts_add_up() -> None:
+    statistics = empty(["a"], sample=100)
+    observe(statistics, "a", "x", 40)
+    assert statistics.tokens.sum() == 2 * 40 * USED
+    assert statistics.margins.sum() == 2 * 40
+    assert statistics.margins[0, 0, -1] > 0  # margins below 2^-15 are in the last bin
+    inputs, shares = statistics.sample.of_expert(0, 3)
+    assert len(inputs) == len(shares) == statistics.tokens[0, 0, 3]
+    assert shares.sum() == pytest.approx(statistics.share[0, 0, 3])
+    np.testing.assert_allclose((inputs**2).sum(axis=0), statistics.input_squares[0, 3], rtol=5e-3)
+    assert len(statistics.sample.of_layer(1)) == 40
+
+
+def test_a_small_sample_keeps_the_lowest_keys() -> None:
+    statistics = empty(["a"], sample=7)
+    observe(statistics, "a", "x", 40)
+    assert set(statistics.sample.key[0]) == set(np.sort(token_keys("x", 40))[:7])
+    assert (token_keys("x", 1000) < UNUSED).all()
+    assert abs(np.mean(token_keys("x", 4000) / float(UNUSED)) - 0.5) < 0.02
+
+
+def test_the_file_round_trips(tmp_path: Path) -> None:
+    statistics = empty(["a", "中文"])
+    observe(statistics, "中文", "x", 9)
+    statistics.save(tmp_path / "s.npz")
+    assert_same(Statistics.load(tmp_path / "s.npz"), statistics)
+    assert np.load(tmp_path / "s.npz", allow_pickle=False)["tokens"].shape == (2, 2, EXPERTS)
+
+
+def test_damaged_files_are_sentences(tmp_path: Path) -> None:
+    path = tmp_path / "s.npz"
+    with pytest.raises(CalibrationError, match=r"s\.npz cannot be read"):
+        Statistics.load(path)
+    path.write_bytes(b"PK\x03\x04 not a zip")
+    with pytest.raises(CalibrationError, match="cannot be read"):
+        Statistics.load(path)
+    good = empty(["a"])
+    observe(good, "a", "x", 3)
+    for change, message in (
+        ({"tokens": good.tokens[:, :1]}, "do not fit together"),
+        ({"share": np.full_like(good.share, np.nan)}, "no sums of squares"),
+        ({"output": good.output.astype(np.float32)}, "do not fit together"),
+    ):
+        dataclasses.replace(good, **change).save(path)
+        with pytest.raises(CalibrationError, match=message):
+            Statistics.load(path)
+    np.savez(path, version=np.array(1), domains=np.array([{}], dtype=object))
+    with pytest.raises(CalibrationError, match="cannot be read"):
+        Statistics.load(path)
+
+
+def test_models_of_other_shapes_do_not_merge() -> None:
+    other = Statistics.empty(["a"], LAYERS, n_expert=EXPERTS, n_used=USED, n_embd=EMBD + 1, n_ff=FF)
+    with pytest.raises(CalibrationError, match="different shapes"):
+        empty(["a"]).merge(other)
+
+
+def test_imatrix_both_ways(tmp_path: Path) -> None:
+    statistics = empty(["a"])
+    observe(statistics, "a", "x", 50)
+    write_imatrix(statistics, tmp_path / "i.gguf")
+    read = read_imatrix(tmp_path / "i.gguf", LAYERS, EXPERTS, EMBD, FF)
+    np.testing.assert_allclose(read.input_squares, statistics.input_squares, rtol=1e-6)
+    np.testing.assert_allclose(read.inner_squares, statistics.inner_squares, rtol=1e-6)
+    np.testing.assert_array_equal(read.tokens, statistics.tokens)
+    with pytest.raises(CalibrationError, match="6 x 5 numbers"):
+        read_imatrix(tmp_path / "i.gguf", LAYERS, EXPERTS, EMBD + 1, FF)
+    with pytest.raises(CalibrationError, match="cannot be read"):
+        read_imatrix(tmp_path / "none.gguf", LAYERS, EXPERTS, EMBD, FF)

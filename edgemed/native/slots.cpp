@@ -25,15 +25,13 @@ bool Slots::reserve(std::vector<Expert> & experts) {
         const uint32_t places = static_cast<uint32_t>(to - from);
         Class          one;
         one.bytes = *from;
-        const bool huge = one.bytes >= kSmallestHuge;
-        one.grain = huge ? kHugePage : one.bytes;
-        one.mapped = one.bytes * places + 2 * kHugePage;  // to begin and to end with a whole one
+        one.huge = one.bytes >= kSmallestHuge;
+        one.mapped = one.bytes * places + kHugePage;
         one.mapping = mmap(nullptr, one.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (one.mapping == MAP_FAILED) return false;
         const auto start = reinterpret_cast<uintptr_t>(one.mapping);
         one.base = reinterpret_cast<uint8_t *>((start + kHugePage - 1) & ~(kHugePage - 1));
-        madvise(one.mapping, one.mapped, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-        one.users.resize(one.last_grain(places - 1) + 1);
+        madvise(one.mapping, one.mapped, one.huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
         one.empty.reserve(places);
         one.idle.reserve(places);
         for (uint32_t place = places; place-- > 0;) one.empty.push_back(place);
@@ -51,36 +49,22 @@ bool Slots::reserve(std::vector<Expert> & experts) {
 uint64_t Slots::cost(int size_class) const {
     const Class & one = at(size_class);
     if (!one.idle.empty()) return 0;
-    uint64_t       cost = 0;
-    const uint32_t place = one.empty.back();
-    for (uint64_t g = one.first_grain(place); g <= one.last_grain(place); g++) cost += one.users[g] == 0 ? one.grain : 0;
-    return cost;
+    return one.bytes + (one.huge && !one.touched ? kHugePage : 0);
 }
 
-uint64_t Slots::most(int size_class) const {
-    const Class & one = at(size_class);
-    if (one.bytes % one.grain == 0) return one.bytes;
-    return (one.bytes + 2 * one.grain - kPage - 1) / one.grain * one.grain;  // it begins on the last page of a grain
-}
-
-uint64_t Slots::all() const {
-    uint64_t sum = 0;
-    for (const Class & one : classes_) sum += one.users.size() * one.grain;
-    return sum;
+uint64_t Slots::slack_bytes() const {
+    return kHugePage * static_cast<uint64_t>(std::count_if(classes_.begin(), classes_.end(), [](const Class & one) { return one.huge; }));
 }
 
 uint8_t * Slots::take(int size_class) {
     Class & one = classes_[static_cast<size_t>(size_class)];
     held_ += cost(size_class);
+    one.touched = true;
     const bool              reuse = !one.idle.empty();
     std::vector<uint32_t> & from = reuse ? one.idle : one.empty;
     const uint32_t          place = from.back();
     from.pop_back();
-    if (reuse) {
-        idle_ -= one.bytes;
-    } else {
-        for (uint64_t g = one.first_grain(place); g <= one.last_grain(place); g++) one.users[g]++;
-    }
+    if (reuse) idle_ -= one.bytes;
     return one.base + one.bytes * place;
 }
 
@@ -96,16 +80,13 @@ uint64_t Slots::release_idle(uint64_t wanted) {
         while (released < wanted && !one.idle.empty()) {
             const uint32_t place = one.idle.back();
             one.idle.pop_back();
+            madvise(one.base + one.bytes * place, one.bytes, MADV_DONTNEED);
             one.empty.push_back(place);
             idle_ -= one.bytes;
-            for (uint64_t g = one.first_grain(place); g <= one.last_grain(place); g++) {
-                if (--one.users[g] > 0) continue;
-                madvise(one.base + one.grain * g, one.grain, MADV_DONTNEED);
-                released += one.grain;
-            }
+            held_ -= one.bytes;
+            released += one.bytes;
         }
     }
-    held_ -= released;
     return released;
 }
 

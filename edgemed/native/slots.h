@@ -5,9 +5,6 @@
 // pages and all; when another class needs the bytes, its pages return to the kernel. So mixed precisions waste nothing
 // beyond a last page, and a file of equal experts never faults a page in twice. Classes of large experts ask for huge
 // pages: direct reads into them are twice as fast (docs/decisions.md).
-//
-// Memory is counted and returned in grains: a place of a small class, a huge page of a large one. A huge page that any
-// place lies in counts in full: the kernel may fill up a part of one at any time (khugepaged), and frees no part of one.
 #pragma once
 
 #include <cstdint>
@@ -32,30 +29,25 @@ class Slots {
     uint8_t * take(int size_class);  // never fails: a class has a place for each of its experts
     void      give_back(int size_class, uint8_t * place);
     bool      has_idle(int size_class) const { return !at(size_class).idle.empty(); }
-    // Returns pages of places given back to the kernel until `wanted` bytes are free or there are none; says how many.
-    uint64_t release_idle(uint64_t wanted);
+    uint64_t  release_idle(uint64_t wanted);  // returns pages of places given back to the kernel
 
-    // Memory held now, by places in use and places given back.
+    // Memory held now: places in use, places given back, and the part of a class's last huge page beyond its places.
     uint64_t resident_bytes() const { return held_; }
     uint64_t idle_bytes() const { return idle_; }
-    // What taking one more place of this class adds.
+    // What taking one more place of this class may add.
     uint64_t cost(int size_class) const;
-    // The most that one place of this class can hold alone, and all places together.
-    uint64_t most(int size_class) const;
-    uint64_t all() const;
+    // What classes hold beyond their places, once they were used.
+    uint64_t slack_bytes() const;
 
   private:
     struct Class {
-        uint64_t              bytes = 0, grain = 0;
+        uint64_t              bytes = 0;
         uint8_t *             base = nullptr;
         void *                mapping = nullptr;
         uint64_t              mapped = 0;
-        std::vector<uint8_t>  users;  // of each grain: places with pages that lie in it
+        bool                  huge = false, touched = false;
         std::vector<uint32_t> empty;  // places without pages, the lowest last
         std::vector<uint32_t> idle;   // places whose pages are still there
-
-        uint64_t first_grain(uint32_t place) const { return bytes * place / grain; }
-        uint64_t last_grain(uint32_t place) const { return (bytes * place + bytes - 1) / grain; }
     };
     const Class & at(int size_class) const { return classes_[static_cast<size_t>(size_class)]; }
 

@@ -14,6 +14,7 @@ namespace edgemed {
 std::string Reader::open(const char * path, int threads, bool direct, Done done) {
     buffered_fd_ = ::open(path, O_RDONLY | O_CLOEXEC);
     if (buffered_fd_ < 0) return std::string("the model file cannot be opened: ") + std::strerror(errno) + ".";
+    fstat(buffered_fd_, &opened_);
     if (direct) direct_fd_ = ::open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
     direct_ = direct_fd_ >= 0;
     done_ = std::move(done);
@@ -59,6 +60,17 @@ void Reader::promote(uint32_t id) {
     guesses_.erase(at);
 }
 
+std::vector<uint32_t> Reader::forget(const std::function<bool(uint32_t)> & unwanted) {
+    std::vector<uint32_t> forgotten;
+    std::lock_guard       lock(mutex_);
+    for (std::deque<ReadJob> * queue : {&demands_, &guesses_}) {
+        const auto rest = std::stable_partition(queue->begin(), queue->end(), [&](const ReadJob & job) { return !unwanted(job.id); });
+        for (auto at = rest; at != queue->end(); ++at) forgotten.push_back(at->id);
+        queue->erase(rest, queue->end());
+    }
+    return forgotten;
+}
+
 void Reader::run() {
     std::unique_lock lock(mutex_);
     for (;;) {
@@ -79,9 +91,17 @@ std::string Reader::read(const ReadJob & job) {
         std::string fault = read_segment(job.slot + segment.memory, segment);
         if (!fault.empty()) return fault;
     }
-    if (job.expert->span > 0 && xxh3_64(job.slot + job.expert->place[kGate], job.expert->span) != job.expert->checksum)
+    if (job.expert->span == 0) return unchanged() ? "" : "the file was changed while it was in use";
+    if (xxh3_64(job.slot + job.expert->place[kGate], job.expert->span) != job.expert->checksum)
         return "its bytes differ from their checksum: the file is damaged";
     return {};
+}
+
+// All there is to tell by where no checksum is.
+bool Reader::unchanged() const {
+    struct stat now;
+    return fstat(buffered_fd_, &now) == 0 && now.st_size == opened_.st_size && now.st_mtim.tv_sec == opened_.st_mtim.tv_sec &&
+           now.st_mtim.tv_nsec == opened_.st_mtim.tv_nsec;
 }
 
 std::string Reader::read_segment(uint8_t * memory, const Segment & segment) {

@@ -1,6 +1,8 @@
 // Reads experts from the file on threads of its own: demands first, guesses only when no demand waits.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -39,6 +41,8 @@ class Reader {
     void demand(const ReadJob & job);
     void guess(const ReadJob & job);
     void promote(uint32_t id);  // a guess somebody now waits for
+    // Takes back the jobs that no thread has begun and `unwanted(id)` is true of; returns their ids.
+    std::vector<uint32_t> forget(const std::function<bool(uint32_t)> & unwanted);
 
     uint64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
     bool     direct() const { return direct_.load(std::memory_order_relaxed); }
@@ -48,7 +52,10 @@ class Reader {
     std::string read(const ReadJob & job);
     std::string read_segment(uint8_t * memory, const Segment & segment);
 
+    bool        unchanged() const;
+
     int                      direct_fd_ = -1, buffered_fd_ = -1;
+    struct stat              opened_{};
     std::atomic<bool>        direct_{false};
     std::atomic<uint64_t>    bytes_read_{0};
     Done                     done_;

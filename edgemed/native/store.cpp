@@ -10,6 +10,7 @@ namespace {
 constexpr int   kSampled = 16;      // candidates looked at among its own size, and again among all
 constexpr float kOtherSize = 1.0f;  // another size must be worth half as much to be taken instead: it costs page faults
 constexpr float kAny = std::numeric_limits<float>::infinity();
+constexpr uint64_t kShrinkStep = 64 << 20;
 constexpr auto  kAbortPoll = std::chrono::milliseconds(10);
 
 }  // namespace
@@ -60,7 +61,10 @@ bool Store::pin(int row, int index, int uses) {
     Entry & entry = entries_[which];
     const State was = entry.state.load(std::memory_order_relaxed);
     if (was == State::absent || was == State::failed) {
-        if (!start(which, kAny, true)) return false;
+        if (!start(which, kAny, true)) {
+            hopeless_ = loading_ == 0;
+            return false;
+        }
         stats_.misses++;
     } else {
         if (was == State::loading) reader_.promote(which);
@@ -81,6 +85,11 @@ bool Store::pin(int row, int index, int uses) {
 void Store::unpin(int row, int index) {
     std::lock_guard lock(mutex_);
     entries_[id(row, index)].pins--;
+}
+
+void Store::step(int tokens) {
+    std::lock_guard lock(mutex_);
+    clock_ += static_cast<uint64_t>(tokens);
 }
 
 bool Store::guess(int row, int index, bool certain) {
@@ -104,6 +113,7 @@ bool Store::start(uint32_t which, float ceiling, bool demanded) {
     entry.state.store(State::loading, std::memory_order_relaxed);
     entry.place = static_cast<uint32_t>(residents.size());
     residents.push_back(which);
+    loading_++;
     const ReadJob job{which, &expert, entry.data};
     demanded ? reader_.demand(job) : reader_.guess(job);
     return true;
@@ -111,11 +121,12 @@ bool Store::start(uint32_t which, float ceiling, bool demanded) {
 
 void Store::finished(uint32_t which, const std::string & fault) {
     std::lock_guard lock(mutex_);
-    if (!fault.empty()) {
+    loading_--;
+    if (!fault.empty() && entries_[which].pins > 0) {
         const int row = static_cast<int>(which) / per_row_, index = static_cast<int>(which) % per_row_;
         fault_ = "Expert " + std::to_string(index) + " of layer " + std::to_string(first_layer_ + row) + " cannot be used: " + fault + ".";
-        evict(which);
     }
+    if (!fault.empty()) evict(which);  // one that nobody waits for is read again, should somebody want it
     entries_[which].state.store(fault.empty() ? State::ready : State::failed, std::memory_order_release);
     arrived_.notify_all();
 }
@@ -132,6 +143,10 @@ const uint8_t * Store::wait(int row, int index) {
 
 bool Store::wait_for_room() {
     std::unique_lock lock(mutex_);
+    if (hopeless_) {
+        fault_ = "The memory budget is too small for the experts of one layer; give the engine more (--ram).";
+        return false;
+    }
     arrived_.wait_for(lock, kAbortPoll);
     return !aborted();
 }
@@ -139,7 +154,7 @@ bool Store::wait_for_room() {
 bool Store::make_room(int size_class, float ceiling) {
     while (slots_.resident_bytes() + slots_.cost(size_class) > budget_) {
         const uint64_t over = slots_.resident_bytes() + slots_.cost(size_class) - budget_;
-        if (!slots_.has_idle(size_class) && slots_.idle_bytes() > 0) {
+        if (slots_.idle_bytes() > 0) {  // of another class, or more is held than the budget has become
             slots_.release_idle(over);
         } else if (!evict_one(size_class, ceiling)) {
             return false;
@@ -193,8 +208,18 @@ void Store::evict(uint32_t victim) {
 }
 
 void Store::request_abort(bool on) {
-    abort_.store(on, std::memory_order_relaxed);
+    const bool was = abort_.exchange(on, std::memory_order_relaxed);
     if (on) arrived_.notify_all();
+    if (was && !on) forget_reads();
+}
+
+// A stopped prompt may leave seconds of reads in the queue, and the next one would wait behind them.
+void Store::forget_reads() {
+    std::lock_guard lock(mutex_);
+    for (uint32_t which : reader_.forget([this](uint32_t queued) { return entries_[queued].pins == 0; })) {
+        evict(which);
+        loading_--;
+    }
 }
 
 std::string Store::fault() const {
@@ -210,16 +235,20 @@ void Store::clear_fault() {
 }
 
 void Store::set_budget(uint64_t bytes) {
-    std::lock_guard lock(mutex_);
-    budget_ = bytes;
-    while (slots_.resident_bytes() > budget_) {
-        const uint64_t over = slots_.resident_bytes() - budget_;
-        if (slots_.idle_bytes() > 0) {
-            slots_.release_idle(over);
-        } else if (!evict_one(static_cast<int>(draw(residents_.size())), kAny)) {
-            break;  // everything left is in use right now; the next eviction goes on
-        }
+    {
+        std::lock_guard lock(mutex_);
+        budget_ = bytes;
     }
+    while (shrink()) {}  // the lock free in between: giving gigabytes back takes a while, and somebody may be computing
+}
+
+bool Store::shrink() {
+    std::lock_guard lock(mutex_);
+    if (slots_.resident_bytes() <= budget_) return false;
+    if (slots_.idle_bytes() == 0)  // where everything left is in use right now, the next eviction goes on
+        return evict_one(static_cast<int>(draw(residents_.size())), kAny);
+    slots_.release_idle(std::min(slots_.resident_bytes() - budget_, kShrinkStep));
+    return true;
 }
 
 StoreStats Store::stats() const {
@@ -253,7 +282,7 @@ bool Store::record_trace(const char * path) {
     return path == nullptr || trace_ != nullptr;
 }
 
-// The largest `at_once` experts of any one layer: what a token needs pinned together.
+// The largest `at_once` experts of any one layer, which a token needs pinned together, wherever they come to lie.
 uint64_t Store::smallest_budget(int at_once) const {
     uint64_t most = 0;
     std::vector<uint64_t> sizes(static_cast<size_t>(per_row_));
@@ -264,7 +293,7 @@ uint64_t Store::smallest_budget(int at_once) const {
         for (int e = 0; e < std::min(at_once, per_row_); e++) sum += sizes[static_cast<size_t>(e)];
         most = std::max(most, sum);
     }
-    return most;
+    return most + slots_.slack_bytes();
 }
 
 }  // namespace edgemed

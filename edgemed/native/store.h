@@ -54,15 +54,16 @@ class Store {
 
     // Waits until the pinned expert is there; null when it failed or the wait was aborted.
     const uint8_t * wait(int row, int index);
-    // Waits a moment for any read to end: after a refused pin with nothing left to unpin. False when aborted.
+    // Waits a moment for any read to end: after a refused pin with nothing left to unpin. False when aborted, or when
+    // no read is under way that could make room.
     bool wait_for_room();
     // Reads an expert ahead. A certain guess may evict whatever is not in use; any other only what is worth less than
     // one use of its own. False when there is no room on these terms.
     bool guess(int row, int index, bool certain);
 
-    void step(int tokens) { clock_ += static_cast<uint64_t>(tokens); }  // that many tokens further
+    void step(int tokens);  // that many tokens further
 
-    void        request_abort(bool on);
+    void        request_abort(bool on);  // off again: reads that nobody waits for any more are forgotten
     bool        aborted() const { return abort_.load(std::memory_order_relaxed); }
     std::string fault() const;
     void        clear_fault();
@@ -98,6 +99,8 @@ class Store {
     bool     make_room(int size_class, float ceiling);  // all of these under the lock
     bool     evict_one(int size_class, float ceiling);
     void     evict(uint32_t victim);
+    void     forget_reads();
+    bool     shrink();
     bool     start(uint32_t which, float ceiling, bool demanded);
     void     finished(uint32_t which, const std::string & fault);
 
@@ -107,6 +110,8 @@ class Store {
     int                   rows_ = 0, per_row_ = 0, first_layer_ = 0;
     float                 half_life_ = 1;
     uint64_t              budget_ = 0, clock_ = 0, random_ = 0x9E3779B97F4A7C15ULL;
+    uint32_t              loading_ = 0;      // reads queued or under way
+    bool                  hopeless_ = false;  // the last refused pin had nothing to wait for
     std::atomic<bool>     abort_{false};
     std::string           fault_;
     StoreStats            stats_{};

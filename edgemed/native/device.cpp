@@ -112,6 +112,10 @@ void describe() {
 
 void attach_experts(Experts * experts) { g_experts = experts; }
 
+void detach_experts(const Experts * experts) {
+    if (g_experts == experts) g_experts = nullptr;
+}
+
 }  // namespace edgemed
 
 // What ggml_backend_load() looks for. edgemed_bind() must have succeeded before.

@@ -15,7 +15,8 @@ struct Experts {
     int       guesses = 0;  // predicted misses to read ahead in each layer
 };
 
-// ggml's devices are global, so one model's experts are served at a time; null detaches them.
+// ggml's devices are global: contexts made from now on use these experts.
 void attach_experts(Experts * experts);
+void detach_experts(const Experts * experts);  // nothing where others were attached meanwhile
 
 }  // namespace edgemed

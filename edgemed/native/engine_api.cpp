@@ -1,6 +1,7 @@
 // The engine's C functions: bind ggml, open a model's experts, hand libllama its stream, watch and stop.
 // Each that can fail returns 0 on success and leaves a sentence in edgemed_error().
 
+#include <exception>
 #include <memory>
 #include <string>
 
@@ -23,6 +24,24 @@ int report(std::string sentence) {
     return g_error.empty() ? 0 : -1;
 }
 
+// Memory or threads can run out; no exception may leave the library.
+template <typename Function> void * guarded(Function function) {
+    try {
+        return function();
+    } catch (const std::exception & error) {
+        report(std::string("the system refuses memory or threads: ") + error.what() + ".");
+        return nullptr;
+    }
+}
+
+std::string unusable(const edgemed::ExpertRecord & record) {
+    if (!edgemed::plausible(record)) return "has matrices that overlap or lie apart; convert the checkpoint again.";
+    for (int32_t type : record.type)
+        if (edgemed::ggml::api().cpu_traits(type)->vec_dot == nullptr)
+            return "is stored as a type that nothing can multiply with; convert the checkpoint again.";
+    return {};
+}
+
 }  // namespace
 
 EDGEMED_API const char * edgemed_error() { return g_error.c_str(); }
@@ -33,26 +52,38 @@ EDGEMED_API void * edgemed_buffer_type() { return edgemed::expert_buffer_type();
 
 EDGEMED_API void * edgemed_open(const char * path, const edgemed::ExpertRecord * records, int rows, int per_row,
                                 const edgemed::StoreOptions * options) {
-    std::vector<edgemed::Expert> experts;
-    experts.reserve(static_cast<size_t>(rows) * static_cast<size_t>(per_row));
-    for (int i = 0; i < rows * per_row; i++) experts.push_back(edgemed::lay_out(records[i]));
-    auto engine = std::make_unique<Engine>();
-    if (report(engine->store.open(path, std::move(experts), rows, per_row, *options)) != 0) return nullptr;
-    edgemed::attach_experts(engine.get());
-    return engine.release();
+    return guarded([&]() -> void * {
+        std::vector<edgemed::Expert> experts;
+        experts.reserve(static_cast<size_t>(rows) * static_cast<size_t>(per_row));
+        for (int i = 0; i < rows * per_row; i++) {
+            const std::string fault = unusable(records[i]);
+            if (!fault.empty()) {
+                report("expert " + std::to_string(i % per_row) + " of layer " + std::to_string(options->first_layer + i / per_row) + " " + fault);
+                return nullptr;
+            }
+            experts.push_back(edgemed::lay_out(records[i]));
+        }
+        auto engine = std::make_unique<Engine>();
+        if (report(engine->store.open(path, std::move(experts), rows, per_row, *options)) != 0) return nullptr;
+        edgemed::attach_experts(engine.get());
+        return engine.release();
+    });
 }
 
 EDGEMED_API void edgemed_close(void * handle) {
-    edgemed::attach_experts(nullptr);
-    delete static_cast<Engine *>(handle);
+    auto * engine = static_cast<Engine *>(handle);
+    edgemed::detach_experts(engine);
+    delete engine;
 }
 
 EDGEMED_API void * edgemed_stream(void * handle, const char * path, const uint8_t * header, size_t header_size, uint64_t size,
                                   const edgemed::StreamExtent * extents, int count) {
-    auto & dense = static_cast<Engine *>(handle)->dense;
-    const std::string fault = dense.open(path, std::vector<uint8_t>(header, header + header_size), size,
-                                         std::vector<edgemed::StreamExtent>(extents, extents + count));
-    return report(fault) == 0 ? dense.file() : nullptr;
+    return guarded([&]() -> void * {
+        auto & dense = static_cast<Engine *>(handle)->dense;
+        const std::string fault = dense.open(path, std::vector<uint8_t>(header, header + header_size), size,
+                                             std::vector<edgemed::StreamExtent>(extents, extents + count));
+        return report(fault) == 0 ? dense.file() : nullptr;
+    });
 }
 
 EDGEMED_API int edgemed_stream_damaged(void * handle) { return static_cast<Engine *>(handle)->dense.damaged(); }

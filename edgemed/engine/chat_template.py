@@ -17,8 +17,8 @@ from edgemed.engine.protocol import Message
 from edgemed.engine.template_process import CPU_SECONDS
 from edgemed.errors import TemplateError
 
-WALL_SECONDS = 20
-"""A busy machine may need long for the little processor time that a template gets."""
+WALL_SECONDS = 60
+"""A busy machine may need long for the little processor time that a template gets; it cannot sleep by itself."""
 
 
 @dataclass(frozen=True, slots=True)

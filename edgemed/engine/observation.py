@@ -37,11 +37,35 @@ class Observed:
     weighted_output: Sums64
 
 
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """One batch in one layer, every token: inputs [token, n_embd] as router and experts see them (normed); experts and
+    weights [token, used] in rank order, weights normalised and scaled as applied."""
+
+    inputs: Sums32
+    experts: npt.NDArray[np.int32]
+    weights: Sums32
+
+
 class Observation:
     """Obtain one from `observe`."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, tokens: int) -> None:
         self._model = model
+        self._tokens = tokens
+
+    def take_routing(self) -> list[Routing]:
+        """The last batch's routing, layer by layer; [0] is block n_dense_lead."""
+        h = self._model.file.hparams
+        rows = h.n_layer - h.n_dense_lead
+        inputs = np.zeros((rows, self._tokens, h.n_embd), np.float32)
+        experts = np.zeros((rows, self._tokens, h.n_expert_used), np.int32)
+        weights = np.zeros((rows, self._tokens, h.n_expert_used), np.float32)
+        counts = np.zeros(rows, np.int32)
+        engine_library().edgemed_observed_routing(
+            self._model.handle, inputs.ctypes.data, experts.ctypes.data, weights.ctypes.data, counts.ctypes.data
+        )
+        return [Routing(inputs[r, :n], experts[r, :n], weights[r, :n]) for r, n in enumerate(counts)]
 
     def take(self) -> Observed:
         """The sums since the last call (or since observing began)."""
@@ -58,11 +82,11 @@ class Observation:
 
 
 @contextmanager
-def observe(model: LoadedModel) -> Iterator[Observation]:
-    """Collect sums while the block runs."""
+def observe(model: LoadedModel, tokens: int) -> Iterator[Observation]:
+    """Look on while the block runs; `tokens`: the largest batch it will compute."""
     h = model.file.hparams
-    engine_library().edgemed_observe(model.handle, h.n_embd, h.n_ff_exp)
+    engine_library().edgemed_observe(model.handle, h.n_expert_used, tokens, h.n_embd, h.n_ff_exp)
     try:
-        yield Observation(model)
+        yield Observation(model, tokens)
     finally:
         engine_library().edgemed_observe_stop(model.handle)

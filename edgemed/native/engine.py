@@ -115,7 +115,8 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "edgemed_states": (None, (_HANDLE, ctypes.c_void_p)),
     "edgemed_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
     "edgemed_predict": (None, (_HANDLE, ctypes.POINTER(RouterShape), *(ctypes.c_void_p,) * 3, ctypes.c_int)),
-    "edgemed_observe": (None, (_HANDLE, ctypes.c_int64, ctypes.c_int64)),
+    "edgemed_observe": (None, (_HANDLE, ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)),
+    "edgemed_observed_routing": (None, (_HANDLE, *(ctypes.c_void_p,) * 4)),
     "edgemed_observe_stop": (None, (_HANDLE,)),
     "edgemed_observed": (None, (_HANDLE, *(ctypes.c_void_p,) * 4)),
 }

@@ -116,9 +116,12 @@ EDGEMED_API void edgemed_predict(void * handle, const edgemed::RouterShape * sha
     engine.guesses = guesses;
 }
 
-EDGEMED_API void edgemed_observe(void * handle, int64_t n_embd, int64_t n_ff) {
+EDGEMED_API void edgemed_observe(void * handle, int used, int tokens, int64_t n_embd, int64_t n_ff) {
     auto & engine = *static_cast<Engine *>(handle);
-    engine.observer.start(engine.store.rows(), engine.store.per_row(), n_embd, n_ff);
+    engine.observer.start(engine.store.rows(), engine.store.per_row(), used, tokens, n_embd, n_ff);
+}
+EDGEMED_API void edgemed_observed_routing(void * handle, float * input, int32_t * experts, float * weights, int32_t * counts) {
+    static_cast<Engine *>(handle)->observer.take_routing(input, experts, weights, counts);
 }
 EDGEMED_API void edgemed_observe_stop(void * handle) { static_cast<Engine *>(handle)->observer.stop(); }
 EDGEMED_API void edgemed_observed(void * handle, float * input, float * hidden, float * weighted_hidden, edgemed::ExpertSums * sums) {

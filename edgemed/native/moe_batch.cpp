@@ -40,6 +40,17 @@ void MoePass::sort_by_expert(const MoeLayer & layer) {
         }
 }
 
+void MoePass::show_routing(const MoeLayer & layer) {
+    std::vector<int32_t> experts;
+    std::vector<float>   weights;
+    for (int t = 0; t < layer.n_tokens; t++)
+        for (int r = 0; r < layer.k; r++) {
+            experts.push_back(layer.id(t, r));
+            weights.push_back(layer.weight(t, r));
+        }
+    observer_.add_routing(layer.row, layer.n_tokens, x_.data(), experts, weights);
+}
+
 ggml::Status MoePass::batch(const MoeLayer & layer) {
     sort_by_expert(layer);
     const size_t width = static_cast<size_t>(layer.n_embd), tokens = static_cast<size_t>(layer.n_tokens);
@@ -53,6 +64,8 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
         auto * y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + t * layer.y->nb[1]);
         std::fill(y, y + width, 0.0f);
     }
+
+    if (observer_.on()) show_routing(layer);
 
     // A batch that wants nearly all experts of one layer wants nearly all of the next.
     const bool wants_most = wanted_.size() * 4 > static_cast<size_t>(store_.per_row()) * 3;

@@ -51,6 +51,7 @@ class MoePass {
     void         read_ahead(const MoeLayer & layer);
     void         token_group(const MoeLayer & layer, const std::vector<int> & ranks);
     ggml::Status batch(const MoeLayer & layer);
+    void         show_routing(const MoeLayer & layer);
     void         sort_by_expert(const MoeLayer & layer);
     bool         expert_rows(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data);
     ggml::Status product(const ggml::Tensor * node);

@@ -6,9 +6,11 @@
 
 namespace edgemed {
 
-void Observer::start(int rows, int per_row, int64_t n_embd, int64_t n_ff) {
+void Observer::start(int rows, int per_row, int used, int tokens, int64_t n_embd, int64_t n_ff) {
     std::lock_guard lock(mutex_);
     per_row_ = per_row;
+    used_ = used;
+    tokens_ = tokens;
     n_embd_ = n_embd;
     n_ff_ = n_ff;
     const size_t experts = static_cast<size_t>(rows) * static_cast<size_t>(per_row);
@@ -16,13 +18,19 @@ void Observer::start(int rows, int per_row, int64_t n_embd, int64_t n_ff) {
     hidden_.assign(experts * static_cast<size_t>(n_ff), 0.0f);
     weighted_hidden_.assign(hidden_.size(), 0.0f);
     sums_.assign(experts, {});
+    const size_t batch = static_cast<size_t>(rows) * static_cast<size_t>(tokens);
+    batch_input_.assign(batch * static_cast<size_t>(n_embd), 0.0f);
+    batch_weights_.assign(batch * static_cast<size_t>(used), 0.0f);
+    batch_experts_.assign(batch_weights_.size(), 0);
+    batch_counts_.assign(static_cast<size_t>(rows), 0);
     on_.store(true, std::memory_order_release);
 }
 
 void Observer::stop() {
     on_.store(false, std::memory_order_release);
     std::lock_guard lock(mutex_);
-    for (std::vector<float> * held : {&input_, &hidden_, &weighted_hidden_}) std::vector<float>().swap(*held);
+    for (std::vector<float> * held : {&input_, &hidden_, &weighted_hidden_, &batch_input_, &batch_weights_})
+        std::vector<float>().swap(*held);
     std::vector<ExpertSums>().swap(sums_);
 }
 
@@ -44,6 +52,26 @@ void Observer::add(int row, int index, int count, const float * input, const flo
         sums.weight += weight;
         sums.weighted_output += weight * weight * sum_of_squares(output + r * n_embd_, n_embd_);
     }
+}
+
+void Observer::add_routing(int row, int count, const float * input, const std::vector<int32_t> & experts,
+                           const std::vector<float> & weights) {
+    std::lock_guard lock(mutex_);
+    if (sums_.empty()) return;
+    const int64_t kept = std::min<int64_t>(count, tokens_), at = row * tokens_;
+    std::copy_n(input, kept * n_embd_, batch_input_.begin() + at * n_embd_);
+    std::copy_n(experts.begin(), kept * used_, batch_experts_.begin() + at * used_);
+    std::copy_n(weights.begin(), kept * used_, batch_weights_.begin() + at * used_);
+    batch_counts_[static_cast<size_t>(row)] = static_cast<int32_t>(kept);
+}
+
+void Observer::take_routing(float * input, int32_t * experts, float * weights, int32_t * counts) {
+    std::lock_guard lock(mutex_);
+    std::copy(batch_input_.begin(), batch_input_.end(), input);
+    std::copy(batch_experts_.begin(), batch_experts_.end(), experts);
+    std::copy(batch_weights_.begin(), batch_weights_.end(), weights);
+    std::copy(batch_counts_.begin(), batch_counts_.end(), counts);
+    std::fill(batch_counts_.begin(), batch_counts_.end(), 0);
 }
 
 void Observer::take(float * input, float * hidden, float * weighted_hidden, ExpertSums * sums) {

@@ -17,12 +17,20 @@ struct ExpertSums {
 
 class Observer {
   public:
-    void start(int rows, int per_row, int64_t n_embd, int64_t n_ff);
+    // `used`: experts a token; `tokens`: the largest batch whose routing can be looked at.
+    void start(int rows, int per_row, int used, int tokens, int64_t n_embd, int64_t n_ff);
     void stop();
     bool on() const { return on_.load(std::memory_order_acquire); }
 
     // `count` tokens of one expert: inputs [count, n_embd], hidden [count, n_ff] and outputs [count, n_embd], weights [count].
     void add(int row, int index, int count, const float * input, const float * hidden, const float * output, const float * weights);
+
+    // The whole batch's routing in one layer: inputs [count, n_embd], experts and weights [count, used] in rank order.
+    void add_routing(int row, int count, const float * input, const std::vector<int32_t> & experts, const std::vector<float> & weights);
+
+    // Copies the last batch's routing out: inputs [rows, tokens, n_embd], experts and weights [rows, tokens, used], of which
+    // counts [rows] tokens are filled.
+    void take_routing(float * input, int32_t * experts, float * weights, int32_t * counts);
 
     // Copies the sums out and begins anew. input: sum of x^2 [rows, experts, n_embd]; hidden and weighted_hidden: sums of
     // h^2 and (weight h)^2 [rows, experts, n_ff]; sums [rows, experts].
@@ -31,9 +39,11 @@ class Observer {
   private:
     std::atomic<bool>       on_{false};
     std::mutex              mutex_;
-    int64_t                 per_row_ = 0, n_embd_ = 0, n_ff_ = 0;
+    int64_t                 per_row_ = 0, used_ = 0, tokens_ = 0, n_embd_ = 0, n_ff_ = 0;
     std::vector<float>      input_, hidden_, weighted_hidden_;
     std::vector<ExpertSums> sums_;
+    std::vector<float>      batch_input_, batch_weights_;
+    std::vector<int32_t>    batch_experts_, batch_counts_;
 };
 
 }  // namespace edgemed

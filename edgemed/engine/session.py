@@ -155,7 +155,7 @@ class _Turn:
         self._seed = self._sampling.seed or 0
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._text: list[str] = []
-        self._tokens = self._prompt = self._reused = 0
+        self._tokens = self._decoded = self._prompt = self._reused = 0
         self._started = time.perf_counter()
         self._first: float | None = None  # when the prompt was in
         self._before = session.loaded.stats()
@@ -186,7 +186,6 @@ class _Turn:
             if token in vocabulary.ends:
                 return "end"
             self._tokens += 1
-            session.tokens_per_s = _rate(self._tokens, time.perf_counter() - first)
             text = self._utf8.decode(vocabulary.piece(token))
             self._text.append(text)
             # An unfinished character waits for its next token; the count goes out at once.
@@ -196,6 +195,8 @@ class _Turn:
             if not session.has_room():
                 return "context"
             session.decode([token])
+            self._decoded += 1
+            session.tokens_per_s = _rate(self._decoded, time.perf_counter() - first)
 
     def _refuse_too_long(self, length: int) -> None:
         n_ctx = self._session.n_ctx
@@ -216,7 +217,7 @@ class _Turn:
             reused_tokens=self._reused,
             tokens=self._tokens,
             prefill_tokens_per_s=_rate(prefilled, (self._first or now) - self._started) if self._first else 0.0,
-            decode_tokens_per_s=_rate(self._tokens, now - (self._first or now)),
+            decode_tokens_per_s=_rate(self._decoded, now - (self._first or now)),
             hit_rate=hits / (hits + misses) if hits + misses else None,
             bytes_read=int(read),
             peak_rss_bytes=peak_rss_bytes(),

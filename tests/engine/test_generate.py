@@ -1,6 +1,7 @@
 """`edgemed generate` as users call it: a process of its own, which locks itself."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,6 +80,18 @@ def test_mistakes_are_one_sentence(model_path: Path, arguments: tuple[str, ...],
     assert done.stderr.startswith("edgemed: ")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+def test_it_needs_no_network(model_path: Path) -> None:
+    """In a network namespace of its own there is not even a loopback device that is up."""
+    alone = ["unshare", "-rn"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("this machine does not let us make a network namespace")
+    done = subprocess.run(
+        [*alone, *COMMAND, str(model_path), *PROMPT, "--max-tokens", "2"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
 
 
 def test_an_interrupt_keeps_what_was_said(model_path: Path) -> None:

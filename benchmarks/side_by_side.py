@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from benchmarks.cgroup import MemoryGroup, Usage
 from benchmarks.measure import Run, Spec
 from edgemed.engine.child import environment
+from edgemed.engine.machine import idle_and_total, measure_busy
 
 BUSY_SHARE = 0.1  # of all cores, used by others
 ROOT = Path(__file__).parent.parent
@@ -49,18 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
 
 
-def idle_and_total() -> tuple[int, int]:
-    """Ticks of all cores since boot: idle (waiting for the disk included), and all."""
-    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return ticks[3] + ticks[4], sum(ticks)
-
-
-def refuse_when_busy(force: bool, seconds: float = 1.0) -> None:
+def refuse_when_busy(force: bool) -> None:
     """Raise SystemExit, with a sentence, when others use the cores: such numbers mean nothing."""
-    idle, total = idle_and_total()
-    time.sleep(seconds)
-    later_idle, later_total = idle_and_total()
-    busy = 1 - (later_idle - idle) / max(1, later_total - total)
+    busy = measure_busy(1.0)
     if busy > BUSY_SHARE and not force:
         raise SystemExit(f"The machine is busy: others use {busy:.0%} of its cores. Wait, or say --force.")
 

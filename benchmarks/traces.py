@@ -49,10 +49,9 @@ class Trace:
 
     @property
     def decoding(self) -> NDArray[np.bool_]:
-        """Which accesses belong to evaluations of one token."""
-        steps, inverse, count = np.unique(self.step, return_inverse=True, return_counts=True)
-        batch = np.append(np.diff(steps), 1 if count[-1] == count.min() else 2)
-        single: NDArray[np.bool_] = (batch == 1)[inverse]
+        """Which accesses belong to evaluations of one token: those that used the fewest experts."""
+        _, inverse, count = np.unique(self.step, return_inverse=True, return_counts=True)
+        single: NDArray[np.bool_] = (count == count.min())[inverse]
         return single
 
 

@@ -22,6 +22,8 @@ VERBS: dict[str, str] = {
     "verify": "check every checksum of a model file",
     "generate": "answer one prompt on standard output",
     "chat": "open the private terminal chat",
+    "bench": "measure a model's speed here",
+    "doctor": "say whether this machine can run it, how fast, and whether it is offline",
 }
 
 INTERRUPTED = 130

@@ -26,13 +26,31 @@ MEMORY_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Bytes a second: `disk` with the engine's reads, `memory` with all cores reading. `direct`: past
-    the page cache."""
+    """Bytes a second: `disk` with the engine's reads, `memory` with all cores reading. `direct`: past the page cache.
+
+    `busy`: the share of all cores that others used just before.
+    """
 
     disk: float
     memory: float
     cores: int
     direct: bool
+    busy: float = 0.0
+
+
+def idle_and_total() -> tuple[int, int]:
+    """Ticks of all cores since boot: idle (waiting for the disk included), and all."""
+    words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    ticks = [int(word) for word in words]
+    return ticks[3] + ticks[4], sum(ticks)
+
+
+def measure_busy(seconds: float = 0.3) -> float:
+    """The share of all cores in use while this process sleeps."""
+    idle, total = idle_and_total()
+    time.sleep(seconds)
+    later_idle, later_total = idle_and_total()
+    return 1 - (later_idle - idle) / max(1, later_total - total)
 
 
 def measure_memory(threads: int, seconds: float = 0.5) -> float:

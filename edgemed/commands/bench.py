@@ -1,0 +1,112 @@
+"""`edgemed bench MODEL --ram 8GiB`: what the chat will feel like here, measured through the very same engine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from edgemed.errors import EngineError
+from edgemed.sizes import format_size, parse_size
+
+if TYPE_CHECKING:
+    from edgemed.engine.client import Engine
+    from edgemed.engine.protocol import Finished
+
+# Invented, and the same for everybody, so that figures can be compared.
+QUESTIONS = (
+    "A 58-year-old teacher has had a dry cough for six weeks. It began two weeks after she was given a new tablet for "
+    "high blood pressure. She has no fever, does not smoke, and her chest X-ray is clear. What is the likely cause?",
+    "A toddler of 18 months is brought in with a barking cough and noisy breathing since last night, worse when he "
+    "cries. His temperature is 38.1 degrees. Which findings would make you send him to hospital at once?",
+    "A man of 71 takes a blood thinner for an irregular heartbeat. He is to have a tooth pulled next week. What should "
+    "his dentist and his doctor agree on before that day?",
+    "A woman of 34 has woken three nights with burning pain in her right hand that eases when she shakes it. She works "
+    "on an assembly line and is five months pregnant. What would you examine, and what would you tell her?",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Medians over the answers. Bytes and seconds; rates in tokens a second."""
+
+    prompt_tokens_per_s: float
+    tokens_per_s: float
+    first_token_s: float
+    hit_rate: float | None
+    read_bytes_per_token: float
+    peak_bytes: int
+    answers: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file")
+    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
+    parser.add_argument("--ctx", metavar="N", type=int, default=2048, help="tokens of context (default 2048)")
+    parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    parser.add_argument("--tokens", metavar="N", type=int, default=64, help="length of each answer (default 64)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    from edgemed.engine.client import Engine
+    from edgemed.engine.machine import measure_busy
+    from edgemed.engine.protocol import EngineSettings
+
+    busy = measure_busy()
+    settings = EngineSettings(ram_bytes=args.ram, n_ctx=args.ctx, threads=args.threads, allow_unsealed=True)
+    with Engine.start(args.model, settings) as engine:
+        measured = measure(engine, args.tokens)
+    if args.json:
+        print(json.dumps(asdict(measured) | {"model": str(args.model), "ram_bytes": args.ram, "busy": busy}))
+    else:
+        print("\n".join(table(measured, busy)))
+    return 0
+
+
+def measure(engine: Engine, tokens: int) -> Measured:
+    """Ask every question; the first answer only warms up. Raises EngineError when no answer came."""
+    answers = [_answer(engine, question, tokens) for question in QUESTIONS][1:]
+    answers = [answer for answer in answers if answer.tokens > 1]
+    if not answers:
+        raise EngineError("The model ends every answer at once, so there is nothing to measure.")
+    hit_rates = [answer.hit_rate for answer in answers if answer.hit_rate is not None]
+    return Measured(
+        prompt_tokens_per_s=median(answer.prefill_tokens_per_s for answer in answers),
+        tokens_per_s=median(answer.decode_tokens_per_s for answer in answers),
+        first_token_s=median(answer.prompt_tokens / answer.prefill_tokens_per_s for answer in answers),
+        hit_rate=median(hit_rates) if hit_rates else None,
+        read_bytes_per_token=median(answer.bytes_read / (answer.tokens + answer.prompt_tokens) for answer in answers),
+        peak_bytes=max(answer.peak_rss_bytes for answer in answers),
+        answers=len(answers),
+    )
+
+
+def _answer(engine: Engine, question: str, tokens: int) -> Finished:
+    """One answer. A seed makes the whole prompt be computed, the part shared with earlier ones included.
+
+    Drawn at temperature 1 from the whole vocabulary: a likeliest token that repeats would find its experts in memory.
+    """
+    from edgemed.engine.protocol import Finished, Message, Sampling
+
+    sampling = Sampling(temperature=1.0, top_p=1.0, top_k=0, repeat_penalty=1.0, seed=1, max_tokens=tokens)
+    last = list(engine.generate([Message("user", question)], sampling))[-1]
+    assert isinstance(last, Finished)
+    return last
+
+
+def table(measured: Measured, busy: float) -> list[str]:
+    """For people."""
+    hits = "" if measured.hit_rate is None else f", {measured.hit_rate:.0%} of the experts found in memory"
+    lines = [
+        f"answer      {measured.tokens_per_s:.2f} tokens/s{hits}",
+        f"prompt      {measured.prompt_tokens_per_s:.1f} tokens/s, first word after {measured.first_token_s:.1f} s",
+        f"reads       {measured.read_bytes_per_token / 1e6:.0f} MB a token, prompt and answer together",
+        f"memory      {format_size(measured.peak_bytes)} at most",
+    ]
+    if busy > 0.2:
+        lines.append(f"busy        others used {busy:.0%} of the cores when this began: the figures are too low")
+    return lines

@@ -1,0 +1,115 @@
+"""`edgemed doctor`: can this machine run it, how fast, and is it really offline."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgemed.sizes import format_size, parse_size
+
+if TYPE_CHECKING:
+    from edgemed.engine.machine import Machine
+    from edgemed.engine.prediction import ModelSize, Prediction
+    from edgemed.engine.survey import Installation
+    from edgemed.privacy import Check
+
+BITS = (2.6, 3.1, 3.5, 4.5)  # of an expert's weight: what conversions are usually asked for
+CONTEXT = 8192
+BUSY = 0.2  # from here on, what is measured says little about the machine
+READ_BYTES = 4_800_000  # one expert of AntAngelMed at 3 bits
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", type=Path, help="predict for this GGUF (default: AntAngelMed)"
+    )
+    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="budget (default: what is free now)")
+    parser.add_argument("--ctx", metavar="N", type=int, default=CONTEXT, help=f"tokens of context (default {CONTEXT})")
+    parser.add_argument("--folder", metavar="DIR", type=Path, default=Path(), help="where the model lies or will lie")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from edgemed.engine.budget import available_bytes
+    from edgemed.engine.prediction import size_of, size_of_file
+    from edgemed.engine.survey import ANTANGELMED, survey_installation, survey_locks, survey_machine
+    from edgemed.model_file import open_model
+
+    if args.model is not None:
+        file = open_model(args.model)
+        models = {file.name: size_of_file(file)}
+        machine = survey_machine(int(models[file.name].expert_bytes), args.folder, args.model)
+    else:
+        models = {f"AntAngelMed at {bits} bits": size_of(ANTANGELMED, bits) for bits in BITS}
+        machine = survey_machine(READ_BYTES, args.folder)
+    ram = args.ram or available_bytes()
+    installation, locks = survey_installation(), survey_locks()
+    healthy = installation.engine_fault is None and all(lock.passed for lock in locks)
+    if args.json:
+        told = {
+            "installation": asdict(installation),
+            "machine": asdict(machine),
+            "available_bytes": available_bytes(),
+            "locks": [asdict(lock) for lock in locks],
+            "ram_bytes": ram,
+            "models": {name: _as_json(model, machine, ram, args.ctx) for name, model in models.items()},
+        }
+        print(json.dumps(told, indent=1))
+    else:
+        print("\n".join([*_about(installation, machine, available_bytes()), *_about_locks(locks), ""]))
+        print("\n".join(_forecast(models, machine, ram, args.ctx)))
+    return 0 if healthy else 1
+
+
+def _about(installation: Installation, machine: Machine, free: int) -> list[str]:
+    flags = ", ".join(installation.cpu_flags) or "none that help"
+    way = "past the page cache" if machine.direct else "through the page cache: direct reads are refused there"
+    engine = installation.engine_fault or "bound to llama.cpp"
+    return [
+        f"system      {installation.system}, Python {installation.python}",
+        f"engine      {engine}",
+        f"processor   {machine.cores} cores; {flags}",
+        f"memory      {format_size(free)} free; read at {machine.memory / 1e9:.1f} GB/s",
+        f"disk        {machine.disk / 1e9:.2f} GB/s, {way}",
+        *([f"busy        others use {machine.busy:.0%} of the cores: ask again later"] if machine.busy > BUSY else []),
+    ]
+
+
+def _about_locks(locks: list[Check]) -> list[str]:
+    broken = [lock for lock in locks if not lock.passed]
+    if not broken:
+        return [f"offline     proved: {len(locks)} of {len(locks)} attempts to get out or be read were refused"]
+    return [f"offline     NOT proved: {lock.name}: {lock.detail}" for lock in broken]
+
+
+def _forecast(models: dict[str, ModelSize], machine: Machine, ram: int, n_ctx: int) -> list[str]:
+    from edgemed.engine.prediction import predict, smallest_ram
+
+    lines = [f"with --ram {format_size(ram).replace(' ', '')} and a context of {n_ctx} tokens:"]
+    for name, model in models.items():
+        found = predict(model, machine, ram, n_ctx)
+        if not found:
+            lines.append(f"  {name}: does not fit; it needs at least {format_size(smallest_ram(model, n_ctx))}")
+            continue
+        worst, likely = found
+        lines.append(
+            f"  {name}: {worst.tokens_per_s:.1f} to {likely.tokens_per_s:.1f} tokens/s, a new prompt's first word "
+            f"after {worst.first_token_s:.0f} s ({worst.cached_part:.0%} of the experts in memory)"
+        )
+    return lines
+
+
+def _as_json(model: ModelSize, machine: Machine, ram: int, n_ctx: int) -> dict[str, Any]:
+    from edgemed.engine.prediction import predict, smallest_ram
+
+    def one(prediction: Prediction) -> dict[str, Any]:
+        return asdict(prediction) | {"tokens_per_s": prediction.tokens_per_s}
+
+    return {
+        "size": asdict(model),
+        "smallest_ram_bytes": smallest_ram(model, n_ctx),
+        "predictions": [one(prediction) for prediction in predict(model, machine, ram, n_ctx)],
+    }

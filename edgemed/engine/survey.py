@@ -1,0 +1,130 @@
+"""Everything `edgemed doctor` finds out about this machine and installation, without loading a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgemed.engine.child import environment
+from edgemed.engine.machine import Machine, measure_busy, measure_disk, measure_memory
+from edgemed.engine.startup import physical_cores
+from edgemed.errors import SetupError
+from edgemed.model_file import HParams
+from edgemed.privacy import Check
+
+PROBE_BYTES = 1 << 30
+# AntAngelMed, as its publisher's GGUF lists it; what `doctor` predicts before anything is downloaded.
+ANTANGELMED = HParams(
+    n_layer=32,
+    n_nextn=0,
+    n_embd=4096,
+    n_ff=9216,
+    n_ff_exp=1024,
+    n_ff_shexp=1024,
+    n_expert=256,
+    n_expert_used=8,
+    n_expert_shared=1,
+    n_group=8,
+    n_group_used=4,
+    n_dense_lead=1,
+    n_head=32,
+    n_head_kv=4,
+    head_dim=128,
+    n_rot=64,
+    rope_theta=600000.0,
+    rms_eps=1e-6,
+    weights_scale=2.5,
+    n_vocab=157184,
+    n_ctx_train=32768,
+)
+
+# Run in a process of its own: the locks cannot be opened again.
+_LOCKS = """
+import dataclasses, json
+from edgemed import privacy
+privacy.lock_down(allow_unsealed=True)
+privacy.seal(allow_unsealed=True)
+print(json.dumps([dataclasses.asdict(check) for check in privacy.proof()]))
+"""
+_FLAGS = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8")
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What edgemed stands on. `engine_fault`: why the engine cannot start here, or None."""
+
+    python: str
+    system: str
+    cpu_flags: tuple[str, ...]
+    engine_fault: str | None
+
+
+def survey_installation() -> Installation:
+    """Look at the processor, and bind the engine to llama.cpp in a child process."""
+    bound = subprocess.run(
+        [sys.executable, "-P", "-c", "from edgemed.engine.library import start_llama; start_llama()"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    said = bound.stderr.strip().splitlines() or [f"it ended with {bound.returncode}"]
+    return Installation(
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        cpu_flags=cpu_flags(),
+        engine_fault=said[-1].partition(": ")[2] or said[-1] if bound.returncode else None,
+    )
+
+
+def cpu_flags() -> tuple[str, ...]:
+    """Of the instruction sets that matter for speed, those the processor has."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ()
+    flags = next((line.split(":", 1)[1].split() for line in text.splitlines() if line.startswith("flags")), [])
+    return tuple(flag for flag in _FLAGS if flag in flags)
+
+
+def survey_machine(read_bytes: int, folder: Path, model: Path | None = None) -> Machine:
+    """Measure memory, and the disk by reads of `read_bytes` from `model`, or from a file made in `folder` for it.
+
+    Raises SetupError where nothing can be written or read there.
+    """
+    cores, busy = physical_cores(), measure_busy()
+    memory = measure_memory(cores)
+    if model is not None and model.stat().st_size > 8 * read_bytes:
+        disk, direct = measure_disk(model, read_bytes)
+    else:
+        disk, direct = _measure_with_own_file(read_bytes, folder)
+    return Machine(disk=disk, memory=memory, cores=cores, direct=direct, busy=busy)
+
+
+def survey_locks() -> list[Check]:
+    """Try every lock of privacy in a process that has just locked itself down. Raises SetupError if it cannot run."""
+    tried = subprocess.run([sys.executable, "-P", "-c", _LOCKS], capture_output=True, text=True)
+    if tried.returncode:
+        raise SetupError("The privacy locks cannot be tried: the process that locks itself down does not start.")
+    return [Check(**check) for check in json.loads(tried.stdout)]
+
+
+def _measure_with_own_file(read_bytes: int, folder: Path) -> tuple[float, bool]:
+    status = os.statvfs(folder)
+    if status.f_bavail * status.f_frsize < 2 * PROBE_BYTES:
+        raise SetupError(f"{folder} has too little room to measure the disk; name another folder with --folder.")
+    piece = os.urandom(8 << 20)  # what a disk could compress away would measure its processor
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".edgemed-doctor-") as file:
+            for _ in range(PROBE_BYTES // len(piece)):
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+            return measure_disk(Path(file.name), read_bytes)
+    except OSError as error:
+        raise SetupError(f"{folder} cannot be written ({error.strerror}); name another folder with --folder.") from None

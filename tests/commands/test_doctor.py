@@ -1,0 +1,79 @@
+"""`edgemed doctor` and `edgemed bench`, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from gguf import GGMLQuantizationType as Type
+
+from edgemed.cli import main
+from edgemed.convert.pipeline import convert
+from edgemed.engine import survey
+from edgemed.quant.plan import Plan
+from tests.support.checkpoints import make_checkpoint
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("doctor")
+    convert(str(make_checkpoint(folder / "checkpoint")), folder / "m.gguf", Plan.uniform(Type.Q4_K))
+    return folder / "m.gguf"
+
+
+def test_doctor_measures_and_predicts_before_anything_is_downloaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey, "PROBE_BYTES", 64 << 20)
+    assert main(["doctor", "--folder", str(tmp_path), "--ram", "20GiB", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["installation"]["engine_fault"] is None
+    assert all(lock["passed"] for lock in told["locks"])
+    assert len(told["models"]) == 4
+    for model in told["models"].values():
+        worst, likely = model["predictions"]
+        assert 0 < worst["tokens_per_s"] <= likely["tokens_per_s"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_for_people_says_what_does_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey, "PROBE_BYTES", 64 << 20)
+    assert main(["doctor", "--folder", str(tmp_path), "--ram", "2GiB"]) == 0
+    out = capsys.readouterr().out
+    assert "does not fit; it needs at least" in out
+    assert "offline     proved: 8 of 8" in out
+
+
+def test_doctor_takes_a_models_own_size(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", str(model), "--folder", str(tmp_path), "--ctx", "256"]) == 0
+    assert "100% of the experts in memory" in capsys.readouterr().out
+
+
+def test_doctor_reports_a_broken_engine(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "llama_cpp.py").write_text("raise ImportError('there is no llama here')")
+    monkeypatch.setattr(survey, "environment", lambda: {"PYTHONPATH": str(tmp_path)})
+    assert main(["doctor", str(model), "--ctx", "256"]) == 1
+    assert "engine      there is no llama here\n" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--folder", "/proc/self"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("edgemed: ")
+    assert "name another folder" in err
+
+
+def test_bench_measures_through_the_engine(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(model), "--ctx", "512", "--tokens", "4", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["answers"] >= 1
+    assert told["tokens_per_s"] > 0
+    assert told["prompt_tokens_per_s"] > 0
+    assert told["peak_bytes"] > 1 << 20
+    assert main(["bench", str(model), "--ctx", "512", "--tokens", "4"]) == 0
+    assert "tokens/s, first word after" in capsys.readouterr().out

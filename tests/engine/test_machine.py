@@ -1,0 +1,63 @@
+"""Measuring the machine: plausible rates, honest refusals."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edgemed.engine import machine
+from edgemed.engine.machine import measure_busy, measure_disk, measure_memory
+from edgemed.errors import SetupError
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("disk") / "file"
+    path.write_bytes(os.urandom(1 << 20) * 16)
+    return path
+
+
+def test_rates_are_of_this_world(file: Path) -> None:
+    assert 1e8 < measure_memory(1, 0.05) < 1e12
+    rate, _direct = measure_disk(file, 1_000_000, depth=2, seconds=0.2)
+    assert 1e5 < rate < 1e11
+
+
+def test_every_place_is_read_once_and_no_further_than_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[int, int]] = []
+    original = os.preadv
+
+    def watch(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        count = original(descriptor, buffers, offset)
+        read.append((offset, count))
+        return count
+
+    monkeypatch.setattr(machine.os, "preadv", watch)
+    measure_disk(file, 1_000_000, depth=3, seconds=5)
+    size = 1_003_520  # the next multiple of a page
+    assert sorted(read) == [(number * size, size) for number in range((16 << 20) // size)]
+
+
+def test_where_direct_reads_are_refused_it_reads_through_the_cache(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = os.open
+
+    def no_direct(path: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_DIRECT:
+            raise OSError(22, "Invalid argument")
+        return original(path, flags, *mode)
+
+    monkeypatch.setattr(machine.os, "open", no_direct)
+    assert measure_disk(file, 1_000_000, depth=1, seconds=0.05)[1] is False
+
+
+def test_too_small_or_missing_files_are_refused(tmp_path: Path, file: Path) -> None:
+    with pytest.raises(SetupError, match="too small"):
+        measure_disk(file, 16 << 20)
+    with pytest.raises(SetupError, match="cannot be read"):
+        measure_disk(tmp_path / "none", 4096)
+
+
+def test_a_share_is_a_share() -> None:
+    assert 0 <= measure_busy(0.05) <= 1

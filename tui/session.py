@@ -11,7 +11,8 @@ from edgemed.tui.strings import Strings, strings
 
 @dataclass(frozen=True, slots=True)
 class ChatSession:
-    """`weights_digest` and `intended_use` are the model file's: the notices stand before the engine has loaded it."""
+    """`weights_digest` and `intended_use` are the model file's: the notices stand before the engine has loaded it.
+    `introduction` is shown above the first question."""
 
     start_engine: StartEngine
     model_name: str
@@ -19,6 +20,7 @@ class ChatSession:
     intended_use: str
     language: Language = "en"
     place: Place = "offline"
+    introduction: str = ""
 
     @property
     def words(self) -> Strings:

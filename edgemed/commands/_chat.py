@@ -50,8 +50,9 @@ def at_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def open_session(path: Path, args: argparse.Namespace, *, sealed: bool) -> ChatSession:
+def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduction: str = "") -> ChatSession:
     """Look at the model file and get ready to load it. Raises ModelFileError for a file that is none."""
+    from edgemed import privacy
     from edgemed.clinical import language_of
     from edgemed.engine.client import Engine
     from edgemed.engine.protocol import EngineSettings
@@ -64,7 +65,10 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool) -> ChatS
     )
 
     def start(progress: Progress) -> ChatEngine:
-        return cast("ChatEngine", Engine.start(path, settings, progress))
+        engine = Engine.start(path, settings, progress)
+        # From here on the chat needs no socket at all; a restarted engine gets its pair all the same.
+        privacy.seal(allow_unsealed=args.allow_unsealed)
+        return cast("ChatEngine", engine)
 
     remote = any(os.environ.get(name) for name in REMOTE_SIGNS)
     return ChatSession(
@@ -74,6 +78,7 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool) -> ChatS
         intended_use=model.intended_use,
         language=args.language or language_of(os.environ),
         place="unsealed" if not sealed else "remote" if remote else "offline",
+        introduction=introduction,
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import edgemed
 from edgemed.commands._chat import add_engine_arguments, at_terminal, converse, open_session, seal_process
+from edgemed.commands.inspect import precision_map, summary
 from edgemed.errors import ModelFileError, SetupError
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ QUESTION = "What are the symptoms of diabetes?"
 ANSWER_TOKENS = 120
 SEED = 1
 WHAT_IT_IS = (
-    "This demonstrates the machinery: a small model is really converted, expert by expert, and answers on this machine "
-    "alone. Its words are invented; they are not medicine."
+    "This demonstrates the machinery: a small model is converted, expert by expert, and answers on this machine alone. "
+    "Its words are invented; they are not medicine."
 )
 
 
@@ -47,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     print(WHAT_IT_IS)
     model = converted(folder, fresh=args.fresh)
     show_plan(model)
-    session = open_session(model.path, args, sealed=sealed)
+    introduction = "\n".join([WHAT_IT_IS, "", *precision_map(model), ""])
+    session = open_session(model.path, args, sealed=sealed, introduction=introduction)
     if at_terminal():
         return converse(session, args)
     from edgemed.tui.plain import PlainChat
@@ -95,8 +97,6 @@ def cache_folder() -> Path:
 
 def show_plan(model: ModelFile) -> None:
     """What was decided: a digit of bits for every layer and expert."""
-    from edgemed.commands.inspect import precision_map, summary
-
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     print("\n".join(["", *summary(model), "", *precision_map(model, colour=colour), ""]), flush=True)
 

@@ -123,10 +123,10 @@ async def test_a_blank_question_is_not_sent() -> None:
 
 
 async def test_the_engines_death_is_reported_and_it_restarts() -> None:
-    engine = FakeEngine(["Half", EngineDied("The engine's process ran out of memory.")], ["Whole."])
+    engine = FakeEngine(["Half", EngineDied("It ran out of memory.")], ["Whole."])
     async with ChatApp(session(engine)).run_test() as pilot:
         await write(pilot, "one", "enter")
-        await shows(pilot, "Half", CUT, "The engine's process ran out of memory.", "Ctrl+R starts it again")
+        await shows(pilot, "Half", CUT, "It ran out of memory.", "Ctrl+R starts it again")
         await pilot.press("ctrl+r")
         await wait_until(pilot, lambda: engine.restarts == 1)
         await write(pilot, "two", "enter")

@@ -82,6 +82,17 @@ async def test_links_are_text_and_nothing_opens(monkeypatch: pytest.MonkeyPatch)
         assert opened == []
 
 
+async def test_selected_text_leaves_under_the_notices(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with chat(["Take 5 mg."]).run_test() as pilot:
+        await write(pilot, "q", "enter")
+        await shows(pilot, "Take 5 mg.")
+        monkeypatch.setattr(ChatScreen, "get_selected_text", lambda screen: "5 mg")
+        assert isinstance(pilot.app.screen, ChatScreen)
+        pilot.app.screen.action_copy_text()
+        assert pilot.app.clipboard.splitlines()[0] == "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
+        assert pilot.app.clipboard.endswith("\n\n5 mg\n")
+
+
 async def test_escape_sequences_in_an_answer_are_shown_and_not_obeyed() -> None:
     async with chat(["\x1b]52;c;aGk=\x07 \x1b[2J and \u202edesrever"]).run_test() as pilot:
         await write(pilot, "q", "enter")

@@ -64,6 +64,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
     screen = terminal.wait_for("OFFLINE | UNVALIDATED AI TEXT | VERIFY |", NOTICE, "edgemed demonstration:", "F1 help")
     assert screen.splitlines()[1].strip() == NOTICE
+    assert "layer   gate     up   down  experts" in screen, "the plan"
 
     terminal.type("one")
     terminal.press("M-Enter")  # Alt+Enter and Ctrl+J make lines; nothing is sent
@@ -95,7 +96,7 @@ def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
 
 
 def test_the_chat_has_no_network(terminal: Terminal) -> None:
-    """Every process of the program says that the kernel filters its system calls."""
+    """In every process of the program the kernel refuses network sockets, and since its start all sockets."""
     terminal.wait_for("edgemed demonstration:", "F1 help")
     pane = int(terminal._tmux("display-message", "-p", "#{pane_pid}"))
     filtered = {}
@@ -103,7 +104,7 @@ def test_the_chat_has_no_network(terminal: Terminal) -> None:
         command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
         if "edgemed" in command and "python" in command and not command.startswith(("sh", "bash")):
             status = Path(f"/proc/{process}/status").read_text()
-            filtered[command] = "Seccomp:\t2" in status
+            filtered[command] = "Seccomp:\t2" in status and "Seccomp_filters:\t1" not in status
     assert len(filtered) >= 2, "the chat and its engine"
     assert all(filtered.values()), filtered
     terminal.press("C-q")

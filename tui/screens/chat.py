@@ -77,11 +77,14 @@ class ChatScreen(Screen[None]):
     async def on_mount(self) -> None:
         self._flush_timer = self.set_interval(FLUSH_SECONDS, self._flush, pause=True)
         transcript = self.query_one(Transcript)
-        transcript.welcome(self._words.nothing_stored)
+        transcript.welcome(self._welcome())
         await transcript.show(self._conversation.turns)
         self._show_stage(Loading())
         self._show_queued()
         self._driver.load()
+
+    def _welcome(self, facts: str = "") -> str:
+        return "\n".join(filter(None, (self._session.introduction, facts, self._words.nothing_stored)))
 
     def _show_stage(self, stage: Stage) -> None:
         self._stage = stage
@@ -135,7 +138,7 @@ class ChatScreen(Screen[None]):
         self._engine_ready = True
         line = self.query_one(StatusLine)
         line.show(replace(line.figures, context_size=news.info.n_ctx))
-        self.query_one(Transcript).welcome(f"{model_facts(news.info, self._words)}\n{self._words.nothing_stored}")
+        self.query_one(Transcript).welcome(self._welcome(model_facts(news.info, self._words)))
         self._show_stage(Idle())
         if news.info.warning:
             self.notify(visible(news.info.warning), markup=False, severity="warning", timeout=WARNING_SECONDS)
@@ -189,11 +192,13 @@ class ChatScreen(Screen[None]):
             self._show_stage(Idle() if news.alive else Down(sentence))
 
     def _advance(self, stage: Stage) -> None:
-        """Show a stage of the running answer, unless the user has already asked it to stop."""
+        """Note a stage of the running answer, unless the user has asked it to stop; the next flush shows it."""
         if not isinstance(self._stage, Stopping):
-            self._show_stage(stage)
+            self._stage = stage
 
     async def _flush(self) -> None:
+        """Put on the screen what has come since the last time."""
+        self._show_stage(self._stage)
         if isinstance(self._stage, Stopping):
             self._driver.stop()
         text, self._unflushed = self._unflushed, ""

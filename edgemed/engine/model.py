@@ -13,6 +13,7 @@ import numpy as np
 from llama_cpp import llama_cpp
 
 from edgemed.engine.budget import Budget, layer_bytes, plan_budget
+from edgemed.engine.hot_profile import read_profile, write_profile
 from edgemed.engine.library import LogCapture, capture_log, start_llama
 from edgemed.engine.virtual_gguf import virtual_gguf
 from edgemed.errors import ChecksumError, EngineError, ModelFileError
@@ -40,11 +41,16 @@ class _BufferTypeOverride(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
-    """How to load. `ram_bytes`: what this process, its parent and everything cached may take together; None means
-    what the machine can spare. `n_batch`: tokens computed at once in a prompt; it never depends on the budget, so
-    neither does the output. `n_outputs`: how many tokens of a batch may ask for logits. `read_ahead`: predicted
-    misses of the next layer to read while the disk is idle. `force_small`: accept less than one token's experts (for
-    tests)."""
+    """How to load a model.
+
+    ram_bytes: what this process, its parent and everything cached may take together; None: what the machine can spare.
+    n_batch: tokens of a prompt computed at once. It never depends on the budget, so neither does the output.
+    n_outputs: how many tokens of a batch may ask for logits.
+    half_life_tokens: how fast the expert cache forgets (docs/decisions.md).
+    read_ahead: predicted misses of the next layer to read while the disk is idle.
+    hot_profile: read back first what was hot when the model last ran, and remember it.
+    force_small: accept a cache below one token's experts, for tests.
+    """
 
     ram_bytes: int | None
     n_ctx: int
@@ -58,6 +64,7 @@ class LoadSettings:
     half_life_tokens: float = 64.0
     repack: bool = True
     read_ahead: int = 0
+    hot_profile: bool = False
     force_small: bool = False
 
 
@@ -83,11 +90,19 @@ class LoadedModel:
                 file, settings.ram_bytes, self._log.compute_bytes, settings.n_batch, force_small=settings.force_small
             )
             self._native.edgemed_set_budget(self.handle, self.budget.cache_bytes)
+            self._remembers = settings.hot_profile
+            if settings.hot_profile:
+                self._warm_up()
         except BaseException:
             self.close()
             raise
         finally:
             capture_log(None)
+
+    @property
+    def _experts(self) -> tuple[int, int]:
+        """Rows and experts a row."""
+        return self.file.hparams.n_layer - self.file.hparams.n_dense_lead, self.file.hparams.n_expert
 
     @property
     def vocab(self) -> Any:
@@ -127,6 +142,13 @@ class LoadedModel:
         )
         self._native.edgemed_states(self.handle, states.ctypes.data)
         return states
+
+    def remember_hot(self) -> None:
+        """Write down which experts are hot, for the next start (`edgemed.engine.hot_profile`), if settings allow."""
+        if self._remembers:
+            scores = np.zeros(self._experts, np.float32)
+            self._native.edgemed_scores(self.handle, scores.ctypes.data)
+            write_profile(self.file.path, scores)
 
     def record_trace(self, path: str | None) -> None:
         """Write (step, row, expert) as u32 triples for every expert asked for; None ends it. No content is in it.
@@ -217,6 +239,11 @@ class LoadedModel:
         self.ctx = llama_cpp.llama_init_from_model(self.model, params)
         if not self.ctx:
             raise EngineError(f"llama.cpp cannot make a context of {settings.n_ctx} tokens: {self._complaint()}")
+
+    def _warm_up(self) -> None:
+        scores = read_profile(self.file.path, self._experts)
+        if scores is not None:
+            self._native.edgemed_restore(self.handle, scores.ctypes.data)
 
     def _predict(self, guesses: int) -> None:
         """Give the device the routers and the norms before them, so that it can run the next layer's early."""

@@ -82,6 +82,7 @@ class EngineSettings:
     kv_type: str = "f16"
     flash_attn: bool = True
     allow_unsealed: bool = False
+    hot_profile: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ def open_session(
             threads=settings.threads or physical_cores(),
             kv_type=settings.kv_type,
             flash_attn=settings.flash_attn,
+            hot_profile=settings.hot_profile,
         ),
     )
     vocabulary = Vocabulary(loaded.vocab, file.metadata.get(keys.END_OF_GENERATION_IDS, ()))

@@ -103,6 +103,7 @@ class Worker:
             with self._turn:
                 self._running = 0
                 self._stopped.discard(request)
+        session.loaded.remember_hot()
 
     def _listen(self) -> None:
         try:

@@ -104,6 +104,8 @@ EDGEMED_API uint64_t edgemed_smallest_budget(void * handle, int experts_at_once)
     return static_cast<Engine *>(handle)->store.smallest_budget(experts_at_once);
 }
 EDGEMED_API void edgemed_states(void * handle, uint8_t * out) { static_cast<Engine *>(handle)->store.copy_states(out); }
+EDGEMED_API void edgemed_scores(void * handle, float * out) { static_cast<Engine *>(handle)->store.copy_scores(out); }
+EDGEMED_API void edgemed_restore(void * handle, const float * scores) { static_cast<Engine *>(handle)->store.restore_scores(scores); }
 EDGEMED_API int  edgemed_trace(void * handle, const char * path) {
     return static_cast<Engine *>(handle)->store.record_trace(path) ? 0 : report("the trace file cannot be written.");
 }

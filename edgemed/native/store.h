@@ -74,6 +74,8 @@ class Store {
     void       add_predictions(int made, int right);
     void       copy_states(uint8_t * out) const;  // [rows * per_row] State
     bool       record_trace(const char * path);
+    void       copy_scores(float * out) const;  // [rows * per_row], for the next run (hot.cpp)
+    void       restore_scores(const float * scores);
 
     uint64_t smallest_budget(int experts_at_once) const;
     int      size_classes() const { return slots_.classes(); }

@@ -1,0 +1,45 @@
+"""Which experts were hot when a model last ran, kept beside its file: the next start reads them back first.
+
+`model.gguf.hot` holds one number for each expert (how often it was lately used) and nothing else: no text, no tokens,
+no order, no times. It is a convenience: without it a start is slower, and nothing else changes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Scores = npt.NDArray[np.float32]
+"""[row, expert]: log2 of decayed uses, relative to the moment of writing; very negative where never used."""
+
+
+def profile_path(model: Path) -> Path:
+    """Where the profile of the model file `model` lies."""
+    return model.with_name(model.name + ".hot")
+
+
+def read_profile(model: Path, shape: tuple[int, int]) -> Scores | None:
+    """The last run's scores; None without a usable profile of a model of this shape."""
+    try:
+        with profile_path(model).open("rb") as file:
+            scores = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if scores.shape != shape or scores.dtype != np.float32 or not np.isfinite(scores).all():
+        return None
+    return np.ascontiguousarray(scores)
+
+
+def write_profile(model: Path, scores: Scores) -> None:
+    """Replace the profile by these scores, whole or not at all; silent where the folder cannot be written."""
+    target = profile_path(model)
+    fresh = target.with_name(f"{target.name}.{os.getpid()}")
+    try:
+        with fresh.open("wb") as file:
+            np.save(file, scores, allow_pickle=False)
+        fresh.replace(target)
+    except OSError:
+        fresh.unlink(missing_ok=True)

@@ -1,0 +1,56 @@
+"""What was hot is remembered beside the model, read back first, and never trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgemed.engine.hot_profile import profile_path, read_profile, write_profile
+
+SHAPE = (3, 8)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return tmp_path / "m.gguf"
+
+
+def test_what_is_written_is_read(model: Path) -> None:
+    scores = np.linspace(-9, 0, 24, dtype=np.float32).reshape(SHAPE)
+    write_profile(model, scores)
+    read = read_profile(model, SHAPE)
+    assert read is not None
+    assert (read == scores).all()
+    assert [p.name for p in model.parent.iterdir()] == ["m.gguf.hot"]
+
+
+def test_no_profile_is_no_profile(model: Path) -> None:
+    assert read_profile(model, SHAPE) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x93NUMPY", b"not numpy at all", np.zeros(3, np.float32).tobytes()],
+    ids=["empty", "cut", "foreign", "headless"],
+)
+def test_a_damaged_profile_is_ignored(model: Path, content: bytes) -> None:
+    profile_path(model).write_bytes(content)
+    assert read_profile(model, SHAPE) is None
+
+
+@pytest.mark.parametrize("scores", [np.zeros((2, 8), np.float32), np.zeros(SHAPE), np.full(SHAPE, np.nan, np.float32)])
+def test_a_profile_of_another_model_is_ignored(model: Path, scores: np.ndarray) -> None:
+    write_profile(model, scores)
+    assert read_profile(model, SHAPE) is None
+
+
+def test_objects_are_never_unpickled(model: Path) -> None:
+    with profile_path(model).open("wb") as file:
+        np.save(file, np.array([[print]], dtype=object), allow_pickle=True)
+    assert read_profile(model, SHAPE) is None
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    write_profile(tmp_path / "gone" / "m.gguf", np.zeros(SHAPE, np.float32))

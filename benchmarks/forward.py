@@ -19,9 +19,19 @@ from numpy.typing import NDArray
 from edgemed.quant.quantize import dequantize, quantize
 
 Floats = NDArray[np.float32]
-# layer row, expert, x [tokens, hidden], share [tokens], inner activations [tokens, width], output before the share
-Watch = Callable[[int, int, Floats, Floats, Floats, Floats], None]
 SEQUENCES_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Called while the forward pass runs.
+
+    layer(row, x [tokens, hidden], experts, shares [tokens, used], margins [tokens]) once for each MoE layer;
+    expert(row, expert, x [its tokens, hidden], share, inner [.., width], output before the share) for each expert.
+    """
+
+    layer: Callable[[int, Floats, NDArray[np.int64], Floats, Floats], None]
+    expert: Callable[[int, int, Floats, Floats, Floats, Floats], None]
 
 
 @dataclass
@@ -141,8 +151,8 @@ def _rotate(config: Mapping[str, Any], x: Floats) -> Floats:
     return np.concatenate([first * cosine - second * sine, second * cosine + first * sine, rest], axis=-1)
 
 
-def route(model: Model, layer: int, x: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """(experts, shares) [tokens, used] of x [tokens, hidden]: sigmoid scores, biased choice in the best groups."""
+def route(model: Model, layer: int, x: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """(experts, shares) [tokens, used] and margins [tokens]: sigmoid scores, biased choice in the best groups."""
     config, prefix = model.config, f"model.layers.{layer}.mlp.gate"
     scores = 1 / (1 + np.exp(-(x @ model.dense[f"{prefix}.weight"].T)))
     biased = scores + model.dense[f"{prefix}.expert_bias"]
@@ -150,21 +160,25 @@ def route(model: Model, layer: int, x: Floats) -> tuple[NDArray[np.int64], Float
     best = np.sort(grouped, axis=-1)[..., -2:].sum(axis=-1)
     kept = best >= -np.sort(-best, axis=-1)[:, config["topk_group"] - 1, None]
     masked = np.where(kept[..., None], grouped, -np.inf).reshape(biased.shape)
-    chosen = np.argsort(-masked, axis=-1, kind="stable")[:, : config["num_experts_per_tok"]]
+    used = config["num_experts_per_tok"]
+    order = np.argsort(-masked, axis=-1, kind="stable")
+    ranked, chosen = np.take_along_axis(masked, order, axis=-1), order[:, :used]
     share = np.take_along_axis(scores, chosen, axis=-1)
     share = share / share.sum(axis=-1, keepdims=True) * np.float32(config["routed_scaling_factor"])
-    return chosen, share
+    return chosen, share, ranked[:, used - 1] - ranked[:, used]
 
 
 def _experts(model: Model, layer: int, x: Floats, watch: Watch | None) -> Floats:
     row = layer - model.lead
-    chosen, shares = route(model, layer, x)
+    chosen, shares, margins = route(model, layer, x)
+    if watch is not None:
+        watch.layer(row, x, chosen, shares, margins)
     out = np.zeros_like(x)
     for expert in np.unique(chosen):
         token, rank = np.nonzero(chosen == expert)
         share = shares[token, rank]
         inner, output = _mlp(x[token], *(weights[row, expert] for weights in model.experts))
         if watch is not None:
-            watch(row, int(expert), x[token], share, inner, output)
+            watch.expert(row, int(expert), x[token], share, inner, output)
         out[token] += share[:, None] * output
     return out

@@ -2,7 +2,7 @@
 
 ggml's quantisers choose scales and round each weight by itself. Error compensation (compensate.py) keeps the scales and
 chooses other codes, so it has to read the scales from the blocks and write codes into them. A weight is
-`scale * value(code) - offset`. K-quants code single weights by integers; IQ4_XS by 16 unequal steps; IQ3_S and IQ2_S
+`scale * value(code) - offset`. K-quants code single weights by integers; IQ4_XS by 16 unequal steps; IQ3_S and IQ2_*
 code 4 and 8 weights at once by a point of a codebook and a sign each. Codebooks are read from the installed ggml by
 dequantising every code once; no table is kept here.
 """
@@ -204,6 +204,7 @@ class _Points:
 
     group: int
     type: Type
+    even = False  # the eighth sign is not stored: an even number of a point's signs are negative
 
     def points(self) -> Floats:
         """The codebook [points, group], magnitudes at scale 1."""
@@ -213,8 +214,12 @@ class _Points:
         # Each weight keeps its own sign s; then the error over points p is, up to a constant,
         # scale^2 (s p) M (s p) - 2 scale (t M) (s p). The first term depends on the signs and p only.
         points, metric = self.points(), ((metric + metric.T) / 2).astype(np.float32)
-        signs = np.where(target < 0, np.float32(-1), np.float32(1))
-        pattern = ((target < 0) << np.arange(self.group)).sum(axis=1)
+        negative = target < 0
+        if self.even:
+            odd = np.flatnonzero(negative.sum(axis=1) % 2)
+            negative[odd, (np.abs(target[odd]) * np.sqrt(np.diag(metric))).argmin(axis=1)] ^= True
+        signs = np.where(negative, np.float32(-1), np.float32(1))
+        pattern = (negative << np.arange(self.group)).sum(axis=1)
         present, inverse = np.unique(pattern, return_inverse=True)
         flips = np.where(present[:, None] >> np.arange(self.group) & 1, np.float32(-1), np.float32(1))
         i, j = np.triu_indices(self.group)
@@ -229,7 +234,7 @@ class _Points:
 def _codebook(type_: Type) -> Floats:
     """Every point at scale 1, read from ggml: a block holds 256 / group points, all of them take several blocks."""
     chosen = _CODECS[type_]
-    assert isinstance(chosen, _IQ2S | _IQ3S)
+    assert isinstance(chosen, _IQ2XXS | _IQ2XS | _IQ2S | _IQ3S)
     count = 1 << chosen.index_bits
     codes = (np.arange(count, dtype=np.int32) << chosen.group).reshape(-1, WEIGHTS // chosen.group)
     blocks = np.zeros((len(codes), chosen.bytes), np.uint8)
@@ -254,6 +259,42 @@ class _IQ2S(_Points):
         out, point = blocks.copy(), codes >> 8
         out[:, 2:34], out[:, 34:66] = point & 255, codes & 255
         out[:, 66:74] = _packed((point >> 8).reshape(-1, 8, 4).transpose(0, 2, 1), 2)
+        return out
+
+
+class _IQ2XS(_Points):
+    """d, 32 codes of 16 bits (9 of the point, 7 of the signs), scales of 16 weights as nibbles[8]."""
+
+    group, index_bits, bytes, type, even = 8, 9, 74, Type.IQ2_XS, True
+
+    def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
+        nibbles = _fields(blocks[:, 66:74], 4).transpose(0, 2, 1).reshape(-1, 16)
+        scale = _spread(_f16(blocks, 0) * (nibbles.astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
+        return scale, np.zeros_like(scale)
+
+    def write(self, blocks: Bytes, codes: Codes) -> Bytes:
+        out = blocks.copy()
+        out[:, 2:66] = (codes >> 8 | (codes & 127) << 9).astype("<u2").view(np.uint8)
+        return out
+
+
+class _IQ2XXS(_Points):
+    """d, then for each 32 weights 4 points[4] and 32 bits: 7 signs of each point, and a scale in the highest 4."""
+
+    group, index_bits, bytes, type, even = 8, 8, 66, Type.IQ2_XXS, True
+
+    def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
+        words = np.ascontiguousarray(blocks[:, 2:66]).view("<u4")[:, 1::2]
+        scale = _spread(_f16(blocks, 0) * ((words >> 28).astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
+        return scale, np.zeros_like(scale)
+
+    def write(self, blocks: Bytes, codes: Codes) -> Bytes:
+        out = blocks.copy()
+        words = np.ascontiguousarray(blocks[:, 2:66]).view("<u4").copy()
+        point, signs = (part.astype(np.uint32).reshape(-1, 8, 4) for part in (codes >> 8, codes & 127))
+        words[:, ::2] = (point << np.arange(0, 32, 8, dtype=np.uint32)).sum(axis=2)
+        words[:, 1::2] = words[:, 1::2] >> 28 << 28 | (signs << np.arange(0, 28, 7, dtype=np.uint32)).sum(axis=2)
+        out[:, 2:66] = words.astype("<u4").view(np.uint8)
         return out
 
 
@@ -284,4 +325,6 @@ _CODECS: dict[Type, Codec] = {
     Type.IQ4_XS: _IQ4XS(),
     Type.IQ3_S: _IQ3S(),
     Type.IQ2_S: _IQ2S(),
+    Type.IQ2_XS: _IQ2XS(),
+    Type.IQ2_XXS: _IQ2XXS(),
 }

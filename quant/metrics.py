@@ -28,14 +28,14 @@ class Comparison:
     def add(
         self, domain: str, reference: NDArray[np.floating], model: NDArray[np.floating], following: NDArray[np.integer]
     ) -> None:
-        """One passage: logits [positions, vocabulary] of both models and the tokens [positions] that follow."""
-        p, q = log_softmax(reference), log_softmax(model)
-        at = np.arange(len(p))
+        """One passage: both models' log probabilities [positions, vocabulary], the tokens [positions] that follow."""
+        at = np.arange(len(reference))
         # Rounding can leave a divergence of two nearly equal distributions a hair below zero.
-        self.divergence.append(np.maximum((np.exp(p) * (p - q)).sum(axis=-1), 0.0))
-        self.agrees.append(p.argmax(axis=-1) == q.argmax(axis=-1))
-        self.reference_loss.append(-p[at, following])
-        self.model_loss.append(-q[at, following])
+        divergence = (np.exp(reference) * (reference - model)).sum(axis=-1, dtype=np.float64)
+        self.divergence.append(np.maximum(divergence, 0.0))
+        self.agrees.append(reference.argmax(axis=-1) == model.argmax(axis=-1))
+        self.reference_loss.append(-reference[at, following].astype(np.float64))
+        self.model_loss.append(-model[at, following].astype(np.float64))
         self.domain.append(domain)
 
     def of_domain(self, domain: str) -> Comparison:
@@ -66,10 +66,10 @@ class Comparison:
         }
 
 
-def log_softmax(logits: NDArray[np.floating]) -> Numbers:
-    """Log probabilities over the last axis, in float64."""
-    shifted = np.asarray(logits, np.float64) - logits.max(axis=-1, keepdims=True)
-    normed: Numbers = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Log probabilities over the last axis, in the precision of the logits."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    normed: NDArray[np.floating] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return normed
 
 

@@ -7,9 +7,9 @@ layer's output is, to first order,
     gate:  sum_r  a_r  e_r H_input e_r^T           H_input = sum over tokens of (s x)(s x)^T
 
 with e_r row r of the quantisation error, and a_r the mean squared slope of the output by row r's result (weighted by
-share); up likewise. Both second moments come from a sample of the layer's tokens. Experts seen seldom lean on the layer:
-all the layer's sampled inputs, run through the expert's own weights, count as PRIOR_TOKENS tokens more, and the number
-of tokens an expert is charged with is drawn toward the layer's mean. So rare never means unimportant.
+share); up likewise. Both second moments come from a sample of the layer's tokens. Experts seen seldom lean on the
+layer: all the layer's sampled inputs, run through the expert's own weights, count as PRIOR_TOKENS tokens more, and the
+number of tokens an expert is charged with is drawn toward the layer's mean. So rare never means unimportant.
 
 A layer's errors reach the logits more or less strongly; `scaled` brings the damages to the divergence that was measured
 when that layer's experts alone were quantised.
@@ -79,13 +79,14 @@ def charged_tokens(statistics: Statistics) -> Moments:
     return charged
 
 
-def scaled(damage: NDArray[np.float64], measured: NDArray[np.float64], reference: int) -> NDArray[np.float64]:
+def scaled(
+    damage: NDArray[np.float64], measured: NDArray[np.float64], predicted: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """damage [L, E, 3, types] in units of divergence.
 
-    measured [L, 3]: mean divergence when only that layer's projection is quantised, to the type numbered `reference`.
-    Layers whose measurement is not above zero take the mean factor of the others.
+    measured [L, 3]: mean divergence when only that layer's projection is quantised, to some one type; predicted [L, 3]:
+    the damage of that type summed over experts. Layers whose measurement is not above zero take the mean factor.
     """
-    predicted = damage[..., reference].sum(axis=1)
     factor = np.where((measured > 0) & (predicted > 0), measured / np.where(predicted > 0, predicted, 1), np.nan)
     known = factor[np.isfinite(factor)]
     factor = np.where(np.isfinite(factor), factor, known.mean() if len(known) else 1.0)

@@ -21,7 +21,7 @@ def problem(columns: int, rows: int = 24, seed: int = 0) -> tuple[np.ndarray, np
     return rng.normal(0, 0.02, (rows, columns)).astype(np.float32), inputs.T @ inputs
 
 
-@pytest.mark.parametrize("type_", [*CODED, Type.IQ2_S])
+@pytest.mark.parametrize("type_", [*CODED, Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S])
 def test_codes_written_are_codes_read(type_: Type) -> None:
     codec = codecs.codec(type_)
     assert codec is not None

@@ -60,8 +60,9 @@ def test_rare_experts_lean_on_their_layer(scene) -> None:
 def test_layers_are_scaled_to_what_was_measured() -> None:
     damage = np.random.default_rng(0).random((2, 5, 3, 4))
     measured = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.0]])
-    result = scaled(damage, measured, 1)
+    predicted = damage[..., 1].sum(axis=1)
+    result = scaled(damage, measured, predicted)
     known = measured > 0
     np.testing.assert_allclose(result[..., 1].sum(axis=1)[known], measured[known])
     factors = result[1, 0, 2] / damage[1, 0, 2]
-    assert factors == pytest.approx((measured / damage[..., 1].sum(axis=1))[known].mean())
+    assert factors == pytest.approx((measured / predicted)[known].mean())

@@ -33,6 +33,11 @@ class EngineDriver:
         # A daemon: leaving the chat must not wait for a model that is still being loaded.
         threading.Thread(target=self._work, name="engine", daemon=True).start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether an engine runs; False while the first one is being loaded."""
+        return self._engine is not None and self._engine.alive
+
     def load(self) -> None:
         """Start the engine, or start it again after its process has ended."""
         self._jobs.put(self._load)

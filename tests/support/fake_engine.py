@@ -18,6 +18,7 @@ from edgemed.engine.protocol import (
     Sampling,
     StopReason,
 )
+from edgemed.errors import EngineDied
 
 DIGEST = "ab12cd34" + "0" * 56
 
@@ -79,7 +80,7 @@ class FakeEngine:
                 while not step.released.wait(0.005) and not self._stopped.is_set():
                     pass
             elif isinstance(step, Exception):
-                self.alive = False
+                self.alive = not isinstance(step, EngineDied)
                 raise step
             elif isinstance(step, Finished):
                 yield step

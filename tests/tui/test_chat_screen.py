@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.pilot import Pilot
 
 from edgemed.engine.protocol import PromptProgress
-from edgemed.errors import EngineDied
+from edgemed.errors import EngineDied, EngineError
 from edgemed.tui.app import ChatApp
 from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen
 from edgemed.tui.screens.help import HelpScreen
@@ -132,6 +132,25 @@ async def test_the_engines_death_is_reported_and_it_restarts() -> None:
         await write(pilot, "two", "enter")
         await shows(pilot, "Whole.")
         assert [message.content for message in engine.asked[1]] == ["one", "Half", "two"]
+
+
+async def test_a_death_between_questions_is_noticed_and_the_next_question_waits() -> None:
+    engine = FakeEngine(["Here."])
+    async with ChatApp(session(engine)).run_test() as pilot:
+        await shows(pilot, "mini")
+        engine.alive = False
+        await shows(pilot, "The engine is not running. Ctrl+R starts it again")
+        await write(pilot, "one", "enter")
+        await shows(pilot, "Next: one")
+        await pilot.press("ctrl+r")
+        await shows(pilot, "Here.")
+
+
+async def test_a_question_that_failed_at_once_can_be_sent_again() -> None:
+    async with chat([EngineError("The prompt does not fit.")]).run_test() as pilot:
+        await write(pilot, "too long", "enter")
+        await shows(pilot, "The prompt does not fit.")
+        assert pilot.app.screen.query_one(Composer).text == "too long"
 
 
 async def test_an_unforeseen_error_is_not_quoted() -> None:

@@ -9,16 +9,14 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Markdown, Static
 
-from edgemed.clinical import chart_copy
 from edgemed.tui.contract import Finished, Piece, PromptProgress
 from edgemed.tui.conversation import Conversation, Turn, ending, state_after
 from edgemed.tui.driver import EngineDriver
 from edgemed.tui.facts import model_facts
 from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, StatsChanged
-from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen
+from edgemed.tui.screens.copying import CopyingScreen
 from edgemed.tui.screens.noticed import notices
 from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
@@ -34,10 +32,13 @@ FLUSH_SECONDS = 0.1
 BELL_AFTER_SECONDS = 10.0
 """An answer that took longer than this ends with a bell: its reader has turned to something else."""
 
+LOOK_SECONDS = 1.0
+"""How long the engine's death may go unnoticed while nothing is asked of it."""
+
 WARNING_SECONDS = 20.0
 
 
-class ChatScreen(Screen[None]):
+class ChatScreen(CopyingScreen):
     """One conversation with one engine."""
 
     AUTO_FOCUS = "Composer"
@@ -51,9 +52,7 @@ class ChatScreen(Screen[None]):
     ]
 
     def __init__(self, session: ChatSession) -> None:
-        super().__init__()
-        self._session = session
-        self._words = session.words
+        super().__init__(session)
         self._conversation = Conversation()
         self._previous: Conversation | None = None
         self._driver = EngineDriver(session.start_engine, self.post_message)
@@ -76,6 +75,7 @@ class ChatScreen(Screen[None]):
 
     async def on_mount(self) -> None:
         self._flush_timer = self.set_interval(FLUSH_SECONDS, self._flush, pause=True)
+        self.set_interval(LOOK_SECONDS, self._look_after_engine)
         transcript = self.query_one(Transcript)
         transcript.welcome(self._welcome())
         await transcript.show(self._conversation.turns)
@@ -187,9 +187,17 @@ class ChatScreen(Screen[None]):
         if news.ticket is not None and news.ticket == self._ticket:
             turn = self._conversation.turns[-1]
             turn.state, turn.reason = "failed", sentence
+            composer = self.query_one(Composer)
+            if not turn.raw and not composer.text:
+                composer.text = turn.question  # to be sent again without being typed again
             await self._ended(Idle() if news.alive else Down(self._words.engine_gone))
         else:
             self._show_stage(Idle() if news.alive else Down(sentence))
+
+    def _look_after_engine(self) -> None:
+        if self._engine_ready and self._ticket is None and not self._driver.alive:
+            self._engine_ready = False
+            self._show_stage(Down(self._words.engine_gone))
 
     def _advance(self, stage: Stage) -> None:
         """Note a stage of the running answer, unless the user has asked it to stop; the next flush shows it."""
@@ -280,29 +288,8 @@ class ChatScreen(Screen[None]):
         turn = chosen or (answered[-1] if answered else None)
         if turn is None or not turn.raw:
             self.notify(self._words.nothing_to_copy, markup=False)
-        elif turn.state == "whole":
-            self._copy(turn.text, incomplete=False)
         else:
-            text = turn.text
-            self.app.push_screen(
-                ConfirmCopyScreen(self._session), lambda yes: self._copy(text, incomplete=True) if yes else None
-            )
-
-    def action_copy_text(self) -> None:
-        """Copy what was selected with the mouse: it leaves under the same notice."""
-        selected = self.get_selected_text()
-        if selected:
-            self._copy(selected, incomplete=False)
-
-    def _copy(self, text: str, *, incomplete: bool) -> None:
-        copy = chart_copy(
-            text,
-            intended_use=self._session.intended_use,
-            incomplete=incomplete,
-            language=self._session.language,
-        )
-        self.app.copy_to_clipboard(copy)
-        self.notify(self._words.copied, markup=False)
+            self.copy_turn(turn)
 
     def action_page(self, direction: int) -> None:
         """Scroll the transcript by a page, wherever the focus is."""

@@ -1,0 +1,45 @@
+"""Text leaves a screen for the clipboard only under its notices."""
+
+from __future__ import annotations
+
+from textual.screen import Screen
+
+from edgemed.clinical import chart_copy
+from edgemed.tui.conversation import Turn
+from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen
+from edgemed.tui.session import ChatSession
+
+
+class CopyingScreen(Screen[None]):
+    """A screen with answers on it that can be copied."""
+
+    def __init__(self, session: ChatSession) -> None:
+        super().__init__()
+        self._session = session
+        self._words = session.words
+
+    def copy_turn(self, turn: Turn) -> None:
+        """Copy an answer; one that is not whole only after a yes."""
+        if turn.state == "whole":
+            self._copy(turn.text, incomplete=False)
+            return
+        text = turn.text
+        self.app.push_screen(
+            ConfirmCopyScreen(self._session), lambda yes: self._copy(text, incomplete=True) if yes else None
+        )
+
+    def action_copy_text(self) -> None:
+        """Copy what was selected with the mouse."""
+        selected = self.get_selected_text()
+        if selected:
+            self._copy(selected, incomplete=False)
+
+    def _copy(self, text: str, *, incomplete: bool) -> None:
+        copy = chart_copy(
+            text,
+            intended_use=self._session.intended_use,
+            incomplete=incomplete,
+            language=self._session.language,
+        )
+        self.app.copy_to_clipboard(copy)
+        self.notify(self._words.copied, markup=False)

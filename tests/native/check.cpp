@@ -1,0 +1,129 @@
+#include "check.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <map>
+
+#include "xxh3.h"
+
+using namespace edgemed;
+
+ExpertFile::ExpertFile(const Plan & plan) {
+    char name[] = "/tmp/edgemed-check-XXXXXX.experts";
+    const int fd = mkstemps(name, 8);
+    CHECK(fd >= 0);
+    ::close(fd);
+    path_ = name;
+    Random     random(plan.seed);
+    uint64_t   at = kPage * (1 + below(random, 3));
+    const auto place = [&](uint64_t nbytes, uint64_t alignment, uint64_t gap) {
+        at = (at + gap + alignment - 1) / alignment * alignment;
+        const uint64_t here = at;
+        at += nbytes;
+        return here;
+    };
+    for (int i = 0; i < plan.rows * plan.per_row; i++) {
+        ExpertRecord record{};
+        int order[kProjections] = {kGate, kUp, kDown};
+        if (!plan.checksums) std::shuffle(order, order + kProjections, random);
+        for (int p : order) {
+            record.nbytes[p] = plan.smallest + below(random, plan.largest - plan.smallest + 1);
+            // A few sizes often, so that classes are shared.
+            if (below(random, 3) > 0) record.nbytes[p] = plan.smallest + (plan.largest - plan.smallest) * below(random, 4) / 4;
+            record.offset[p] = plan.checksums ? place(record.nbytes[p], kPage, 0)
+                                              : place(record.nbytes[p], 32, below(random, 3) * below(random, 3 * kPage));
+        }
+        records_.push_back(record);
+    }
+    bytes_.resize(at + below(random, kPage));
+    for (const ExpertRecord & record : records_)
+        for (int p = 0; p < kProjections; p++)
+            for (uint64_t i = 0; i < record.nbytes[p]; i++) bytes_[record.offset[p] + i] = static_cast<uint8_t>(random());
+    if (plan.checksums)
+        for (ExpertRecord & record : records_) {
+            record.has_checksum = 1;
+            record.checksum = xxh3_64(bytes_.data() + record.offset[kGate],
+                                      record.offset[kDown] + record.nbytes[kDown] - record.offset[kGate]);
+        }
+    restore();
+}
+
+ExpertFile::~ExpertFile() { unlink(path_.c_str()); }
+
+std::vector<Expert> ExpertFile::experts() const {
+    std::vector<Expert> all;
+    for (const ExpertRecord & record : records_) all.push_back(lay_out(record));
+    return all;
+}
+
+bool ExpertFile::matches(const Expert & expert, size_t which, const uint8_t * slot) const {
+    for (int p = 0; p < kProjections; p++)
+        if (std::memcmp(slot + expert.place[p], bytes_.data() + records_[which].offset[p], records_[which].nbytes[p]) != 0) return false;
+    return true;
+}
+
+void ExpertFile::write(uint64_t offset, const std::vector<uint8_t> & bytes) {
+    const int fd = ::open(path_.c_str(), O_WRONLY);
+    CHECK(pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset)) == static_cast<ssize_t>(bytes.size()));
+    ::close(fd);
+}
+
+void ExpertFile::restore() { write(0, bytes_); }
+
+void ExpertFile::truncate(uint64_t length) { CHECK(::truncate(path_.c_str(), static_cast<off_t>(length)) == 0); }
+
+void ExpertFile::replace() {
+    const std::string other = path_ + ".new";
+    std::ofstream(other, std::ios::binary) << std::string(bytes_.size(), '\0');
+    CHECK(std::rename(other.c_str(), path_.c_str()) == 0);
+}
+
+uint64_t all_bytes(const ExpertFile & file) {
+    std::map<uint64_t, uint64_t> sizes;
+    for (const Expert & expert : file.experts()) sizes[expert.slot_bytes]++;
+    uint64_t sum = 0;
+    for (const auto & [bytes, count] : sizes) sum += bytes * count + (bytes >= 512 << 10 ? 2 << 20 : 0);
+    return sum;
+}
+
+void open_store(Store & store, const ExpertFile & file, const Plan & plan, uint64_t budget, bool direct, int threads) {
+    StoreOptions options{};
+    options.budget_bytes = budget;
+    options.reader_threads = threads;
+    options.direct = direct;
+    options.first_layer = 1;
+    options.half_life = 8;
+    const std::string fault = store.open(file.path().c_str(), file.experts(), plan.rows, plan.per_row, options);
+    if (!fault.empty()) std::fprintf(stderr, "%s\n", fault.c_str());
+    CHECK(fault.empty());
+}
+
+void wait_until_read(Store & store, int row, int index) {
+    CHECK(store.pin(row, index, 1));
+    store.wait(row, index);
+    store.unpin(row, index);
+}
+
+int main(int count, char ** arguments) {
+    const std::map<std::string, void (*)()> checks = {
+        {"lay_out", check_lay_out},
+        {"slots", check_slots},
+        {"model", check_against_a_model},
+        {"budgets", check_budgets_at_the_edge},
+        {"stops", check_stops},
+        {"failing_reads", check_failing_reads},
+        {"changing_files", check_changing_files},
+        {"opening_and_closing", check_opening_and_closing},
+    };
+    for (int i = 1; i < count; i++) {
+        CHECK(checks.count(arguments[i]) == 1);
+        const auto from = Clock::now();
+        checks.at(arguments[i])();
+        std::printf("%s: %.2f s\n", arguments[i], seconds_since(from));
+    }
+    return 0;
+}

@@ -1,0 +1,85 @@
+// What every check of the native library shares: files of experts made on the fly, and a way to fail.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "store.h"
+
+extern "C" void faulty_reads(const char * suffix, int error, int stall_ms, long most, long skip, long times);
+extern "C" long faulty_reads_hit(void);
+inline void     healthy_reads() { faulty_reads("", 0, 0, 0, 0, 0); }
+
+#define CHECK(condition)                                                                        \
+    do {                                                                                        \
+        if (!(condition)) {                                                                     \
+            std::fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);        \
+            std::exit(1);                                                                       \
+        }                                                                                       \
+    } while (0)
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
+using Clock = std::chrono::steady_clock;
+inline double seconds_since(Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); }
+
+using Random = std::mt19937_64;
+inline uint64_t below(Random & random, uint64_t limit) { return random() % limit; }
+
+// How a test's file is laid out.
+struct Plan {
+    int      rows = 3, per_row = 12;
+    bool     checksums = true;  // experts in one piece, pages aligned; otherwise anywhere and in any order
+    uint64_t smallest = 300, largest = 40000;  // bytes of one matrix
+    uint64_t seed = 1;
+};
+
+// A file of random bytes with experts in it, deleted at the end.
+class ExpertFile {
+  public:
+    explicit ExpertFile(const Plan & plan);
+    ~ExpertFile();
+    ExpertFile(const ExpertFile &) = delete;
+    ExpertFile & operator=(const ExpertFile &) = delete;
+
+    const std::string &                        path() const { return path_; }
+    const std::vector<edgemed::ExpertRecord> & records() const { return records_; }
+    std::vector<edgemed::Expert>               experts() const;
+    uint64_t                                   size() const { return bytes_.size(); }
+    // Whether the slot holds exactly this expert's three matrices.
+    bool matches(const edgemed::Expert & expert, size_t which, const uint8_t * slot) const;
+    void write(uint64_t offset, const std::vector<uint8_t> & bytes);  // into the file alone: what is right stays
+    void restore();                                                   // in place
+    void truncate(uint64_t length);
+    void replace();  // another file of zeros takes its name
+
+  private:
+    std::string                        path_;
+    std::vector<uint8_t>               bytes_;
+    std::vector<edgemed::ExpertRecord> records_;
+};
+
+// A store on such a file. Options' budget 0 means room for everything.
+void open_store(edgemed::Store & store, const ExpertFile & file, const Plan & plan, uint64_t budget, bool direct = true, int threads = 3);
+
+uint64_t all_bytes(const ExpertFile & file);  // a budget that holds everything
+void     wait_until_read(edgemed::Store & store, int row, int index);  // pins, waits, checks nothing, unpins
+
+// Each returns when all is well.
+void check_lay_out();
+void check_slots();
+void check_against_a_model();
+void check_budgets_at_the_edge();
+void check_stops();
+void check_failing_reads();
+void check_changing_files();
+void check_opening_and_closing();

@@ -1,0 +1,273 @@
+// Everything that can go wrong with the file and the disk, and stops in the middle of it.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <thread>
+
+#include "check.h"
+
+using namespace edgemed;
+
+namespace {
+
+constexpr const char * kSuffix = ".experts";
+
+bool says(const Store & store, const char * words) {
+    if (store.fault().find(words) != std::string::npos) return true;
+    std::fprintf(stderr, "the fault is: %s\n", store.fault().c_str());
+    return false;
+}
+
+bool right(Store & store, const ExpertFile & file, const Plan & plan, int row, int index) {
+    CHECK(store.pin(row, index, 1));
+    const uint8_t * data = store.wait(row, index);
+    const bool      fits = data != nullptr && file.matches(store.expert(row, index), static_cast<size_t>(row * plan.per_row + index), data);
+    store.unpin(row, index);
+    return fits;
+}
+
+bool fails(Store & store, int row, int index) {
+    CHECK(store.pin(row, index, 1));
+    const bool failed = store.wait(row, index) == nullptr;
+    store.unpin(row, index);
+    return failed;
+}
+
+size_t entries(const char * folder) {
+    size_t count = 0;
+    for (const auto & entry : std::filesystem::directory_iterator(folder)) count += entry.exists();
+    return count;
+}
+
+}  // namespace
+
+void check_budgets_at_the_edge() {
+    for (bool large : {false, true}) {
+        Plan plan;
+        if (large) plan.smallest = 300000, plan.largest = 900000, plan.rows = 1, plan.per_row = 6;
+        const ExpertFile file(plan);
+        Store            store;
+        open_store(store, file, plan, 0);
+        const uint64_t least = store.smallest_budget(3);
+        // Nothing fits: a refusal with a reason, at once, instead of waiting for room that never comes.
+        CHECK(!store.pin(0, 0, 1));
+        CHECK(!store.wait_for_room());
+        CHECK(says(store, "budget"));
+        store.clear_fault();
+        // Whatever was there before, any three experts fit together.
+        Random random(3);
+        store.set_budget(least);
+        for (int round = 0; round < 200; round++) {
+            const int first = static_cast<int>(below(random, static_cast<uint64_t>(plan.per_row - 2)));
+            for (int i = first; i < first + 3; i++)
+                while (!store.pin(0, i, 1)) CHECK(store.wait_for_room());
+            CHECK(store.stats().resident_bytes <= least);
+            for (int i = first; i < first + 3; i++) {
+                CHECK(store.wait(0, i) != nullptr);
+                store.unpin(0, i);
+            }
+        }
+        // A budget withdrawn under pinned experts: they stay, nothing else comes, and it comes when they go.
+        CHECK(right(store, file, plan, 0, 0) && store.pin(0, 0, 1));
+        store.set_budget(0);
+        CHECK(store.ready(0, 0) && !store.pin(0, 1, 1) && !store.wait_for_room());
+        store.clear_fault();
+        store.unpin(0, 0);
+        store.set_budget(0);
+        CHECK(store.stats().resident_bytes <= (large ? 6 * 2 << 20 : 0));  // each class keeps a huge page
+        store.set_budget(least);
+        CHECK(right(store, file, plan, 0, 1) && right(store, file, plan, 0, 0));
+    }
+    // A failed read under a withdrawn budget leaves no debt behind.
+    Plan             plan;
+    const ExpertFile file(plan);
+    Store            store;
+    open_store(store, file, plan, all_bytes(file));
+    for (int i = 1; i < plan.per_row; i++) CHECK(right(store, file, plan, 0, i));
+    faulty_reads(kSuffix, EIO, 30, 0, 0, 1);
+    CHECK(store.pin(0, 0, 1));
+    const uint64_t least = store.smallest_budget(1);
+    store.set_budget(least);
+    CHECK(store.wait(0, 0) == nullptr);
+    store.unpin(0, 0);
+    healthy_reads();
+    for (int i = 0; i < plan.per_row; i++) {
+        while (!store.pin(0, i, 1)) CHECK(store.wait_for_room());
+        CHECK(store.wait(0, i) != nullptr && store.stats().resident_bytes <= least);
+        store.unpin(0, i);
+    }
+}
+
+void check_stops() {
+    Plan             plan;
+    const ExpertFile file(plan);
+    {
+        Store store;
+        open_store(store, file, plan, all_bytes(file), true, 2);
+        faulty_reads(kSuffix, 0, 400, 0, 0, 2);  // both readers hang
+        for (int i = 0; i < plan.per_row; i++) CHECK(store.pin(0, i, 1));
+        CHECK(store.guess(1, 0, true));
+        const auto  from = Clock::now();
+        std::thread stopper([&] {
+            std::this_thread::sleep_for(std::chrono::milliseconds(50));
+            store.request_abort(true);
+        });
+        CHECK(store.wait(0, 0) == nullptr);
+        CHECK(!store.wait_for_room());
+        CHECK(seconds_since(from) < 0.15);
+        stopper.join();
+        for (int i = 0; i < plan.per_row; i++) store.unpin(0, i);
+        // What nobody waits for any more does not stand in the way of the next question.
+        const uint64_t read = store.stats().bytes_read;
+        store.request_abort(false);
+        CHECK(right(store, file, plan, 2, 0));
+        CHECK(store.stats().bytes_read - read <= 4 * 3 * (plan.largest + kPage));
+        CHECK(store.fault().empty());
+        CHECK(right(store, file, plan, 0, 5));  // forgotten, not lost
+    }
+    // A stop, a new question, a stop: the same experts, over and over.
+    Store store;
+    open_store(store, file, plan, all_bytes(file) / 2);
+    Random random(11);
+    for (int round = 0; round < 100; round++) {
+        faulty_reads(kSuffix, 0, 2, 0, below(random, 4), 3);
+        for (int i = 0; i < 4; i++) CHECK(store.pin(round % 3, i, 1));
+        store.guess((round + 1) % 3, 7, true);
+        if (below(random, 2) == 0) store.request_abort(true);
+        for (int i = 0; i < 4; i++) {
+            const uint8_t * data = store.wait(round % 3, i);
+            CHECK(data != nullptr || store.aborted());
+            store.unpin(round % 3, i);
+        }
+        store.request_abort(false);
+    }
+    healthy_reads();
+    for (int row = 0; row < 3; row++) CHECK(right(store, file, plan, row, 3));
+}
+
+void check_failing_reads() {
+    Plan             plan;
+    const ExpertFile file(plan);
+    for (bool direct : {true, false}) {
+        Store store;
+        open_store(store, file, plan, all_bytes(file), direct);
+        faulty_reads(kSuffix, EIO, 0, 0, 0, -1);
+        CHECK(fails(store, 1, 2));
+        CHECK(says(store, "Expert 2 of layer 2") && says(store, std::strerror(EIO)));
+        CHECK(fails(store, 1, 2) && !store.ready(1, 2));  // tried again, failed again
+        store.clear_fault();
+        CHECK(store.guess(2, 3, true));
+        while (faulty_reads_hit() < 3) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        CHECK(store.fault().empty());  // nobody asked for it
+        healthy_reads();
+        CHECK(right(store, file, plan, 1, 2) && right(store, file, plan, 2, 3) && store.fault().empty());
+
+        faulty_reads(kSuffix, EINTR, 0, 0, 0, 5);
+        CHECK(right(store, file, plan, 0, 1));
+        faulty_reads(kSuffix, 0, 0, 1000, 0, -1);  // a few bytes at a time, never a whole page
+        CHECK(right(store, file, plan, 0, 2));
+        faulty_reads(kSuffix, 0, 0, 2 * kPage, 0, -1);
+        CHECK(right(store, file, plan, 0, 3));
+        CHECK(store.reads_directly() == direct);
+        faulty_reads(kSuffix, EINVAL, 0, 0, 0, 1);  // a file system that thinks better of O_DIRECT
+        CHECK(right(store, file, plan, 0, 4) == direct);
+        CHECK(!store.reads_directly());
+        healthy_reads();
+        CHECK(right(store, file, plan, 0, 5));
+    }
+    // Some reads fail, at random: an answer is right or none.
+    Store store;
+    open_store(store, file, plan, all_bytes(file) / 3);
+    Random random(5);
+    int    failures = 0;
+    for (int round = 0; round < 600; round++) {
+        faulty_reads(kSuffix, EIO, 0, 0, static_cast<long>(below(random, 3)), 1);
+        const int row = static_cast<int>(below(random, 3)), index = static_cast<int>(below(random, 12));
+        store.guess(row, (index + 1) % 12, below(random, 2) == 0);
+        if (!right(store, file, plan, row, index)) {
+            failures++;
+            CHECK(says(store, "cannot be used"));
+            store.clear_fault();
+        }
+    }
+    healthy_reads();
+    CHECK(failures > 20);
+    for (int i = 0; i < 12; i++) CHECK(right(store, file, plan, 1, i));
+}
+
+void check_changing_files() {
+    Plan checked, bare;
+    bare.checksums = false;
+    for (const Plan & plan : {checked, bare}) {
+        ExpertFile file(plan);
+        Store      store;
+        open_store(store, file, plan, all_bytes(file));
+        CHECK(right(store, file, plan, 0, 0));
+        // Cut short: what lies behind the end is missed, what lies before it is not.
+        const ExpertRecord & last = file.records().back();
+        file.truncate(std::min({last.offset[kGate], last.offset[kUp], last.offset[kDown]}) + 100);
+        CHECK(fails(store, 2, 11));
+        CHECK(says(store, "Expert 11 of layer 3") && says(store, plan.checksums ? "cut short" : "file"));
+        store.clear_fault();
+        if (!plan.checksums) continue;  // once changed, an unchecked file is not believed any more; see below
+        CHECK(right(store, file, plan, 0, 1));
+        file.restore();
+        CHECK(right(store, file, plan, 2, 11));
+    }
+    for (const Plan & plan : {checked, bare}) {
+        ExpertFile file(plan);
+        Store      store;
+        open_store(store, file, plan, all_bytes(file));
+        CHECK(right(store, file, plan, 0, 0));
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));  // longer than the file system's clock ticks
+        // One bit, and its expert is refused; the others are not, where a checksum tells them apart.
+        const ExpertRecord & record = file.records()[static_cast<size_t>(plan.per_row) + 3];
+        file.write(record.offset[kUp] + record.nbytes[kUp] / 2, {0x5a, 0xa5});
+        CHECK(fails(store, 1, 3));
+        CHECK(says(store, "Expert 3 of layer 2") && says(store, plan.checksums ? "checksum" : "changed"));
+        store.clear_fault();
+        CHECK(right(store, file, plan, 0, 0));  // it was read before
+        if (!plan.checksums) continue;
+        CHECK(right(store, file, plan, 1, 2));
+        file.restore();
+        CHECK(right(store, file, plan, 1, 3));
+    }
+    // Another file under its name is another file: this one is still there for who has it open.
+    for (const Plan & plan : {checked, bare}) {
+        ExpertFile file(plan);
+        Store      store;
+        open_store(store, file, plan, all_bytes(file));
+        file.replace();
+        CHECK(right(store, file, plan, 1, 1) && store.fault().empty());
+    }
+}
+
+void check_opening_and_closing() {
+    Plan             plan;
+    const ExpertFile file(plan);
+    {
+        Store        store;
+        StoreOptions options{};
+        CHECK(store.open("/nonexistent/file.experts", file.experts(), plan.rows, plan.per_row, options).find("cannot be opened") != std::string::npos);
+    }
+    const auto once = [&] {
+        Store store;
+        open_store(store, file, plan, all_bytes(file));
+        for (int i = 0; i < plan.per_row; i++) store.guess(0, i, true);
+        CHECK(right(store, file, plan, 1, 1));
+    };  // closed while it reads
+    once();
+    const size_t threads = entries("/proc/self/task"), descriptors = entries("/proc/self/fd");
+    for (int i = 0; i < 200; i++) once();
+    CHECK(entries("/proc/self/task") == threads && entries("/proc/self/fd") == descriptors);
+    // Two stores on one file do not know of each other.
+    Store one, other;
+    open_store(one, file, plan, all_bytes(file));
+    open_store(other, file, plan, all_bytes(file) / 2, false);
+    for (int i = 0; i < plan.per_row; i++) CHECK(right(one, file, plan, 0, i) && right(other, file, plan, 0, i));
+}

@@ -1,0 +1,129 @@
+// The store against a model: random demands, guesses and shrinking budgets; always the right bytes, never too many.
+
+#include <atomic>
+#include <cstring>
+#include <deque>
+#include <thread>
+
+#include "check.h"
+
+using namespace edgemed;
+
+namespace {
+
+struct Pinned {
+    int             row, index;
+    const uint8_t * data;  // null while not waited for
+};
+
+struct Course {
+    Plan     plan;
+    double   budget_share;  // of everything
+    bool     direct;
+    int      threads;
+    bool     disturbed;  // another thread changes the budget, asks for statistics and stops
+    uint64_t seed;
+};
+
+void run(const Course & course) {
+    const ExpertFile file(course.plan);
+    Store            store;
+    const uint64_t   everything = all_bytes(file);
+    open_store(store, file, course.plan, everything, course.direct, course.threads);
+    const int      at_once = 4;
+    const uint64_t least = store.smallest_budget(at_once);
+    const auto     budget = std::max(least, static_cast<uint64_t>(static_cast<double>(everything) * course.budget_share));
+    store.set_budget(budget);
+
+    std::atomic<bool> over{false};
+    std::thread       other([&] {
+        Random               random(course.seed + 1);
+        std::vector<uint8_t> states(static_cast<size_t>(course.plan.rows * course.plan.per_row));
+        while (course.disturbed && !over) {
+            switch (below(random, 4)) {
+                case 0: store.set_budget(least + below(random, budget - least + 1)); break;
+                case 1: store.copy_states(states.data()); break;
+                case 2: store.request_abort(below(random, 2) == 0); break;
+                default: CHECK(store.stats().hits + store.stats().misses < UINT32_MAX);
+            }
+            std::this_thread::sleep_for(std::chrono::microseconds(below(random, 300)));
+        }
+        store.request_abort(false);
+    });
+
+    Random             random(course.seed);
+    std::deque<Pinned> pinned;
+    uint64_t           answers = 0;
+    const auto         let_go = [&](size_t at) {
+        const Pinned one = pinned[at];
+        const size_t which = static_cast<size_t>(one.row * course.plan.per_row + one.index);
+        // A pinned expert stays where it is, whatever came and went meanwhile.
+        if (one.data != nullptr) CHECK(file.matches(store.expert(one.row, one.index), which, one.data));
+        store.unpin(one.row, one.index);
+        pinned.erase(pinned.begin() + static_cast<long>(at));
+    };
+    const int steps = 5000;
+    for (int step = 0; step < steps || answers < 100; step++) {
+        const int row = static_cast<int>(below(random, static_cast<uint64_t>(course.plan.rows)));
+        const int index = static_cast<int>(below(random, static_cast<uint64_t>(course.plan.per_row)));
+        switch (below(random, 5)) {
+            case 0:
+            case 1: {
+                bool already = static_cast<int>(pinned.size()) >= at_once;
+                for (const Pinned & one : pinned) already |= one.row == row && one.index == index;
+                if (!already && store.pin(row, index, 1)) pinned.push_back({row, index, nullptr});
+                break;
+            }
+            case 2: store.guess(row, index, below(random, 2) == 0); break;
+            case 3:
+                if (!pinned.empty()) {
+                    Pinned & one = pinned[below(random, pinned.size())];
+                    one.data = store.wait(one.row, one.index);
+                    answers += one.data != nullptr;
+                    CHECK(one.data != nullptr || course.disturbed);
+                    if (one.data == nullptr) std::this_thread::sleep_for(std::chrono::microseconds(300));  // until it may go on
+                }
+                break;
+            default:
+                if (!pinned.empty()) let_go(below(random, pinned.size()));
+                store.step(1);
+        }
+        const StoreStats stats = store.stats();
+        // A lower budget holds from when what is in use was let go; until then it may be above.
+        if (!course.disturbed) CHECK(stats.resident_bytes <= budget);
+    }
+    over = true;
+    other.join();
+    while (!pinned.empty()) let_go(0);
+    CHECK(store.fault().empty());
+    if (course.budget_share < 1) CHECK(store.stats().evictions > 100);
+
+    // However it was left: at the smallest budget, what one layer needs fits and is right.
+    store.set_budget(least);
+    for (int row = 0; row < course.plan.rows; row++) {
+        for (int i = 0; i < at_once; i++)
+            while (!store.pin(row, i, 1)) CHECK(store.wait_for_room());
+        for (int i = 0; i < at_once; i++) {
+            const uint8_t * data = store.wait(row, i);
+            CHECK(data != nullptr);
+            CHECK(file.matches(store.expert(row, i), static_cast<size_t>(row * course.plan.per_row + i), data));
+        }
+        CHECK(store.stats().resident_bytes <= least);
+        for (int i = 0; i < at_once; i++) store.unpin(row, i);
+    }
+}
+
+}  // namespace
+
+void check_against_a_model() {
+    Plan aligned;
+    Plan scattered;
+    scattered.checksums = false;
+    Plan large;  // huge pages, and not many of them
+    large.rows = 2, large.per_row = 6, large.smallest = 150000, large.largest = 900000;
+    run({aligned, 0.3, true, 3, false, 1});
+    run({aligned, 0.0, true, 1, true, 2});
+    run({scattered, 0.5, true, 2, true, 3});
+    run({scattered, 1.1, false, 3, false, 4});
+    run({large, 0.6, true, 3, true, 5});
+}

@@ -1,0 +1,38 @@
+"""The expert store driven directly, without ggml: by the C++ checks beside this file, plain and under sanitizers."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.native_build import CannotBuildError, build_checks
+
+CHECKS = (
+    "lay_out",
+    "slots",
+    "model",
+    "budgets",
+    "stops",
+    "failing_reads",
+    "changing_files",
+    "opening_and_closing",
+)
+BUILDS = {
+    "plain": (),
+    "threads": ("-fsanitize=thread",),
+    "memory": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+}
+
+
+@pytest.fixture(scope="module", params=BUILDS)
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    try:
+        return build_checks(tmp_path_factory.mktemp(request.param), BUILDS[request.param])
+    except CannotBuildError as error:
+        pytest.skip(f"the native checks cannot be built this way here: {error}")
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_check(program: Path, check: str) -> None:
+    done = subprocess.run([program, check], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]

@@ -8,8 +8,10 @@ from math import prod
 from pathlib import Path
 
 from edgemed import clinical
+from edgemed.engine.budget import token_bytes
 from edgemed.engine.chat_template import ChatTemplate
 from edgemed.engine.model import LoadSettings, load_model
+from edgemed.engine.pressure import Governor, watch
 from edgemed.engine.protocol import EngineInfo, EngineSettings, Message, Sampling
 from edgemed.engine.session import Session
 from edgemed.engine.vocabulary import Vocabulary
@@ -54,6 +56,8 @@ def open_session(
             hot_profile=settings.hot_profile,
         ),
     )
+    cache = loaded.budget.cache_bytes
+    watch(Governor(least=min(token_bytes(file), cache), most=cache, now=cache), loaded.set_cache_bytes)
     vocabulary = Vocabulary(loaded.vocab, file.metadata.get(keys.END_OF_GENERATION_IDS, ()))
     template = ChatTemplate(source, vocabulary.reserved_texts, vocabulary.template_variables())
     session = Session(loaded, vocabulary, template)

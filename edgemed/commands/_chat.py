@@ -92,7 +92,7 @@ def converse(session: ChatSession, args: argparse.Namespace) -> int:
         from edgemed.tui.launch import open_chat
 
         return open_chat(session)
-    except EdgemedError:
+    except (EdgemedError, BrokenPipeError):
         raise
     except Exception as error:
         raise SetupError(

@@ -117,8 +117,7 @@ async def live_text(texts: list[str], *, streamed: bool, width: int) -> list[str
     return seen
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["at once", "streamed"])
-@pytest.mark.parametrize("width", [60, 100])
+@pytest.mark.parametrize(("streamed", "width"), [(False, 100), (True, 60)], ids=["at once", "streamed"])
 async def test_the_live_widget_loses_nothing(streamed: bool, width: int) -> None:
     shown = await live_text(DANGEROUS, streamed=streamed, width=width)
     for text, seen in zip(DANGEROUS, shown, strict=True):

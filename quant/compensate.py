@@ -84,26 +84,32 @@ class _Matrix:
         return [slice(at, at + self.codec.group) for at in starts[np.argsort(-importance, kind="stable")]]
 
     def round(self) -> None:
-        """Choose every code once, passing errors on to the columns still to come."""
+        """Choose every code once. What the columns already rounded left behind moves the goal of the next.
+
+        With H = R R^T, R upper triangular in the order of rounding, the least damage that a later choice can still
+        reach is |(w - q) R|^2 column by column, so column k is best rounded from w_k + errors before it times
+        R[before, k] / R[k, k] (LDLQ, the same as GPTQ without an inverse: Chee et al. 2023).
+        """
         order = np.concatenate([np.r_[group] for span in self.spans for group in self._groups(span)])
-        inverse = np.linalg.inv(self.hessian[np.ix_(order, order)])
-        spread = np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float32)  # upper
-        rest = self.weights[:, order].T.copy()  # [columns in order, rows]: a column is contiguous
+        factor = _upper_factor(self.hessian[np.ix_(order, order)])
+        goal = self.weights[:, order]
+        error = np.zeros_like(goal)
         for span in self.spans:
-            back = np.argsort(order[span])
-            blocks = quantize(rest[span][back].T, self.type, np.diag(self.hessian)[span])
+            carried = error[:, : span.start] @ factor[: span.start, span]
+            local = factor[span, span]
+            expected = goal[:, span] + carried @ np.linalg.inv(local)
+            blocks = quantize(expected[:, np.argsort(order[span])], self.type, np.diag(self.hessian)[span])
             self.under.append((blocks, *self.codec.scales(blocks)))
-            codes = np.empty((len(self.weights), codecs.WEIGHTS // self.codec.group), np.int32)
-            error = np.empty((codecs.WEIGHTS, len(self.weights)), np.float32)
-            local, factor = rest[span], spread[span, span]
+            self.codes.append(np.empty((len(goal), codecs.WEIGHTS // self.codec.group), np.int32))
+            pushed = carried.T.copy()  # [columns, rows]: a column is contiguous
             for step, group in enumerate(self._groups(span)):
                 at = slice(step * self.codec.group, (step + 1) * self.codec.group)
-                undo = np.linalg.inv(factor[at, at])
-                self._choose(len(self.under) - 1, group, local[at].T, undo @ undo.T, codes)
-                error[at] = undo.T @ (local[at] - self.quantised[:, group].T)
-                local[at.stop :] -= factor[at, at.stop :].T @ error[at]
-            self.codes.append(codes)
-            rest[span.stop :] -= spread[span, span.stop :].T @ error
+                inside = local[at, at]
+                wish = goal[:, span][:, at] + pushed[at].T @ np.linalg.inv(inside)
+                self._choose(len(self.under) - 1, group, wish, inside @ inside.T)
+                left = goal[:, span][:, at] - self.quantised[:, group]
+                error[:, span][:, at] = left
+                pushed[at.stop :] += local[at, at.stop :].T @ left.T
 
     def revisit(self) -> None:
         """Choose every code again, with all others as they are."""
@@ -115,13 +121,19 @@ class _Matrix:
                 metric = inside[at, at]
                 before = self.quantised[:, group].copy()
                 wish = before + slope[:, at] @ np.linalg.inv(metric)
-                self._choose(index, group, wish, metric, self.codes[index])
+                self._choose(index, group, wish, metric)
                 slope -= (self.quantised[:, group] - before) @ inside[at]
 
-    def _choose(self, block: int, group: slice, wish: Floats, metric: Floats, codes: NDArray[np.int32]) -> None:
+    def _choose(self, block: int, group: slice, wish: Floats, metric: Floats) -> None:
         """Code one group of columns of all rows as near to `wish` [rows, group] as the block's scales allow."""
         _, scale, offset = self.under[block]
         at = group.start - self.spans[block].start
         chosen, values = self.codec.nearest(wish, scale[:, at], offset[:, at], metric)
-        codes[:, at // self.codec.group] = chosen
+        self.codes[block][:, at // self.codec.group] = chosen
         self.quantised[:, group] = values
+
+
+def _upper_factor(hessian: NDArray[np.float64]) -> Floats:
+    """Upper triangular R with R R^T = hessian: the Cholesky factor seen from the last column."""
+    factor: Floats = np.linalg.cholesky(hessian[::-1, ::-1])[::-1, ::-1].astype(np.float32)
+    return factor

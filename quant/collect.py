@@ -1,0 +1,157 @@
+"""Calibration, in the child process: read passages, look on inside the engine, add up `Statistics`.
+
+`edgemed.engine.job` runs `collect` as a function from a JSON object to a JSON object.
+"""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemed.engine.job import Report
+from edgemed.engine.observation import Observation, observe
+from edgemed.engine.reader import Encoded, Reader
+from edgemed.errors import TextsError
+from edgemed.model_file import ModelFile, open_model
+from edgemed.quant.quantize import dequantize
+from edgemed.quant.sample import token_keys
+from edgemed.quant.selection import Passage, choose
+from edgemed.quant.statistics import Statistics
+from edgemed.quant.texts import Text, read_texts
+
+SPLIT = "calib"
+ENTRY = "edgemed.quant.collect:collect"
+Floats = NDArray[np.float32]
+
+
+def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Keys of `request`: model, data (paths), output, tokens, passage, sample, ram_bytes, threads.
+
+    Writes the statistics to `output`, whole or not at all. Raises EdgemedErrors.
+    """
+    report("reading the texts", 0, 1)
+    texts, questions = read_texts([Path(path) for path in request["data"]], SPLIT)
+    if not texts:
+        raise TextsError(
+            "The data hold multiple-choice questions only, which are for evaluation; calibrate with other texts."
+            if questions
+            else "There is no text to calibrate with; name files that hold some."
+        )
+    report("loading the model", 0, 1)
+    model = open_model(Path(request["model"]))
+    reader = Reader(model, passage=request["passage"], ram_bytes=request["ram_bytes"], threads=request["threads"])
+    try:
+        passages = choose(texts, lambda text: encode(reader, text), request["tokens"], request["passage"])
+        statistics = read_through(reader, passages, request["sample"], report)
+    finally:
+        reader.close()
+    save(statistics, Path(request["output"]))
+    return {
+        "domains": {name: int(count) for name, count in _tokens_by_domain(statistics, model).items()},
+        "tokens": sum(len(passage.tokens) for passage in passages),
+        "passages": len(passages),
+        "languages": {
+            language: sum(len(p.tokens) for p in passages if p.language == language)
+            for language in sorted({passage.language for passage in passages})
+        },
+        "layers": len(statistics.layers),
+        "experts": int(statistics.tokens.shape[2]),
+        "unseen_experts": int((statistics.tokens.sum(axis=0) == 0).sum()),
+        "sample": int(statistics.sample.key.shape[1]),
+    }
+
+
+def encode(reader: Reader, text: Text) -> Encoded:
+    """The text as the model reads it."""
+    return reader.encode_chat(text.turns) if text.turns else reader.encode_text(text.text)
+
+
+def read_through(reader: Reader, passages: list[Passage], sample: int, report: Report) -> Statistics:
+    """The statistics of all passages, with a sample of up to `sample` tokens for each layer."""
+    h = reader.file.hparams
+    domains = sorted({passage.domain for passage in passages})
+    total = sum(len(passage.tokens) for passage in passages)
+    statistics = Statistics.empty(
+        domains,
+        range(h.n_dense_lead, h.n_layer),
+        n_expert=h.n_expert,
+        n_used=h.n_expert_used,
+        n_embd=h.n_embd,
+        n_ff=h.n_ff_exp,
+        sample=min(sample, total),
+    )
+    router = Router(reader.file)
+    done = 0
+    with observe(reader.loaded, reader.passage) as observation:
+        for passage in passages:
+            reader.logits(passage.tokens)
+            _add(statistics, domains.index(passage.domain), passage, observation, router)
+            done += len(passage.tokens)
+            report("calibrating", done, total)
+    return statistics
+
+
+def _add(statistics: Statistics, domain: int, passage: Passage, observation: Observation, router: Router) -> None:
+    seen = observation.take()
+    statistics.input_squares += seen.input
+    statistics.inner_squares += seen.weighted_hidden
+    statistics.output[domain] += seen.weighted_output
+    key = token_keys(passage.name, len(passage.tokens))
+    for row, routing in enumerate(observation.take_routing()):
+        margins = router.margins(row, routing.inputs, routing.experts)
+        statistics.observe_layer(domain, row, key, routing.inputs, routing.experts, routing.weights, margins)
+
+
+class Router:
+    """The routers' weights, to tell how narrowly experts were chosen."""
+
+    def __init__(self, file: ModelFile) -> None:
+        self._file = file
+        self._experts = file.hparams.n_expert
+
+    def margins(self, row: int, inputs: Floats, experts: NDArray[np.int32]) -> Floats:
+        """Of each token [tokens], its worst chosen score less the best score rejected within the groups that were
+        open to it. Scores are sigmoids with the router's bias, as BailingMoeV2 chooses by them."""
+        h = self._file.hparams
+        layer = h.n_dense_lead + row
+        weight = self._floats(f"blk.{layer}.ffn_gate_inp.weight").reshape(h.n_expert, h.n_embd)
+        scores = 1 / (1 + np.exp(-(inputs @ weight.T))) + self._floats(f"blk.{layer}.exp_probs_b.bias")
+        token = np.arange(len(inputs))[:, None]
+        chosen = np.zeros(scores.shape, bool)
+        chosen[token, experts] = True
+        grouped = scores.reshape(len(inputs), h.n_group, -1)
+        best = np.sort(grouped, axis=2)[:, :, -2:].sum(axis=2)
+        used = h.n_group_used if h.n_group > 1 else h.n_group
+        open_ = best >= np.sort(best, axis=1)[:, h.n_group - used, None]
+        rejected = ~chosen & np.repeat(open_, h.n_expert // h.n_group, axis=1)
+        worst = np.where(chosen, scores, np.inf).min(axis=1)
+        margins: Floats = worst - np.where(rejected, scores, -np.inf).max(axis=1)
+        return np.maximum(margins, 0)  # rounding may turn a tie around
+
+    def _floats(self, name: str) -> Floats:
+        tensor = self._file.tensors.get(name)
+        if tensor is None:
+            return np.zeros(self._experts, np.float32)  # a model without bias
+        rows = np.frombuffer(self._file.read(tensor), np.uint8).reshape(prod(tensor.shape[1:]), -1)
+        return dequantize(rows, tensor.type, tensor.shape[0]).ravel()
+
+
+def save(statistics: Statistics, output: Path) -> None:
+    """Write beside the place, then move: an interruption leaves the old file or none. Raises TextsError."""
+    partial = output.with_name(output.name + ".partial")
+    try:
+        statistics.save(partial)
+        os.replace(partial, output)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise TextsError(f"The statistics cannot be written to {output}: {error.strerror}.") from None
+
+
+def _tokens_by_domain(statistics: Statistics, model: ModelFile) -> dict[str, float]:
+    counts = statistics.tokens[:, 0].sum(axis=1) / model.hparams.n_expert_used
+    return dict(zip(statistics.domains, counts, strict=True))

@@ -1,0 +1,50 @@
+"""A plan made from damages: within the budget, floors kept, whole tensors on request."""
+
+import numpy as np
+import pytest
+
+from edgemed.errors import BudgetError
+from edgemed.quant import types
+from edgemed.quant.planner import expert_bytes, plan_experts
+from edgemed.quant.types import Type
+from tests.quant.test_plan import HPARAMS
+
+LAYERS = range(1, 6)
+
+
+def damages() -> np.ndarray:
+    """[5 layers, 16 experts, 3, fast types]: falling by 4 a bit, importance over two decades."""
+    bits = np.array([float(types.bits_per_weight(type_)) for type_ in types.FAST])
+    return 10 ** np.random.default_rng(0).uniform(-2, 0, (5, 16, 3, 1)) * 4.0**-bits
+
+
+def planned_bytes(plan) -> int:
+    size = {type_: expert_bytes(HPARAMS, [type_])[:, 0] for type_ in types.FAST}
+    return sum(
+        int(size[plan.expert_type(layer, expert, p)][p]) for layer in LAYERS for expert in range(16) for p in range(3)
+    )
+
+
+def test_the_plan_costs_what_the_allocation_says() -> None:
+    budget = 5 * 16 * int(expert_bytes(HPARAMS, types.FAST)[:, 1].sum())
+    plan, found = plan_experts(HPARAMS, LAYERS, damages(), types.FAST, budget)
+    assert 0.995 * budget < planned_bytes(plan) == found.bytes <= budget
+    assert len({plan.expert_type(1, expert, 0) for expert in range(16)}) > 1
+
+
+def test_whole_tensors_have_one_type_and_do_worse() -> None:
+    budget = 5 * 16 * int(expert_bytes(HPARAMS, types.FAST)[:, 1].sum())
+    plan, whole = plan_experts(HPARAMS, LAYERS, damages(), types.FAST, budget, whole_tensors=True)
+    assert planned_bytes(plan) == whole.bytes <= budget
+    assert all(len({plan.expert_type(layer, e, p) for e in range(16)}) == 1 for layer in LAYERS for p in range(3))
+    assert whole.damage > plan_experts(HPARAMS, LAYERS, damages(), types.FAST, budget)[1].damage
+
+
+def test_the_floor_holds() -> None:
+    budget = 5 * 16 * int(expert_bytes(HPARAMS, types.FAST)[:, 2].sum())
+    plan, _ = plan_experts(HPARAMS, LAYERS, damages(), types.FAST, budget, floor=Type.Q3_K)
+    used = {plan.expert_type(layer, e, p) for layer in LAYERS for e in range(16) for p in range(3)}
+    assert Type.Q2_K not in used
+    assert Type.Q3_K in used
+    with pytest.raises(BudgetError, match="at least"):
+        plan_experts(HPARAMS, LAYERS, damages(), types.FAST, budget, floor=Type.Q5_K)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import stat
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -110,6 +111,9 @@ class Header:
 def read_header(path: Path) -> Header:
     """Read `path`'s header. Raises ModelFileError for anything that is not a well-formed GGUF v3."""
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe would wait for somebody to write
+            raise ModelFileError(f"{path} is not a file that can be read from anywhere; name a .gguf file.")
         with path.open("rb") as file:
             return _parse(_Cursor(file.fileno(), os.fstat(file.fileno()).st_size, path.name))
     except FileNotFoundError:

@@ -1,5 +1,7 @@
 """Files that lie: every one is a ModelFileError with a sentence, in bounded time and memory."""
 
+import itertools
+import os
 import struct
 import tracemalloc
 from pathlib import Path
@@ -272,6 +274,19 @@ def test_checksummed_experts_must_lie_together_and_in_order(path: Path) -> None:
     assert "order" in refused(path, gguf.encode()) or "gate, up, down" in refused(path, gguf.encode())
 
 
+def test_checksummed_experts_must_lie_in_one_piece(path: Path) -> None:
+    """Two pages between matrices would be two reads, and the checksum is over one."""
+    gguf = small_model("edgemed", checksums=[0] * EXPERTS)
+    gguf.set_key("general.alignment", Kind.U32, 1 << 14)
+    gguf.alignment = 1 << 14
+    assert "scatters" in refused(path, gguf.encode())
+
+
+def test_a_pipe_is_refused_without_waiting(path: Path) -> None:
+    os.mkfifo(path)
+    assert "is not a file" in str(try_to_open(path))
+
+
 FUZZ = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -288,3 +303,29 @@ def test_any_flipped_header_byte(path: Path, data: st.DataObject) -> None:
     if isinstance(model, ModelFile):
         assert all(0 < tensor.end <= len(content) for tensor in model.tensors.values())
         assert (model.experts.offset + model.experts.nbytes <= len(content)).all()
+        assert_no_overlap(model)
+
+
+def assert_no_overlap(model: ModelFile) -> None:
+    """No two matrices of experts, and no expert and dense tensor, share a byte."""
+    experts = zip(model.experts.offset.ravel().tolist(), model.experts.nbytes.ravel().tolist(), strict=True)
+    extents = sorted([*experts, *((tensor.offset, tensor.nbytes) for tensor in model.dense)])
+    assert all(begin + length <= after for (begin, length), (after, _) in itertools.pairwise(extents))
+    assert all(length > 0 for _, length in extents)
+
+
+@FUZZ
+@given(st.data())
+def test_any_places_the_header_may_claim(path: Path, data: st.DataObject) -> None:
+    """Tensors moved at random open only where none lies over another."""
+    gguf: Gguf = small_model(
+        data.draw(st.sampled_from(LAYOUTS)), checksums=data.draw(st.sampled_from([None, [1] * EXPERTS]))
+    )
+    size = len(gguf.encode())
+    places = st.integers(0, size // 32).map(lambda unit: unit * 32) | st.sampled_from([0, *HUGE])
+    for tensor in data.draw(st.lists(st.sampled_from(gguf.tensors), max_size=3)):
+        tensor.offset = data.draw(places)
+    path.write_bytes(gguf.encode())
+    model = try_to_open(path)
+    if isinstance(model, ModelFile):
+        assert_no_overlap(model)

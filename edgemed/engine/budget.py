@@ -96,9 +96,11 @@ _GROUP_FILES = (
 
 
 def _slots(file: ModelFile) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """[row, expert] bytes of each runtime expert in the cache: whole pages for each matrix."""
+    """[row, expert] bytes of each runtime expert in the cache: the whole pages each matrix lies in. Where two share a
+    page, which only other converters' files do, the cache needs less."""
     rows = file.hparams.n_layer - file.hparams.n_dense_lead
-    pages = -(-file.experts.nbytes[:rows].astype(np.int64) // _PAGE) + (file.layout == "llama.cpp")
+    begin, nbytes = (array[:rows].astype(np.int64) for array in (file.experts.offset, file.experts.nbytes))
+    pages = -(-(begin + nbytes) // _PAGE) - begin // _PAGE
     slots: np.ndarray[tuple[int, int], np.dtype[np.int64]] = pages.sum(axis=2) * _PAGE
     return slots
 

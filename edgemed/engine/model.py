@@ -6,6 +6,7 @@ Only the engine's child process calls this: ggml answers a broken invariant by a
 from __future__ import annotations
 
 import ctypes
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,7 +154,7 @@ class LoadedModel:
     def record_trace(self, path: str | None) -> None:
         """Write (step, row, expert) as u32 triples for every expert asked for; None ends it. No content is in it.
         Raises EngineError when the file cannot be written."""
-        check(self._native.edgemed_trace(self.handle, path.encode() if path else None), EngineError)
+        check(self._native.edgemed_trace(self.handle, os.fsencode(path) if path else None), EngineError)
 
     def close(self) -> None:
         """Free everything; harmless when called again."""
@@ -183,7 +184,7 @@ class LoadedModel:
             half_life=settings.half_life_tokens,
         )
         return self._native.edgemed_open(
-            str(file.path).encode(), records.ctypes.data, rows, file.hparams.n_expert, ctypes.byref(options)
+            os.fsencode(file.path), records.ctypes.data, rows, file.hparams.n_expert, ctypes.byref(options)
         )
 
     def _load_dense(self, settings: LoadSettings) -> None:
@@ -192,7 +193,7 @@ class LoadedModel:
         stream = check(
             self._native.edgemed_stream(
                 self.handle,
-                str(self.file.path).encode(),
+                os.fsencode(self.file.path),
                 virtual.header,
                 len(virtual.header),
                 virtual.size,

@@ -7,6 +7,7 @@ which is addresses only. libllama checks every shape as it would for a file of i
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from edgemed.native.engine import StreamExtent
 # (ggml type, weights a block, bytes a block): Q1_0, then types whose blocks divide anything a model may have.
 _NARROW_TYPES = ((41, 128, 18), (8, 32, 34), (1, 1, 2))
 _U32 = 4
+_BLOCK = re.compile(r"blk\.([0-9]+)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,8 @@ def _declared(model: ModelFile) -> Iterator[_Declared]:
 
 
 def _is_hidden(model: ModelFile, info: TensorInfo) -> bool:
-    block = info.name.split(".")[1] if info.name.startswith("blk.") else "0"
-    return int(block) >= model.hparams.n_layer
+    block = _BLOCK.match(info.name)
+    return block is not None and int(block[1]) >= model.hparams.n_layer
 
 
 def _pairs(model: ModelFile) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from edgemed.commands._engine import add_engine_arguments, engine_settings
 from edgemed.errors import EdgemedError, SetupError
 
 if TYPE_CHECKING:
@@ -17,22 +18,11 @@ if TYPE_CHECKING:
 REMOTE_SIGNS = ("SSH_CONNECTION", "SSH_TTY", "MOSH_CONNECTION")
 
 
-def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+def add_chat_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the engine and of the screen."""
-    from edgemed.sizes import parse_size
-
-    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory the engine may use, for example 8GiB")
-    parser.add_argument(
-        "--ctx", metavar="N", type=int, help="tokens of context (default: as many as the model and memory allow)"
-    )
-    parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    add_engine_arguments(parser)
     parser.add_argument("--plain", action="store_true", help="line by line, without a screen: for screen readers")
     parser.add_argument("--language", choices=("en", "zh-CN"), help="the interface's language (default: the locale's)")
-    parser.add_argument(
-        "--allow-unsealed",
-        action="store_true",
-        help="go on where the kernel cannot forbid network sockets; the first line then says NOT SEALED",
-    )
 
 
 def seal_process(args: argparse.Namespace) -> bool:
@@ -55,14 +45,11 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
     from edgemed import privacy
     from edgemed.clinical import language_of
     from edgemed.engine.client import Engine
-    from edgemed.engine.protocol import EngineSettings
     from edgemed.model_file import open_model
     from edgemed.tui.session import ChatSession
 
     model = open_model(path)
-    settings = EngineSettings(
-        ram_bytes=args.ram, n_ctx=args.ctx, threads=args.threads, allow_unsealed=args.allow_unsealed
-    )
+    settings = engine_settings(args)
 
     def start(progress: Progress) -> ChatEngine:
         engine = Engine.start(path, settings, progress)

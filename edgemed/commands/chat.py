@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgemed.commands._chat import add_engine_arguments, converse, open_session, seal_process
+from edgemed.commands._chat import add_chat_arguments, converse, open_session, seal_process
 from edgemed.errors import SetupError
 
 NO_MODEL = (
@@ -17,7 +17,7 @@ NO_MODEL = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Nothing is stored, and no network socket can be opened. F1 in the chat explains its keys."
     parser.add_argument("model", metavar="MODEL", type=Path, nargs="?", help="the GGUF file to talk to")
-    add_engine_arguments(parser)
+    add_chat_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import edgemed
-from edgemed.commands._chat import add_engine_arguments, at_terminal, converse, open_session, seal_process
+from edgemed.commands._chat import add_chat_arguments, at_terminal, converse, open_session, seal_process
 from edgemed.commands.inspect import precision_map, summary
 from edgemed.errors import ModelFileError, SetupError
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Without a terminal it asks one question, prints the answer and ends."
     parser.add_argument("--path", action="store_true", help="only print the folder of the bundled checkpoint")
     parser.add_argument("--fresh", action="store_true", help="convert again, even if that has been done before")
-    add_engine_arguments(parser)
+    add_chat_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,8 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgemed.commands._engine import add_engine_arguments, engine_settings
 from edgemed.errors import UsageError
-from edgemed.sizes import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file")
     parser.add_argument("-p", "--prompt", metavar="TEXT", required=True, help="the question; - reads standard input")
     parser.add_argument("--system", metavar="TEXT", help="a system message")
-    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
-    parser.add_argument("--ctx", metavar="N", type=int, help="tokens of context (default: at most 8192)")
-    parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    add_engine_arguments(parser)
     parser.add_argument("--max-tokens", metavar="N", type=int, help="longest answer")
     parser.add_argument("--temperature", metavar="T", type=float, help="0 takes the likeliest token each time")
     parser.add_argument("--top-p", metavar="P", type=float, help="draw from this share of the probability")
@@ -44,9 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeat-penalty", metavar="R", type=float, help="above 1: say less twice")
     parser.add_argument("--seed", metavar="N", type=int, help="the same seed gives the same answer again")
     parser.add_argument("--json", action="store_true", help="print one JSON object, when the answer is complete")
-    parser.add_argument(
-        "--allow-unsealed", action="store_true", help="go on where the kernel cannot forbid network sockets"
-    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,13 +51,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"edgemed: {warning}", file=sys.stderr)
 
     from edgemed.engine.client import Engine
-    from edgemed.engine.protocol import EngineSettings
 
     messages = _messages(args)
-    settings = EngineSettings(
-        ram_bytes=args.ram, n_ctx=args.ctx, threads=args.threads, allow_unsealed=args.allow_unsealed
-    )
-    with Engine.start(args.model, settings, _tell_progress) as engine:
+    with Engine.start(args.model, engine_settings(args), _tell_progress) as engine:
         privacy.seal(allow_unsealed=args.allow_unsealed)
         _clear_progress()
         finished = _answer(engine, messages, _sampling(args, engine.info.defaults), as_json=args.json)

@@ -19,6 +19,7 @@ VERBS: dict[str, str] = {
     "demo": "convert the bundled demonstration checkpoint, show the plan, open the chat on it",
     "convert": "turn a safetensors checkpoint into one quantised GGUF, every expert at its own precision",
     "inspect": "say what is inside a model file",
+    "calibrate": "collect what texts do inside a model, for choosing bits and rounding well",
     "verify": "check every checksum of a model file",
     "generate": "answer one prompt on standard output",
     "chat": "open the private terminal chat",

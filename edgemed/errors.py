@@ -7,6 +7,7 @@
     ├── ModelFileError           a GGUF that cannot be opened, or that breaks its format's rules
     │   └── ChecksumError        bytes differ from the checksum written beside them
     ├── PlanError                a quantisation plan that does not fit the checkpoint
+    ├── TextsError               a file of texts, for calibration or evaluation, that cannot be used
     ├── CalibrationError         calibration statistics that are damaged or belong to another model
     ├── BudgetError              the memory budget is too small; says the smallest that works
     ├── TemplateError            the file's chat template is malformed, hostile or too slow
@@ -48,6 +49,10 @@ class ChecksumError(ModelFileError):
 
 class PlanError(EdgemedError):
     """A quantisation plan that is malformed or does not fit the checkpoint."""
+
+
+class TextsError(EdgemedError):
+    """A file of texts, for calibration or evaluation, that is unreadable, empty or unsuitable."""
 
 
 class CalibrationError(EdgemedError):

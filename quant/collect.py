@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -146,7 +145,7 @@ def save(statistics: Statistics, output: Path) -> None:
     partial = output.with_name(output.name + ".partial")
     try:
         statistics.save(partial)
-        os.replace(partial, output)
+        partial.replace(output)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise TextsError(f"The statistics cannot be written to {output}: {error.strerror}.") from None

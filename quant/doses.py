@@ -25,7 +25,7 @@ _NUMBER = r"(?:\d+(?:[.,/×-]\d+)*|[一二三四五六七八九十百半两]+)"
 _PATTERNS = (
     # numbers, with the units that are common words or letters otherwise
     _NUMBER + r"\s?(?:g|l|克|升|片|粒|滴|袋|支|丸|次|岁|天|日|周|个?月|年|小时|分钟)(?![a-zA-Z])",
-    r"\d+(?:[.,/×-]\d+)*\s?[%‰]?",
+    r"\d+(?:[.,/×-]\d+)*(?:\s?[%‰])?",
     # units
     _words(
         r"[mkμµn]g|mcg|m?cg|ml|dl|mmol|mol|mEq|IU|units?|kcal|mmHg|bpm|tablets?|capsules?|drops?|puffs?|doses?",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 from edgemed.sizes import format_size
@@ -14,9 +15,11 @@ LOG_SECONDS = 30.0
 
 
 class ProgressLine:
-    """Bytes done, rate and time left on standard error. A context manager; leaving it finishes the line."""
+    """Bytes done (or what `amount` writes), rate and time left on standard error. A context manager; leaving it
+    finishes the line."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, amount: Callable[[int], str] = format_size) -> None:
+        self._amount = amount
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
         self._pause = REDRAW_SECONDS if self._terminal else LOG_SECONDS
@@ -34,7 +37,7 @@ class ProgressLine:
         self._shown = now
         rate = (done - before) / max(now - self._began, 1e-3)
         left = f"{format_duration((total - done) / rate)} left" if rate > 0 else "time left unknown"
-        parts = (stage, detail, f"{format_size(done)} of {format_size(total)}", f"{format_size(int(rate))}/s", left)
+        parts = (stage, detail, f"{self._amount(done)} of {self._amount(total)}", f"{self._amount(int(rate))}/s", left)
         self._write(", ".join(part for part in parts if part))
 
     def __enter__(self) -> ProgressLine:

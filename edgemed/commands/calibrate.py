@@ -1,0 +1,104 @@
+"""`edgemed calibrate MODEL DATA... -o FILE`: what texts do inside a model, for choosing bits and rounding well."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from edgemed.errors import TextsError, UsageError
+from edgemed.sizes import format_size, parse_size
+
+TOKENS = 200_000
+PASSAGE = 512
+SAMPLE = 4096
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "DATA are JSONL files (text; question and answer; messages; turns) or plain texts. Every language gets as many "
+        "tokens, and within it every domain: a row's `domain`, or its file's name. Rows with a `split` other than "
+        "calib are left out. FILE keeps sums and a sample of inner values, from which parts of the texts could be "
+        "guessed: treat it as you treat the texts."
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", type=Path, help="the GGUF file to look into, the more precise the better"
+    )
+    parser.add_argument("data", metavar="DATA", type=Path, nargs="+", help="files of texts")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="the statistics to write")
+    parser.add_argument("--imatrix", metavar="OUT", type=Path, help="also write llama.cpp's importance matrix (GGUF)")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE and OUT if they exist")
+    parser.add_argument("--tokens", metavar="N", type=int, default=TOKENS, help=f"tokens to read (default {TOKENS:,})")
+    parser.add_argument(
+        "--passage", metavar="N", type=int, default=PASSAGE, help=f"tokens read at once (default {PASSAGE})"
+    )
+    parser.add_argument(
+        "--sample", metavar="N", type=int, default=SAMPLE, help=f"whole tokens kept for each layer (default {SAMPLE})"
+    )
+    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
+    parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from edgemed.commands._progress import ProgressLine
+    from edgemed.engine.job import run_job
+    from edgemed.quant.collect import ENTRY
+
+    _check(args)
+    request = {
+        "model": str(args.model),
+        "data": [str(path) for path in args.data],
+        "output": str(args.output.absolute()),
+        "tokens": args.tokens,
+        "passage": args.passage,
+        "sample": args.sample,
+        "ram_bytes": args.ram,
+        "threads": args.threads,
+    }
+    with ProgressLine(amount=lambda count: f"{count:,} tokens") as line:
+        found = run_job(ENTRY, request, line.update)
+    if args.imatrix:
+        _write_imatrix(args)
+    if args.json:
+        print(json.dumps(found | {"path": str(args.output), "size_bytes": args.output.stat().st_size}, indent=1))
+    else:
+        print("\n".join(_summary(found, args.output)))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises UsageError for numbers and places that cannot be."""
+    for name, least in (("tokens", 1), ("sample", 0), ("threads", 1)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise UsageError(f"--{name} {value} is not possible; give {least} or more.")
+    for path in (args.output, args.imatrix):
+        if path and path.exists() and not args.overwrite:
+            raise UsageError(f"{path} exists already; choose another name, or pass --overwrite.")
+        if path and not path.absolute().parent.is_dir():
+            raise UsageError(f"There is no folder {path.absolute().parent} for {path.name}; make it first.")
+
+
+def _write_imatrix(args: argparse.Namespace) -> None:
+    from edgemed.quant.imatrix import write_imatrix
+    from edgemed.quant.statistics import Statistics
+
+    try:
+        write_imatrix(Statistics.load(args.output), args.imatrix, args.passage)
+    except OSError as error:
+        raise TextsError(f"The importance matrix cannot be written to {args.imatrix}: {error.strerror}.") from None
+
+
+def _summary(found: dict[str, Any], output: Path) -> list[str]:
+    languages = ", ".join(f"{name} {count:,}" for name, count in found["languages"].items())
+    unseen, experts = found["unseen_experts"], found["layers"] * found["experts"]
+    lines = [
+        f"{output}: {format_size(output.stat().st_size)}, {found['tokens']:,} tokens in {found['passages']:,} passages "
+        f"({languages}), a sample of {found['sample']:,} tokens a layer",
+        *(f"  {count:>9,}  {name}" for name, count in found["domains"].items()),
+    ]
+    if unseen:
+        lines.append(f"{unseen:,} of {experts:,} experts were never used by these texts; more tokens would reach some.")
+    return lines

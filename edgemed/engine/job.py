@@ -1,0 +1,107 @@
+"""A long computation on a model, in a process of its own: `run_job("package.module:function", request, on_progress)`.
+
+ggml answers a broken invariant by aborting its process, so what opens a model runs in a child. The child calls
+function(request, report), where report(stage, done, total) tells how far it is, and returns a JSON object. Request and
+answers are JSON; arrays travel through files whose paths the request names. The child has no network.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgemed import errors, privacy
+from edgemed.engine.child import LOG_LINES, environment
+from edgemed.engine.death import describe_death, oom_kills
+from edgemed.errors import EdgemedError, EngineDied, EngineError
+
+Report = Callable[[str, int, int], None]
+_PR_SET_PDEATHSIG = 1
+
+
+def run_job(entry: str, request: Mapping[str, Any], on_progress: Report) -> dict[str, Any]:
+    """What the function returned. Raises the EdgemedError it raised, or EngineDied where the process ended early.
+
+    Interrupted, it ends the child first.
+    """
+    killed = oom_kills()
+    read_end, write_end = os.pipe()
+    with tempfile.TemporaryFile() as log, os.fdopen(read_end, "rb") as answers:
+        try:
+            child = subprocess.Popen(
+                [sys.executable, "-P", "-m", "edgemed.engine.job", entry, str(write_end), str(os.getpid())],
+                pass_fds=(write_end,),
+                env=environment(),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+            )
+        finally:
+            os.close(write_end)
+        try:
+            assert child.stdin is not None
+            with child.stdin as stdin:
+                stdin.write(json.dumps(request).encode())
+            for line in answers:
+                kind, *content = json.loads(line)
+                match kind:
+                    case "progress":
+                        on_progress(*content)
+                    case "done":
+                        child.wait()
+                        result: dict[str, Any] = content[0]
+                        return result
+                    case "failed":
+                        raise getattr(errors, content[0])(content[1])
+        except BrokenPipeError:
+            pass  # it ended before it could read what it should do; why is told below
+        finally:
+            if child.poll() is None:
+                child.kill()
+            status = child.wait()
+        log.seek(0)
+        words = log.read().decode(errors="replace").splitlines()[-LOG_LINES:]
+        raise EngineDied(describe_death(status, words, out_of_memory=oom_kills() > killed))
+
+
+def main(arguments: list[str]) -> int:
+    """The child's side: one request from standard input."""
+    entry, descriptor, parent = arguments[0], int(arguments[1]), int(arguments[2])
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        return 1  # it died before we asked
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the parent says what it means
+    privacy.lock_down(allow_unsealed=True)
+    module, _, function = entry.partition(":")
+    with os.fdopen(descriptor, "w", encoding="ascii") as answers:
+
+        def tell(*message: Any) -> None:
+            answers.write(json.dumps(message) + "\n")
+            answers.flush()
+
+        try:
+            work = getattr(importlib.import_module(module), function)
+            request = json.load(sys.stdin.buffer)
+            tell("done", work(request, lambda stage, done, total: tell("progress", stage, done, total)))
+        except EdgemedError as error:
+            tell("failed", type(error).__name__, str(error))
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            # Not the error's own text: that may quote what was read.
+            where = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
+            tell("failed", EngineError.__name__, f"edgemed made a mistake of its own ({where}); please report it.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

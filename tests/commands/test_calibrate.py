@@ -1,0 +1,126 @@
+"""`edgemed calibrate` on a tiny model: what is counted, what is written, what is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgemed.cli import main
+from edgemed.model_file import open_model
+from edgemed.quant.collect import Router
+from edgemed.quant.imatrix import read_calibration
+from edgemed.quant.statistics import Statistics
+
+Jsonl = Callable[..., Path]
+SMALL = ("--passage", "64", "--threads", "1", "--json")
+TEXTS = [{"text": f"The patient has had a cough for {number} days and takes 5 mg of it."} for number in range(6)]
+QUESTIONS = [{"question": f"发热{number}天怎么办？", "answer": "多喝水，休息，必要时就医。"} for number in range(6)]
+
+
+def calibrate(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[str, object]:
+    assert main(["calibrate", *map(str, arguments), *SMALL]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_every_token_is_counted_once_a_layer(
+    reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, h = tmp_path / "s.npz", open_model(reference).hparams
+    found = calibrate(
+        capsys, reference, jsonl("notes", *TEXTS), jsonl("zh", *QUESTIONS), "-o", out, "--tokens", "100000"
+    )
+    statistics = Statistics.load(out)
+    assert statistics.domains == ("notes", "zh")
+    assert statistics.layers == (1, 2)
+    assert found["domains"] == dict(
+        zip(statistics.domains, statistics.tokens[:, 0].sum(1) / h.n_expert_used, strict=True)
+    )
+    tokens = found["tokens"]
+    assert isinstance(tokens, int)
+    assert tokens > 300
+    np.testing.assert_array_equal(statistics.tokens.sum(axis=(0, 2)), tokens * h.n_expert_used)
+    # Weights are normalised, then scaled.
+    np.testing.assert_allclose(statistics.share.sum(axis=(0, 2)), tokens * h.weights_scale, rtol=1e-4)
+    np.testing.assert_array_equal(statistics.margins.sum(axis=(0, 2)), tokens)
+    assert (statistics.sample.key[:, :tokens] != statistics.sample.key.max()).any()
+    seen = statistics.tokens.sum(axis=0) > 0
+    for sums in (statistics.input_squares, statistics.inner_squares):
+        assert (sums[seen] > 0).any(axis=-1).all()
+        assert (sums[~seen] == 0).all()
+
+
+def test_two_runs_merged_are_one_run(
+    reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = jsonl("notes", *TEXTS), jsonl("zh", *QUESTIONS)
+    parts = [tmp_path / "a.npz", tmp_path / "b.npz", tmp_path / "both.npz"]
+    for texts, out in zip(((data[0],), (data[1],), data), parts, strict=True):
+        calibrate(capsys, reference, *texts, "-o", out, "--tokens", "100000", "--sample", "64")
+    a, b, both = map(Statistics.load, parts)
+    merged = a.merge(b)
+    for name in ("tokens", "share", "output", "margins", "input_squares", "inner_squares"):
+        np.testing.assert_allclose(getattr(merged, name), getattr(both, name), rtol=1e-9, err_msg=name)
+    np.testing.assert_array_equal(merged.sample.key, both.sample.key)
+    np.testing.assert_array_equal(merged.sample.inputs, both.sample.inputs)
+
+
+def test_an_importance_matrix_comes_out_and_goes_in(
+    reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, imatrix = tmp_path / "s.npz", tmp_path / "imatrix.gguf"
+    calibrate(capsys, reference, jsonl("notes", *TEXTS), "-o", out, "--imatrix", imatrix)
+    hparams = open_model(reference).hparams
+    ours, theirs = read_calibration(out, hparams), read_calibration(imatrix, hparams)
+    np.testing.assert_allclose(theirs.input_squares, ours.input_squares, rtol=1e-6)
+    np.testing.assert_array_equal(theirs.tokens.sum(axis=0), ours.tokens.sum(axis=0))
+
+
+def test_margins_are_those_of_a_plain_search(reference: Path) -> None:
+    file = open_model(reference)
+    h, random = file.hparams, np.random.default_rng(0)
+    weight = np.frombuffer(file.read(file.tensors["blk.1.ffn_gate_inp.weight"]), np.float32).reshape(-1, h.n_embd)
+    bias = np.frombuffer(file.read(file.tensors["blk.1.exp_probs_b.bias"]), np.float32)
+    inputs = random.standard_normal((20, h.n_embd)).astype(np.float32)
+    each = h.n_expert // h.n_group
+    chosen, margins = [], []
+    for x in inputs:
+        score = 1 / (1 + np.exp(-(weight @ x))) + bias
+        groups = sorted(range(h.n_group), key=lambda g: -sum(sorted(score[g * each : (g + 1) * each])[-2:]))
+        candidates = [g * each + e for g in groups[: h.n_group_used] for e in range(each)]
+        ranked = sorted(candidates, key=lambda e: -score[e])
+        chosen.append(ranked[: h.n_expert_used])
+        margins.append(score[ranked[h.n_expert_used - 1]] - score[ranked[h.n_expert_used]])
+    np.testing.assert_allclose(Router(file).margins(0, inputs, np.array(chosen, np.int32)), margins, atol=1e-5)
+
+
+def test_refusals_are_sentences_and_leave_nothing(
+    reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts, out = jsonl("notes", *TEXTS), tmp_path / "s.npz"
+    choices = jsonl("mcq", {"question": "q", "options": ["x", "y"], "answer": 0})
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"text": "fine"}\n{"text": \n')
+    taken = tmp_path / "taken.npz"
+    taken.touch()
+    for arguments, sentence in (
+        ((reference, choices, "-o", out), "multiple-choice questions only"),
+        ((reference, broken, "-o", out), "Line 2 of"),
+        ((reference, texts, "-o", taken), "exists already"),
+        ((reference, texts, "-o", tmp_path / "no" / "s.npz"), "There is no folder"),
+        ((reference, texts, "-o", out, "--passage", "9999"), "Passages of 9999 tokens are not possible"),
+        ((reference, texts, "-o", out, "--tokens", "0"), "--tokens 0 is not possible"),
+        ((texts, texts, "-o", out), "does not begin with the letters GGUF"),
+        ((reference, texts, "-o", out, "--ram", "1MiB"), "at least"),
+    ):
+        capsys.readouterr()
+        code = main(["calibrate", *map(str, arguments)])
+        printed = capsys.readouterr()
+        assert code in (1, 2)
+        assert sentence in printed.err, printed.err
+        assert (printed.err.count("\n"), printed.out) == (1, "")
+        assert not out.exists()
+        assert list(tmp_path.glob("*.partial")) == []

@@ -173,7 +173,8 @@ def uniform(model: forward.Model, type_: Type) -> Experts:
 
 def llama_recipe(stock: Path, folder: Path, ftype: int, statistics: Statistics) -> tuple[Experts, int]:
     """(experts, their bytes) of llama.cpp's own quantiser with our statistics as its importance matrix."""
-    importance = {}
+    # Dense tensors are not compared, but its low-bit recipes refuse to run without values for them.
+    importance = {t.name: np.ones(t.shape[0], np.float32) for t in open_model(stock).dense if len(t.shape) == 2}
     for row, layer in enumerate(statistics.layers):
         for name, squares in (("gate", "input"), ("up", "input"), ("down", "inner")):
             key = f"blk.{layer}.ffn_{name}_exps.weight"

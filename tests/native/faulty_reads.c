@@ -1,7 +1,8 @@
 // A disk that fails when asked to: pread with errors, stalls and short counts. For tests only.
 //
 // Loaded with LD_PRELOAD or linked into a program. Faults hit only descriptors whose file name ends in `suffix`.
-// FAULTY_READS="suffix error stall_ms most skip times" arms it from outside; faulty_reads() from inside.
+// FAULTY_READS="suffix error stall_ms most skip times" arms it from outside, faulty_reads() from inside. With
+// FAULTY_READS_WHILE, reads are hit only while a file of that name exists.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -55,7 +56,8 @@ static ssize_t faulty(int fd, void * out, size_t count, off_t offset, const char
     int  error = 0, stall_ms = 0, hit = 0;
     long most = 0;
     pthread_mutex_lock(&g_lock);
-    if (g_suffix[0] && g_times != 0 && is_meant(fd)) {
+    const char * while_there = getenv("FAULTY_READS_WHILE");
+    if (g_suffix[0] && g_times != 0 && is_meant(fd) && (!while_there || access(while_there, F_OK) == 0)) {
         if (g_skip > 0) {
             g_skip--;
         } else {

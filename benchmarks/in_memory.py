@@ -35,9 +35,10 @@ def main(argv: list[str] | None = None) -> int:
         prompts=3,
         decode=args.decode,
         threads=args.threads,
+        ram_bytes=model.size_bytes + sides.ROOM_BYTES,
         settings=args.settings,
     )
-    stock = replace(ours, side="llama.cpp", model=str(args.stock), settings={})
+    stock = replace(ours, side="llama.cpp", model=str(args.stock), ram_bytes=None, settings={})
     specs = {"edgemed": ours, "llama.cpp, repacked": stock, "llama.cpp": replace(stock, extra_bufts=False)}
     memory = [measure_memory(args.threads)]
     outcomes = sides.interleave(specs, args.rounds)

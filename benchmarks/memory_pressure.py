@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         outcomes = sides.interleave(specs, args.rounds, args.limit)
         trace = load(Path(folder) / "trace", model.hparams.n_expert)
     # Without a limit and with every expert in memory: what computing alone takes.
-    fits = sides.run_once(replace(ours, ram_bytes=None, trace=None), None).run
+    fits = sides.run_once(replace(ours, ram_bytes=model.size_bytes + sides.ROOM_BYTES, trace=None), None).run
     assert fits is not None
     expert_s = fits.stats["compute_s"] / len(fits.token_s)
     rates = best_disk_rate(args.model, int(model.experts.nbytes.sum(axis=2).max()))

@@ -67,8 +67,9 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
 
     if (observer_.on()) show_routing(layer);
 
-    // A batch that wants nearly all experts of one layer wants nearly all of the next.
-    const bool wants_most = wanted_.size() * 4 > static_cast<size_t>(store_.per_row()) * 3;
+    // A batch that wants nearly all experts of one layer wants nearly all of the next; not of the last, where libllama goes
+    // on with the tokens whose logits are wanted only.
+    const bool read_on = wanted_.size() * 4 > static_cast<size_t>(store_.per_row()) * 3 && layer.row + 2 < store_.rows();
     int        guessed = 0;
     size_t     pinned = 0, done = 0;
     const auto unpin_rest = [&] {
@@ -86,7 +87,7 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
         store_.unpin(layer.row, wanted_[done].expert);
         done++;
         // Everything of this layer is on its way: read the next layer's.
-        if (pinned == wanted_.size() && wants_most && layer.row + 1 < store_.rows())
+        if (pinned == wanted_.size() && read_on)
             while (guessed < store_.per_row() && store_.guess(layer.row + 1, guessed, true)) guessed++;
     }
     return ggml::kSuccess;

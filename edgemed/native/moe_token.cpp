@@ -38,10 +38,11 @@ ggml::Status MoePass::layer(MoeLayer layer) {
     if (layer.row < 0 || layer.row >= store_.rows()) return ggml::kFailed;
     const auto         from = std::chrono::steady_clock::now();
     const double       waited = store_.stats().wait_seconds;
+    if (layer.row == 0) store_.step(layer.n_tokens);  // the last layer of a prompt computes its last token only
+    store_.scan(layer.n_tokens == 1 ? -1 : layer.row);
     const ggml::Status status = layer.n_tokens == 1 ? token(layer) : batch(layer);
     const double       took = std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
     store_.add_compute_seconds(took - (store_.stats().wait_seconds - waited));
-    if (layer.row + 1 == store_.rows()) store_.step(layer.n_tokens);
     return status;
 }
 

@@ -9,6 +9,7 @@ namespace {
 
 constexpr int   kSampled = 16;      // candidates looked at among its own size, and again among all
 constexpr float kOtherSize = 1.0f;  // another size must be worth half as much to be taken instead: it costs page faults
+constexpr float kSoon = 1e9f;       // above any score: the clock would have to pass 64 billion tokens
 constexpr float kAny = std::numeric_limits<float>::infinity();
 constexpr uint64_t kShrinkStep = 64 << 20;
 constexpr auto  kAbortPoll = std::chrono::milliseconds(10);
@@ -45,9 +46,13 @@ float Store::used(float score, int uses) const {
     return high + std::log2(1.0f + std::exp2(low - high));
 }
 
-// What keeping an expert is worth; one that was guessed for this step is worth more than any that was used.
-float Store::worth(const Entry & entry) const {
-    return entry.guessed && entry.guessed_at == clock_ ? std::numeric_limits<float>::max() : entry.score;
+// What keeping an expert is worth: its score; more than any score if a batch will reach it soon; and more than anything if
+// it was guessed for this step.
+float Store::worth(uint32_t which) const {
+    const Entry & entry = entries_[which];
+    if (entry.guessed && entry.guessed_at == clock_) return std::numeric_limits<float>::max();
+    const bool ahead = scanned_ >= 0 && static_cast<int>(which) / per_row_ > scanned_;
+    return ahead ? std::max(entry.score, 0.0f) + kSoon : entry.score;
 }
 
 uint32_t Store::draw(size_t below) {
@@ -92,12 +97,17 @@ void Store::step(int tokens) {
     clock_ += static_cast<uint64_t>(tokens);
 }
 
+void Store::scan(int row) {
+    std::lock_guard lock(mutex_);
+    scanned_ = row;
+}
+
 bool Store::guess(int row, int index, bool certain) {
     const uint32_t which = id(row, index);
     std::lock_guard lock(mutex_);
     Entry & entry = entries_[which];
     if (entry.state.load(std::memory_order_relaxed) != State::absent) return true;
-    if (!start(which, certain ? std::numeric_limits<float>::max() : used(entry.score, 1), false)) return false;
+    if (!start(which, certain ? kSoon : used(entry.score, 1), false)) return false;
     entry.guessed = true;
     entry.guessed_at = clock_;
     stats_.guesses++;
@@ -172,7 +182,7 @@ bool Store::evict_one(int size_class, float ceiling) {
     const auto consider = [&](uint32_t which) {
         const Entry & entry = entries_[which];
         if (entry.pins > 0 || entry.state.load(std::memory_order_relaxed) != State::ready) return;
-        const float value = worth(entry) + (experts_[which].size_class == size_class ? 0.0f : kOtherSize);
+        const float value = worth(which) + (experts_[which].size_class == size_class ? 0.0f : kOtherSize);
         if (value >= least) return;
         least = value;
         best = which;

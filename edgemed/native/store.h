@@ -57,11 +57,15 @@ class Store {
     // Waits a moment for any read to end: after a refused pin with nothing left to unpin. False when aborted, or when
     // no read is under way that could make room.
     bool wait_for_room();
-    // Reads an expert ahead. A certain guess may evict whatever is not in use; any other only what is worth less than
-    // one use of its own. False when there is no room on these terms.
+    // Reads an expert ahead. A certain guess may evict whatever a scan has passed; any other only what is worth less
+    // than one use of its own. False when there is no room on these terms.
     bool guess(int row, int index, bool certain);
 
     void step(int tokens);  // that many tokens further
+
+    // A batch goes through the rows in order and wants nearly everything once: from now on what lies at or before `row`
+    // goes first, and what the scan has yet to reach is kept. Negative: no scan.
+    void scan(int row);
 
     void        request_abort(bool on);  // off again: reads that nobody waits for any more are forgotten
     bool        aborted() const { return abort_.load(std::memory_order_relaxed); }
@@ -96,7 +100,7 @@ class Store {
     uint32_t id(int row, int index) const { return static_cast<uint32_t>(row * per_row_ + index); }
     State    state(int row, int index) const { return entries_[id(row, index)].state.load(std::memory_order_acquire); }
     float    used(float score, int uses) const;
-    float    worth(const Entry & entry) const;
+    float    worth(uint32_t which) const;
     uint32_t draw(size_t below);
     bool     make_room(int size_class, float ceiling);  // all of these under the lock
     bool     evict_one(int size_class, float ceiling);
@@ -113,6 +117,7 @@ class Store {
     float                 half_life_ = 1;
     uint64_t              budget_ = 0, clock_ = 0, random_ = 0x9E3779B97F4A7C15ULL;
     uint32_t              loading_ = 0;      // reads queued or under way
+    int                   scanned_ = -1;      // the row a batch has reached
     bool                  hopeless_ = false;  // the last refused pin had nothing to wait for
     std::atomic<bool>     abort_{false};
     std::string           fault_;

@@ -16,6 +16,8 @@ _PARENT_GROWTH = 48 * _MIB
 """What the parent may still grow by: a long chat's widgets and text."""
 _OWN_GROWTH = 64 * _MIB
 """What this process may still grow by: allocator slack, threads' stacks, sampling over the vocabulary."""
+_JITTER = 8 * _MIB
+"""What two starts of the same model differ by."""
 _SPARE = 0.85
 """The part of the machine's free memory taken when nobody said how much."""
 _HUGE_PAGE = 2 * _MIB
@@ -49,9 +51,10 @@ def plan_budget(
     least = layer_bytes(file) if force_small else min(token_bytes(file), everything)
     if cache < least:
         if not force_small:
+            needed = _gib(fixed + least + _JITTER, up=True)
             raise BudgetError(
                 f"{_gib(ram_bytes)} of memory are too little for {file.path.name}: it needs at least "
-                f"{_gib(fixed + least, up=True)} (--ram {_gib(fixed + least, up=True).replace(' ', '')})."
+                f"{needed} (--ram {needed.replace(' ', '')})."
             )
         cache = least
     return Budget(ram_bytes, resident, compute, cache)
@@ -126,5 +129,5 @@ def _rss(pid: int) -> int:
 
 
 def _gib(count: int, *, up: bool = False) -> str:
-    tenths = -(-count * 10 // 2**30) if up else count * 10 // 2**30
-    return f"{tenths / 10:.1f} GiB"
+    hundredths = -(-count * 100 // 2**30) if up else count * 100 // 2**30
+    return f"{hundredths / 100:.2f} GiB"

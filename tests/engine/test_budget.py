@@ -1,0 +1,87 @@
+"""`--ram` is a promise: the smallest budget named works, and a machine with exactly that much memory is enough."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.cgroup import MemoryGroup, how
+from edgemed.convert.pipeline import convert
+from edgemed.engine import budget
+from edgemed.model_file import ModelFile, open_model
+from edgemed.quant.plan import Plan
+from edgemed.sizes import parse_size
+from tests.support.checkpoints import Shape, make_checkpoint
+
+TOKENS = 24
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Experts of 0.8 MB, 77 MB together: a token's worth is an eighth of them."""
+    folder = tmp_path_factory.mktemp("large")
+    shape = Shape(hidden_size=512, moe_intermediate_size=512, num_experts=32, num_hidden_layers=4)
+    checkpoint = make_checkpoint(folder / "checkpoint", shape)
+    convert(str(checkpoint), folder / "large.gguf", Plan.uniform(8.0))
+    return folder / "large.gguf"
+
+
+def generate(model: Path, ram: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "edgemed.cli", "generate", str(model), "--json", "--ram", f"{ram}B"),
+        *("--prompt", "What is a fever?", "--max-tokens", str(TOKENS), "--seed", "1"),
+    ]
+
+
+def smallest_named(model: Path) -> int:
+    refused = subprocess.run(generate(model, 1 << 20), capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 1
+    found = re.search(r"at least [\d.]+ GiB \(--ram ([\d.]+GiB)\)\.", refused.stderr + refused.stdout)
+    assert found, refused.stderr
+    return parse_size(found[1])
+
+
+def test_the_smallest_budget_named_works_and_a_smaller_one_does_not(large: Path) -> None:
+    smallest = smallest_named(large)
+    less = subprocess.run(generate(large, smallest - (32 << 20)), capture_output=True, timeout=60, check=False)
+    assert less.returncode == 1
+    done = subprocess.run(generate(large, smallest), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["tokens"] == TOKENS
+    assert answer["peak_rss_bytes"] < smallest
+
+
+@pytest.mark.skipif(how() is None, reason="no memory control group can be made here")
+def test_a_machine_with_exactly_the_budget_is_enough(large: Path) -> None:
+    smallest = smallest_named(large)
+    with MemoryGroup(smallest) as group:
+        process = group.popen(generate(large, smallest), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = process.communicate(timeout=120)
+        usage = group.usage()
+    assert process.returncode == 0, err
+    assert usage.kills == 0
+    answer = json.loads(out)
+    assert answer["tokens"] == TOKENS
+    assert answer["bytes_read"] > 0
+    assert 0 < answer["hit_rate"] < 1
+
+
+def sizes(model: Path) -> tuple[ModelFile, dict[str, int]]:
+    file = open_model(model)
+    names = ("layer_bytes", "token_bytes", "all_experts_bytes")
+    return file, {name: getattr(budget, name)(file) for name in names}
+
+
+def test_needs_are_ordered_and_follow_from_the_sizes(large: Path, models: dict[str, Path]) -> None:
+    for path in (large, *models.values()):
+        file, needs = sizes(path)
+        used = file.hparams.n_expert_used
+        experts = file.experts.nbytes.sum(axis=2, dtype=np.int64)
+        assert experts.sum() <= needs["all_experts_bytes"] <= experts.sum() + experts.size * 3 * 8192 + (8 << 20)
+        assert needs["layer_bytes"] <= needs["token_bytes"] <= needs["all_experts_bytes"]
+        assert needs["layer_bytes"] >= used * experts.min()

@@ -266,7 +266,7 @@ class LoadedModel:
         )
 
     def _complaint(self) -> str:
-        return " ".join(self._log.complaints[-2:]) or "it does not say why."
+        return (" ".join(self._log.complaints[-2:]) or "it does not say why").removesuffix(".") + "."
 
 
 def load_model(file: ModelFile, settings: LoadSettings) -> LoadedModel:

@@ -22,7 +22,9 @@ from tests.support.reference import Model, Result, load_checkpoint
 F32_TOLERANCE = 1e-3  # the promise; measured: 5e-6
 F16_TOLERANCE = 1e-2  # the promise; measured: 6e-3, nearly all of it activations that ggml rounds to F16
 EMULATED_TOLERANCE = 1e-4  # with the activations' rounding emulated and unambiguous; measured: 3e-6
-ONE_CODE = 3e-2  # what one activation code rounded the other way may change
+ONE_CODE = 1e-1  # what one activation code rounded the other way may change
+DOUBTFUL = 4e-5  # activations nearer than this to half-way between two codes, in codes, are left to float32's noise
+CHAT_TOLERANCE = 3e-2
 AGREEMENT = 1e-4  # between two ways to compute the same in F32
 
 SHAPES: dict[str, tuple[Dtype, Shape]] = {
@@ -110,7 +112,7 @@ def test_stock_llama_cpp_agrees_on_the_stock_layout(case: Case) -> None:
 
 def test_flash_attention_and_an_f16_cache_stay_near(case: Case) -> None:
     """The chat's settings: keys and values are rounded to F16."""
-    assert 0 < difference(case.chat_settings, case.result) < ONE_CODE
+    assert 0 < difference(case.chat_settings, case.result) < CHAT_TOLERANCE
 
 
 def every_type(shape: Shape, among: tuple[Type, ...]) -> dict[tuple[int, int, int], Type]:
@@ -128,6 +130,10 @@ class Mixed:
     model: Model
 
 
+FEW_EXPERTS: dict[str, Any] = {"num_experts": 8, "num_experts_per_tok": 3}
+EXPERT_TYPES = (*types.SMALL, *types.PLAIN)
+
+
 def make_mixed(folder: Path, shape: Shape, plan: Plan) -> Mixed:
     """The checkpoint is F32: coarse weights times coarse norms would land half-way between codes systematically."""
     checkpoint = make_checkpoint(folder / "checkpoint", shape, dtype="f32")
@@ -139,7 +145,7 @@ def make_mixed(folder: Path, shape: Shape, plan: Plan) -> Mixed:
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Mixed:
     """Two layers, dense ones in Q8_0 and Q6_K, experts in every type of the palette and Q8_0."""
-    shape = Shape(num_hidden_layers=2)
+    shape = Shape(num_hidden_layers=2, **FEW_EXPERTS)
     kinds = every_type(shape, (*types.SMALL, Type.Q8_0))
     plan = Plan.of_types(kinds, {"attn_output": Type.Q6_K, "output": Type.Q6_K})
     return make_mixed(tmp_path_factory.mktemp("mixed"), shape, plan)
@@ -147,24 +153,35 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Mixed:
 
 @pytest.mark.parametrize("repack", [True, False])
 def test_mixed_types_match_the_emulating_reference(mixed: Mixed, repack: bool, tmp_path: Path) -> None:
-    ids, result = unambiguous_prompt(mixed.model, 5, router_margin=1e-3, rounding_margin=4e-5)
+    ids, result = unambiguous_prompt(mixed.model, 5, router_margin=1e-3, rounding_margin=DOUBTFUL)
     probe = Probe(mixed.path, ids, repack=repack)
     together, one_by_one = run_probes(tmp_path, probe, replace(probe, batches=probe.one_by_one))
     assert difference(together, result) < EMULATED_TOLERANCE
     assert difference(one_by_one, result) < EMULATED_TOLERANCE
 
 
-@pytest.mark.parametrize("kind", [*types.SMALL, *types.PLAIN], ids=lambda kind: kind.name)
-def test_each_type_alone(kind: Type, tmp_path: Path) -> None:
-    """One MoE layer of that type, all else F32: a fault of one kernel cannot hide behind the others."""
-    shape = Shape(num_hidden_layers=1, first_k_dense_replace=0)
-    plan = Plan.of_types(every_type(shape, (kind,)), dense_default=Type.F32)
-    one = make_mixed(tmp_path, shape, plan)
-    ids, result = unambiguous_prompt(one.model, 8, router_margin=1e-3, rounding_margin=4e-5)
-    probe = Probe(one.path, ids)
-    tolerance = F16_TOLERANCE if kind in (Type.F16, Type.BF16) else EMULATED_TOLERANCE
-    for answer in run_probes(tmp_path, probe, replace(probe, batches=probe.one_by_one)):
-        assert difference(answer, result) < tolerance
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[Type, tuple[Result, list[Answer]]]:
+    """For each type: one MoE layer, a third of its matrices of that type, all else F32, in one batch and one by one."""
+    folder = tmp_path_factory.mktemp("alone")
+    shape = Shape(num_hidden_layers=1, first_k_dense_replace=0, **FEW_EXPERTS)
+    results, probes = {}, []
+    for kind in EXPERT_TYPES:
+        plan = Plan.of_types(every_type(shape, (kind, Type.F32, Type.F32)), dense_default=Type.F32)
+        one = make_mixed(folder, shape, plan)
+        ids, results[kind] = unambiguous_prompt(one.model, 8, router_margin=1e-3, rounding_margin=DOUBTFUL)
+        probe = Probe(one.path, ids)
+        probes += [probe, replace(probe, batches=probe.one_by_one)]
+    answers = run_probes(folder, *probes)
+    return {kind: (results[kind], answers[2 * i : 2 * i + 2]) for i, kind in enumerate(EXPERT_TYPES)}
+
+
+@pytest.mark.parametrize("kind", EXPERT_TYPES, ids=lambda kind: kind.name)
+def test_each_type_alone(kind: Type, alone: dict[Type, tuple[Result, list[Answer]]]) -> None:
+    """A fault of one kernel cannot hide behind the others."""
+    result, answers = alone[kind]
+    for answer in answers:
+        assert difference(answer, result) < (F16_TOLERANCE if kind in (Type.F16, Type.BF16) else EMULATED_TOLERANCE)
 
 
 @pytest.fixture(scope="module")
@@ -180,33 +197,34 @@ def long_prompt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mixed, tuple[
 def test_a_long_prompt_matches_the_reference(
     long_prompt: tuple[Mixed, tuple[int, ...], Result], tmp_path: Path
 ) -> None:
-    """So many activations cannot all be unambiguous: a few tokens may differ by a code, no more."""
+    """Of so many activations some are doubtful: those tokens may differ by a code, all others may not."""
     one, ids, result = long_prompt
     probe = Probe(one.path, ids)
     pieces = replace(probe, batches=(1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 89))
+    clear = result.rounding_margin > DOUBTFUL
+    assert clear.mean() > 0.8
     for answer in run_probes(tmp_path, probe, pieces, replace(probe, batches=probe.one_by_one)):
         worst = np.abs(answer.logits - result.logits).max(axis=1)  # [tokens]
+        assert worst[clear].max() < EMULATED_TOLERANCE
         assert worst.max() < ONE_CODE
-        assert np.mean(worst < EMULATED_TOLERANCE) > 0.95
 
 
 @pytest.mark.parametrize("layout", ["edgemed", "llama.cpp"])
 def test_logits_do_not_depend_on_the_cache(layout: LayoutName, tmp_path: Path) -> None:
     """Bit for bit: a cache that holds everything, and one that must forget each layer for the next."""
-    shape = Shape(num_hidden_layers=4)
+    shape = Shape(num_hidden_layers=4, **FEW_EXPERTS)
     checkpoint = make_checkpoint(tmp_path / "checkpoint", shape)
-    plan = Plan.parse('{"edgemed_plan": 1, "experts": {"default": {"gate": "Q3_K", "up": "Q4_K", "down": "Q6_K"}}}')
+    plan = Plan.parse('{"edgemed_plan": 1, "experts": {"default": {"gate": "Q2_K", "up": "Q4_K", "down": "Q6_K"}}}')
     if layout == "edgemed":
         plan = Plan.of_types(every_type(shape, types.FAST))
-    ids, _ = unambiguous_prompt(load_checkpoint(checkpoint), 40, router_margin=0)
-    probe = Probe(make_model(tmp_path, checkpoint, plan, layout), ids)
-    for batches in ((40,), (20, 1, 1, 1, 1, 16), probe.one_by_one):
-        large, small = run_probes(
-            tmp_path, replace(probe, batches=batches), replace(probe, batches=batches, small_cache=True)
-        )
-        assert large.stats["evictions"] == 0
-        assert small.stats["evictions"] > 30
-        assert np.array_equal(large.logits, small.logits)
+    probe = Probe(make_model(tmp_path, checkpoint, plan, layout), tuple(range(20, 60)))
+    probes = [replace(probe, batches=batches) for batches in ((), (20, 1, 1, 1, 1, 16), probe.one_by_one)]
+    large = run_probes(tmp_path, *probes)
+    small = run_probes(tmp_path, *(replace(one, small_cache=True) for one in probes))
+    for one, other in zip(large, small, strict=True):
+        assert one.stats["evictions"] == 0
+        assert other.stats["evictions"] >= 20
+        assert np.array_equal(one.logits, other.logits)
 
 
 def test_logits_do_not_depend_on_repetition(mixed: Mixed, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.engine.child import environment
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -69,7 +71,7 @@ def _run_child(folder: Path, probes: Sequence[Probe], timeout: float) -> list[An
     request, out = folder / "probes.json", folder / "answers.npz"
     request.write_text(json.dumps([asdict(probe) for probe in probes]))
     command = [sys.executable, "-m", "tests.support.engine_probe", str(request), str(out)]
-    child = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    child = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=timeout, check=False)
     if child.returncode:
         raise ProbeError(f"exit status {child.returncode}: {child.stderr[-2000:]}")
     with np.load(out) as stored:

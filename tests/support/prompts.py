@@ -18,7 +18,7 @@ def unambiguous_prompt(
     """
     for ids in _prompts(tokens):
         result = forward(model, ids)
-        if result.margin >= router_margin and result.rounding_margin >= rounding_margin:
+        if result.margin >= router_margin and result.rounding_margin.min() >= rounding_margin:
             return ids, result
     raise AssertionError(f"none of {_CANDIDATES} prompts has margins of {router_margin} and {rounding_margin}")
 

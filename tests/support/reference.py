@@ -27,25 +27,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Model:
-    """config: config.json. weights: checkpoint name -> values. types: checkpoint name -> ggml type name, if any.
-
-    rounding: the margins of every activation rounding since forward() began; see activations.py.
-    """
+    """config: config.json. weights: checkpoint name -> values. types: checkpoint name -> ggml type name, if any."""
 
     config: Mapping[str, Any]
     weights: Mapping[str, Floats]
     types: Mapping[str, str] = field(default_factory=dict)
-    rounding: list[float] = field(default_factory=list)
 
     def exact(self) -> "Model":
         """The same weights, multiplied with unrounded activations."""
         return replace(self, types={})
-
-    def linear(self, name: str, x: Floats) -> Floats:
-        """x [tokens, in] times the transpose of the named weight [out, in]."""
-        rounded, margin = round_activations(x, self.types.get(name, "F32"))
-        self.rounding.append(margin)
-        return rounded @ self.weights[name].T
 
 
 @dataclass(frozen=True)
@@ -63,12 +53,41 @@ class Result:
     logits: Floats  # [tokens, vocabulary]
     hidden: Floats  # [tokens, hidden], after the final norm
     routing: list[Routing]
-    rounding_margin: float  # of the most doubtful 8-bit activation code; 0.5 if there are none
+    rounding_margin: Floats  # [tokens]: of the most doubtful 8-bit activation code (activations.py); 0.5 without any
 
     @property
     def margin(self) -> float:
         """The smallest margin anywhere: errors in the scores below half of it cannot change a choice."""
         return float(min(min(r.expert_margin.min(), r.group_margin.min()) for r in self.routing))
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One forward pass under way: the model, and what it finds out on its way (as in Result)."""
+
+    model: Model
+    rounding_margin: Floats
+    routing: list[Routing] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, model: Model, tokens: int) -> "_Pass":
+        return cls(model, np.full(tokens, 0.5))
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.model.config
+
+    def linear(self, name: str, x: Floats, tokens: Any = slice(None)) -> Floats:
+        """x [tokens, in] times the transpose of the named weight [out, in]. tokens: which ones of the sequence."""
+        rounded, margin = round_activations(x, self.model.types.get(name, "F32"))
+        self.rounding_margin[tokens] = np.minimum(self.rounding_margin[tokens], margin)
+        return rounded @ self.model.weights[name].T
+
+    def norm(self, name: str, x: Floats) -> Floats:
+        """RMSNorm over the last axis."""
+        scale = np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + self.config["rms_norm_eps"])
+        normed: Floats = x / scale * self.model.weights[name]
+        return normed
 
 
 def load_checkpoint(folder: Path) -> Model:
@@ -109,15 +128,12 @@ def _read_safetensors(path: Path) -> dict[str, Floats]:
 
 def forward(model: Model, ids: Sequence[int]) -> Result:
     """Logits, final hidden states and routing of every position of one sequence from position 0."""
-    config, weights = model.config, model.weights
-    model.rounding.clear()
-    x = weights["model.word_embeddings.weight"][list(ids)]
-    routing: list[Routing] = []
-    for layer in range(config["num_hidden_layers"]):
-        x = _block(model, layer, x, routing)
-    hidden = _rms_norm(x, weights["model.norm.weight"], config["rms_norm_eps"])
-    logits = model.linear("lm_head.weight", hidden)
-    return Result(logits, hidden, routing, min(model.rounding))
+    run = _Pass.begin(model, len(ids))
+    x = model.weights["model.word_embeddings.weight"][list(ids)]
+    for layer in range(model.config["num_hidden_layers"]):
+        x = _block(run, layer, x)
+    hidden = run.norm("model.norm.weight", x)
+    return Result(run.linear("lm_head.weight", hidden), hidden, run.routing, run.rounding_margin)
 
 
 def forward_mtp(model: Model, ids: Sequence[int], hidden: Floats) -> Floats:
@@ -125,61 +141,50 @@ def forward_mtp(model: Model, ids: Sequence[int], hidden: Floats) -> Floats:
 
     hidden: the main model's output after its final norm, as Result.hidden.
     """
-    config, weights = model.config, model.weights
-    eps, prefix = config["rms_norm_eps"], f"model.layers.{config['num_hidden_layers']}"
-    next_token = weights["model.word_embeddings.weight"][[*ids[1:], 0]]
-    joined = np.concatenate(
-        [
-            _rms_norm(next_token, weights[f"{prefix}.enorm.weight"], eps),
-            _rms_norm(hidden, weights[f"{prefix}.hnorm.weight"], eps),
-        ],
-        axis=-1,
-    )
-    x = _block(model, config["num_hidden_layers"], model.linear(f"{prefix}.eh_proj.weight", joined), [])
-    return model.linear("lm_head.weight", _rms_norm(x, weights[f"{prefix}.final_layernorm.weight"], eps))
+    run = _Pass.begin(model, len(ids))
+    layer = model.config["num_hidden_layers"]
+    prefix = f"model.layers.{layer}"
+    next_token = model.weights["model.word_embeddings.weight"][[*ids[1:], 0]]
+    joined = [run.norm(f"{prefix}.enorm.weight", next_token), run.norm(f"{prefix}.hnorm.weight", hidden)]
+    x = _block(run, layer, run.linear(f"{prefix}.eh_proj.weight", np.concatenate(joined, axis=-1)))
+    return run.linear("lm_head.weight", run.norm(f"{prefix}.final_layernorm.weight", x))
 
 
-def _block(model: Model, layer: int, x: Floats, routing: list[Routing]) -> Floats:
-    """One transformer block, x [tokens, hidden] -> [tokens, hidden]; MoE layers append to routing."""
-    prefix, eps = f"model.layers.{layer}", model.config["rms_norm_eps"]
-    x = x + _attention(model, prefix, _rms_norm(x, model.weights[f"{prefix}.input_layernorm.weight"], eps))
-    inner = _rms_norm(x, model.weights[f"{prefix}.post_attention_layernorm.weight"], eps)
-    if layer < model.config["first_k_dense_replace"]:
-        return x + _mlp(model, f"{prefix}.mlp", inner)
-    return x + _experts(model, layer, inner, routing) + _mlp(model, f"{prefix}.mlp.shared_experts", inner)
+def _block(run: _Pass, layer: int, x: Floats) -> Floats:
+    """One transformer block, x [tokens, hidden] -> [tokens, hidden]."""
+    prefix = f"model.layers.{layer}"
+    x = x + _attention(run, prefix, run.norm(f"{prefix}.input_layernorm.weight", x))
+    inner = run.norm(f"{prefix}.post_attention_layernorm.weight", x)
+    if layer < run.config["first_k_dense_replace"]:
+        return x + _mlp(run, f"{prefix}.mlp", inner)
+    return x + _experts(run, layer, inner) + _mlp(run, f"{prefix}.mlp.shared_experts", inner)
 
 
-def _rms_norm(x: Floats, weight: Floats, eps: float) -> Floats:
-    normed: Floats = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps) * weight
-    return normed
-
-
-def _mlp(model: Model, prefix: str, x: Floats) -> Floats:
+def _mlp(run: _Pass, prefix: str, x: Floats, tokens: Any = slice(None)) -> Floats:
     """SwiGLU: down(silu(gate x) * up x)."""
-    gate = model.linear(f"{prefix}.gate_proj.weight", x)
-    up = model.linear(f"{prefix}.up_proj.weight", x)
-    return model.linear(f"{prefix}.down_proj.weight", gate * _sigmoid(gate) * up)
+    gate = run.linear(f"{prefix}.gate_proj.weight", x, tokens)
+    up = run.linear(f"{prefix}.up_proj.weight", x, tokens)
+    return run.linear(f"{prefix}.down_proj.weight", gate * _sigmoid(gate) * up, tokens)
 
 
 def _sigmoid(x: Floats) -> Floats:
     return 1 / (1 + np.exp(-x))
 
 
-def _attention(model: Model, prefix: str, x: Floats) -> Floats:
+def _attention(run: _Pass, prefix: str, x: Floats) -> Floats:
     """Causal grouped-query attention; queries and keys are normed per head, then partly rotated."""
-    config, weights = model.config, model.weights
-    heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
-    tokens, eps = len(x), config["rms_norm_eps"]
-    fused = model.linear(f"{prefix}.attention.query_key_value.weight", x).reshape(tokens, heads + 2 * kv_heads, -1)
+    heads, kv_heads = run.config["num_attention_heads"], run.config["num_key_value_heads"]
+    tokens = len(x)
+    fused = run.linear(f"{prefix}.attention.query_key_value.weight", x).reshape(tokens, heads + 2 * kv_heads, -1)
     q, k, v = np.split(fused, [heads, heads + kv_heads], axis=1)  # [tokens, heads, head_dim]
-    q = _rotate(config, _rms_norm(q, weights[f"{prefix}.attention.query_layernorm.weight"], eps))
-    k = _rotate(config, _rms_norm(k, weights[f"{prefix}.attention.key_layernorm.weight"], eps))
+    q = _rotate(run.config, run.norm(f"{prefix}.attention.query_layernorm.weight", q))
+    k = _rotate(run.config, run.norm(f"{prefix}.attention.key_layernorm.weight", k))
     k, v = (part.repeat(heads // kv_heads, axis=1) for part in (k, v))
     scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(q.shape[-1])
     scores = np.where(np.tri(tokens, dtype=bool), scores, -np.inf)
     scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
     mixed = np.einsum("hqk,khd->qhd", scores / scores.sum(axis=-1, keepdims=True), v)
-    return model.linear(f"{prefix}.attention.dense.weight", mixed.reshape(tokens, -1))
+    return run.linear(f"{prefix}.attention.dense.weight", mixed.reshape(tokens, -1))
 
 
 def rotary_frequencies(config: Mapping[str, Any]) -> tuple[Floats, float]:
@@ -214,18 +219,18 @@ def _rotate(config: Mapping[str, Any], x: Floats) -> Floats:
     return np.concatenate([first * cosine - second * sine, second * cosine + first * sine, rest], axis=-1)
 
 
-def _experts(model: Model, layer: int, x: Floats, routing: list[Routing]) -> Floats:
+def _experts(run: _Pass, layer: int, x: Floats) -> Floats:
     """The routed experts' weighted sum, x [tokens, hidden]."""
     prefix = f"model.layers.{layer}.mlp"
-    scores = _sigmoid(model.linear(f"{prefix}.gate.weight", x))
-    choice = _route(model.config, layer, scores + model.weights[f"{prefix}.gate.expert_bias"])
-    routing.append(choice)
+    scores = _sigmoid(run.linear(f"{prefix}.gate.weight", x))
+    choice = _route(run.config, layer, scores + run.model.weights[f"{prefix}.gate.expert_bias"])
+    run.routing.append(choice)
     chosen = np.take_along_axis(scores, choice.experts, axis=-1)  # unbiased
-    share = chosen / (chosen.sum(axis=-1, keepdims=True) + 1e-20) * model.config["routed_scaling_factor"]
+    share = chosen / (chosen.sum(axis=-1, keepdims=True) + 1e-20) * run.config["routed_scaling_factor"]
     out = np.zeros_like(x)
     for expert in np.unique(choice.experts):
         token, rank = np.nonzero(choice.experts == expert)
-        out[token] += share[token, rank, None] * _mlp(model, f"{prefix}.experts.{expert}", x[token])
+        out[token] += share[token, rank, None] * _mlp(run, f"{prefix}.experts.{expert}", x[token], token)
     return out
 
 

@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         model=str(args.model),
         prompt=args.prompt,
         prompts=3,
+        warm=sides.WARM_TOKENS,
         decode=args.decode,
         threads=args.threads,
         ram_bytes=model.size_bytes + sides.ROOM_BYTES,

@@ -62,9 +62,11 @@ def main(argv: list[str] | None = None) -> int:
         outcomes = sides.interleave(specs, args.rounds, args.limit)
         trace = load(Path(folder) / "trace", model.hparams.n_expert)
     # Without a limit and with every expert in memory: what computing alone takes.
-    fits = sides.run_once(replace(ours, ram_bytes=model.size_bytes + sides.ROOM_BYTES, trace=None), None).run
+    whole = replace(ours, ram_bytes=model.size_bytes + sides.ROOM_BYTES, warm=sides.WARM_TOKENS, trace=None)
+    fits = sides.run_once(whole, None).run
     assert fits is not None
     expert_s = fits.stats["compute_s"] / len(fits.token_s)
+    dense_s = fits.mean_token_s - expert_s - fits.stats["wait_s"] / len(fits.token_s)
     rates = best_disk_rate(args.model, int(model.experts.nbytes.sum(axis=2).max()))
     mine = sides.surviving(outcomes["edgemed"])
     layers = len(model.experts.layers)
@@ -74,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         capacity=int(mine[-1].stats["resident_bytes"]),
         measured=args.decode,
         bandwidth=max(rates.values()),
-        dense_s=fits.mean_token_s - expert_s,
+        dense_s=dense_s,
         expert_s=expert_s / layers,
     )
     result = {

@@ -21,6 +21,7 @@ from edgemed.engine.child import environment
 from edgemed.engine.machine import idle_and_total, measure_busy
 
 ROOM_BYTES = 2 << 30  # beside the model, for a run that keeps all of it in memory
+WARM_TOKENS = 192  # after which such a run has met nearly every expert, those of the last layer too
 BUSY_SHARE = 0.1  # of all cores, used by others
 ROOT = Path(__file__).parent.parent
 

@@ -216,6 +216,9 @@ class LoadedModel:
         damaged = self._native.edgemed_stream_damaged(self.handle)
         if damaged >= 0:
             name = self.file.dense[damaged].name
+            if error := self._native.edgemed_stream_read_error(self.handle):
+                reason = "it was cut short" if error < 0 else os.strerror(error)
+                raise ModelFileError(f"The tensor {name} of {self.file.path.name} cannot be read: {reason}.")
             raise ChecksumError(
                 f"The tensor {name} of {self.file.path.name} differs from its checksum: get the file anew."
             )

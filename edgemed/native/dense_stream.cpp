@@ -70,7 +70,10 @@ bool DenseStream::read_source(const StreamExtent & extent, uint64_t within, char
     for (size_t got = 0; got < size;) {
         const ssize_t n = pread(fd_, out + got, size - got, static_cast<off_t>(extent.source + within + got));
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return false;
+        if (n <= 0) {
+            read_error_ = n < 0 ? errno : -1;
+            return false;
+        }
         got += static_cast<size_t>(n);
     }
     // The bytes are about to live in libllama's own memory; a second copy in the page cache would be waste.

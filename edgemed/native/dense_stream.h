@@ -28,8 +28,10 @@ class DenseStream {
     std::string open(const char * path, std::vector<uint8_t> header, uint64_t size, std::vector<StreamExtent> extents);
     std::FILE * file() const { return file_; }
 
-    // The dense tensor whose bytes differed from their checksum, or -1; a read error counts as such.
+    // The dense tensor whose bytes differed from their checksum or could not be read, or -1.
     int                 damaged() const { return damaged_; }
+    // Why it could not be read: an errno, -1 where the file ended before it; 0 where it was read and differed.
+    int                 read_error() const { return read_error_; }
     // How many tensors were read in full and matched their checksum.
     int                 verified() const { return static_cast<int>(verified_.size()); }
 
@@ -45,7 +47,7 @@ class DenseStream {
     std::vector<uint8_t>      header_;
     std::vector<StreamExtent> extents_;  // by `at`
     uint64_t                  size_ = 0, position_ = 0;
-    int                       damaged_ = -1;
+    int                       damaged_ = -1, read_error_ = 0;
     std::unordered_set<int>   verified_;     // a reader may come back to a tensor
     int                       hashing_ = -1;  // the tensor whose bytes pass by in order right now
     uint64_t                  hashed_ = 0;

@@ -103,6 +103,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         ),
     ),
     "edgemed_stream_damaged": (ctypes.c_int, (_HANDLE,)),
+    "edgemed_stream_read_error": (ctypes.c_int, (_HANDLE,)),
     "edgemed_stream_verified": (ctypes.c_int, (_HANDLE,)),
     "edgemed_abort": (None, (_HANDLE, ctypes.c_int)),
     "edgemed_fault": (ctypes.c_int, (_HANDLE,)),

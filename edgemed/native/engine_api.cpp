@@ -87,6 +87,7 @@ EDGEMED_API void * edgemed_stream(void * handle, const char * path, const uint8_
 }
 
 EDGEMED_API int edgemed_stream_damaged(void * handle) { return static_cast<Engine *>(handle)->dense.damaged(); }
+EDGEMED_API int edgemed_stream_read_error(void * handle) { return static_cast<Engine *>(handle)->dense.read_error(); }
 EDGEMED_API int edgemed_stream_verified(void * handle) { return static_cast<Engine *>(handle)->dense.verified(); }
 
 EDGEMED_API void edgemed_abort(void * handle, int on) { static_cast<Engine *>(handle)->store.request_abort(on != 0); }

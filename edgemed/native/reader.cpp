@@ -60,11 +60,11 @@ void Reader::promote(uint32_t id) {
     guesses_.erase(at);
 }
 
-std::vector<uint32_t> Reader::forget(const std::function<bool(uint32_t)> & unwanted) {
+std::vector<uint32_t> Reader::forget(const std::function<bool(uint32_t, bool)> & unwanted) {
     std::vector<uint32_t> forgotten;
     std::lock_guard       lock(mutex_);
     for (std::deque<ReadJob> * queue : {&demands_, &guesses_}) {
-        const auto rest = std::stable_partition(queue->begin(), queue->end(), [&](const ReadJob & job) { return !unwanted(job.id); });
+        const auto rest = std::stable_partition(queue->begin(), queue->end(), [&](const ReadJob & job) { return !unwanted(job.id, queue == &demands_); });
         for (auto at = rest; at != queue->end(); ++at) forgotten.push_back(at->id);
         queue->erase(rest, queue->end());
     }

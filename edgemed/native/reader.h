@@ -41,8 +41,8 @@ class Reader {
     void demand(const ReadJob & job);
     void guess(const ReadJob & job);
     void promote(uint32_t id);  // a guess somebody now waits for
-    // Takes back the jobs that no thread has begun and `unwanted(id)` is true of; returns their ids.
-    std::vector<uint32_t> forget(const std::function<bool(uint32_t)> & unwanted);
+    // Takes back the jobs that no thread has begun and `unwanted(id, is it a demand)` is true of; returns their ids.
+    std::vector<uint32_t> forget(const std::function<bool(uint32_t, bool)> & unwanted);
 
     uint64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
     bool     direct() const { return direct_.load(std::memory_order_relaxed); }

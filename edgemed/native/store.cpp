@@ -223,10 +223,12 @@ void Store::request_abort(bool on) {
     if (was && !on) forget_reads();
 }
 
-// A stopped prompt may leave seconds of reads in the queue, and the next one would wait behind them.
+// A stopped prompt may leave seconds of reads in the queue, and the next one would wait behind them. What is read back
+// because it was hot last time was never asked for by a prompt, and stays.
 void Store::forget_reads() {
     std::lock_guard lock(mutex_);
-    for (uint32_t which : reader_.forget([this](uint32_t queued) { return entries_[queued].pins == 0; })) {
+    const auto unwanted = [this](uint32_t queued, bool demanded) { return entries_[queued].pins == 0 && (demanded || entries_[queued].guessed); };
+    for (uint32_t which : reader_.forget(unwanted)) {
         evict(which);
         loading_--;
     }

@@ -55,7 +55,7 @@ BUDGETS = {  # budget -> (llama.cpp's file type, the uniform type)
     "3.8": (llama_cpp.LLAMA_FTYPE_MOSTLY_Q3_K_M, Type.Q3_K),
     "4.6": (llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M, Type.Q4_K),
 }
-REFERENCES = (Type.IQ2_S, Type.Q4_K)  # at which a layer's effect on the logits is measured
+REFERENCES = (Type.IQ2_S, Type.IQ3_S, Type.Q4_K)  # at which a layer's effect on the logits is measured
 
 
 @dataclass
@@ -112,20 +112,24 @@ class Bench:
             result[projection][row, expert] = dequantize(blocks, type_, weights.shape[1])
         return result[0], result[1], result[2]
 
-    def effects(self, type_: Type, reference: list[Floats]) -> NDArray[np.float64]:
-        """Mean divergence [L, 3] on the calibration passages when one projection of one layer is quantised."""
-        effect = np.zeros((self.shape[0], 3))
-        for row, projection in np.ndindex(*effect.shape):
-            experts = [weights.copy() for weights in self.model.experts]
-            experts[projection][row] = self.values[type_][projection][row]
-            changed = self.model.with_experts((experts[0], experts[1], experts[2]))
-            effect[row, projection] = np.mean(
-                [
-                    (np.exp(p) * (p - log_softmax(forward.logits(changed, part)))).sum(axis=-1).mean()
-                    for part, p in zip(batches(self.calibration.tokens), reference, strict=True)
-                ]
-            )
-        return effect
+    def effects(self, type_: Type, reference: list[Floats]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What leaving one layer [L], or one projection [3], unquantised wins when all else is at this type."""
+        everything = self._divergence(self.values[type_], reference)
+        layers = np.zeros(self.shape[0])
+        for row in range(self.shape[0]):
+            spared = [weights.copy() for weights in self.values[type_]]
+            for weights, original in zip(spared, self.model.experts, strict=True):
+                weights[row] = original[row]
+            layers[row] = everything - self._divergence((spared[0], spared[1], spared[2]), reference)
+        projections = np.zeros(3)
+        for projection in range(3):
+            spared = list(self.values[type_])
+            spared[projection] = self.model.experts[projection]
+            projections[projection] = everything - self._divergence((spared[0], spared[1], spared[2]), reference)
+        return layers, projections
+
+    def _divergence(self, experts: Experts, reference: list[Floats]) -> float:
+        return float(np.concatenate(compare(self.model, experts, self.calibration, reference).divergence).mean())
 
 
 def batches(tokens: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -287,7 +291,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             near = min(
                 REFERENCES, key=lambda t: abs(8 * recipe_bytes / total_weights - float(types.bits_per_weight(t)))
             )
-            damage = scaled(raw, effects[near], bench.damage[near].sum(axis=1)).reshape(-1, len(palette))
+            damage = scaled(raw, bench.damage[near].sum(axis=1), *effects[near]).reshape(-1, len(palette))
             whole = allocate_together(size, damage, recipe_bytes, tensor)
             rivals: Mapping[str, tuple[Experts, int]] = {
                 "uniform": (uniform(model, single), int(total_weights * types.bits_per_weight(single) / 8)),

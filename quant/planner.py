@@ -43,7 +43,7 @@ def plan_experts(
     chosen = found.choice.reshape(damage.shape[:3])
     plan = Plan.of_types(
         {
-            (layers[row], expert, projection): palette[chosen[row, expert, projection]]
+            (layers[row], expert, projection): palette[int(chosen[row, expert, projection])]
             for row, expert, projection in np.ndindex(*chosen.shape)
         }
     )

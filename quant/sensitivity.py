@@ -11,8 +11,9 @@ share); up likewise. Both second moments come from a sample of the layer's token
 layer: all the layer's sampled inputs, run through the expert's own weights, count as PRIOR_TOKENS tokens more, and the
 number of tokens an expert is charged with is drawn toward the layer's mean. So rare never means unimportant.
 
-A layer's errors reach the logits more or less strongly; `scaled` brings the damages to the divergence that was measured
-when that layer's experts alone were quantised.
+A layer's errors reach the logits more or less strongly. `scaled` brings the damages to measured divergences: how much
+is won by leaving one layer as it was when all else is quantised. Quantising one layer alone instead misleads
+(docs/quantisation.md).
 """
 
 from __future__ import annotations
@@ -80,18 +81,25 @@ def charged_tokens(statistics: Statistics) -> Moments:
 
 
 def scaled(
-    damage: NDArray[np.float64], measured: NDArray[np.float64], predicted: NDArray[np.float64]
+    damage: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    by_layer: NDArray[np.float64],
+    by_projection: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """damage [L, E, 3, types] in units of divergence.
+    """damage [L, E, 3, types] in units of divergence, by a factor for each layer and one for each projection.
 
-    measured [L, 3]: mean divergence when only that layer's projection is quantised, to some one type; predicted [L, 3]:
-    the damage of that type summed over experts. Layers whose measurement is not above zero take the mean factor.
+    With all experts at some one type, by_layer [L] is how much the divergence falls when one layer's experts are left
+    as they were, by_projection [3] when all gates, ups or downs are; predicted [L, 3] is that type's damage summed over
+    experts. Differences measured as nearly nothing (or less, which is chance) count as a tenth of the mean.
     """
-    factor = np.where((measured > 0) & (predicted > 0), measured / np.where(predicted > 0, predicted, 1), np.nan)
-    known = factor[np.isfinite(factor)]
-    factor = np.where(np.isfinite(factor), factor, known.mean() if len(known) else 1.0)
-    result: NDArray[np.float64] = damage * factor[:, None, :, None]
+    layer = _not_nothing(by_layer) / np.maximum(predicted.sum(axis=1), 1e-300)
+    projection = _not_nothing(by_projection) / np.maximum((predicted * layer[:, None]).sum(axis=0), 1e-300)
+    result: NDArray[np.float64] = damage * (layer[:, None] * projection)[:, None, :, None]
     return result
+
+
+def _not_nothing(effect: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(effect, max(0.1 * float(effect.mean()), 1e-12))
 
 
 def _mean_share(statistics: Statistics, row: int) -> float:

@@ -57,12 +57,20 @@ def test_rare_experts_lean_on_their_layer(scene) -> None:
     assert charged_tokens(statistics).sum() == pytest.approx(statistics.tokens.sum())
 
 
-def test_layers_are_scaled_to_what_was_measured() -> None:
-    damage = np.random.default_rng(0).random((2, 5, 3, 4))
-    measured = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.0]])
+def test_layers_and_projections_are_scaled_to_what_was_measured() -> None:
+    damage = np.random.default_rng(0).random((3, 5, 3, 4))
     predicted = damage[..., 1].sum(axis=1)
-    result = scaled(damage, measured, predicted)
-    known = measured > 0
-    np.testing.assert_allclose(result[..., 1].sum(axis=1)[known], measured[known])
-    factors = result[1, 0, 2] / damage[1, 0, 2]
-    assert factors == pytest.approx((measured / predicted)[known].mean())
+    layer, projection = np.array([2.0, 1.0, 0.5]), np.array([1.5, 1.0, 1.0])
+    true = predicted * layer[:, None] * projection
+    result = scaled(damage, predicted, true.sum(axis=1), true.sum(axis=0))
+    factor = result / damage
+    np.testing.assert_allclose(result[..., 1].sum(axis=(0, 1)), true.sum(axis=0))
+    assert factor[0, 0, 0, 0] / factor[2, 0, 0, 0] == pytest.approx(4.0, rel=0.1)
+    assert factor[0, 0, 0, 0] / factor[0, 0, 1, 0] == pytest.approx(1.5, rel=0.1)
+    np.testing.assert_allclose(factor, np.broadcast_to(factor[:, :1, :, :1], factor.shape))
+
+
+def test_effects_lost_in_chance_count_a_little() -> None:
+    damage = np.ones((4, 2, 3, 2))
+    result = scaled(damage, damage[..., 0].sum(axis=1), np.array([1.0, 1.0, -0.1, 0.1]), np.ones(3))
+    assert result[2, 0, 0, 0] == pytest.approx(0.05 * result[0, 0, 0, 0])

@@ -61,7 +61,7 @@ void check_budgets_at_the_edge() {
         // Whatever was there before, any three experts fit together.
         Random random(3);
         store.set_budget(least);
-        for (int round = 0; round < 200; round++) {
+        for (int round = 0; round < 60; round++) {
             const int first = static_cast<int>(below(random, static_cast<uint64_t>(plan.per_row - 2)));
             for (int i = first; i < first + 3; i++)
                 while (!store.pin(0, i, 1)) CHECK(store.wait_for_room());

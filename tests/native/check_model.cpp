@@ -62,7 +62,7 @@ void run(const Course & course) {
         store.unpin(one.row, one.index);
         pinned.erase(pinned.begin() + static_cast<long>(at));
     };
-    const int steps = 5000;
+    const int steps = 1500;
     for (int step = 0; step < steps || answers < 100; step++) {
         const int row = static_cast<int>(below(random, static_cast<uint64_t>(course.plan.rows)));
         const int index = static_cast<int>(below(random, static_cast<uint64_t>(course.plan.per_row)));
@@ -87,6 +87,7 @@ void run(const Course & course) {
             default:
                 if (!pinned.empty()) let_go(below(random, pinned.size()));
                 store.step(1);
+                store.scan(static_cast<int>(below(random, 4)) - 1);
         }
         const StoreStats stats = store.stats();
         // A lower budget holds from when what is in use was let go; until then it may be above.

@@ -34,5 +34,5 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_check(program: Path, check: str) -> None:
-    done = subprocess.run([program, check], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([program, check], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -6,7 +6,8 @@ no order, no times. It is a convenience: without it a start is slower, and nothi
 
 from __future__ import annotations
 
-import os
+import contextlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +37,10 @@ def read_profile(model: Path, shape: tuple[int, int]) -> Scores | None:
 def write_profile(model: Path, scores: Scores) -> None:
     """Replace the profile by these scores, whole or not at all; silent where the folder cannot be written."""
     target = profile_path(model)
-    fresh = target.with_name(f"{target.name}.{os.getpid()}")
-    try:
-        with fresh.open("wb") as file:
-            np.save(file, scores, allow_pickle=False)
+    # One name for all: a process that ends in the middle leaves at most one such file, and the next one replaces it.
+    fresh = target.with_name(target.name + ".part")
+    content = io.BytesIO()
+    np.save(content, scores, allow_pickle=False)
+    with contextlib.suppress(OSError):
+        fresh.write_bytes(content.getbuffer())
         fresh.replace(target)
-    except OSError:
-        fresh.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ VERBS: dict[str, str] = {
     "convert": "turn a safetensors checkpoint into one quantised GGUF, every expert at its own precision",
     "inspect": "say what is inside a model file",
     "calibrate": "collect what texts do inside a model, for choosing bits and rounding well",
+    "eval": "compare a model with its reference: divergence, multiple choice, a report card",
     "verify": "check every checksum of a model file",
     "generate": "answer one prompt on standard output",
     "chat": "open the private terminal chat",

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgemed.commands._output import check_output
 from edgemed.errors import TextsError, UsageError
 from edgemed.sizes import format_size, parse_size
 
@@ -74,11 +75,8 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and value < least:
             raise UsageError(f"--{name} {value} is not possible; give {least} or more.")
-    for path in (args.output, args.imatrix):
-        if path and path.exists() and not args.overwrite:
-            raise UsageError(f"{path} exists already; choose another name, or pass --overwrite.")
-        if path and not path.absolute().parent.is_dir():
-            raise UsageError(f"There is no folder {path.absolute().parent} for {path.name}; make it first.")
+    for path in filter(None, (args.output, args.imatrix)):
+        check_output(path, overwrite=args.overwrite)
 
 
 def _write_imatrix(args: argparse.Namespace) -> None:

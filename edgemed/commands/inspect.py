@@ -11,6 +11,9 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgemed.commands._output import check_output, write_text
+from edgemed.errors import UsageError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -25,18 +28,37 @@ HEAT = (17, 18, 19, 25, 31, 37, 71, 143, 179, 209, 203)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--html", metavar="OUT", type=Path, help="draw the precision of every expert on one HTML page")
+    parser.add_argument(
+        "--calibration", metavar="FILE", type=Path, help="statistics to draw beside it: use and sensitivity"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
 def run(args: argparse.Namespace) -> int:
     from edgemed.model_file import open_model
 
+    if args.calibration and not args.html:
+        raise UsageError("--calibration is drawn on the page that --html names; give both.")
+    if args.html:
+        check_output(args.html, overwrite=args.overwrite)
     model = open_model(args.model)
+    if args.html:
+        _draw(model, args.html, args.calibration)
     if args.json:
         print(json.dumps(describe(model), indent=1))
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         print("\n".join([*summary(model), "", *precision_map(model, colour=colour)]))
     return 0
+
+
+def _draw(model: ModelFile, out: Path, calibration: Path | None) -> None:
+    """Write the page. Raises CalibrationError for statistics of another model, SetupError for a place that fails."""
+    from edgemed.quant.imatrix import read_calibration
+    from edgemed.quant.plan_html import plan_page
+
+    write_text(out, plan_page(model, read_calibration(calibration, model.hparams) if calibration else None))
 
 
 def describe(model: ModelFile) -> dict[str, Any]:

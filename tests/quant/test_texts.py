@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemed.errors import TextsError
@@ -126,6 +126,7 @@ def test_files_that_hold_nothing_are_refused(tmp_path: Path) -> None:
         read_texts([write(tmp_path, {"text": "a"})] * 2, "eval")
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_every_text_has_a_language(text: str) -> None:
     assert language_of(text) in ("en", "zh")

@@ -1,0 +1,130 @@
+"""`edgemed eval MODEL --reference REF --data FILE...`: how far a model's answers are from its reference's."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from edgemed.commands._output import check_output, write_text
+from edgemed.errors import UsageError
+from edgemed.sizes import parse_size
+
+TOKENS = 40_000
+PASSAGE = 512
+QUESTIONS = 200
+HEAD = f"{'':24} {'tokens':>8} {'KL mean':>9} {'95 % interval':>19} {'median':>9} {'p99':>8} {'top-1':>7} {'ppl x':>7}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "Rows of the data with a `split` other than eval are left out. The card quotes the passages that suffered "
+        "most: treat it as you treat the texts."
+    )
+    parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file to judge")
+    parser.add_argument(
+        "--reference", metavar="REF", type=Path, required=True, help="a more precise file of the same model"
+    )
+    parser.add_argument(
+        "--data",
+        metavar="FILE",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="files of texts and multiple-choice questions",
+    )
+    parser.add_argument("-o", "--output", metavar="CARD", type=Path, help="write the report card as JSON")
+    parser.add_argument("--html", metavar="OUT", type=Path, help="write the report card as one HTML page")
+    parser.add_argument("--json", action="store_true", help="print the report card as JSON")
+    parser.add_argument("--overwrite", action="store_true", help="replace CARD and OUT if they exist")
+    parser.add_argument("--tokens", metavar="N", type=int, default=TOKENS, help=f"tokens to read (default {TOKENS:,})")
+    parser.add_argument(
+        "--passage", metavar="N", type=int, default=PASSAGE, help=f"tokens read at once (default {PASSAGE})"
+    )
+    parser.add_argument(
+        "--questions", metavar="N", type=int, default=QUESTIONS, help=f"questions of each file (default {QUESTIONS})"
+    )
+    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
+    parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    parser.add_argument(
+        "--scratch", metavar="FOLDER", type=Path, help="where the reference's logits wait, up to 8 GiB of them"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from edgemed.commands._progress import ProgressLine
+    from edgemed.model_file import open_model
+    from edgemed.quant.report import evaluate
+
+    _check(args)
+    model, reference = open_model(args.model), open_model(args.reference)
+    with ProgressLine(amount=lambda count: f"{count:,} tokens") as line:
+        card = evaluate(
+            model,
+            reference,
+            args.data,
+            tokens=args.tokens,
+            passage=args.passage,
+            questions=args.questions,
+            ram_bytes=args.ram,
+            threads=args.threads,
+            scratch=args.scratch,
+            on_progress=line.update,
+        )
+    text = json.dumps(card, indent=1, ensure_ascii=False)
+    if args.output:
+        write_text(args.output, text + "\n")
+    if args.html:
+        from edgemed.quant.report_html import report_page
+
+        write_text(args.html, report_page(card, model))
+    print(text if args.json else "\n".join(lines(card)))
+    return 0
+
+
+def lines(card: dict[str, Any]) -> list[str]:
+    """The card for people at a terminal."""
+    shown = [f"{card['model']['file']} against {card['reference']['file']}"]
+    if card["overall"]:
+        shown += ["", HEAD]
+        groups = {"all": card["overall"], "dose-carrying tokens": card["dose_tokens"]}
+        groups |= {f"language {name}": found for name, found in card["languages"].items()}
+        groups |= card["domains"]
+        shown += [_line(name, found) for name, found in groups.items() if found]
+    if card["multiple_choice"]:
+        shown += ["", *(_choices(name, found) for name, found in card["multiple_choice"].items())]
+    if card["questions_too_long"]:
+        shown.append(f"{card['questions_too_long']} questions were longer than a passage and left out.")
+    return shown
+
+
+def _line(name: str, found: dict[str, Any]) -> str:
+    interval = found["kl_mean_interval"]
+    between = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "too few"
+    return (
+        f"{name[:24]:24} {found['tokens']:8,} {found['kl_mean']:9.4f} {between:>19} {found['kl_median']:9.4f} "
+        f"{found['kl_p99']:8.3f} {found['top1_agreement']:7.1%} {found['perplexity_ratio']:7.3f}"
+    )
+
+
+def _choices(name: str, found: dict[str, Any]) -> str:
+    verdict = (
+        f"; the reference is at chance ({found['chance']:.0%}), so flips mean nothing" if found["at_chance"] else ""
+    )
+    return (
+        f"{name[:24]:24} {found['questions']:,} questions: {found['reference_accuracy']:.1%} right with the reference, "
+        f"{found['model_accuracy']:.1%} with the model, {found['flips']} answers flipped{verdict}"
+    )
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises UsageError for numbers and places that cannot be."""
+    for name, least in (("tokens", 1), ("questions", 1), ("threads", 1)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise UsageError(f"--{name} {value} is not possible; give {least} or more.")
+    for path in filter(None, (args.output, args.html)):
+        check_output(path, overwrite=args.overwrite)
+    if args.scratch and not args.scratch.is_dir():
+        raise UsageError(f"There is no folder {args.scratch}; name another one with --scratch.")

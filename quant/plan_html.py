@@ -1,0 +1,64 @@
+"""`edgemed inspect --html`: a model's precision as one page."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from gguf import GGMLQuantizationType as Type
+
+from edgemed.model_file import ModelFile
+from edgemed.quant.heat_map import bits_by, expert_bits, heat_map
+from edgemed.quant.html import page, table, text, tile
+from edgemed.quant.statistics import Statistics
+from edgemed.sizes import format_size
+
+GROUPS = 8
+
+
+def plan_page(model: ModelFile, statistics: Statistics | None = None) -> str:
+    """The page. `statistics`: of this model, to draw use and sensitivity beside the bits."""
+    bits = expert_bits(model)
+    dense = sum(tensor.nbytes for tensor in model.dense)
+    body = [
+        f"<h1>{text(model.name)}</h1>",
+        f'<p class="soft">{text(model.path.name)}: the precision of every expert. Weights '
+        f"{text((model.weights_digest or 'without digest')[:16])}, intended use: {text(model.intended_use)}.</p>",
+        '<div class="tiles">',
+        tile(format_size(model.size_bytes), "file"),
+        tile(f"{bits.mean():.2f}", "bits a weight, experts", f"{bits.min():.2f} to {bits.max():.2f}"),
+        tile(
+            f"{bits.shape[0]} x {bits.shape[1]}", "layers x experts", f"{model.hparams.n_expert_used} used by a token"
+        ),
+        tile(format_size(dense), "dense part", "read for every token"),
+        "</div>",
+        "<h2>Bits of every expert</h2>",
+        "<p>A row is a layer, a column an expert. Numbers at the left are means of gate, up and down. "
+        "A pointer over an expert names its types.</p>",
+        heat_map(model, statistics),
+    ]
+    if statistics:
+        body += _where_bits_go(model, statistics)
+    counted = Counter(Type(int(kind)).name for kind in model.experts.type.flat)
+    rows = [f"<tr><td>{name}</td><td>{count:,}</td></tr>" for name, count in counted.most_common()]
+    body += ["<h2>Types of expert matrices</h2>", table(("type", "matrices"), rows)]
+    return page(f"{model.name}: precision", body)
+
+
+def _where_bits_go(model: ModelFile, statistics: Statistics) -> list[str]:
+    """Mean bits from the least to the most used experts, and from the least to the most sensitive."""
+    rows = model.hparams.n_layer - model.hparams.n_dense_lead
+    bits = expert_bits(model)[:rows].mean(axis=2)
+    groups = min(GROUPS, bits.shape[1])
+    tokens, output = statistics.tokens.sum(axis=0), statistics.output.sum(axis=0)
+    known = [("use", tokens), ("sensitivity", output)] if output.any() else [("use", tokens)]
+    lines = [
+        f"<tr><td>by {name}</td>" + "".join(f"<td>{mean:.2f}</td>" for mean in bits_by(order, bits, groups)) + "</tr>"
+        for name, order in known
+    ]
+    head = ["mean bits", "least", *[""] * (groups - 2), "most"]
+    return [
+        "<h2>Where the bits go</h2>",
+        f"<p>The experts of each layer in {groups} equal groups, from those that matter least to those that matter "
+        "most, as calibration saw them.</p>",
+        table(head, lines),
+    ]

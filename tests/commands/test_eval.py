@@ -1,0 +1,207 @@
+"""`edgemed eval` and `edgemed inspect --html` on a tiny model, precise and coarse."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgemed.cli import main
+from edgemed.convert import convert
+from edgemed.model_file import open_model
+from edgemed.quant.plan import Plan
+from edgemed.quant.readings import _rounds
+from edgemed.quant.report import evaluate
+from tests.quant.test_report import check_page
+from tests.support.checkpoints import Shape, make_checkpoint
+from tests.support.engine_probe import Probe, run_probes
+
+Jsonl = Callable[..., Path]
+SMALL = ("--passage", "160", "--threads", "1")
+NOTES = [{"text": f"Patient {n} takes 5 mg of metoprolol twice daily, no cough <b>&."} for n in range(7)]
+CHATS = [{"question": f"发热{n}天怎么办？", "answer": "多喝水，休息，不要用药。", "split": "eval"} for n in range(3)]
+UNUSED = [{"text": "Left out.", "split": "train"}]
+CHOICES = [{"question": f"Which {n}?", "options": {"A": "x", "B": "y", "C": "z"}, "answer": "B"} for n in range(4)]
+
+
+@pytest.fixture
+def data(jsonl: Jsonl) -> list[Path]:
+    return [jsonl("notes", *NOTES, *UNUSED), jsonl("zh", *CHATS), jsonl("mcq", *CHOICES)]
+
+
+def test_the_card(
+    reference: Path, coarse: Path, data: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, stored = tmp_path / "card.html", tmp_path / "card.json"
+    outputs = ("-o", stored, "--html", page, "--json")
+    arguments = (coarse, "--reference", reference, "--data", *data, *SMALL, *outputs)
+    assert main(["eval", *map(str, arguments)]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert json.loads(stored.read_text()) == card
+    assert set(card["domains"]) == {"notes", "zh"}
+    assert set(card["languages"]) == {"en", "zh"}
+    overall = card["overall"]
+    assert overall["passages"] == 10
+    assert overall["kl_mean"] > 1e-3
+    assert overall["kl_median"] <= overall["kl_p99"] <= overall["kl_max"]
+    assert 0 < overall["top1_agreement"] < 1
+    assert 0 < card["dose_tokens"]["tokens"] < overall["tokens"]
+    assert sum(card["histogram"]["tokens"]) == overall["tokens"]
+    assert sum(found["tokens"] for found in card["domains"].values()) == overall["tokens"]
+    assert card["multiple_choice"]["mcq"]["questions"] == 4
+    assert card["multiple_choice"]["mcq"]["at_chance"] is True
+    shown = "".join(piece for piece, _ in card["worst_passages"][0]["pieces"])
+    assert any(shown in row["text"] for row in NOTES) or shown.startswith("发热")
+    text = page.read_text("utf-8")
+    check_page(text)
+    assert "flips mean nothing" in text
+    assert "Left out." not in text
+    assert list(tmp_path.glob("*.partial")) == []
+
+
+def test_against_itself_there_is_no_damage_and_rounds_change_nothing(
+    reference: Path, coarse: Path, data: list[Path], tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {
+        "tokens": 10_000,
+        "passage": 160,
+        "questions": 2,
+        "ram_bytes": None,
+        "threads": 1,
+        "scratch": tmp_path,
+        "on_progress": lambda *_: None,
+    }
+    model = open_model(reference)
+    same = evaluate(model, model, data, **options)
+    assert same["overall"]["kl_max"] < 1e-6
+    assert same["overall"]["top1_agreement"] == 1
+    assert same["multiple_choice"]["mcq"]["flips"] == 0
+    assert same["multiple_choice"]["mcq"]["questions"] == 2
+    room = 200 * 2 * model.hparams.n_vocab
+    once, rounds = (evaluate(open_model(coarse), model, data[:1], **options, room_bytes=r) for r in (1 << 40, room))
+    assert once == rounds
+    assert list(tmp_path.glob("edgemed-eval-*")) == []
+
+
+def test_divergence_is_that_of_the_logits(reference: Path, coarse: Path, jsonl: Jsonl, tmp_path: Path) -> None:
+    """Against logits from another way into the engine, and the formula."""
+    text = "Take 5 mg twice daily with food."
+    card = evaluate(
+        open_model(coarse),
+        open_model(reference),
+        [jsonl("one", {"text": text})],
+        tokens=1000,
+        passage=64,
+        questions=1,
+        ram_bytes=None,
+        threads=1,
+        scratch=tmp_path,
+        on_progress=lambda *_: None,
+    )
+    from tokenizers import Tokenizer
+
+    ids = _ids(reference, text, Tokenizer)
+    options: dict[str, Any] = {"kv_type": "f16", "flash_attn": True, "threads": 1}
+    p, q = (
+        run_probes(tmp_path, Probe(str(path), tuple(ids[:-1]), **options))[0].logits.astype(np.float64)
+        for path in (reference, coarse)
+    )
+    p, q = (
+        x - np.log(np.exp(x - x.max(1, keepdims=True)).sum(1, keepdims=True)) - x.max(1, keepdims=True) for x in (p, q)
+    )
+    expected = (np.exp(p) * (p - q)).sum(axis=1)
+    assert card["overall"]["tokens"] == len(ids) - 1
+    assert card["overall"]["kl_mean"] == pytest.approx(expected.mean(), rel=1e-3)
+    assert card["overall"]["kl_max"] == pytest.approx(expected.max(), rel=1e-3)
+    at, following = np.arange(len(ids) - 1), np.array(ids[1:])
+    assert card["overall"]["perplexity_ratio"] == pytest.approx(
+        np.exp((p[at, following] - q[at, following]).mean()), rel=1e-3
+    )
+
+
+def _ids(model: Path, text: str, tokenizer: Any) -> list[int]:
+    folder = next(model.parent.parent.glob("checkpoint*"))
+    ids: list[int] = tokenizer.from_file(str(folder / "tokenizer.json")).encode(text, add_special_tokens=False).ids
+    return ids
+
+
+def test_refusals(
+    reference: Path,
+    data: list[Path],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = make_checkpoint(tmp_path_factory.mktemp("other"), Shape(num_hidden_layers=2))
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    first, second = sorted(vocabulary, key=vocabulary.get)[:2]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    other = tmp_path / "other.gguf"
+    convert(str(folder), other, Plan.uniform(8.0))
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "short.txt").write_text("a")
+    for arguments, sentence in (
+        ((other, "--reference", reference, "--data", *data), "different tokenizers"),
+        ((reference, "--reference", reference, "--data", tmp_path / "empty.jsonl"), "holds no texts"),
+        ((reference, "--reference", reference, "--data", tmp_path / "short.txt"), "too short"),
+        ((reference, "--reference", reference, "--data", *data, "--questions", "0"), "--questions 0"),
+        ((reference, "--reference", reference, "--data", *data, "--html", other), "exists already"),
+        ((reference, "--reference", tmp_path / "none.gguf", "--data", *data), "no model file"),
+    ):
+        capsys.readouterr()
+        code = main(["eval", *map(str, arguments), *SMALL])
+        printed = capsys.readouterr()
+        assert code in (1, 2)
+        assert sentence in printed.err
+        assert (printed.err.count("\n"), printed.out) == (1, "")
+
+
+def test_texts_longer_than_a_passage_are_read_in_parts(reference: Path, tmp_path: Path) -> None:
+    (tmp_path / "long.txt").write_text("A sentence of a long text about nothing. " * 60)
+    model = open_model(reference)
+    card = evaluate(
+        model,
+        model,
+        [tmp_path / "long.txt"],
+        tokens=300,
+        passage=64,
+        questions=1,
+        ram_bytes=None,
+        threads=1,
+        scratch=None,
+        on_progress=lambda *_: None,
+    )
+    assert card["overall"]["passages"] == 5
+    assert card["overall"]["tokens"] == 5 * 63
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [([], [(0, 0)]), ([3, 3, 3], [(0, 2), (2, 3)]), ([9, 1, 9], [(0, 1), (1, 2), (2, 3)]), ([6], [(0, 1)])],
+)
+def test_rounds_fit_the_room(sizes: list[int], expected: list[tuple[int, int]]) -> None:
+    assert _rounds(sizes, 7) == expected
+
+
+def test_inspect_draws_the_plan(
+    reference: Path, coarse: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    statistics, page = tmp_path / "s.npz", tmp_path / "plan.html"
+    texts = jsonl("notes", *NOTES)
+    assert main(["calibrate", str(reference), str(texts), "-o", str(statistics), *SMALL]) == 0
+    arguments = ["inspect", str(coarse), "--html", str(page), "--calibration", str(statistics)]
+    assert main(arguments) == 0
+    text = page.read_text("utf-8")
+    check_page(text)
+    experts = open_model(coarse).experts
+    assert text.count("<title>layer ") == experts.type[..., 0].size
+    assert "gate Q2_K, up Q2_K, down Q2_K;" in text
+    assert "sensitivity" in text
+    assert main(arguments) == 2  # it is there already
+    assert main([*arguments, "--overwrite"]) == 0
+    assert main(["inspect", str(coarse), "--calibration", str(statistics)]) == 2
+    capsys.readouterr()

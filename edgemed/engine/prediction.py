@@ -1,11 +1,12 @@
 """How fast a model will run on a machine, by arithmetic alone: nothing is loaded, nothing needs to be downloaded.
 
-    token time = dense bytes / memory rate + expert bytes / memory rate + missed bytes / disk rate
+    token time = dense bytes / rate + expert bytes / rate + missed bytes / disk rate
                  - what of the last two overlaps: a layer's hits are computed while its misses are read
+    rate       = the memory's, or what the cores can multiply if that is less
 
-A token reads every dense weight and `used` experts of each MoE layer once; memory decides, not arithmetic. How many
-experts are hits depends on how unequally a model uses them, so there are two answers: every expert alike (the worst
-case), and drifting topics (benchmarks/traces.py), which is how balanced models were seen to behave.
+A token reads every dense weight and `used` experts of each MoE layer once. How many experts are hits depends on how
+unequally a model uses them, so there are two answers: every expert alike (the worst case), and drifting topics
+(benchmarks/traces.py), a guess at how a model balanced in training behaves within one conversation.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from edgemed.model_file import HParams, ModelFile
 
 KERNEL_SHARE = 0.85
 """Part of the memory's rate that quantised products reach (benchmarks/in_memory.py)."""
+CORE_RATE = 13e9
+"""Bytes of quantised weights a core multiplies in a second, however fast memory is (AVX-512 VNNI at 2.6 GHz; AVX2 alone
+is slower)."""
 PROCESS_BYTES = 420 << 20
 """Parent, interpreter, libraries, compute buffers and headroom beside weights, KV cache and experts."""
 DENSE_BITS = 8.5  # Q8_0
@@ -126,13 +130,13 @@ def predict(model: ModelSize, machine: Machine, ram_bytes: int, n_ctx: int = 819
     if cache < model.token_expert_bytes:
         return []
     part = min(1.0, cache / model.all_experts_bytes)
-    memory = machine.memory * KERNEL_SHARE
+    rate = min(machine.memory * KERNEL_SHARE, machine.cores * CORE_RATE)
     first = max(0.0, 1 - part) * model.all_experts_bytes / machine.disk
     predictions = []
     for routing, hit_rate in (("uniform", part), ("topics", float(np.interp(part, CACHED_PART, TOPICS_HITS)))):
         read = (1 - hit_rate) * model.token_expert_bytes
-        reading, hits = read / machine.disk, hit_rate * model.token_expert_bytes / memory
-        misses = (1 - hit_rate) * model.token_expert_bytes / memory
-        token_s = model.dense_bytes / memory + max(reading, hits) + misses
+        reading, hits = read / machine.disk, hit_rate * model.token_expert_bytes / rate
+        misses = (1 - hit_rate) * model.token_expert_bytes / rate
+        token_s = model.dense_bytes / rate + max(reading, hits) + misses
         predictions.append(Prediction(routing, part, hit_rate, read, token_s, first + token_s))
     return predictions

@@ -14,6 +14,7 @@ import numpy as np
 from llama_cpp import llama_cpp
 
 from edgemed.engine.budget import Budget, layer_bytes, plan_budget
+from edgemed.engine.heap import reused_heap
 from edgemed.engine.hot_profile import read_profile, write_profile
 from edgemed.engine.library import LogCapture, capture_log, start_llama
 from edgemed.engine.virtual_gguf import virtual_gguf
@@ -212,7 +213,8 @@ class LoadedModel:
         params.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
         load = llama_cpp._lib.llama_model_load_from_file_ptr
         load.restype, load.argtypes = ctypes.c_void_p, (ctypes.c_void_p, type(params))
-        self.model = load(stream, params)
+        with reused_heap():
+            self.model = load(stream, params)
         damaged = self._native.edgemed_stream_damaged(self.handle)
         if damaged >= 0:
             name = self.file.dense[damaged].name

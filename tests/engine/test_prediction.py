@@ -76,7 +76,7 @@ def test_too_small_a_budget_predicts_nothing() -> None:
 def test_more_memory_is_never_slower(one: int, other: int) -> None:
     small, large = sorted((smallest_ram(FULL, 8192) + (gib << 30)) for gib in (one, other))
     for less, more in zip(predict(FULL, HERE, small), predict(FULL, HERE, large), strict=True):
-        assert more.token_s <= less.token_s
+        assert more.token_s <= less.token_s * (1 + 1e-9)  # hits cost as much time as misses once the disk is fast
         assert 0 <= less.hit_rate <= more.hit_rate <= 1
 
 

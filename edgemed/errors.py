@@ -20,9 +20,18 @@ traceback reaches the user.
 
 
 class EdgemedError(Exception):
-    """Base of every error meant for the user. `str(error)` is a sentence."""
+    """Base of every error meant for the user. `str(error)` is a sentence.
+
+    A sentence may quote a hostile file, and terminals obey what they print: what is not printable is spelt out.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return "".join(
+            character if character.isprintable() else character.encode("unicode_escape").decode()
+            for character in super().__str__()
+        )
 
 
 class UsageError(EdgemedError):

@@ -49,6 +49,12 @@ def test_every_verb_explains_itself(verb: str) -> None:
     assert ended.value.code == 0
 
 
+def test_a_sentence_that_quotes_a_hostile_file_cannot_command_the_terminal() -> None:
+    hostile = "It says \x1b]0;owned\x07 \u202e\n\udcff 糖尿病."
+    assert str(EdgemedError(hostile)) == "It says \\x1b]0;owned\\x07 \\u202e\\n\\udcff 糖尿病."
+    assert str(EdgemedError(str(EdgemedError(hostile)))) == str(EdgemedError(hostile))
+
+
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["generate"], ["convert", "--bits"]])
 def test_wrong_calls_end_with_2(words: list[str]) -> None:
     try:

@@ -11,10 +11,12 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from math import prod
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from gguf.constants import GGMLQuantizationType
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 
 class Kind(IntEnum):
@@ -176,3 +178,49 @@ def _tensor_shapes(layout: str) -> list[tuple[str, tuple[int, ...]]]:
     else:
         shapes += [(f"blk.1.ffn_{p}_exps.weight", (WIDE, WIDE, EXPERTS)) for p in projections]
     return shapes
+
+
+def load(path: Path) -> Gguf:
+    """A well-formed file, ready to be changed and encoded again."""
+    content = path.read_bytes()
+    n_tensors, n_keys = struct.unpack_from("<QQ", content, 8)
+    gguf, at = Gguf(), 24
+    for _ in range(n_keys):
+        key, at = _read_string(content, at)
+        kind = Kind(struct.unpack_from("<I", content, at)[0])
+        value, at = _read_value(content, kind, at + 4)
+        gguf.keys[key] = (kind, value)
+    gguf.alignment = gguf.keys.get("general.alignment", (Kind.U32, 32))[1]
+    described = []
+    for _ in range(n_tensors):
+        name, at = _read_string(content, at)
+        (n_dims,) = struct.unpack_from("<I", content, at)
+        shape = struct.unpack_from(f"<{n_dims}Q", content, at + 4)
+        type_, offset = struct.unpack_from("<IQ", content, at + 4 + 8 * n_dims)
+        at += 4 + 8 * n_dims + 12
+        described.append((name, shape, type_, offset))
+    start = -(-at // gguf.alignment) * gguf.alignment
+    for name, shape, type_, offset in described:
+        weights, size = GGML_QUANT_SIZES[GGMLQuantizationType(type_)]
+        begin = start + offset
+        data = content[begin : begin + prod(shape) // weights * size]
+        gguf.tensors.append(Tensor(name, shape, data, type_))
+    return gguf
+
+
+def _read_value(content: bytes, kind: Kind, at: int) -> tuple[Any, int]:
+    if kind == Kind.STRING:
+        return _read_string(content, at)
+    if kind != Kind.ARRAY:
+        return struct.unpack_from(f"<{kind.code}", content, at)[0], at + struct.calcsize(kind.code)
+    item, count = struct.unpack_from("<IQ", content, at)
+    items, at = [], at + 12
+    for _ in range(count):
+        one, at = _read_value(content, Kind(item), at)
+        items.append(one)
+    return (Kind(item), items), at
+
+
+def _read_string(content: bytes, at: int) -> tuple[str, int]:
+    (length,) = struct.unpack_from("<Q", content, at)
+    return content[at + 8 : at + 8 + length].decode(), at + 8 + length

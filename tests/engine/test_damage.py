@@ -1,0 +1,58 @@
+"""Damaged and inconsistent files through the whole engine: a sentence that names the fault, and no dead process."""
+
+from pathlib import Path
+
+import pytest
+
+from edgemed.engine.client import Engine
+from edgemed.engine.protocol import EngineSettings, Finished, Message, Sampling
+from edgemed.errors import ChecksumError, EngineError
+from edgemed.model_file import open_model
+
+QUESTION = [Message("user", "What is a fever?")]
+SHORT = Sampling(max_tokens=4, seed=1)
+
+
+def flip(path: Path, offset: int) -> None:
+    """Flip one bit; twice puts it right."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        (byte,) = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte ^ 0x10]))
+
+
+@pytest.fixture
+def own_copy(model_path: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(model_path.read_bytes())
+    return path
+
+
+@pytest.mark.parametrize("projection", [0, 1, 2])
+def test_a_flipped_bit_in_an_expert_is_named_and_the_process_lives(own_copy: Path, projection: int) -> None:
+    """Every expert of the last layer is damaged, so that any token meets one; mended, the same process answers."""
+    model = open_model(own_copy)
+    experts = model.experts
+    places = [int(at) for at in experts.offset[-1, :, projection] + experts.nbytes[-1, :, projection] // 2]
+    for place in places:
+        flip(own_copy, place)
+    with Engine.start(own_copy, EngineSettings(threads=1)) as engine:
+        process = engine.pid
+        with pytest.raises(EngineError, match=rf"Expert \d+ of layer {experts.layers[-1]} .*checksum.*\.$"):
+            list(engine.generate(QUESTION, SHORT))
+        assert engine.alive
+        for place in places:
+            flip(own_copy, place)
+        *_, last = engine.generate(QUESTION, SHORT)
+        assert isinstance(last, Finished)
+        assert last.tokens == 4
+        assert engine.pid == process
+
+
+@pytest.mark.parametrize("name", ["token_embd.weight", "blk.1.ffn_gate_inp.weight", "output_norm.weight"])
+def test_a_flipped_bit_in_a_dense_tensor_is_named(own_copy: Path, name: str) -> None:
+    tensor = open_model(own_copy).tensors[name]
+    flip(own_copy, tensor.offset + tensor.nbytes - 1)
+    with pytest.raises(ChecksumError, match=name):
+        Engine.start(own_copy, EngineSettings(threads=1))

@@ -65,7 +65,7 @@ class LoadSettings:
     direct_reads: bool = True
     half_life_tokens: float = 64.0
     repack: bool = True
-    read_ahead: int = 0
+    read_ahead: int = 4
     hot_profile: bool = False
     force_small: bool = False
 

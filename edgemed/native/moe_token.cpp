@@ -66,7 +66,10 @@ ggml::Status MoePass::token(const MoeLayer & layer) {
         }
     }
 
-    if (experts_.guesses > 0) read_ahead(layer);
+    // Where nothing is missing, nothing will be, and the next router's run would only cost time.
+    bool missing = false;
+    for (int rank = 0; rank < k; rank++) missing |= !store_.ready(layer.row, layer.id(0, rank));
+    if (missing && experts_.guesses > 0) read_ahead(layer);
 
     input_.start(layer.n_embd, 1);
     hidden_.start(layer.n_ff, k);

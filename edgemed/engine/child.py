@@ -29,6 +29,8 @@ _SCRUBBED = ("TEXTUAL", "LLAMA_", "GGML_", "GOMP_", "OMP_", "KMP_")
 # 4, no spinning 150 and 100, 1000 rounds 830 and 70, 10000 rounds 1200 and 5 to 35. At full size a token takes a
 # hundred times as long, and 1000 rounds cost 1 % of it.
 _OPENMP = {"GOMP_SPINCOUNT": "1000"}
+# On a failed check ggml would start a debugger on itself, which takes seconds and buries the check's own words.
+_NO_DEBUGGER = {"GGML_NO_BACKTRACE": "1"}
 
 
 class Ended:
@@ -156,7 +158,7 @@ class Child:
 def environment() -> dict[str, str]:
     """The child's environment: ours without what would change how its libraries work, and our choices for OpenMP."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_SCRUBBED)}
-    return kept | _OPENMP
+    return kept | _OPENMP | _NO_DEBUGGER
 
 
 def _read(source: Any) -> bytes:

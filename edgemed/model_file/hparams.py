@@ -11,6 +11,7 @@ from edgemed.errors import ModelFileError
 ARCHITECTURE = "bailingmoe2"
 MAX_LAYERS = 512  # llama.cpp's own limits
 MAX_EXPERTS = 1024
+_SIGMOID = 2  # llama.cpp's number for the router's score function
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class HParams:
             "its groups hold fewer than two experts": self.n_group > 1 and self.n_expert < 2 * self.n_group,
             "its groups kept hold fewer experts than a token uses": self.n_group > 1
             and self.n_group_used * (self.n_expert // self.n_group) < self.n_expert_used,
+            "it does not rotate an even part of each head": self.n_rot % 2 or not 0 < self.n_rot <= self.head_dim,
             "all its layers are dense": self.n_dense_lead >= self.n_layer,
         }.items():
             if wrong:
@@ -82,6 +84,8 @@ class HParams:
                 raise ModelFileError(f"The model file says {ARCHITECTURE}.{key} = {value}, which must be whole.")
             return value
 
+        if number("expert_gating_func") != _SIGMOID:
+            raise ModelFileError("The model file's router is not BailingMoeV2's sigmoid; convert the checkpoint again.")
         n_nextn = number("nextn_predict_layers", 0)
         n_embd, n_head = number("embedding_length"), number("attention.head_count")
         head_dim = number("attention.key_length", n_embd // max(n_head, 1))

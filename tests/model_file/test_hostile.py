@@ -206,6 +206,22 @@ def test_absurd_hyperparameters(key: str, kind: Kind, value: Any, path: Path) ->
     assert isinstance(model, str) or kind in (Kind.U32, Kind.F32)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("expert_gating_func", 0),
+        ("expert_gating_func", 1),
+        ("rope.dimension_count", 0),
+        ("rope.dimension_count", 7),
+        ("rope.dimension_count", 18),
+    ],
+)
+def test_numbers_on_which_llama_cpp_aborts_or_hangs(key: str, value: int, path: Path) -> None:
+    gguf = small_model("edgemed")
+    gguf.set_key(f"bailingmoe2.{key}", Kind.U32, value)
+    refused(path, gguf.encode())
+
+
 @pytest.mark.parametrize("key", [key for key in NUMBERS if "rope" not in key and "weights_scale" not in key])
 def test_missing_hyperparameters(key: str, path: Path) -> None:
     """Without the key the file is refused, or the default is the one llama.cpp has."""

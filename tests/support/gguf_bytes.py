@@ -135,6 +135,7 @@ def small_model(layout: Literal["edgemed", "llama.cpp"], *, checksums: Sequence[
         "expert_group_used_count": 1,
         "expert_feed_forward_length": WIDE,
         "leading_dense_block_count": 1,
+        "expert_gating_func": 2,
     }.items():
         gguf.set_key(f"bailingmoe2.{name}", Kind.U32, number)
     gguf.set_key("bailingmoe2.rope.freq_base", Kind.F32, 600000.0)

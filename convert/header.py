@@ -32,6 +32,7 @@ class Contents:
     source_digest: str
     plan: Plan
     layout: Layout
+    calibration_digest: str | None = None
 
 
 def build_header(contents: Contents, checksums: Sequence[int] | None = None, weights_digest: str = NO_DIGEST) -> bytes:
@@ -66,6 +67,8 @@ def _add_provenance(writer: GGUFWriter, contents: Contents, weights_digest: str)
     writer.add_string(keys.SOURCE_DIGEST, contents.source_digest)
     writer.add_string(keys.PLAN, contents.plan.text)
     writer.add_string(keys.PLAN_DIGEST, contents.plan.digest)
+    if contents.calibration_digest:
+        writer.add_string(keys.CALIBRATION_DIGEST, contents.calibration_digest)
     writer.add_string(keys.INTENDED_USE, contents.source.intended_use)
     writer.add_string(keys.WEIGHTS_DIGEST, weights_digest)
 

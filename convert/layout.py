@@ -61,6 +61,7 @@ class Unit:
     label: str
     pieces: tuple[Piece, ...]
     is_expert: bool
+    place: tuple[int, int] = (-1, -1)  # layer and expert
 
     @property
     def nbytes(self) -> int:
@@ -125,7 +126,7 @@ def _own_tensors(plan: Plan, experts: list[Expert], place: _Placer) -> Iterator[
             tensor = place.tensor(mapped.target, mapped.shape, chosen)
             lead = tensor.offset - end if projection else 0
             pieces.append(_piece(mapped, chosen, tensor.offset, tensor.nbytes, lead))
-        yield Unit(f"expert {expert} of layer {layer}", tuple(pieces), True)
+        yield Unit(f"expert {expert} of layer {layer}", tuple(pieces), True, (layer, expert))
 
 
 def _stacked(plan: Plan, hparams: HParams, experts: list[Expert], place: _Placer) -> Iterator[Unit]:
@@ -147,7 +148,7 @@ def _stacked(plan: Plan, hparams: HParams, experts: list[Expert], place: _Placer
             stack = stacks[layer, projection]
             each = stack.nbytes // hparams.n_expert
             pieces.append(_piece(mapped, stack.type, stack.offset + expert * each, each))
-        yield Unit(f"expert {expert} of layer {layer}", tuple(pieces), True)
+        yield Unit(f"expert {expert} of layer {layer}", tuple(pieces), True, (layer, expert))
 
 
 class _Placer:

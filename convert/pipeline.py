@@ -14,7 +14,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,7 @@ from edgemed.convert.source import Source, find_source
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.errors import EdgemedError, PlanError, SetupError
 from edgemed.native import Xxh3
+from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.plan import Plan
 from edgemed.quant.quantize import quantize
 
@@ -81,6 +82,7 @@ def convert(
     plan: Plan,
     *,
     layout: LayoutName = "edgemed",
+    calibrated: Calibrated | None = None,
     revision: str | None = None,
     overwrite: bool = False,
     threads: int | None = None,
@@ -88,6 +90,8 @@ def convert(
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Conversion:
     """Convert the checkpoint in the folder or hub repository `source` to `output`.
+
+    `calibrated`: what the experts' codes are chosen with; otherwise ggml rounds every weight by itself.
 
     Interrupted (by a signal, a crash, a full stop of the machine), the same call goes on where it was. Raises
     CheckpointError, PlanError or SetupError, and then leaves nothing behind, except where reading or writing failed
@@ -98,14 +102,14 @@ def convert(
         raise SetupError(f"{output} exists already; remove it first, or choose another name.")
     found = find_source(source, revision)
     with Shards(found.folder, found.fp8_block) as shards:
-        contents, notes = _examine(found, shards, plan, layout)
+        contents, notes = _examine(found, shards, plan, layout, calibrated)
         blank = build_header(contents)
         size = len(blank) + contents.layout.data_bytes
-        target = Output(output, size, _binding(blank, shards))
-        job = _Job(contents, shards, target, len(blank), on_progress)
+        target = Output(output, size, _binding(blank, shards, calibrated))
+        job = _Job(contents, shards, target, len(blank), on_progress, calibrated)
         resumed = len(target.journal.done)
         try:
-            checksums = job.run(threads or min(MAX_READERS, os.cpu_count() or 1), sync_seconds)
+            checksums = job.run(threads or _threads(calibrated), sync_seconds)
             digest = job.read_back()
             target.finish(build_header(contents, checksums, digest))
         except EdgemedError:
@@ -138,7 +142,15 @@ def convert(
     )
 
 
-def _examine(source: Source, shards: Shards, plan: Plan, layout: LayoutName) -> tuple[Contents, list[str]]:
+def _threads(calibrated: Calibrated | None) -> int:
+    """ggml's quantisers use all cores by themselves; choosing codes by statistics is each thread's own work."""
+    cores = os.cpu_count() or 1
+    return cores if calibrated else min(MAX_READERS, cores)
+
+
+def _examine(
+    source: Source, shards: Shards, plan: Plan, layout: LayoutName, calibrated: Calibrated | None
+) -> tuple[Contents, list[str]]:
     """Everything that can be known, and refused, before a weight is read."""
     architecture = find_architecture(source.config)
     shapes = {name: tensor.shape for name, tensor in shards.tensors.items()}
@@ -149,12 +161,15 @@ def _examine(source: Source, shards: Shards, plan: Plan, layout: LayoutName) -> 
         notes.append("The checkpoint has no chat template: the chat cannot know how to frame a conversation.")
     made = make_layout(architecture, hparams, source.config, plan, layout, shapes)
     digest = source.digest(shards.digest)
-    return Contents(architecture, hparams, tokenizer, source, digest, plan, made), notes
+    calibration = calibrated.digest if calibrated else None
+    return Contents(architecture, hparams, tokenizer, source, digest, plan, made, calibration), notes
 
 
-def _binding(blank_header: bytes, shards: Shards) -> str:
+def _binding(blank_header: bytes, shards: Shards, calibrated: Calibrated | None) -> str:
     """What a journal belongs to: this edgemed, this output to the last byte of its header, these files unchanged."""
-    state = hashlib.sha256(json.dumps([__version__, shards.stamps]).encode())
+    state = hashlib.sha256(
+        json.dumps([__version__, shards.stamps, calibrated is not None and calibrated.compensated]).encode()
+    )
     state.update(blank_header)
     return state.hexdigest()
 
@@ -168,6 +183,7 @@ class _Job:
     target: Output
     data_start: int
     on_progress: Callable[[Progress], None]
+    calibrated: Calibrated | None = None
     bytes_done: int = 0
     bytes_resumed: int = 0
     experts_done: int = 0
@@ -228,17 +244,33 @@ class _Job:
                 self.bytes_resumed += unit.nbytes
             return recorded
         checksum = Xxh3()
-        for piece in unit.pieces:
+        for piece, parts in self._pieces(unit):
             if piece.lead:
                 checksum.update(bytes(piece.lead))
             offset = self.data_start + piece.offset
-            for blocks in self._encoded(piece):
+            for blocks in parts:
                 checksum.update(blocks)
                 self.target.write(blocks, offset)
                 offset += blocks.nbytes
                 with self.lock:
                     self.bytes_done += blocks.nbytes
         return checksum.digest()
+
+    def _pieces(self, unit: Unit) -> Iterator[tuple[Piece, Iterable[Bytes]]]:
+        """The unit's matrices, each in parts in its planned type. An expert's codes may depend on all three."""
+        if self.calibrated is None or not (unit.is_expert and self.calibrated.knows(unit.place[0])):
+            for piece in unit.pieces:
+                yield piece, self._encoded(piece)
+            return
+        if self.stopped.is_set():
+            raise _Stopped
+        gate, up, down = (self.shards.read(piece.source, 0, piece.rows) for piece in unit.pieces)
+        for piece, values in zip(unit.pieces, (gate, up, down), strict=True):
+            _refuse_too_large(piece, values)
+        chosen = [piece.type for piece in unit.pieces]
+        blocks = self.calibrated.blocks(*unit.place, (gate, up, down), chosen)
+        for piece, made in zip(unit.pieces, blocks, strict=True):
+            yield piece, [made]
 
     def _encoded(self, piece: Piece) -> Iterator[Bytes]:
         """The piece's matrix in its planned type, a chunk of rows at a time."""
@@ -279,12 +311,17 @@ def _encode(piece: Piece, values: Floats) -> Bytes:
     """float32 [rows, columns] in the planned type. Raises PlanError for values beyond the type's range."""
     if piece.type == Type.F32:
         return values.view(np.uint8)
-    if piece.type != Type.BF16 and max(values.max(), -values.min()) > LARGEST_HALF:
+    _refuse_too_large(piece, values)
+    return quantize(values, piece.type)
+
+
+def _refuse_too_large(piece: Piece, values: Floats) -> None:
+    """Raise PlanError for values beyond the range of the type's scales."""
+    if piece.type not in (Type.F32, Type.BF16) and max(values.max(), -values.min()) > LARGEST_HALF:
         raise PlanError(
             f"The tensor {piece.source} holds values beyond {LARGEST_HALF:.0f}, more than {piece.type.name} can store: "
             "plan BF16 or F32 for it."
         )
-    return quantize(values, piece.type)
 
 
 def _take(numbers: Iterator[int], count: int) -> Iterator[int]:

@@ -6,17 +6,21 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgemed.commands._output import check_output, write_text
 from edgemed.errors import UsageError
+from edgemed.sizes import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgemed.commands._progress import ProgressLine
     from edgemed.convert import Conversion, Progress
+    from edgemed.quant.calibrated import Calibrated
     from edgemed.quant.plan import Plan
 
 DEFAULT_BITS = 4.5
@@ -40,9 +44,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bits",
         metavar="N",
         type=float,
-        default=DEFAULT_BITS,
-        help=f"bits a weight for the experts: the palette's nearest type (default {DEFAULT_BITS})",
+        help="bits a weight for the experts: at most so many with --calibration, else the palette's nearest type "
+        f"(default {DEFAULT_BITS})",
     )
+    precision.add_argument("--size", metavar="SIZE", type=parse_size, help="the file's size at most, such as 34GiB")
+    precision.add_argument(
+        "--ram",
+        metavar="SIZE",
+        type=parse_size,
+        help="as many bits as leave the chat usable on this machine with so much memory, such as 32GiB",
+    )
+    parser.add_argument(
+        "--calibration",
+        metavar="FILE",
+        type=Path,
+        help="statistics from `edgemed calibrate`, or a llama.cpp importance matrix: bits go where they matter, and "
+        "weights are rounded for the inputs they meet",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="with --calibration: round every weight by itself, which is far faster and less faithful",
+    )
+    parser.add_argument("--save-plan", metavar="FILE", type=Path, help="also write the plan as JSON, to edit and use")
     parser.add_argument(
         "--palette",
         choices=("fast", "small"),
@@ -61,17 +85,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.quick and not args.calibration:
+        raise UsageError("--quick says how to use statistics; name them with --calibration.")
+    if args.save_plan:
+        check_output(args.save_plan, overwrite=args.overwrite)
+    if args.calibration:
+        # Experts are worked on side by side, a thread each: numpy's own threads would only be in the way.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgemed.commands._progress import ProgressLine
     from edgemed.convert import convert
 
-    plan = choose_plan(args.plan, args.bits, args.palette)
     try:
+        plan, calibrated = choose(args)
+        if args.save_plan:
+            write_text(args.save_plan, plan.text)
         with ProgressLine() as line:
             done = convert(
                 args.source,
                 args.output,
                 plan,
                 layout=args.layout,
+                calibrated=calibrated,
                 revision=args.revision,
                 overwrite=args.overwrite,
                 on_progress=shown_on(line),
@@ -96,15 +130,44 @@ def shown_on(line: ProgressLine) -> Callable[[Progress], None]:
     return show
 
 
-def choose_plan(file: Path | None, bits: float, palette: str) -> Plan:
-    """The plan in `file`, or one type for all experts. Raises PlanError or UsageError."""
+def choose(args: argparse.Namespace) -> tuple[Plan, Calibrated | None]:
+    """The plan that the options ask for, and the statistics to convert with. Raises EdgemedErrors."""
+    from edgemed.commands._progress import ProgressLine
+    from edgemed.convert import Goal, hparams_of, plan_for
+    from edgemed.quant.calibrated import Calibrated
     from edgemed.quant.plan import Plan
 
-    if file is not None:
-        return Plan.load(file)
+    if args.plan is not None:
+        plan = Plan.load(args.plan)
+        if not args.calibration:
+            return plan, None
+        hparams = hparams_of(args.source, args.revision)
+        return plan, Calibrated.load(args.calibration, hparams, compensated=not args.quick)
+    bits = DEFAULT_BITS if args.bits is None else args.bits
     if not (math.isfinite(bits) and 1 <= bits <= 32):
         raise UsageError(f"--bits {bits:g} is not possible; give a number from 1 to 32, for example {DEFAULT_BITS}.")
-    return Plan.uniform(bits, palette)
+    goal = Goal(size_bytes=args.size) if args.size else Goal(bits=bits)
+    if args.ram:
+        from edgemed.commands._memory_goal import bits_for_memory
+
+        folder = args.output.absolute().parent
+        goal = Goal(bits=bits_for_memory(hparams_of(args.source, args.revision), args.ram, folder, args.palette))
+    if not (args.calibration or args.size):
+        return Plan.uniform(goal.bits or DEFAULT_BITS, args.palette), None
+    with ProgressLine(amount=lambda count: f"{count:,} experts") as line:
+        planned = plan_for(
+            args.source,
+            args.revision,
+            goal,
+            args.calibration,
+            palette=args.palette,
+            layout=args.layout,
+            compensated=not args.quick,
+            on_progress=lambda done, total: line.update("weighing", done, total),
+        )
+    for note in planned.notes:
+        print(f"Note: {note}", file=sys.stderr)
+    return planned.plan, planned.calibrated
 
 
 def print_result(done: Conversion) -> None:

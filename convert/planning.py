@@ -1,0 +1,168 @@
+"""A plan that meets a goal: so many bits a weight, or a file of so many bytes.
+
+With calibration the bits go where the measured damage is (quant/allocation.py); without, all experts get the most
+precise single type that meets the goal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+from pathlib import Path
+
+from gguf import GGMLQuantizationType as Type
+
+from edgemed.convert.architectures import find_architecture
+from edgemed.convert.header import Contents, build_header
+from edgemed.convert.layout import LayoutName, make_layout
+from edgemed.convert.shards import Shards
+from edgemed.convert.source import find_source
+from edgemed.convert.tokenizer import read_tokenizer
+from edgemed.errors import BudgetError
+from edgemed.model_file import HParams
+from edgemed.quant import types
+from edgemed.quant.calibrated import PALETTES, Calibrated, Matrices
+from edgemed.quant.plan import Plan
+from edgemed.quant.planner import expert_bytes, plan_experts
+from edgemed.sizes import format_size
+
+TRIES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One of the two. bits: of the experts' weights; size_bytes: of the whole file, never above."""
+
+    bits: float | None = None
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan, the calibration to convert with, and what the plan promises."""
+
+    plan: Plan
+    calibrated: Calibrated | None
+    size_bytes: int
+    notes: list[str]
+
+
+def hparams_of(source: str, revision: str | None) -> HParams:
+    """A checkpoint's shape. Raises CheckpointError."""
+    found = find_source(source, revision)
+    with Shards(found.folder, found.fp8_block) as shards:
+        shapes = {name: tensor.shape for name, tensor in shards.tensors.items()}
+        return find_architecture(found.config).read_config(found.config, shapes)[0]
+
+
+def plan_for(
+    source: str,
+    revision: str | None,
+    goal: Goal,
+    calibration: Path | None,
+    *,
+    palette: str = "fast",
+    layout: LayoutName = "edgemed",
+    compensated: bool = True,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Planned:
+    """Raises CheckpointError, CalibrationError, or BudgetError for a goal below what the palette can."""
+    found = find_source(source, revision)
+    with Shards(found.folder, found.fp8_block) as shards:
+        architecture = find_architecture(found.config)
+        shapes = {name: tensor.shape for name, tensor in shards.tensors.items()}
+        hparams, _ = architecture.read_config(found.config, shapes)
+        tokenizer = read_tokenizer(found.folder, hparams.n_vocab)
+        calibrated = Calibrated.load(calibration, hparams, compensated=compensated) if calibration else None
+        source_digest = found.digest(shards.digest)
+
+        def size(plan: Plan) -> int:
+            """Bytes of the file that this plan makes."""
+            made = make_layout(architecture, hparams, found.config, plan, layout, shapes)
+            digest = calibrated.digest if calibrated else None
+            contents = Contents(architecture, hparams, tokenizer, found, source_digest, plan, made, digest)
+            return len(build_header(contents)) + made.data_bytes
+
+        if calibrated is None:
+            plan = _single(goal, palette, hparams, size)
+            return Planned(plan, None, size(plan), [])
+
+        def read(layer: int, expert: int) -> Matrices:
+            gate, up, down = (
+                shards.read(mapped.source, 0, mapped.shape[0])
+                for mapped in architecture.expert_tensors(hparams, layer, expert)
+            )
+            return gate, up, down
+
+        chosen = PALETTES[palette]
+        damage = calibrated.weigh_all(read, chosen, os.cpu_count() or 1, on_progress)
+
+    def planned(budget: int) -> Plan:
+        whole = layout == "llama.cpp"
+        return plan_experts(hparams, calibrated.statistics.layers, damage, chosen, budget, whole_tensors=whole)[0]
+
+    plan = _within(goal, hparams, chosen, planned, size)
+    notes = []
+    if not calibrated.sampled:
+        notes.append(
+            "The statistics are sums only, as llama.cpp collects them: types are chosen by relative error, and codes "
+            "do not make up for one another. `edgemed calibrate` collects more."
+        )
+    return Planned(plan, calibrated, size(plan), notes)
+
+
+def _within(
+    goal: Goal,
+    hparams: HParams,
+    chosen: tuple[Type, ...],
+    planned: Callable[[int], Plan],
+    size: Callable[[Plan], int],
+) -> Plan:
+    """The plan for a goal. Padding and header are known only with a plan, so a size takes a few tries."""
+    each = expert_bytes(hparams, chosen)
+    count = (hparams.n_layer - hparams.n_dense_lead) * hparams.n_expert
+    if goal.size_bytes is None:
+        weights = 3 * count * hparams.n_embd * hparams.n_ff_exp
+        return planned(floor(weights * Fraction(goal.bits or 0) / 8))
+    least, most = int(each.min(axis=1).sum()) * count, int(each.max(axis=1).sum()) * count
+    smallest = size(planned(least))
+    if smallest > goal.size_bytes:
+        raise _too_small(goal.size_bytes, smallest)
+    low, best = least, planned(least)
+    budget = min(most, least + goal.size_bytes - smallest)
+    high = most + 1
+    for _ in range(TRIES):
+        plan = planned(budget)
+        over = size(plan) - goal.size_bytes
+        if over <= 0:
+            low, best = budget, plan
+            if -over * 1000 <= goal.size_bytes or budget == most:
+                break
+        else:
+            high = budget
+        budget = min(budget - over, most) if low < budget - over < high else (low + high) // 2
+        if budget <= low:
+            break
+    return best
+
+
+def _single(goal: Goal, palette: str, hparams: HParams, size: Callable[[Plan], int]) -> Plan:
+    """One type for all experts: the nearest to the bits, or the most precise that fits the size."""
+    if goal.size_bytes is None:
+        return Plan.uniform(goal.bits or 0, palette)
+    allowed = sorted(types.palette(palette), key=types.bits_per_weight)
+    sizes = [size(Plan.uniform(type_, palette)) for type_ in allowed]
+    fitting = [type_ for type_, made in zip(allowed, sizes, strict=True) if made <= goal.size_bytes]
+    if not fitting:
+        raise _too_small(goal.size_bytes, min(sizes))
+    return Plan.uniform(fitting[-1], palette)
+
+
+def _too_small(size_bytes: int, smallest: int) -> BudgetError:
+    return BudgetError(
+        f"A file of {format_size(size_bytes)} is too small: with this palette the smallest has {smallest:,} bytes; "
+        "allow more, or choose --palette small."
+    )

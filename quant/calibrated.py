@@ -1,0 +1,144 @@
+"""Experts weighed and written with what calibration saw of them.
+
+With statistics of our own, damages and codes follow the inputs' second moments (sensitivity.py, compensate.py). A
+llama.cpp importance matrix knows sums of squares only: then codes are weighted by them, and each projection counts by
+its relative error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+from numpy.typing import NDArray
+
+from edgemed.errors import CalibrationError
+from edgemed.model_file import HParams
+from edgemed.quant import types
+from edgemed.quant.compensate import compensate
+from edgemed.quant.imatrix import read_calibration
+from edgemed.quant.quantize import dequantize, quantize
+from edgemed.quant.sample import UNUSED
+from edgemed.quant.sensitivity import PRIOR_TOKENS, charged_tokens, measure
+from edgemed.quant.statistics import Statistics
+
+WEIGHED_ROWS = 64  # of each matrix, evenly spread: its damage is measured on these
+# Once codes are compensated, these keep more than others of their size (docs/quantisation.md).
+PALETTES = {
+    "fast": types.FAST,
+    "small": (Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_S, Type.IQ4_XS, Type.Q4_K, Type.Q5_K, Type.Q6_K),
+}
+Floats = NDArray[np.float32]
+Matrices = tuple[Floats, Floats, Floats]  # gate, up, down
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Statistics in use. `digest`: SHA-256 of their file. `compensated`: whether codes make up for one another."""
+
+    statistics: Statistics
+    digest: str
+    compensated: bool = True
+
+    @classmethod
+    def load(cls, path: Path, hparams: HParams, *, compensated: bool = True) -> Calibrated:
+        """Our own file or an importance matrix. Raises CalibrationError if it is neither, or of another model."""
+        statistics = read_calibration(path, hparams)
+        if not statistics.tokens.any():
+            raise CalibrationError(f"The statistics {path} have seen no token; calibrate with some text.")
+        with path.open("rb") as file:
+            return cls(statistics, hashlib.file_digest(file, "sha256").hexdigest(), compensated)
+
+    @cached_property
+    def sampled(self) -> bool:
+        """Whether there are whole tokens, and not only sums."""
+        return bool((self.statistics.sample.key != UNUSED).any())
+
+    def knows(self, layer: int) -> bool:
+        """Whether calibration saw this block: MTP layers it did not."""
+        return layer in self.statistics.layers
+
+    def blocks(self, layer: int, expert: int, matrices: Matrices, chosen: Sequence[Type]) -> list[NDArray[np.uint8]]:
+        """The expert's matrices in their types, each [rows, bytes]."""
+        row = self.statistics.layers.index(layer)
+        if not (self.sampled and self.compensated):
+            importance = self._importance(row, expert)
+            return [
+                quantize(matrix, type_, sums) for matrix, type_, sums in zip(matrices, chosen, importance, strict=True)
+            ]
+        hessians = measure(self.statistics, row, expert, *matrices).hessian
+        return [compensate(matrix, type_, h) for matrix, type_, h in zip(matrices, chosen, hessians, strict=True)]
+
+    def weigh(self, row: int, expert: int, matrices: Matrices, palette: Sequence[Type]) -> NDArray[np.float64]:
+        """Damage [3, types] of one expert's projections in every type, measured on some of their rows."""
+        damage = np.zeros((3, len(palette)))
+        importance = self._importance(row, expert)
+        known = measure(self.statistics, row, expert, *matrices) if self.sampled else None
+        for projection, matrix in enumerate(matrices):
+            picked = np.linspace(0, len(matrix) - 1, min(WEIGHED_ROWS, len(matrix))).astype(int)
+            part = matrix[picked]
+            for number, type_ in enumerate(palette):
+                stored = types.storable(type_, matrix.shape[1])
+                error = part - dequantize(quantize(part, stored, importance[projection]), stored, matrix.shape[1])
+                if known is not None:
+                    h, slope = known.hessian[projection], known.row[projection][picked]
+                    rows = np.einsum("rc,rc->r", error @ h.astype(np.float32), error) @ slope
+                    damage[projection, number] = known.tokens * rows
+                else:
+                    lost, whole = (np.square(w) @ importance[projection] for w in (error, part))
+                    damage[projection, number] = self._charged[row, expert] * lost.sum() / max(whole.sum(), 1e-300)
+            if known is not None:
+                damage[projection] *= len(matrix) / len(picked)
+        return damage
+
+    def weigh_all(
+        self,
+        read: Callable[[int, int], Matrices],
+        palette: Sequence[Type],
+        threads: int,
+        on_progress: Callable[[int, int], None],
+    ) -> NDArray[np.float64]:
+        """Damages [L, E, 3, types]; `read` gives the weights of a block's expert, from any thread.
+
+        Each layer's are relative to the size of its experts' result, where that is known: later layers' results are
+        larger, and what counts is how much the following norm sees change.
+        """
+        layers, experts = self.statistics.layers, self.statistics.tokens.shape[2]
+        damage = np.zeros((len(layers), experts, 3, len(palette)))
+
+        def one(place: tuple[int, int]) -> None:
+            row, expert = place
+            damage[row, expert] = self.weigh(row, expert, read(layers[row], expert), palette)
+
+        places = list(product(range(len(layers)), range(experts)))
+        with ThreadPoolExecutor(threads, thread_name_prefix="weigh") as pool:
+            try:
+                for done, _ in enumerate(pool.map(one, places), 1):
+                    on_progress(done, len(places))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        result = self.statistics.output.sum(axis=(0, 2))
+        if (result > 0).all():
+            damage /= result[:, None, None, None]
+        return damage
+
+    @cached_property
+    def _charged(self) -> NDArray[np.float64]:
+        return charged_tokens(self.statistics)
+
+    def _importance(self, row: int, expert: int) -> tuple[NDArray[np.float64], ...]:
+        """Columns' importance for gate, up and down: the expert's own sums, leaning on its layer's mean."""
+        found = []
+        for sums in (self.statistics.input_squares, self.statistics.inner_squares):
+            tokens = self.statistics.tokens[:, row].sum(axis=0)
+            mean = sums[row].sum(axis=0) / max(tokens.sum(), 1.0)
+            found.append((sums[row, expert] + PRIOR_TOKENS * mean) / (tokens[expert] + PRIOR_TOKENS))
+        return found[0], found[0], found[1]

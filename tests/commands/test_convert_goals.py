@@ -1,0 +1,57 @@
+"""`edgemed convert --calibration`, --size and --ram as commands; what memory allows by arithmetic."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgemed.cli import main
+from edgemed.commands._memory_goal import USABLE, most_bits
+from edgemed.engine.machine import Machine
+from edgemed.engine.survey import ANTANGELMED
+from edgemed.errors import BudgetError
+from edgemed.quant.plan import Plan
+
+GIB = 1 << 30
+MACHINE = Machine(disk=3e9, memory=60e9, cores=16, direct=True, busy=0.0)
+
+
+def test_the_whole_way_with_statistics(
+    checkpoint: Path,
+    reference: Path,
+    jsonl: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    texts = jsonl("notes", *({"text": f"Day {n}: fever, cough; 500 mg of it every {n} hours."} for n in range(9)))
+    statistics, out, plan = tmp_path / "s.npz", tmp_path / "m.gguf", tmp_path / "plan.json"
+    assert main(["calibrate", str(reference), str(texts), "-o", str(statistics), "--threads", "1", "--json"]) == 0
+    capsys.readouterr()
+    arguments = ["convert", str(checkpoint), "-o", str(out), "--calibration", str(statistics), "--quick", "--json"]
+    assert main([*arguments, "--bits", "3", "--save-plan", str(plan)]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert Plan.load(plan).digest == made["plan_digest"]
+    # The plan can be used again, and gives the same file.
+    assert main([*arguments[:3], str(tmp_path / "again.gguf"), *arguments[4:], "--plan", str(plan)]) == 0
+    assert json.loads(capsys.readouterr().out)["weights_digest"] == made["weights_digest"]
+    assert main(["convert", str(checkpoint), "-o", str(tmp_path / "q.gguf"), "--quick"]) == 2
+    assert "--calibration" in capsys.readouterr().err
+
+
+def test_more_memory_never_means_fewer_bits_at_the_wall() -> None:
+    bits = [most_bits(ANTANGELMED, gib * GIB, MACHINE, "fast") for gib in (24, 32, 48, 64, 96)]
+    assert [b for b, _ in bits] == sorted(b for b, _ in bits)
+    assert all(speed >= USABLE for _, speed in bits)
+
+
+def test_a_slow_disk_gets_the_fastest_there_is() -> None:
+    bits, speed = most_bits(ANTANGELMED, 10 * GIB, replace(MACHINE, disk=2e8), "small")
+    assert speed < USABLE
+    assert bits < 2.2
+
+
+def test_too_little_memory_is_a_sentence() -> None:
+    with pytest.raises(BudgetError, match="at no precision of the palette fast"):
+        most_bits(ANTANGELMED, 2 * GIB, MACHINE, "fast")

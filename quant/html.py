@@ -28,7 +28,7 @@ figure { margin: .6rem 0; } .scroll { overflow-x: auto; }
 .tile b { display: block; font-size: 1.6rem; font-weight: 600; } .tile span { color: var(--soft); display: block; }
 .tile span:first-child { min-height: 2.9em; }
 table { border-collapse: collapse; background: var(--card); border: 1px solid var(--line); width: 100%; }
-th, td { padding: .28rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { padding: .28rem .55rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 500; } th:first-child, td:first-child, .left { text-align: left; }
 td.wrap { white-space: normal; text-align: left; } td.mono { font-family: ui-monospace, monospace; font-size: 13px; }
 tr.group td { background: var(--page); color: var(--soft); font-size: 13px; padding-top: .6rem; }
@@ -87,5 +87,9 @@ def tile(value: str, name: str, more: str = "") -> str:
 def number(value: float) -> str:
     """Three significant digits."""
     return (
-        f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"
+        f"{value:,.0f}"
+        if abs(value) >= 1000
+        else f"{value:.3g}"
+        if abs(value) >= 1e-3 or value == 0
+        else f"{value:.1e}"
     )

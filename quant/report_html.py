@@ -9,7 +9,7 @@ from edgemed.quant.heat_map import heat_map
 from edgemed.quant.html import number, page, table, text, tile
 from edgemed.sizes import format_size
 
-BAR, ROW = 300, 18
+BAR, ROW = 220, 18
 PALEST, HOTTEST = 0.05, 2.0  # nats from which a token is coloured, and at which fully
 DEMONSTRATION = (
     "This is a demonstration model: it invents text, whatever its precision. The figures show how the machinery works."
@@ -168,7 +168,7 @@ def _histogram(found: dict[str, Any]) -> list[str]:
     return [
         "<h2>How many tokens suffer how much</h2>",
         f'<figure><div class="scroll"><svg {size} role="img" aria-label="histogram">{"".join(parts)}</svg></div>'
-        "<figcaption>Share of tokens by KL divergence in nats, each step to the right four quarters of ten times more. "
+        "<figcaption>Share of tokens by KL divergence in nats, four bars for each factor of ten. "
         "The right tail is what readers notice.</figcaption></figure>",
     ]
 

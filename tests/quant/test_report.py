@@ -76,6 +76,6 @@ def test_more_bits_are_brighter(one: float, other: float) -> None:
     assert colour(MOST_BITS + 9) == colour(MOST_BITS)
 
 
-@pytest.mark.parametrize(("value", "shown"), [(0, "0"), (0.1388, "0.139"), (0.00003, "3.0e-05"), (12345.6, "12346")])
+@pytest.mark.parametrize(("value", "shown"), [(0, "0"), (0.1388, "0.139"), (0.00003, "3.0e-05"), (12345.6, "12,346")])
 def test_numbers(value: float, shown: str) -> None:
     assert html.number(value) == shown

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
+from edgemed.errors import ModelFileError
 from edgemed.model_file import ModelFile, TensorInfo
 from edgemed.model_file.experts import PROJECTIONS, stacked_name
 from edgemed.model_file.header import DEFAULT_ALIGNMENT, MAGIC, VERSION
@@ -23,6 +24,7 @@ from edgemed.native.engine import StreamExtent
 # (ggml type, weights a block, bytes a block): Q1_0, then types whose blocks divide anything a model may have.
 _NARROW_TYPES = ((41, 128, 18), (8, 32, 34), (1, 1, 2))
 _U32 = 4
+TOKENS = "tokenizer.ggml.tokens"
 _BLOCK = re.compile(r"blk\.([0-9]+)\.")
 
 
@@ -45,7 +47,13 @@ class _Declared:
 
 
 def virtual_gguf(model: ModelFile) -> VirtualGguf:
-    """Describe `model` to libllama. MTP layers are left out: its graph does not use them."""
+    """Describe `model` to libllama. MTP layers are left out: its graph does not use them.
+
+    Raises ModelFileError for a vocabulary with one token twice, at which libllama aborts.
+    """
+    tokens = model.metadata.get(TOKENS)
+    if isinstance(tokens, list) and len(set(tokens)) < len(tokens):
+        raise ModelFileError(f"{model.path.name} has one token twice in its vocabulary; convert the checkpoint again.")
     tensors = list(_declared(model))
     pairs = list(_pairs(model))
     header = bytearray(MAGIC + struct.pack("<IQQ", VERSION, len(tensors), len(pairs)))

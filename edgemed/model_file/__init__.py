@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
+from gguf.constants import GGMLQuantizationType
+
 from edgemed.errors import ModelFileError
 from edgemed.model_file import keys
 from edgemed.model_file.experts import Experts, find_experts, stacked_name
@@ -23,6 +25,9 @@ from edgemed.model_file.hparams import ARCHITECTURE, HParams
 __all__ = ["Experts", "HParams", "IntendedUse", "ModelFile", "TensorInfo", "open_model"]
 
 IntendedUse = Literal["demonstration", "unevaluated", "evaluated"]
+_Type = GGMLQuantizationType
+_NO_WEIGHTS = {_Type.F64, _Type.I8, _Type.I16, _Type.I32, _Type.I64, _Type.Q8_1, _Type.Q8_K}
+"""Types ggml has no matrix product for; it takes that for granted and jumps to nowhere."""
 _USES = ("demonstration", "unevaluated", "evaluated")
 
 
@@ -85,6 +90,7 @@ def open_model(path: Path | str) -> ModelFile:
     embedding = header.tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
         raise ModelFileError(f"{path.name} has no token embedding; convert the checkpoint again.")
+    _refuse_unusable_types(header.tensors)
     hparams = HParams.from_metadata(metadata, n_vocab=embedding.shape[1])
     experts, taken = find_experts(header.tensors, hparams, metadata.checksums(keys.EXPERT_CHECKSUMS))
     dense = sorted((t for name, t in header.tensors.items() if name not in taken), key=lambda t: t.offset)
@@ -109,3 +115,12 @@ def open_model(path: Path | str) -> ModelFile:
         intended_use=cast(IntendedUse, use),
         weights_digest=metadata.text(keys.WEIGHTS_DIGEST),
     )
+
+
+def _refuse_unusable_types(tensors: dict[str, TensorInfo]) -> None:
+    for tensor in tensors.values():
+        if tensor.type in _NO_WEIGHTS or (len(tensor.shape) == 1 and tensor.type != _Type.F32):
+            raise ModelFileError(
+                f"The model file stores {tensor.name} as {tensor.type.name}, which cannot be computed with; "
+                "convert the checkpoint again."
+            )

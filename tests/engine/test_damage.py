@@ -6,8 +6,9 @@ import pytest
 
 from edgemed.engine.client import Engine
 from edgemed.engine.protocol import EngineSettings, Finished, Message, Sampling
-from edgemed.errors import ChecksumError, EngineError
+from edgemed.errors import ChecksumError, EngineDied, EngineError, ModelFileError
 from edgemed.model_file import open_model
+from tests.support.gguf_bytes import Kind, load
 
 QUESTION = [Message("user", "What is a fever?")]
 SHORT = Sampling(max_tokens=4, seed=1)
@@ -56,3 +57,27 @@ def test_a_flipped_bit_in_a_dense_tensor_is_named(own_copy: Path, name: str) -> 
     flip(own_copy, tensor.offset + tensor.nbytes - 1)
     with pytest.raises(ChecksumError, match=name):
         Engine.start(own_copy, EngineSettings(threads=1))
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "value"),
+    [
+        ("tokenizer.ggml.tokens", Kind.ARRAY, (Kind.STRING, ["the same"] * 768)),
+        ("tokenizer.ggml.tokens", Kind.ARRAY, (Kind.STRING, ["a", "b", "c"])),
+        ("tokenizer.ggml.merges", Kind.U32, 1),
+        ("tokenizer.ggml.pre", Kind.STRING, "no such thing"),
+        ("bailingmoe2.attention.value_length", Kind.U32, 3),
+        ("bailingmoe2.expert_shared_count", Kind.U32, 2),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused_and_nothing_dies(
+    model_path: Path, tmp_path: Path, key: str, kind: Kind, value: object
+) -> None:
+    gguf = load(model_path)
+    gguf.set_key(key, kind, value)
+    path = tmp_path / "contradiction.gguf"
+    path.write_bytes(gguf.encode())
+    with pytest.raises((ModelFileError, EngineError)) as caught:
+        Engine.start(path, EngineSettings(threads=1))
+    assert not isinstance(caught.value, EngineDied)
+    assert str(caught.value).endswith(".")

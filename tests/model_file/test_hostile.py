@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from gguf import GGMLQuantizationType as Type
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -147,6 +148,28 @@ def test_impossible_tensors(shape: tuple[int, ...], type_: int, path: Path) -> N
     tensor = gguf.tensor("token_embd.weight")
     tensor.shape, tensor.type = shape, type_
     assert "token_embd.weight" in refused(path, gguf.encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("output.weight", Type.F64),
+        ("blk.0.attn_qkv.weight", Type.I32),
+        ("blk.0.ffn_up.weight", Type.I8),
+        ("blk.1.ffn_down.3.weight", Type.I16),
+        ("blk.0.attn_norm.weight", Type.F16),
+        ("blk.1.exp_probs_b.bias", Type.I32),
+    ],
+)
+def test_types_that_nobody_can_multiply(name: str, kind: Type, path: Path) -> None:
+    """With these llama.cpp aborts, or jumps to address zero."""
+    gguf = small_model("edgemed")
+    tensor = gguf.tensor(name)
+    tensor.type = kind
+    tensor.data = bytes(2 * len(tensor.data))
+    message = refused(path, gguf.encode())
+    assert name in message
+    assert kind.name in message
 
 
 @pytest.mark.parametrize("offset", [1, 4095, *HUGE, 1 << 30])

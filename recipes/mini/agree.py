@@ -1,7 +1,7 @@
 """Do the engine and the PyTorch model say the same, token for token? Twenty prompts, greedy.
 
-    edgemed convert CHECKPOINT -o /tmp/mini-f16.gguf --bits 16
-    python agree.py CHECKPOINT /tmp/mini-f16.gguf --edgemed ../../.venv/bin/edgemed
+    edgemed convert CHECKPOINT -o mini-f16.gguf --plan f16_plan.json
+    python agree.py CHECKPOINT mini-f16.gguf --edgemed ../../.venv/bin/edgemed
 
 The engine's text is compared with the PyTorch model's, and its number of tokens. Where they part, the lead of the
 PyTorch model's best token over its second is shown: a lead near zero is a tie that rounding decides.
@@ -62,7 +62,7 @@ def lead_where_they_part(model: BailingMoeV2, prompt: list[int], ours: list[int]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="checkpoint folder")
-    parser.add_argument("gguf", type=Path, help="the same checkpoint, converted with --bits 16")
+    parser.add_argument("gguf", type=Path, help="the same checkpoint, converted with f16_plan.json")
     parser.add_argument("--edgemed", default="edgemed", help="the edgemed command")
     parser.add_argument("--max-tokens", type=int, default=48)
     args = parser.parse_args()

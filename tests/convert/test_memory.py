@@ -15,13 +15,14 @@ from tests.support.checkpoints import make_checkpoint
 
 ALLOWED = 256 << 20
 MEASURE = """
-import resource, sys
+import sys
 from pathlib import Path
 from edgemed.convert import convert
+from edgemed.engine.process_memory import peak_rss_bytes
 from edgemed.quant.plan import Plan
 from gguf import GGMLQuantizationType as Type
 convert(sys.argv[1], Path(sys.argv[2]), Plan.uniform(Type.Q8_0), threads=8)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_rss_bytes())
 """
 
 

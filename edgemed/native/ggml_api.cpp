@@ -49,6 +49,7 @@ const char * find_cpu(void * handle) {
     Found find{handle};
     find(g_api.cpu_traits, "ggml_get_type_traits_cpu");
     find(g_api.cpu_init, "ggml_backend_cpu_init");
+    find(g_api.vec_swiglu, "ggml_vec_swiglu_f32");
     find(g_api.cpu_set_n_threads, "ggml_backend_cpu_set_n_threads");
     find(g_api.cpu_set_abort_callback, "ggml_backend_cpu_set_abort_callback");
     return find.missing;

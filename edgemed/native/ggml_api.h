@@ -31,6 +31,7 @@ struct Api {
 
     const CpuTraits * (*cpu_traits)(int type);
     Backend * (*cpu_init)();
+    void (*vec_swiglu)(int n, float * y, const float * gate, const float * up);
     void (*cpu_set_n_threads)(Backend *, int);
     void (*cpu_set_abort_callback)(Backend *, AbortCallback, void *);
     BufferType * (*cpu_buffer_type)();

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "ggml_api.h"
+
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define EDGEMED_CLONES __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4")))
 #else
@@ -9,33 +11,9 @@
 #endif
 
 namespace edgemed {
-namespace {
-
-// exp(x) to about 1 ulp: x = n ln 2 + r, a degree-6 polynomial for exp(r), n added to the exponent. Coefficients: the
-// minimax set of the Cephes library's expf. Written without branches or calls so that compilers vectorise it.
-inline float exponential(float x) {
-    x = x > 88.0f ? 88.0f : x;
-    x = x < -87.0f ? -87.0f : x;
-    const float shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: rounds to an integer in the low bits
-    const float n = shifted - 12582912.0f;
-    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    float       p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
-    float         scale;
-    std::memcpy(&scale, &bits, sizeof scale);
-    return p * scale;
-}
-
-}  // namespace
-
-EDGEMED_CLONES void swiglu(const float * gate, const float * up, float * h, int64_t count) {
-    for (int64_t i = 0; i < count; i++) h[i] = gate[i] / (1.0f + exponential(-gate[i])) * up[i];
+// ggml's own, to the bit: a text computed token by token must round its activations as the same text in one batch does.
+void swiglu(const float * gate, const float * up, float * h, int64_t count) {
+    ggml::api().vec_swiglu(static_cast<int>(count), h, gate, up);
 }
 
 EDGEMED_CLONES void add_scaled(float * y, const float * x, float weight, int64_t count) {

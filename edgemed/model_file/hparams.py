@@ -86,6 +86,11 @@ class HParams:
 
         if number("expert_gating_func") != _SIGMOID:
             raise ModelFileError("The model file's router is not BailingMoeV2's sigmoid; convert the checkpoint again.")
+        if metadata.get(f"{ARCHITECTURE}.expert_weights_norm") is not True:
+            raise ModelFileError(
+                "The model file's router does not normalise its weights, as BailingMoeV2's does; "
+                "convert the checkpoint again."
+            )
         n_nextn = number("nextn_predict_layers", 0)
         n_embd, n_head = number("embedding_length"), number("attention.head_count")
         head_dim = number("attention.key_length", n_embd // max(n_head, 1))

@@ -203,7 +203,11 @@ def test_absurd_alignments(alignment: int, path: Path) -> None:
     assert "alignment" in refused(path, gguf.encode())
 
 
-NUMBERS = [key for key, (kind, _) in small_model("edgemed").keys.items() if key.startswith("bailingmoe2.")]
+NUMBERS = [
+    key
+    for key, (kind, _) in small_model("edgemed").keys.items()
+    if key.startswith("bailingmoe2.") and kind != Kind.BOOL
+]
 
 
 @pytest.mark.parametrize("key", NUMBERS)
@@ -242,6 +246,15 @@ def test_absurd_hyperparameters(key: str, kind: Kind, value: Any, path: Path) ->
 def test_numbers_on_which_llama_cpp_aborts_or_hangs(key: str, value: int, path: Path) -> None:
     gguf = small_model("edgemed")
     gguf.set_key(f"bailingmoe2.{key}", Kind.U32, value)
+    refused(path, gguf.encode())
+
+
+def test_a_router_that_does_not_normalise_its_weights(path: Path) -> None:
+    """llama.cpp would open it and compute another model than BailingMoeV2."""
+    gguf = small_model("edgemed")
+    gguf.set_key("bailingmoe2.expert_weights_norm", Kind.BOOL, False)
+    refused(path, gguf.encode())
+    del gguf.keys["bailingmoe2.expert_weights_norm"]
     refused(path, gguf.encode())
 
 

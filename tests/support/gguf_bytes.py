@@ -141,6 +141,7 @@ def small_model(layout: Literal["edgemed", "llama.cpp"], *, checksums: Sequence[
     gguf.set_key("bailingmoe2.rope.freq_base", Kind.F32, 600000.0)
     gguf.set_key("bailingmoe2.attention.layer_norm_rms_epsilon", Kind.F32, 1e-6)
     gguf.set_key("bailingmoe2.expert_weights_scale", Kind.F32, 2.5)
+    gguf.set_key("bailingmoe2.expert_weights_norm", Kind.BOOL, True)
     random = np.random.default_rng(0)
     for name, shape in _tensor_shapes(layout):
         gguf.tensors.append(Tensor(name, shape, random.standard_normal(shape).astype(np.float32).tobytes()))

@@ -1,8 +1,8 @@
 """What the gradient stages share: loss, two threads of gradients, the rate schedule, checkpoints and resuming.
 
 Each thread runs whole micro-batches on one core (torch uses one thread inside an operation), so cores never wait for
-each other inside a step. The schedule follows the clock, not the step count: a run given 60 minutes ends in 60 minutes
-with its rate at zero, whatever else the machine does meanwhile.
+each other inside a step. The schedule follows the processor time spent, a core's share of it: a run given 60 minutes
+takes 60 on an idle machine, and longer but not worse where other programs take their part.
 """
 
 import json
@@ -80,9 +80,9 @@ class Run:
     balance_rate: float = 1e-3  # step of the aux-loss-free balancing bias
     warmup: float = 0.03  # shares of the time
     decay: float = 0.6
-    save_every: float = 180.0  # seconds
+    save_every: float = 180.0  # seconds, as the schedule counts them
     threads: int = 2
-    seconds: float = 0.0
+    seconds: float = 0.0  # of processor time, for each thread
     step: int = 0
     tokens: int = 0
     pool: ThreadPoolExecutor = field(init=False)
@@ -119,11 +119,11 @@ class Run:
         """Steps until the time is over. batches must already be past the self.step * accumulate that were seen."""
         last_save = self.seconds
         while self.seconds < 60 * self.minutes:
-            start = time.monotonic()
+            start = time.process_time()
             record = self.one_step([next(batches) for _ in range(self.accumulate)])
             if self.step % 50 == 0:
                 record["held_loss"] = held_loss(self.model, held)
-            self.seconds += time.monotonic() - start
+            self.seconds += (time.process_time() - start) / self.threads
             record |= {"step": self.step, "tokens": self.tokens, "seconds": round(self.seconds, 1)}
             with (self.folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps(record) + "\n")

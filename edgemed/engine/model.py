@@ -137,13 +137,17 @@ class LoadedModel:
         """Shrink or grow the expert cache while running; never below what one layer needs."""
         self._native.edgemed_set_budget(self.handle, max(cache_bytes, layer_bytes(self.file)))
 
-    def expert_states(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """[row, expert]: 0 absent, 1 being read, 2 resident, 3 failed."""
-        states = np.zeros(
-            (self.file.hparams.n_layer - self.file.hparams.n_dense_lead, self.file.hparams.n_expert), np.uint8
-        )
-        self._native.edgemed_states(self.handle, states.ctypes.data)
-        return states
+    def look(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """[3, row, expert]: its state (0 absent, 1 being read, 2 resident, 3 failed), and how often it was found in
+        memory and missed since the last look (255 at most; the first look starts counting). Callable from any thread.
+        """
+        seen = np.zeros((3, *self._experts), np.uint8)
+        self._native.edgemed_look(self.handle, *(part.ctypes.data for part in seen))
+        return seen
+
+    def look_away(self) -> None:
+        """Nobody looks any more: stop counting."""
+        self._native.edgemed_look_away(self.handle)
 
     def remember_hot(self) -> None:
         """Write down which experts are hot, for the next start (`edgemed.engine.hot_profile`), if settings allow."""

@@ -99,7 +99,10 @@ EDGEMED_API void edgemed_clear_fault(void * handle) { static_cast<Engine *>(hand
 
 EDGEMED_API void edgemed_stats(void * handle, edgemed::StoreStats * out) { *out = static_cast<Engine *>(handle)->store.stats(); }
 EDGEMED_API void edgemed_set_budget(void * handle, uint64_t bytes) { static_cast<Engine *>(handle)->store.set_budget(bytes); }
-EDGEMED_API void edgemed_states(void * handle, uint8_t * out) { static_cast<Engine *>(handle)->store.copy_states(out); }
+EDGEMED_API void edgemed_look(void * handle, uint8_t * states, uint8_t * hits, uint8_t * misses) {
+    static_cast<Engine *>(handle)->store.look(states, hits, misses);
+}
+EDGEMED_API void edgemed_look_away(void * handle) { static_cast<Engine *>(handle)->store.look_away(); }
 EDGEMED_API void edgemed_scores(void * handle, float * out) { static_cast<Engine *>(handle)->store.copy_scores(out); }
 EDGEMED_API void edgemed_restore(void * handle, const float * scores) { static_cast<Engine *>(handle)->store.restore_scores(scores); }
 EDGEMED_API int  edgemed_trace(void * handle, const char * path) {

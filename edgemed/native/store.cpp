@@ -77,6 +77,7 @@ bool Store::pin(int row, int index, int uses) {
         stats_.hits += was == State::ready;
         stats_.misses += was == State::loading;
     }
+    activity_.count(which, was == State::ready);
     entry.pins++;
     entry.guessed = false;
     entry.score = used(entry.score, uses);
@@ -281,10 +282,6 @@ void Store::add_predictions(int made, int right) {
     std::lock_guard lock(mutex_);
     stats_.predicted += static_cast<uint64_t>(made);
     stats_.predicted_right += static_cast<uint64_t>(right);
-}
-
-void Store::copy_states(uint8_t * out) const {
-    for (size_t i = 0; i < entries_.size(); i++) out[i] = static_cast<uint8_t>(entries_[i].state.load(std::memory_order_relaxed));
 }
 
 bool Store::record_trace(const char * path) {

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "activity.h"
 #include "expert.h"
 #include "reader.h"
 #include "slots.h"
@@ -76,7 +77,9 @@ class Store {
     StoreStats stats() const;
     void       add_compute_seconds(double seconds);
     void       add_predictions(int made, int right);
-    void       copy_states(uint8_t * out) const;  // [rows * per_row] State
+    // For the live view, each [rows * per_row]: every State, and how often it was found or missed since the last look.
+    void       look(uint8_t * states, uint8_t * hits, uint8_t * misses);
+    void       look_away();  // nobody looks any more: nothing is counted
     bool       record_trace(const char * path);
     void       copy_scores(float * out) const;  // [rows * per_row], for the next run (hot.cpp)
     void       restore_scores(const float * scores);
@@ -121,6 +124,7 @@ class Store {
     std::atomic<bool>     abort_{false};
     std::string           fault_;
     StoreStats            stats_{};
+    Activity              activity_;
     std::FILE *           trace_ = nullptr;
 
     mutable std::mutex      mutex_;

@@ -118,6 +118,7 @@ int main(int count, char ** arguments) {
         {"failing_reads", check_failing_reads},
         {"changing_files", check_changing_files},
         {"opening_and_closing", check_opening_and_closing},
+        {"looking", check_looking},
     };
     for (int i = 1; i < count; i++) {
         CHECK(checks.count(arguments[i]) == 1);

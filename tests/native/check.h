@@ -83,3 +83,4 @@ void check_stops();
 void check_failing_reads();
 void check_changing_files();
 void check_opening_and_closing();
+void check_looking();

@@ -38,11 +38,11 @@ void run(const Course & course) {
     std::atomic<bool> over{false};
     std::thread       other([&] {
         Random               random(course.seed + 1);
-        std::vector<uint8_t> states(static_cast<size_t>(course.plan.rows * course.plan.per_row));
+        std::vector<uint8_t> seen(3 * static_cast<size_t>(course.plan.rows * course.plan.per_row));
         while (course.disturbed && !over) {
             switch (below(random, 4)) {
                 case 0: store.set_budget(least + below(random, budget - least + 1)); break;
-                case 1: store.copy_states(states.data()); break;
+                case 1: store.look(seen.data(), seen.data() + seen.size() / 3, seen.data() + seen.size() / 3 * 2); break;
                 case 2: store.request_abort(below(random, 2) == 0); break;
                 default: CHECK(store.stats().hits + store.stats().misses < UINT32_MAX);
             }

@@ -16,6 +16,7 @@ CHECKS = (
     "failing_reads",
     "changing_files",
     "opening_and_closing",
+    "looking",
 )
 BUILDS = {
     "plain": (),

@@ -1,0 +1,66 @@
+// What the live view is shown, against a sequence of demands whose outcome is known.
+
+#include "check.h"
+
+using namespace edgemed;
+
+namespace {
+
+struct Seen {
+    std::vector<uint8_t> states, hits, misses;
+
+    explicit Seen(Store & store) {
+        const auto experts = static_cast<size_t>(store.rows() * store.per_row());
+        for (std::vector<uint8_t> * part : {&states, &hits, &misses}) part->assign(experts, 77);
+        store.look(states.data(), hits.data(), misses.data());
+    }
+    int sum(const std::vector<uint8_t> & counts) const {
+        int all = 0;
+        for (uint8_t count : counts) all += count;
+        return all;
+    }
+};
+
+constexpr auto kReady = static_cast<uint8_t>(Store::State::ready);
+
+}  // namespace
+
+void check_looking() {
+    const Plan       plan;
+    const ExpertFile file(plan);
+    Store            store;
+    open_store(store, file, plan, all_bytes(file));
+    const auto at = [&](int row, int index) { return static_cast<size_t>(row * plan.per_row + index); };
+
+    wait_until_read(store, 0, 3);  // before anybody looks: not counted
+    Seen seen(store);
+    CHECK(seen.states[at(0, 3)] == kReady && seen.sum(seen.states) == kReady);
+    CHECK(seen.sum(seen.hits) == 0 && seen.sum(seen.misses) == 0);
+
+    for (int i = 0; i < 3; i++) wait_until_read(store, 0, 3);
+    wait_until_read(store, 2, 5);
+    wait_until_read(store, 2, 5);
+    seen = Seen(store);
+    CHECK(seen.states[at(2, 5)] == kReady && seen.sum(seen.states) == 2 * kReady);
+    CHECK(seen.hits[at(0, 3)] == 3 && seen.hits[at(2, 5)] == 1 && seen.sum(seen.hits) == 4);
+    CHECK(seen.misses[at(2, 5)] == 1 && seen.sum(seen.misses) == 1);
+
+    seen = Seen(store);  // each demand is told once
+    CHECK(seen.sum(seen.hits) == 0 && seen.sum(seen.misses) == 0);
+    for (int i = 0; i < 300; i++) wait_until_read(store, 0, 3);
+    seen = Seen(store);
+    CHECK(seen.hits[at(0, 3)] == 255 && seen.sum(seen.hits) == 255);
+
+    store.look_away();
+    wait_until_read(store, 0, 3);
+    seen = Seen(store);
+    CHECK(seen.sum(seen.hits) == 0);
+
+    store.set_budget(0);  // what was evicted is seen to be gone, and missed when wanted again
+    seen = Seen(store);
+    CHECK(seen.sum(seen.states) == 0);
+    store.set_budget(all_bytes(file));
+    wait_until_read(store, 0, 3);
+    seen = Seen(store);
+    CHECK(seen.states[at(0, 3)] == kReady && seen.misses[at(0, 3)] == 1 && seen.sum(seen.hits) == 0);
+}

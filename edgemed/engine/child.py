@@ -14,7 +14,8 @@ import threading
 from typing import Any
 
 from edgemed.engine.death import describe_death, oom_kills
-from edgemed.engine.protocol import AnyMessage, EngineStats, Frames, encode
+from edgemed.engine.frames import Frames, encode
+from edgemed.engine.protocol import AnyMessage, EngineStats, ExpertsSeen
 from edgemed.errors import EngineDied, EngineError
 
 WORKER = "edgemed.engine.worker"
@@ -52,6 +53,7 @@ class Child:
     def __init__(self) -> None:
         self.events: queue.SimpleQueue[tuple[int, AnyMessage | Ended | Woken]] = queue.SimpleQueue()
         self.stats: queue.SimpleQueue[EngineStats | Ended] = queue.SimpleQueue()
+        self.looks: queue.SimpleQueue[ExpertsSeen | Ended] = queue.SimpleQueue()
         self.death: str | None = None
         self.pid = 0
         self._socket, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -123,6 +125,7 @@ class Child:
         self.death = nonsense or describe_death(status, self._log, out_of_memory=oom_kills() > self._oom_kills)
         self.events.put((0, Ended()))
         self.stats.put(Ended())
+        self.looks.put(Ended())
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         """Read messages and log until both ends are closed."""
@@ -151,6 +154,8 @@ class Child:
     def _deliver(self, request: int, message: AnyMessage) -> None:
         if isinstance(message, EngineStats):
             self.stats.put(message)
+        elif isinstance(message, ExpertsSeen):
+            self.looks.put(message)
         else:
             self.events.put((request, message))
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from edgemed import errors
 from edgemed.engine.child import Child, Ended, Woken
@@ -28,10 +28,13 @@ from edgemed.engine.protocol import (
     EngineSettings,
     EngineStats,
     Event,
+    ExpertsSeen,
     Failed,
     Finished,
     Generate,
     GetStats,
+    Look,
+    LookAway,
     Message,
     Piece,
     Progress,
@@ -46,9 +49,10 @@ from edgemed.errors import EdgemedError, EngineDied, EngineError
 STOP_SECONDS = 0.07
 """How long a stopped answer waits for the engine's own last word. Users are promised an end within 100 ms, and one
 matrix product over a long prompt can take longer than that to let go."""
-_STATS_SECONDS = 1.0
+_ANSWER_SECONDS = 1.0
 
 OnProgress = Callable[[str, float], None]
+Answer = TypeVar("Answer", EngineStats, ExpertsSeen)
 
 
 class Engine:
@@ -62,7 +66,7 @@ class Engine:
         self._running = 0  # the request being answered, 0 when none is
         self._stop_asked = threading.Event()
         self._busy = threading.Lock()
-        self._asking_stats = threading.Lock()
+        self._asking = threading.Lock()
         self._last_stats: EngineStats | None = None
         self.info: EngineInfo
 
@@ -134,19 +138,24 @@ class Engine:
 
     def stats(self) -> EngineStats:
         """The engine at this moment, also while it answers. Raises EngineDied when there is none any more."""
-        with self._asking_stats:
-            child = self._living_child()
-            child.send(GetStats())
-            try:
-                stats = child.stats.get(timeout=_STATS_SECONDS)
-            except queue.Empty:
-                if self._last_stats is None:
-                    raise EngineError("The engine is too busy to say how it is doing.") from None
-                return self._last_stats
-            if isinstance(stats, Ended):
-                raise EngineDied(child.death)
-            self._last_stats = stats
-            return stats
+        try:
+            self._last_stats = self._ask(GetStats(), lambda child: child.stats)
+        except EngineDied:
+            raise
+        except EngineError:
+            if self._last_stats is None:
+                raise
+        return self._last_stats
+
+    def look(self) -> ExpertsSeen:
+        """The experts at this moment, also while it answers, and how often each was wanted since the last look: from the
+        first look to `look_away` the engine counts. Raises EngineError when it has no time, or EngineDied."""
+        return self._ask(Look(), lambda child: child.looks)
+
+    def look_away(self) -> None:
+        """Nobody looks any more."""
+        with contextlib.suppress(EngineError):  # there may be none
+            self._living_child().send(LookAway())
 
     def close(self) -> None:
         """End the process and wait for it."""
@@ -161,6 +170,21 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _ask(self, question: GetStats | Look, answers: Callable[[Child], queue.SimpleQueue[Answer | Ended]]) -> Answer:
+        """The answer to a question that the engine answers whatever else it does."""
+        with self._asking:
+            child = self._living_child()
+            while not answers(child).empty():  # what came too late for whoever had asked
+                answers(child).get()
+            child.send(question)
+            try:
+                answer = answers(child).get(timeout=_ANSWER_SECONDS)
+            except queue.Empty:
+                raise EngineError("The engine is too busy to say how it is doing.") from None
+            if isinstance(answer, Ended):
+                raise EngineDied(child.death)
+            return answer
 
     def _living_child(self) -> Child:
         if self._child is None:

@@ -27,6 +27,7 @@ from edgemed.engine.process_memory import peak_rss_bytes, rss_bytes
 from edgemed.engine.protocol import (
     EngineStats,
     Event,
+    ExpertsSeen,
     Finished,
     Message,
     Piece,
@@ -58,6 +59,7 @@ class Session:
         self._cached: list[int] = []  # the tokens whose keys and values are in the KV cache, known to be good
         self._stop = threading.Event()
         self.n_ctx = int(llama_cpp.llama_n_ctx(self._ctx))
+        self.tokens = 0  # computed, prompts included
         self.tokens_per_s = 0.0
 
     def stop(self) -> None:
@@ -91,6 +93,7 @@ class Session:
         loaded = self.loaded.stats()
         lookups = loaded["hits"] + loaded["misses"]
         return EngineStats(
+            tokens=self.tokens,
             tokens_per_s=self.tokens_per_s,
             resident_bytes=rss_bytes() + rss_bytes(os.getppid()),
             budget_bytes=self.loaded.budget.ram_bytes,
@@ -99,6 +102,11 @@ class Session:
             wait_s=float(loaded["wait_s"]),
             peak_rss_bytes=peak_rss_bytes(),
         )
+
+    def look(self) -> ExpertsSeen:
+        """The experts at this moment and since the last look; may be called from another thread, like `stats`."""
+        states, hits, misses = self.loaded.look()
+        return ExpertsSeen.of(len(states), (states.tobytes(), hits.tobytes(), misses.tobytes()), self.stats())
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """The prompt's token ids."""
@@ -122,6 +130,7 @@ class Session:
         status = llama_cpp.llama_decode(self._ctx, llama_cpp.llama_batch_get_one(array, len(tokens)))
         if status == 0:
             self._cached += tokens
+            self.tokens += len(tokens)
             return
         fault = self.loaded.last_error()
         if self._stop.is_set() or status == _ABORTED:

@@ -2,7 +2,7 @@
 
 llama.cpp aborts its process when an internal check fails, so it runs here, away from the chat. One thread answers, one
 listens: a stop must reach the engine while it computes, and statistics too. FD is one end of a socket pair
-(`edgemed.engine.protocol`); when its other end closes, this process ends. So that no process outlives the chat even
+(`edgemed.engine.frames`); when its other end closes, this process ends. So that no process outlives the chat even
 when this one hangs, the kernel kills it with its parent.
 """
 
@@ -20,17 +20,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed import privacy
+from edgemed.engine.frames import Frames, encode
 from edgemed.engine.protocol import (
     AnyMessage,
     Failed,
-    Frames,
     Generate,
     GetStats,
+    Look,
+    LookAway,
     Progress,
     Ready,
     Start,
     Stop,
-    encode,
 )
 from edgemed.errors import EdgemedError, EngineError
 
@@ -126,6 +127,10 @@ class Worker:
                         self._stopped.add(request)
             case GetStats():
                 self._connection.send(self._session.stats(), request)
+            case Look():
+                self._connection.send(self._session.look(), request)
+            case LookAway():
+                self._session.loaded.look_away()
 
 
 def _failure(error: Exception) -> Failed:

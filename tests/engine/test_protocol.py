@@ -6,20 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgemed.engine.frames import MAX_FRAME_BYTES, Frames, encode
 from edgemed.engine.protocol import (
-    MAX_FRAME_BYTES,
     AnyMessage,
     EngineSettings,
+    EngineStats,
+    ExpertsSeen,
     Finished,
-    Frames,
     Generate,
+    Look,
     Message,
     Piece,
     PromptProgress,
     Sampling,
     Start,
     Stop,
-    encode,
 )
 from edgemed.errors import EngineError
 
@@ -35,6 +36,22 @@ MESSAGES: st.SearchStrategy[AnyMessage] = st.one_of(
         st.booleans(),
     ),
     st.just(Stop()),
+    st.just(Look()),
+    st.builds(
+        ExpertsSeen.of,
+        st.integers(0, 40),
+        st.tuples(*[st.binary(max_size=30)] * 3),
+        st.builds(
+            EngineStats,
+            st.integers(0, 9),
+            st.floats(0, 9),
+            *[st.integers(0, 9)] * 2,
+            st.none() | st.floats(0, 1),
+            st.integers(0, 9),
+            st.floats(0, 9),
+            st.integers(0, 9),
+        ),
+    ),
     st.builds(
         Finished,
         st.sampled_from(["end", "length", "context", "stopped"]),
@@ -45,6 +62,11 @@ MESSAGES: st.SearchStrategy[AnyMessage] = st.one_of(
         *[st.integers(0, 99)] * 3,
     ),
 )
+
+
+@given(st.tuples(*[st.binary(max_size=99)] * 3))
+def test_what_is_seen_of_the_experts_is_theirs_byte_for_byte(parts: tuple[bytes, bytes, bytes]) -> None:
+    assert ExpertsSeen.of(3, parts, EngineStats(1, 2.0, 3, 4, None, 5, 6.0, 7)).parts == parts
 
 
 @given(st.lists(st.tuples(st.integers(0, 1 << 40), MESSAGES), max_size=5), st.data())

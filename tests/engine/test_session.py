@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgemed.engine.client import Engine
-from edgemed.engine.protocol import EngineSettings, Finished, Message, Piece, PromptProgress, Sampling
+from edgemed.engine.protocol import RESIDENT, EngineSettings, Finished, Message, Piece, PromptProgress, Sampling
 from edgemed.errors import BudgetError, EngineError, ModelFileError, TemplateError
 from tests.engine.conftest import CONTEXT
 
@@ -173,6 +173,26 @@ def test_statistics_come_in_the_middle_of_an_answer(engine: Engine) -> None:
     assert stats.bytes_read > 0
     assert stats.hit_rate is not None
     assert 0 <= stats.hit_rate <= 1
+
+
+def test_who_looks_sees_the_experts_of_what_was_computed_since(engine: Engine) -> None:
+    engine.look()
+    last = finish(engine, HELLO, Sampling(max_tokens=12, seed=3))
+    seen = engine.look()
+    states, hits, misses = seen.parts
+    experts = engine.info.n_experts
+    assert seen.rows * experts == len(states) == len(hits) == len(misses)
+    used = [i for i in range(len(states)) if hits[i] or misses[i]]
+    assert all(states[i] == RESIDENT for i in used), "everything fits into this engine's budget"
+    # Each decoded token asks every layer for its experts once (the prompt's batch: for more of them).
+    per_row = [sum(hits[row * experts : (row + 1) * experts]) for row in range(seen.rows)]
+    assert all(total >= 2 * (last.tokens - 1) for total in per_row)
+    assert seen.stats.tokens >= last.prompt_tokens + last.tokens - 1
+    assert not any(engine.look().parts[1]), "told once"
+    engine.look_away()
+    finish(engine, HELLO)
+    assert not any(engine.look().parts[1]), "nobody looked"
+    engine.look_away()
 
 
 def test_loading_fails_with_the_error_it_met(tmp_path: Path) -> None:

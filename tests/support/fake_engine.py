@@ -99,6 +99,7 @@ class FakeEngine:
 
     def stats(self) -> EngineStats:
         return EngineStats(
+            tokens=100,
             tokens_per_s=12.3,
             resident_bytes=812 << 20,
             budget_bytes=1 << 30,

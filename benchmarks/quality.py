@@ -34,7 +34,7 @@ from edgemed.convert import convert
 from edgemed.model_file import open_model
 from edgemed.quant import types
 from edgemed.quant.allocation import allocate, allocate_together
-from edgemed.quant.compensate import compensate
+from edgemed.quant.compensate import Moments, compensate
 from edgemed.quant.metrics import Comparison, log_softmax, ratio_interval
 from edgemed.quant.plan import Plan
 from edgemed.quant.quantize import dequantize, quantize
@@ -108,7 +108,7 @@ class Bench:
         result = tuple(np.empty_like(weights) for weights in self.model.experts)
         for row, expert, projection in np.ndindex(*self.shape, 3):
             weights = self.model.experts[projection][row, expert]
-            blocks = compensate(weights, type_, self.measured[row][expert].hessian[projection])
+            blocks = compensate(weights, type_, Moments(self.measured[row][expert].hessian[projection]))
             result[projection][row, expert] = dequantize(blocks, type_, weights.shape[1])
         return result[0], result[1], result[2]
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edgemed.errors import CalibrationError
 from edgemed.model_file import HParams
 from edgemed.quant import types
-from edgemed.quant.compensate import compensate
+from edgemed.quant.compensate import Moments, compensate
 from edgemed.quant.imatrix import read_calibration
 from edgemed.quant.quantize import dequantize, quantize
 from edgemed.quant.sample import UNUSED
@@ -73,8 +73,10 @@ class Calibrated:
             return [
                 quantize(matrix, type_, sums) for matrix, type_, sums in zip(matrices, chosen, importance, strict=True)
             ]
-        hessians = measure(self.statistics, row, expert, *matrices).hessian
-        return [compensate(matrix, type_, h) for matrix, type_, h in zip(matrices, chosen, hessians, strict=True)]
+        hessian = measure(self.statistics, row, expert, *matrices).hessian
+        inputs, inner = Moments(hessian[0]), Moments(hessian[2])  # gate and up see the same
+        parts = zip(matrices, chosen, (inputs, inputs, inner), strict=True)
+        return [compensate(matrix, type_, moments) for matrix, type_, moments in parts]
 
     def weigh(self, row: int, expert: int, matrices: Matrices, palette: Sequence[Type]) -> NDArray[np.float64]:
         """Damage [3, types] of one expert's projections in every type, measured on some of their rows."""

@@ -4,7 +4,7 @@ ggml's quantisers choose scales and round each weight by itself. Error compensat
 chooses other codes, so it has to read the scales from the blocks and write codes into them. A weight is
 `scale * value(code) - offset`. K-quants code single weights by integers; IQ4_XS by 16 unequal steps; IQ3_S and IQ2_*
 code 4 and 8 weights at once by a point of a codebook and a sign each. Codebooks are read from the installed ggml by
-dequantising every code once; no table is kept here.
+dequantising every code once; no table is kept here. Choosing codes is native code (edgemed/native/compensate.py).
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
 from edgemed.ggml import ggml
+from edgemed.native.compensate import BLOCK as WEIGHTS
+from edgemed.native.compensate import Codebook
 
-WEIGHTS = 256  # of one block, in every type here
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 Codes = NDArray[np.int32]
@@ -27,13 +28,12 @@ Codes = NDArray[np.int32]
 class Codec(Protocol):
     """One type's codes. `blocks` are [blocks, bytes], weights [blocks, 256], codes [blocks, 256 / group]."""
 
-    group: int  # consecutive weights that one code stands for
+    @property
+    def book(self) -> Codebook:
+        """What the codes stand for."""
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
         """(scale, offset) of every weight, [blocks, 256] each."""
-
-    def nearest(self, target: Floats, scale: Floats, offset: Floats, metric: Floats) -> tuple[Codes, Floats]:
-        """(codes [rows], weights [rows, group]) nearest to target [rows, group] in error metric [group, group]."""
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         """The blocks with other codes and the same scales."""
@@ -77,14 +77,12 @@ def _pairs_of_128(codes: Codes, bits: int) -> Bytes:
 class _Integers:
     """Types whose weight is scale * code - offset, with codes low to high."""
 
-    group = 1
     low: int
     high: int
 
-    def nearest(self, target: Floats, scale: Floats, offset: Floats, metric: Floats) -> tuple[Codes, Floats]:
-        step = np.where(scale == 0, np.float32(1), scale)
-        codes = np.clip(np.rint((target[:, 0] + offset) / step), self.low, self.high).astype(np.int32)
-        return codes, (scale * codes - offset)[:, None]
+    @property
+    def book(self) -> Codebook:
+        return Codebook(low=self.low, high=self.high)
 
 
 class _Q2K(_Integers):
@@ -170,18 +168,15 @@ class _Q6K(_Integers):
 class _IQ4XS:
     """d, high bits of 8 scales[2], their low nibbles[4], codes[128] for 16 unequal steps."""
 
-    group = 1
+    @property
+    def book(self) -> Codebook:
+        return Codebook(values=_steps_of_iq4_xs())
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
         lower = _fields(blocks[:, 4:8], 4).transpose(0, 2, 1).reshape(-1, 8)
         upper = _fields(blocks[:, 2:4], 2).transpose(0, 2, 1).reshape(-1, 8)
         scale = _spread(_f16(blocks, 0) * ((lower | upper << 4).astype(np.float32) - 32))
         return scale, np.zeros_like(scale)
-
-    def nearest(self, target: Floats, scale: Floats, offset: Floats, metric: Floats) -> tuple[Codes, Floats]:
-        candidates = scale[:, None] * _steps_of_iq4_xs()
-        codes = np.abs(target - candidates).argmin(axis=1)
-        return codes.astype(np.int32), np.take_along_axis(candidates, codes[:, None], axis=1)
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
@@ -206,33 +201,14 @@ class _Points:
     type: Type
     even = False  # the eighth sign is not stored: an even number of a point's signs are negative
 
-    def points(self) -> Floats:
-        """The codebook [points, group], magnitudes at scale 1."""
-        return _codebook(self.type)
-
-    def nearest(self, target: Floats, scale: Floats, offset: Floats, metric: Floats) -> tuple[Codes, Floats]:
-        # Each weight keeps its own sign s; then the error over points p is, up to a constant,
-        # scale^2 (s p) M (s p) - 2 scale (t M) (s p). The first term depends on the signs and p only.
-        points, metric = self.points(), ((metric + metric.T) / 2).astype(np.float32)
-        negative = target < 0
-        if self.even:
-            odd = np.flatnonzero(negative.sum(axis=1) % 2)
-            negative[odd, (np.abs(target[odd]) * np.sqrt(np.diag(metric))).argmin(axis=1)] ^= True
-        signs = np.where(negative, np.float32(-1), np.float32(1))
-        pattern = (negative << np.arange(self.group)).sum(axis=1)
-        present, inverse = np.unique(pattern, return_inverse=True)
-        flips = np.where(present[:, None] >> np.arange(self.group) & 1, np.float32(-1), np.float32(1))
-        i, j = np.triu_indices(self.group)
-        products = points[:, i] * points[:, j]
-        squares = (flips[:, i] * flips[:, j] * (metric[i, j] * np.where(i == j, 1, 2))).astype(np.float32) @ products.T
-        cost = scale[:, None] * squares[inverse] - 2 * ((target @ metric) * signs) @ points.T
-        best = np.where(scale > 0, (scale[:, None] * cost).argmin(axis=1), 0)
-        return (best << self.group | pattern).astype(np.int32), scale[:, None] * signs * points[best]
+    @property
+    def book(self) -> Codebook:
+        return Codebook(group=self.group, values=_points(self.type), even=self.even)
 
 
 @functools.cache
-def _codebook(type_: Type) -> Floats:
-    """Every point at scale 1, read from ggml: a block holds 256 / group points, all of them take several blocks."""
+def _points(type_: Type) -> Floats:
+    """Every point [group, points] at scale 1, read from ggml: a block holds 256 / group of them."""
     chosen = _CODECS[type_]
     assert isinstance(chosen, _IQ2XXS | _IQ2XS | _IQ2S | _IQ3S)
     count = 1 << chosen.index_bits
@@ -242,7 +218,7 @@ def _codebook(type_: Type) -> Floats:
     blocks = chosen.write(blocks, codes)
     weights = ggml().dequantise(type_, blocks, WEIGHTS)
     scale, _ = chosen.scales(blocks)
-    return (weights / scale).reshape(count, chosen.group)
+    return np.ascontiguousarray((weights / scale).reshape(count, chosen.group).T)
 
 
 class _IQ2S(_Points):

@@ -2,13 +2,8 @@
 
 #include <cstring>
 
+#include "clones.h"
 #include "ggml_api.h"
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define EDGEMED_CLONES __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4")))
-#else
-#define EDGEMED_CLONES
-#endif
 
 namespace edgemed {
 // ggml's own, to the bit: a text computed token by token must round its activations as the same text in one batch does.

@@ -65,6 +65,7 @@ class ChatApp(App[None]):
             "bring_back": chat.action_bring_back,
             "copy_answer": chat.action_copy_answer,
             "stop": chat.action_stop,
+            "experts": chat.action_experts,
             "restart_engine": chat.action_restart_engine,
             "help": self.action_help,
             "theme_dark": lambda: self._use_theme(DARK.name),

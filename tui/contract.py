@@ -9,6 +9,7 @@ from edgemed.engine.protocol import (
     EngineInfo,
     EngineStats,
     Event,
+    ExpertsSeen,
     Finished,
     Message,
     Piece,
@@ -21,6 +22,7 @@ __all__ = [
     "EngineInfo",
     "EngineStats",
     "Event",
+    "ExpertsSeen",
     "Finished",
     "Message",
     "Piece",
@@ -35,7 +37,8 @@ Progress = Callable[[str, float], None]
 
 
 class ChatEngine(Protocol):
-    """`edgemed.engine.client.Engine`, as far as the chat uses it. Calls block; `stop` may come from any thread."""
+    """`edgemed.engine.client.Engine`, as far as the chat uses it. Calls block; all but `generate` and `restart` may
+    come from any thread."""
 
     @property
     def info(self) -> EngineInfo: ...
@@ -48,6 +51,10 @@ class ChatEngine(Protocol):
     def stop(self) -> None: ...
 
     def stats(self) -> EngineStats: ...
+
+    def look(self) -> ExpertsSeen: ...
+
+    def look_away(self) -> None: ...
 
     def restart(self, on_progress: Progress | None = None) -> None: ...
 

@@ -38,6 +38,11 @@ class EngineDriver:
         """Whether an engine runs; False while the first one is being loaded."""
         return self._engine is not None and self._engine.alive
 
+    @property
+    def engine(self) -> ChatEngine | None:
+        """The engine, once there is one."""
+        return self._engine
+
     def load(self) -> None:
         """Start the engine, or start it again after its process has ended."""
         self._jobs.put(self._load)

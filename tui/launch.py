@@ -1,11 +1,16 @@
-"""The way into the chat: a clean environment first, Textual afterwards."""
+"""The way onto the screen: a clean environment first, Textual afterwards."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
+from edgemed.tui.contract import ChatEngine
 from edgemed.tui.session import ChatSession
+
+Result = TypeVar("Result")
 
 
 def scrub_environment() -> None:
@@ -26,3 +31,16 @@ def open_chat(session: ChatSession) -> int:
     app = ChatApp(session)
     app.run()
     return app.return_code or 0
+
+
+def watch(engine: ChatEngine, measure: Callable[[Callable[[str], None]], Result]) -> Result | None:
+    """Show the engine's experts while `measure` runs (it is given a way to say what it is doing); return its result,
+    None when the user left before. Raises what it raises."""
+    scrub_environment()
+    from edgemed.tui.bench import WatchApp
+
+    app = WatchApp(engine, measure)
+    result = app.run()
+    if app.error is not None:
+        raise app.error
+    return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from textual.message import Message as TextualMessage
 
-from edgemed.tui.contract import EngineInfo, EngineStats, Event
+from edgemed.tui.contract import EngineInfo, EngineStats, Event, ExpertsSeen
 
 
 class EngineLoading(TextualMessage):
@@ -50,3 +50,11 @@ class StatsChanged(TextualMessage):
     def __init__(self, stats: EngineStats) -> None:
         super().__init__()
         self.stats = stats
+
+
+class ExpertsLooked(TextualMessage):
+    """A look at the experts, for the live view."""
+
+    def __init__(self, seen: ExpertsSeen) -> None:
+        super().__init__()
+        self.seen = seen

@@ -44,6 +44,16 @@ class Strings:
     cache: tuple[str, str]
     context: tuple[str, str]
     """The status line's phrases, each in full and short."""
+    experts_title: str
+    experts_together: str
+    in_memory: str
+    on_disk: str
+    hit: str
+    missed: str
+    disk_rate: str
+    wait: str
+    wait_value: str
+    speed_name: str
     help_hint: str
     plain_hint: str
     model_facts: str
@@ -84,6 +94,16 @@ ENGLISH = Strings(
     memory=("memory {share}", "{share}"),
     cache=("cache {percent} %", "hit {percent} %"),
     context=("context {used}/{total}", "ctx {used}/{total}"),
+    experts_title="{layers} layers of {experts} experts",
+    experts_together="{title}, {count} a cell",
+    in_memory="in memory {percent} %",
+    on_disk="on disk",
+    hit="used: hit",
+    missed="used: missed",
+    disk_rate="disk",
+    wait="wait",
+    wait_value="{ms} ms/token",
+    speed_name="speed",
     help_hint="F1 help",
     plain_hint="Ctrl+C stops an answer, /new starts a new chat, Ctrl+D leaves. A line ending in \\ goes on.",
     model_facts="{name}: {layers} layers of {experts} experts, {bits} bits a weight, {size}, {checked}.",
@@ -96,6 +116,7 @@ ENGLISH = Strings(
         "bring_back": ("Bring back the last chat", "Undo “New chat”, until a question is sent"),
         "copy_answer": ("Copy the answer", "The chosen answer, or the last one, with its notice"),
         "stop": ("Stop the answer", "Keep what has been written so far"),
+        "experts": ("Show or hide the experts", "Which experts are in memory, used and missed, as it happens"),
         "restart_engine": ("Restart the engine", "Load the model again; the conversation stays"),
         "help": ("Help", "Keys, privacy, limits"),
         "theme_dark": ("Theme: dark", "Light text on a dark ground"),
@@ -134,6 +155,16 @@ CHINESE = Strings(
     memory=("内存 {share}", "{share}"),
     cache=("缓存 {percent} %", "{percent} %"),
     context=("上下文 {used}/{total}", "{used}/{total}"),
+    experts_title="{layers} 层，每层 {experts} 个专家",
+    experts_together="{title}，每格 {count} 个",
+    in_memory="在内存中 {percent} %",
+    on_disk="在磁盘上",
+    hit="使用：命中",
+    missed="使用：未命中",
+    disk_rate="磁盘",
+    wait="等待",
+    wait_value="{ms} 毫秒/词元",
+    speed_name="速度",
     help_hint="F1 帮助",
     plain_hint="Ctrl+C 停止回答，/new 开始新对话，Ctrl+D 退出。以 \\ 结尾的行可续行。",
     model_facts="{name}：{layers} 层，每层 {experts} 个专家，每权重 {bits} 位，{size}，{checked}。",
@@ -146,6 +177,7 @@ CHINESE = Strings(
         "bring_back": ("恢复上一个对话", "撤销“新对话”，直到发送问题为止"),
         "copy_answer": ("复制回答", "选中的或最后一个回答，附带提示语"),
         "stop": ("停止回答", "保留已写出的文字"),
+        "experts": ("显示或隐藏专家", "实时显示哪些专家在内存中、被使用或缺失"),
         "restart_engine": ("重新启动引擎", "重新加载模型；对话保留"),
         "help": ("帮助", "按键、隐私、局限"),
         "theme_dark": ("主题：深色", "深色背景，浅色文字"),

@@ -148,8 +148,8 @@ class Engine:
         return self._last_stats
 
     def look(self) -> ExpertsSeen:
-        """The experts at this moment, also while it answers, and how often each was wanted since the last look: from the
-        first look to `look_away` the engine counts. Raises EngineError when it has no time, or EngineDied."""
+        """The experts now, also while it answers, and how often each was wanted since the last look: from the first
+        look to `look_away` the engine counts. Raises EngineError when it has no time, or EngineDied."""
         return self._ask(Look(), lambda child: child.looks)
 
     def look_away(self) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from edgemed.clinical import notice
 from edgemed.engine.protocol import (
+    RESIDENT,
     EngineInfo,
     EngineStats,
     Event,
+    ExpertsSeen,
     Finished,
     Message,
     Piece,
@@ -65,6 +68,8 @@ class FakeEngine:
         self.alive = True
         self.closed = False
         self.restarts = 0
+        self.looks = 0
+        self.watched = True
         self._scripts = list(scripts)
         self._stopped = threading.Event()
 
@@ -108,6 +113,21 @@ class FakeEngine:
             wait_s=0.1,
             peak_rss_bytes=900 << 20,
         )
+
+    def look(self) -> ExpertsSeen:
+        """Every third expert is in memory; of each layer's, two were found there and the last one was not."""
+        self.looks += 1
+        count = self.info.n_experts
+        states = bytes(RESIDENT if expert % 3 == 0 else 0 for expert in range(count))
+        hits = bytes(4 if expert in (0, 3) else 0 for expert in range(count))
+        misses = bytes(1 if expert == count - 1 else 0 for expert in range(count))
+        rows = self.info.n_layers - 1
+        parts = (states * rows, hits * rows, misses * rows)
+        stats = dataclasses.replace(self.stats(), bytes_read=self.looks * 10**8, wait_s=self.looks / 10)
+        return ExpertsSeen.of(rows, parts, dataclasses.replace(stats, tokens=2 * self.looks))
+
+    def look_away(self) -> None:
+        self.watched = False
 
     def restart(self, on_progress: Callable[[str, float], None] | None = None) -> None:
         self.restarts += 1

@@ -33,7 +33,7 @@ Text *slanted*, **strong**, `code`.
 
 ---
 """
-DRAWN = frozenset(" ▌▐▁▂▃▄▅▆▇█▎▊▔─│┌┐└┘╭╮╰╯━┃")
+DRAWN = frozenset(" ▌▐▀▁▂▃▄▅▆▇█▎▊▔─│┌┐└┘╭╮╰╯━┃")
 """Cells of lines, bars and scrollbars: no text."""
 
 

@@ -9,19 +9,22 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.widgets import Markdown, Static
 
-from edgemed.tui.contract import Finished, Piece, PromptProgress
+from edgemed.tui.contract import EngineInfo, Finished, Piece, PromptProgress
 from edgemed.tui.conversation import Conversation, Turn, ending, state_after
 from edgemed.tui.driver import EngineDriver
 from edgemed.tui.facts import model_facts
-from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, StatsChanged
+from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, ExpertsLooked, StatsChanged
 from edgemed.tui.screens.copying import CopyingScreen
 from edgemed.tui.screens.noticed import notices
 from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
 from edgemed.tui.visible import VisibleStream, visible
+from edgemed.tui.watcher import Watcher
 from edgemed.tui.widgets.composer import Composer
+from edgemed.tui.widgets.experts import ExpertPanel
 from edgemed.tui.widgets.status import StatusLine
 from edgemed.tui.widgets.transcript import Transcript
 from edgemed.tui.widgets.turn import AnswerView
@@ -45,6 +48,7 @@ class ChatScreen(CopyingScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", show=False),
         Binding("f2", "copy_answer", show=False),
+        Binding("f3", "experts", show=False),
         Binding("ctrl+n", "new_chat", show=False),
         Binding("ctrl+r", "restart_engine", show=False),
         Binding("pageup", "page(-1)", show=False, priority=True),
@@ -56,6 +60,8 @@ class ChatScreen(CopyingScreen):
         self._conversation = Conversation()
         self._previous: Conversation | None = None
         self._driver = EngineDriver(session.start_engine, self.post_message)
+        self._watcher = Watcher(lambda: self._driver.engine, self.post_message)
+        self._info: EngineInfo | None = None
         self._engine_ready = False
         self._stage: Stage = Loading()
         self._ticket: int | None = None
@@ -67,7 +73,8 @@ class ChatScreen(CopyingScreen):
 
     def compose(self) -> ComposeResult:
         yield notices(self._session)
-        yield Transcript(you=self._words.you, notice=self._session.notice, ending=self._ending)
+        with Horizontal(classes="conversation"):
+            yield Transcript(you=self._words.you, notice=self._session.notice, ending=self._ending)
         yield Static("", classes="stage", markup=False)
         yield Static("", classes="queued", markup=False)
         yield Composer(self._words.placeholder)
@@ -136,6 +143,7 @@ class ChatScreen(CopyingScreen):
     @on(EngineReady)
     async def _ready(self, news: EngineReady) -> None:
         self._engine_ready = True
+        self._info = news.info
         line = self.query_one(StatusLine)
         line.show(replace(line.figures, context_size=news.info.n_ctx))
         self.query_one(Transcript).welcome(self._welcome(model_facts(news.info, self._words)))
@@ -157,6 +165,11 @@ class ChatScreen(CopyingScreen):
                 hit_rate=stats.hit_rate,
             )
         )
+
+    @on(ExpertsLooked)
+    def _looked(self, news: ExpertsLooked) -> None:
+        for panel in self.query(ExpertPanel):
+            panel.show(news.seen)
 
     @on(Answering)
     async def _answering(self, news: Answering) -> None:
@@ -291,6 +304,16 @@ class ChatScreen(CopyingScreen):
         else:
             self.copy_turn(turn)
 
+    async def action_experts(self) -> None:
+        """Show the experts beside the conversation, or hide them; nobody counts them while they are hidden."""
+        if self._watcher.watching:
+            self._watcher.stop()
+            await self.query(ExpertPanel).remove()
+        elif self._info is not None:
+            panel = ExpertPanel(self._words, self._info.n_layers, self._info.n_experts)
+            await self.query_one(".conversation").mount(panel)
+            self._watcher.start()
+
     def action_page(self, direction: int) -> None:
         """Scroll the transcript by a page, wherever the focus is."""
         transcript = self.query_one(Transcript)
@@ -307,4 +330,5 @@ class ChatScreen(CopyingScreen):
 
     def close_engine(self) -> None:
         """End the engine's process."""
+        self._watcher.stop()
         self._driver.close()

@@ -1,0 +1,95 @@
+"""`edgemed bench --watch`: the experts at work, on a screen of their own, while something is measured.
+
+Open it through `edgemed.tui.launch`. No patient text comes here: the questions are invented and the answers not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import ClassVar, Generic, TypeVar
+
+from textual import on, work
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message as TextualMessage
+from textual.widgets import Static
+
+from edgemed.tui.contract import ChatEngine
+from edgemed.tui.facts import model_facts
+from edgemed.tui.messages import ExpertsLooked
+from edgemed.tui.strings import ENGLISH
+from edgemed.tui.themes import DARK, THEMES
+from edgemed.tui.watcher import Watcher
+from edgemed.tui.widgets.experts import ExpertPanel
+
+Result = TypeVar("Result")
+Say = Callable[[str], None]
+"""Called from the measuring thread with what it is doing."""
+
+
+class Doing(TextualMessage):
+    """What is being measured now."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+class WatchApp(App[Result], Generic[Result]):
+    """Runs `measure` on a thread and shows the engine's experts until it returns; `app.run()` gives its result, None
+    when the user left before. What `measure` raises is kept in `error`."""
+
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["styles/chat.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,ctrl+c", "leave", priority=True, show=False)]
+    ENABLE_COMMAND_PALETTE = False
+
+    def __init__(self, engine: ChatEngine, measure: Callable[[Say], Result]) -> None:
+        super().__init__()
+        self._engine = engine
+        self._measure = measure
+        self.error: Exception | None = None
+        self._watcher = Watcher(lambda: engine, self.post_message)
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = DARK.name
+        self.animation_level = "none"
+
+    def compose(self) -> ComposeResult:
+        info = self._engine.info
+        yield Static(model_facts(info, ENGLISH), classes="stage", markup=False)
+        yield ExpertPanel(ENGLISH, info.n_layers, info.n_experts)
+        yield Static("", classes="stage", id="doing", markup=False)
+
+    def on_mount(self) -> None:
+        self._watcher.start()
+        self._run_measure()
+
+    def on_unmount(self) -> None:
+        self._watcher.stop()
+
+    @work(thread=True)
+    def _run_measure(self) -> None:
+        try:
+            result = self._measure(self._say)
+        except Exception as error:  # told by the command, on an ordinary screen
+            self.error = error
+            self.call_from_thread(self.exit)
+        else:
+            self.call_from_thread(self.exit, result)
+
+    def _say(self, text: str) -> None:
+        self.post_message(Doing(text))
+
+    @on(Doing)
+    def _doing(self, news: Doing) -> None:
+        self.query_one("#doing", Static).update(f"{news.text}. Esc leaves")
+
+    @on(ExpertsLooked)
+    def _looked(self, news: ExpertsLooked) -> None:
+        self.query_one(ExpertPanel).show(news.seen)
+
+    def action_leave(self) -> None:
+        """End the running answer and go."""
+        self.exit()
+        self._engine.stop()

@@ -1,0 +1,138 @@
+"""What the live view shows of the experts: glowing cells and the figures of the last seconds. Pure logic.
+
+Nothing of it is stored: which experts were used tells a little of what was asked.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemed.engine.protocol import RESIDENT
+from edgemed.tui.contract import EngineStats, ExpertsSeen
+
+Shares = NDArray[np.float32]
+
+FADE = 0.35
+"""What is left of a glow at the next look: a use is visible for about half a second."""
+
+WINDOW_SECONDS = 3.0
+"""Rates are taken over the looks of so long: a large model computes a few tokens a second."""
+
+HISTORY = 120
+"""Looks whose rates are kept for the small curves: half a minute."""
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """[layer, cell], each from 0 to 1: the part in memory, and how brightly hits and misses glow."""
+
+    memory: Shares
+    hit: Shares
+    missed: Shares
+
+
+class LiveView:
+    """Takes looks in, one after the other; `experts` a layer."""
+
+    def __init__(self, experts: int) -> None:
+        self.experts = experts
+        self.rows = 0
+        self.disk_rates: deque[float] = deque(maxlen=HISTORY)
+        self.waits: deque[float] = deque(maxlen=HISTORY)
+        self.stats: EngineStats | None = None
+        self._looks: deque[tuple[float, EngineStats]] = deque()
+        self._memory = self._hit = self._missed = np.zeros((0, experts), np.float32)
+
+    def take(self, seen: ExpertsSeen, now: float) -> None:
+        """The next look, at `now` (seconds of any clock)."""
+        states, hits, misses = (np.frombuffer(part, np.uint8).reshape(seen.rows, -1) for part in seen.parts)
+        if seen.rows != self.rows:
+            self.rows = seen.rows
+            self._hit = self._missed = np.zeros(states.shape, np.float32)
+        self._memory = (states == RESIDENT).astype(np.float32)
+        self._hit = np.maximum(self._hit * FADE, _glow(hits))
+        self._missed = np.maximum(self._missed * FADE, _glow(misses))
+        self._note(seen.stats, now)
+
+    def cells(self, grid: Grid) -> Cells:
+        """The map in such cells: the part of their experts that is in memory, the brightest of their glows."""
+        down, across = np.arange(0, self.rows, grid.layers), np.arange(0, self.experts, grid.together)
+
+        def merge(what: np.ufunc, values: Shares) -> Shares:
+            merged: Shares = what.reduceat(what.reduceat(values, down, axis=0), across, axis=1)
+            return merged
+
+        return Cells(
+            memory=merge(np.add, self._memory) / merge(np.add, np.ones_like(self._memory)),
+            hit=merge(np.maximum, self._hit),
+            missed=merge(np.maximum, self._missed),
+        )
+
+    @property
+    def in_memory(self) -> float:
+        """The part of all experts that is in memory."""
+        return float(self._memory.mean()) if self._memory.size else 0.0
+
+    def _note(self, stats: EngineStats, now: float) -> None:
+        """Rates over the window; a wait belongs to the tokens computed meanwhile."""
+        self.stats = stats
+        self._looks.append((now, stats))
+        while len(self._looks) > 2 and now - self._looks[1][0] >= WINDOW_SECONDS:
+            self._looks.popleft()
+        (since, first), seconds = self._looks[0], now - self._looks[0][0]
+        if since < now:
+            self.disk_rates.append((stats.bytes_read - first.bytes_read) / seconds)
+            tokens = stats.tokens - first.tokens
+            self.waits.append((stats.wait_s - first.wait_s) / tokens if tokens > 0 else 0.0)
+
+
+def _glow(counts: NDArray[np.uint8]) -> Shares:
+    """Brightness from 0 to 1: the most used of this look glows fully, and a single use is never invisible."""
+    most = int(counts.max(initial=0))
+    if not most:
+        return np.zeros(counts.shape, np.float32)
+    glow: Shares = np.where(counts > 0, 0.35 + 0.65 * np.sqrt(counts / most, dtype=np.float32), 0).astype(np.float32)
+    return glow
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How the map fits a space: `together` experts of `layers` layers in a cell of `across` columns and `down` half
+    lines, the last of each left empty where there is room for gaps."""
+
+    together: int
+    layers: int
+    across: int
+    down: int
+
+    @property
+    def gap_across(self) -> bool:
+        return self.across > 2
+
+    @property
+    def gap_down(self) -> bool:
+        return self.down > 2
+
+
+def fit(rows: int, experts: int, columns: int, lines: int) -> Grid:
+    """The largest cells, as square as the terminal allows, for `rows` layers of `experts` in this space."""
+    together = max(1, -(-experts // max(1, columns)))
+    layers = max(1, -(-rows // max(1, 2 * lines)))
+    across = max(1, min(4, columns // -(-experts // together)))
+    down = max(1, min(2 * lines // max(1, -(-rows // layers)), max(2, across)))
+    return Grid(together, layers, across, down)
+
+
+def bars(values: deque[float], width: int) -> str:
+    """The last `width` values as a small curve; its top is the largest of them."""
+    shown = list(values)[-width:] if width > 0 else []
+    top = max(shown, default=0.0)
+    if top <= 0:
+        return _BARS[0] * len(shown)
+    return "".join(_BARS[min(len(_BARS) - 1, int(value / top * len(_BARS)))] for value in shown)

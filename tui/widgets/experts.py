@@ -1,0 +1,185 @@
+"""The live view of the experts: a map of layers by experts, and what reading them costs."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import ClassVar
+
+import numpy as np
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.color import Color
+from textual.containers import Vertical
+from textual.geometry import Size
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Static
+
+from edgemed.tui.contract import ExpertsSeen
+from edgemed.tui.liveview import Cells, Grid, LiveView, bars, fit
+from edgemed.tui.strings import Strings
+
+LABEL_COLUMNS = 3
+"""The layers' numbers at the left, and a space."""
+
+LABEL_EVERY = 5
+LEGEND_COLUMNS = 17
+
+OTHER_LINES = 8
+"""Of the panel: title, legend, figures, and what is between them."""
+
+_LOWER, _UPPER = "▄▀"  # halves of a cell in one colour, on a ground in another
+_SWATCH = "██"
+
+KINDS = ("memory", "disk", "hit", "missed")
+
+
+class ExpertMap(Widget):
+    """One square an expert (or a few together), one row a layer: on disk, in memory, used from memory, read first."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"expert-map--{kind}" for kind in (*KINDS, "label")}
+
+    def __init__(self, view: LiveView, layers: int) -> None:
+        super().__init__()
+        self._view = view
+        self._layers = layers
+        self._lines = 0  # the space there is
+        self._colours: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = np.zeros((0, 0, 3), np.float32)
+
+    @property
+    def grid(self) -> Grid:
+        """How the map lies in the space it has."""
+        return fit(self._view.rows, self._view.experts, self.size.width - LABEL_COLUMNS, self._lines)
+
+    def colour(self, kind: str) -> Color:
+        """Of the theme, for one of KINDS."""
+        return self.get_component_styles(f"expert-map--{kind}").color
+
+    def draw(self) -> None:
+        """Show the view as it is now."""
+        if self._view.rows:
+            self._colours = self._pixels(self._view.cells(self.grid), self.grid)
+            self.refresh()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        if self.is_mounted:
+            self.draw()
+
+    def on_resize(self) -> None:
+        self.draw()
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Lines, at most what the panel leaves."""
+        self._lines = max(1, container.height - OTHER_LINES)
+        grid = fit(self._view.rows, self._view.experts, width - LABEL_COLUMNS, self._lines)
+        half_lines = math.ceil(self._view.rows / grid.layers) * grid.down
+        return math.ceil(half_lines / 2)
+
+    def render_line(self, y: int) -> Strip:
+        ground = self.background_colors[1]
+        lines = self._colours[2 * y : 2 * y + 2]
+        if not len(lines):
+            return Strip.blank(self.size.width, Style(bgcolor=ground.rich_color))
+        label = self.get_component_styles("expert-map--label").color
+        segments = [Segment(f"{self._label(y):>2} ", Style(color=label.rich_color, bgcolor=ground.rich_color))]
+        upper = [Color(*rgb).rich_color for rgb in lines[0].astype(int).tolist()]
+        if len(lines) > 1:
+            lower = [Color(*rgb).rich_color for rgb in lines[1].astype(int).tolist()]
+            cells = (
+                Segment(_LOWER if above != below else " ", Style.from_color(below, above))
+                for above, below in zip(upper, lower, strict=True)
+            )
+            segments += cells
+        else:  # half a line is left
+            segments += [Segment(_UPPER, Style.from_color(above, ground.rich_color)) for above in upper]
+        return Strip(segments).adjust_cell_length(self.size.width, Style(bgcolor=ground.rich_color))
+
+    def _label(self, y: int) -> str:
+        """The number of a layer that begins on this line, for every fifth of many."""
+        grid, first = self.grid, self._layers - self._view.rows
+        starting = [row for row in range(self._view.rows) if row // grid.layers * grid.down // 2 == y]
+        every = 1 if self._view.rows <= 2 * LABEL_EVERY and grid.down > 1 else LABEL_EVERY
+        return next((str(first + row) for row in starting if (first + row) % every == 0), "")
+
+    def _pixels(self, cells: Cells, grid: Grid) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        """Colours [half line, column, 3] of the whole map."""
+        disk, memory, hit, missed = (
+            np.array(self.colour(kind).rgb, np.float32) for kind in ("disk", "memory", "hit", "missed")
+        )
+        colours = disk + cells.memory[..., None] * (memory - disk)
+        glow = np.where(cells.missed >= cells.hit, cells.missed, cells.hit)[..., None]
+        colours += glow * (np.where((cells.missed >= cells.hit)[..., None], missed, hit) - colours)
+        large = colours.repeat(grid.down, axis=0).repeat(grid.across, axis=1)
+        ground = np.array(self.background_colors[1].rgb, np.float32)
+        if grid.gap_across:
+            large[:, grid.across - 1 :: grid.across] = ground
+        if grid.gap_down:
+            large[grid.down - 1 :: grid.down] = ground
+        return large
+
+
+class ExpertPanel(Vertical):
+    """The map with its title, legend and figures. `layers` of the model, `experts` in each that has any."""
+
+    def __init__(self, words: Strings, layers: int, experts: int) -> None:
+        super().__init__()
+        self._words = words
+        self._view = LiveView(experts)
+        self._layers = layers
+
+    def compose(self) -> ComposeResult:
+        yield Static("", classes="experts-title", markup=False)
+        yield ExpertMap(self._view, self._layers)
+        yield Static("", classes="experts-legend", markup=False)
+        yield Static("", classes="experts-figures", markup=False)
+
+    def show(self, seen: ExpertsSeen) -> None:
+        """Show a look at the experts."""
+        before = self._view.rows
+        self._view.take(seen, time.monotonic())
+        chart = self.query_one(ExpertMap)
+        if before != self._view.rows:
+            chart.refresh(layout=True)
+        chart.draw()
+        self.query_one(".experts-title", Static).update(self._title(chart))
+        self.query_one(".experts-legend", Static).update(self._legend(chart))
+        self.query_one(".experts-figures", Static).update(self._figures())
+
+    def _title(self, chart: ExpertMap) -> str:
+        title = self._words.experts_title.format(layers=self._view.rows, experts=self._view.experts)
+        together = chart.grid.together
+        return self._words.experts_together.format(title=title, count=together) if together > 1 else title
+
+    def _legend(self, chart: ExpertMap) -> Text:
+        """Two in a line, each after its colour."""
+        words = self._words
+        percent = f"{100 * self._view.in_memory:.0f}"
+        texts = (words.in_memory.format(percent=percent), words.on_disk, words.hit, words.missed)
+        legend = Text(no_wrap=True)
+        for number, (kind, text) in enumerate(zip(KINDS, texts, strict=True)):
+            legend.append(_SWATCH, Style(color=chart.colour(kind).rich_color))
+            wide = LEGEND_COLUMNS if number % 2 == 0 else 0
+            legend.append(f" {text}" + " " * max(0, wide - cell_len(text)))
+            legend.append("\n" if number == 1 else "")
+        return legend
+
+    def _figures(self) -> Text:
+        view, words = self._view, self._words
+        rate = view.disk_rates[-1] if view.disk_rates else 0.0
+        wait = view.waits[-1] if view.waits else 0.0
+        lines = (
+            (words.disk_rate, f"{rate / 1e9:.2f} GB/s", view.disk_rates),
+            (words.wait, words.wait_value.format(ms=f"{1e3 * wait:.0f}"), view.waits),
+        )
+        room = self.size.width - 24
+        return Text(
+            "\n".join(
+                f"{set_cell_size(name, 5)} {set_cell_size(value, 15)} {bars(values, room)}"
+                for name, value, values in lines
+            )
+        )

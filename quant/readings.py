@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemed.engine.job import Report
+from edgemed.engine.offload import Offload
 from edgemed.engine.reader import Reader
 from edgemed.errors import EngineError, SetupError
 from edgemed.model_file import open_model
@@ -120,6 +121,7 @@ def _reader(request: dict[str, Any], report: Report) -> Reader:
         passage=request["passage"],
         ram_bytes=request["ram_bytes"],
         threads=request["threads"],
+        offload=Offload(**request["offload"]),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from math import prod
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from edgemed import __version__
 from edgemed.engine.job import Report, run_job
+from edgemed.engine.offload import HOST, Offload
 from edgemed.engine.reader import tokenizer_digest
 from edgemed.errors import ModelFileError, SetupError
 from edgemed.model_file import ModelFile, keys
@@ -47,6 +49,7 @@ def evaluate(
     threads: int | None,
     scratch: Path | None,
     on_progress: Report,
+    offload: Offload = HOST,
     room_bytes: int | None = None,
 ) -> dict[str, Any]:
     """The card. `scratch`: the folder for the reference's logits; they take `room_bytes` at most, by default 8 GiB or
@@ -58,6 +61,7 @@ def evaluate(
             folder = Path(place)
             room = room_bytes or min(MOST_ROOM, shutil.disk_usage(folder).free // 2)
             common = {"folder": place, "passage": passage, "ram_bytes": ram_bytes, "threads": threads}
+            common["offload"] = asdict(offload)
             first = {"data": [str(path) for path in data], "tokens": tokens, "questions": questions, "room_bytes": room}
             rounds, number = 1, 0
             worst: list[dict[str, Any]] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments, wanted_offload
 from edgemed.errors import EngineError
 from edgemed.sizes import format_size, parse_size
 
@@ -47,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
     parser.add_argument("--ctx", metavar="N", type=int, default=2048, help="tokens of context (default 2048)")
     parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    add_gpu_argument(parser)
+    add_rpc_arguments(parser)
     parser.add_argument("--tokens", metavar="N", type=int, default=64, help="length of each answer (default 64)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -57,13 +60,17 @@ def run(args: argparse.Namespace) -> int:
     from edgemed.engine.protocol import EngineSettings
 
     busy = measure_busy()
-    settings = EngineSettings(ram_bytes=args.ram, n_ctx=args.ctx, threads=args.threads, allow_unsealed=True)
+    settings = EngineSettings(
+        ram_bytes=args.ram, n_ctx=args.ctx, threads=args.threads, allow_unsealed=True, offload=wanted_offload(args)
+    )
     with Engine.start(args.model, settings) as engine:
+        placement = engine.info.placement
         measured = measure(engine, args.tokens)
     if args.json:
-        print(json.dumps(asdict(measured) | {"model": str(args.model), "ram_bytes": args.ram, "busy": busy}))
+        told = {"model": str(args.model), "ram_bytes": args.ram, "busy": busy, "placement": placement}
+        print(json.dumps(asdict(measured) | told))
     else:
-        print("\n".join(table(measured, busy)))
+        print("\n".join([*table(measured, busy), f"dense part  {placement}"]))
     return 0
 
 

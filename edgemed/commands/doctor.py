@@ -1,4 +1,4 @@
-"""`edgemed doctor`: can this machine run it, how fast, and is it really offline."""
+"""`edgemed doctor`: can this machine run it, how fast, is it really offline; and does a GPU compute right."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments
 from edgemed.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
@@ -29,10 +30,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="budget (default: what is free now)")
     parser.add_argument("--ctx", metavar="N", type=int, default=CONTEXT, help=f"tokens of context (default {CONTEXT})")
     parser.add_argument("--folder", metavar="DIR", type=Path, default=Path(), help="where the model lies or will lie")
+    parser.add_argument(
+        "--gpu-check",
+        action="store_true",
+        help="only compare what a GPU computes of MODEL's dense part (default: the demonstration model's) with what "
+        "the processor does, and count the copies between them",
+    )
+    add_gpu_argument(parser)
+    add_rpc_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.gpu_check:
+        from edgemed.commands import _gpu_check
+
+        return _gpu_check.run(args)
     from edgemed.engine.budget import available_bytes
     from edgemed.engine.prediction import size_of, size_of_file
     from edgemed.engine.survey import ANTANGELMED, survey_installation, survey_locks, survey_machine

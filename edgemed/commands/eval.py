@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments, wanted_offload
 from edgemed.commands._output import check_output, write_text
 from edgemed.errors import UsageError
 from edgemed.sizes import parse_size
@@ -47,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
     parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    add_gpu_argument(parser)
+    add_rpc_arguments(parser)
     parser.add_argument(
         "--scratch", metavar="FOLDER", type=Path, help="where the reference's logits wait, up to 8 GiB of them"
     )
@@ -58,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from edgemed.quant.report import evaluate
 
     _check(args)
+    offload = wanted_offload(args)
     model, reference = open_model(args.model), open_model(args.reference)
     with ProgressLine(amount=lambda count: f"{count:,} tokens") as line:
         card = evaluate(
@@ -71,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
             threads=args.threads,
             scratch=args.scratch,
             on_progress=line.update,
+            offload=offload,
         )
     text = json.dumps(card, indent=1, ensure_ascii=False)
     if args.output:

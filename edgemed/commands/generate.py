@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemed.commands._engine import add_engine_arguments, engine_settings
+from edgemed.commands._engine import add_engine_arguments, add_rpc_arguments, engine_settings
 from edgemed.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", "--prompt", metavar="TEXT", required=True, help="the question; - reads standard input")
     parser.add_argument("--system", metavar="TEXT", help="a system message")
     add_engine_arguments(parser)
+    add_rpc_arguments(parser)
     parser.add_argument("--max-tokens", metavar="N", type=int, help="longest answer")
     parser.add_argument("--temperature", metavar="T", type=float, help="0 takes the likeliest token each time")
     parser.add_argument("--top-p", metavar="P", type=float, help="draw from this share of the probability")
@@ -45,19 +46,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    settings = engine_settings(args)
+    # The engine inherits our locks and could not reach an RPC server through them; it has its own.
+    if settings.offload.rpc is None:
+        _lock_down(args)
+
     from edgemed import privacy
-
-    if warning := privacy.lock_down(allow_unsealed=args.allow_unsealed):
-        print(f"edgemed: {warning}", file=sys.stderr)
-
     from edgemed.engine.client import Engine
 
     messages = _messages(args)
-    with Engine.start(args.model, engine_settings(args), _tell_progress) as engine:
+    with Engine.start(args.model, settings, _tell_progress) as engine:
+        if settings.offload.rpc is not None:
+            _lock_down(args)
         privacy.seal(allow_unsealed=args.allow_unsealed)
         _clear_progress()
         finished = _answer(engine, messages, _sampling(args, engine.info.defaults), as_json=args.json)
     return INTERRUPTED if finished.stop_reason == "stopped" else 0
+
+
+def _lock_down(args: argparse.Namespace) -> None:
+    from edgemed import privacy
+
+    if warning := privacy.lock_down(allow_unsealed=args.allow_unsealed):
+        print(f"edgemed: {warning}", file=sys.stderr)
 
 
 def _answer(engine: Engine, messages: list[Message], sampling: Sampling, *, as_json: bool) -> Finished:
@@ -110,6 +121,7 @@ def _print_json(engine: Engine, events: Iterator[Event]) -> Finished:
         "weights_digest": info.weights_digest,
         "verified": info.verified,
         "ram_bytes": info.ram_bytes,
+        "placement": info.placement,
     }
     print(json.dumps(told), flush=True)
     return finished

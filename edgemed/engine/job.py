@@ -2,7 +2,8 @@
 
 ggml answers a broken invariant by aborting its process, so what opens a model runs in a child. The child calls
 function(request, report), where report(stage, done, total) tells how far it is, and returns a JSON object. Request and
-answers are JSON; arrays travel through files whose paths the request names. The child has no network.
+answers are JSON; arrays travel through files whose paths the request names. The child has no network but the RPC
+server that the request's `offload` (the fields of an `Offload`) may name.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 from edgemed import errors, privacy
 from edgemed.engine.child import LOG_LINES, environment
 from edgemed.engine.death import describe_death, oom_kills
+from edgemed.engine.offload import Offload, reach
 from edgemed.errors import EdgemedError, EngineDied, EngineError
 
 Report = Callable[[str, int, int], None]
@@ -81,7 +83,6 @@ def main(arguments: list[str]) -> int:
     if os.getppid() != parent:
         return 1  # it died before we asked
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the parent says what it means
-    privacy.lock_down(allow_unsealed=True)
     module, _, function = entry.partition(":")
     with os.fdopen(descriptor, "w", encoding="ascii") as answers:
 
@@ -90,8 +91,10 @@ def main(arguments: list[str]) -> int:
             answers.flush()
 
         try:
-            work = getattr(importlib.import_module(module), function)
             request = json.load(sys.stdin.buffer)
+            reach(Offload(**request.get("offload", {})))
+            privacy.lock_down(allow_unsealed=True)
+            work = getattr(importlib.import_module(module), function)
             tell("done", work(request, lambda stage, done, total: tell("progress", stage, done, total)))
         except EdgemedError as error:
             tell("failed", type(error).__name__, str(error))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -52,25 +53,24 @@ class LogCapture:
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
-        self._buffers: dict[str, float] = {}
+        self._buffers: dict[tuple[str, str], float] = {}
 
     def __call__(self, level: int, text: str) -> None:
         if level >= _WARNING and text.strip():
             self.complaints.append(text.strip())
         if found := _BUFFER_SIZE.search(text):
-            self._buffers[found[1] + found[2]] = float(found[3])
+            self._buffers[found[1], found[2]] = float(found[3])
 
-    @property
-    def compute_bytes(self) -> int:
-        """Scratch that libllama reserved but has not touched yet."""
-        return int(sum(mib for name, mib in self._buffers.items() if "compute" in name or "output" in name) * 2**20)
+    def compute_bytes(self, elsewhere: str | None) -> int:
+        """Scratch that libllama reserved here but has not touched yet; `elsewhere`: the name of a device's memory."""
+        return int(sum(mib for (owner, _), mib in self._buffers.items() if owner != elsewhere) * 2**20)
 
 
 _BUFFER_SIZE = re.compile(r"(\S+)\s+((?:compute|output) buffer) size\s*=\s*([\d.]+) MiB")
-_capture: LogCapture | None = None
+_capture: Callable[[int, str], None] | None = None
 
 
-def capture_log(capture: LogCapture | None) -> None:
+def capture_log(capture: Callable[[int, str], None] | None) -> None:
     """Send libllama's log to `capture`, or only its warnings to standard error."""
     global _capture
     _capture = capture

@@ -17,6 +17,7 @@ from edgemed.engine.budget import Budget, layer_bytes, plan_budget
 from edgemed.engine.heap import reused_heap
 from edgemed.engine.hot_profile import read_profile, write_profile
 from edgemed.engine.library import LogCapture, capture_log, start_llama
+from edgemed.engine.offload import HOST, Offload, place
 from edgemed.engine.virtual_gguf import virtual_gguf
 from edgemed.errors import ChecksumError, EngineError, ModelFileError
 from edgemed.model_file import ModelFile
@@ -48,6 +49,7 @@ class LoadSettings:
     ram_bytes: what this process, its parent and everything cached may take together; None: what the machine can spare.
     n_batch: tokens of a prompt computed at once. It never depends on the budget, so neither does the output.
     n_outputs: how many tokens of a batch may ask for logits.
+    offload: which layers' dense part a device beside the processor computes.
     half_life_tokens: how fast the expert cache forgets (docs/decisions.md).
     read_ahead: predicted misses of the next layer to read while the disk is idle.
     hot_profile: read back first what was hot when the model last ran, and remember it.
@@ -68,6 +70,7 @@ class LoadSettings:
     read_ahead: int = 4
     hot_profile: bool = False
     force_small: bool = False
+    offload: Offload = HOST
 
 
 class LoadedModel:
@@ -81,6 +84,7 @@ class LoadedModel:
         self._native = engine_library()
         self._log = LogCapture()
         start_llama()
+        self.placement = place(file, settings.offload, settings.n_ctx, settings.kv_type)
         self.handle = check(self._open_store(settings), EngineError)
         capture_log(self._log)
         try:
@@ -89,7 +93,7 @@ class LoadedModel:
             if settings.read_ahead > 0:
                 self._predict(settings.read_ahead)
             self.budget: Budget = plan_budget(
-                file, settings.ram_bytes, self._log.compute_bytes, settings.n_batch, force_small=settings.force_small
+                file, settings.ram_bytes, self._scratch_bytes(), settings.n_batch, force_small=settings.force_small
             )
             self._native.edgemed_set_budget(self.handle, self.budget.cache_bytes)
             self._remembers = settings.hot_profile
@@ -213,7 +217,9 @@ class LoadedModel:
         params = llama_cpp.llama_model_default_params()
         params.load_mode = _LOAD_MODE_NONE
         params.use_extra_bufts = settings.repack
-        params.n_gpu_layers = 0
+        devices = self.placement.handles
+        params.devices = ctypes.cast(devices, ctypes.c_void_p)
+        params.n_gpu_layers = self.placement.layers
         params.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
         load = llama_cpp._lib.llama_model_load_from_file_ptr
         load.restype, load.argtypes = ctypes.c_void_p, (ctypes.c_void_p, type(params))
@@ -242,13 +248,18 @@ class LoadedModel:
         params.n_threads = params.n_threads_batch = settings.threads
         params.type_k = params.type_v = KV_TYPES[settings.kv_type]
         params.flash_attn_type = _FLASH_ATTENTION[settings.flash_attn]
-        params.offload_kqv = params.op_offload = False
+        params.offload_kqv, params.op_offload = self.placement.layers > 0, False
         callback = ctypes.cast(self._native.edgemed_abort_callback, ctypes.c_void_p)
         params.abort_callback = ctypes.cast(callback, type(params.abort_callback))
         params.abort_callback_data = self.handle
         self.ctx = llama_cpp.llama_init_from_model(self.model, params)
         if not self.ctx:
             raise EngineError(f"llama.cpp cannot make a context of {settings.n_ctx} tokens: {self._complaint()}")
+
+    def _scratch_bytes(self) -> int:
+        """What libllama reserved in this process's memory and has not touched yet."""
+        device = self.placement.device
+        return self._log.compute_bytes(device.buffer_name if device is not None else None)
 
     def _warm_up(self) -> None:
         scores = read_profile(self.file.path, self._experts)

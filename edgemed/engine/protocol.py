@@ -8,6 +8,7 @@ import os
 from base64 import b64decode, b64encode
 from typing import Literal, Self
 
+from edgemed.engine.offload import AUTO, Offload
 from edgemed.errors import UsageError
 
 Role = Literal["system", "user", "assistant"]
@@ -70,11 +71,13 @@ class EngineSettings:
     flash_attn: bool = True
     allow_unsealed: bool = False
     hot_profile: bool = True
+    offload: Offload = AUTO
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What was loaded. `ram_bytes` is the promise that holds; `defaults` are the file's own where it records any."""
+    """What was loaded. `ram_bytes` is the promise that holds; `defaults` are the file's own where it records any;
+    `placement` says what computes the dense part."""
 
     model_name: str
     architecture: str
@@ -90,6 +93,7 @@ class EngineInfo:
     ram_bytes: int
     defaults: Sampling
     warning: str | None = None
+    placement: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

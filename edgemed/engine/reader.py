@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgemed.engine.chat_template import ChatTemplate, Span
 from edgemed.engine.model import LoadSettings, load_model
+from edgemed.engine.offload import HOST, Offload
 from edgemed.engine.protocol import Message
 from edgemed.engine.startup import physical_cores
 from edgemed.engine.vocabulary import Vocabulary
@@ -41,7 +42,9 @@ class Reader:
     Raises what `load_model` raises, and UsageError for a passage that the model cannot read.
     """
 
-    def __init__(self, file: ModelFile, *, passage: int, ram_bytes: int | None, threads: int | None) -> None:
+    def __init__(
+        self, file: ModelFile, *, passage: int, ram_bytes: int | None, threads: int | None, offload: Offload = HOST
+    ) -> None:
         longest = min(LONGEST, file.hparams.n_ctx_train)
         if not SHORTEST <= passage <= longest:
             raise UsageError(
@@ -57,6 +60,7 @@ class Reader:
                 threads=threads or physical_cores(),
                 n_batch=passage,
                 n_outputs=passage,
+                offload=offload,
             ),
         )
         self.vocabulary = Vocabulary(self.loaded.vocab, file.metadata.get(keys.END_OF_GENERATION_IDS, ()))

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgemed import clinical
 from edgemed.engine.budget import token_bytes
 from edgemed.engine.chat_template import ChatTemplate
-from edgemed.engine.model import LoadSettings, load_model
+from edgemed.engine.model import LoadedModel, LoadSettings, load_model
 from edgemed.engine.pressure import Governor, watch
 from edgemed.engine.protocol import EngineInfo, EngineSettings, Message, Sampling
 from edgemed.engine.session import Session
@@ -54,6 +54,7 @@ def open_session(
             kv_type=settings.kv_type,
             flash_attn=settings.flash_attn,
             hot_profile=settings.hot_profile,
+            offload=settings.offload,
         ),
     )
     cache = loaded.budget.cache_bytes
@@ -62,11 +63,12 @@ def open_session(
     template = ChatTemplate(source, vocabulary.reserved_texts, vocabulary.template_variables())
     session = Session(loaded, vocabulary, template)
     progress("ready", 1)
-    return session, describe(file, loaded.budget.ram_bytes, session.n_ctx, warning)
+    return session, describe(loaded, session.n_ctx, warning)
 
 
-def describe(file: ModelFile, ram_bytes: int, n_ctx: int, warning: str | None) -> EngineInfo:
+def describe(loaded: LoadedModel, n_ctx: int, warning: str | None) -> EngineInfo:
     """What the user is told about the model."""
+    file = loaded.file
     tensors = file.tensors.values()
     return EngineInfo(
         model_name=file.name,
@@ -80,9 +82,10 @@ def describe(file: ModelFile, ram_bytes: int, n_ctx: int, warning: str | None) -
         notice=clinical.notice(file.intended_use),
         verified=file.verified,
         n_ctx=n_ctx,
-        ram_bytes=ram_bytes,
+        ram_bytes=loaded.budget.ram_bytes,
         defaults=recorded_sampling(file),
         warning=warning,
+        placement=str(loaded.placement),
     )
 
 

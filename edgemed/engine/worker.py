@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from edgemed import privacy
 from edgemed.engine.frames import Frames, encode
+from edgemed.engine.offload import reach
 from edgemed.engine.protocol import (
     AnyMessage,
     Failed,
@@ -154,6 +155,7 @@ def main(arguments: list[str]) -> int:
     ((_, start),) = connection.receive()
     assert isinstance(start, Start)
     try:
+        reach(start.settings.offload)  # the one connection there may be; then the locks close
         warning = privacy.lock_down(allow_unsealed=start.settings.allow_unsealed)
         Worker(connection).run(start, warning)
     except Exception as error:

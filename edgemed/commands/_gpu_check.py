@@ -1,0 +1,71 @@
+"""`edgemed doctor --gpu-check [MODEL]`: the device's share of the model, compared with the processor's, in words."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgemed.commands._engine import wanted_offload
+from edgemed.commands._progress import ProgressLine
+
+if TYPE_CHECKING:
+    from edgemed.engine.offload_check import Comparison
+
+
+def run(args: argparse.Namespace) -> int:
+    from edgemed.engine.offload_check import compare
+    from edgemed.model_file import open_model
+
+    offload = wanted_offload(args)
+    model = open_model(args.model).path if args.model is not None else _demonstration()
+    with ProgressLine(amount=lambda count: f"{count} runs") as line:
+        found = compare(model, offload, None, line.update)
+    if args.json:
+        verdicts = {name: getattr(found, name) for name in ("same_model", "same_split", "whole", "passed")}
+        print(json.dumps({"model": str(model), **asdict(found), **verdicts}, indent=1))
+    else:
+        print("\n".join(lines(found)))
+    return 0 if found.passed else 1
+
+
+def lines(found: Comparison) -> list[str]:
+    """For people."""
+    from edgemed.engine.offload_check import WORST_DIVERGENCE
+
+    offloaded = [layer for layer in found.layers if layer.into or layer.out]
+    into, out = (sorted({len(getattr(layer, side)) for layer in offloaded}) for side in ("into", "out"))
+    counts = f"{_listed(into)} in and {_listed(out)} out for each of {len(offloaded)}" if offloaded else "none, for 0"
+    cut = "" if found.whole else ": it leaves operations to the processor, which costs time"
+    return [
+        f"device      {found.placement}",
+        f"logits      {_verdict(found.same_model)}: divergence {found.divergence:.2g} nats a token "
+        f"(at most {WORST_DIVERGENCE}), same likeliest token {found.agreement:.1%}, largest difference "
+        f"{found.difference:.2g}",
+        f"copies      {_verdict(found.same_split)}: {counts} of {found.moe_layers} MoE layers whose dense part "
+        "is on the device",
+        f"split       {_verdict(found.whole)}: {found.pieces} pieces a token, {len(found.layers)} of them experts{cut}",
+        f"speed       prompt {found.device.prompt:.0f} tokens/s (processor alone: {found.processor.prompt:.0f}), "
+        f"answer {found.device.answer:.1f} tokens/s ({found.processor.answer:.1f})",
+    ]
+
+
+def _verdict(passed: bool) -> str:
+    return "passed" if passed else "FAILED"
+
+
+def _listed(counts: list[int]) -> str:
+    return " or ".join(map(str, counts))
+
+
+def _demonstration() -> Path:
+    """The bundled model, converted if that has not been done; what that says is no part of this command's output."""
+    from edgemed.commands.demo import converted
+    from edgemed.demo import checkpoint_path
+
+    with contextlib.redirect_stdout(sys.stderr):
+        return converted(checkpoint_path(), fresh=False).path

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments, wanted_offload
-from edgemed.errors import EngineError
+from edgemed.errors import EngineError, UsageError
 from edgemed.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
@@ -51,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_gpu_argument(parser)
     add_rpc_arguments(parser)
     parser.add_argument("--tokens", metavar="N", type=int, default=64, help="length of each answer (default 64)")
+    parser.add_argument(
+        "--watch", action="store_true", help="meanwhile show which experts are in memory, used and missed"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -59,13 +64,17 @@ def run(args: argparse.Namespace) -> int:
     from edgemed.engine.machine import measure_busy
     from edgemed.engine.protocol import EngineSettings
 
+    if args.watch and not sys.stderr.isatty():
+        raise UsageError("--watch needs a terminal to draw on.")
     busy = measure_busy()
     settings = EngineSettings(
         ram_bytes=args.ram, n_ctx=args.ctx, threads=args.threads, allow_unsealed=True, offload=wanted_offload(args)
     )
     with Engine.start(args.model, settings) as engine:
         placement = engine.info.placement
-        measured = measure(engine, args.tokens)
+        measured = watched(engine, args.tokens) if args.watch else measure(engine, args.tokens)
+    if measured is None:
+        return 1
     if args.json:
         told = {"model": str(args.model), "ram_bytes": args.ram, "busy": busy, "placement": placement}
         print(json.dumps(asdict(measured) | told))
@@ -74,10 +83,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def measure(engine: Engine, tokens: int) -> Measured:
+def watched(engine: Engine, tokens: int) -> Measured | None:
+    """`measure` under the eyes of the user, who may leave before its end: None. Raises as `measure` does."""
+    from edgemed.tui.launch import watch
+
+    return watch(engine, lambda say: measure(engine, tokens, say))
+
+
+def measure(engine: Engine, tokens: int, say: Callable[[str], None] = lambda _: None) -> Measured:
     """Ask every question; the first answer only warms up. Raises EngineError when no answer came."""
-    answers = [_answer(engine, question, tokens) for question in QUESTIONS][1:]
-    answers = [answer for answer in answers if answer.tokens > 1]
+    answers = []
+    for number, question in enumerate(QUESTIONS):
+        say(f"Answer {number} of {len(QUESTIONS) - 1}" if number else "Warming up")
+        answers.append(_answer(engine, question, tokens))
+    answers = [answer for answer in answers[1:] if answer.tokens > 1]
     if not answers:
         raise EngineError("The model ends every answer at once, so there is nothing to measure.")
     hit_rates = [answer.hit_rate for answer in answers if answer.hit_rate is not None]
@@ -95,11 +114,11 @@ def measure(engine: Engine, tokens: int) -> Measured:
 def _answer(engine: Engine, question: str, tokens: int) -> Finished:
     """One answer. A seed makes the whole prompt be computed, the part shared with earlier ones included.
 
-    Drawn at temperature 1 from the whole vocabulary: a likeliest token that repeats would find its experts in memory.
+    Drawn at temperature 1 from many candidates: a likeliest token that repeats would find its experts in memory.
     """
     from edgemed.engine.protocol import Finished, Message, Sampling
 
-    sampling = Sampling(temperature=1.0, top_p=1.0, top_k=0, repeat_penalty=1.0, seed=1, max_tokens=tokens)
+    sampling = Sampling(temperature=1.0, top_p=1.0, top_k=256, repeat_penalty=1.0, seed=1, max_tokens=tokens)
     last = list(engine.generate([Message("user", question)], sampling))[-1]
     assert isinstance(last, Finished)
     return last

@@ -149,6 +149,14 @@ class LoadedModel:
         self._native.edgemed_look(self.handle, *(part.ctypes.data for part in seen))
         return seen
 
+    def begin_batch(self) -> None:
+        """Called before a batch whose progress somebody wants to know."""
+        self._native.edgemed_batch_begins(self.handle)
+
+    def batch_progress(self) -> float:
+        """How far the batch is that is being computed, from 0 to 1, by its layers. Callable from any thread."""
+        return max(0, int(self._native.edgemed_batch_row(self.handle))) / self._experts[0]
+
     def look_away(self) -> None:
         """Nobody looks any more: stop counting."""
         self._native.edgemed_look_away(self.handle)

@@ -15,7 +15,8 @@ import ctypes
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from edgemed.engine.protocol import (
     StopReason,
 )
 from edgemed.engine.sampling import Sampler
+from edgemed.engine.ticking import ticking
 from edgemed.engine.vocabulary import Vocabulary
 from edgemed.errors import EngineError
 
@@ -59,6 +61,8 @@ class Session:
         self._cached: list[int] = []  # the tokens whose keys and values are in the KV cache, known to be good
         self._stop = threading.Event()
         self.n_ctx = int(llama_cpp.llama_n_ctx(self._ctx))
+        self.on_progress: Callable[[PromptProgress], None] | None = None
+        """Called from another thread in the middle of a long batch; between batches `generate` tells."""
         self.tokens = 0  # computed, prompts included
         self.tokens_per_s = 0.0
 
@@ -119,8 +123,22 @@ class Session:
         yield PromptProgress(reused, len(tokens), reused)
         # Batches are cut by count alone, so that the same turn gives the same bits whatever the memory budget is.
         for start in range(reused, len(tokens), self._n_batch):
-            self.decode(tokens[start : start + self._n_batch])
+            part = tokens[start : start + self._n_batch]
+            with self._telling(len(part), len(tokens), reused):
+                self.decode(part)
             yield PromptProgress(len(self._cached), len(tokens), reused)
+
+    def _telling(self, count: int, total: int, reused: int) -> AbstractContextManager[None]:
+        """While a batch of `count` tokens is computed, `on_progress` hears how far it is, by its layers."""
+        tell, done = self.on_progress, len(self._cached)
+        if tell is None:
+            return nullcontext()
+        self.loaded.begin_batch()
+
+        def tick() -> None:
+            tell(PromptProgress(done + int(self.loaded.batch_progress() * count), total, reused))
+
+        return ticking(tick)
 
     def decode(self, tokens: Sequence[int]) -> None:
         """Compute `tokens` after the cached ones. Raises _Stopped, or EngineError when it cannot be done."""

@@ -96,6 +96,7 @@ class Worker:
             session.allow()
             if request in self._stopped:
                 session.stop()
+        session.on_progress = lambda progress: self._connection.send(progress, request)
         try:
             for event in session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse):
                 self._connection.send(event, request)

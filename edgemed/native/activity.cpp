@@ -19,6 +19,11 @@ void Store::look(uint8_t * states, uint8_t * hits, uint8_t * misses) {
     activity_.take(entries_.size(), hits, misses);
 }
 
+int Store::scanned() const {
+    std::lock_guard lock(mutex_);
+    return scanned_;
+}
+
 void Store::look_away() {
     std::lock_guard lock(mutex_);
     activity_.stop();

@@ -102,6 +102,9 @@ EDGEMED_API void edgemed_set_budget(void * handle, uint64_t bytes) { static_cast
 EDGEMED_API void edgemed_look(void * handle, uint8_t * states, uint8_t * hits, uint8_t * misses) {
     static_cast<Engine *>(handle)->store.look(states, hits, misses);
 }
+// A batch is about to begin; and which of the model's rows of experts it has reached, negative before the first.
+EDGEMED_API void edgemed_batch_begins(void * handle) { static_cast<Engine *>(handle)->store.scan(-1); }
+EDGEMED_API int  edgemed_batch_row(void * handle) { return static_cast<Engine *>(handle)->store.scanned(); }
 EDGEMED_API void edgemed_look_away(void * handle) { static_cast<Engine *>(handle)->store.look_away(); }
 EDGEMED_API void edgemed_scores(void * handle, float * out) { static_cast<Engine *>(handle)->store.copy_scores(out); }
 EDGEMED_API void edgemed_restore(void * handle, const float * scores) { static_cast<Engine *>(handle)->store.restore_scores(scores); }

@@ -77,3 +77,8 @@ def test_bench_measures_through_the_engine(model: Path, capsys: pytest.CaptureFi
     assert told["peak_bytes"] > 1 << 20
     assert main(["bench", str(model), "--ctx", "512", "--tokens", "4"]) == 0
     assert "tokens/s, first word after" in capsys.readouterr().out
+
+
+def test_bench_is_watched_on_a_terminal_only(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(model), "--watch"]) == 2
+    assert capsys.readouterr().err == "edgemed: --watch needs a terminal to draw on.\n"

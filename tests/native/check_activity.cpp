@@ -30,6 +30,10 @@ void check_looking() {
     const ExpertFile file(plan);
     Store            store;
     open_store(store, file, plan, all_bytes(file));
+    CHECK(store.scanned() < 0);
+    store.scan(2);
+    CHECK(store.scanned() == 2);
+    store.scan(-1);
     const auto at = [&](int row, int index) { return static_cast<size_t>(row * plan.per_row + index); };
 
     wait_until_read(store, 0, 3);  // before anybody looks: not counted

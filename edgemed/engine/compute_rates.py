@@ -1,0 +1,84 @@
+"""How fast this machine computes what a token needs: measured in a process of its own, as the engine's is.
+
+python -m edgemed.engine.compute_rates THREADS SECONDS TYPE...        JSON on standard output
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+
+from edgemed.engine.child import environment
+from edgemed.errors import SetupError
+
+COLUMNS = 4096
+MEMORY_BYTES = 192 << 20
+"""More than any processor's caches hold."""
+SAMPLED_VOCABULARY = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeRates:
+    """With `threads` threads. `products`: bytes of weights a second, from memory, by the type's name. `node_s`: seconds
+    of a node of llama.cpp's graph that computes next to nothing. `sample_s`: seconds to draw a token, for each token of
+    the vocabulary."""
+
+    threads: int
+    node_s: float
+    sample_s: float
+    products: dict[str, float] = field(default_factory=dict)
+
+
+def measure_compute(threads: int, types: Collection[Type], seconds: float = 0.25) -> ComputeRates:
+    """Measure for about `seconds` each. Raises SetupError when the engine's libraries cannot be used here."""
+    names = [type_.name for type_ in sorted(types)]
+    command = [sys.executable, "-P", "-m", __name__, str(threads), str(seconds), *names]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        raise SetupError(f"The speed of computing cannot be measured: {said.partition(': ')[2] or said}")
+    return ComputeRates(**json.loads(done.stdout))
+
+
+def _sample_seconds(seconds: float) -> float:
+    """Of one token of the vocabulary, with the sampling the engine uses when it is told nothing else."""
+    from edgemed.engine.protocol import Sampling
+    from edgemed.engine.sampling import Sampler
+
+    logits = np.random.default_rng(0).standard_normal(SAMPLED_VOCABULARY).astype(np.float32)
+    sampler = Sampler(Sampling(), 1, [1, 2, 3])
+    took: list[float] = []
+    start = time.perf_counter()
+    while len(took) < 3 or time.perf_counter() - start < seconds:
+        at = time.perf_counter()
+        sampler.pick(logits)
+        took.append(time.perf_counter() - at)
+    return float(np.median(took)) / SAMPLED_VOCABULARY
+
+
+def main(arguments: list[str]) -> int:
+    """In the child."""
+    from edgemed.engine.library import start_llama
+    from edgemed.native.engine import engine_library
+
+    threads, seconds, names = int(arguments[0]), float(arguments[1]), arguments[2:]
+    start_llama()
+    library = engine_library()
+    products = {
+        name: library.edgemed_product_rate(Type[name].value, COLUMNS, MEMORY_BYTES, threads, seconds) for name in names
+    }
+    node_s = library.edgemed_node_seconds(threads, seconds)
+    told = {"threads": threads, "node_s": node_s, "sample_s": _sample_seconds(seconds), "products": products}
+    print(json.dumps(told))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,27 @@
+"""Saying now and then how far a long call is, from a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+TICK_SECONDS = 0.25
+
+
+@contextmanager
+def ticking(tick: Callable[[], None], seconds: float = TICK_SECONDS) -> Iterator[None]:
+    """Call `tick` every so many seconds while the block runs, and never after it."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(seconds):
+            tick()
+
+    thread = threading.Thread(target=run, name="ticking", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

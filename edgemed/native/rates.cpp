@@ -1,0 +1,99 @@
+// How fast this machine computes what a token needs, for predictions: products of quantised rows, and the small change
+// between them.
+
+#include <omp.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <vector>
+
+#include "capi.h"
+#include "ggml_api.h"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using edgemed::ggml::api;
+
+constexpr int64_t  kRowsAtATime = 32;
+constexpr uint64_t kHugePage = 2 << 20;
+
+double since(Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); }
+
+double median(std::vector<double> & values) {
+    std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2), values.end());
+    return values[values.size() / 2];
+}
+
+// Runs `pass` for so many seconds, at least three times, after once unmeasured; the median of its seconds.
+template <typename Pass> double timed(double seconds, Pass pass) {
+    pass();
+    std::vector<double> took;
+    for (const auto from = Clock::now(); took.size() < 3 || since(from) < seconds;) {
+        const auto at = Clock::now();
+        pass();
+        took.push_back(since(at));
+    }
+    return median(took);
+}
+
+}  // namespace
+
+// Bytes a second at which that many threads together multiply rows of a type by one vector, the rows being all over
+// `bytes` of memory (more than the caches hold). 0 where the type has no product or memory is refused.
+EDGEMED_API double edgemed_product_rate(int type, int64_t columns, uint64_t bytes, int threads, double seconds) {
+    const edgemed::ggml::CpuTraits * traits = api().cpu_traits(type);
+    if (traits->vec_dot == nullptr) return 0;
+    const int    other = traits->vec_dot_type;
+    const size_t stride = api().row_size(type, columns);
+    const auto   rows = static_cast<int64_t>(bytes / stride);
+    const size_t mapped = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+    void * const area = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (area == MAP_FAILED) return 0;
+    madvise(area, mapped, MADV_HUGEPAGE);
+    std::memset(area, 0x11, mapped);  // every type reads numbers of an ordinary size from it
+    std::vector<float>   vector(static_cast<size_t>(columns), 0.5f);
+    std::vector<uint8_t> x(api().row_size(other, columns));
+    if (other == edgemed::ggml::kF32)
+        std::memcpy(x.data(), vector.data(), x.size());
+    else
+        api().cpu_traits(other)->from_float(vector.data(), x.data(), columns);
+    std::vector<float> out(static_cast<size_t>(rows));
+    const auto *       weights = static_cast<const uint8_t *>(area);
+    const double       took = timed(seconds, [&] {
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int64_t first = 0; first < rows; first += kRowsAtATime)
+            for (int64_t r = first; r < std::min(rows, first + kRowsAtATime); r++)
+                traits->vec_dot(static_cast<int>(columns), &out[static_cast<size_t>(r)], 0, weights + static_cast<size_t>(r) * stride, 0, x.data(), 0, 1);
+    });
+    munmap(area, mapped);
+    return static_cast<double>(static_cast<size_t>(rows) * stride) / took;
+}
+
+// Seconds of one node of ggml's graph that computes next to nothing: what keeping that many threads in step costs.
+EDGEMED_API double edgemed_node_seconds(int threads, double seconds) {
+    constexpr int     nodes = 200;
+    constexpr int64_t width = 32;
+    std::vector<uint8_t> memory(api().graph_overhead_custom(2 * nodes, false) + (nodes + 2) * (api().tensor_overhead() + 64));
+    edgemed::ggml::Context * context = api().init({memory.size(), memory.data(), true});
+    std::vector<float>       weights(static_cast<size_t>(width * width), 0.01f), values[2];
+    for (std::vector<float> & each : values) each.assign(static_cast<size_t>(width), 1.0f);
+    edgemed::ggml::Tensor * matrix = api().new_tensor_2d(context, edgemed::ggml::kF32, width, width);
+    matrix->data = weights.data();
+    edgemed::ggml::Tensor * x = api().new_tensor_2d(context, edgemed::ggml::kF32, width, 1);
+    x->data = values[0].data();
+    for (int i = 1; i <= nodes; i++) {
+        x = api().mul_mat(context, matrix, x);
+        x->data = values[i % 2].data();
+    }
+    edgemed::ggml::Graph * graph = api().new_graph_custom(context, 2 * nodes, false);
+    api().build_forward_expand(graph, x);
+    edgemed::ggml::Backend * cpu = api().cpu_init();
+    api().cpu_set_n_threads(cpu, threads);
+    const double took = timed(seconds, [&] { api().graph_compute(cpu, graph); });
+    api().backend_free(cpu);
+    api().free(context);
+    return took / nodes;
+}

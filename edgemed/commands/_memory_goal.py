@@ -24,10 +24,10 @@ def bits_for_memory(hparams: HParams, ram_bytes: int, folder: Path, palette: str
 
     Raises BudgetError where the palette's fewest bits do not fit, SetupError where nothing can be measured.
     """
-    from edgemed.engine.prediction import size_of
+    from edgemed.engine.prediction import TYPES, size_of
     from edgemed.engine.survey import survey_machine
 
-    machine = survey_machine(int(size_of(hparams, READ_BITS).expert_bytes), folder)
+    machine = survey_machine(int(size_of(hparams, READ_BITS).expert_bytes), TYPES, folder)
     bits, speed = most_bits(hparams, ram_bytes, machine, palette)
     usable = "" if speed >= USABLE else f", below the {USABLE:g} that are called usable here"
     print(

@@ -12,6 +12,7 @@ from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments
 from edgemed.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
+    from edgemed.engine.hit_rates import HitRate
     from edgemed.engine.machine import Machine
     from edgemed.engine.prediction import ModelSize, Prediction
     from edgemed.engine.survey import Installation
@@ -47,17 +48,20 @@ def run(args: argparse.Namespace) -> int:
 
         return _gpu_check.run(args)
     from edgemed.engine.budget import available_bytes
+    from edgemed.engine.hit_rates import known_hit_rate
     from edgemed.engine.prediction import size_of, size_of_file
     from edgemed.engine.survey import ANTANGELMED, survey_installation, survey_locks, survey_machine
     from edgemed.model_file import open_model
 
     if args.model is not None:
         file = open_model(args.model)
-        models = {file.name: size_of_file(file)}
-        machine = survey_machine(int(models[file.name].expert_bytes), args.folder, args.model)
+        size = size_of_file(file)
+        models, known = {file.name: size}, known_hit_rate(args.model, size.layers, size.experts, size.used)
+        machine = survey_machine(int(size.expert_bytes), size.types, args.folder, args.model)
     else:
-        models = {f"AntAngelMed at {bits} bits": size_of(ANTANGELMED, bits) for bits in BITS}
-        machine = survey_machine(READ_BYTES, args.folder)
+        models, known = {f"AntAngelMed at {bits} bits": size_of(ANTANGELMED, bits) for bits in BITS}, None
+        types = {name for size in models.values() for name in size.types}
+        machine = survey_machine(READ_BYTES, types, args.folder)
     ram = args.ram or available_bytes()
     installation, locks = survey_installation(), survey_locks()
     healthy = installation.engine_fault is None and all(lock.passed for lock in locks)
@@ -68,12 +72,12 @@ def run(args: argparse.Namespace) -> int:
             "available_bytes": available_bytes(),
             "locks": [asdict(lock) for lock in locks],
             "ram_bytes": ram,
-            "models": {name: _as_json(model, machine, ram, args.ctx) for name, model in models.items()},
+            "models": {name: _as_json(model, machine, ram, args.ctx, known) for name, model in models.items()},
         }
         print(json.dumps(told, indent=1))
     else:
         print("\n".join([*_about(installation, machine, available_bytes()), *_about_locks(locks), ""]))
-        print("\n".join(_forecast(models, machine, ram, args.ctx)))
+        print("\n".join(_forecast(models, machine, ram, args.ctx, known)))
     return 0 if healthy else 1
 
 
@@ -81,11 +85,14 @@ def _about(installation: Installation, machine: Machine, free: int) -> list[str]
     flags = ", ".join(installation.cpu_flags) or "none that help"
     way = "past the page cache" if machine.direct else "through the page cache: direct reads are refused there"
     engine = installation.engine_fault or "bound to llama.cpp"
+    compute = machine.compute
+    products = ", ".join(f"{name} {rate / 1e9:.1f}" for name, rate in compute.products.items())
     return [
         f"system      {installation.system}, Python {installation.python}",
         f"engine      {engine}",
-        f"processor   {machine.cores} cores; {flags}",
+        f"processor   {compute.threads} cores; {flags}",
         f"memory      {format_size(free)} free; read at {machine.memory / 1e9:.1f} GB/s",
+        f"products    {products} GB/s of weights",
         f"disk        {machine.disk / 1e9:.2f} GB/s, {way}",
         *([f"busy        others use {machine.busy:.0%} of the cores: ask again later"] if machine.busy > BUSY else []),
     ]
@@ -98,12 +105,14 @@ def _about_locks(locks: list[Check]) -> list[str]:
     return [f"offline     NOT proved: {lock.name}: {lock.detail}" for lock in broken]
 
 
-def _forecast(models: dict[str, ModelSize], machine: Machine, ram: int, n_ctx: int) -> list[str]:
-    from edgemed.engine.prediction import predict, smallest_ram
+def _forecast(models: dict[str, ModelSize], machine: Machine, ram: int, n_ctx: int, known: HitRate | None) -> list[str]:
+    from edgemed.engine.prediction import PROMPT_TOKENS, predict, smallest_ram
 
-    lines = [f"with --ram {format_size(ram).replace(' ', '')} and a context of {n_ctx} tokens:"]
+    likely_words = "as in its last use" if known else "a conversation keeps to topics of its own (a guess)"
+    budget = format_size(ram).replace(" ", "")
+    lines = [f"with --ram {budget}, a context of {n_ctx} tokens, and prompts of {PROMPT_TOKENS}:"]
     for name, model in models.items():
-        found = predict(model, machine, ram, n_ctx)
+        found = predict(model, machine, ram, n_ctx, known)
         if not found:
             lines.append(f"  {name}: does not fit; it needs at least {format_size(smallest_ram(model, n_ctx))}")
             continue
@@ -112,10 +121,10 @@ def _forecast(models: dict[str, ModelSize], machine: Machine, ram: int, n_ctx: i
             f"  {name}: {worst.tokens_per_s:.1f} to {likely.tokens_per_s:.1f} tokens/s, a new prompt's first word "
             f"after {worst.first_token_s:.0f} s ({worst.cached_part:.0%} of the experts in memory)"
         )
-    return lines
+    return [*lines, f"the lower rate: every expert is used alike; the higher one: {likely_words}"]
 
 
-def _as_json(model: ModelSize, machine: Machine, ram: int, n_ctx: int) -> dict[str, Any]:
+def _as_json(model: ModelSize, machine: Machine, ram: int, n_ctx: int, known: HitRate | None) -> dict[str, Any]:
     from edgemed.engine.prediction import predict, smallest_ram
 
     def one(prediction: Prediction) -> dict[str, Any]:
@@ -124,5 +133,5 @@ def _as_json(model: ModelSize, machine: Machine, ram: int, n_ctx: int) -> dict[s
     return {
         "size": asdict(model),
         "smallest_ram_bytes": smallest_ram(model, n_ctx),
-        "predictions": [one(prediction) for prediction in predict(model, machine, ram, n_ctx)],
+        "predictions": [one(prediction) for prediction in predict(model, machine, ram, n_ctx, known)],
     }

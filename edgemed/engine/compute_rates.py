@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
@@ -21,25 +21,29 @@ from edgemed.errors import SetupError
 COLUMNS = 4096
 MEMORY_BYTES = 192 << 20
 """More than any processor's caches hold."""
+FEW_ROWS, MANY_ROWS = 8, 256
 SAMPLED_VOCABULARY = 65536
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeRates:
-    """With `threads` threads. `products`: bytes of weights a second, from memory, by the type's name. `node_s`: seconds
-    of a node of llama.cpp's graph that computes next to nothing. `sample_s`: seconds to draw a token, for each token of
-    the vocabulary."""
+    """With `threads` threads, by the name of the weights' type. `products`: bytes a second, out of memory, multiplied
+    with one row. `few_rows` and `batches`: weights times rows a second, with FEW_ROWS (an expert's share of a prompt)
+    and MANY_ROWS at once. `node_s`: seconds of a node of llama.cpp's graph that computes next to nothing. `sample_s`:
+    seconds to draw a token, for each token of the vocabulary.
+    """
 
     threads: int
     node_s: float
     sample_s: float
-    products: dict[str, float] = field(default_factory=dict)
+    products: dict[str, float]
+    few_rows: dict[str, float]
+    batches: dict[str, float]
 
 
-def measure_compute(threads: int, types: Collection[Type], seconds: float = 0.25) -> ComputeRates:
+def measure_compute(threads: int, types: Collection[str], seconds: float = 0.2) -> ComputeRates:
     """Measure for about `seconds` each. Raises SetupError when the engine's libraries cannot be used here."""
-    names = [type_.name for type_ in sorted(types)]
-    command = [sys.executable, "-P", "-m", __name__, str(threads), str(seconds), *names]
+    command = [sys.executable, "-P", "-m", __name__, str(threads), str(seconds), *sorted(types)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
@@ -71,12 +75,15 @@ def main(arguments: list[str]) -> int:
     threads, seconds, names = int(arguments[0]), float(arguments[1]), arguments[2:]
     start_llama()
     library = engine_library()
-    products = {
-        name: library.edgemed_product_rate(Type[name].value, COLUMNS, MEMORY_BYTES, threads, seconds) for name in names
-    }
-    node_s = library.edgemed_node_seconds(threads, seconds)
-    told = {"threads": threads, "node_s": node_s, "sample_s": _sample_seconds(seconds), "products": products}
-    print(json.dumps(told))
+    rates = ComputeRates(
+        threads=threads,
+        node_s=library.edgemed_node_seconds(threads, seconds),
+        sample_s=_sample_seconds(seconds),
+        products={n: library.edgemed_product_rate(Type[n], COLUMNS, MEMORY_BYTES, threads, seconds) for n in names},
+        few_rows={n: library.edgemed_batch_rate(Type[n], COLUMNS, FEW_ROWS, threads, seconds) for n in names},
+        batches={n: library.edgemed_batch_rate(Type[n], COLUMNS, MANY_ROWS, threads, seconds) for n in names},
+    )
+    print(json.dumps(asdict(rates)))
     return 0
 
 

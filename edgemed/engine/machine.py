@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgemed.engine.compute_rates import ComputeRates
 from edgemed.errors import SetupError
 
 PAGE = 4096
@@ -28,12 +29,12 @@ MEMORY_BYTES = 256 << 20
 class Machine:
     """Bytes a second: `disk` with the engine's reads, `memory` with all cores reading. `direct`: past the page cache.
 
-    `busy`: the share of all cores that others used just before.
+    `compute`: what the cores do. `busy`: the share of all cores that others used just before.
     """
 
     disk: float
     memory: float
-    cores: int
+    compute: ComputeRates
     direct: bool
     busy: float = 0.0
 

@@ -1,49 +1,76 @@
 """How fast a model will run on a machine, by arithmetic alone: nothing is loaded, nothing needs to be downloaded.
 
-    token time = dense bytes / rate + expert bytes / rate + missed bytes / disk rate
-                 - what of the last two overlaps: a layer's hits are computed while its misses are read
-    rate       = the memory's, or what the cores can multiply if that is less
+    token time = dense weights + the larger of (missed experts' reading, expert products) + the last expert that came
+                 + small change between the products + drawing a token
 
-A token reads every dense weight and `used` experts of each MoE layer once. How many experts are hits depends on how
-unequally a model uses them, so there are two answers: every expert alike (the worst case), and drifting topics
-(benchmarks/traces.py), a guess at how a model balanced in training behaves within one conversation.
+Each part is bytes over a rate that was measured here: products by type of weights, with all cores, out of memory; the
+disk by reads of an expert's size (`edgemed.engine.survey`). A token reads every dense weight and `used` experts of each
+MoE layer once. How many of them are hits depends on how unequally a model uses its experts, which nobody knows before
+it has run: the worst case (every expert alike) and a guess (drifting topics, benchmarks/traces.py) are the ends of a
+range. Where the model has run, its hot profile says more (`edgemed.engine.hit_rates`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from math import comb
 
 import numpy as np
+from gguf.constants import GGML_QUANT_SIZES
+from gguf.constants import GGMLQuantizationType as Type
 
+from edgemed.engine.compute_rates import ComputeRates
+from edgemed.engine.hit_rates import HitRate
 from edgemed.engine.machine import Machine
 from edgemed.model_file import HParams, ModelFile
 
-KERNEL_SHARE = 0.85
-"""Part of the memory's rate that quantised products reach (benchmarks/in_memory.py)."""
-CORE_RATE = 13e9
-"""Bytes of quantised weights a core multiplies in a second, however fast memory is (AVX-512 VNNI at 2.6 GHz; AVX2 alone
-is slower)."""
 PROCESS_BYTES = 420 << 20
 """Parent, interpreter, libraries, compute buffers and headroom beside weights, KV cache and experts."""
+NODES_PER_LAYER = 40
+"""llama.cpp's graph of a bailingmoe2 layer computes 35 nodes beside the experts; the expert pass and the change between
+the two devices cost about five more."""
+PROMPT_TOKENS = 300
+"""The length of prompt whose first word is predicted."""
+
+# Types by which experts of any precision are made up, with their bits a weight.
+PALETTE = (("Q2_K", 2.625), ("Q3_K", 3.4375), ("Q4_K", 4.5), ("Q5_K", 5.5), ("Q6_K", 6.5625), ("Q8_0", 8.5))
+TYPES = frozenset({name for name, _ in PALETTE} | {"F32"})
+"""All that a model is taken to consist of before it exists."""
 DENSE_BITS = 8.5  # Q8_0
-ROUTER_BITS = 32.0
+ROUTER_BITS = 32.0  # F32
 
 # Hit rate of decayed counts (half-life 64 tokens) by the cached part of all experts; `python -m benchmarks.replay`.
 CACHED_PART = (0.0, 0.05, 0.10, 0.25, 0.45, 0.70, 1.0)
 TOPICS_HITS = (0.0, 0.42, 0.57, 0.76, 0.865, 0.94, 1.0)
 
+Bytes = Mapping[str, float]
+"""Bytes by the name of the type they are stored as."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """Bytes of a model. `dense_bytes`: what every token reads; `other_bytes`: resident but read by row (embedding)."""
+    """Bytes of a model. `dense`: what every token reads; `other_bytes`: resident but read by row (embedding); `expert`:
+    the mean expert."""
 
-    dense_bytes: int
+    dense: Bytes
     other_bytes: int
-    expert_bytes: float
+    expert: Bytes
+    dense_layers: int
     layers: int
     experts: int
     used: int
+    vocabulary: int
     kv_bytes_per_token: int
+
+    @property
+    def dense_bytes(self) -> int:
+        return int(sum(self.dense.values()))
+
+    @property
+    def expert_bytes(self) -> float:
+        return sum(self.expert.values())
 
     @property
     def all_experts_bytes(self) -> int:
@@ -53,12 +80,17 @@ class ModelSize:
     def token_expert_bytes(self) -> int:
         return int(self.expert_bytes * self.layers * self.used)
 
+    @property
+    def types(self) -> set[str]:
+        """The names of all types that are multiplied."""
+        return {*self.dense, *self.expert}
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One budget's outcome. `hit_rate`, `read_bytes` and `tokens_per_s` belong to one way of routing.
+    """One budget's outcome. `hit_rate`, `read_bytes` and `token_s` belong to one way of routing.
 
-    `first_token_s`: after a new prompt of a few hundred tokens, which wants nearly every expert once: its reads.
+    `first_token_s`: after a new prompt of PROMPT_TOKENS, which wants nearly every expert once.
     """
 
     routing: str
@@ -81,31 +113,52 @@ def size_of(hparams: HParams, bits: float) -> ModelSize:
     shared = 3 * h.n_embd * h.n_ff_shexp * h.n_expert_shared
     weights = h.n_layer * attention + h.n_dense_lead * 3 * h.n_embd * h.n_ff + moe_layers * shared
     head = h.n_vocab * h.n_embd
-    dense = (weights + head) * DENSE_BITS + moe_layers * h.n_expert * h.n_embd * ROUTER_BITS
     return ModelSize(
-        dense_bytes=int(dense / 8),
+        dense={
+            "Q8_0": (weights + head) * DENSE_BITS / 8,
+            "F32": moe_layers * h.n_expert * h.n_embd * ROUTER_BITS / 8,  # the routers
+        },
         other_bytes=int(head * DENSE_BITS / 8),
-        expert_bytes=3 * h.n_embd * h.n_ff_exp * bits / 8,
+        expert=_mixture(3 * h.n_embd * h.n_ff_exp, bits),
+        dense_layers=h.n_dense_lead,
         layers=moe_layers,
         experts=h.n_expert,
         used=h.n_expert_used,
+        vocabulary=h.n_vocab,
         kv_bytes_per_token=_kv_bytes(h),
     )
+
+
+def _mixture(weights: int, bits: float) -> dict[str, float]:
+    """Bytes by type of `weights` weights that take `bits` each: of the two types around it, what makes that mean."""
+    for (name, low), (other, high) in pairwise(PALETTE):
+        if bits <= high:
+            share = min(1.0, max(0.0, (high - bits) / (high - low)))
+            parts = {name: share * weights * min(bits, low) / 8, other: (1 - share) * weights * high / 8}
+            return {each: nbytes for each, nbytes in parts.items() if nbytes}
+    return {PALETTE[-1][0]: weights * bits / 8}
 
 
 def size_of_file(file: ModelFile) -> ModelSize:
     """The size of an existing model."""
     h = file.hparams
-    embedding = file.tensors["token_embd.weight"].nbytes if "output.weight" in file.tensors else 0
-    dense = sum(tensor.nbytes for tensor in file.dense)
+    untied = "output.weight" in file.tensors
+    dense: dict[str, float] = {}
+    for tensor in file.dense:
+        if not (untied and tensor.name == "token_embd.weight"):
+            dense[tensor.type.name] = dense.get(tensor.type.name, 0) + tensor.nbytes
     rows = h.n_layer - h.n_dense_lead
+    types, nbytes = file.experts.type[:rows], file.experts.nbytes[:rows]
+    expert = {Type(int(t)).name: float(nbytes[types == t].sum()) / (rows * h.n_expert) for t in np.unique(types)}
     return ModelSize(
-        dense_bytes=dense - embedding,
-        other_bytes=embedding,
-        expert_bytes=float(file.experts.nbytes[:rows].sum(axis=2).mean()),
+        dense=dense,
+        other_bytes=file.tensors["token_embd.weight"].nbytes if untied else 0,
+        expert=expert,
+        dense_layers=h.n_dense_lead,
         layers=rows,
         experts=h.n_expert,
         used=h.n_expert_used,
+        vocabulary=h.n_vocab,
         kv_bytes_per_token=_kv_bytes(h),
     )
 
@@ -124,19 +177,62 @@ def smallest_ram(model: ModelSize, n_ctx: int) -> int:
     return fixed_bytes(model, n_ctx) + model.token_expert_bytes
 
 
-def predict(model: ModelSize, machine: Machine, ram_bytes: int, n_ctx: int = 8192) -> list[Prediction]:
-    """The worst case and the likely one. An empty list when the budget is below `smallest_ram`."""
+def predict(
+    model: ModelSize, machine: Machine, ram_bytes: int, n_ctx: int = 8192, known: HitRate | None = None
+) -> list[Prediction]:
+    """The worst case first, then the likely one: by `known` (from a hot profile) where there is one, else a guess.
+
+    An empty list when the budget is below `smallest_ram`.
+    """
     cache = ram_bytes - fixed_bytes(model, n_ctx)
     if cache < model.token_expert_bytes:
         return []
     part = min(1.0, cache / model.all_experts_bytes)
-    rate = min(machine.memory * KERNEL_SHARE, machine.cores * CORE_RATE)
-    first = max(0.0, 1 - part) * model.all_experts_bytes / machine.disk
+    first = _prompt_seconds(model, machine, part)
+    likely = ("used so far", known(part)) if known else ("topics", float(np.interp(part, CACHED_PART, TOPICS_HITS)))
     predictions = []
-    for routing, hit_rate in (("uniform", part), ("topics", float(np.interp(part, CACHED_PART, TOPICS_HITS)))):
+    for routing, hit_rate in (("uniform", part), likely):
+        token_s = _token_seconds(model, machine, hit_rate)
         read = (1 - hit_rate) * model.token_expert_bytes
-        reading, hits = read / machine.disk, hit_rate * model.token_expert_bytes / rate
-        misses = (1 - hit_rate) * model.token_expert_bytes / rate
-        token_s = model.dense_bytes / rate + max(reading, hits) + misses
         predictions.append(Prediction(routing, part, hit_rate, read, token_s, first + token_s))
     return predictions
+
+
+def _token_seconds(model: ModelSize, machine: Machine, hit_rate: float) -> float:
+    """One token, when so many of its experts are in memory."""
+    compute = machine.compute
+    layers = model.layers + model.dense_layers
+    fixed = _products(model.dense, compute) + layers * NODES_PER_LAYER * compute.node_s
+    drawing = model.vocabulary * compute.sample_s
+    expert = _products(model.expert, compute)
+    seconds = fixed + drawing
+    # Of a layer's experts so many are missing, each by itself: hits are computed while misses are read, and misses as
+    # they come, the last one after everything.
+    for missing in range(model.used + 1):
+        odds = comb(model.used, missing) * (1 - hit_rate) ** missing * hit_rate ** (model.used - missing)
+        reading = missing * model.expert_bytes / machine.disk
+        layer = max(reading + expert, model.used * expert) if missing else model.used * expert
+        seconds += model.layers * odds * layer
+    return seconds
+
+
+def _prompt_seconds(model: ModelSize, machine: Machine, part: float) -> float:
+    """A new prompt: what is not in memory is read while the rest is computed."""
+    wanted = 1 - (1 - model.used / model.experts) ** PROMPT_TOKENS
+    reading = wanted * (1 - part) * model.all_experts_bytes / machine.disk
+    compute = machine.compute
+    dense = sum(PROMPT_TOKENS * _weights(name, nbytes) / compute.batches[name] for name, nbytes in model.dense.items())
+    uses = PROMPT_TOKENS * model.used * model.layers
+    experts = sum(uses * _weights(name, nbytes) / compute.few_rows[name] for name, nbytes in model.expert.items())
+    return max(reading, dense + experts)
+
+
+def _products(stored: Bytes, compute: ComputeRates) -> float:
+    """Seconds to multiply these weights with one token's values."""
+    return sum(nbytes / compute.products[name] for name, nbytes in stored.items())
+
+
+def _weights(name: str, nbytes: float) -> float:
+    """How many weights these bytes hold."""
+    per_block, block_bytes = GGML_QUANT_SIZES[Type[name]]
+    return float(nbytes * per_block / block_bytes)

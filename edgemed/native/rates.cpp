@@ -97,3 +97,28 @@ EDGEMED_API double edgemed_node_seconds(int threads, double seconds) {
     api().free(context);
     return took / nodes;
 }
+
+// Weights a second (each multiplied and added once a row) at which that many threads multiply a matrix of a type with
+// `rows` rows at once, as prompts are computed. 0 where the type has no product.
+EDGEMED_API double edgemed_batch_rate(int type, int64_t columns, int64_t rows, int threads, double seconds) {
+    if (api().cpu_traits(type)->vec_dot == nullptr) return 0;
+    constexpr int64_t    height = 1024;
+    std::vector<uint8_t> memory(api().graph_overhead_custom(8, false) + 4 * (api().tensor_overhead() + 64));
+    edgemed::ggml::Context * context = api().init({memory.size(), memory.data(), true});
+    std::vector<uint8_t> weights(api().row_size(type, columns) * height, 0x11);
+    std::vector<float>   values(static_cast<size_t>(columns * rows), 0.5f), out(static_cast<size_t>(height * rows));
+    edgemed::ggml::Tensor * matrix = api().new_tensor_2d(context, type, columns, height);
+    matrix->data = weights.data();
+    edgemed::ggml::Tensor * x = api().new_tensor_2d(context, edgemed::ggml::kF32, columns, rows);
+    x->data = values.data();
+    edgemed::ggml::Tensor * product = api().mul_mat(context, matrix, x);
+    product->data = out.data();
+    edgemed::ggml::Graph * graph = api().new_graph_custom(context, 8, false);
+    api().build_forward_expand(graph, product);
+    edgemed::ggml::Backend * cpu = api().cpu_init();
+    api().cpu_set_n_threads(cpu, threads);
+    const double took = timed(seconds, [&] { api().graph_compute(cpu, graph); });
+    api().backend_free(cpu);
+    api().free(context);
+    return static_cast<double>(columns * height * rows) / took;
+}

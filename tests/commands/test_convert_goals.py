@@ -9,13 +9,13 @@ import pytest
 
 from edgemed.cli import main
 from edgemed.commands._memory_goal import USABLE, most_bits
-from edgemed.engine.machine import Machine
 from edgemed.engine.survey import ANTANGELMED
 from edgemed.errors import BudgetError
 from edgemed.quant.plan import Plan
+from tests.support.machines import machine
 
 GIB = 1 << 30
-MACHINE = Machine(disk=3e9, memory=60e9, cores=16, direct=True, busy=0.0)
+MACHINE = machine(disk=3.0, product=50.0)
 
 
 def test_the_whole_way_with_statistics(

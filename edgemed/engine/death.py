@@ -60,5 +60,6 @@ def describe_death(status: int, log: Sequence[str], *, out_of_memory: bool) -> s
 def _telling_line(log: Sequence[str]) -> str:
     """The line that names the fault where there is one, else the last that says anything."""
     lines = [" ".join(line.split()) for line in log if line.strip()]
-    faults = [line for line in lines if any(word in line.lower() for word in ("assert", "error", "abort", "failed"))]
+    telling = ("assert", "error", "abort", "failed", "crashed")
+    faults = [line for line in lines if any(word in line.lower() for word in telling)]
     return (faults or lines or [""])[-1][:_MAX_QUOTED]

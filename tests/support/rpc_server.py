@@ -21,6 +21,7 @@ from edgemed.engine.child import environment
 from edgemed.ggml import library_folder
 
 SET_TENSOR, GET_TENSOR = 6, 8  # enum rpc_cmd of the protocol's version 7
+_WEIGHTS = 1 << 16  # bytes; no activation of these tests is as large
 _HEAD = 9  # of a request: one byte of command, eight of length
 
 needs_rpc = pytest.mark.skipif(
@@ -43,35 +44,38 @@ def rpc_server() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def counting(endpoint: str) -> Iterator[tuple[collections.Counter[int], str]]:
-    """A second way to the server, and how often each command took it."""
+def counting(endpoint: str, *, spoil: bool = False) -> Iterator[tuple[collections.Counter[int], str]]:
+    """How often each command took a second way to the server, and that way. `spoil`: weights arrive damaged."""
     seen: collections.Counter[int] = collections.Counter()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=_listen, args=(listener, endpoint, seen), daemon=True).start()
+        threading.Thread(target=_listen, args=(listener, endpoint, seen, spoil), daemon=True).start()
         yield seen, "127.0.0.1:{1}".format(*listener.getsockname())
 
 
-def _listen(listener: socket.socket, endpoint: str, seen: collections.Counter[int]) -> None:
+def _listen(listener: socket.socket, endpoint: str, seen: collections.Counter[int], spoil: bool) -> None:
     with contextlib.suppress(OSError):  # closed: the test is over
         while True:
             client, _ = listener.accept()
             server = socket.create_connection(_address(endpoint))
             for one in (client, server):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=_requests, args=(client, server, seen), daemon=True).start()
+            threading.Thread(target=_requests, args=(client, server, seen, spoil), daemon=True).start()
             threading.Thread(target=_pass_on, args=(server, client), daemon=True).start()
 
 
-def _requests(client: socket.socket, server: socket.socket, seen: collections.Counter[int]) -> None:
+def _requests(client: socket.socket, server: socket.socket, seen: collections.Counter[int], spoil: bool) -> None:
     with contextlib.suppress(OSError), client, server:
         while head := client.recv(_HEAD, socket.MSG_WAITALL):
             seen[head[0]] += 1
             server.sendall(head)
-            left = int.from_bytes(head[1:], "little")
+            left = length = int.from_bytes(head[1:], "little")
             while left:
                 data = client.recv(min(left, 1 << 16))
-                server.sendall(data)
                 left -= len(data)
+                if spoil and head[0] == SET_TENSOR and length > _WEIGHTS and not left:
+                    data = data[: len(data) // 2] + bytes(len(data) - len(data) // 2)
+                server.sendall(data)
+        server.shutdown(socket.SHUT_RDWR)  # closing alone says nothing while another thread still reads
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:

@@ -1,6 +1,6 @@
-#include <cstring>
+#include "activations.h"
 
-#include "moe_pass.h"
+#include <cstring>
 
 namespace edgemed {
 

@@ -1,5 +1,5 @@
-// A batch through one layer's experts: each expert is read once, in file order, and multiplies all its tokens at once
-// through ggml's tiled CPU products, while the next ones are being read.
+// A batch through one layer's experts: each expert is read once, in file order, and multiplies all its tokens at once,
+// while the next ones are being read. By our own products (moe_group.cpp) or, where there are none, by ggml's.
 
 #include <algorithm>
 
@@ -10,6 +10,7 @@ namespace edgemed {
 namespace {
 
 constexpr int    kRowsAtOnce = 512;  // bounds scratch; a fixed cut, so results do not depend on anything else
+constexpr int    kGroupRows = 256;   // a group of experts is complete with as many
 constexpr size_t kNodes = 16;
 
 }  // namespace
@@ -30,7 +31,10 @@ void MoePass::sort_by_expert(const MoeLayer & layer) {
     for (int e = 0; e < store_.per_row(); e++) {
         const int first = count_[static_cast<size_t>(e)], rows = count_[static_cast<size_t>(e) + 1];
         count_[static_cast<size_t>(e) + 1] += first;
-        if (rows > 0) wanted_.push_back({e, first, rows});
+        const Expert & expert = store_.expert(layer.row, e);
+        const bool     ours = products::find(expert.type[kGate], layer.n_embd, layer.n_ff) && products::find(expert.type[kUp], layer.n_embd, layer.n_ff) &&
+                          products::find(expert.type[kDown], layer.n_ff, layer.n_embd);
+        if (rows > 0) wanted_.push_back({e, first, rows, ours});
     }
     for (int t = 0; t < layer.n_tokens; t++)
         for (int r = 0; r < layer.k; r++) {
@@ -51,20 +55,35 @@ void MoePass::show_routing(const MoeLayer & layer) {
     observer_.add_routing(layer.row, layer.n_tokens, x_.data(), experts, weights);
 }
 
-ggml::Status MoePass::batch(const MoeLayer & layer) {
-    sort_by_expert(layer);
-    const size_t width = static_cast<size_t>(layer.n_embd), tokens = static_cast<size_t>(layer.n_tokens);
-    // The result may lie over the input, and rows of it are written before other rows of the input are read.
-    x_.resize(width * tokens);
-    for (size_t t = 0; t < tokens; t++) {
-        const auto * from = reinterpret_cast<const float *>(static_cast<const char *>(layer.x->data) + t * layer.x->nb[2]);
-        std::copy(from, from + width, x_.data() + t * width);
+// The result may lie over the input, and rows of it are written before other rows of the input are read: the input is
+// kept quantised for our products, and as it is for ggml's and for the observer.
+void MoePass::keep_input(const MoeLayer & layer) {
+    const int64_t width = layer.n_embd;
+    bool          plain = observer_.on();
+    input_.start(width, layer.n_tokens);
+    for (const Wanted & wanted : wanted_) {
+        const Expert & expert = store_.expert(layer.row, wanted.expert);
+        plain |= !wanted.ours;
+        if (!wanted.ours) continue;
+        input_.want(expert.type[kGate]);
+        input_.want(expert.type[kUp]);
     }
-    for (size_t t = 0; t < tokens; t++) {
-        auto * y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + t * layer.y->nb[1]);
+    if (plain) x_.resize(static_cast<size_t>(width) * static_cast<size_t>(layer.n_tokens));
+#pragma omp parallel for num_threads(threads_)
+    for (int t = 0; t < layer.n_tokens; t++) {
+        const auto * from = reinterpret_cast<const float *>(static_cast<const char *>(layer.x->data) + static_cast<size_t>(t) * layer.x->nb[2]);
+        for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, t, from);
+        if (plain) std::copy(from, from + width, x_.data() + t * width);
+    }
+    for (int t = 0; t < layer.n_tokens; t++) {
+        auto * y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + static_cast<size_t>(t) * layer.y->nb[1]);
         std::fill(y, y + width, 0.0f);
     }
+}
 
+ggml::Status MoePass::batch(const MoeLayer & layer) {
+    sort_by_expert(layer);
+    keep_input(layer);
     if (observer_.on()) show_routing(layer);
 
     // A batch that wants nearly all experts of one layer wants nearly all of the next; not of the last, where libllama goes
@@ -82,10 +101,20 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
             if (!store_.wait_for_room()) return failed();
             continue;
         }
-        const uint8_t * data = store_.wait(layer.row, wanted_[done].expert);
-        if (data == nullptr || !expert_rows(layer, wanted_[done], data)) return unpin_rest();
-        store_.unpin(layer.row, wanted_[done].expert);
-        done++;
+        // The next expert, and those after it that are there already. How many they are changes nothing in the results.
+        size_t end = done;
+        group_.clear();
+        group_rows_ = group_tiles_ = 0;
+        do {
+            const uint8_t * data = store_.wait(layer.row, wanted_[end].expert);
+            if (data == nullptr) return unpin_rest();
+            if (!wanted_[end].ours && !expert_rows(layer, wanted_[end], data)) return unpin_rest();
+            if (wanted_[end].ours) add_member(layer, wanted_[end], data);
+            end++;
+        } while (wanted_[end - 1].ours && end < pinned && wanted_[end].ours && group_rows_ + wanted_[end].count <= kGroupRows &&
+                 store_.ready(layer.row, wanted_[end].expert));
+        if (!group_.empty() && !multiply_group(layer)) return unpin_rest();
+        for (; done < end; done++) store_.unpin(layer.row, wanted_[done].expert);
         // Everything of this layer is on its way: read the next layer's.
         if (pinned == wanted_.size() && read_on)
             while (guessed < store_.per_row() && store_.guess(layer.row + 1, guessed, true)) guessed++;

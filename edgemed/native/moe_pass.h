@@ -3,33 +3,13 @@
 
 #include <vector>
 
-#include "ggml_api.h"
+#include "activations.h"
 #include "device.h"
+#include "ggml_api.h"
 #include "moe_graph.h"
+#include "products.h"
 
 namespace edgemed {
-
-// Rows of floats quantised as a matrix type's dot product wants its other side (Q8_K for K-quants and so on). Each
-// wanted type is quantised once, whatever number of experts share it.
-class Activations {
-  public:
-    void          start(int64_t width, int rows);
-    void          want(int matrix_type);
-    int           wanted() const { return static_cast<int>(types_.size()); }
-    void          quantise(int wanted, int row, const float * from);
-    const uint8_t * row(int matrix_type, int row) const;
-
-  private:
-    struct Kind {
-        int                  type;
-        size_t               stride;
-        std::vector<uint8_t> data;
-    };
-    int64_t           width_ = 0;
-    int               rows_ = 0;
-    std::vector<Kind> kinds_;   // kept from layer to layer, so that nothing is allocated after the first
-    std::vector<int>  types_;   // indices into kinds_ wanted by this layer
-};
 
 class MoePass {
   public:
@@ -44,7 +24,15 @@ class MoePass {
 
   private:
     struct Wanted {
-        int expert, first, count;  // its rows are order_[first .. first + count)
+        int  expert, first, count;  // its rows are order_[first .. first + count)
+        bool ours;                  // whether all three matrices have products of ours; else ggml multiplies
+    };
+    // One expert of a group that is computed together; its rows are row .. row + count of the group's.
+    struct Member {
+        const Wanted *             wanted;
+        const uint8_t *            data;
+        const products::Kernel *   kernel[kProjections];
+        int                        row, tile;
     };
 
     ggml::Status token(const MoeLayer & layer);
@@ -53,6 +41,10 @@ class MoePass {
     ggml::Status batch(const MoeLayer & layer);
     void         show_routing(const MoeLayer & layer);
     void         sort_by_expert(const MoeLayer & layer);
+    void         keep_input(const MoeLayer & layer);
+    void         add_member(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data);
+    bool         multiply_group(const MoeLayer & layer);
+    void         show_group(const MoeLayer & layer);
     bool         expert_rows(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data);
     ggml::Status product(const ggml::Tensor * node);
     ggml::Status failed() const { return store_.aborted() ? ggml::kAborted : ggml::kFailed; }
@@ -69,6 +61,11 @@ class MoePass {
     std::vector<const uint8_t *> data_;
     std::vector<Wanted>          wanted_;
     std::vector<int>             order_, count_;  // (token * k + rank) sorted by expert
+    std::vector<Member>          group_;
+    std::vector<int>             member_of_;  // of each of the group's rows
+    int                          group_rows_ = 0, group_tiles_ = 0;
+    products::Tiles              input_tiles_[2], hidden_tiles_[2];  // for each kind of activations
+    std::vector<std::vector<products::Lanes>> sums_;                 // of each thread
     std::vector<float>           weights_;
     std::vector<uint8_t>         graph_memory_;
     std::vector<int32_t>         predicted_;      // for row predicted_row_

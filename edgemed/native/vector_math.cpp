@@ -11,7 +11,8 @@ void swiglu(const float * gate, const float * up, float * h, int64_t count) {
     ggml::api().vec_swiglu(static_cast<int>(count), h, gate, up);
 }
 
-EDGEMED_CLONES void add_scaled(float * y, const float * x, float weight, int64_t count) {
+// Not by fused multiply-adds, which round once where llama.cpp's two nodes round twice.
+void add_scaled(float * y, const float * x, float weight, int64_t count) {
     for (int64_t i = 0; i < count; i++) y[i] += weight * x[i];
 }
 

@@ -1,0 +1,33 @@
+// Rows of floats, quantised for the products of a matrix in a GGUF type.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ggml_api.h"
+
+namespace edgemed {
+
+// Rows of floats quantised as a matrix type's dot product wants its other side (Q8_K for K-quants and so on). Each
+// wanted type is quantised once, whatever number of experts share it.
+class Activations {
+  public:
+    void          start(int64_t width, int rows);
+    void          want(int matrix_type);
+    int           wanted() const { return static_cast<int>(types_.size()); }
+    void          quantise(int wanted, int row, const float * from);
+    const uint8_t * row(int matrix_type, int row) const;
+
+  private:
+    struct Kind {
+        int                  type;
+        size_t               stride;
+        std::vector<uint8_t> data;
+    };
+    int64_t           width_ = 0;
+    int               rows_ = 0;
+    std::vector<Kind> kinds_;   // kept from layer to layer, so that nothing is allocated after the first
+    std::vector<int>  types_;   // indices into kinds_ wanted by this layer
+};
+
+}  // namespace edgemed

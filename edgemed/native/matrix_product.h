@@ -1,0 +1,34 @@
+// One whole matrix times many rows of activations, by our own products (products.h).
+#pragma once
+
+#include <atomic>
+#include <vector>
+
+#include "activations.h"
+#include "products.h"
+
+namespace edgemed {
+
+struct MatrixTask {
+    int             type;
+    const uint8_t * weights;  // [rows, columns]
+    int64_t         rows, columns;
+    const char *    x;  // [count, columns] f32
+    size_t          x_stride;  // bytes from row to row
+    char *          y;  // [count, rows] f32
+    size_t          y_stride;
+    int             count;
+};
+
+class MatrixProduct {
+  public:
+    // False where products::find knows nothing for this type and size, and when `stop` became true meanwhile.
+    bool run(const MatrixTask & task, int threads, const std::atomic<bool> & stop);
+
+  private:
+    Activations                           input_;
+    products::Tiles                       tiles_;
+    std::vector<std::vector<products::Lanes>> sums_;  // of each thread
+};
+
+}  // namespace edgemed

@@ -1,0 +1,137 @@
+// A group of experts of one layer and all their tokens, by our own products. Threads share panels of 16 rows: a panel of
+// gate and up, then rows of hidden values, then a panel of down, of which one thread adds up all experts in their order.
+
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "moe_pass.h"
+#include "vector_math.h"
+
+namespace edgemed {
+namespace {
+
+using products::kLanes;
+using products::Lanes;
+
+products::Tiles & for_kernel(products::Tiles * of_kinds, const products::Kernel & kernel) {
+    return of_kinds[kernel.sum == products::Sum::kFloat32 ? 1 : 0];
+}
+
+// 16 rows of one of an expert's matrices times its activations: `quantised`, and in tiles where there are several. A
+// single row takes ggml's way, as a single token does (moe_token.cpp): it is as fast, and rounds alike.
+void multiply_panel(const products::Kernel & kernel, const uint8_t * matrix, int64_t columns, int64_t panel, const uint8_t * quantised,
+                    const products::Tile * tiles, int rows, Lanes * sums) {
+    const size_t    stride = kernel.block_bytes * static_cast<size_t>(columns / products::kColumns);
+    const uint8_t * weights = matrix + stride * static_cast<size_t>(panel * kLanes);
+    if (rows > 1) return products::multiply(kernel, weights, stride, columns, tiles, rows, sums);
+    const ggml::VecDot dot = ggml::api().cpu_traits(kernel.type)->vec_dot;
+    for (size_t i = 0; i < kLanes; i++) dot(static_cast<int>(columns), sums[0].value + i, 0, weights + stride * i, 0, quantised, 0, 1);
+}
+
+}  // namespace
+
+void MoePass::add_member(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data) {
+    const Expert & expert = store_.expert(layer.row, wanted.expert);
+    Member         member{&wanted, data, {}, group_rows_, group_tiles_};
+    for (int p = 0; p < kProjections; p++)
+        member.kernel[p] = products::find(expert.type[p], p == kDown ? layer.n_ff : layer.n_embd, p == kDown ? layer.n_embd : layer.n_ff);
+    group_.push_back(member);
+    group_rows_ += wanted.count;
+    group_tiles_ += products::Tiles::count(wanted.count);
+}
+
+bool MoePass::multiply_group(const MoeLayer & layer) {
+    const int64_t n_embd = layer.n_embd, n_ff = layer.n_ff, members = static_cast<int64_t>(group_.size());
+    const int64_t panels = n_ff / kLanes, out_panels = n_embd / kLanes;
+    const size_t  wide = static_cast<size_t>(group_rows_) * static_cast<size_t>(n_ff);
+    const bool    observed = observer_.on();
+    hidden_.start(n_ff, group_rows_);
+    int most = 0;
+    for (const Member & member : group_) {
+        const Expert & expert = store_.expert(layer.row, member.wanted->expert);
+        hidden_.want(expert.type[kDown]);
+        for (Projection p : {kGate, kUp}) for_kernel(input_tiles_, *member.kernel[p]).start(n_embd, group_tiles_);
+        for_kernel(hidden_tiles_, *member.kernel[kDown]).start(n_ff, group_tiles_);
+        most = std::max(most, member.wanted->count);
+    }
+    for (std::vector<float> * scratch : {&gate_, &up_})
+        if (scratch->size() < wide) scratch->resize(wide);
+    if (observed && out_.size() < static_cast<size_t>(group_rows_ * n_embd)) out_.resize(static_cast<size_t>(group_rows_ * n_embd));
+    sums_.resize(static_cast<size_t>(threads_));
+    for (std::vector<Lanes> & sums : sums_)
+        if (sums.size() < static_cast<size_t>(most)) sums.resize(static_cast<size_t>(most));
+    // Which member a row of the group belongs to.
+    member_of_.clear();
+    for (size_t m = 0; m < group_.size(); m++) member_of_.insert(member_of_.end(), static_cast<size_t>(group_[m].wanted->count), static_cast<int>(m));
+    std::atomic<int64_t> next_hidden{0}, next_out{0};
+
+#pragma omp parallel num_threads(threads_)
+    {
+        Lanes * const sums = sums_[static_cast<size_t>(omp_get_thread_num())].data();
+#pragma omp for
+        for (int row = 0; row < group_rows_; row++) {
+            const Member & member = group_[static_cast<size_t>(member_of_[static_cast<size_t>(row)])];
+            const Expert & expert = store_.expert(layer.row, member.wanted->expert);
+            const int      own = row - member.row, token = order_[static_cast<size_t>(member.wanted->first + own)];
+            const auto &   gate = *member.kernel[kGate], &up = *member.kernel[kUp];
+            for_kernel(input_tiles_, gate).put(gate, member.tile, member.wanted->count, own, input_.row(expert.type[kGate], token));
+            if (&for_kernel(input_tiles_, gate) != &for_kernel(input_tiles_, up))
+                for_kernel(input_tiles_, up).put(up, member.tile, member.wanted->count, own, input_.row(expert.type[kUp], token));
+        }
+        for (int64_t at; (at = next_hidden.fetch_add(1, std::memory_order_relaxed)) < members * panels && !store_.aborted();) {
+            const Member & member = group_[static_cast<size_t>(at / panels)];
+            const Expert & expert = store_.expert(layer.row, member.wanted->expert);
+            const int64_t  panel = at % panels;
+            for (Projection p : {kGate, kUp}) {
+                const int token = order_[static_cast<size_t>(member.wanted->first)];
+                multiply_panel(*member.kernel[p], member.data + expert.place[p], n_embd, panel, input_.row(expert.type[p], token),
+                               for_kernel(input_tiles_, *member.kernel[p]).at(member.tile), member.wanted->count, sums);
+                float * to = (p == kGate ? gate_ : up_).data() + member.row * n_ff + panel * kLanes;
+                for (int r = 0; r < member.wanted->count; r++) std::copy_n(sums[r].value, kLanes, to + r * n_ff);
+            }
+        }
+#pragma omp barrier
+#pragma omp for
+        for (int row = 0; row < group_rows_; row++) {
+            const Member & member = group_[static_cast<size_t>(member_of_[static_cast<size_t>(row)])];
+            const Expert & expert = store_.expert(layer.row, member.wanted->expert);
+            float *        hidden = gate_.data() + row * n_ff;
+            swiglu(hidden, up_.data() + row * n_ff, hidden, n_ff);
+            for (int w = 0; w < hidden_.wanted(); w++) hidden_.quantise(w, row, hidden);
+            const auto & down = *member.kernel[kDown];
+            for_kernel(hidden_tiles_, down).put(down, member.tile, member.wanted->count, row - member.row, hidden_.row(expert.type[kDown], row));
+        }
+        for (int64_t panel; (panel = next_out.fetch_add(1, std::memory_order_relaxed)) < out_panels && !store_.aborted();) {
+            for (const Member & member : group_) {
+                const Expert & expert = store_.expert(layer.row, member.wanted->expert);
+                multiply_panel(*member.kernel[kDown], member.data + expert.place[kDown], n_ff, panel, hidden_.row(expert.type[kDown], member.row),
+                               for_kernel(hidden_tiles_, *member.kernel[kDown]).at(member.tile), member.wanted->count, sums);
+                for (int r = 0; r < member.wanted->count; r++) {
+                    const size_t pair = static_cast<size_t>(member.wanted->first + r), token = static_cast<size_t>(order_[pair]);
+                    auto *       y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + token * layer.y->nb[1]);
+                    add_scaled(y + panel * kLanes, sums[r].value, weights_[pair], kLanes);
+                    if (observed) std::copy_n(sums[r].value, kLanes, out_.data() + (member.row + r) * n_embd + panel * kLanes);
+                }
+            }
+        }
+    }
+    if (store_.aborted()) return false;
+    if (observed) show_group(layer);
+    return true;
+}
+
+void MoePass::show_group(const MoeLayer & layer) {
+    const int64_t width = layer.n_embd;
+    for (const Member & member : group_) {
+        const Wanted & wanted = *member.wanted;
+        h_.resize(std::max(h_.size(), static_cast<size_t>(wanted.count * width)));
+        for (int r = 0; r < wanted.count; r++)
+            std::copy_n(x_.data() + width * order_[static_cast<size_t>(wanted.first + r)], width, h_.data() + width * r);
+        observer_.add(layer.row, wanted.expert, wanted.count, h_.data(), gate_.data() + member.row * layer.n_ff, out_.data() + member.row * width,
+                      weights_.data() + wanted.first);
+    }
+}
+
+}  // namespace edgemed

@@ -1,0 +1,127 @@
+#include "products.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "products_kernels.h"
+
+namespace edgemed::products {
+namespace {
+
+// ggml's blocks of quantised activations.
+struct BlockQ8K {
+    float   d;
+    int8_t  code[kColumns];
+    int16_t sum16[16];
+};
+struct BlockQ80 {
+    uint16_t d;
+    int8_t   code[32];
+};
+static_assert(sizeof(BlockQ8K) == 292 && sizeof(BlockQ80) == 34, "as ggml lays them out");
+
+constexpr int kPlus = 127, kPlusQ80 = 128;  // what products_k.cpp adds to codes
+
+#ifdef EDGEMED_HAS_PRODUCTS
+bool usable() {
+    static const bool answer = [] {
+        const char * wish = std::getenv("EDGEMED_PRODUCTS");
+        if (wish != nullptr && std::strcmp(wish, "ggml") == 0) return false;
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
+    }();
+    return answer;
+}
+#endif
+
+float half_to_float(uint16_t half) {
+    const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, magnitude = half & 0x7fff;
+    uint32_t       bits = magnitude << 13;
+    float          value;
+    if (magnitude >= 0x7c00) {
+        bits |= 0x7f800000;
+    } else {
+        std::memcpy(&value, &bits, sizeof value);
+        value *= 0x1p112f;  // the exponents' difference; subnormal halves become normal floats
+        std::memcpy(&bits, &value, sizeof bits);
+    }
+    bits |= sign;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+void fill(Tile & tile, int t, const BlockQ8K & block) {
+    std::memcpy(tile.code[t], block.code, sizeof block.code);
+    std::memcpy(tile.sum16[t], block.sum16, sizeof block.sum16);
+    int32_t all = 0;
+    for (int i = 0; i < 8; i++) {
+        tile.sum32[t][i] = static_cast<int16_t>(block.sum16[2 * i] + block.sum16[2 * i + 1]);
+        all += tile.sum32[t][i];
+    }
+    tile.start[t][0] = -kPlus * all;
+    tile.d[t][0] = block.d;
+}
+
+void fill(Tile & tile, int t, const BlockQ80 * blocks) {
+    for (int i = 0; i < 8; i++) {
+        std::memcpy(tile.code[t] + 32 * i, blocks[i].code, sizeof blocks[i].code);
+        int32_t sum = 0;
+        for (int8_t code : blocks[i].code) sum += code;
+        tile.start[t][i] = -kPlusQ80 * sum;
+        tile.d[t][i] = half_to_float(blocks[i].d);
+    }
+}
+
+}  // namespace
+
+const Kernel * find(int type, int64_t columns, int64_t rows) {
+#ifdef EDGEMED_HAS_PRODUCTS
+    if (columns % kColumns != 0 || rows % kLanes != 0 || !usable()) return nullptr;
+    for (const Kernel * kernel : {&kQ2K, &kQ3K, &kQ4K, &kQ5K, &kQ6K, &kQ80})
+        if (kernel->type == type) return kernel;
+#else
+    (void)type, (void)columns, (void)rows;
+#endif
+    return nullptr;
+}
+
+void Tiles::start(int64_t columns, int tiles) {
+    blocks_ = static_cast<size_t>(columns / kColumns);
+    const size_t wanted = blocks_ * static_cast<size_t>(tiles);
+    if (tiles_.size() < wanted) tiles_.resize(wanted);
+}
+
+void Tiles::put(const Kernel & kernel, int first, int rows, int row, const uint8_t * quantised) {
+    // Tiles of nearly equal height: tile i holds the rows from i * rows / tiles on.
+    const int    tiles = count(rows), tile = ((row + 1) * tiles - 1) / rows, t = row - tile * rows / tiles;
+    Tile * const to = tiles_.data() + static_cast<size_t>(first + tile) * blocks_;
+    for (size_t b = 0; b < blocks_; b++) {
+        if (kernel.sum == Sum::kFloat32)
+            fill(to[b], t, reinterpret_cast<const BlockQ80 *>(quantised) + 8 * b);
+        else
+            fill(to[b], t, reinterpret_cast<const BlockQ8K *>(quantised)[b]);
+    }
+}
+
+void multiply(const Kernel & kernel, const uint8_t * weights, size_t stride, int64_t columns, const Tile * tiles, int rows, Lanes * sums) {
+#ifdef EDGEMED_HAS_PRODUCTS
+    const uint8_t * lanes[kLanes];
+    for (size_t r = 0; r < kLanes; r++) lanes[r] = weights + r * stride;
+    std::memset(sums, 0, static_cast<size_t>(rows) * sizeof *sums);
+    const int    n = Tiles::count(rows);
+    const size_t blocks = static_cast<size_t>(columns / kColumns);
+    const Multiply by = multiply_by(kernel.sum);
+    Panel          panel;
+    for (size_t b = 0; b < blocks; b++) {
+        kernel.unpack(lanes, b * kernel.block_bytes, panel);
+        for (int i = 0; i < n; i++) {
+            const int from = i * rows / n, to = (i + 1) * rows / n;
+            by(panel, tiles[static_cast<size_t>(i) * blocks + b], to - from, sums + from);
+        }
+    }
+#else
+    (void)kernel, (void)weights, (void)stride, (void)columns, (void)tiles, (void)rows, (void)sums;
+#endif
+}
+
+}  // namespace edgemed::products

@@ -1,0 +1,20 @@
+// A product by our own kernels, for tests and benchmarks.
+
+#include <exception>
+
+#include "capi.h"
+#include "matrix_product.h"
+
+// y [count, rows] = x [count, columns] times weights [rows, columns] of a GGUF type, as its transpose. Returns 0, 1 where
+// edgemed has no product for that type and size on this machine, or -1 where memory ran out. edgemed_bind() comes before.
+EDGEMED_API int edgemed_multiply(int type, const uint8_t * weights, int64_t rows, int64_t columns, const float * x, int count, float * y, int threads) {
+    static const std::atomic<bool> go_on{false};
+    const size_t wide = sizeof(float);
+    const edgemed::MatrixTask task = {type, weights, rows, columns, reinterpret_cast<const char *>(x), wide * static_cast<size_t>(columns),
+                                      reinterpret_cast<char *>(y), wide * static_cast<size_t>(rows), count};
+    try {
+        return edgemed::MatrixProduct().run(task, threads, go_on) ? 0 : 1;
+    } catch (const std::exception &) {
+        return -1;
+    }
+}

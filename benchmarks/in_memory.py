@@ -12,11 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
 from statistics import median
 
 from benchmarks import side_by_side as sides
-from benchmarks.measure import Spec
 from edgemed.engine.machine import measure_memory
 from edgemed.model_file import open_model
 
@@ -28,19 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     sides.refuse_when_busy(args.force)
     model = open_model(args.model)
-    ours = Spec(
-        side="edgemed",
-        model=str(args.model),
-        prompt=args.prompt,
-        prompts=3,
-        warm=sides.WARM_TOKENS,
-        decode=args.decode,
-        threads=args.threads,
-        ram_bytes=model.size_bytes + sides.ROOM_BYTES,
-        settings=args.settings,
-    )
-    stock = replace(ours, side="llama.cpp", model=str(args.stock), ram_bytes=None, settings={})
-    specs = {"edgemed": ours, "llama.cpp, repacked": stock, "llama.cpp": replace(stock, extra_bufts=False)}
+    ram = model.size_bytes + sides.ROOM_BYTES
+    specs = sides.specs(args, ram, prompt=args.prompt, prompts=3, warm=sides.WARM_TOKENS, decode=args.decode)
     memory = [measure_memory(args.threads)]
     outcomes = sides.interleave(specs, args.rounds)
     memory.append(measure_memory(args.threads))

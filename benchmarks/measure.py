@@ -24,19 +24,20 @@ from edgemed.engine.model import LoadedModel, LoadSettings, load_model
 from edgemed.engine.process_memory import peak_rss_bytes
 from edgemed.model_file import open_model
 
-PROMPT_SEED, DECODE_SEED = 1, 2
+PROMPT_SEED, DECODE_SEED, FOLLOW_SEED = 1, 2, 3
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What to run. `prompts`: how often the prompt is read, anew each time; the first may meet cold files.
-    `warm`: decoded
-    tokens that are not measured. `trace`: where the engine records its routing."""
+    """What to run. `prompts`: how often the prompt is read, anew each time; the first may meet cold files. `follow`:
+    tokens of a further question, computed after the prompt's. `warm`: decoded tokens that are not measured. `trace`:
+    where the engine records its routing."""
 
     side: Literal["edgemed", "llama.cpp"]
     model: str
     prompt: int = 512
     prompts: int = 1
+    follow: int = 0
     warm: int = 16
     decode: int = 64
     threads: int = 2
@@ -48,7 +49,7 @@ class Spec:
     @property
     def n_ctx(self) -> int:
         """Room for all tokens, a multiple of 256."""
-        return -(-(self.prompt + self.warm + self.decode) // 256) * 256
+        return -(-(self.prompt + self.follow + self.warm + self.decode) // 256) * 256
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Run:
 
     load_s: float
     prompt_s: list[float]
+    follow_s: float
     token_s: list[float]
     peak_rss_bytes: int
     major_faults: int
@@ -135,6 +137,10 @@ def run(spec: Spec) -> Run:
         decode(loaded.ctx, tokens(spec.prompt, n_vocab, PROMPT_SEED))
         prompt_s.append(time.perf_counter() - at)
         prompt_stats = _difference(loaded.stats(), first)
+    at = time.perf_counter()
+    if spec.follow:
+        decode(loaded.ctx, tokens(spec.follow, n_vocab, FOLLOW_SEED))
+    follow_s = time.perf_counter() - at
     ids = tokens(spec.warm + spec.decode, n_vocab, DECODE_SEED)
     for token in ids[: spec.warm]:
         decode(loaded.ctx, [token])
@@ -153,6 +159,7 @@ def run(spec: Spec) -> Run:
     return Run(
         load_s=loaded_at - start,
         prompt_s=prompt_s,
+        follow_s=follow_s,
         token_s=times,
         peak_rss_bytes=peak_rss_bytes(),
         major_faults=_major_faults() - faults,

@@ -20,7 +20,6 @@ from statistics import median
 
 from benchmarks import side_by_side as sides
 from benchmarks.limit import find_limit
-from benchmarks.measure import Spec
 from benchmarks.traces import load
 from edgemed.engine.machine import measure_disk
 from edgemed.model_file import open_model
@@ -44,23 +43,13 @@ def main(argv: list[str] | None = None) -> int:
     sides.refuse_when_busy(args.force)
     model = open_model(args.model)
     with tempfile.TemporaryDirectory() as folder:
-        ours = Spec(
-            side="edgemed",
-            model=str(args.model),
-            prompt=args.prompt,
-            prompts=2,
-            decode=args.decode,
-            threads=args.threads,
-            ram_bytes=args.limit,
-            trace=str(Path(folder) / "trace"),
-            settings=args.settings,
-        )
-        stock = replace(ours, side="llama.cpp", model=str(args.stock), ram_bytes=None, trace=None, settings={})
-        specs = {"edgemed": ours}
-        if not args.only_ours:
-            specs |= {"llama.cpp, repacked": stock, "llama.cpp": replace(stock, extra_bufts=False)}
+        trace = str(Path(folder) / "trace")
+        specs = sides.specs(args, args.limit, trace, prompt=args.prompt, prompts=2, decode=args.decode)
+        ours = specs["edgemed"]
+        if args.only_ours:
+            specs = {"edgemed": ours}
         outcomes = sides.interleave(specs, args.rounds, args.limit)
-        trace = load(Path(folder) / "trace", model.hparams.n_expert)
+        asked = load(Path(trace), model.hparams.n_expert)
     # Without a limit and with every expert in memory: what computing alone takes.
     whole = replace(ours, ram_bytes=model.size_bytes + sides.ROOM_BYTES, warm=sides.WARM_TOKENS, trace=None)
     fits = sides.run_once(whole, None).run
@@ -71,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     mine = sides.surviving(outcomes["edgemed"])
     layers = len(model.experts.layers)
     limit = find_limit(
-        trace,
+        asked,
         model,
         capacity=int(mine[-1].stats["resident_bytes"]),
         measured=args.decode,
@@ -85,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         "limit_ratio": sides.token_s(mine) / limit.token_s,
         "limit_ratio_own_misses": sides.token_s(mine) / limit.token_s_own_misses,
         "hit_rate": median(r.stats["hits"] / (r.stats["hits"] + r.stats["misses"]) for r in mine),
-        "unique_experts": len({*trace.key.tolist()}),
+        "unique_experts": len({*asked.key.tolist()}),
         "bytes_read_per_token": median(r.stats["bytes_read"] / len(r.token_s) for r in mine),
         "wait_ms_per_token": median(1e3 * r.stats["wait_s"] / len(r.token_s) for r in mine),
         "expert_ms_per_token": median(1e3 * r.stats["compute_s"] / len(r.token_s) for r in mine),

@@ -52,6 +52,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
 
 
+def specs(args: argparse.Namespace, ram_bytes: int, trace: str | None = None, **alike: Any) -> dict[str, Spec]:
+    """edgemed, and llama.cpp in its two settings; `alike` are the fields they share."""
+    ours = Spec(
+        side="edgemed",
+        model=str(args.model),
+        threads=args.threads,
+        ram_bytes=ram_bytes,
+        trace=trace,
+        settings=args.settings,
+        **alike,
+    )
+    stock = dataclasses.replace(ours, side="llama.cpp", model=str(args.stock), ram_bytes=None, trace=None, settings={})
+    return {
+        "edgemed": ours,
+        "llama.cpp, repacked": stock,
+        "llama.cpp": dataclasses.replace(stock, extra_bufts=False),
+    }
+
+
 def refuse_when_busy(force: bool) -> None:
     """Raise SystemExit, with a sentence, when others use the cores: such numbers mean nothing."""
     busy = measure_busy(1.0)

@@ -1,0 +1,59 @@
+"""Time to the first token: prompts of several lengths, and a follow-up question that computes only its new tokens.
+
+    python -m benchmarks.first_token OURS.gguf STOCK.gguf --json                     everything fits
+    python -m benchmarks.first_token OURS.gguf STOCK.gguf --limit 3.5GiB --json      inside a memory group
+
+Each run is a fresh process with a cold file. "first" is the prompt's first reading, "again" its second, with what was
+kept; the follow-up of FOLLOW tokens comes after it. `--settings '{"n_batch": 512}'` tries other batches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from statistics import median
+
+from benchmarks import side_by_side as sides
+from edgemed.model_file import open_model
+from edgemed.sizes import parse_size
+
+LENGTHS = (50, 500, 2000)
+FOLLOW = 40
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run, print a table, and with --json one object last."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.first_token", description=__doc__.split("\n")[0])
+    sides.add_arguments(parser)
+    parser.add_argument("--limit", type=parse_size, help="of a memory group for each run (default: none)")
+    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="tokens of the prompts")
+    parser.add_argument("--only-ours", action="store_true", help="leave llama.cpp out")
+    args = parser.parse_args(argv)
+    sides.refuse_when_busy(args.force)
+    ram = args.limit or open_model(args.model).size_bytes + sides.ROOM_BYTES
+    result = {}
+    for length in args.lengths:
+        specs = sides.specs(args, ram, prompt=length, prompts=2, follow=FOLLOW, warm=0, decode=2)
+        if args.only_ours:
+            specs = {"edgemed": specs["edgemed"]}
+        print(f"{length} tokens")
+        outcomes = sides.interleave(specs, args.rounds, args.limit)
+        result[length] = {
+            name: {
+                "first_s": sides.prompt_s(runs, 0),
+                "again_s": sides.prompt_s(runs),
+                "follow_s": median(run.follow_s for run in runs),
+            }
+            for name, each in outcomes.items()
+            if (runs := sides.surviving(each))
+        }
+        for name, seconds in result[length].items():
+            print(f"{name:24}", ", ".join(f"{key[:-2]} {value:.2f} s" for key, value in seconds.items()))
+    if args.json:
+        print(json.dumps({"follow_tokens": FOLLOW, "limit_bytes": args.limit, "prompts": result}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

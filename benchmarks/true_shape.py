@@ -201,9 +201,11 @@ def write_gguf(
     path: Path, plan: Plan, config: Mapping[str, Any], *, layout: LayoutName = "edgemed", routing: str = "uniform"
 ) -> int:
     """Write the model of that config.json; returns its size in bytes. Its checksums and digest are valid."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_folder(Path(folder), config)
-        contents = model_contents(Path(folder), plan, layout)
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "random weights"  # its name becomes the model's
+        folder.mkdir()
+        write_folder(folder, config)
+        contents = model_contents(folder, plan, layout)
     made = contents.layout
     n_dense = len(made.units) - made.n_experts
     weights = Weights(routing)

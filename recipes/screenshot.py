@@ -1,6 +1,8 @@
-"""Take docs/images/chat.png: a real answer of the demonstration model in the real chat.
+"""Take docs/images/chat.png: a real answer of the demonstration model in the real chat; or experts.png, `edgemed bench
+--watch` on any model.
 
     .venv/bin/python recipes/screenshot.py "What are the symptoms of asthma?" --seed 5
+    .venv/bin/python recipes/screenshot.py --watch MODEL.gguf --ram 420
 
 Run `edgemed demo` first: its converted file is read. Needs rsvg-convert (Debian: librsvg2-bin) and a monospaced font.
 """
@@ -11,32 +13,43 @@ import dataclasses
 import subprocess
 from pathlib import Path
 
+from textual.widgets import Static
+
 from edgemed.commands._chat import open_session
+from edgemed.commands.bench import measure
 from edgemed.commands.demo import WHAT_IT_IS, converted
 from edgemed.commands.inspect import precision_map
 from edgemed.demo import checkpoint_path
 from edgemed.engine.client import Engine
 from edgemed.engine.protocol import EngineSettings
 from edgemed.tui.app import ChatApp
+from edgemed.tui.bench import WatchApp
 from edgemed.tui.session import ChatSession
 from edgemed.tui.widgets.composer import Composer
 
-PICTURE = Path(__file__).parents[1] / "docs" / "images" / "chat.png"
+PICTURES = Path(__file__).parents[1] / "docs" / "images"
 SIZE = (92, 40)
+WATCH_SIZE = (96, 43)
+WATCH_SECONDS = 4.0
 WIDTH_PIXELS = 1000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("question")
+    parser.add_argument("question", nargs="?", default="What are the symptoms of asthma?")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--ram", type=int, default=1 << 30)
+    parser.add_argument("--ram", type=int, default=1024, help="MiB")
+    parser.add_argument("--watch", type=Path, metavar="MODEL", help="photograph the experts of this model at work")
     args = parser.parse_args()
-    svg = asyncio.run(photograph(session(args.seed, args.ram), args.question))
+    ram = args.ram << 20
+    if args.watch:
+        svg, picture = asyncio.run(photograph_experts(args.watch, ram)), PICTURES / "experts.png"
+    else:
+        svg, picture = asyncio.run(photograph(session(args.seed, ram), args.question)), PICTURES / "chat.png"
     # Without this the converter drops the spaces at the beginning of every run of text.
     svg = svg.replace("<text ", '<text xml:space="preserve" ')
-    PICTURE.parent.mkdir(exist_ok=True)
-    subprocess.run(["rsvg-convert", "-w", str(WIDTH_PIXELS), "-o", str(PICTURE)], input=svg.encode(), check=True)
+    PICTURES.mkdir(exist_ok=True)
+    subprocess.run(["rsvg-convert", "-w", str(WIDTH_PIXELS), "-o", str(picture)], input=svg.encode(), check=True)
 
 
 def session(seed: int, ram: int) -> ChatSession:
@@ -65,6 +78,19 @@ async def photograph(chat: ChatSession, question: str) -> str:
             await pilot.pause(0.2)
         await pilot.pause(1)
         return app.export_screenshot(title="edgemed demo")
+
+
+async def photograph_experts(model: Path, ram: int) -> str:
+    """`edgemed bench --watch` some seconds after its warming up, as SVG."""
+    with Engine.start(model, EngineSettings(ram_bytes=ram, n_ctx=1024)) as engine:
+        app: WatchApp[object] = WatchApp(engine, lambda say: measure(engine, 100, say))
+        async with app.run_test(size=WATCH_SIZE) as pilot:
+            while "Answer" not in str(app.query_one("#doing", Static).content):
+                await pilot.pause(0.2)
+            await pilot.pause(WATCH_SECONDS)
+            svg = app.export_screenshot(title="edgemed bench --watch")
+            await pilot.press("escape")
+    return svg
 
 
 if __name__ == "__main__":

@@ -53,7 +53,6 @@ class Strings:
     disk_rate: str
     wait: str
     wait_value: str
-    speed_name: str
     help_hint: str
     plain_hint: str
     model_facts: str
@@ -103,7 +102,6 @@ ENGLISH = Strings(
     disk_rate="disk",
     wait="wait",
     wait_value="{ms} ms/token",
-    speed_name="speed",
     help_hint="F1 help",
     plain_hint="Ctrl+C stops an answer, /new starts a new chat, Ctrl+D leaves. A line ending in \\ goes on.",
     model_facts="{name}: {layers} layers of {experts} experts, {bits} bits a weight, {size}, {checked}.",
@@ -164,7 +162,6 @@ CHINESE = Strings(
     disk_rate="磁盘",
     wait="等待",
     wait_value="{ms} 毫秒/词元",
-    speed_name="速度",
     help_hint="F1 帮助",
     plain_hint="Ctrl+C 停止回答，/new 开始新对话，Ctrl+D 退出。以 \\ 结尾的行可续行。",
     model_facts="{name}：{layers} 层，每层 {experts} 个专家，每权重 {bits} 位，{size}，{checked}。",

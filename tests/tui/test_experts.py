@@ -106,7 +106,7 @@ async def test_f3_shows_the_experts_at_work_and_hides_them_again() -> None:
         await shows(pilot, "mini")
         assert engine.looks == 0
         await pilot.press("f3")
-        await shows(pilot, "5 layers of 16 experts\n", "in memory 38 %", "used: missed", "GB/s", "ms/token")
+        await shows(pilot, "5 layers of 16 experts\n", "in memory 38 %", "used: missed", "MB/s", "ms/token")
         # The scripted engine: 0, 3, 6 ... in memory; 0 and 3 were hits, the last one a miss.
         colours = {name: DARK.variables[f"expert-{name}"] for name in ("hit", "memory", "disk", "missed")}
         first = [ground(cell) for cell in cells_of(pilot, 0)]

@@ -173,8 +173,8 @@ class ExpertPanel(Vertical):
         rate = view.disk_rates[-1] if view.disk_rates else 0.0
         wait = view.waits[-1] if view.waits else 0.0
         lines = (
-            (words.disk_rate, f"{rate / 1e9:.2f} GB/s", view.disk_rates),
-            (words.wait, words.wait_value.format(ms=f"{1e3 * wait:.0f}"), view.waits),
+            (words.disk_rate, f"{rate / 1e9:.2f} GB/s" if rate >= 1e9 else f"{rate / 1e6:.0f} MB/s", view.disk_rates),
+            (words.wait, words.wait_value.format(ms=f"{1e3 * wait:.{0 if wait >= 0.01 else 1}f}"), view.waits),
         )
         room = self.size.width - 24
         return Text(

@@ -26,8 +26,12 @@ from edgemed.engine.hit_rates import HitRate
 from edgemed.engine.machine import Machine
 from edgemed.model_file import HParams, ModelFile
 
-PROCESS_BYTES = 420 << 20
-"""Parent, interpreter, libraries, compute buffers and headroom beside weights, KV cache and experts."""
+PROCESS_BYTES = 225 << 20
+"""Parent, interpreter, libraries and headroom beside weights, KV cache, experts and scratch."""
+BATCH = 2048
+SCRATCH = 82
+"""Tokens of a prompt computed at once, and bytes of scratch for each value (tokens x width) of them: what the engine
+says it needs for the models of docs/performance.md, less everything else."""
 NODES_PER_LAYER = 40
 """llama.cpp's graph of a bailingmoe2 layer computes 35 nodes beside the experts; the expert pass and the change between
 the two devices cost about five more."""
@@ -61,6 +65,7 @@ class ModelSize:
     layers: int
     experts: int
     used: int
+    width: int
     vocabulary: int
     kv_bytes_per_token: int
 
@@ -124,6 +129,7 @@ def size_of(hparams: HParams, bits: float) -> ModelSize:
         layers=moe_layers,
         experts=h.n_expert,
         used=h.n_expert_used,
+        width=h.n_embd,
         vocabulary=h.n_vocab,
         kv_bytes_per_token=_kv_bytes(h),
     )
@@ -158,6 +164,7 @@ def size_of_file(file: ModelFile) -> ModelSize:
         layers=rows,
         experts=h.n_expert,
         used=h.n_expert_used,
+        width=h.n_embd,
         vocabulary=h.n_vocab,
         kv_bytes_per_token=_kv_bytes(h),
     )
@@ -169,7 +176,8 @@ def _kv_bytes(h: HParams) -> int:
 
 def fixed_bytes(model: ModelSize, n_ctx: int) -> int:
     """What a budget pays before the first expert."""
-    return model.dense_bytes + model.other_bytes + model.kv_bytes_per_token * n_ctx + PROCESS_BYTES
+    scratch = SCRATCH * min(BATCH, n_ctx) * model.width
+    return model.dense_bytes + model.other_bytes + model.kv_bytes_per_token * n_ctx + scratch + PROCESS_BYTES
 
 
 def smallest_ram(model: ModelSize, n_ctx: int) -> int:

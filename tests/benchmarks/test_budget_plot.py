@@ -1,0 +1,74 @@
+"""The points of the plot: taken once each, resumed, and drawn without what could not run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from gguf import GGMLQuantizationType as Type
+
+from benchmarks import budget_plot, side_by_side
+from benchmarks.measure import Run, Spec
+from benchmarks.side_by_side import Outcome, specs
+from edgemed.convert.pipeline import convert
+from edgemed.quant.plan import Plan
+from tests.support.checkpoints import make_checkpoint
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> argparse.Namespace:
+    convert(str(make_checkpoint(tmp_path / "c")), tmp_path / "m.gguf", Plan.uniform(Type.Q4_K))
+    model = tmp_path / "m.gguf"
+    return argparse.Namespace(model=model, stock=model, threads=1, settings={}, routing="zipf", seconds=1e9, force=True)
+
+
+def test_the_two_sides_differ_in_nothing_but_themselves(arguments: argparse.Namespace) -> None:
+    both = specs(arguments, 7, "trace", prompt=3)
+    assert list(both) == ["edgemed", "llama.cpp, repacked", "llama.cpp"]
+    assert (both["edgemed"].ram_bytes, both["edgemed"].trace) == (7, "trace")
+    assert (both["llama.cpp"].ram_bytes, both["llama.cpp"].trace) == (None, None)
+    assert {spec.prompt for spec in both.values()} == {3}
+    assert [spec.extra_bufts for spec in both.values()] == [True, True, False]
+
+
+def test_points_are_taken_once_and_gone_on_with(
+    arguments: argparse.Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[tuple[str, int | None]] = []
+
+    def run_once(spec: Spec, limit: int | None) -> Outcome:
+        taken.append((spec.side, limit))
+        if spec.side == "edgemed" and limit is not None and limit < 0.2 * arguments.model.stat().st_size:
+            raise SystemExit("A run of edgemed failed: ['edgemed.errors.BudgetError: too little.']")
+        if len(taken) == 9:
+            raise KeyboardInterrupt
+        stats = {"compute_s": 0.01, "wait_s": 0.0, "resident_bytes": 9.0}
+        return Outcome(Run(1, [1.0], 0.0, [0.1, 0.3], 5, 0, [], stats), None, 0.0)
+
+    monkeypatch.setattr(side_by_side, "run_once", run_once)
+    monkeypatch.setattr(budget_plot, "best_disk_rate", lambda path, size: {1: 1e9})
+    monkeypatch.setattr(budget_plot.Measuring, "_limit", lambda self, run, trace: {"token_s": 0.1})
+    points = tmp_path / "points.json"
+    with pytest.raises(KeyboardInterrupt):
+        budget_plot.measure(points, arguments)
+    budget_plot.measure(points, arguments)
+    wanted = 1 + 2 * len(budget_plot.SHARES)
+    assert len(taken) == wanted + 1, "only the one that was interrupted is taken again"
+    budget_plot.measure(points, arguments)
+    assert len(taken) == wanted + 1
+    found = json.loads(points.read_text())["zipf"]
+    ours, limit = budget_plot.curve(found, "edgemed"), budget_plot.curve(found, "limit")
+    assert [share for share, _ in ours] == [pytest.approx(100 * share) for share in budget_plot.SHARES if share >= 0.2]
+    assert {rate for _, rate in ours} == {5.0}
+    assert {rate for _, rate in limit} == {10.0}
+    assert len(budget_plot.curve(found, "llama.cpp")) == len(budget_plot.SHARES)
+
+
+def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    (tmp_path / "points.json").write_text("{}")
+    with pytest.raises(SystemExit, match=r"edgemed\[benchmarks\]"):
+        budget_plot.main([str(tmp_path / "points.json"), "--draw", str(tmp_path / "p.png")])

@@ -41,10 +41,11 @@ from edgemed.engine.protocol import (
     PromptProgress,
     Ready,
     Sampling,
+    Shrink,
     Start,
     Stop,
 )
-from edgemed.errors import EdgemedError, EngineDied, EngineError
+from edgemed.errors import EdgemedError, EngineDied, EngineError, UsageError
 
 STOP_SECONDS = 0.07
 """How long a stopped answer waits for the engine's own last word. Users are promised an end within 100 ms, and one
@@ -156,6 +157,16 @@ class Engine:
         """Nobody looks any more."""
         with contextlib.suppress(EngineError):  # there may be none
             self._living_child().send(LookAway())
+
+    def shrink(self, nbytes: int) -> None:
+        """Give so many bytes of cached experts back to the machine, also in the middle of an answer.
+
+        Never more than leaves room for a token's experts; until `restart`. Raises EngineDied or EngineError when there
+        is no engine, UsageError for a negative number.
+        """
+        if nbytes < 0:
+            raise UsageError(f"The cache can shrink by 0 bytes or more, not by {nbytes}.")
+        self._living_child().send(Shrink(nbytes))
 
     def close(self) -> None:
         """End the process and wait for it."""

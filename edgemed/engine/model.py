@@ -53,6 +53,7 @@ class LoadSettings:
     half_life_tokens: how fast the expert cache forgets (docs/decisions.md).
     read_ahead: predicted misses of the next layer to read while the disk is idle.
     hot_profile: read back first what was hot when the model last ran, and remember it.
+    background: while nobody waits, touch the cache's memory and read in what is cold, as far as it fits.
     force_small: accept a cache below one token's experts, for tests.
     """
 
@@ -69,6 +70,7 @@ class LoadSettings:
     repack: bool = True
     read_ahead: int = 4
     hot_profile: bool = False
+    background: bool = False
     force_small: bool = False
     offload: Offload = HOST
 
@@ -199,6 +201,7 @@ class LoadedModel:
             direct=int(settings.direct_reads),
             first_layer=file.hparams.n_dense_lead,
             half_life=settings.half_life_tokens,
+            background=int(settings.background),
         )
         return self._native.edgemed_open(
             os.fsencode(file.path), records.ctypes.data, rows, file.hparams.n_expert, ctypes.byref(options)

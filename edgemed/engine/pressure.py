@@ -34,6 +34,33 @@ class Governor:
             self.now = min(self.most, int(self.now * _GROW) + 1)
         return self.now
 
+    def give_back(self, nbytes: int) -> int:
+        """The size without `nbytes` of it, which later calm does not take again."""
+        self.most = max(self.least, self.now - nbytes)
+        self.now = self.most
+        return self.now
+
+
+class CacheSize:
+    """The cache's size while it runs: pressure moves it, and so does whoever asks for memory. From any thread."""
+
+    def __init__(self, governor: Governor, resize: Callable[[int], None]) -> None:
+        self._governor = governor
+        self._resize = resize
+        self._deciding = threading.Lock()
+
+    def follow(self, stalled_percent: float) -> None:
+        """Resize where the pressure of this moment asks for it."""
+        with self._deciding:
+            before = self._governor.now
+            if self._governor.decide(stalled_percent) != before:
+                self._resize(self._governor.now)
+
+    def give_back(self, nbytes: int) -> None:
+        """Make the cache smaller by `nbytes`, or as small as it may be."""
+        with self._deciding:
+            self._resize(self._governor.give_back(nbytes))
+
 
 def stalled_percent(source: Path = PRESSURE) -> float | None:
     """Percent of the last ten seconds in which some task waited for memory; None where the kernel does not say."""
@@ -44,8 +71,8 @@ def stalled_percent(source: Path = PRESSURE) -> float | None:
         return None
 
 
-def watch(governor: Governor, resize: Callable[[int], None]) -> threading.Event:
-    """Call `resize` whenever the governor's mind changes, from a thread of its own, until the returned event is set."""
+def watch(size: CacheSize) -> threading.Event:
+    """Let `size` follow the machine's pressure, on a thread of its own, until the returned event is set."""
     stop = threading.Event()
 
     def run() -> None:
@@ -53,9 +80,7 @@ def watch(governor: Governor, resize: Callable[[int], None]) -> threading.Event:
             stalled = stalled_percent()
             if stalled is None:
                 return
-            before = governor.now
-            if governor.decide(stalled) != before:
-                resize(governor.now)
+            size.follow(stalled)
 
     threading.Thread(target=run, name="memory pressure", daemon=True).start()
     return stop

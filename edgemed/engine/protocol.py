@@ -212,6 +212,13 @@ class Look:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Shrink:
+    """Makes the expert cache smaller by so many bytes, for as long as the process lives."""
+
+    nbytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class LookAway:
     """Nobody looks any more: the engine stops counting. Not answered."""
 
@@ -244,6 +251,7 @@ AnyMessage = (
     | GetStats
     | Look
     | LookAway
+    | Shrink
     | Progress
     | Ready
     | PromptProgress

@@ -11,7 +11,7 @@ from edgemed import clinical
 from edgemed.engine.budget import token_bytes
 from edgemed.engine.chat_template import ChatTemplate
 from edgemed.engine.model import LoadedModel, LoadSettings, load_model
-from edgemed.engine.pressure import Governor, watch
+from edgemed.engine.pressure import CacheSize, Governor, watch
 from edgemed.engine.protocol import EngineInfo, EngineSettings, Message, Sampling
 from edgemed.engine.session import Session
 from edgemed.engine.vocabulary import Vocabulary
@@ -34,7 +34,7 @@ _SAMPLING_KEYS = {
 
 def open_session(
     path: str, settings: EngineSettings, warning: str | None, progress: Progress
-) -> tuple[Session, EngineInfo]:
+) -> tuple[Session, CacheSize, EngineInfo]:
     """Load the model at `path`. `warning`: what to tell the user about this process, if anything.
 
     Raises ModelFileError, BudgetError, TemplateError, SetupError or EngineError.
@@ -55,15 +55,17 @@ def open_session(
             flash_attn=settings.flash_attn,
             hot_profile=settings.hot_profile,
             offload=settings.offload,
+            background=True,
         ),
     )
     cache = loaded.budget.cache_bytes
-    watch(Governor(least=min(token_bytes(file), cache), most=cache, now=cache), loaded.set_cache_bytes)
+    size = CacheSize(Governor(least=min(token_bytes(file), cache), most=cache, now=cache), loaded.set_cache_bytes)
+    watch(size)
     vocabulary = Vocabulary(loaded.vocab, file.metadata.get(keys.END_OF_GENERATION_IDS, ()))
     template = ChatTemplate(source, vocabulary.reserved_texts, vocabulary.template_variables())
     session = Session(loaded, vocabulary, template)
     progress("ready", 1)
-    return session, describe(loaded, session.n_ctx, warning)
+    return session, size, describe(loaded, session.n_ctx, warning)
 
 
 def describe(loaded: LoadedModel, n_ctx: int, warning: str | None) -> EngineInfo:

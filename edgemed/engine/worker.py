@@ -31,12 +31,14 @@ from edgemed.engine.protocol import (
     LookAway,
     Progress,
     Ready,
+    Shrink,
     Start,
     Stop,
 )
 from edgemed.errors import EdgemedError, EngineError
 
 if TYPE_CHECKING:
+    from edgemed.engine.pressure import CacheSize
     from edgemed.engine.session import Session
 
 _PR_SET_PDEATHSIG = 1
@@ -70,6 +72,7 @@ class Worker:
         self._connection = connection
         self._requests: queue.SimpleQueue[tuple[int, Generate]] = queue.SimpleQueue()
         self._session: Session | None = None
+        self._cache: CacheSize  # once there is a session
         # Guards the two below: a stop belongs to one request, which may be running, waiting or over.
         self._turn = threading.Lock()
         self._running = 0
@@ -82,7 +85,7 @@ class Worker:
         def progress(stage: str, fraction: float) -> None:
             self._connection.send(Progress(stage, fraction))
 
-        session, info = open_session(start.path, start.settings, warning, progress)
+        session, self._cache, info = open_session(start.path, start.settings, warning, progress)
         privacy.seal(allow_unsealed=start.settings.allow_unsealed)
         self._session = session
         threading.Thread(target=self._listen, daemon=True).start()
@@ -131,6 +134,8 @@ class Worker:
                 self._connection.send(self._session.stats(), request)
             case Look():
                 self._connection.send(self._session.look(), request)
+            case Shrink(nbytes):
+                self._cache.give_back(nbytes)
             case LookAway():
                 self._session.loaded.look_away()
 

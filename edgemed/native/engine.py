@@ -32,6 +32,7 @@ class StoreOptions(ctypes.Structure):
         ("direct", ctypes.c_int32),
         ("first_layer", ctypes.c_int32),
         ("half_life", ctypes.c_float),
+        ("background", ctypes.c_int32),
     )
 
 

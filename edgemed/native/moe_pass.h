@@ -1,6 +1,7 @@
 // Computes the experts of one MoE layer: fused for one token, tiled for a batch, node by node for partial graphs.
 #pragma once
 
+#include <atomic>
 #include <vector>
 
 #include "activations.h"
@@ -23,6 +24,10 @@ class MoePass {
     ggml::Status node(const ggml::Tensor * node);
 
   private:
+    struct Progress {  // of one rank's expert
+        std::atomic<int64_t> wide{0};        // rows of gate and up computed
+        std::atomic<bool>    hidden{false};  // and its hidden row quantised
+    };
     struct Wanted {
         int  expert, first, count;  // its rows are order_[first .. first + count)
         bool ours;                  // whether all three matrices have products of ours; else ggml multiplies
@@ -38,6 +43,8 @@ class MoePass {
     ggml::Status token(const MoeLayer & layer);
     void         read_ahead(const MoeLayer & layer);
     void         token_group(const MoeLayer & layer, const std::vector<int> & ranks);
+    void         hidden_rows(const MoeLayer & layer, int rank, int64_t from);
+    void         output_rows(const MoeLayer & layer, int rank, int64_t from);
     ggml::Status batch(const MoeLayer & layer);
     void         show_routing(const MoeLayer & layer);
     void         sort_by_expert(const MoeLayer & layer);
@@ -59,6 +66,7 @@ class MoePass {
     std::vector<float>           x_, gate_, up_, h_, out_;
     std::vector<int>             pending_, ready_;
     std::vector<const uint8_t *> data_;
+    std::vector<Progress>        progress_;       // by rank
     std::vector<Wanted>          wanted_;
     std::vector<int>             order_, count_;  // (token * k + rank) sorted by expert
     std::vector<Member>          group_;

@@ -1,10 +1,9 @@
 // One token through one layer's experts, fused: hits are computed while misses are read.
 
-#include <omp.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <thread>
 
 #include "moe_pass.h"
 #include "vector_math.h"
@@ -12,7 +11,12 @@
 namespace edgemed {
 namespace {
 
-constexpr int64_t kRowsAtATime = 32;
+// Blocks of about 70 KB at AntAngelMed's shapes and 4 bits: long enough not to fight over the next one, short enough that
+// no thread waits long for the last.
+constexpr int64_t kWideRows = 16, kDownRows = 128;
+constexpr int     kSpins = 1000;
+
+int64_t blocks(int64_t rows, int64_t at_a_time) { return (rows + at_a_time - 1) / at_a_time; }
 
 struct Matrix {
     const uint8_t * data;
@@ -66,6 +70,8 @@ ggml::Status MoePass::token(const MoeLayer & layer) {
         }
     }
 
+    store_.settle(layer.row);
+
     // Where nothing is missing, nothing will be, and the next router's run would only cost time.
     bool missing = false;
     for (int rank = 0; rank < k; rank++) missing |= !store_.ready(layer.row, layer.id(0, rank));
@@ -84,6 +90,7 @@ ggml::Status MoePass::token(const MoeLayer & layer) {
     for (std::vector<float> * scratch : {&gate_, &up_, &h_})
         if (scratch->size() < wide) scratch->resize(wide);
     if (out_.size() < static_cast<size_t>(k * layer.n_embd)) out_.resize(static_cast<size_t>(k * layer.n_embd));
+    if (progress_.size() < static_cast<size_t>(k)) progress_ = std::vector<Progress>(static_cast<size_t>(k));
 
     while (!pending_.empty()) {
         ready_.clear();
@@ -127,36 +134,44 @@ void MoePass::read_ahead(const MoeLayer & layer) {
         if (!store_.present(predicted_row_, predicted_[i])) left -= store_.guess(predicted_row_, predicted_[i], false);
 }
 
+// Threads take blocks of rows in turn, all of gate and up before any of down. So whoever waits for a hidden row waits for
+// blocks that others have in hand already: the team's start and end are the only barriers.
 void MoePass::token_group(const MoeLayer & layer, const std::vector<int> & ranks) {
+    const int64_t        wide_blocks = blocks(layer.n_ff, kWideRows), down_blocks = blocks(layer.n_embd, kDownRows);
     const int64_t        experts = static_cast<int64_t>(ranks.size());
-    const int64_t        n_ff = layer.n_ff, n_embd = layer.n_embd;
-    std::atomic<int64_t> next_hidden{0}, next_out{0};
+    std::atomic<int64_t> next{0};
+    for (int rank : ranks) progress_[static_cast<size_t>(rank)].wide = 0, progress_[static_cast<size_t>(rank)].hidden = false;
 
 #pragma omp parallel num_threads(threads_)
-    {
-        for (int64_t at; (at = next_hidden.fetch_add(kRowsAtATime, std::memory_order_relaxed)) < experts * n_ff;) {
-            const int       rank = ranks[static_cast<size_t>(at / n_ff)];
-            const Expert &  expert = store_.expert(layer.row, layer.id(0, rank));
-            const int64_t   from = at % n_ff, to = std::min(from + kRowsAtATime, n_ff), base = rank * n_ff;
-            const uint8_t * slot = data_[static_cast<size_t>(rank)];
-            Matrix(slot, expert, kGate, n_embd).rows(input_.row(expert.type[kGate], 0), gate_.data() + base, from, to);
-            Matrix(slot, expert, kUp, n_embd).rows(input_.row(expert.type[kUp], 0), up_.data() + base, from, to);
-            swiglu(gate_.data() + base + from, up_.data() + base + from, h_.data() + base + from, to - from);
-        }
-#pragma omp barrier
-#pragma omp for
-        for (int64_t i = 0; i < experts; i++) {
-            const int rank = ranks[static_cast<size_t>(i)];
-            for (int w = 0; w < hidden_.wanted(); w++) hidden_.quantise(w, rank, h_.data() + rank * n_ff);
-        }
-        for (int64_t at; (at = next_out.fetch_add(kRowsAtATime, std::memory_order_relaxed)) < experts * n_embd;) {
-            const int      rank = ranks[static_cast<size_t>(at / n_embd)];
-            const Expert & expert = store_.expert(layer.row, layer.id(0, rank));
-            const int64_t  from = at % n_embd;
-            Matrix(data_[static_cast<size_t>(rank)], expert, kDown, n_ff)
-                .rows(hidden_.row(expert.type[kDown], rank), out_.data() + rank * n_embd, from, std::min(from + kRowsAtATime, n_embd));
-        }
+    for (int64_t at; (at = next.fetch_add(1, std::memory_order_relaxed)) < experts * (wide_blocks + down_blocks);) {
+        if (at < experts * wide_blocks)
+            hidden_rows(layer, ranks[static_cast<size_t>(at / wide_blocks)], at % wide_blocks * kWideRows);
+        else
+            output_rows(layer, ranks[static_cast<size_t>((at - experts * wide_blocks) / down_blocks)],
+                        (at - experts * wide_blocks) % down_blocks * kDownRows);
     }
+}
+
+void MoePass::hidden_rows(const MoeLayer & layer, int rank, int64_t from) {
+    const Expert &  expert = store_.expert(layer.row, layer.id(0, rank));
+    const int64_t   n_ff = layer.n_ff, to = std::min(from + kWideRows, n_ff), base = rank * n_ff;
+    const uint8_t * slot = data_[static_cast<size_t>(rank)];
+    Matrix(slot, expert, kGate, layer.n_embd).rows(input_.row(expert.type[kGate], 0), gate_.data() + base, from, to);
+    Matrix(slot, expert, kUp, layer.n_embd).rows(input_.row(expert.type[kUp], 0), up_.data() + base, from, to);
+    swiglu(gate_.data() + base + from, up_.data() + base + from, h_.data() + base + from, to - from);
+    Progress & progress = progress_[static_cast<size_t>(rank)];
+    if (progress.wide.fetch_add(to - from, std::memory_order_acq_rel) + to - from < n_ff) return;
+    for (int w = 0; w < hidden_.wanted(); w++) hidden_.quantise(w, rank, h_.data() + base);
+    progress.hidden.store(true, std::memory_order_release);
+}
+
+void MoePass::output_rows(const MoeLayer & layer, int rank, int64_t from) {
+    const std::atomic<bool> & hidden = progress_[static_cast<size_t>(rank)].hidden;
+    for (int spins = 0; !hidden.load(std::memory_order_acquire); spins++)
+        if (spins > kSpins) std::this_thread::yield();  // the other one may have lost its core
+    const Expert & expert = store_.expert(layer.row, layer.id(0, rank));
+    Matrix(data_[static_cast<size_t>(rank)], expert, kDown, layer.n_ff)
+        .rows(hidden_.row(expert.type[kDown], rank), out_.data() + rank * layer.n_embd, from, std::min(from + kDownRows, layer.n_embd));
 }
 
 }  // namespace edgemed

@@ -10,6 +10,11 @@
 #include "xxh3.h"
 
 namespace edgemed {
+namespace {
+
+constexpr uint64_t kPiece = 1 << 20;  // of a guess; reads of this size lose nothing (docs/decisions.md)
+
+}  // namespace
 
 std::string Reader::open(const char * path, int threads, bool direct, Done done) {
     buffered_fd_ = ::open(path, O_RDONLY | O_CLOEXEC);
@@ -18,7 +23,8 @@ std::string Reader::open(const char * path, int threads, bool direct, Done done)
     if (direct) direct_fd_ = ::open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
     direct_ = direct_fd_ >= 0;
     done_ = std::move(done);
-    for (int i = 0; i < threads; i++) threads_.emplace_back([this] { run(); });
+    guessing_.assign(static_cast<size_t>(threads), kNothing);
+    for (size_t i = 0; i < guessing_.size(); i++) threads_.emplace_back([this, i] { run(i); });
     return {};
 }
 
@@ -36,26 +42,20 @@ void Reader::close() {
     }
 }
 
-void Reader::demand(const ReadJob & job) {
+void Reader::queue(const ReadJob & job) {
     {
         std::lock_guard lock(mutex_);
-        demands_.push_back(job);
-    }
-    wake_.notify_one();
-}
-
-void Reader::guess(const ReadJob & job) {
-    {
-        std::lock_guard lock(mutex_);
-        guesses_.push_back(job);
+        (job.guess ? guesses_ : demands_).push_back(job);
     }
     wake_.notify_one();
 }
 
 void Reader::promote(uint32_t id) {
     std::lock_guard lock(mutex_);
+    std::replace(guessing_.begin(), guessing_.end(), id, kNothing);
     const auto at = std::find_if(guesses_.begin(), guesses_.end(), [id](const ReadJob & job) { return job.id == id; });
     if (at == guesses_.end()) return;  // being read already
+    at->guess = false;
     demands_.push_back(*at);
     guesses_.erase(at);
 }
@@ -71,24 +71,33 @@ std::vector<uint32_t> Reader::forget(const std::function<bool(uint32_t, bool)> &
     return forgotten;
 }
 
-void Reader::run() {
+void Reader::run(size_t thread) {
     std::unique_lock lock(mutex_);
     for (;;) {
         wake_.wait(lock, [this] { return closing_ || !demands_.empty() || !guesses_.empty(); });
         if (closing_) return;
-        std::deque<ReadJob> & queue = demands_.empty() ? guesses_ : demands_;
-        const ReadJob job = queue.front();
-        queue.pop_front();
-        lock.unlock();
-        done_(job.id, read(job));
-        lock.lock();
+        if (demands_.empty()) guessing_[thread] = guesses_.front().id;
+        take(lock, demands_.empty() ? guesses_ : demands_, thread);
+        guessing_[thread] = kNothing;
     }
 }
 
-std::string Reader::read(const ReadJob & job) {
+void Reader::take(std::unique_lock<std::mutex> & lock, std::deque<ReadJob> & queue, size_t thread) {
+    const ReadJob job = queue.front();
+    queue.pop_front();
+    lock.unlock();
+    done_(job.id, read(job, thread));
+    lock.lock();
+}
+
+void Reader::step_aside(size_t thread) {
+    std::unique_lock lock(mutex_);
+    while (guessing_[thread] != kNothing && !demands_.empty() && !closing_) take(lock, demands_, thread);
+}
+
+std::string Reader::read(const ReadJob & job, size_t thread) {
     for (int i = 0; i < job.expert->segments; i++) {
-        const Segment & segment = job.expert->segment[i];
-        std::string fault = read_segment(job.slot + segment.memory, segment);
+        std::string fault = read_segment(job, job.expert->segment[i], thread);
         if (!fault.empty()) return fault;
     }
     if (job.expert->span == 0) return unchanged() ? "" : "the file was changed while it was in use";
@@ -104,12 +113,15 @@ bool Reader::unchanged() const {
            now.st_mtim.tv_nsec == opened_.st_mtim.tv_nsec;
 }
 
-std::string Reader::read_segment(uint8_t * memory, const Segment & segment) {
-    uint64_t got = 0;
+std::string Reader::read_segment(const ReadJob & job, const Segment & segment, size_t thread) {
+    uint8_t * memory = job.slot + segment.memory;
+    uint64_t  got = 0;
     while (got < segment.needed) {
+        if (job.guess) step_aside(thread);
         // After a short read the rest may start unaligned, which only the buffered descriptor accepts.
         const bool direct = direct_ && got % kPage == 0;
-        const ssize_t n = pread(direct ? direct_fd_ : buffered_fd_, memory + got, segment.length - got,
+        const ssize_t n = pread(direct ? direct_fd_ : buffered_fd_, memory + got,
+                                job.guess ? std::min(kPiece, segment.length - got) : segment.length - got,
                                 static_cast<off_t>(segment.file + got));
         if (n > 0) {
             if (!direct) posix_fadvise(buffered_fd_, static_cast<off_t>(segment.file + got), n, POSIX_FADV_DONTNEED);

@@ -1,4 +1,5 @@
-// Reads experts from the file on threads of its own: demands first, guesses only when no demand waits.
+// Reads experts from the file on threads of its own: demands first, guesses only when no demand waits. A guess is read
+// piece by piece, and steps aside between two pieces when a demand has come.
 #pragma once
 
 #include <sys/stat.h>
@@ -21,6 +22,7 @@ struct ReadJob {
     uint32_t       id;
     const Expert * expert;
     uint8_t *      slot;
+    bool           guess = false;
 };
 
 class Reader {
@@ -38,8 +40,7 @@ class Reader {
     std::string open(const char * path, int threads, bool direct, Done done);
     void        close();
 
-    void demand(const ReadJob & job);
-    void guess(const ReadJob & job);
+    void queue(const ReadJob & job);
     void promote(uint32_t id);  // a guess somebody now waits for
     // Takes back the jobs that no thread has begun and `unwanted(id, is it a demand)` is true of; returns their ids.
     std::vector<uint32_t> forget(const std::function<bool(uint32_t, bool)> & unwanted);
@@ -48,10 +49,13 @@ class Reader {
     bool     direct() const { return direct_.load(std::memory_order_relaxed); }
 
   private:
-    void        run();
-    std::string read(const ReadJob & job);
-    std::string read_segment(uint8_t * memory, const Segment & segment);
+    static constexpr uint32_t kNothing = UINT32_MAX;
 
+    void        run(size_t thread);
+    void        take(std::unique_lock<std::mutex> & lock, std::deque<ReadJob> & queue, size_t thread);
+    void        step_aside(size_t thread);
+    std::string read(const ReadJob & job, size_t thread);
+    std::string read_segment(const ReadJob & job, const Segment & segment, size_t thread);
     bool        unchanged() const;
 
     int                      direct_fd_ = -1, buffered_fd_ = -1;
@@ -63,6 +67,7 @@ class Reader {
     std::condition_variable  wake_;
     std::deque<ReadJob>      demands_, guesses_;
     std::vector<std::thread> threads_;
+    std::vector<uint32_t>    guessing_;  // the guess each thread reads; kNothing once somebody waits for it
     bool                     closing_ = false;
 };
 

@@ -7,7 +7,7 @@
 namespace edgemed {
 namespace {
 
-constexpr uint64_t kHugePage = 2 << 20, kSmallestHuge = 512 << 10;
+constexpr uint64_t kSmallestHuge = 512 << 10;
 
 }  // namespace
 
@@ -25,6 +25,7 @@ bool Slots::reserve(std::vector<Expert> & experts) {
         const uint32_t places = static_cast<uint32_t>(to - from);
         Class          one;
         one.bytes = *from;
+        one.places = places;
         one.huge = one.bytes >= kSmallestHuge;
         one.mapped = one.bytes * places + kHugePage;
         one.mapping = mmap(nullptr, one.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -48,24 +49,49 @@ bool Slots::reserve(std::vector<Expert> & experts) {
 
 uint64_t Slots::cost(int size_class) const {
     const Class & one = at(size_class);
-    if (!one.idle.empty()) return 0;
-    return one.bytes + (one.huge && !one.touched ? kHugePage : 0);
+    return one.idle.empty() ? empty_cost(one) : 0;
 }
 
 uint64_t Slots::slack_bytes() const {
     return kHugePage * static_cast<uint64_t>(std::count_if(classes_.begin(), classes_.end(), [](const Class & one) { return one.huge; }));
 }
 
+uint64_t Slots::everything_bytes() const {
+    uint64_t sum = slack_bytes();
+    for (const Class & one : classes_) sum += one.bytes * one.places;
+    return sum;
+}
+
 uint8_t * Slots::take(int size_class) {
     Class & one = classes_[static_cast<size_t>(size_class)];
-    held_ += cost(size_class);
-    one.touched = true;
-    const bool              reuse = !one.idle.empty();
-    std::vector<uint32_t> & from = reuse ? one.idle : one.empty;
-    const uint32_t          place = from.back();
-    from.pop_back();
-    if (reuse) idle_ -= one.bytes;
+    if (one.idle.empty()) return take_empty(size_class);
+    const uint32_t place = one.idle.back();
+    one.idle.pop_back();
+    idle_ -= one.bytes;
     return one.base + one.bytes * place;
+}
+
+uint8_t * Slots::take_empty(int size_class) {
+    Class & one = classes_[static_cast<size_t>(size_class)];
+    held_ += empty_cost(one);
+    one.touched = true;
+    const uint32_t place = one.empty.back();
+    one.empty.pop_back();
+    return one.base + one.bytes * place;
+}
+
+int Slots::barest(uint64_t budget) const {
+    int    best = -1;
+    double most = 0;
+    for (int c = 0; c < classes(); c++) {
+        const Class & one = at(c);
+        const double  bare = static_cast<double>(one.empty.size()) / one.places;
+        if (bare > most && held_ + empty_cost(one) <= budget) {
+            most = bare;
+            best = c;
+        }
+    }
+    return best;
 }
 
 void Slots::give_back(int size_class, uint8_t * place) {

@@ -27,7 +27,10 @@ class Slots {
     int       classes() const { return static_cast<int>(classes_.size()); }
     uint64_t  bytes(int size_class) const { return at(size_class).bytes; }
     uint8_t * take(int size_class);  // never fails: a class has a place for each of its experts
+    uint8_t * take_empty(int size_class);  // one without pages: the class must have one
     void      give_back(int size_class, uint8_t * place);
+    // The class with the smallest share of places that have pages, among those of which one more fits; -1 without one.
+    int       barest(uint64_t budget) const;
     bool      has_idle(int size_class) const { return !at(size_class).idle.empty(); }
     uint64_t  release_idle(uint64_t wanted);  // returns pages of places given back to the kernel
 
@@ -38,17 +41,22 @@ class Slots {
     uint64_t cost(int size_class) const;
     // What classes hold beyond their places, once they were used.
     uint64_t slack_bytes() const;
+    uint64_t everything_bytes() const;  // every place in use
 
   private:
+    static constexpr uint64_t kHugePage = 2 << 20;
+
     struct Class {
         uint64_t              bytes = 0;
         uint8_t *             base = nullptr;
         void *                mapping = nullptr;
         uint64_t              mapped = 0;
+        uint32_t              places = 0;
         bool                  huge = false, touched = false;
         std::vector<uint32_t> empty;  // places without pages, the lowest last
         std::vector<uint32_t> idle;   // places whose pages are still there
     };
+    uint64_t      empty_cost(const Class & one) const { return one.bytes + (one.huge && !one.touched ? kHugePage : 0); }
     const Class & at(int size_class) const { return classes_[static_cast<size_t>(size_class)]; }
 
     std::vector<Class> classes_;

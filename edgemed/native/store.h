@@ -9,8 +9,11 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
+#include <functional>
+#include <limits>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "activity.h"
@@ -26,6 +29,7 @@ struct StoreOptions {
     int32_t  direct;
     int32_t  first_layer;  // the block number of row 0, for messages
     float    half_life;  // tokens after which a use is worth half
+    int32_t  background;  // make memory ready and read cold experts in while nobody waits
 };
 
 struct StoreStats {
@@ -61,6 +65,7 @@ class Store {
     // Reads an expert ahead. A certain guess may evict whatever a scan has passed; any other only what is worth less
     // than one use of its own. False when there is no room on these terms.
     bool guess(int row, int index, bool certain);
+    void settle(int row);  // what was guessed up to `row` and not begun is guessed no more
 
     void step(int tokens);  // that many tokens further
 
@@ -85,20 +90,22 @@ class Store {
     void       copy_scores(float * out) const;  // [rows * per_row], for the next run (hot.cpp)
     void       restore_scores(const float * scores);
 
-    uint64_t smallest_budget(int experts_at_once) const;
-    bool     reads_directly() const { return reader_.direct(); }
+    bool       reads_directly() const { return reader_.direct(); }
 
   private:
     struct Entry {
         uint8_t *          data = nullptr;
         std::atomic<State> state{State::absent};
         bool               guessed = false;  // and nobody has asked for it yet
+        bool               filling = false;  // being read in the background
         uint16_t           pins = 0;
         uint32_t           place = 0;  // index in its class's residents
         float              score = kNeverUsed;
         uint64_t           guessed_at = 0;
     };
     static constexpr float kNeverUsed = -1e30f;
+    static constexpr float kSoon = 1e9f;  // above any score: the clock would have to pass 64 billion tokens
+    static constexpr float kAny = std::numeric_limits<float>::infinity();
 
     uint32_t id(int row, int index) const { return static_cast<uint32_t>(row * per_row_ + index); }
     State    state(int row, int index) const { return entries_[id(row, index)].state.load(std::memory_order_acquire); }
@@ -108,10 +115,15 @@ class Store {
     bool     make_room(int size_class, float ceiling);  // all of these under the lock
     bool     evict_one(int size_class, float ceiling);
     void     evict(uint32_t victim);
-    void     forget_reads();
+    void     forget_reads(const std::function<bool(uint32_t, bool)> & unwanted);
     bool     shrink();
     bool     start(uint32_t which, float ceiling, bool demanded);
     void     finished(uint32_t which, const std::string & fault);
+    void     filled(Entry & entry);
+    void     plan_filling();
+    bool     fill_one();
+    bool     ready_one(std::unique_lock<std::mutex> & lock);
+    void     work_in_background();
 
     std::vector<Expert>   experts_;
     std::vector<Entry>    entries_;
@@ -121,6 +133,10 @@ class Store {
     uint64_t              budget_ = 0, clock_ = 0, random_ = 0x9E3779B97F4A7C15ULL;
     uint32_t              loading_ = 0;      // reads queued or under way
     int                   scanned_ = -1;      // the row a batch has reached
+    std::vector<uint32_t> cold_;  // worth reading in the background, the best last
+    uint32_t              filling_ = 0;       // of `loading_`, in the background
+    bool                  bare_ = false;      // the budget is not all held yet
+    bool                  closing_ = false;
     bool                  hopeless_ = false;  // the last refused pin had nothing to wait for
     std::atomic<bool>     abort_{false};
     std::string           fault_;
@@ -129,9 +145,10 @@ class Store {
     std::FILE *           trace_ = nullptr;
 
     mutable std::mutex      mutex_;
-    std::condition_variable arrived_;
+    std::condition_variable arrived_, background_wake_;
     Slots                   slots_;
-    Reader                  reader_;  // last: its threads stop before anything they use is gone
+    Reader                  reader_;
+    std::thread             background_;
 
   public:
     ~Store();

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemed.engine.pressure import HIGH, LOW, Governor, stalled_percent
+from edgemed.engine.pressure import HIGH, LOW, CacheSize, Governor, stalled_percent
 
 LEAST, MOST = 1000, 100_000
 
@@ -35,6 +35,22 @@ def test_lasting_pressure_ends_at_the_least_and_lasting_calm_at_the_most() -> No
     for _ in range(80):
         governor.decide(0.0)
     assert governor.now == MOST
+
+
+def test_what_is_given_back_on_request_stays_away() -> None:
+    sizes: list[int] = []
+    size = CacheSize(Governor(LEAST, MOST, MOST), sizes.append)
+    size.give_back(40_000)
+    assert sizes == [60_000]
+    size.follow(0.0)
+    assert sizes == [60_000]
+    size.follow(50.0)
+    assert sizes[-1] < 60_000
+    for _ in range(40):
+        size.follow(0.0)
+    assert sizes[-1] == 60_000
+    size.give_back(10**9)
+    assert sizes[-1] == LEAST
 
 
 def test_the_kernels_line_is_read(tmp_path: Path) -> None:

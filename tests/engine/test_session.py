@@ -8,10 +8,11 @@ import pytest
 
 from edgemed.engine.client import Engine
 from edgemed.engine.protocol import RESIDENT, EngineSettings, Finished, Message, Piece, PromptProgress, Sampling
-from edgemed.errors import BudgetError, EngineError, ModelFileError, TemplateError
+from edgemed.errors import BudgetError, EngineError, ModelFileError, TemplateError, UsageError
 from tests.engine.conftest import CONTEXT
 
 SHORT = Sampling(max_tokens=12)
+SEEDED = Sampling(max_tokens=12, seed=11)
 HELLO = [Message("user", "What is a fever?")]
 OTHER = [Message("user", "How is diabetes treated in children, and by whom?")]
 
@@ -229,3 +230,28 @@ def test_a_file_without_a_template_is_refused(tmp_path: Path, model_path: Path) 
     broken.write_bytes(data.replace(b"tokenizer.chat_template", b"tokenizer.chat_tempIate"))
     with pytest.raises(TemplateError, match="no chat template"):
         Engine.start(broken)
+
+
+def resident(engine: Engine) -> int:
+    states, _, _ = engine.look().parts
+    return states.count(RESIDENT)
+
+
+def test_what_fits_is_read_unasked_and_given_back_on_request(model_path: Path) -> None:
+    with Engine.start(model_path, EngineSettings(n_ctx=CONTEXT, ram_bytes=2 << 30)) as engine:
+        before = finish(engine, HELLO, SEEDED)
+        everything = len(engine.look().parts[0])
+        deadline = time.monotonic() + 20
+        while resident(engine) < everything:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        engine.shrink(1 << 40)
+        while resident(engine) == everything:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert resident(engine) > 0
+        after = finish(engine, HELLO, SEEDED)
+        assert after.text == before.text
+        assert resident(engine) < everything
+        with pytest.raises(UsageError, match="not by -1"):
+            engine.shrink(-1)

@@ -4,9 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <numeric>
 
 #include "xxh3.h"
 
@@ -90,13 +92,28 @@ uint64_t all_bytes(const ExpertFile & file) {
     return sum;
 }
 
-void open_store(Store & store, const ExpertFile & file, const Plan & plan, uint64_t budget, bool direct, int threads) {
+uint64_t least_bytes(const ExpertFile & file, const Plan & plan, int at_once) {
+    const std::vector<Expert> experts = file.experts();
+    const auto                per_row = static_cast<size_t>(plan.per_row);
+    uint64_t                  most = 0, placed = 0;
+    for (const Expert & expert : experts) placed += expert.slot_bytes;
+    for (size_t row = 0; row < experts.size() / per_row; row++) {
+        std::vector<uint64_t> sizes;
+        for (size_t i = 0; i < per_row; i++) sizes.push_back(experts[row * per_row + i].slot_bytes);
+        std::sort(sizes.rbegin(), sizes.rend());
+        most = std::max(most, std::accumulate(sizes.begin(), sizes.begin() + std::min(at_once, plan.per_row), uint64_t{0}));
+    }
+    return most + all_bytes(file) - placed;
+}
+
+void open_store(Store & store, const ExpertFile & file, const Plan & plan, uint64_t budget, bool direct, int threads, bool background) {
     StoreOptions options{};
     options.budget_bytes = budget;
     options.reader_threads = threads;
     options.direct = direct;
     options.first_layer = 1;
     options.half_life = 8;
+    options.background = background;
     const std::string fault = store.open(file.path().c_str(), file.experts(), plan.rows, plan.per_row, options);
     if (!fault.empty()) std::fprintf(stderr, "%s\n", fault.c_str());
     CHECK(fault.empty());
@@ -119,6 +136,8 @@ int main(int count, char ** arguments) {
         {"changing_files", check_changing_files},
         {"opening_and_closing", check_opening_and_closing},
         {"looking", check_looking},
+        {"background", check_background},
+        {"guesses_step_aside", check_guesses_step_aside},
     };
     for (int i = 1; i < count; i++) {
         CHECK(checks.count(arguments[i]) == 1);

@@ -69,9 +69,10 @@ class ExpertFile {
 };
 
 // A store on such a file. Options' budget 0 means room for everything.
-void open_store(edgemed::Store & store, const ExpertFile & file, const Plan & plan, uint64_t budget, bool direct = true, int threads = 3);
+void open_store(edgemed::Store & store, const ExpertFile & file, const Plan & plan, uint64_t budget, bool direct = true, int threads = 3, bool background = false);
 
-uint64_t all_bytes(const ExpertFile & file);  // a budget that holds everything
+uint64_t all_bytes(const ExpertFile & file);                                    // a budget that holds everything
+uint64_t least_bytes(const ExpertFile & file, const Plan & plan, int at_once);  // and one for any so many of a row together
 void     wait_until_read(edgemed::Store & store, int row, int index);  // pins, waits, checks nothing, unpins
 
 // Each returns when all is well.
@@ -84,3 +85,5 @@ void check_failing_reads();
 void check_changing_files();
 void check_opening_and_closing();
 void check_looking();
+void check_background();
+void check_guesses_step_aside();

@@ -52,7 +52,7 @@ void check_budgets_at_the_edge() {
         const ExpertFile file(plan);
         Store            store;
         open_store(store, file, plan, 0);
-        const uint64_t least = store.smallest_budget(3);
+        const uint64_t least = least_bytes(file, plan, 3);
         // Nothing fits: a refusal with a reason, at once, instead of waiting for room that never comes.
         CHECK(!store.pin(0, 0, 1));
         CHECK(!store.wait_for_room());
@@ -90,7 +90,7 @@ void check_budgets_at_the_edge() {
     for (int i = 1; i < plan.per_row; i++) CHECK(right(store, file, plan, 0, i));
     faulty_reads(kSuffix, EIO, 30, 0, 0, 1);
     CHECK(store.pin(0, 0, 1));
-    const uint64_t least = store.smallest_budget(1);
+    const uint64_t least = least_bytes(file, plan, 1);
     store.set_budget(least);
     CHECK(store.wait(0, 0) == nullptr);
     store.unpin(0, 0);

@@ -31,7 +31,7 @@ void run(const Course & course) {
     const uint64_t   everything = all_bytes(file);
     open_store(store, file, course.plan, everything, course.direct, course.threads);
     const int      at_once = 4;
-    const uint64_t least = store.smallest_budget(at_once);
+    const uint64_t least = least_bytes(file, course.plan, at_once);
     const auto     budget = std::max(least, static_cast<uint64_t>(static_cast<double>(everything) * course.budget_share));
     store.set_budget(budget);
 

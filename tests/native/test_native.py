@@ -16,6 +16,8 @@ CHECKS = (
     "failing_reads",
     "changing_files",
     "opening_and_closing",
+    "background",
+    "guesses_step_aside",
     "looking",
 )
 BUILDS = {

@@ -12,7 +12,7 @@ import edgemed.native
 CHECKS = Path(__file__).parents[1] / "native"
 NATIVE = Path(edgemed.native.__file__).parent
 # The store and what it stands on; the rest needs ggml.
-_SOURCES = ("store", "activity", "reader", "slots", "xxh3")
+_SOURCES = ("store", "eviction", "background", "hot", "activity", "reader", "slots", "xxh3")
 
 
 class CannotBuildError(Exception):

@@ -1,0 +1,104 @@
+// Who goes when room is needed, and what the budget allows.
+
+#include <algorithm>
+
+#include "store.h"
+
+namespace edgemed {
+namespace {
+
+constexpr int   kSampled = 16;      // candidates looked at among its own size, and again among all
+constexpr float kOtherSize = 1.0f;  // another size must be worth half as much to be taken instead: it costs page faults
+constexpr uint64_t kShrinkStep = 64 << 20;
+
+}  // namespace
+
+// What keeping an expert is worth: its score; more than any score if a batch will reach it soon; and more than anything if
+// it was guessed for this step.
+float Store::worth(uint32_t which) const {
+    const Entry & entry = entries_[which];
+    if (entry.guessed && entry.guessed_at == clock_) return std::numeric_limits<float>::max();
+    const bool ahead = scanned_ >= 0 && static_cast<int>(which) / per_row_ > scanned_;
+    return ahead ? std::max(entry.score, 0.0f) + kSoon : entry.score;
+}
+
+uint32_t Store::draw(size_t below) {
+    random_ = random_ * 6364136223846793005ULL + 1442695040888963407ULL;
+    return static_cast<uint32_t>((random_ >> 33) % below);
+}
+
+bool Store::make_room(int size_class, float ceiling) {
+    while (slots_.resident_bytes() + slots_.cost(size_class) > budget_) {
+        const uint64_t over = slots_.resident_bytes() + slots_.cost(size_class) - budget_;
+        if (slots_.idle_bytes() > 0) {  // of another class, or more is held than the budget has become
+            slots_.release_idle(over);
+        } else if (!evict_one(size_class, ceiling)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Evicts the expert worth least among a sample, if it is worth less than `ceiling`. One of the same size is preferred:
+// it leaves its pages in place.
+bool Store::evict_one(int size_class, float ceiling) {
+    uint32_t   best = 0;
+    float      least = ceiling;
+    bool       found = false;
+    const auto consider = [&](uint32_t which) {
+        const Entry & entry = entries_[which];
+        if (entry.pins > 0 || entry.state.load(std::memory_order_relaxed) != State::ready) return;
+        const float value = worth(which) + (experts_[which].size_class == size_class ? 0.0f : kOtherSize);
+        if (value >= least) return;
+        least = value;
+        best = which;
+        found = true;
+    };
+    const std::vector<uint32_t> & same = residents_[static_cast<size_t>(size_class)];
+    for (int i = 0; i < kSampled && !same.empty(); i++) consider(same[draw(same.size())]);
+    if (residents_.size() > 1)
+        for (int i = 0; i < kSampled; i++) {
+            const std::vector<uint32_t> & any = residents_[draw(residents_.size())];
+            if (!any.empty()) consider(any[draw(any.size())]);
+        }
+    if (!found && ceiling == kAny)  // the sample was all in use: somebody waits, so look at everything
+        for (const std::vector<uint32_t> & any : residents_)
+            for (size_t i = 0; i < any.size() && !found; i++) consider(any[i]);
+    if (!found) return false;
+    evict(best);
+    stats_.evictions++;
+    return true;
+}
+
+void Store::evict(uint32_t victim) {
+    Entry &                 entry = entries_[victim];
+    const int               size_class = experts_[victim].size_class;
+    std::vector<uint32_t> & residents = residents_[static_cast<size_t>(size_class)];
+    residents[entry.place] = residents.back();
+    entries_[residents[entry.place]].place = entry.place;
+    residents.pop_back();
+    slots_.give_back(size_class, entry.data);
+    entry.data = nullptr;
+    entry.guessed = false;
+    entry.state.store(State::absent, std::memory_order_relaxed);
+}
+
+void Store::set_budget(uint64_t bytes) {
+    {
+        std::lock_guard lock(mutex_);
+        budget_ = bytes;
+        plan_filling();
+    }
+    while (shrink()) {}  // the lock free in between: giving gigabytes back takes a while, and somebody may be computing
+}
+
+bool Store::shrink() {
+    std::lock_guard lock(mutex_);
+    if (slots_.resident_bytes() <= budget_) return false;
+    if (slots_.idle_bytes() == 0)  // where everything left is in use right now, the next eviction goes on
+        return evict_one(static_cast<int>(draw(residents_.size())), kAny);
+    slots_.release_idle(std::min(slots_.resident_bytes() - budget_, kShrinkStep));
+    return true;
+}
+
+}  // namespace edgemed

@@ -141,13 +141,13 @@ def draw(points: Points, picture: Path) -> None:
         for label, kind, colour, style, marker in LINES:
             line = curve(found, kind)
             panel.plot(*zip(*line, strict=True), style, marker=marker, color=colour, label=label, markersize=4)
-        panel.set_title(f"{routing} routing")
+        panel.set_title(f"{routing.capitalize()} routing")
         panel.set_xlabel("memory, % of the model")
         panel.set_xlim(0, 115)
-        panel.set_ylim(bottom=0)
         panel.grid(color="#dddddd", linewidth=0.6)
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)
+    panels[0][0].set_ylim(bottom=0)  # shared, so once all lines are there
     panels[0][0].set_ylabel("tokens a second")
     panels[0][0].legend(frameon=False, loc="upper left")
     figure.tight_layout()

@@ -35,11 +35,18 @@ class Budget:
 
 
 def plan_budget(
-    file: ModelFile, ram_bytes: int | None, reserved_bytes: int, n_batch: int, *, force_small: bool = False
+    file: ModelFile,
+    ram_bytes: int | None,
+    reserved_bytes: int,
+    n_batch: int,
+    *,
+    staging_bytes: int = 0,
+    force_small: bool = False,
 ) -> Budget:
     """Divide the budget once dense weights and KV cache are resident.
 
-    reserved_bytes: scratch that libllama holds but has not touched. Raises BudgetError naming the smallest budget.
+    reserved_bytes: scratch that libllama holds but has not touched. staging_bytes: what weights on their way to a
+    device took here for a moment, before there was a cache. Raises BudgetError naming the smallest budget.
     """
     resident = _rss(os.getpid()) + _rss(os.getppid())
     compute = reserved_bytes + _batch_scratch(file, n_batch)
@@ -49,9 +56,10 @@ def plan_budget(
         ram_bytes = resident + int(_SPARE * available_bytes())
     cache = min(ram_bytes - fixed, everything)
     least = layer_bytes(file) if force_small else min(token_bytes(file), everything)
-    if cache < least:
+    smallest = max(fixed + least, resident + staging_bytes)
+    if ram_bytes < smallest:
         if not force_small:
-            needed = _gib(fixed + least + _JITTER, up=True)
+            needed = _gib(smallest + _JITTER, up=True)
             raise BudgetError(
                 f"{_gib(ram_bytes)} of memory are too little for {file.path.name}: it needs at least "
                 f"{needed} (--ram {needed.replace(' ', '')})."

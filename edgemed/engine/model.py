@@ -95,7 +95,12 @@ class LoadedModel:
             if settings.read_ahead > 0:
                 self._predict(settings.read_ahead)
             self.budget: Budget = plan_budget(
-                file, settings.ram_bytes, self._scratch_bytes(), settings.n_batch, force_small=settings.force_small
+                file,
+                settings.ram_bytes,
+                self._scratch_bytes(),
+                settings.n_batch,
+                staging_bytes=self.placement.staging_bytes,
+                force_small=settings.force_small,
             )
             self._native.edgemed_set_budget(self.handle, self.budget.cache_bytes)
             self._remembers = settings.hot_profile

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from edgemed.cli import main
+from edgemed.engine.budget import plan_budget
 from edgemed.engine.frames import Frames, encode
 from edgemed.engine.job import Report, run_job
 from edgemed.engine.library import LogCapture
 from edgemed.engine.offload import AUTO, HOST, Offload, layer_bytes, layers_that_fit, place
 from edgemed.engine.offload_check import Comparison, LayerCopies, Speed, Split, copies_of_layers, read_plan
 from edgemed.engine.protocol import EngineSettings, Start
-from edgemed.errors import EngineError, SetupError, UsageError
+from edgemed.errors import BudgetError, EngineError, SetupError, UsageError
 from edgemed.model_file import open_model
 
 HERE = "tests.engine.test_offload"
@@ -99,6 +100,13 @@ def test_scratch_on_a_device_does_not_count_against_ram() -> None:
         log(2, f"sched_reserve: {owner:>10} {what} buffer size = {size:8.2f} MiB\n")
     assert log.compute_bytes("RPC0[127.0.0.1:5]") == 3_670_016
     assert log.compute_bytes(None) == 3_670_016 + (80 << 20)
+
+
+def test_what_loading_takes_for_a_moment_counts_too(model_path: Path) -> None:
+    file = open_model(model_path)
+    with pytest.raises(BudgetError, match=r"--ram (?!0\.)[\d.]+GiB"):
+        plan_budget(file, 1 << 30, 0, 256, staging_bytes=1 << 30)
+    assert plan_budget(file, 1 << 30, 0, 256, staging_bytes=1 << 20).cache_bytes > 0
 
 
 @pytest.mark.parametrize("layers", [None, 0])

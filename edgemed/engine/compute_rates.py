@@ -6,10 +6,13 @@ python -m edgemed.engine.compute_rates THREADS SECONDS TYPE...        JSON on st
 from __future__ import annotations
 
 import json
+import queue
+import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -30,12 +33,14 @@ class ComputeRates:
     """With `threads` threads, by the name of the weights' type. `products`: bytes a second, out of memory, multiplied
     with one row. `few_rows` and `batches`: weights times rows a second, with FEW_ROWS (an expert's share of a prompt)
     and MANY_ROWS at once. `node_s`: seconds of a node of llama.cpp's graph that computes next to nothing. `sample_s`:
-    seconds to draw a token, for each token of the vocabulary.
+    seconds to draw a token, for each token of the vocabulary. `tell_s`: seconds until a token's text is with whoever
+    asked.
     """
 
     threads: int
     node_s: float
     sample_s: float
+    tell_s: float
     products: dict[str, float]
     few_rows: dict[str, float]
     batches: dict[str, float]
@@ -58,13 +63,42 @@ def _sample_seconds(seconds: float) -> float:
 
     logits = np.random.default_rng(0).standard_normal(SAMPLED_VOCABULARY).astype(np.float32)
     sampler = Sampler(Sampling(), 1, [1, 2, 3])
+    return _median_seconds(lambda: sampler.pick(logits), seconds) / SAMPLED_VOCABULARY
+
+
+def _tell_seconds(seconds: float) -> float:
+    """Of one token's way through a socket pair and the frames of both ends, into another thread and its queue."""
+    from edgemed.engine.frames import Frames, encode
+    from edgemed.engine.protocol import Piece
+
+    near, far = socket.socketpair()
+    heard: queue.SimpleQueue[object] = queue.SimpleQueue()
+
+    def listen() -> None:
+        frames = Frames()
+        while data := far.recv(1 << 16):
+            for _, message in frames.feed(data):
+                heard.put(message)
+
+    def tell() -> None:
+        near.sendall(encode(Piece(" word"), 1))
+        heard.get()
+
+    with near, far:
+        threading.Thread(target=listen, daemon=True).start()
+        took = _median_seconds(tell, seconds)
+        near.shutdown(socket.SHUT_RDWR)
+    return took
+
+
+def _median_seconds(call: Callable[[], object], seconds: float) -> float:
     took: list[float] = []
     start = time.perf_counter()
     while len(took) < 3 or time.perf_counter() - start < seconds:
         at = time.perf_counter()
-        sampler.pick(logits)
+        call()
         took.append(time.perf_counter() - at)
-    return float(np.median(took)) / SAMPLED_VOCABULARY
+    return float(np.median(took))
 
 
 def main(arguments: list[str]) -> int:
@@ -79,6 +113,7 @@ def main(arguments: list[str]) -> int:
         threads=threads,
         node_s=library.edgemed_node_seconds(threads, seconds),
         sample_s=_sample_seconds(seconds),
+        tell_s=_tell_seconds(seconds),
         products={n: library.edgemed_product_rate(Type[n], COLUMNS, MEMORY_BYTES, threads, seconds) for n in names},
         few_rows={n: library.edgemed_batch_rate(Type[n], COLUMNS, FEW_ROWS, threads, seconds) for n in names},
         batches={n: library.edgemed_batch_rate(Type[n], COLUMNS, MANY_ROWS, threads, seconds) for n in names},

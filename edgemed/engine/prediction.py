@@ -1,7 +1,7 @@
 """How fast a model will run on a machine, by arithmetic alone: nothing is loaded, nothing needs to be downloaded.
 
     token time = dense weights + the larger of (missed experts' reading, expert products) + the last expert that came
-                 + small change between the products + drawing a token
+                 + small change between the products + drawing a token and telling it
 
 Each part is bytes over a rate that was measured here: products by type of weights, with all cores, out of memory; the
 disk by reads of an expert's size (`edgemed.engine.survey`). A token reads every dense weight and `used` experts of each
@@ -213,7 +213,7 @@ def _token_seconds(model: ModelSize, machine: Machine, hit_rate: float) -> float
     fixed = _products(model.dense, compute) + layers * NODES_PER_LAYER * compute.node_s
     drawing = model.vocabulary * compute.sample_s
     expert = _products(model.expert, compute)
-    seconds = fixed + drawing
+    seconds = fixed + drawing + compute.tell_s
     # Of a layer's experts so many are missing, each by itself: hits are computed while misses are read, and misses as
     # they come, the last one after everything.
     for missing in range(model.used + 1):

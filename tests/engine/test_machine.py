@@ -72,6 +72,7 @@ def test_computing_is_measured_in_a_process_of_its_own(tmp_path: Path, monkeypat
     assert rates.threads == 1
     assert 1e-8 < rates.node_s < 1e-2
     assert 1e-10 < rates.sample_s < 1e-4
+    assert 1e-6 < rates.tell_s < 1
     (tmp_path / "llama_cpp.py").write_text("raise ImportError('there is no llama here')")
     monkeypatch.setattr(compute_rates, "environment", lambda: {"PYTHONPATH": str(tmp_path)})
     with pytest.raises(SetupError, match="cannot be measured: there is no llama here"):

@@ -80,6 +80,12 @@ def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
     terminal.press("Escape")
     terminal.wait_for("CUT OFF: a dose or a list may be incomplete · stopped by you", NOTICE)
 
+    terminal.press("F3")
+    terminal.wait_for("5 layers of 16 experts", "in memory", "used: missed", "ms/token")
+    terminal.press("F3")
+    while "used: missed" in terminal.screen():
+        time.sleep(0.1)
+
     terminal.press("F1")
     terminal.wait_for("Esc closes this page", NOTICE)
     terminal.press("Escape")

@@ -13,13 +13,13 @@ forward.py, in float32; one thread of BLAS is quickest (OPENBLAS_NUM_THREADS=1).
 from __future__ import annotations
 
 import argparse
-import ctypes
+import copy
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,206 +29,21 @@ from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
 from benchmarks import forward, passages
+from benchmarks.our_side import Bench, Items, batches, calibrate, compare, divergence, originals
 from benchmarks.passages import Passages
-from edgemed.convert import convert
-from edgemed.model_file import open_model
-from edgemed.quant import types
+from benchmarks.rivals import Experts, LlamaCpp, uniform, with_recipe
+from edgemed.evaluation.metrics import Comparison, ratio_interval
 from edgemed.quant.allocation import allocate, allocate_together
-from edgemed.quant.compensate import Moments, compensate
-from edgemed.quant.metrics import Comparison, log_softmax, ratio_interval
-from edgemed.quant.plan import Plan
-from edgemed.quant.quantize import dequantize, quantize
-from edgemed.quant.sample import token_keys
-from edgemed.quant.sensitivity import measure, scaled
+from edgemed.quant.calibrated import PALETTES, Calibrated
 from edgemed.quant.statistics import Statistics
 
 Floats = NDArray[np.float32]
-Experts = tuple[Floats, Floats, Floats]
-# Of two types of equal size the one that keeps more, measured (docs/quantisation.md).
-OURS = {
-    "small": (Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_S, Type.IQ4_XS, Type.Q4_K, Type.Q5_K, Type.Q6_K),
-    "fast": types.FAST,
-}
 BUDGETS = {  # budget -> (llama.cpp's file type, the uniform type)
     "2.6": (llama_cpp.LLAMA_FTYPE_MOSTLY_IQ2_M, Type.IQ2_S),
     "2.9": (llama_cpp.LLAMA_FTYPE_MOSTLY_Q2_K, Type.Q2_K),
     "3.8": (llama_cpp.LLAMA_FTYPE_MOSTLY_Q3_K_M, Type.Q3_K),
     "4.6": (llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M, Type.Q4_K),
 }
-REFERENCES = (Type.IQ2_S, Type.IQ3_S, Type.Q4_K)  # at which a layer's effect on the logits is measured
-
-
-@dataclass
-class Bench:
-    """The model, its calibration, and everything that was computed once."""
-
-    model: forward.Model
-    statistics: Statistics
-    calibration: Passages
-    cache: Path | None
-    measured: list[list[Any]] = field(default_factory=list)
-    values: dict[Type, Experts] = field(default_factory=dict)
-    damage: dict[Type, NDArray[np.float64]] = field(default_factory=dict)  # [L, E, 3]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(layers with experts, experts)."""
-        return self.model.experts[0].shape[0], self.model.experts[0].shape[1]
-
-    def prepare(self, type_: Type) -> None:
-        """Quantise all experts to one type in our way, and measure the damage."""
-        layers, experts = self.shape
-        if not self.measured:
-            self.measured = [
-                [measure(self.statistics, r, e, *(w[r, e] for w in self.model.experts)) for e in range(experts)]
-                for r in range(layers)
-            ]
-        stored = self.cache / f"{type_.name}.npz" if self.cache else None
-        if stored and stored.exists():
-            with np.load(stored) as file:
-                self.values[type_] = (file["gate"], file["up"], file["down"])
-        else:
-            self.values[type_] = self._quantised(type_)
-            if stored:
-                np.savez(stored, **dict(zip(("gate", "up", "down"), self.values[type_], strict=True)))
-        self.damage[type_] = np.array(
-            [
-                [
-                    [
-                        self.measured[r][e].damage(p, self.model.experts[p][r, e], self.values[type_][p][r, e])
-                        for p in range(3)
-                    ]
-                    for e in range(experts)
-                ]
-                for r in range(layers)
-            ]
-        )
-
-    def _quantised(self, type_: Type) -> Experts:
-        result = tuple(np.empty_like(weights) for weights in self.model.experts)
-        for row, expert, projection in np.ndindex(*self.shape, 3):
-            weights = self.model.experts[projection][row, expert]
-            blocks = compensate(weights, type_, Moments(self.measured[row][expert].hessian[projection]))
-            result[projection][row, expert] = dequantize(blocks, type_, weights.shape[1])
-        return result[0], result[1], result[2]
-
-    def effects(self, type_: Type, reference: list[Floats]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What leaving one layer [L], or one projection [3], unquantised wins when all else is at this type."""
-        everything = self._divergence(self.values[type_], reference)
-        layers = np.zeros(self.shape[0])
-        for row in range(self.shape[0]):
-            spared = [weights.copy() for weights in self.values[type_]]
-            for weights, original in zip(spared, self.model.experts, strict=True):
-                weights[row] = original[row]
-            layers[row] = everything - self._divergence((spared[0], spared[1], spared[2]), reference)
-        projections = np.zeros(3)
-        for projection in range(3):
-            spared = list(self.values[type_])
-            spared[projection] = self.model.experts[projection]
-            projections[projection] = everything - self._divergence((spared[0], spared[1], spared[2]), reference)
-        return layers, projections
-
-    def _divergence(self, experts: Experts, reference: list[Floats]) -> float:
-        return float(np.concatenate(compare(self.model, experts, self.calibration, reference).divergence).mean())
-
-
-def batches(tokens: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The passages, eight at a time."""
-    return [tokens[first : first + 8] for first in range(0, len(tokens), 8)]
-
-
-def calibrate(model: forward.Model, texts: Passages) -> Statistics:
-    """Our statistics of every token, with a sample of all of them."""
-    layers, experts = model.experts[0].shape[:2]
-    domains = sorted(set(texts.domain))
-    statistics = Statistics.empty(
-        domains,
-        range(model.lead, model.lead + layers),
-        n_expert=experts,
-        n_used=model.config["num_experts_per_tok"],
-        n_embd=model.experts[0].shape[3],
-        n_ff=model.experts[0].shape[2],
-        sample=texts.tokens.size,
-    )
-    for index, domain in enumerate(domains):
-        of_domain = texts.tokens[np.array(texts.domain) == domain]
-        for number, part in enumerate(batches(of_domain)):
-            keys = token_keys(f"{domain} {number}", part.size)
-
-            def layer(row: int, x: Floats, e: Any, s: Floats, margins: Floats, d: int = index, k: Any = keys) -> None:
-                statistics.observe_layer(d, row, k, x, e, s, margins)
-
-            def expert(row: int, e: int, x: Floats, s: Floats, inner: Floats, output: Floats, d: int = index) -> None:
-                statistics.observe_expert(d, row, e, x, s, inner, output)
-
-            forward.logits(model, part, forward.Watch(layer, expert))
-    return statistics
-
-
-def uniform(model: forward.Model, type_: Type) -> Experts:
-    """ggml's own rounding to one type, without statistics."""
-    made = [np.empty_like(weights) for weights in model.experts]
-    for weights, out in zip(model.experts, made, strict=True):
-        columns = weights.shape[-1]
-        flat = weights.reshape(-1, columns)
-        out[:] = dequantize(quantize(flat, type_), type_, columns).reshape(weights.shape)
-    return made[0], made[1], made[2]
-
-
-def llama_recipe(stock: Path, folder: Path, ftype: int, statistics: Statistics) -> tuple[Experts, int]:
-    """(experts, their bytes) of llama.cpp's own quantiser with our statistics as its importance matrix."""
-    # Dense tensors are not compared, but its low-bit recipes refuse to run without values for them.
-    importance = {t.name: np.ones(t.shape[0], np.float32) for t in open_model(stock).dense if len(t.shape) == 2}
-    for row, layer in enumerate(statistics.layers):
-        for name, squares in (("gate", "input"), ("up", "input"), ("down", "inner")):
-            key = f"blk.{layer}.ffn_{name}_exps.weight"
-            importance[key] = getattr(statistics, f"{squares}_squares")[row].astype(np.float32).ravel()
-    entries = (llama_cpp.llama_model_imatrix_data * (len(importance) + 1))()
-    for entry, (name, values) in zip(entries, importance.items(), strict=False):
-        entry.name, entry.size = name.encode(), values.size
-        entry.data = values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-    params = llama_cpp.llama_model_quantize_default_params()
-    params.ftype, params.allow_requantize = ftype, True
-    params.output_tensor_type = params.token_embedding_type = int(Type.Q8_0)
-    params.imatrix = ctypes.cast(entries, type(params.imatrix))
-    target = folder / f"recipe-{ftype}.gguf"
-    if llama_cpp.llama_model_quantize(str(stock).encode(), str(target).encode(), ctypes.byref(params)) != 0:
-        raise SystemExit("llama.cpp could not quantise the model; its log says why.")
-    file = open_model(target)
-    content = np.memmap(target, np.uint8, "r")
-    shapes = (file.hparams.n_ff_exp, file.hparams.n_embd), (file.hparams.n_embd, file.hparams.n_ff_exp)
-    made = []
-    for projection in range(3):
-        rows, columns = shapes[projection == 2]
-        slices = np.empty((*file.experts.offset.shape[:2], rows, columns), np.float32)
-        for row, expert in np.ndindex(*slices.shape[:2]):
-            at, size = (int(part[row, expert, projection]) for part in (file.experts.offset, file.experts.nbytes))
-            type_ = Type(int(file.experts.type[row, expert, projection]))
-            blocks = np.array(content[at : at + size]).reshape(rows, -1)
-            slices[row, expert] = dequantize(blocks, type_, columns)
-        made.append(slices)
-    return (made[0], made[1], made[2]), int(file.experts.nbytes.sum())
-
-
-def mixed(bench: Bench, palette: tuple[Type, ...], choice: NDArray[np.int64]) -> Experts:
-    """The experts with the chosen type [L * E * 3] of each projection, in our values."""
-    picked = choice.reshape(*bench.shape, 3)
-    made = [np.empty_like(weights) for weights in bench.model.experts]
-    for row, expert, projection in np.ndindex(*picked.shape):
-        type_ = palette[picked[row, expert, projection]]
-        made[projection][row, expert] = bench.values[type_][projection][row, expert]
-    return made[0], made[1], made[2]
-
-
-def compare(model: forward.Model, experts: Experts, texts: Passages, reference: list[Floats]) -> Comparison:
-    """The divergence of the model with these experts on every passage."""
-    result, changed = Comparison(), model.with_experts(experts)
-    at = 0
-    for part, p in zip(batches(texts.tokens), reference, strict=True):
-        for tokens, expected, found in zip(part, p, log_softmax(forward.logits(changed, part)), strict=True):
-            result.add(texts.domain[at], expected, found, np.append(tokens[1:], tokens[-1]))
-            at += 1
-    return result
 
 
 def ratios(ours: Comparison, theirs: Comparison, texts: Passages) -> dict[str, Any]:
@@ -259,60 +74,118 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     started = time.monotonic()
     model = forward.load(args.model)
     tokenizer = args.model / "tokenizer.json"
-    calibration = passages.load(args.data, tokenizer, "calib", args.calibration)
-    statistics = calibrate(model, calibration)
-    say(f"calibrated on {calibration.tokens.size:,} tokens", started)
-    small = passages.load(args.data, tokenizer, "calib", args.effect)
-    bench = Bench(model, statistics, small, args.cache)
-    palette = OURS[args.palette]
-    for type_ in sorted({*palette, *REFERENCES}, key=types.bits_per_weight):
-        bench.prepare(type_)
-        say(f"experts as {type_.name}", started)
-    original = [log_softmax(forward.logits(model, part)).astype(np.float32) for part in batches(small.tokens)]
-    effects = {type_: bench.effects(type_, original) for type_ in REFERENCES}
-    say("effect of each layer measured", started)
-
-    layers, experts = bench.shape
-    raw = np.stack([bench.damage[type_] for type_ in palette], axis=-1)
-    weights = np.array([bench.model.experts[p][0, 0].size for p in range(3)])
-    size = np.stack([[int(n * types.bits_per_weight(t) / 8) for t in palette] for n in weights])  # [3, types]
-    size = np.tile(size, (layers * experts, 1))
-    tensor = np.tile(np.arange(3), layers * experts) + 3 * np.repeat(np.arange(layers), 3 * experts)
-    total_weights = int(weights.sum()) * layers * experts
-
+    statistics = calibrate(model, passages.load(args.data, tokenizer, "calib", args.calibration))
+    say(f"calibrated on {int(statistics.tokens[:, 0].sum()) // statistics.sample.experts.shape[2]:,} tokens", started)
+    bench = Bench(model, Calibrated(statistics, ""))
+    few = passages.load(args.data, tokenizer, "calib", args.effect)
+    statistics.effects[:] = bench.effects(few, originals(model, few))
+    say(f"effect of each layer: {np.array2string(statistics.effects, precision=4)}", started)
+    palette = PALETTES[args.palette]
+    damage = bench.damage(palette)
+    say("experts weighed", started)
+    items = Items(bench, palette)
     texts = passages.load(args.data, tokenizer, "eval", args.passages)
-    reference = [log_softmax(forward.logits(model, part)).astype(np.float32) for part in batches(texts.tokens)]
+    reference = originals(model, texts)
+    if args.ablation:
+        return {"ablation": ablation(bench, items, damage, lambda made: divergence(model, made, texts, reference))}
     result: dict[str, Any] = {"budgets": {}, "tokens": int(texts.tokens.size)}
+    rare = rare_experts(model, statistics, texts)
+    precise = model.with_dense(Type.Q8_0)
     with tempfile.TemporaryDirectory() as folder:
-        stock = Path(folder) / "stock.gguf"
-        convert(str(args.model), stock, Plan.uniform(Type.F32), layout="llama.cpp")
+        llama = LlamaCpp(args.model, Path(folder), statistics)
         for name, (ftype, single) in BUDGETS.items():
-            recipe, recipe_bytes = llama_recipe(stock, Path(folder), ftype, statistics)
-            near = min(
-                REFERENCES, key=lambda t: abs(8 * recipe_bytes / total_weights - float(types.bits_per_weight(t)))
-            )
-            damage = scaled(raw, bench.damage[near].sum(axis=1), *effects[near]).reshape(-1, len(palette))
-            whole = allocate_together(size, damage, recipe_bytes, tensor)
+            recipe = llama.recipe(ftype)
+            whole = allocate_together(items.size, damage, recipe.expert_bytes, items.tensor)
             rivals: Mapping[str, tuple[Experts, int]] = {
-                "uniform": (uniform(model, single), int(total_weights * types.bits_per_weight(single) / 8)),
-                "llama.cpp": (recipe, recipe_bytes),
-                "per_tensor": (mixed(bench, palette, whole.choice), whole.bytes),
+                "uniform": (uniform(model, single), items.bytes_of(single)),
+                "llama.cpp": (recipe.experts, recipe.expert_bytes),
+                "per_tensor": (bench.mixed(palette, whole.choice), whole.bytes),
             }
             result["budgets"][name] = {}
             done: dict[int, Comparison] = {}
             for rival, (theirs, budget) in rivals.items():
-                own = allocate(size, damage, budget)
+                own = allocate(items.size, damage, budget)
                 if budget not in done:
-                    done[budget] = compare(model, mixed(bench, palette, own.choice), texts, reference)
-                entry = ratios(done[budget], compare(model, theirs, texts, reference), texts)
-                entry |= {"bits": 8 * budget / total_weights, "bytes_ours_over_theirs": own.bytes / budget}
+                    done[budget] = compare(model, bench.mixed(palette, own.choice), texts, reference)
+                other = compare(model, theirs, texts, reference)
+                entry = ratios(done[budget], other, texts)
+                entry |= {"bits": 8 * budget / items.weights, "bytes_ours_over_theirs": own.bytes / budget}
                 entry["types"] = {t.name: int((own.choice == i).sum()) for i, t in enumerate(palette)}
+                entry["rare"] = [on_rare(side, rare) for side in (done[budget], other)]
                 result["budgets"][name][rival] = entry
-                say(f"{name} bits, {rival}: {entry['ratio']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]", started)
+                say(
+                    f"{name} bits, {rival}: {entry['ratio']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}], "
+                    f"99th percentile {entry['p99']:.3f}, doses {entry['dose']:.3f}, "
+                    f"worst domain {max(entry['domains'].values()):.3f}, rare experts {entry['rare'][0]:.2f}",
+                    started,
+                )
+            if args.shipped:
+                shipped = llama.recipe(ftype, as_shipped=True)
+                own = allocate(items.size, damage, shipped.expert_bytes)
+                ours = compare(precise, bench.mixed(palette, own.choice), texts, reference)
+                theirs_whole = compare(with_recipe(model, shipped), shipped.experts, texts, reference)
+                entry = ratios(ours, theirs_whole, texts)
+                result["budgets"][name]["as shipped"] = entry | {"their_file_bytes": shipped.file_bytes}
+                say(f"{name} bits, llama.cpp as shipped: {entry['ratio']:.3f}, its dense types against Q8_0", started)
     result["upper"] = {
-        name: {rival: entry["high"] for rival, entry in rivals.items()} for name, rivals in result["budgets"].items()
+        name: {rival: entry["high"] for rival, entry in rivals.items() if rival != "as shipped"}
+        for name, rivals in result["budgets"].items()
     }
     return result
+
+
+def ablation(
+    bench: Bench, items: Items, damage: NDArray[np.float64], measure: Callable[[Experts], float]
+) -> dict[str, dict[str, float]]:
+    """Mean divergence at the bytes of one type for all experts, with more and more of what we do, and all but one."""
+    palette = tuple(PALETTES["small"])
+    plain = replace(bench.calibrated.statistics, effects=np.zeros_like(bench.calibrated.statistics.effects))
+    sure = copy.deepcopy(bench.calibrated.statistics)
+    sure.sample.entropy[:] = 0
+    quick = Bench(bench.model, replace(bench.calibrated, compensated=False))
+    no_effects = Bench(bench.model, replace(bench.calibrated, statistics=plain), bench.values)
+    no_entropy = Bench(bench.model, replace(bench.calibrated, statistics=sure))
+    plans = {"quick": quick.damage(palette), "no effects": no_effects.damage(palette)}
+    plans |= {"no entropy": no_entropy.damage(palette), "all": damage}
+    result: dict[str, dict[str, float]] = {}
+    for name, (_, single) in BUDGETS.items():
+        budget = items.bytes_of(single)
+        chosen = {plan: allocate(items.size, d, budget).choice for plan, d in plans.items()}
+        whole = allocate_together(items.size, damage, budget, items.tensor).choice
+        result[name] = {
+            f"{single.name}, no statistics": measure(uniform(bench.model, single)),
+            f"{single.name}, importance": measure(quick.single(single)),
+            f"{single.name}, compensated": measure(bench.single(single)),
+            "allocated, importance": measure(quick.mixed(palette, chosen["quick"])),
+            "all but layers' effects": measure(bench.mixed(palette, chosen["no effects"])),
+            "all but weights of tokens": measure(no_entropy.mixed(palette, chosen["no entropy"])),
+            "all but types of each expert": measure(bench.mixed(palette, whole)),
+            "all": measure(bench.mixed(palette, chosen["all"])),
+        }
+        print(f"{name} {json.dumps(result[name], indent=1)}", file=sys.stderr, flush=True)
+    return result
+
+
+def rare_experts(model: forward.Model, statistics: Statistics, texts: Passages) -> NDArray[np.bool_]:
+    """Tokens [passages, length] that in some layer met one of the quarter of experts that calibration saw least."""
+    tokens = statistics.tokens.sum(axis=0)
+    rare = tokens < np.quantile(tokens, 0.25, axis=1, keepdims=True)
+    met: list[NDArray[np.bool_]] = []
+    for part in batches(texts.tokens):
+        found = np.zeros(part.size, bool)
+
+        def layer(row: int, x: Floats, experts: Any, *_: Any, into: NDArray[np.bool_] = found) -> None:
+            into |= rare[row][experts].any(axis=1)
+
+        forward.logits(model, part, forward.Watch(layer, lambda *_: None))
+        met.append(found.reshape(part.shape))
+    return np.concatenate(met)
+
+
+def on_rare(side: Comparison, rare: NDArray[np.bool_]) -> float:
+    """Mean divergence on tokens that met a rare expert, over that on all others."""
+    divergence = np.stack(side.divergence)
+    return float(divergence[rare].mean() / divergence[~rare].mean())
 
 
 def say(text: str, started: float) -> None:
@@ -324,22 +197,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("../shared/mini"), help="a checkpoint's folder")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of JSONL files")
-    parser.add_argument("--palette", choices=sorted(OURS), default="small")
+    parser.add_argument("--palette", choices=sorted(PALETTES), default="small")
     parser.add_argument("--calibration", type=int, default=30, help="passages of each file for the statistics")
     parser.add_argument("--effect", type=int, default=2, help="passages of each file for the effect of layers")
     parser.add_argument("--passages", type=int, default=6, help="passages of each file for the comparison")
-    parser.add_argument("--cache", type=Path, help="keep quantised experts in this folder (same model and calibration)")
+    parser.add_argument("--shipped", action="store_true", help="one more rival: llama.cpp with its own dense types")
+    parser.add_argument("--ablation", action="store_true", help="what each part is worth, instead of the rivals")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object last: budget -> rival -> upper bound"
     )
     args = parser.parse_args()
-    if args.cache:
-        args.cache.mkdir(parents=True, exist_ok=True)
     result = run(args)
     if args.json:
         print(json.dumps(result))
     else:
-        print(json.dumps(result["upper"], indent=1))
+        print(json.dumps(result["ablation" if args.ablation else "upper"], indent=1))
 
 
 if __name__ == "__main__":

@@ -111,6 +111,11 @@ def plan_for(
             "The statistics are sums only, as llama.cpp collects them: types are chosen by relative error, and codes "
             "do not make up for one another. `edgemed calibrate` collects more."
         )
+    elif not calibrated.statistics.effects.any():
+        notes.append(
+            "The statistics do not say what each layer weighs on the next token, so layers count by the size of what "
+            "they add; `edgemed calibrate` without --effects 0 measures it."
+        )
     return Planned(plan, calibrated, size(plan), notes)
 
 

@@ -26,16 +26,19 @@ from edgemed.quant.compensate import Moments, compensate
 from edgemed.quant.imatrix import read_calibration
 from edgemed.quant.quantize import dequantize, quantize
 from edgemed.quant.sample import UNUSED
-from edgemed.quant.sensitivity import PRIOR_TOKENS, charged_tokens, measure
+from edgemed.quant.sensitivity import PRIOR_TOKENS, charged_tokens, measure, scaled
 from edgemed.quant.statistics import Statistics
 
+TYPICAL_EXPERTS = 4  # of each layer, on which better codes are tried
 WEIGHED_ROWS = 64  # of each matrix, evenly spread: its damage is measured on these
 # Once codes are compensated, these keep more than others of their size (docs/quantisation.md).
 PALETTES = {
     "fast": types.FAST,
     "small": (Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_S, Type.IQ4_XS, Type.Q4_K, Type.Q5_K, Type.Q6_K),
 }
+EFFECT_TYPE = Type.Q3_K  # of all experts while layers' effects are measured: in the middle of what plans hold
 Floats = NDArray[np.float32]
+Damages = NDArray[np.float64]
 Matrices = tuple[Floats, Floats, Floats]  # gate, up, down
 
 
@@ -78,17 +81,27 @@ class Calibrated:
         parts = zip(matrices, chosen, (inputs, inputs, inner), strict=True)
         return [compensate(matrix, type_, moments) for matrix, type_, moments in parts]
 
-    def weigh(self, row: int, expert: int, matrices: Matrices, palette: Sequence[Type]) -> NDArray[np.float64]:
-        """Damage [3, types] of one expert's projections in every type, measured on some of their rows."""
+    def weigh(
+        self, row: int, expert: int, matrices: Matrices, palette: Sequence[Type], *, compensated: bool = False
+    ) -> Damages:
+        """Damage [3, types] of one expert's projections in every type, measured on some of their rows.
+
+        compensated: with the codes that `blocks` would choose, which takes far longer.
+        """
         damage = np.zeros((3, len(palette)))
         importance = self._importance(row, expert)
         known = measure(self.statistics, row, expert, *matrices) if self.sampled else None
+        moments = [Moments(known.hessian[0]), Moments(known.hessian[2])] if known and compensated else []
         for projection, matrix in enumerate(matrices):
             picked = np.linspace(0, len(matrix) - 1, min(WEIGHED_ROWS, len(matrix))).astype(int)
             part = matrix[picked]
             for number, type_ in enumerate(palette):
                 stored = types.storable(type_, matrix.shape[1])
-                error = part - dequantize(quantize(part, stored, importance[projection]), stored, matrix.shape[1])
+                if moments:
+                    blocks = compensate(part, stored, moments[projection == 2])
+                else:
+                    blocks = quantize(part, stored, importance[projection])
+                error = part - dequantize(blocks, stored, matrix.shape[1])
                 if known is not None:
                     h, slope = known.hessian[projection], known.row[projection][picked]
                     rows = np.einsum("rc,rc->r", error @ h.astype(np.float32), error) @ slope
@@ -106,31 +119,52 @@ class Calibrated:
         palette: Sequence[Type],
         threads: int,
         on_progress: Callable[[int, int], None],
-    ) -> NDArray[np.float64]:
+    ) -> Damages:
         """Damages [L, E, 3, types]; `read` gives the weights of a block's expert, from any thread.
 
-        Each layer's are relative to the size of its experts' result, where that is known: later layers' results are
-        larger, and what counts is how much the following norm sees change.
+        Every expert is weighed with ggml's codes; what better codes leave of each type's damage is measured on some
+        experts of each layer. Layers are made comparable by their measured effects; without those by the size of
+        their experts' result: later layers' results are larger, and what counts is how much the following norm sees
+        change.
         """
         layers, experts = self.statistics.layers, self.statistics.tokens.shape[2]
-        damage = np.zeros((len(layers), experts, 3, len(palette)))
+        weighed = (*palette, EFFECT_TYPE)
+        damage = np.zeros((len(layers), experts, 3, len(weighed)))
+        better = np.zeros((len(layers), 3, len(weighed)))
+        chosen = self._typical_experts() if self.sampled and self.compensated else np.zeros((len(layers), 0), np.int64)
+        places = [(row, int(e), True) for row, picked in enumerate(chosen) for e in picked]
+        places += [(row, e, False) for row, e in product(range(len(layers)), range(experts))]
 
-        def one(place: tuple[int, int]) -> None:
-            row, expert = place
-            damage[row, expert] = self.weigh(row, expert, read(layers[row], expert), palette)
+        def one(place: tuple[int, int, bool]) -> Damages:
+            row, expert, compensated = place
+            return self.weigh(row, expert, read(layers[row], expert), weighed, compensated=compensated)
 
-        places = list(product(range(len(layers)), range(experts)))
         with ThreadPoolExecutor(threads, thread_name_prefix="weigh") as pool:
             try:
-                for done, _ in enumerate(pool.map(one, places), 1):
+                for done, (place, found) in enumerate(zip(places, pool.map(one, places), strict=True), 1):
+                    row, expert, compensated = place
+                    if compensated:
+                        better[row] += found
+                    else:
+                        damage[row, expert] = found
                     on_progress(done, len(places))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        result = self.statistics.output.sum(axis=(0, 2))
-        if (result > 0).all():
-            damage /= result[:, None, None, None]
-        return damage
+        effects, size = self.statistics.effects, self.statistics.output.sum(axis=(0, 2))
+        result = damage[..., :-1]
+        if chosen.size:
+            same = np.stack([damage[row, picked].sum(axis=0) for row, picked in enumerate(chosen)])
+            result = result * (better / np.maximum(same, 1e-300))[:, None, :, :-1]
+        if effects.any():
+            return scaled(result, damage[..., -1].sum(axis=(1, 2)), effects)
+        return result / size[:, None, None, None] if (size > 0).all() else result
+
+    def _typical_experts(self) -> NDArray[np.int64]:
+        """A few experts of each layer, from seldom to often used, [L, few]."""
+        used = np.argsort(self.statistics.tokens.sum(axis=0), axis=1, kind="stable")
+        few = min(TYPICAL_EXPERTS, used.shape[1])
+        return used[:, np.linspace(0, used.shape[1] - 1, few + 2).astype(int)[1:-1]]
 
     @cached_property
     def _charged(self) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ Doubles = NDArray[np.float64]
 # Share of H's mean diagonal that is added to it: a sample must not be believed in directions it hardly saw. Of 0.001,
 # 0.01, 0.03 and 0.05 the middle ones are best on unseen text (docs/quantisation.md).
 DAMPING = 0.03
-REVISITS = 1
+REVISITS = 2
 
 
 class Moments:

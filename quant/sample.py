@@ -12,7 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float32]
 UNUSED = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+# Share of a token's weight that does not depend on how sure the model was.
+SURE = 0.1
 
 
 @dataclass
@@ -24,6 +27,7 @@ class Sample:
     inputs: NDArray[np.float16]  # [L, S, n_embd], of gate and up
     experts: NDArray[np.int16]  # [L, S, used]
     shares: NDArray[np.float32]  # [L, S, used]
+    entropy: NDArray[np.float32]  # [L, S], of the next token's distribution, nats; 0 where nobody looked
 
     @classmethod
     def empty(cls, layers: int, size: int, n_embd: int, used: int) -> Sample:
@@ -34,6 +38,7 @@ class Sample:
             np.zeros((layers, size, n_embd), np.float16),
             np.zeros((layers, size, used), np.int16),
             np.zeros((layers, size, used), np.float32),
+            np.zeros((layers, size), np.float32),
         )
 
     def add(
@@ -44,8 +49,9 @@ class Sample:
         inputs: NDArray[np.floating],
         experts: NDArray[np.integer],
         shares: NDArray[np.floating],
+        entropy: NDArray[np.floating],
     ) -> None:
-        """Offer tokens of one layer: domain, key [tokens], inputs [tokens, n_embd], experts, shares [tokens, used]."""
+        """Offer tokens of one layer: inputs [tokens, n_embd], experts, shares [tokens, used], all else [tokens]."""
         size = self.key.shape[1]
         below = key < self.key[row, -1] if size else np.zeros(len(key), bool)
         if not below.any():
@@ -57,17 +63,29 @@ class Sample:
         self.inputs[row] = np.concatenate([self.inputs[row], inputs[below].astype(np.float16)])[best]
         self.experts[row] = np.concatenate([self.experts[row], experts[below]])[best]
         self.shares[row] = np.concatenate([self.shares[row], shares[below]])[best]
+        self.entropy[row] = np.concatenate([self.entropy[row], entropy[below]])[best]
 
-    def of_expert(self, row: int, expert: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(inputs [tokens, n_embd], shares [tokens]) of the sampled tokens that the expert served."""
+    def of_expert(self, row: int, expert: int) -> tuple[Floats, Floats, Floats]:
+        """(inputs [tokens, n_embd], shares, weights [tokens]) of the sampled tokens that the expert served."""
         used = self.key[row] != UNUSED
         token, rank = np.nonzero((self.experts[row] == expert) & used[:, None])
-        return self.inputs[row, token].astype(np.float32), self.shares[row, token, rank]
+        return self.inputs[row, token].astype(np.float32), self.shares[row, token, rank], self._weights(row)[token]
 
-    def of_layer(self, row: int) -> NDArray[np.float32]:
-        """The inputs of all sampled tokens of a layer, [tokens, n_embd]."""
-        inputs: NDArray[np.float32] = self.inputs[row, self.key[row] != UNUSED].astype(np.float32)
-        return inputs
+    def of_layer(self, row: int) -> tuple[Floats, Floats]:
+        """(inputs [tokens, n_embd], weights [tokens]) of all sampled tokens of a layer."""
+        used = self.key[row] != UNUSED
+        return self.inputs[row, used].astype(np.float32), self._weights(row)[used]
+
+    def _weights(self, row: int) -> Floats:
+        """What an error in each token's experts counts, 1 on average: where the model is sure of the next token, an
+        error changes little. The divergence caused is proportional to the entropy (docs/quantisation.md).
+        """
+        used = self.key[row] != UNUSED
+        mean = self.entropy[row, used].mean() if used.any() else 0.0
+        if mean == 0:
+            return np.ones(len(used), np.float32)
+        weights: Floats = SURE + (1 - SURE) * self.entropy[row] / mean
+        return weights
 
 
 def token_keys(text: str, tokens: int) -> NDArray[np.uint64]:

@@ -9,7 +9,8 @@ layer's output is, to first order,
 with e_r row r of the quantisation error, and a_r the mean squared slope of the output by row r's result (weighted by
 share); up likewise. Both second moments come from a sample of the layer's tokens. Experts seen seldom lean on the
 layer: all the layer's sampled inputs, run through the expert's own weights, count as PRIOR_TOKENS tokens more, and the
-number of tokens an expert is charged with is drawn toward the layer's mean. So rare never means unimportant.
+number of tokens an expert is charged with is drawn toward the layer's mean. So rare never means unimportant. Each token
+counts by how unsure the model was of what comes after it (sample.py).
 
 A layer's errors reach the logits more or less strongly. `scaled` brings the damages to measured divergences: how much
 is won by leaving one layer as it was when all else is quantised. Quantising one layer alone instead misleads
@@ -54,13 +55,13 @@ class Expert:
 
 def measure(statistics: Statistics, row: int, expert: int, gate: Floats, up: Floats, down: Floats) -> Expert:
     """What the sample tells of one expert with these weights [n_ff, n_embd], [n_ff, n_embd], [n_embd, n_ff]."""
-    own, shares = statistics.sample.of_expert(row, expert)
-    everyone = statistics.sample.of_layer(row)[:PRIOR_SAMPLE]
-    mean_share = _mean_share(statistics, row)
-    parts = [_moments(own, shares, gate, up, down)]
+    own, shares, weights = statistics.sample.of_expert(row, expert)
+    everyone, their_weights = (part[:PRIOR_SAMPLE] for part in statistics.sample.of_layer(row))
+    mean_share = np.float32(_mean_share(statistics, row))
+    parts = [_moments(own, shares * np.sqrt(weights), gate, up, down)]
     if len(everyone):
         # The layer's other tokens as if this expert had served them with an average share.
-        borrowed = _moments(everyone, np.full(len(everyone), mean_share, np.float32), gate, up, down)
+        borrowed = _moments(everyone, mean_share * np.sqrt(their_weights), gate, up, down)
         parts.append(tuple(moment * (PRIOR_TOKENS / len(everyone)) for moment in borrowed))
     count = len(own) + (PRIOR_TOKENS if len(everyone) else 0)
     total = [sum(part[i] for part in parts) / max(count, 1) for i in range(5)]
@@ -81,25 +82,18 @@ def charged_tokens(statistics: Statistics) -> Moments:
 
 
 def scaled(
-    damage: NDArray[np.float64],
-    predicted: NDArray[np.float64],
-    by_layer: NDArray[np.float64],
-    by_projection: NDArray[np.float64],
+    damage: NDArray[np.float64], predicted: NDArray[np.float64], effects: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """damage [L, E, 3, types] in units of divergence, by a factor for each layer and one for each projection.
+    """damage [L, E, 3, types] in units of divergence, by a factor for each layer.
 
-    With all experts at some one type, by_layer [L] is how much the divergence falls when one layer's experts are left
-    as they were, by_projection [3] when all gates, ups or downs are; predicted [L, 3] is that type's damage summed over
-    experts. Differences measured as nearly nothing (or less, which is chance) count as a tenth of the mean.
+    With all experts at some one type, effects [L] is how much the divergence falls when one layer's experts are left as
+    they were, and predicted [L] that type's damage summed over the layer. Effects measured as nearly nothing (or less,
+    which is chance) count as a tenth of the mean.
     """
-    layer = _not_nothing(by_layer) / np.maximum(predicted.sum(axis=1), 1e-300)
-    projection = _not_nothing(by_projection) / np.maximum((predicted * layer[:, None]).sum(axis=0), 1e-300)
-    result: NDArray[np.float64] = damage * (layer[:, None] * projection)[:, None, :, None]
+    least = max(0.1 * float(effects.mean()), 1e-12)
+    factor = np.maximum(effects, least) / np.maximum(predicted, 1e-300)
+    result: NDArray[np.float64] = damage * factor[:, None, None, None]
     return result
-
-
-def _not_nothing(effect: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(effect, max(0.1 * float(effect.mean()), 1e-12))
 
 
 def _mean_share(statistics: Statistics, row: int) -> float:

@@ -7,6 +7,8 @@
     margins         [D, L, 16]    tokens whose worst chosen score beat the best rejected one by 2^-(i+1) to 2^-i
     input_squares   [L, E, n_embd]    column sums of x^2, x the input of gate and up
     inner_squares   [L, E, n_ff_exp]  column sums of (share h)^2, h the input of down
+    effects         [L]           divergence of the next token won by leaving the layer's experts as they are when all
+                                  others are quantised (`calibrate` says how); 0 everywhere: not measured
     sample_*                      whole tokens of each layer (sample.py), for what sums cannot tell
 
 The file is numpy's .npz without pickled objects: `numpy.load(path, allow_pickle=False)` reads it anywhere.
@@ -26,10 +28,11 @@ from numpy.typing import NDArray
 from edgemed.errors import CalibrationError
 from edgemed.quant.sample import UNUSED, Sample
 
-VERSION = 1
+VERSION = 2
 MARGIN_BINS = 16
 MAX_FILE_BYTES = 64 << 30
 SUMS = ("tokens", "share", "output", "margins", "input_squares", "inner_squares")
+ARRAYS = (*SUMS, "effects")
 BY_DOMAIN = SUMS[:4]
 
 Sums = NDArray[np.float64]
@@ -47,6 +50,7 @@ class Statistics:
     margins: Sums
     input_squares: Sums
     inner_squares: Sums
+    effects: Sums
     sample: Sample
 
     @classmethod
@@ -72,6 +76,7 @@ class Statistics:
             margins=np.zeros((d, count, MARGIN_BINS)),
             input_squares=np.zeros((count, n_expert, n_embd)),
             inner_squares=np.zeros((count, n_expert, n_ff)),
+            effects=np.zeros(count),
             sample=Sample.empty(count, sample, n_embd, n_used),
         )
 
@@ -84,17 +89,18 @@ class Statistics:
         experts: NDArray[np.integer],
         shares: NDArray[np.floating],
         margins: NDArray[np.floating],
+        entropy: NDArray[np.floating],
     ) -> None:
         """Count the routing of tokens of one domain in one layer.
 
         key, margins [tokens] (worst chosen minus best rejected biased score); inputs [tokens, n_embd]; experts and
-        shares [tokens, used].
+        shares [tokens, used]; entropy [tokens] of the model's distribution of the next token, nats.
         """
         np.add.at(self.tokens[domain, row], experts, 1.0)
         np.add.at(self.share[domain, row], experts, shares)
         bins = np.clip(-np.frexp(np.maximum(margins, 1e-30))[1], 0, MARGIN_BINS - 1)
         np.add.at(self.margins[domain, row], bins, 1.0)
-        self.sample.add(row, np.full(len(key), domain, np.int16), key, inputs, experts, shares)
+        self.sample.add(row, np.full(len(key), domain, np.int16), key, inputs, experts, shares, entropy)
 
     def observe_expert(
         self,
@@ -145,12 +151,16 @@ class Statistics:
                     kept.inputs[row, used],
                     kept.experts[row, used],
                     kept.shares[row, used],
+                    kept.entropy[row, used],
                 )
+        read = np.array([part.tokens.sum() if part.effects.any() else 0.0 for part in (self, other)])
+        if read.any():
+            result.effects[:] = (read[0] * self.effects + read[1] * other.effects) / read.sum()
         return result
 
     def save(self, path: Path) -> None:
         """Write the one file. Raises OSError."""
-        arrays = {name: getattr(self, name) for name in SUMS}
+        arrays = {name: getattr(self, name) for name in ARRAYS}
         arrays |= {f"sample_{field.name}": getattr(self.sample, field.name) for field in fields(Sample)}
         with path.open("wb") as file:
             np.savez(
@@ -184,7 +194,7 @@ class Statistics:
         found = cls(
             tuple(str(domain) for domain in arrays["domains"]),
             tuple(int(layer) for layer in arrays["layers"]),
-            **{name: arrays[name] for name in SUMS},
+            **{name: arrays[name] for name in ARRAYS},
             sample=sample,
         )
         d, count, (n_expert, n_embd) = len(found.domains), len(found.layers), found.input_squares.shape[1:]
@@ -197,10 +207,10 @@ class Statistics:
             n_ff=found.inner_squares.shape[2],
             sample=sample.key.shape[1],
         )
-        pairs = [(getattr(found, name), getattr(expected, name)) for name in SUMS]
+        pairs = [(getattr(found, name), getattr(expected, name)) for name in ARRAYS]
         pairs += [(getattr(sample, field.name), getattr(expected.sample, field.name)) for field in fields(Sample)]
         if any(a.shape != b.shape or a.dtype != b.dtype for a, b in pairs):
             raise CalibrationError(f"The statistics {path} do not fit together ({d} domains, {count} layers).")
-        if not all(np.isfinite(a).all() and (a >= 0).all() for a, _ in pairs[: len(SUMS)]):
+        if not all(np.isfinite(a).all() and (a >= 0).all() for a, _ in pairs[: len(ARRAYS)]):
             raise CalibrationError(f"The statistics {path} hold values that are no sums of squares or counts.")
         return found

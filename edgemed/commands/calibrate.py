@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from edgemed.commands._output import check_output
-from edgemed.errors import TextsError, UsageError
-from edgemed.sizes import format_size, parse_size
+from edgemed.commands._reading import add_reading_arguments, check_reading
+from edgemed.errors import TextsError
+from edgemed.sizes import format_size
 
 TOKENS = 200_000
-PASSAGE = 512
 SAMPLE = 4096
+EFFECTS = 8192
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,24 +31,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="the statistics to write")
     parser.add_argument("--imatrix", metavar="OUT", type=Path, help="also write llama.cpp's importance matrix (GGUF)")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE and OUT if they exist")
-    parser.add_argument("--tokens", metavar="N", type=int, default=TOKENS, help=f"tokens to read (default {TOKENS:,})")
-    parser.add_argument(
-        "--passage", metavar="N", type=int, default=PASSAGE, help=f"tokens read at once (default {PASSAGE})"
-    )
+    add_reading_arguments(parser, TOKENS, "where the experts lie that --effects takes, and what it compares with")
     parser.add_argument(
         "--sample", metavar="N", type=int, default=SAMPLE, help=f"whole tokens kept for each layer (default {SAMPLE})"
     )
-    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
-    parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    parser.add_argument(
+        "--effects",
+        metavar="N",
+        type=int,
+        default=EFFECTS,
+        help="tokens on which every layer's effect on the next token is measured, which takes as many readings of them "
+        f"as there are layers, and room for all experts at 3.4 bits (default {EFFECTS:,}; 0: leave it out)",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     from edgemed.commands._progress import ProgressLine
     from edgemed.engine.job import run_job
-    from edgemed.quant.collect import ENTRY
+    from edgemed.evaluation.collect import ENTRY
 
-    _check(args)
+    check_reading(args, sample=0, effects=0)
+    for path in filter(None, (args.output, args.imatrix)):
+        check_output(path, overwrite=args.overwrite)
     request = {
         "model": str(args.model),
         "data": [str(path) for path in args.data],
@@ -55,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         "tokens": args.tokens,
         "passage": args.passage,
         "sample": args.sample,
+        "effects": args.effects,
+        "scratch": str(args.scratch) if args.scratch else None,
         "ram_bytes": args.ram,
         "threads": args.threads,
     }
@@ -67,16 +75,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(_summary(found, args.output)))
     return 0
-
-
-def _check(args: argparse.Namespace) -> None:
-    """Raises UsageError for numbers and places that cannot be."""
-    for name, least in (("tokens", 1), ("sample", 0), ("threads", 1)):
-        value = getattr(args, name)
-        if value is not None and value < least:
-            raise UsageError(f"--{name} {value} is not possible; give {least} or more.")
-    for path in filter(None, (args.output, args.imatrix)):
-        check_output(path, overwrite=args.overwrite)
 
 
 def _write_imatrix(args: argparse.Namespace) -> None:

@@ -9,11 +9,9 @@ from typing import Any
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments, wanted_offload
 from edgemed.commands._output import check_output, write_text
-from edgemed.errors import UsageError
-from edgemed.sizes import parse_size
+from edgemed.commands._reading import add_reading_arguments, check_reading
 
 TOKENS = 40_000
-PASSAGE = 512
 QUESTIONS = 200
 HEAD = f"{'':24} {'tokens':>8} {'KL mean':>9} {'95 % interval':>19} {'median':>9} {'p99':>8} {'top-1':>7} {'ppl x':>7}"
 
@@ -39,28 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", metavar="OUT", type=Path, help="write the report card as one HTML page")
     parser.add_argument("--json", action="store_true", help="print the report card as JSON")
     parser.add_argument("--overwrite", action="store_true", help="replace CARD and OUT if they exist")
-    parser.add_argument("--tokens", metavar="N", type=int, default=TOKENS, help=f"tokens to read (default {TOKENS:,})")
-    parser.add_argument(
-        "--passage", metavar="N", type=int, default=PASSAGE, help=f"tokens read at once (default {PASSAGE})"
-    )
+    add_reading_arguments(parser, TOKENS, "where the reference's logits wait, up to 8 GiB of them")
     parser.add_argument(
         "--questions", metavar="N", type=int, default=QUESTIONS, help=f"questions of each file (default {QUESTIONS})"
     )
-    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
-    parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
     add_gpu_argument(parser)
     add_rpc_arguments(parser)
-    parser.add_argument(
-        "--scratch", metavar="FOLDER", type=Path, help="where the reference's logits wait, up to 8 GiB of them"
-    )
 
 
 def run(args: argparse.Namespace) -> int:
     from edgemed.commands._progress import ProgressLine
+    from edgemed.evaluation.report import evaluate
     from edgemed.model_file import open_model
-    from edgemed.quant.report import evaluate
 
-    _check(args)
+    check_reading(args, questions=1)
+    for path in filter(None, (args.output, args.html)):
+        check_output(path, overwrite=args.overwrite)
     offload = wanted_offload(args)
     model, reference = open_model(args.model), open_model(args.reference)
     with ProgressLine(amount=lambda count: f"{count:,} tokens") as line:
@@ -81,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output:
         write_text(args.output, text + "\n")
     if args.html:
-        from edgemed.quant.report_html import report_page
+        from edgemed.evaluation.report_html import report_page
 
         write_text(args.html, report_page(card, model))
     print(text if args.json else "\n".join(lines(card)))
@@ -121,15 +113,3 @@ def _choices(name: str, found: dict[str, Any]) -> str:
         f"{name[:24]:24} {found['questions']:,} questions: {found['reference_accuracy']:.1%} right with the reference, "
         f"{found['model_accuracy']:.1%} with the model, {found['flips']} answers flipped{verdict}"
     )
-
-
-def _check(args: argparse.Namespace) -> None:
-    """Raises UsageError for numbers and places that cannot be."""
-    for name, least in (("tokens", 1), ("questions", 1), ("threads", 1)):
-        value = getattr(args, name)
-        if value is not None and value < least:
-            raise UsageError(f"--{name} {value} is not possible; give {least} or more.")
-    for path in filter(None, (args.output, args.html)):
-        check_output(path, overwrite=args.overwrite)
-    if args.scratch and not args.scratch.is_dir():
-        raise UsageError(f"There is no folder {args.scratch}; name another one with --scratch.")

@@ -209,7 +209,11 @@ class LoadedModel:
             background=int(settings.background),
         )
         return self._native.edgemed_open(
-            os.fsencode(file.path), records.ctypes.data, rows, file.hparams.n_expert, ctypes.byref(options)
+            os.fsencode(file.experts.path or file.path),
+            records.ctypes.data,
+            rows,
+            file.hparams.n_expert,
+            ctypes.byref(options),
         )
 
     def _load_dense(self, settings: LoadSettings) -> None:

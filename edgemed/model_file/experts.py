@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ class Experts:
 
     offset: u64, from the file's first byte; nbytes: u64; type: i32, ggml's type numbers.
     checksum: u64 [row, expert], xxh3-64 over an expert's whole extent, or None where the file has none.
+    path: the file that holds them, where it is not the model's own.
     """
 
     layers: tuple[int, ...]
@@ -32,6 +34,7 @@ class Experts:
     nbytes: npt.NDArray[np.uint64]
     type: npt.NDArray[np.int32]
     checksum: npt.NDArray[np.uint64] | None
+    path: Path | None = None
 
     @property
     def per_layer(self) -> int:

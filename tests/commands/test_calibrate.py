@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from edgemed.cli import main
+from edgemed.convert import convert
+from edgemed.evaluation.collect import Router
 from edgemed.model_file import open_model
-from edgemed.quant.collect import Router
+from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.imatrix import read_calibration
+from edgemed.quant.plan import Plan
 from edgemed.quant.statistics import Statistics
+from edgemed.quant.types import Type
 
 Jsonl = Callable[..., Path]
 SMALL = ("--passage", "64", "--threads", "1", "--json")
@@ -66,6 +70,46 @@ def test_two_runs_merged_are_one_run(
         np.testing.assert_allclose(getattr(merged, name), getattr(both, name), rtol=1e-9, err_msg=name)
     np.testing.assert_array_equal(merged.sample.key, both.sample.key)
     np.testing.assert_array_equal(merged.sample.inputs, both.sample.inputs)
+
+
+def test_a_layers_effect_is_what_leaving_it_alone_wins(
+    checkpoint: Path, reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Against whole files: all experts in Q3_K under their importance, and the same but for layer 2."""
+    data, out = jsonl("notes", *TEXTS), tmp_path / "s.npz"
+    found = calibrate(capsys, reference, data, "-o", out, "--effects", "100000")
+    assert not list(tmp_path.glob("edgemed-*"))
+    calibrated = Calibrated.load(out, open_model(reference).hparams, compensated=False)
+    spared = Plan(
+        (Type.Q3_K,) * 3, layers={(2, projection): Type.F16 for projection in range(3)}, dense_default=Type.F16
+    )
+    lost = []
+    for name, plan in {"all": Plan((Type.Q3_K,) * 3, dense_default=Type.F16), "spared": spared}.items():
+        convert(str(checkpoint), tmp_path / name, plan, calibrated=calibrated)
+        card = tmp_path / f"{name}.json"
+        arguments = (
+            tmp_path / name,
+            "--reference",
+            reference,
+            "--data",
+            data,
+            "-o",
+            card,
+            "--tokens",
+            "100000",
+            *SMALL,
+        )
+        assert main(["eval", *map(str, arguments)]) == 0
+        lost.append(json.loads(card.read_text())["overall"]["kl_mean"])
+    np.testing.assert_allclose(found["effects"][1], lost[0] - lost[1], rtol=1e-3)  # type: ignore[index]
+    np.testing.assert_array_equal(Statistics.load(out).effects, found["effects"])
+
+
+def test_effects_can_be_left_out(
+    reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = calibrate(capsys, reference, jsonl("notes", *TEXTS), "-o", tmp_path / "s.npz", "--effects", "0")
+    assert found["effects"] == [0, 0]
 
 
 def test_an_importance_matrix_comes_out_and_goes_in(

@@ -10,11 +10,11 @@ import pytest
 
 from edgemed.cli import main
 from edgemed.convert import convert
+from edgemed.evaluation.readings import _rounds
+from edgemed.evaluation.report import evaluate
 from edgemed.model_file import open_model
 from edgemed.quant.plan import Plan
-from edgemed.quant.readings import _rounds
-from edgemed.quant.report import evaluate
-from tests.quant.test_report import check_page
+from tests.evaluation.test_report import check_page
 from tests.support.checkpoints import Shape, make_checkpoint
 from tests.support.engine_probe import Probe, run_probes
 

@@ -40,7 +40,7 @@ def statistics(tmp_path_factory: pytest.TempPathFactory) -> Path:
         inputs = random.standard_normal((300, width)) * np.geomspace(0.05, 3, width)
         experts = np.minimum(random.integers(0, 7, (300, 1)) // [1, 2] + [0, 4], 6)
         shares = random.uniform(0.5, 1.5, (300, used))
-        found.observe_layer(0, row, token_keys(str(row), 300), inputs, experts, shares, np.full(300, 0.1))
+        found.observe_layer(0, row, token_keys(str(row), 300), inputs, experts, shares, np.full(300, 0.1), np.ones(300))
         for expert in range(7):
             token, rank = np.nonzero(experts == expert)
             inner = random.standard_normal((len(token), 256))

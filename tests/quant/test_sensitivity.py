@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgemed.quant.quantize import dequantize, quantize
-from edgemed.quant.sample import token_keys
+from edgemed.quant.sample import SURE, token_keys
 from edgemed.quant.sensitivity import charged_tokens, measure, scaled
 from edgemed.quant.statistics import Statistics
 from edgemed.quant.types import Type
@@ -22,7 +22,7 @@ def scene() -> tuple[Statistics, tuple[np.ndarray, np.ndarray, np.ndarray], np.n
     experts[:800][experts[:800] == 3] = 0  # expert 3 is rare
     shares = rng.uniform(0.2, 1.5, (TOKENS, 2)).astype(np.float32)
     statistics = Statistics.empty(["a"], [1], n_expert=EXPERTS, n_used=2, n_embd=EMBD, n_ff=FF, sample=TOKENS)
-    statistics.observe_layer(0, 0, token_keys("x", TOKENS), inputs, experts, shares, np.ones(TOKENS))
+    statistics.observe_layer(0, 0, token_keys("x", TOKENS), inputs, experts, shares, np.ones(TOKENS), np.ones(TOKENS))
     token, rank = np.nonzero(experts == 0)
     return statistics, weights, inputs[token].astype(np.float16).astype(np.float32), shares[token, rank]
 
@@ -49,7 +49,7 @@ def test_predicted_damage_is_the_true_output_error(scene, projection: int, type_
 
 def test_rare_experts_lean_on_their_layer(scene) -> None:
     statistics, weights, _, _ = scene
-    own, _ = statistics.sample.of_expert(0, 3)
+    own, *_ = statistics.sample.of_expert(0, 3)
     assert len(own) < 100
     expert = measure(statistics, 0, 3, *weights)
     assert np.linalg.matrix_rank(expert.hessian[0]) == EMBD  # of its own tokens alone it would be below 100
@@ -57,20 +57,30 @@ def test_rare_experts_lean_on_their_layer(scene) -> None:
     assert charged_tokens(statistics).sum() == pytest.approx(statistics.tokens.sum())
 
 
-def test_layers_and_projections_are_scaled_to_what_was_measured() -> None:
+def test_layers_are_scaled_to_what_was_measured() -> None:
     damage = np.random.default_rng(0).random((3, 5, 3, 4))
-    predicted = damage[..., 1].sum(axis=1)
-    layer, projection = np.array([2.0, 1.0, 0.5]), np.array([1.5, 1.0, 1.0])
-    true = predicted * layer[:, None] * projection
-    result = scaled(damage, predicted, true.sum(axis=1), true.sum(axis=0))
+    predicted = damage[..., 1].sum(axis=(1, 2))
+    effects = np.array([2.0, 1.0, 0.5])
+    result = scaled(damage, predicted, effects)
+    np.testing.assert_allclose(result[..., 1].sum(axis=(1, 2)), effects)
     factor = result / damage
-    np.testing.assert_allclose(result[..., 1].sum(axis=(0, 1)), true.sum(axis=0))
-    assert factor[0, 0, 0, 0] / factor[2, 0, 0, 0] == pytest.approx(4.0, rel=0.1)
-    assert factor[0, 0, 0, 0] / factor[0, 0, 1, 0] == pytest.approx(1.5, rel=0.1)
-    np.testing.assert_allclose(factor, np.broadcast_to(factor[:, :1, :, :1], factor.shape))
+    np.testing.assert_allclose(factor, np.broadcast_to(factor[:, :1, :1, :1], factor.shape))
 
 
 def test_effects_lost_in_chance_count_a_little() -> None:
     damage = np.ones((4, 2, 3, 2))
-    result = scaled(damage, damage[..., 0].sum(axis=1), np.array([1.0, 1.0, -0.1, 0.1]), np.ones(3))
+    result = scaled(damage, damage[..., 0].sum(axis=(1, 2)), np.array([1.0, 1.0, -0.1, 0.1]))
     assert result[2, 0, 0, 0] == pytest.approx(0.05 * result[0, 0, 0, 0])
+
+
+def test_tokens_after_which_the_model_is_unsure_count_more() -> None:
+    rng = np.random.default_rng(1)
+    weights = tuple(rng.normal(0, 0.06, (FF, EMBD)).astype(np.float32) for _ in range(3))
+    inputs = np.zeros((TOKENS, EMBD), np.float32)
+    inputs[: TOKENS // 2, 0] = inputs[TOKENS // 2 :, 1] = 1  # the first column is in sure tokens only
+    entropy = np.where(np.arange(TOKENS) < TOKENS // 2, 0.0, 2.0)
+    statistics = Statistics.empty(["a"], [1], n_expert=EXPERTS, n_used=1, n_embd=EMBD, n_ff=FF, sample=TOKENS)
+    zeros, ones = np.zeros((TOKENS, 1), np.int64), np.ones((TOKENS, 1), np.float32)
+    statistics.observe_layer(0, 0, token_keys("x", TOKENS), inputs, zeros, ones, np.ones(TOKENS), entropy)
+    h = measure(statistics, 0, 0, *weights).hessian[0]
+    assert h[0, 0] == pytest.approx(SURE / (2 - SURE) * h[1, 1], rel=1e-2)

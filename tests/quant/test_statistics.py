@@ -33,7 +33,9 @@ def observe(statistics: Statistics, domain: str, text: str, tokens: int) -> None
         )
         shares = rng.random((tokens, USED)).astype(np.float32)
         margins = 10 ** rng.uniform(-6, 0, tokens)
-        statistics.observe_layer(index, row, token_keys(text, tokens), inputs, experts, shares, margins)
+        statistics.observe_layer(
+            index, row, token_keys(text, tokens), inputs, experts, shares, margins, rng.random(tokens)
+        )
         for expert in range(EXPERTS):
             token, rank = np.nonzero(experts == expert)
             inner, output = rng.normal(size=(len(token), FF)), rng.normal(size=(len(token), EMBD))
@@ -74,11 +76,13 @@ def test_counts_add_up() -> None:
     assert statistics.tokens.sum() == 2 * 40 * USED
     assert statistics.margins.sum() == 2 * 40
     assert statistics.margins[0, 0, -1] > 0  # margins below 2^-15 are in the last bin
-    inputs, shares = statistics.sample.of_expert(0, 3)
-    assert len(inputs) == len(shares) == statistics.tokens[0, 0, 3]
+    inputs, shares, weights = statistics.sample.of_expert(0, 3)
+    assert len(inputs) == len(shares) == len(weights) == statistics.tokens[0, 0, 3]
     assert shares.sum() == pytest.approx(statistics.share[0, 0, 3])
     np.testing.assert_allclose((inputs**2).sum(axis=0), statistics.input_squares[0, 3], rtol=5e-3)
-    assert len(statistics.sample.of_layer(1)) == 40
+    inputs, weights = statistics.sample.of_layer(1)
+    assert len(inputs) == 40
+    assert weights.mean() == pytest.approx(1)
 
 
 def test_a_small_sample_keeps_the_lowest_keys() -> None:
@@ -117,6 +121,15 @@ def test_damaged_files_are_sentences(tmp_path: Path) -> None:
     np.savez(path, version=np.array(1), domains=np.array([{}], dtype=object))
     with pytest.raises(CalibrationError, match="cannot be read"):
         Statistics.load(path)
+
+
+def test_effects_of_merged_texts_are_weighed_by_tokens_read() -> None:
+    one, other, unmeasured = empty(["a"]), empty(["a"]), empty(["a"])
+    for statistics, tokens in ((one, 3), (other, 9), (unmeasured, 5)):
+        observe(statistics, "a", f"text of {tokens}", tokens)
+    one.effects[:], other.effects[:] = 1.0, 2.0
+    np.testing.assert_allclose(one.merge(other).effects, 1.75)
+    np.testing.assert_allclose(unmeasured.merge(one).effects, 1.0)
 
 
 def test_models_of_other_shapes_do_not_merge() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgemed.quant.scores import FEW, Scored, choices, proportion, summary
+from edgemed.evaluation.scores import FEW, Scored, choices, proportion, summary
 
 
 def scored(*lengths: int, seed: int = 0, shift: float = 0.0) -> list[Scored]:

@@ -24,15 +24,14 @@ from edgemed.engine.job import Report
 from edgemed.engine.offload import Offload
 from edgemed.engine.reader import Reader
 from edgemed.errors import EngineError, SetupError
+from edgemed.evaluation.doses import carry_dose
+from edgemed.evaluation.metrics import Comparison, log_softmax
+from edgemed.evaluation.selection import Passage, choose, encode
+from edgemed.evaluation.texts import Question, letter_of, read_texts
 from edgemed.model_file import open_model
-from edgemed.quant.collect import encode
-from edgemed.quant.doses import carry_dose
-from edgemed.quant.metrics import Comparison, log_softmax
-from edgemed.quant.selection import Passage, choose
-from edgemed.quant.texts import Question, letter_of, read_texts
 
 SPLIT = "eval"
-REFERENCE, MODEL = "edgemed.quant.readings:read_reference", "edgemed.quant.readings:read_model"
+REFERENCE, MODEL = "edgemed.evaluation.readings:read_reference", "edgemed.evaluation.readings:read_model"
 LOWEST = -60_000.0  # half precision ends at -65504; no such token is ever drawn
 SLICE = 32  # positions compared at once, in double precision over the vocabulary
 WORST, WORST_POSITIONS = 12, 16  # passages kept for people to look at; shorter ones are chance
@@ -90,7 +89,7 @@ def read_reference(request: dict[str, Any], report: Report) -> dict[str, Any]:
             _answer(reader, work.choices, folder / "reference.npy", report, "reference")
         else:
             work = Work.load(folder)
-        _store(reader, work.of_round(number), folder / "logits.f16", report)
+        store(reader, work.of_round(number), folder / "logits.f16", report)
     finally:
         reader.close()
     return {"rounds": len(work.rounds)}
@@ -107,7 +106,7 @@ def read_model(request: dict[str, Any], report: Report) -> dict[str, Any]:
     try:
         if number == 0:
             _answer(reader, work.choices, folder / "model.npy", report, "model")
-        scores, worst = _compare(reader, passages, folder / "logits.f16", report)
+        scores, worst = compare(reader, passages, folder / "logits.f16", report)
     finally:
         reader.close()
     np.savez(folder / f"scores-{number}.npz", allow_pickle=False, **scores)
@@ -176,7 +175,8 @@ def _answer(reader: Reader, choices: list[Choice], out: Path, report: Report, wh
     np.save(out, answers)
 
 
-def _store(reader: Reader, passages: list[Passage], out: Path, report: Report) -> None:
+def store(reader: Reader, passages: list[Passage], out: Path, report: Report) -> None:
+    """Keep the logits before every token of the texts' own. Raises SetupError."""
     total = sum(len(passage.tokens) for passage in passages)
     done = 0
     try:
@@ -196,10 +196,10 @@ def halved(logits: Floats) -> NDArray[np.float16]:
     return half
 
 
-def _compare(
+def compare(
     reader: Reader, passages: list[Passage], stored: Path, report: Report
 ) -> tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]:
-    """(scores by position, the worst passages)."""
+    """(scores by position, the worst passages) against the logits that `store` kept of the same passages."""
     size = reader.vocabulary.size
     total, done = sum(len(passage.tokens) for passage in passages), 0
     comparison = Comparison()

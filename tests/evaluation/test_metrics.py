@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgemed.quant.metrics import Comparison, interval, log_softmax, ratio_interval
+from edgemed.evaluation.metrics import Comparison, interval, log_softmax, ratio_interval
 
 
 def comparison(noise: float, passages: int = 6, seed: int = 0) -> Comparison:

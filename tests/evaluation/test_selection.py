@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from edgemed.engine.reader import Encoded
 from edgemed.errors import TextsError
-from edgemed.quant.selection import SHORTEST_PASSAGE, choose
-from edgemed.quant.texts import Text
+from edgemed.evaluation.selection import SHORTEST_PASSAGE, choose
+from edgemed.evaluation.texts import Text
 
 LENGTH = 40
 

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from edgemed.engine.reader import Encoded
+from edgemed.engine.reader import Encoded, Reader
 from edgemed.errors import TextsError
-from edgemed.quant.texts import Text
+from edgemed.evaluation.texts import Text
 
 SHORTEST_PASSAGE = 8  # tokens; what is left of a text below this is dropped
 
@@ -41,6 +41,11 @@ class _Left:
     text: Text
     tokens: list[int] | None = None
     part: int = 0
+
+
+def encode(reader: Reader, text: Text) -> Encoded:
+    """The text as the model reads it."""
+    return reader.encode_chat(text.turns) if text.turns else reader.encode_text(text.text)
 
 
 def choose(texts: Iterable[Text], encode: Callable[[Text], Encoded], tokens: int, length: int) -> list[Passage]:

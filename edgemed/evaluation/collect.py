@@ -14,22 +14,26 @@ from numpy.typing import NDArray
 
 from edgemed.engine.job import Report
 from edgemed.engine.observation import Observation, observe
-from edgemed.engine.reader import Encoded, Reader
+from edgemed.engine.reader import Reader
 from edgemed.errors import TextsError
+from edgemed.evaluation.effects import Effects, scratch_folder, spread
+from edgemed.evaluation.metrics import log_softmax
+from edgemed.evaluation.selection import Passage, choose, encode
+from edgemed.evaluation.texts import read_texts
 from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.quantize import dequantize
 from edgemed.quant.sample import token_keys
-from edgemed.quant.selection import Passage, choose
 from edgemed.quant.statistics import Statistics
-from edgemed.quant.texts import Text, read_texts
 
 SPLIT = "calib"
-ENTRY = "edgemed.quant.collect:collect"
+ENTRY = "edgemed.evaluation.collect:collect"
+SLICE = 32  # positions at once
 Floats = NDArray[np.float32]
 
 
 def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Keys of `request`: model, data (paths), output, tokens, passage, sample, ram_bytes, threads.
+    """Keys of `request`: model, data (paths), output, tokens, passage, sample, effects (tokens on which layers are
+    weighed; 0: they are not), scratch (a folder or None), ram_bytes, threads.
 
     Writes the statistics to `output`, whole or not at all. Raises EdgemedErrors.
     """
@@ -43,12 +47,22 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
         )
     report("loading the model", 0, 1)
     model = open_model(Path(request["model"]))
-    reader = Reader(model, passage=request["passage"], ram_bytes=request["ram_bytes"], threads=request["threads"])
-    try:
-        passages = choose(texts, lambda text: encode(reader, text), request["tokens"], request["passage"])
-        statistics = read_through(reader, passages, request["sample"], report)
-    finally:
-        reader.close()
+
+    def open_(file: ModelFile) -> Reader:
+        return Reader(file, passage=request["passage"], ram_bytes=request["ram_bytes"], threads=request["threads"])
+
+    with scratch_folder(Path(request["scratch"]) if request["scratch"] else None) as folder:
+        reader = open_(model)
+        try:
+            passages = choose(texts, lambda text: encode(reader, text), request["tokens"], request["passage"])
+            statistics = read_through(reader, passages, request["sample"], report)
+            effects = Effects(Path(folder), spread(passages, request["effects"]), open_)
+            if effects.passages:
+                effects.keep_reference(reader, report)
+        finally:
+            reader.close()
+        if effects.passages:
+            statistics.effects[:] = effects.measure(model, statistics, report)
     save(statistics, Path(request["output"]))
     return {
         "domains": {name: int(count) for name, count in _tokens_by_domain(statistics, model).items()},
@@ -60,14 +74,10 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
         },
         "layers": len(statistics.layers),
         "experts": int(statistics.tokens.shape[2]),
+        "effects": statistics.effects.tolist(),
         "unseen_experts": int((statistics.tokens.sum(axis=0) == 0).sum()),
         "sample": int(statistics.sample.key.shape[1]),
     }
-
-
-def encode(reader: Reader, text: Text) -> Encoded:
-    """The text as the model reads it."""
-    return reader.encode_chat(text.turns) if text.turns else reader.encode_text(text.text)
 
 
 def read_through(reader: Reader, passages: list[Passage], sample: int, report: Report) -> Statistics:
@@ -88,14 +98,25 @@ def read_through(reader: Reader, passages: list[Passage], sample: int, report: R
     done = 0
     with observe(reader.loaded, reader.passage) as observation:
         for passage in passages:
-            reader.logits(passage.tokens)
-            _add(statistics, domains.index(passage.domain), passage, observation, router)
+            entropy = entropies(reader.logits(passage.tokens))
+            _add(statistics, domains.index(passage.domain), passage, entropy, observation, router)
             done += len(passage.tokens)
             report("calibrating", done, total)
     return statistics
 
 
-def _add(statistics: Statistics, domain: int, passage: Passage, observation: Observation, router: Router) -> None:
+def entropies(logits: Floats) -> Floats:
+    """Of every position's distribution, nats: logits [positions, vocabulary] to [positions]."""
+    found = np.empty(len(logits), np.float32)
+    for first in range(0, len(logits), SLICE):
+        part = log_softmax(logits[first : first + SLICE])
+        found[first : first + SLICE] = -(np.exp(part) * part).sum(axis=1)
+    return found
+
+
+def _add(
+    statistics: Statistics, domain: int, passage: Passage, entropy: Floats, observation: Observation, router: Router
+) -> None:
     seen = observation.take()
     statistics.input_squares += seen.input
     statistics.inner_squares += seen.weighted_hidden
@@ -103,7 +124,7 @@ def _add(statistics: Statistics, domain: int, passage: Passage, observation: Obs
     key = token_keys(passage.name, len(passage.tokens))
     for row, routing in enumerate(observation.take_routing()):
         margins = router.margins(row, routing.inputs, routing.experts)
-        statistics.observe_layer(domain, row, key, routing.inputs, routing.experts, routing.weights, margins)
+        statistics.observe_layer(domain, row, key, routing.inputs, routing.experts, routing.weights, margins, entropy)
 
 
 class Router:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgemed.quant.doses import carry_dose
+from edgemed.evaluation.doses import carry_dose
 
 
 def marked(text: str) -> str:

@@ -21,10 +21,10 @@ from edgemed.engine.job import Report, run_job
 from edgemed.engine.offload import HOST, Offload
 from edgemed.engine.reader import tokenizer_digest
 from edgemed.errors import ModelFileError, SetupError
+from edgemed.evaluation import scores
+from edgemed.evaluation.readings import MODEL, REFERENCE, WORST, Work
+from edgemed.evaluation.scores import Scored
 from edgemed.model_file import ModelFile, keys
-from edgemed.quant import scores
-from edgemed.quant.readings import MODEL, REFERENCE, WORST, Work
-from edgemed.quant.scores import Scored
 
 VERSION = 1
 MOST_ROOM = 8 << 30

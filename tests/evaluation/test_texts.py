@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemed.errors import TextsError
-from edgemed.quant.texts import Question, Text, language_of, read_texts
+from edgemed.evaluation.texts import Question, Text, language_of, read_texts
 
 
 def write(folder: Path, *rows: Any, name: str = "some.jsonl") -> Path:

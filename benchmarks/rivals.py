@@ -1,0 +1,108 @@
+"""What benchmarks.quality compares with: one type for all experts, and llama.cpp's own quantiser."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import llama_cpp
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+from numpy.typing import NDArray
+
+from benchmarks import forward
+from edgemed.convert import convert
+from edgemed.convert.architectures import bailing_moe_v2
+from edgemed.convert.source import find_source
+from edgemed.model_file import ModelFile, open_model
+from edgemed.quant.plan import Plan
+from edgemed.quant.quantize import dequantize, quantize
+from edgemed.quant.statistics import Statistics
+
+Floats = NDArray[np.float32]
+Experts = tuple[Floats, Floats, Floats]
+
+
+def uniform(model: forward.Model, type_: Type) -> Experts:
+    """ggml's own rounding to one type, without statistics."""
+    made = [np.empty_like(weights) for weights in model.experts]
+    for weights, out in zip(model.experts, made, strict=True):
+        columns = weights.shape[-1]
+        flat = weights.reshape(-1, columns)
+        out[:] = dequantize(quantize(flat, type_), type_, columns).reshape(weights.shape)
+    return made[0], made[1], made[2]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe made: experts and their bytes, dense tensors by the checkpoint's names and the bytes of all."""
+
+    experts: Experts
+    expert_bytes: int
+    dense: dict[str, Floats]
+    file_bytes: int
+
+
+class LlamaCpp:
+    """llama.cpp's `llama_model_quantize` on one checkpoint, with our statistics as its importance matrix."""
+
+    def __init__(self, checkpoint: Path, folder: Path, statistics: Statistics) -> None:
+        self.checkpoint, self.folder, self.statistics = checkpoint, folder, statistics
+        self.stock = folder / "stock.gguf"
+        convert(str(checkpoint), self.stock, Plan.uniform(Type.F32), layout="llama.cpp")
+
+    def recipe(self, ftype: int, *, as_shipped: bool = False) -> Recipe:
+        """as_shipped: its own types for embedding and output too; otherwise those are Q8_0."""
+        importance = self._importance()
+        entries = (llama_cpp.llama_model_imatrix_data * (len(importance) + 1))()
+        for entry, (name, values) in zip(entries, importance.items(), strict=False):
+            entry.name, entry.size = name.encode(), values.size
+            entry.data = values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        params = llama_cpp.llama_model_quantize_default_params()
+        params.ftype, params.allow_requantize = ftype, True
+        if not as_shipped:
+            params.output_tensor_type = params.token_embedding_type = int(Type.Q8_0)
+        params.imatrix = ctypes.cast(entries, type(params.imatrix))
+        target = self.folder / "recipe.gguf"
+        if llama_cpp.llama_model_quantize(str(self.stock).encode(), str(target).encode(), ctypes.byref(params)) != 0:
+            raise SystemExit("llama.cpp could not quantise the model; its log says why.")
+        return self._read(open_model(target))
+
+    def _importance(self) -> dict[str, Floats]:
+        # Of dense tensors nothing was collected, but the low-bit recipes refuse to run without values for them.
+        found = {t.name: np.ones(t.shape[0], np.float32) for t in open_model(self.stock).dense if len(t.shape) == 2}
+        for row, layer in enumerate(self.statistics.layers):
+            for name, squares in (("gate", "input"), ("up", "input"), ("down", "inner")):
+                sums = getattr(self.statistics, f"{squares}_squares")[row]
+                found[f"blk.{layer}.ffn_{name}_exps.weight"] = sums.astype(np.float32).ravel()
+        return found
+
+    def _read(self, file: ModelFile) -> Recipe:
+        content = np.memmap(file.path, np.uint8, "r")
+        h = file.hparams
+        made = []
+        for projection, (rows, columns) in enumerate([(h.n_ff_exp, h.n_embd)] * 2 + [(h.n_embd, h.n_ff_exp)]):
+            slices = np.empty((*file.experts.offset.shape[:2], rows, columns), np.float32)
+            for row, expert in np.ndindex(*slices.shape[:2]):
+                at, size = (int(part[row, expert, projection]) for part in (file.experts.offset, file.experts.nbytes))
+                type_ = Type(int(file.experts.type[row, expert, projection]))
+                slices[row, expert] = dequantize(np.array(content[at : at + size]).reshape(rows, -1), type_, columns)
+            made.append(slices)
+        dense = {}
+        for mapped in bailing_moe_v2.dense_tensors(h, find_source(str(self.checkpoint), None).config):
+            tensor = file.tensors[mapped.target]
+            rows = int(np.prod(tensor.shape[1:]))
+            data = np.frombuffer(file.read(tensor), np.uint8).reshape(rows, -1)
+            dense[mapped.source] = dequantize(data, tensor.type, tensor.shape[0]).reshape(mapped.shape)
+        return Recipe(
+            (made[0], made[1], made[2]),
+            int(file.experts.nbytes.sum()),
+            dense,
+            sum(tensor.nbytes for tensor in file.tensors.values()),
+        )
+
+
+def with_recipe(model: forward.Model, made: Recipe) -> forward.Model:
+    """The model as the recipe's file holds it, dense tensors included."""
+    return replace(model, dense={**model.dense, **made.dense}, experts=made.experts)

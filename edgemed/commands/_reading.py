@@ -1,0 +1,32 @@
+"""The options of the commands that let a model read texts: `calibrate` and `eval`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgemed.errors import UsageError
+from edgemed.sizes import parse_size
+
+PASSAGE = 512
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser, tokens: int, scratch: str) -> None:
+    """tokens: how many are read by default; scratch: what lies in the scratch folder."""
+    parser.add_argument("--tokens", metavar="N", type=int, default=tokens, help=f"tokens to read (default {tokens:,})")
+    parser.add_argument(
+        "--passage", metavar="N", type=int, default=PASSAGE, help=f"tokens read at once (default {PASSAGE})"
+    )
+    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
+    parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    parser.add_argument("--scratch", metavar="FOLDER", type=Path, help=scratch)
+
+
+def check_reading(args: argparse.Namespace, **least: int) -> None:
+    """Raise UsageError for numbers and places that cannot be; `least`: of the command's own options."""
+    for name, lowest in {"tokens": 1, "threads": 1, **least}.items():
+        value = getattr(args, name)
+        if value is not None and value < lowest:
+            raise UsageError(f"--{name} {value} is not possible; give {lowest} or more.")
+    if args.scratch and not args.scratch.is_dir():
+        raise UsageError(f"There is no folder {args.scratch}; name another one with --scratch.")

@@ -104,8 +104,9 @@ def _quiet(level: int, text: bytes, _data: ctypes.c_void_p) -> None:
 def _load(spec: Spec) -> _Stock | LoadedModel:
     if spec.side == "llama.cpp":
         return _Stock(spec)
-    settings = LoadSettings(ram_bytes=spec.ram_bytes, n_ctx=spec.n_ctx, threads=spec.threads, **spec.settings)
-    return load_model(open_model(Path(spec.model)), settings)
+    settings = {"background": True} | spec.settings  # as the product has it
+    wanted = LoadSettings(ram_bytes=spec.ram_bytes, n_ctx=spec.n_ctx, threads=spec.threads, **settings)
+    return load_model(open_model(Path(spec.model)), wanted)
 
 
 def decode(ctx: Any, ids: list[int]) -> None:

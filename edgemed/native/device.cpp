@@ -1,8 +1,10 @@
 #include "device.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "capi.h"
+#include "dense_batch.h"
 #include "ggml_api.h"
 #include "moe_graph.h"
 #include "moe_pass.h"
@@ -20,8 +22,11 @@ Registry g_registry;
 Experts * g_experts = nullptr;  // not owned
 
 struct Stream {
-    explicit Stream(Experts & experts) : pass(experts) {}
+    explicit Stream(Experts & all) : experts(all), pass(all) {}
+    Experts &     experts;
     MoePass       pass;
+    DenseBatch    dense;
+    int           threads = 1;
     AbortCallback abort = nullptr;
     void *        abort_data = nullptr;
 };
@@ -42,7 +47,7 @@ Status graph_compute(Backend * backend, Graph * graph) {
         }
         const Tensor * node = api().graph_node(graph, i++);
         if (is_no_work(node) || (node->flags & kFlagCompute) == 0) continue;
-        const Status status = self.pass.node(node);
+        const Status status = is_dense_batch(node) ? self.dense.compute(node, self.threads, self.experts.store.stop_flag()) : self.pass.node(node);
         if (status != kSuccess) return status;
     }
     return kSuccess;
@@ -65,10 +70,14 @@ Backend * init_backend(Device * device, const char *) {
 }
 
 bool supports_op(Device *, const Tensor * node) {
-    return is_no_work(node) || is_expert_product(node) || is_swiglu_of_experts(node) || is_weighting(node) || is_rank_sum(node);
+    return is_no_work(node) || is_expert_product(node) || is_swiglu_of_experts(node) || is_weighting(node) || is_rank_sum(node) ||
+           is_dense_batch(node);
 }
 
-void set_n_threads(Backend * backend, int n) { stream(backend).pass.set_threads(n); }
+void set_n_threads(Backend * backend, int n) {
+    stream(backend).threads = std::max(n, 1);
+    stream(backend).pass.set_threads(n);
+}
 
 void set_abort_callback(Backend * backend, AbortCallback callback, void * data) {
     stream(backend).abort = callback;

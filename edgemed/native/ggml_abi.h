@@ -15,7 +15,7 @@ constexpr int kMaxDims = 4, kMaxOpParams = 64, kMaxSources = 10, kMaxName = 64;
 constexpr size_t kObjectSize = 32;  // of the list node ggml keeps before every tensor
 
 enum Type : int { kF32 = 0, kF16 = 1, kI32 = 26, kBF16 = 30, kTypeCount = 43 };
-enum Op : int { kNone = 0, kAdd = 2, kMul = 7, kMulMatId = 30, kReshape = 36, kView = 37, kPermute = 38, kTranspose = 39, kGlu = 100 };
+enum Op : int { kNone = 0, kAdd = 2, kMul = 7, kMulMat = 29, kMulMatId = 30, kReshape = 36, kView = 37, kPermute = 38, kTranspose = 39, kGlu = 100 };
 constexpr int kGluSwiglu = 2;
 constexpr int kFlagCompute = 16;
 enum Status : int { kFailed = -1, kSuccess = 0, kAborted = 1 };
@@ -159,6 +159,7 @@ struct Registry {
 };
 
 using FromFloat = void (*)(const float * in, void * out, int64_t count);
+using ToFloat = void (*)(const void * in, float * out, int64_t count);
 using VecDot = void (*)(int count, float * out, size_t out_stride, const void * x, size_t x_stride, const void * y, size_t y_stride,
                         int rows);
 

@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "products_kernels.h"
+
 namespace edgemed::ggml {
 namespace {
 
@@ -42,6 +44,12 @@ const char * find_base(void * handle) {
     find(g_api.build_forward_expand, "ggml_build_forward_expand");
     find(g_api.graph_compute, "ggml_backend_graph_compute");
     find(g_api.backend_free, "ggml_backend_free");
+    find(g_api.dequantise_iq1_s, "dequantize_row_iq1_s");
+    find(g_api.dequantise_iq2_xxs, "dequantize_row_iq2_xxs");
+    find(g_api.dequantise_iq2_xs, "dequantize_row_iq2_xs");
+    find(g_api.dequantise_iq2_s, "dequantize_row_iq2_s");
+    find(g_api.dequantise_iq3_xxs, "dequantize_row_iq3_xxs");
+    find(g_api.dequantise_iq3_s, "dequantize_row_iq3_s");
     return find.missing;
 }
 
@@ -60,7 +68,7 @@ bool operations_fit() {
     const struct {
         int          op;
         const char * name;
-    } known[] = {{kNone, "NONE"},       {kAdd, "ADD"},   {kMul, "MUL"},         {kMulMatId, "MUL_MAT_ID"}, {kReshape, "RESHAPE"},
+    } known[] = {{kNone, "NONE"},       {kAdd, "ADD"},   {kMul, "MUL"},         {kMulMat, "MUL_MAT"}, {kMulMatId, "MUL_MAT_ID"}, {kReshape, "RESHAPE"},
                  {kView, "VIEW"},       {kGlu, "GLU"},   {kPermute, "PERMUTE"}, {kTranspose, "TRANSPOSE"}};
     for (const auto & each : known)
         if (std::strcmp(g_api.op_name(each.op), each.name) != 0) return false;
@@ -87,6 +95,7 @@ std::string bind(const char * base_library, const char * cpu_library) {
         return std::string("the installed ggml is ") + g_api.version() + ", edgemed knows 0.25 only; install the llama-cpp-python edgemed names.";
     if (!operations_fit() || g_api.tensor_overhead() != kObjectSize + sizeof(Tensor))
         return "the installed ggml numbers its operations in another way; install the llama-cpp-python edgemed names.";
+    products::read_books();
     return {};
 }
 

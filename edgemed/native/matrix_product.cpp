@@ -8,35 +8,48 @@ namespace edgemed {
 
 using products::kLanes;
 
+namespace {
+
+constexpr int64_t kAtOnce = products::kPanelsAtOnce * kLanes;
+constexpr int     kMost = 512;  // rows of activations that are unpacked at once: bounds scratch
+
+}  // namespace
+
 bool MatrixProduct::run(const MatrixTask & task, int threads, const std::atomic<bool> & stop) {
     const products::Kernel * kernel = products::find(task.type, task.columns, task.rows);
     if (kernel == nullptr) return false;
-    input_.start(task.columns, task.count);
+    input_.start(task.columns, threads);
     input_.want(task.type);
-    tiles_.start(task.columns, products::Tiles::count(task.count));
+    const int most = std::min(task.count, kMost);
+    tiles_.start(task.columns, products::Tiles::count(most));
     sums_.resize(std::max(sums_.size(), static_cast<size_t>(threads)));
     for (std::vector<products::Lanes> & sums : sums_)
-        if (sums.size() < static_cast<size_t>(task.count)) sums.resize(static_cast<size_t>(task.count));
-    const size_t         stride = kernel->block_bytes * static_cast<size_t>(task.columns / products::kColumns);
+        if (sums.size() < static_cast<size_t>(most)) sums.resize(static_cast<size_t>(most));
+    for (int from = 0; from < task.count && !stop; from += kMost) some_rows(task, *kernel, from, std::min(task.count - from, kMost), threads, stop);
+    return !stop;
+}
+
+void MatrixProduct::some_rows(const MatrixTask & task, const products::Kernel & kernel, int from, int count, int threads, const std::atomic<bool> & stop) {
+    const size_t         stride = kernel.block_bytes * static_cast<size_t>(task.columns / products::kColumns);
     std::atomic<int64_t> next{0};
 
 #pragma omp parallel num_threads(threads)
     {
-        products::Lanes * const sums = sums_[static_cast<size_t>(omp_get_thread_num())].data();
+        const int               me = omp_get_thread_num();
+        products::Lanes * const sums = sums_[static_cast<size_t>(me)].data();
 #pragma omp for
-        for (int t = 0; t < task.count; t++) {
-            input_.quantise(0, t, reinterpret_cast<const float *>(task.x + static_cast<size_t>(t) * task.x_stride));
-            tiles_.put(*kernel, 0, task.count, t, input_.row(task.type, t));
+        for (int t = 0; t < count; t++) {
+            input_.quantise(0, me, reinterpret_cast<const float *>(task.x + static_cast<size_t>(from + t) * task.x_stride));
+            tiles_.put(kernel, 0, count, t, input_.row(task.type, me));
         }
-        for (int64_t row; (row = next.fetch_add(kLanes, std::memory_order_relaxed)) < task.rows && !stop.load(std::memory_order_relaxed);) {
-            products::multiply(*kernel, task.weights + stride * static_cast<size_t>(row), stride, task.columns, tiles_.at(0), task.count, sums);
-            for (int t = 0; t < task.count; t++) {
-                auto * y = reinterpret_cast<float *>(task.y + static_cast<size_t>(t) * task.y_stride) + row;
-                std::copy(sums[t].value, sums[t].value + kLanes, y);
+        for (int64_t at; (at = next.fetch_add(kAtOnce, std::memory_order_relaxed)) < task.rows && !stop.load(std::memory_order_relaxed);)
+            for (int64_t row = at; row < std::min(at + kAtOnce, task.rows); row += kLanes) {
+                const uint8_t * weights = task.weights + stride * static_cast<size_t>(row);
+                products::multiply(kernel, weights, stride, task.columns, tiles_.at(0), count, sums);
+                for (int t = 0; t < count; t++)
+                    std::copy_n(sums[t].value, kLanes, reinterpret_cast<float *>(task.y + static_cast<size_t>(from + t) * task.y_stride) + row);
             }
-        }
     }
-    return !stop.load(std::memory_order_relaxed);
 }
 
 }  // namespace edgemed

@@ -26,8 +26,10 @@ class MatrixProduct {
     bool run(const MatrixTask & task, int threads, const std::atomic<bool> & stop);
 
   private:
-    Activations                           input_;
-    products::Tiles                       tiles_;
+    void some_rows(const MatrixTask & task, const products::Kernel & kernel, int from, int count, int threads, const std::atomic<bool> & stop);
+
+    Activations                               input_;  // a row for each thread
+    products::Tiles                           tiles_;
     std::vector<std::vector<products::Lanes>> sums_;  // of each thread
 };
 

@@ -59,7 +59,7 @@ void MoePass::show_routing(const MoeLayer & layer) {
 // kept quantised for our products, and as it is for ggml's and for the observer.
 void MoePass::keep_input(const MoeLayer & layer) {
     const int64_t width = layer.n_embd;
-    bool          plain = observer_.on();
+    bool          plain = observed_;
     input_.start(width, layer.n_tokens);
     for (const Wanted & wanted : wanted_) {
         const Expert & expert = store_.expert(layer.row, wanted.expert);
@@ -82,9 +82,10 @@ void MoePass::keep_input(const MoeLayer & layer) {
 }
 
 ggml::Status MoePass::batch(const MoeLayer & layer) {
+    observed_ = observer_.on();
     sort_by_expert(layer);
     keep_input(layer);
-    if (observer_.on()) show_routing(layer);
+    if (observed_) show_routing(layer);
 
     // A batch that wants nearly all experts of one layer wants nearly all of the next; not of the last, where libllama goes
     // on with the tokens whose logits are wanted only.
@@ -164,7 +165,7 @@ bool MoePass::expert_rows(const MoeLayer & layer, const Wanted & wanted, const u
         const ggml::Status status = api.graph_compute(cpu_, graph);
         api.free(context);
         if (status != ggml::kSuccess) return false;
-        if (observer_.on()) observer_.add(layer.row, wanted.expert, rows, h_.data(), gate_.data(), out_.data(), weights_.data() + first);
+        if (observed_) observer_.add(layer.row, wanted.expert, rows, h_.data(), gate_.data(), out_.data(), weights_.data() + first);
         for (int r = 0; r < rows; r++) {
             const size_t pair = static_cast<size_t>(first + r);
             auto * y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + static_cast<size_t>(order_[pair]) * layer.y->nb[1]);

@@ -13,6 +13,7 @@ namespace edgemed {
 namespace {
 
 using products::kLanes;
+using products::kPanelsAtOnce;
 using products::Lanes;
 
 products::Tiles & for_kernel(products::Tiles * of_kinds, const products::Kernel & kernel) {
@@ -46,7 +47,6 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
     const int64_t n_embd = layer.n_embd, n_ff = layer.n_ff, members = static_cast<int64_t>(group_.size());
     const int64_t panels = n_ff / kLanes, out_panels = n_embd / kLanes;
     const size_t  wide = static_cast<size_t>(group_rows_) * static_cast<size_t>(n_ff);
-    const bool    observed = observer_.on();
     hidden_.start(n_ff, group_rows_);
     int most = 0;
     for (const Member & member : group_) {
@@ -58,7 +58,7 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
     }
     for (std::vector<float> * scratch : {&gate_, &up_})
         if (scratch->size() < wide) scratch->resize(wide);
-    if (observed && out_.size() < static_cast<size_t>(group_rows_ * n_embd)) out_.resize(static_cast<size_t>(group_rows_ * n_embd));
+    if (observed_ && out_.size() < static_cast<size_t>(group_rows_ * n_embd)) out_.resize(static_cast<size_t>(group_rows_ * n_embd));
     sums_.resize(static_cast<size_t>(threads_));
     for (std::vector<Lanes> & sums : sums_)
         if (sums.size() < static_cast<size_t>(most)) sums.resize(static_cast<size_t>(most));
@@ -80,18 +80,9 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
             if (&for_kernel(input_tiles_, gate) != &for_kernel(input_tiles_, up))
                 for_kernel(input_tiles_, up).put(up, member.tile, member.wanted->count, own, input_.row(expert.type[kUp], token));
         }
-        for (int64_t at; (at = next_hidden.fetch_add(1, std::memory_order_relaxed)) < members * panels && !store_.aborted();) {
-            const Member & member = group_[static_cast<size_t>(at / panels)];
-            const Expert & expert = store_.expert(layer.row, member.wanted->expert);
-            const int64_t  panel = at % panels;
-            for (Projection p : {kGate, kUp}) {
-                const int token = order_[static_cast<size_t>(member.wanted->first)];
-                multiply_panel(*member.kernel[p], member.data + expert.place[p], n_embd, panel, input_.row(expert.type[p], token),
-                               for_kernel(input_tiles_, *member.kernel[p]).at(member.tile), member.wanted->count, sums);
-                float * to = (p == kGate ? gate_ : up_).data() + member.row * n_ff + panel * kLanes;
-                for (int r = 0; r < member.wanted->count; r++) std::copy_n(sums[r].value, kLanes, to + r * n_ff);
-            }
-        }
+        for (int64_t at; (at = next_hidden.fetch_add(kPanelsAtOnce, std::memory_order_relaxed)) < members * panels && !store_.aborted();)
+            for (int64_t i = at; i < std::min(at + kPanelsAtOnce, members * panels); i++)
+                multiply_hidden(layer, group_[static_cast<size_t>(i / panels)], i % panels, sums);
 #pragma omp barrier
 #pragma omp for
         for (int row = 0; row < group_rows_; row++) {
@@ -103,23 +94,40 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
             const auto & down = *member.kernel[kDown];
             for_kernel(hidden_tiles_, down).put(down, member.tile, member.wanted->count, row - member.row, hidden_.row(expert.type[kDown], row));
         }
-        for (int64_t panel; (panel = next_out.fetch_add(1, std::memory_order_relaxed)) < out_panels && !store_.aborted();) {
-            for (const Member & member : group_) {
-                const Expert & expert = store_.expert(layer.row, member.wanted->expert);
-                multiply_panel(*member.kernel[kDown], member.data + expert.place[kDown], n_ff, panel, hidden_.row(expert.type[kDown], member.row),
-                               for_kernel(hidden_tiles_, *member.kernel[kDown]).at(member.tile), member.wanted->count, sums);
-                for (int r = 0; r < member.wanted->count; r++) {
-                    const size_t pair = static_cast<size_t>(member.wanted->first + r), token = static_cast<size_t>(order_[pair]);
-                    auto *       y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + token * layer.y->nb[1]);
-                    add_scaled(y + panel * kLanes, sums[r].value, weights_[pair], kLanes);
-                    if (observed) std::copy_n(sums[r].value, kLanes, out_.data() + (member.row + r) * n_embd + panel * kLanes);
-                }
-            }
-        }
+        for (int64_t at; (at = next_out.fetch_add(kPanelsAtOnce, std::memory_order_relaxed)) < out_panels && !store_.aborted();)
+            for (int64_t panel = at; panel < std::min(at + kPanelsAtOnce, out_panels); panel++)
+                for (const Member & member : group_) multiply_out(layer, member, panel, sums);
     }
     if (store_.aborted()) return false;
-    if (observed) show_group(layer);
+    if (observed_) show_group(layer);
     return true;
+}
+
+// 16 columns of gate and up.
+void MoePass::multiply_hidden(const MoeLayer & layer, const Member & member, int64_t panel, Lanes * sums) {
+    const Wanted & wanted = *member.wanted;
+    const Expert & expert = store_.expert(layer.row, wanted.expert);
+    const int      token = order_[static_cast<size_t>(wanted.first)];
+    for (Projection p : {kGate, kUp}) {
+        multiply_panel(*member.kernel[p], member.data + expert.place[p], layer.n_embd, panel, input_.row(expert.type[p], token),
+                       for_kernel(input_tiles_, *member.kernel[p]).at(member.tile), wanted.count, sums);
+        float * to = (p == kGate ? gate_ : up_).data() + member.row * layer.n_ff + panel * kLanes;
+        for (int r = 0; r < wanted.count; r++) std::copy_n(sums[r].value, kLanes, to + r * layer.n_ff);
+    }
+}
+
+// 16 columns of the result, to which each expert adds its weighted own.
+void MoePass::multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, Lanes * sums) {
+    const Wanted & wanted = *member.wanted;
+    const Expert & expert = store_.expert(layer.row, wanted.expert);
+    multiply_panel(*member.kernel[kDown], member.data + expert.place[kDown], layer.n_ff, panel, hidden_.row(expert.type[kDown], member.row),
+                   for_kernel(hidden_tiles_, *member.kernel[kDown]).at(member.tile), wanted.count, sums);
+    for (int r = 0; r < wanted.count; r++) {
+        const size_t pair = static_cast<size_t>(wanted.first + r), token = static_cast<size_t>(order_[pair]);
+        auto *       y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + token * layer.y->nb[1]);
+        add_scaled(y + panel * kLanes, sums[r].value, weights_[pair], kLanes);
+        if (observed_) std::copy_n(sums[r].value, kLanes, out_.data() + (member.row + r) * layer.n_embd + panel * kLanes);
+    }
 }
 
 void MoePass::show_group(const MoeLayer & layer) {

@@ -51,6 +51,8 @@ class MoePass {
     void         keep_input(const MoeLayer & layer);
     void         add_member(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data);
     bool         multiply_group(const MoeLayer & layer);
+    void         multiply_hidden(const MoeLayer & layer, const Member & member, int64_t panel, products::Lanes * sums);
+    void         multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, products::Lanes * sums);
     void         show_group(const MoeLayer & layer);
     bool         expert_rows(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data);
     ggml::Status product(const ggml::Tensor * node);
@@ -70,6 +72,7 @@ class MoePass {
     std::vector<Wanted>          wanted_;
     std::vector<int>             order_, count_;  // (token * k + rank) sorted by expert
     std::vector<Member>          group_;
+    bool                         observed_ = false;  // this batch
     std::vector<int>             member_of_;  // of each of the group's rows
     int                          group_rows_ = 0, group_tiles_ = 0;
     products::Tiles              input_tiles_[2], hidden_tiles_[2];  // for each kind of activations

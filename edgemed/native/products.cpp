@@ -20,6 +20,7 @@ struct BlockQ80 {
 };
 static_assert(sizeof(BlockQ8K) == 292 && sizeof(BlockQ80) == 34, "as ggml lays them out");
 
+constexpr size_t kCacheLine = 64;
 constexpr int kPlus = 127, kPlusQ80 = 128;  // what products_k.cpp adds to codes
 
 #ifdef EDGEMED_HAS_PRODUCTS
@@ -77,7 +78,7 @@ void fill(Tile & tile, int t, const BlockQ80 * blocks) {
 const Kernel * find(int type, int64_t columns, int64_t rows) {
 #ifdef EDGEMED_HAS_PRODUCTS
     if (columns % kColumns != 0 || rows % kLanes != 0 || !usable()) return nullptr;
-    for (const Kernel * kernel : {&kQ2K, &kQ3K, &kQ4K, &kQ5K, &kQ6K, &kQ80})
+    for (const Kernel * kernel : {&kQ2K, &kQ3K, &kQ4K, &kQ5K, &kQ6K, &kQ80, &kIQ1S, &kIQ1M, &kIQ2XXS, &kIQ2XS, &kIQ2S, &kIQ3XXS, &kIQ3S, &kIQ4XS})
         if (kernel->type == type) return kernel;
 #else
     (void)type, (void)columns, (void)rows;
@@ -113,6 +114,10 @@ void multiply(const Kernel & kernel, const uint8_t * weights, size_t stride, int
     const Multiply by = multiply_by(kernel.sum);
     Panel          panel;
     for (size_t b = 0; b < blocks; b++) {
+        // 16 rows are more streams than the processor follows by itself: the panel after this one is fetched meanwhile.
+        const size_t    bytes = kLanes * kernel.block_bytes;
+        const uint8_t * next = weights + kLanes * stride + b * bytes;
+        for (size_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(next + i, 0, 2);
         kernel.unpack(lanes, b * kernel.block_bytes, panel);
         for (int i = 0; i < n; i++) {
             const int from = i * rows / n, to = (i + 1) * rows / n;

@@ -32,6 +32,9 @@ class Tiles {
     std::vector<Tile> tiles_;  // [tile][block of 256 columns]
 };
 
+// What is a good number of panels to go through one after another: while one is multiplied, the next comes from memory.
+constexpr int64_t kPanelsAtOnce = 4;
+
 // sums[row] = 16 rows of the matrix, which begin at `weights` and are `stride` bytes apart, times each of `rows` rows.
 void multiply(const Kernel & kernel, const uint8_t * weights, size_t stride, int64_t columns, const Tile * tiles, int rows, Lanes * sums);
 

@@ -1,12 +1,21 @@
-// Every type that has products of its own.
+// Every type that has products of its own, and the codebooks of some.
 #pragma once
 
 #include "products_panel.h"
 
 namespace edgemed::products {
 
+// Points of eight or four whole numbers, one in a byte, by their numbers. IQ1's are eight times a weight, plus one.
+struct Books {
+    uint64_t iq2_xxs[256], iq2_xs[512], iq2_s[1024], iq1[2048];
+    uint32_t iq3_xxs[256], iq3_s[512];
+};
+const Books & books();
+void          read_books();  // once, after ggml is bound and before the first product
+
 #ifdef EDGEMED_HAS_PRODUCTS
 extern const Kernel kQ2K, kQ3K, kQ4K, kQ5K, kQ6K, kQ80;
+extern const Kernel kIQ1S, kIQ1M, kIQ2XXS, kIQ2XS, kIQ2S, kIQ3XXS, kIQ3S, kIQ4XS;
 #endif
 
 }  // namespace edgemed::products

@@ -47,7 +47,7 @@ using Unpack = void (*)(const uint8_t * const rows[kLanes], size_t at, Panel &);
 
 // How a panel and a tile make a sum: one scale for each 16 or 32 columns, for all 256 (and a constant added to all
 // codes), or floats on both sides for each 32.
-enum class Sum { k16Shifted5, k32, kWhole, kWholeStarted, kFloat32 };
+enum class Sum { k16Shifted5, k16Shifted7, k32, k32Shifted7, kWhole, kWholeStarted, kFloat32 };
 Multiply multiply_by(Sum sum);
 
 struct Kernel {

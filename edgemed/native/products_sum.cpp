@@ -82,6 +82,8 @@ template <int Rows> EDGEMED_AVX512 void in_floats(const Panel & panel, const Til
 
 template <Sum S, int Rows> EDGEMED_AVX512 void rows_of(const Panel & panel, const Tile & tile, Lanes * sums) {
     if constexpr (S == Sum::k16Shifted5) scaled<Rows, 16, 8, 5, false>(panel, tile, sums);
+    if constexpr (S == Sum::k16Shifted7) scaled<Rows, 16, 8, 7, false>(panel, tile, sums);
+    if constexpr (S == Sum::k32Shifted7) scaled<Rows, 32, 4, 7, false>(panel, tile, sums);
     if constexpr (S == Sum::k32) scaled<Rows, 32, 4, -1, false>(panel, tile, sums);
     if constexpr (S == Sum::kWhole) scaled<Rows, kColumns, 8, -1, false>(panel, tile, sums);
     if constexpr (S == Sum::kWholeStarted) scaled<Rows, kColumns, 0, -1, true>(panel, tile, sums);
@@ -110,6 +112,8 @@ template <Sum S> void any_rows(const Panel & panel, const Tile & tile, int rows,
 Multiply multiply_by(Sum sum) {
     switch (sum) {
         case Sum::k16Shifted5: return any_rows<Sum::k16Shifted5>;
+        case Sum::k16Shifted7: return any_rows<Sum::k16Shifted7>;
+        case Sum::k32Shifted7: return any_rows<Sum::k32Shifted7>;
         case Sum::k32: return any_rows<Sum::k32>;
         case Sum::kWhole: return any_rows<Sum::kWhole>;
         case Sum::kWholeStarted: return any_rows<Sum::kWholeStarted>;

@@ -75,6 +75,7 @@ class Store {
 
     void        request_abort(bool on);  // off again: reads that nobody waits for any more are forgotten
     bool        aborted() const { return abort_.load(std::memory_order_relaxed); }
+    const std::atomic<bool> & stop_flag() const { return abort_; }
     std::string fault() const;
     void        clear_fault();
 

@@ -136,6 +136,7 @@ int main(int count, char ** arguments) {
         {"changing_files", check_changing_files},
         {"opening_and_closing", check_opening_and_closing},
         {"looking", check_looking},
+        {"products", check_products},
         {"background", check_background},
         {"guesses_step_aside", check_guesses_step_aside},
     };

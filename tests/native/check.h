@@ -85,5 +85,6 @@ void check_failing_reads();
 void check_changing_files();
 void check_opening_and_closing();
 void check_looking();
+void check_products();
 void check_background();
 void check_guesses_step_aside();

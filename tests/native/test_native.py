@@ -1,4 +1,4 @@
-"""The expert store driven directly, without ggml: by the C++ checks beside this file, plain and under sanitizers."""
+"""The expert store and the batch products without ggml: the C++ checks beside this file, plain and under sanitizers."""
 
 import subprocess
 from pathlib import Path
@@ -19,6 +19,7 @@ CHECKS = (
     "background",
     "guesses_step_aside",
     "looking",
+    "products",
 )
 BUILDS = {
     "plain": (),

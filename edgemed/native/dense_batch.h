@@ -1,0 +1,19 @@
+// The dense matrices of a prompt, by our own products: a MUL_MAT of a weight in ordinary memory and many tokens. With few
+// tokens the node stays with ggml's CPU backend, which owns the weight.
+#pragma once
+
+#include "matrix_product.h"
+
+namespace edgemed {
+
+bool is_dense_batch(const ggml::Tensor * node);
+
+class DenseBatch {
+  public:
+    ggml::Status compute(const ggml::Tensor * node, int threads, const std::atomic<bool> & stop);
+
+  private:
+    MatrixProduct product_;
+};
+
+}  // namespace edgemed

@@ -1,0 +1,62 @@
+// The batch products over memory of exactly the needed size, on random bits: no byte beside it is touched, and a row's
+// sums do not depend on how many rows there are.
+
+#include <cstring>
+
+#include "check.h"
+#include "products.h"
+
+using namespace edgemed;
+
+namespace {
+
+constexpr int64_t kWide = 512;
+
+std::vector<uint8_t> random_bytes(Random & random, size_t count) {
+    std::vector<uint8_t> bytes(count);
+    for (uint8_t & byte : bytes) byte = static_cast<uint8_t>(random());
+    return bytes;
+}
+
+void check_type(int type, const products::Kernel & kernel, Random & random) {
+    const int    most = 40;
+    const bool   q8_0 = kernel.sum == products::Sum::kFloat32;
+    const size_t quantised = q8_0 ? kWide / 32 * 34 : kWide / 256 * 292;
+    const size_t stride = kernel.block_bytes * (kWide / 256);
+    // Exactly 16 rows of weights and exactly one row of activations at a time.
+    const std::vector<uint8_t>        weights = random_bytes(random, stride * products::kLanes);
+    std::vector<std::vector<uint8_t>> rows;
+    for (int i = 0; i < most; i++) rows.push_back(random_bytes(random, quantised));
+    std::vector<products::Lanes> all(most), some(most);
+    const auto                   run = [&](int from, int count, std::vector<products::Lanes> & sums) {
+        products::Tiles tiles;
+        tiles.start(kWide, products::Tiles::count(count));
+        for (int i = 0; i < count; i++) tiles.put(kernel, 0, count, i, rows[static_cast<size_t>(from + i)].data());
+        products::multiply(kernel, weights.data(), stride, kWide, tiles.at(0), count, sums.data());
+    };
+    run(0, most, all);
+    for (int count : {1, 2, 7, 11, 12, 13, 25, 39}) {
+        const int from = static_cast<int>(below(random, static_cast<uint64_t>(most - count)));
+        run(from, count, some);
+        for (int i = 0; i < count; i++)
+            for (int lane = 0; lane < products::kLanes; lane++) {
+                const float one = all[static_cast<size_t>(from + i)].value[lane], other = some[static_cast<size_t>(i)].value[lane];
+                CHECK((one != one && other != other) || std::memcmp(&one, &other, sizeof one) == 0);
+            }
+    }
+    CHECK(products::find(type, kWide + 32, 16) == nullptr);
+    CHECK(products::find(type, kWide, 24) == nullptr);
+}
+
+}  // namespace
+
+void check_products() {
+    Random random(7);
+    int    types = 0;
+    for (int type = 0; type < 40; type++)
+        if (const products::Kernel * kernel = products::find(type, kWide, products::kLanes)) {
+            check_type(type, *kernel, random);
+            types++;
+        }
+    CHECK(types == 0 || types == 14);  // none where the processor lacks the instructions
+}

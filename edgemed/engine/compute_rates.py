@@ -32,13 +32,14 @@ SAMPLED_VOCABULARY = 65536
 class ComputeRates:
     """With `threads` threads, by the name of the weights' type. `products`: bytes a second, out of memory, multiplied
     with one row. `few_rows` and `batches`: weights times rows a second, with FEW_ROWS (an expert's share of a prompt)
-    and MANY_ROWS at once. `node_s`: seconds of a node of llama.cpp's graph that computes next to nothing. `sample_s`:
-    seconds to draw a token, for each token of the vocabulary. `tell_s`: seconds until a token's text is with whoever
-    asked.
+    and MANY_ROWS at once. `node_s`: seconds of a node of llama.cpp's graph that computes next to nothing; `start_s`: of
+    waking the other threads for a graph. `sample_s`: seconds to draw a token, for each token of the vocabulary.
+    `tell_s`: seconds until a token's text is with whoever asked.
     """
 
     threads: int
     node_s: float
+    start_s: float
     sample_s: float
     tell_s: float
     products: dict[str, float]
@@ -112,6 +113,7 @@ def main(arguments: list[str]) -> int:
     rates = ComputeRates(
         threads=threads,
         node_s=library.edgemed_node_seconds(threads, seconds),
+        start_s=library.edgemed_start_seconds(threads, seconds),
         sample_s=_sample_seconds(seconds),
         tell_s=_tell_seconds(seconds),
         products={n: library.edgemed_product_rate(Type[n], COLUMNS, MEMORY_BYTES, threads, seconds) for n in names},

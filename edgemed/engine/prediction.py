@@ -35,6 +35,8 @@ says it needs for the models of docs/performance.md, less everything else."""
 NODES_PER_LAYER = 40
 """llama.cpp's graph of a bailingmoe2 layer computes 35 nodes beside the experts; the expert pass and the change between
 the two devices cost about five more."""
+STARTS_PER_LAYER = 2
+"""Graphs of a layer with experts: what is dense, and the experts."""
 PROMPT_TOKENS = 300
 """The length of prompt whose first word is predicted."""
 
@@ -211,6 +213,7 @@ def _token_seconds(model: ModelSize, machine: Machine, hit_rate: float) -> float
     compute = machine.compute
     layers = model.layers + model.dense_layers
     fixed = _products(model.dense, compute) + layers * NODES_PER_LAYER * compute.node_s
+    fixed += (1 + STARTS_PER_LAYER * model.layers) * compute.start_s
     drawing = model.vocabulary * compute.sample_s
     expert = _products(model.expert, compute)
     seconds = fixed + drawing + compute.tell_s

@@ -126,6 +126,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_int, ctypes.c_double),
     ),
     "edgemed_node_seconds": (ctypes.c_double, (ctypes.c_int, ctypes.c_double)),
+    "edgemed_start_seconds": (ctypes.c_double, (ctypes.c_int, ctypes.c_double)),
     "edgemed_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
     "edgemed_predict": (None, (_HANDLE, ctypes.POINTER(RouterShape), *(ctypes.c_void_p,) * 3, ctypes.c_int)),
     "edgemed_observe": (None, (_HANDLE, ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)),

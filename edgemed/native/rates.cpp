@@ -72,30 +72,65 @@ EDGEMED_API double edgemed_product_rate(int type, int64_t columns, uint64_t byte
     return static_cast<double>(static_cast<size_t>(rows) * stride) / took;
 }
 
+namespace {
+
+// A graph of `nodes` small products in a row, and a backend to compute it on.
+class SmallGraph {
+  public:
+    SmallGraph(int nodes, int threads)
+        : memory_(api().graph_overhead_custom(2 * static_cast<size_t>(nodes), false) +
+                  (static_cast<size_t>(nodes) + 2) * (api().tensor_overhead() + 64)),
+          weights_(kWidth * kWidth, 0.01f),
+          cpu_(api().cpu_init()) {
+        for (std::vector<float> & each : values_) each.assign(kWidth, 1.0f);
+        context_ = api().init({memory_.size(), memory_.data(), true});
+        edgemed::ggml::Tensor * matrix = api().new_tensor_2d(context_, edgemed::ggml::kF32, kWidth, kWidth);
+        matrix->data = weights_.data();
+        edgemed::ggml::Tensor * x = api().new_tensor_2d(context_, edgemed::ggml::kF32, kWidth, 1);
+        x->data = values_[0].data();
+        for (int i = 1; i <= nodes; i++) {
+            x = api().mul_mat(context_, matrix, x);
+            x->data = values_[i % 2].data();
+        }
+        graph_ = api().new_graph_custom(context_, 2 * static_cast<size_t>(nodes), false);
+        api().build_forward_expand(graph_, x);
+        api().cpu_set_n_threads(cpu_, threads);
+    }
+    ~SmallGraph() {
+        api().backend_free(cpu_);
+        api().free(context_);
+    }
+    SmallGraph(const SmallGraph &) = delete;
+    SmallGraph & operator=(const SmallGraph &) = delete;
+
+    void compute() { api().graph_compute(cpu_, graph_); }
+
+  private:
+    static constexpr size_t  kWidth = 32;
+    std::vector<uint8_t>     memory_;
+    std::vector<float>       weights_, values_[2];
+    edgemed::ggml::Context * context_ = nullptr;
+    edgemed::ggml::Graph *   graph_ = nullptr;
+    edgemed::ggml::Backend * cpu_;
+};
+
+}  // namespace
+
 // Seconds of one node of ggml's graph that computes next to nothing: what keeping that many threads in step costs.
 EDGEMED_API double edgemed_node_seconds(int threads, double seconds) {
-    constexpr int     nodes = 200;
-    constexpr int64_t width = 32;
-    std::vector<uint8_t> memory(api().graph_overhead_custom(2 * nodes, false) + (nodes + 2) * (api().tensor_overhead() + 64));
-    edgemed::ggml::Context * context = api().init({memory.size(), memory.data(), true});
-    std::vector<float>       weights(static_cast<size_t>(width * width), 0.01f), values[2];
-    for (std::vector<float> & each : values) each.assign(static_cast<size_t>(width), 1.0f);
-    edgemed::ggml::Tensor * matrix = api().new_tensor_2d(context, edgemed::ggml::kF32, width, width);
-    matrix->data = weights.data();
-    edgemed::ggml::Tensor * x = api().new_tensor_2d(context, edgemed::ggml::kF32, width, 1);
-    x->data = values[0].data();
-    for (int i = 1; i <= nodes; i++) {
-        x = api().mul_mat(context, matrix, x);
-        x->data = values[i % 2].data();
-    }
-    edgemed::ggml::Graph * graph = api().new_graph_custom(context, 2 * nodes, false);
-    api().build_forward_expand(graph, x);
-    edgemed::ggml::Backend * cpu = api().cpu_init();
-    api().cpu_set_n_threads(cpu, threads);
-    const double took = timed(seconds, [&] { api().graph_compute(cpu, graph); });
-    api().backend_free(cpu);
-    api().free(context);
-    return took / nodes;
+    constexpr int nodes = 200;
+    SmallGraph    graph(nodes, threads);
+    return timed(seconds, [&] { graph.compute(); }) / nodes;
+}
+
+// Seconds until a graph of one such node is done when one thread alone has worked for a while: what waking the others costs.
+EDGEMED_API double edgemed_start_seconds(int threads, double seconds) {
+    constexpr double alone = 20e-6;
+    SmallGraph       graph(1, threads);
+    return timed(seconds, [&] {
+               for (const auto from = Clock::now(); since(from) < alone;) {}
+               graph.compute();
+           }) - alone;
 }
 
 // Weights a second (each multiplied and added once a row) at which that many threads multiply a matrix of a type with

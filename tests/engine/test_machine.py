@@ -71,6 +71,7 @@ def test_computing_is_measured_in_a_process_of_its_own(tmp_path: Path, monkeypat
         assert all(1e7 < rate < 1e13 for rate in measured.values())
     assert rates.threads == 1
     assert 1e-8 < rates.node_s < 1e-2
+    assert -1e-5 < rates.start_s < 10
     assert 1e-10 < rates.sample_s < 1e-4
     assert 1e-6 < rates.tell_s < 1
     (tmp_path / "llama_cpp.py").write_text("raise ImportError('there is no llama here')")

@@ -13,7 +13,8 @@ EDGEMED_API int edgemed_multiply(int type, const uint8_t * weights, int64_t rows
     const edgemed::MatrixTask task = {type, weights, rows, columns, reinterpret_cast<const char *>(x), wide * static_cast<size_t>(columns),
                                       reinterpret_cast<char *>(y), wide * static_cast<size_t>(rows), count};
     try {
-        return edgemed::MatrixProduct().run(task, threads, go_on) ? 0 : 1;
+        static thread_local edgemed::MatrixProduct product;  // its scratch is kept
+        return product.run(task, threads, go_on) ? 0 : 1;
     } catch (const std::exception &) {
         return -1;
     }

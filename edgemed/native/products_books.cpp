@@ -37,6 +37,7 @@ void read_books() {
     fill(g_books.iq2_s, api.dequantise_iq2_s, kEight, 2, 66);
     fill(g_books.iq3_xxs, api.dequantise_iq3_xxs, kFour, 2, 0);
     fill(g_books.iq3_s, api.dequantise_iq3_s, kOne, 2, 66);
+    for (unsigned i = 0; i < 128; i++) g_books.eight_signs[i] = static_cast<uint8_t>(i | static_cast<unsigned>(__builtin_parity(i)) << 7);
     fill(g_books.iq1, api.dequantise_iq1_s, kEight, 2, 34);
 }
 

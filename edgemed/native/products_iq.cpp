@@ -19,28 +19,23 @@ template <typename T> T load(const uint8_t * from) {
 // and a scale for each 16 columns, or each 32 in the first eight.
 struct Row {
     alignas(64) uint64_t point[kColumns / 8];
-    uint64_t negative[kColumns / 64];
+    alignas(8) uint8_t negative[kColumns / 8];
     int      scale[16];
     uint16_t d;
-
-    void set_negative(int group, uint8_t bits) { negative[group / 8] |= static_cast<uint64_t>(bits) << 8 * (group % 8); }
 };
-
-// Seven signs; an eighth makes their number even.
-uint8_t eight_signs(uint32_t seven) { return static_cast<uint8_t>((seven & 127) | static_cast<uint32_t>(__builtin_parity(seven & 127)) << 7); }
 
 struct Iq2Xxs {
     static constexpr size_t kBytes = 66;
     static constexpr float  kUnit = 0.125f;
-    static void fill(const uint8_t * block, Row & row) {
+    static void fill(const Books & books, const uint8_t * block, Row & row) {
         row.d = load<uint16_t>(block);
         for (int s = 0; s < 8; s++) {
             const uint8_t * at = block + 2 + 8 * s;
             const uint32_t  word = load<uint32_t>(at + 4);
             row.scale[s] = static_cast<int>(2 * (word >> 28) + 1);
             for (int l = 0; l < 4; l++) {
-                row.point[4 * s + l] = books().iq2_xxs[at[l]];
-                row.set_negative(4 * s + l, eight_signs(word >> 7 * l));
+                row.point[4 * s + l] = books.iq2_xxs[at[l]];
+                row.negative[4 * s + l] = books.eight_signs[word >> 7 * l & 127];
             }
         }
     }
@@ -49,7 +44,7 @@ struct Iq2Xxs {
 struct Iq2Xs {
     static constexpr size_t kBytes = 74;
     static constexpr float  kUnit = 0.125f;
-    static void fill(const uint8_t * block, Row & row) {
+    static void fill(const Books & books, const uint8_t * block, Row & row) {
         row.d = load<uint16_t>(block);
         for (int s = 0; s < 8; s++) {
             row.scale[2 * s] = 2 * (block[66 + s] & 15) + 1;
@@ -57,8 +52,8 @@ struct Iq2Xs {
         }
         for (int g = 0; g < 32; g++) {
             const uint16_t word = load<uint16_t>(block + 2 + 2 * g);
-            row.point[g] = books().iq2_xs[word & 511];
-            row.set_negative(g, eight_signs(word >> 9));
+            row.point[g] = books.iq2_xs[word & 511];
+            row.negative[g] = books.eight_signs[word >> 9];
         }
     }
 };
@@ -66,14 +61,14 @@ struct Iq2Xs {
 struct Iq2S {
     static constexpr size_t kBytes = 82;
     static constexpr float  kUnit = 0.125f;
-    static void fill(const uint8_t * block, Row & row) {
+    static void fill(const Books & books, const uint8_t * block, Row & row) {
         row.d = load<uint16_t>(block);
         for (int s = 0; s < 8; s++) {
             row.scale[2 * s] = 2 * (block[74 + s] & 15) + 1;
             row.scale[2 * s + 1] = 2 * (block[74 + s] >> 4) + 1;
             for (int l = 0; l < 4; l++) {
-                row.point[4 * s + l] = books().iq2_s[block[2 + 4 * s + l] | (block[66 + s] << (8 - 2 * l) & 0x300)];
-                row.set_negative(4 * s + l, block[34 + 4 * s + l]);
+                row.point[4 * s + l] = books.iq2_s[block[2 + 4 * s + l] | (block[66 + s] << (8 - 2 * l) & 0x300)];
+                row.negative[4 * s + l] = block[34 + 4 * s + l];
             }
         }
     }
@@ -84,15 +79,15 @@ uint64_t two_points(const uint32_t * book, size_t first, size_t second) { return
 struct Iq3Xxs {
     static constexpr size_t kBytes = 98;
     static constexpr float  kUnit = 0.25f;
-    static void fill(const uint8_t * block, Row & row) {
+    static void fill(const Books & books, const uint8_t * block, Row & row) {
         row.d = load<uint16_t>(block);
         for (int s = 0; s < 8; s++) {
             const uint8_t * at = block + 2 + 8 * s;
             const uint32_t  word = load<uint32_t>(block + 66 + 4 * s);
             row.scale[s] = static_cast<int>(2 * (word >> 28) + 1);
             for (int l = 0; l < 4; l++) {
-                row.point[4 * s + l] = two_points(books().iq3_xxs, at[2 * l], at[2 * l + 1]);
-                row.set_negative(4 * s + l, eight_signs(word >> 7 * l));
+                row.point[4 * s + l] = two_points(books.iq3_xxs, at[2 * l], at[2 * l + 1]);
+                row.negative[4 * s + l] = books.eight_signs[word >> 7 * l & 127];
             }
         }
     }
@@ -101,15 +96,15 @@ struct Iq3Xxs {
 struct Iq3S {
     static constexpr size_t kBytes = 110;
     static constexpr float  kUnit = 1.0f;
-    static void fill(const uint8_t * block, Row & row) {
+    static void fill(const Books & books, const uint8_t * block, Row & row) {
         row.d = load<uint16_t>(block);
         for (int s = 0; s < 8; s++) {
             const uint8_t * at = block + 2 + 8 * s;
             const uint32_t  high = block[66 + s];
             row.scale[s] = 2 * (block[106 + s / 2] >> 4 * (s % 2) & 15) + 1;
             for (int l = 0; l < 4; l++) {
-                row.point[4 * s + l] = two_points(books().iq3_s, at[2 * l] | (high << (8 - 2 * l) & 256), at[2 * l + 1] | (high << (7 - 2 * l) & 256));
-                row.set_negative(4 * s + l, block[74 + 4 * s + l]);
+                row.point[4 * s + l] = two_points(books.iq3_s, at[2 * l] | (high << (8 - 2 * l) & 256), at[2 * l + 1] | (high << (7 - 2 * l) & 256));
+                row.negative[4 * s + l] = block[74 + 4 * s + l];
             }
         }
     }
@@ -118,14 +113,14 @@ struct Iq3S {
 struct Iq1S {
     static constexpr size_t kBytes = 50;
     static constexpr float  kUnit = 0.125f;
-    static void fill(const uint8_t * block, Row & row) {
+    static void fill(const Books & books, const uint8_t * block, Row & row) {
         row.d = load<uint16_t>(block);
         for (int s = 0; s < 8; s++) {
             const uint32_t high = load<uint16_t>(block + 34 + 2 * s);
             row.scale[s] = static_cast<int>(2 * (high >> 12 & 7) + 1);
             for (int l = 0; l < 4; l++) {
-                row.point[4 * s + l] = books().iq1[block[2 + 4 * s + l] | (high >> 3 * l & 7) << 8];
-                row.set_negative(4 * s + l, (high & 0x8000) != 0 ? 0xff : 0);
+                row.point[4 * s + l] = books.iq1[block[2 + 4 * s + l] | (high >> 3 * l & 7) << 8];
+                row.negative[4 * s + l] = (high & 0x8000) != 0 ? 0xff : 0;
             }
         }
     }
@@ -134,15 +129,15 @@ struct Iq1S {
 struct Iq1M {
     static constexpr size_t kBytes = 56;
     static constexpr float  kUnit = 0.125f;
-    static void fill(const uint8_t * block, Row & row) {
+    static void fill(const Books & books, const uint8_t * block, Row & row) {
         uint32_t words[4];
         for (int i = 0; i < 4; i++) words[i] = load<uint16_t>(block + 48 + 2 * i);
         row.d = static_cast<uint16_t>(words[0] >> 12 | (words[1] >> 8 & 0xf0) | (words[2] >> 4 & 0xf00) | (words[3] & 0xf000));
         for (int s = 0; s < 16; s++) row.scale[s] = static_cast<int>(2 * (words[s / 4] >> 3 * (s % 4) & 7) + 1);
         for (int g = 0; g < 32; g++) {
             const uint32_t high = static_cast<uint32_t>(block[32 + g / 2]) >> 4 * (g % 2);
-            row.point[g] = books().iq1[block[g] | (high & 7) << 8];
-            row.set_negative(g, (high & 8) != 0 ? 0xff : 0);
+            row.point[g] = books.iq1[block[g] | (high & 7) << 8];
+            row.negative[g] = (high & 8) != 0 ? 0xff : 0;
         }
     }
 };
@@ -155,14 +150,14 @@ template <int Scales> EDGEMED_AVX512_INLINE void store_offsets(Panel & panel) {
 }
 
 template <typename Type, int Scales, bool Lower> EDGEMED_AVX512 void unpack(Rows rows, size_t at, Panel & panel) {
-    Row                   all[kLanes];
-    const uint8_t *       codes[kLanes];
-    alignas(64) uint32_t  d[kLanes];
-    const __m512i         two = bytes(2), zero = _mm512_setzero_si512();
+    const Books &        known = books();
+    Row                  all[kLanes];
+    const uint8_t *      codes[kLanes];
+    alignas(64) uint32_t d[kLanes];
+    const __m512i        two = bytes(2), zero = _mm512_setzero_si512();
     for (int r = 0; r < kLanes; r++) {
         Row & row = all[r];
-        for (uint64_t & negative : row.negative) negative = 0;
-        Type::fill(rows[r] + at, row);
+        Type::fill(known, rows[r] + at, row);
         codes[r] = reinterpret_cast<const uint8_t *>(row.point);
         d[r] = row.d;
         for (int s = 0; s < Scales; s++) panel.scale[s][r] = row.scale[s];
@@ -170,7 +165,7 @@ template <typename Type, int Scales, bool Lower> EDGEMED_AVX512 void unpack(Rows
     for (Row & row : all) {
         for (int part = 0; part < 4; part++) {
             const __m512i   points = _mm512_load_si512(row.point + 8 * part);
-            const __mmask64 negative = row.negative[part];
+            const __mmask64 negative = load<uint64_t>(row.negative + 8 * part);
             const __m512i   value = Lower ? _mm512_mask_sub_epi8(points, negative, points, two) : _mm512_mask_sub_epi8(points, negative, zero, points);
             _mm512_store_si512(row.point + 8 * part, _mm512_xor_si512(value, bytes(0x80)));
         }

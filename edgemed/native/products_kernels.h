@@ -9,6 +9,7 @@ namespace edgemed::products {
 struct Books {
     uint64_t iq2_xxs[256], iq2_xs[512], iq2_s[1024], iq1[2048];
     uint32_t iq3_xxs[256], iq3_s[512];
+    uint8_t  eight_signs[128];  // seven signs, and an eighth that makes their number even
 };
 const Books & books();
 void          read_books();  // once, after ggml is bound and before the first product

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from edgemed.sizes import format_size, parse_size
 if TYPE_CHECKING:
     from edgemed.engine.client import Engine
     from edgemed.engine.protocol import Finished
+
+SETTLE_SECONDS = 60.0  # after the first answer, for what the engine reads while nobody asks
 
 # Invented, and the same for everybody, so that figures can be compared.
 QUESTIONS = (
@@ -96,6 +99,8 @@ def measure(engine: Engine, tokens: int, say: Callable[[str], None] = lambda _: 
     for number, question in enumerate(QUESTIONS):
         say(f"Answer {number} of {len(QUESTIONS) - 1}" if number else "Warming up")
         answers.append(_answer(engine, question, tokens))
+        if not number:
+            _settle(engine)
     answers = [answer for answer in answers[1:] if answer.tokens > 1]
     if not answers:
         raise EngineError("The model ends every answer at once, so there is nothing to measure.")
@@ -109,6 +114,18 @@ def measure(engine: Engine, tokens: int, say: Callable[[str], None] = lambda _: 
         peak_bytes=max(answer.peak_rss_bytes for answer in answers),
         answers=len(answers),
     )
+
+
+def _settle(engine: Engine) -> None:
+    """Wait until the engine has nothing more to bring into memory by itself, or for SETTLE_SECONDS."""
+    before, until = (0, 0), time.monotonic() + SETTLE_SECONDS
+    while time.monotonic() < until:
+        stats = engine.stats()
+        now = stats.bytes_read, stats.resident_bytes >> 22
+        if now == before:
+            return
+        before = now
+        time.sleep(1.0)
 
 
 def _answer(engine: Engine, question: str, tokens: int) -> Finished:

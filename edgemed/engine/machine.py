@@ -19,6 +19,7 @@ import numpy as np
 
 from edgemed.engine.compute_rates import ComputeRates
 from edgemed.errors import SetupError
+from edgemed.native import xxh3_64
 
 PAGE = 4096
 HUGE_PAGE = 2 << 20
@@ -70,10 +71,13 @@ def measure_memory(threads: int, seconds: float = 0.5) -> float:
     return float(np.median(rates))
 
 
-def measure_disk(path: Path, size: int, depth: int = 4, seconds: float = 1.0) -> tuple[float, bool]:
+def measure_disk(
+    path: Path, size: int, depth: int = 4, seconds: float = 1.0, *, checked: bool = False
+) -> tuple[float, bool]:
     """(bytes a second, whether directly) of reads of `size` bytes, `depth` at a time, all over the file.
 
-    No place is read twice. Raises SetupError when the file is too small to tell or cannot be read.
+    `checked`: with a checksum over each, as the engine reads experts. No place is read twice. Raises SetupError when
+    the file is too small to tell or cannot be read.
     """
     size = -(-size // PAGE) * PAGE
     try:
@@ -86,7 +90,7 @@ def measure_disk(path: Path, size: int, depth: int = 4, seconds: float = 1.0) ->
             raise SetupError(f"{path.name} is too small to measure the disk with reads of {size / 1e6:.1f} MB.")
         random.Random(0).shuffle(places)
         os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-        return _read_rate(file, places, size, depth, seconds), direct
+        return _read_rate(file, places, size, depth, seconds, checked), direct
     finally:
         os.close(file)
 
@@ -98,7 +102,7 @@ def _open(path: Path) -> tuple[int, bool]:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC), False
 
 
-def _read_rate(file: int, places: list[int], size: int, depth: int, seconds: float) -> float:
+def _read_rate(file: int, places: list[int], size: int, depth: int, seconds: float, checked: bool) -> float:
     """Threads take places from the list until it is empty or time is up."""
     with _huge(depth * size) as area:
         view = memoryview(area)
@@ -109,6 +113,8 @@ def _read_rate(file: int, places: list[int], size: int, depth: int, seconds: flo
             try:
                 while time.perf_counter() < deadline and places:
                     done += os.preadv(file, [buffer], places.pop())
+                    if checked:
+                        xxh3_64(buffer)
             finally:
                 buffer.release()
             return done

@@ -21,6 +21,7 @@ from edgemed.model_file import HParams
 from edgemed.privacy import Check
 
 PROBE_BYTES = 1 << 30
+READERS = 3  # threads that read, as in the engine
 # AntAngelMed, as its publisher's GGUF lists it; what `doctor` predicts before anything is downloaded.
 ANTANGELMED = HParams(
     n_layer=32,
@@ -103,7 +104,7 @@ def survey_machine(read_bytes: int, types: Collection[str], folder: Path, model:
     cores, busy = physical_cores(), measure_busy()
     memory, compute = measure_memory(cores), measure_compute(cores, types)
     if model is not None and model.stat().st_size > 8 * read_bytes:
-        disk, direct = measure_disk(model, read_bytes)
+        disk, direct = measure_disk(model, read_bytes, READERS, checked=True)
     else:
         disk, direct = _measure_with_own_file(read_bytes, folder)
     return Machine(disk=disk, memory=memory, compute=compute, direct=direct, busy=busy)
@@ -128,6 +129,6 @@ def _measure_with_own_file(read_bytes: int, folder: Path) -> tuple[float, bool]:
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-            return measure_disk(Path(file.name), read_bytes)
+            return measure_disk(Path(file.name), read_bytes, READERS, checked=True)
     except OSError as error:
         raise SetupError(f"{folder} cannot be written ({error.strerror}); name another folder with --folder.") from None

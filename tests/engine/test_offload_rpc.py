@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gguf import GGMLQuantizationType as Type
 
 from edgemed.cli import main
 from edgemed.convert.pipeline import convert
@@ -51,6 +52,14 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = Shape(hidden_size=1024, intermediate_size=4096, num_attention_heads=8, num_key_value_heads=4)
     convert(str(make_checkpoint(folder / "checkpoint", shape)), folder / "wide.gguf", Plan.uniform(8.0))
     return folder / "wide.gguf"
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of 32 bits: nothing is rounded to eight, so two devices differ in the order of additions alone."""
+    folder = tmp_path_factory.mktemp("exact")
+    convert(str(make_checkpoint(folder / "checkpoint")), folder / "exact.gguf", Plan.uniform(Type.F32))
+    return folder / "exact.gguf"
 
 
 def resident(request: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -97,9 +106,9 @@ def check(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[st
 
 @pytest.mark.parametrize("layers", ["auto", "3", "1"])
 def test_the_device_computes_the_same_model(
-    layers: str, model_path: Path, endpoint: str, capsys: pytest.CaptureFixture[str]
+    layers: str, exact: Path, endpoint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, found = check(capsys, str(model_path), "--rpc", endpoint, "--gpu", layers)
+    status, found = check(capsys, str(exact), "--rpc", endpoint, "--gpu", layers)
     assert status == 0
     on_device = 4 if layers == "auto" else int(layers)
     assert found["placement"].startswith(f"{on_device} of 4 layers on RPC0 ")
@@ -154,10 +163,10 @@ def test_only_what_stays_here_counts_against_ram(wide: Path, endpoint: str) -> N
     assert plans[1]["compute"] < plans[0]["compute"]
 
 
-def test_an_answer_is_the_same_text(model_path: Path, endpoint: str) -> None:
+def test_an_answer_is_the_same_text(exact: Path, endpoint: str) -> None:
     texts = []
     for offload in (HOST, Offload(rpc=endpoint)):
-        with Engine.start(model_path, EngineSettings(threads=1, offload=offload)) as engine:
+        with Engine.start(exact, EngineSettings(threads=1, offload=offload)) as engine:
             sampling = Sampling(temperature=0, max_tokens=24)
             finished = list(engine.generate([Message("user", "What is a fever?")], sampling))[-1]
             assert isinstance(finished, Finished)

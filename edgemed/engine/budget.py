@@ -40,13 +40,13 @@ def plan_budget(
     reserved_bytes: int,
     n_batch: int,
     *,
-    staging_bytes: int = 0,
+    peak_bytes: int = 0,
     force_small: bool = False,
 ) -> Budget:
     """Divide the budget once dense weights and KV cache are resident.
 
-    reserved_bytes: scratch that libllama holds but has not touched. staging_bytes: what weights on their way to a
-    device took here for a moment, before there was a cache. Raises BudgetError naming the smallest budget.
+    reserved_bytes: scratch that libllama holds but has not touched. peak_bytes: what this process took while it
+    loaded: weights on their way to a device pass through it. Raises BudgetError naming the smallest budget.
     """
     resident = _rss(os.getpid()) + _rss(os.getppid())
     compute = reserved_bytes + _batch_scratch(file, n_batch)
@@ -56,7 +56,7 @@ def plan_budget(
         ram_bytes = resident + int(_SPARE * available_bytes())
     cache = min(ram_bytes - fixed, everything)
     least = layer_bytes(file) if force_small else min(token_bytes(file), everything)
-    smallest = max(fixed + least, resident + staging_bytes)
+    smallest = max(fixed + least, peak_bytes + _rss(os.getppid()))
     if ram_bytes < smallest:
         if not force_small:
             needed = _gib(smallest + _JITTER, up=True)

@@ -18,6 +18,7 @@ from edgemed.engine.heap import reused_heap
 from edgemed.engine.hot_profile import read_profile, write_profile
 from edgemed.engine.library import LogCapture, capture_log, start_llama
 from edgemed.engine.offload import HOST, Offload, place
+from edgemed.engine.process_memory import peak_rss_bytes
 from edgemed.engine.virtual_gguf import virtual_gguf
 from edgemed.errors import ChecksumError, EngineError, ModelFileError
 from edgemed.model_file import ModelFile
@@ -99,7 +100,7 @@ class LoadedModel:
                 settings.ram_bytes,
                 self._scratch_bytes(),
                 settings.n_batch,
-                staging_bytes=self.placement.staging_bytes,
+                peak_bytes=peak_rss_bytes() if self.placement.device is not None else 0,
                 force_small=settings.force_small,
             )
             self._native.edgemed_set_budget(self.handle, self.budget.cache_bytes)

@@ -79,16 +79,11 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What became of it: the last `layers` of `of` on `device`, all in the process's own memory where there is none.
-
-    staging_bytes: what loading takes here at the most. Where a device has no asynchronous uploads, llama.cpp reads a
-    whole tensor at a time, and its RPC client copies that once more.
-    """
+    """What became of it: the last `layers` of `of` on `device`, all in the process's own memory where there is none."""
 
     device: Device | None
     layers: int
     of: int
-    staging_bytes: int = 0
 
     @property
     def handles(self) -> ctypes.Array[ctypes.c_void_p]:
@@ -143,8 +138,7 @@ def place(file: ModelFile, offload: Offload, n_ctx: int, kv_type: str) -> Placem
         )
     fitting = layers_that_fit(needs, device.free_bytes - RESERVE_BYTES)
     layers = fitting if offload.layers is None else min(offload.layers, len(needs))
-    staging = 2 * max(tensor.nbytes for tensor in file.dense)
-    return Placement(device, layers, len(needs), staging) if layers else nowhere
+    return Placement(device, layers, len(needs)) if layers else nowhere
 
 
 def layer_bytes(file: ModelFile, n_ctx: int, kv_type: str) -> list[int]:

@@ -105,8 +105,8 @@ def test_scratch_on_a_device_does_not_count_against_ram() -> None:
 def test_what_loading_takes_for_a_moment_counts_too(model_path: Path) -> None:
     file = open_model(model_path)
     with pytest.raises(BudgetError, match=r"--ram (?!0\.)[\d.]+GiB"):
-        plan_budget(file, 1 << 30, 0, 256, staging_bytes=1 << 30)
-    assert plan_budget(file, 1 << 30, 0, 256, staging_bytes=1 << 20).cache_bytes > 0
+        plan_budget(file, 1 << 30, 0, 256, peak_bytes=1 << 30)
+    assert plan_budget(file, 1 << 30, 0, 256, peak_bytes=1 << 20).cache_bytes > 0
 
 
 @pytest.mark.parametrize("layers", [None, 0])

@@ -67,6 +67,10 @@ async def test_text_is_legible_everywhere(theme: str) -> None:
         app.theme = theme
         await shows(pilot, "mini")
         check(pilot)
+        await pilot.press("f3")
+        await shows(pilot, "used: missed")
+        check(pilot)
+        await pilot.press("f3")
         await write(pilot, "Everything?", "enter")
         await shows(pilot, "5 mg", "context")
         await write(pilot, "And?", "enter")

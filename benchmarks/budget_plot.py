@@ -176,7 +176,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--settings", type=json.loads, default={}, help="more of edgemed's LoadSettings, as JSON")
     parser.add_argument("--force", action="store_true", help="measure although the machine is busy")
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)  # the points come first, the models after the options
     if args.draw:
         draw(json.loads(args.points.read_text()), args.draw)
     elif args.routing and args.model and args.stock:

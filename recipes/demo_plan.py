@@ -15,7 +15,7 @@ from gguf import GGMLQuantizationType as Type
 from edgemed.convert.shards import Shards
 from edgemed.quant.plan import Plan
 
-LAYERS, EXPERTS = range(1, 6), 16
+LAYERS, EXPERTS = range(1, 7), 16  # the last is the MTP layer
 QUARTERS = (
     (Type.Q3_K, Type.Q3_K, Type.Q4_K),
     (Type.Q4_K, Type.Q4_K, Type.Q5_K),

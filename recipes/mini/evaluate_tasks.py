@@ -24,7 +24,7 @@ from tokenizers import Tokenizer
 
 def held_tasks(pubmedqa: Path) -> list[Task]:
     """The same questions for everybody, none of them trained on."""
-    sums = {task.prompt[0][1]: task for task in arithmetic(400, held=True, seed=99)}
+    sums = {task.prompt[0][1]: task for task in arithmetic(1500, held=True, seed=99)}
     return [*sums.values(), *safety(SAFETY, held=True), *research(pubmedqa, "eval")]
 
 

@@ -74,7 +74,8 @@ def main() -> None:
     parser.add_argument("--init", type=Path, required=True, help="checkpoint folder of the supervised model")
     parser.add_argument("--out", type=Path, required=True, help="folder of this stage; run again to resume")
     parser.add_argument("--pubmedqa", type=Path, required=True, help="research questions with yes, no or maybe")
-    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--research", type=int, default=40, help="research questions: their prompts are long and slow")
     parser.add_argument("--group", type=int, default=8, help="answers sampled for each prompt")
     parser.add_argument("--prompts", type=int, default=8, help="prompts a step")
     parser.add_argument("--kl", type=float, default=0.02, help="weight of the divergence from the supervised model")
@@ -89,7 +90,7 @@ def main() -> None:
     kinds = [
         list(arithmetic(400, held=False, seed=args.seed + 1)),
         list(safety(SAFETY, held=False)) * 2,
-        list(research(args.pubmedqa, "train"))[:100],
+        list(research(args.pubmedqa, "train"))[: args.research],
     ]
     group_gradients = GroupGradients(deepcopy(model).eval(), tokenizer, args.group, args.kl)
     rates = {"muon_rate": args.muon_rate, "adam_rate": args.adam_rate, "balance_rate": 0.0}

@@ -121,7 +121,7 @@ class Run:
         while self.seconds < 60 * self.minutes:
             start = time.process_time()
             record = self.one_step([next(batches) for _ in range(self.accumulate)])
-            if self.step % 50 == 0:
+            if held and self.step % 50 == 0:
                 record["held_loss"] = held_loss(self.model, held)
             self.seconds += (time.process_time() - start) / self.threads
             record |= {"step": self.step, "tokens": self.tokens, "seconds": round(self.seconds, 1)}

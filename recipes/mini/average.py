@@ -1,6 +1,6 @@
 """A checkpoint between two others: the weighted mean of their weights.
 
-    python average.py --out runs/average FIRST SECOND --second-share 0.5
+    python average.py --out runs/average FIRST SECOND --second-share 0.75
 
 A run that continues from a checkpoint on other data forgets a little of what that one knew. As long as both lie in one
 basin of the loss, a point between them often beats both ends (Wortsman et al. 2022). Choose the share of the second
@@ -17,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("first", type=Path, help="checkpoint folder")
     parser.add_argument("second", type=Path, help="checkpoint folder of a run continued from the first")
-    parser.add_argument("--second-share", type=float, default=0.5)
+    parser.add_argument("--second-share", type=float, default=0.75)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     model = load(args.second)

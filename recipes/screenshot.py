@@ -1,7 +1,7 @@
 """Take docs/images/chat.png: a real answer of the demonstration model in the real chat; or experts.png, `edgemed bench
 --watch` on any model.
 
-    .venv/bin/python recipes/screenshot.py "What are the symptoms of asthma?" --seed 5
+    .venv/bin/python recipes/screenshot.py "Are you a real doctor?" --seed 5
     .venv/bin/python recipes/screenshot.py --watch MODEL.gguf --ram 420
 
 Run `edgemed demo` first: its converted file is read. Needs rsvg-convert (Debian: librsvg2-bin) and a monospaced font.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from textual.widgets import Static
 
-from edgemed.commands._chat import open_session
+from edgemed.commands._chat import add_chat_arguments, open_session
 from edgemed.commands.bench import measure
 from edgemed.commands.demo import WHAT_IT_IS, converted
 from edgemed.commands.inspect import precision_map
@@ -55,7 +55,9 @@ def main() -> None:
 def session(seed: int, ram: int) -> ChatSession:
     """The demonstration's session, with a fixed seed."""
     model = converted(checkpoint_path(), fresh=False)
-    options = argparse.Namespace(ram=ram, ctx=None, threads=None, language="en", allow_unsealed=False)
+    parser = argparse.ArgumentParser()
+    add_chat_arguments(parser)
+    options = parser.parse_args(["--language", "en"])
     introduction = "\n".join([WHAT_IT_IS, "", *precision_map(model), ""])
 
     def start(progress: object) -> Engine:

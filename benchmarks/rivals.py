@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -44,13 +47,43 @@ class Recipe:
     file_bytes: int
 
 
+def without_mtp(checkpoint: Path, folder: Path) -> Path:
+    """The checkpoint without its MTP layers, which nobody computes with: llama.cpp wants statistics of every layer, and
+    its recipes count them.
+    """
+    config = json.loads((checkpoint / "config.json").read_text())
+    if not config.get("num_nextn_predict_layers"):
+        return checkpoint
+    header: dict[str, Any] = {}
+    content = bytearray()
+    for shard in sorted(checkpoint.glob("*.safetensors")):
+        data = shard.read_bytes()
+        start = 8 + int.from_bytes(data[:8], "little")
+        for name, entry in json.loads(data[8:start]).items():
+            number = name.split(".")[2] if name.startswith("model.layers.") else "0"
+            if name == "__metadata__" or int(number) >= config["num_hidden_layers"]:
+                continue
+            begin, end = entry["data_offsets"]
+            header[name] = entry | {"data_offsets": [len(content), len(content) + end - begin]}
+            content += data[start + begin : start + end]
+    plain = folder / "without_mtp"
+    plain.mkdir()
+    for file in checkpoint.glob("*.json"):
+        if not file.name.endswith(".index.json"):
+            shutil.copy(file, plain)
+    (plain / "config.json").write_text(json.dumps(config | {"num_nextn_predict_layers": 0}))
+    head = json.dumps(header).encode()
+    (plain / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + content)
+    return plain
+
+
 class LlamaCpp:
     """llama.cpp's `llama_model_quantize` on one checkpoint, with our statistics as its importance matrix."""
 
     def __init__(self, checkpoint: Path, folder: Path, statistics: Statistics) -> None:
-        self.checkpoint, self.folder, self.statistics = checkpoint, folder, statistics
+        self.checkpoint, self.folder, self.statistics = without_mtp(checkpoint, folder), folder, statistics
         self.stock = folder / "stock.gguf"
-        convert(str(checkpoint), self.stock, Plan.uniform(Type.F32), layout="llama.cpp")
+        convert(str(self.checkpoint), self.stock, Plan.uniform(Type.F32), layout="llama.cpp")
 
     def recipe(self, ftype: int, *, as_shipped: bool = False) -> Recipe:
         """as_shipped: its own types for embedding and output too; otherwise those are Q8_0."""

@@ -32,6 +32,7 @@ class Slots {
     // The class with the smallest share of places that have pages, among those of which one more fits; -1 without one.
     int       barest(uint64_t budget) const;
     bool      has_idle(int size_class) const { return !at(size_class).idle.empty(); }
+    bool      has_place(int size_class) const { return !at(size_class).idle.empty() || !at(size_class).empty.empty(); }
     uint64_t  release_idle(uint64_t wanted);  // returns pages of places given back to the kernel
 
     // Memory held now: places in use, places given back, and the part of a class's last huge page beyond its places.

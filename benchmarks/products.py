@@ -17,16 +17,16 @@ import sys
 import time
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from gguf import GGML_QUANT_SIZES
 from gguf import GGMLQuantizationType as Type
-from llama_cpp import llama_cpp
 
 from edgemed.engine.library import start_llama
+from edgemed.ggml import ggml, library_folder
+from edgemed.native import declare
 from edgemed.native.products import Bytes, Floats, multiply
 
 K_QUANTS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_0")
@@ -55,8 +55,7 @@ class _InitParams(ctypes.Structure):
 
 @cache
 def _ggml() -> tuple[ctypes.CDLL, ctypes.CDLL]:
-    folder = Path(llama_cpp.__file__).parent / "lib"
-    base, cpu = ctypes.CDLL(str(folder / "libggml-base.so.0")), ctypes.CDLL(str(folder / "libggml-cpu.so.0"))
+    base, cpu = ggml().library, ctypes.CDLL(str(library_folder() / "libggml-cpu.so.0"))
     pointer, size = ctypes.c_void_p, ctypes.c_int64
     declared: dict[str, tuple[Any, tuple[Any, ...]]] = {
         "ggml_init": (pointer, (_InitParams,)),
@@ -67,9 +66,7 @@ def _ggml() -> tuple[ctypes.CDLL, ctypes.CDLL]:
         "ggml_build_forward_expand": (None, (pointer, pointer)),
         "ggml_get_data": (pointer, (pointer,)),
     }
-    for name, (result, arguments) in declared.items():
-        function = getattr(base, name)
-        function.restype, function.argtypes = result, arguments
+    declare(base, declared)
     cpu.ggml_graph_compute_with_ctx.argtypes = (pointer, pointer, ctypes.c_int)
     return base, cpu
 

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from benchmarks import forward
 from edgemed.convert import convert
 from edgemed.convert.architectures import bailing_moe_v2
+from edgemed.convert.safetensors import DTYPE_BYTES, read_header
 from edgemed.convert.source import find_source
 from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan
 from edgemed.quant.quantize import dequantize, quantize
 from edgemed.quant.statistics import Statistics
+from tests.support.checkpoints import write_safetensors
 
 Floats = NDArray[np.float32]
 Experts = tuple[Floats, Floats, Floats]
@@ -54,26 +56,21 @@ def without_mtp(checkpoint: Path, folder: Path) -> Path:
     config = json.loads((checkpoint / "config.json").read_text())
     if not config.get("num_nextn_predict_layers"):
         return checkpoint
-    header: dict[str, Any] = {}
-    content = bytearray()
+    kept: dict[str, tuple[str, NDArray[Any]]] = {}
     for shard in sorted(checkpoint.glob("*.safetensors")):
-        data = shard.read_bytes()
-        start = 8 + int.from_bytes(data[:8], "little")
-        for name, entry in json.loads(data[8:start]).items():
-            number = name.split(".")[2] if name.startswith("model.layers.") else "0"
-            if name == "__metadata__" or int(number) >= config["num_hidden_layers"]:
+        data = np.memmap(shard, np.uint8, "r")
+        for name, stored in read_header(shard).tensors.items():
+            if name.startswith("model.layers.") and int(name.split(".")[2]) >= config["num_hidden_layers"]:
                 continue
-            begin, end = entry["data_offsets"]
-            header[name] = entry | {"data_offsets": [len(content), len(content) + end - begin]}
-            content += data[start + begin : start + end]
+            codes = data[stored.offset : stored.offset + stored.nbytes].view(f"u{DTYPE_BYTES[stored.dtype]}")
+            kept[name] = (stored.dtype, codes.reshape(stored.shape))
     plain = folder / "without_mtp"
     plain.mkdir()
     for file in checkpoint.glob("*.json"):
         if not file.name.endswith(".index.json"):
             shutil.copy(file, plain)
     (plain / "config.json").write_text(json.dumps(config | {"num_nextn_predict_layers": 0}))
-    head = json.dumps(header).encode()
-    (plain / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + content)
+    write_safetensors(plain / "model.safetensors", kept)
     return plain
 
 

@@ -14,11 +14,11 @@ from edgemed.commands._engine import wanted_offload
 from edgemed.commands._progress import ProgressLine
 
 if TYPE_CHECKING:
-    from edgemed.engine.offload_check import Comparison
+    from edgemed.evaluation.offload_check import Comparison
 
 
 def run(args: argparse.Namespace) -> int:
-    from edgemed.engine.offload_check import compare
+    from edgemed.evaluation.offload_check import compare
     from edgemed.model_file import open_model
 
     offload = wanted_offload(args)
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
 def lines(found: Comparison) -> list[str]:
     """For people."""
-    from edgemed.engine.offload_check import WORST_DIVERGENCE
+    from edgemed.evaluation.offload_check import WORST_DIVERGENCE
 
     offloaded = [layer for layer in found.layers if layer.into or layer.out]
     into, out = (sorted({len(getattr(layer, side)) for layer in offloaded}) for side in ("into", "out"))

@@ -3,7 +3,7 @@
 Experts stay where they are, in the cache of this process; attention, shared experts, router, output head and the KV
 cache of the layers concerned live in the device's memory. A device is what the installed llama.cpp was built for
 (CUDA, Vulkan and so on), or one that a llama.cpp RPC server lends. The scheduler then copies three tensors of an MoE
-layer to us (activations, expert ids, their weights) and one back; `edgemed.engine.offload_check` counts them.
+layer to us (activations, expert ids, their weights) and one back; `edgemed.evaluation.offload_check` counts them.
 
 An RPC server neither asks who connects nor encrypts. So that nothing else can leave this process, `reach` makes the one
 connection there is before privacy's locks close, and they close as tightly as ever.
@@ -242,10 +242,9 @@ def _ggml() -> ctypes.CDLL:
     """ggml's registry and devices, as libllama sees them. In the engine's process only."""
     from edgemed.engine.library import start_llama
     from edgemed.ggml import library_folder
+    from edgemed.native import declare
 
     start_llama()
     lib = ctypes.CDLL(str(library_folder() / "libggml.so.0"))
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(lib, name)
-        function.restype, function.argtypes = result, arguments
+    declare(lib, _SIGNATURES)
     return lib

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,13 @@ def library() -> ctypes.CDLL:
     lib.edgemed_xxh3_digest.argtypes = [ctypes.c_void_p]
     lib.edgemed_xxh3_digest.restype = ctypes.c_uint64
     return lib
+
+
+def declare(library: ctypes.CDLL, signatures: Mapping[str, tuple[Any, tuple[Any, ...]]]) -> None:
+    """Tell ctypes what each named function returns and takes."""
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
 
 
 def xxh3_64(data: Any) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgemed.errors import SetupError
-from edgemed.native import library
+from edgemed.native import declare, library
 
 EXPERT_RECORD = np.dtype(
     {
@@ -140,9 +140,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 def engine_library() -> ctypes.CDLL:
     """The native library with the engine's functions declared. Raises SetupError where it was not built."""
     lib = library()
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(lib, name)
-        function.restype, function.argtypes = result, arguments
+    declare(lib, _SIGNATURES)
     return lib
 
 

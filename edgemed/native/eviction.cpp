@@ -28,6 +28,7 @@ uint32_t Store::draw(size_t below) {
 }
 
 bool Store::make_room(int size_class, float ceiling) {
+    if (!slots_.has_place(size_class)) return false;  // the last free one is just being made ready
     while (slots_.resident_bytes() + slots_.cost(size_class) > budget_) {
         const uint64_t over = slots_.resident_bytes() + slots_.cost(size_class) - budget_;
         if (slots_.idle_bytes() > 0) {  // of another class, or more is held than the budget has become

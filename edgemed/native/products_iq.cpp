@@ -24,6 +24,18 @@ struct Row {
     uint16_t d;
 };
 
+// Two scales of four bits, the lower first.
+void two_scales(uint8_t both, int * scale) {
+    scale[0] = 2 * (both & 15) + 1;
+    scale[1] = 2 * (both >> 4) + 1;
+}
+
+// A word of the signs of 32 columns, seven bits for each eight, and their scale above.
+void signs_and_scale(const Books & books, uint32_t word, int s, Row & row) {
+    row.scale[s] = static_cast<int>(2 * (word >> 28) + 1);
+    for (int l = 0; l < 4; l++) row.negative[4 * s + l] = books.eight_signs[word >> 7 * l & 127];
+}
+
 struct Iq2Xxs {
     static constexpr size_t kBytes = 66;
     static constexpr float  kUnit = 0.125f;
@@ -31,12 +43,8 @@ struct Iq2Xxs {
         row.d = load<uint16_t>(block);
         for (int s = 0; s < 8; s++) {
             const uint8_t * at = block + 2 + 8 * s;
-            const uint32_t  word = load<uint32_t>(at + 4);
-            row.scale[s] = static_cast<int>(2 * (word >> 28) + 1);
-            for (int l = 0; l < 4; l++) {
-                row.point[4 * s + l] = books.iq2_xxs[at[l]];
-                row.negative[4 * s + l] = books.eight_signs[word >> 7 * l & 127];
-            }
+            for (int l = 0; l < 4; l++) row.point[4 * s + l] = books.iq2_xxs[at[l]];
+            signs_and_scale(books, load<uint32_t>(at + 4), s, row);
         }
     }
 };
@@ -46,10 +54,7 @@ struct Iq2Xs {
     static constexpr float  kUnit = 0.125f;
     static void fill(const Books & books, const uint8_t * block, Row & row) {
         row.d = load<uint16_t>(block);
-        for (int s = 0; s < 8; s++) {
-            row.scale[2 * s] = 2 * (block[66 + s] & 15) + 1;
-            row.scale[2 * s + 1] = 2 * (block[66 + s] >> 4) + 1;
-        }
+        for (int s = 0; s < 8; s++) two_scales(block[66 + s], row.scale + 2 * s);
         for (int g = 0; g < 32; g++) {
             const uint16_t word = load<uint16_t>(block + 2 + 2 * g);
             row.point[g] = books.iq2_xs[word & 511];
@@ -64,8 +69,7 @@ struct Iq2S {
     static void fill(const Books & books, const uint8_t * block, Row & row) {
         row.d = load<uint16_t>(block);
         for (int s = 0; s < 8; s++) {
-            row.scale[2 * s] = 2 * (block[74 + s] & 15) + 1;
-            row.scale[2 * s + 1] = 2 * (block[74 + s] >> 4) + 1;
+            two_scales(block[74 + s], row.scale + 2 * s);
             for (int l = 0; l < 4; l++) {
                 row.point[4 * s + l] = books.iq2_s[block[2 + 4 * s + l] | (block[66 + s] << (8 - 2 * l) & 0x300)];
                 row.negative[4 * s + l] = block[34 + 4 * s + l];
@@ -83,12 +87,8 @@ struct Iq3Xxs {
         row.d = load<uint16_t>(block);
         for (int s = 0; s < 8; s++) {
             const uint8_t * at = block + 2 + 8 * s;
-            const uint32_t  word = load<uint32_t>(block + 66 + 4 * s);
-            row.scale[s] = static_cast<int>(2 * (word >> 28) + 1);
-            for (int l = 0; l < 4; l++) {
-                row.point[4 * s + l] = two_points(books.iq3_xxs, at[2 * l], at[2 * l + 1]);
-                row.negative[4 * s + l] = books.eight_signs[word >> 7 * l & 127];
-            }
+            for (int l = 0; l < 4; l++) row.point[4 * s + l] = two_points(books.iq3_xxs, at[2 * l], at[2 * l + 1]);
+            signs_and_scale(books, load<uint32_t>(block + 66 + 4 * s), s, row);
         }
     }
 };

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <vector>
 
+#include "activations.h"
 #include "capi.h"
 #include "ggml_api.h"
 
@@ -46,7 +47,6 @@ template <typename Pass> double timed(double seconds, Pass pass) {
 EDGEMED_API double edgemed_product_rate(int type, int64_t columns, uint64_t bytes, int threads, double seconds) {
     const edgemed::ggml::CpuTraits * traits = api().cpu_traits(type);
     if (traits->vec_dot == nullptr) return 0;
-    const int    other = traits->vec_dot_type;
     const size_t stride = api().row_size(type, columns);
     const auto   rows = static_cast<int64_t>(bytes / stride);
     const size_t mapped = (bytes + kHugePage - 1) / kHugePage * kHugePage;
@@ -54,19 +54,18 @@ EDGEMED_API double edgemed_product_rate(int type, int64_t columns, uint64_t byte
     if (area == MAP_FAILED) return 0;
     madvise(area, mapped, MADV_HUGEPAGE);
     std::memset(area, 0x11, mapped);  // every type reads numbers of an ordinary size from it
-    std::vector<float>   vector(static_cast<size_t>(columns), 0.5f);
-    std::vector<uint8_t> x(api().row_size(other, columns));
-    if (other == edgemed::ggml::kF32)
-        std::memcpy(x.data(), vector.data(), x.size());
-    else
-        api().cpu_traits(other)->from_float(vector.data(), x.data(), columns);
+    edgemed::Activations activations;
+    activations.start(columns, 1);
+    activations.want(type);
+    activations.quantise(0, 0, std::vector<float>(static_cast<size_t>(columns), 0.5f).data());
+    const uint8_t *    x = activations.row(type, 0);
     std::vector<float> out(static_cast<size_t>(rows));
     const auto *       weights = static_cast<const uint8_t *>(area);
     const double       took = timed(seconds, [&] {
 #pragma omp parallel for schedule(static) num_threads(threads)
         for (int64_t first = 0; first < rows; first += kRowsAtATime)
             for (int64_t r = first; r < std::min(rows, first + kRowsAtATime); r++)
-                traits->vec_dot(static_cast<int>(columns), &out[static_cast<size_t>(r)], 0, weights + static_cast<size_t>(r) * stride, 0, x.data(), 0, 1);
+                traits->vec_dot(static_cast<int>(columns), &out[static_cast<size_t>(r)], 0, weights + static_cast<size_t>(r) * stride, 0, x, 0, 1);
     });
     munmap(area, mapped);
     return static_cast<double>(static_cast<size_t>(rows) * stride) / took;

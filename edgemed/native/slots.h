@@ -26,7 +26,7 @@ class Slots {
 
     int       classes() const { return static_cast<int>(classes_.size()); }
     uint64_t  bytes(int size_class) const { return at(size_class).bytes; }
-    uint8_t * take(int size_class);  // never fails: a class has a place for each of its experts
+    uint8_t * take(int size_class);        // has_place() must be true
     uint8_t * take_empty(int size_class);  // one without pages: the class must have one
     void      give_back(int size_class, uint8_t * place);
     // The class with the smallest share of places that have pages, among those of which one more fits; -1 without one.

@@ -106,8 +106,7 @@ bool Store::guess(int row, int index, bool certain) {
 
 bool Store::start(uint32_t which, float ceiling, bool demanded) {
     const Expert & expert = experts_[which];
-    // The last free place of its size may be the one whose memory is just being made ready.
-    if (!slots_.has_place(expert.size_class) || !make_room(expert.size_class, ceiling)) return false;
+    if (!make_room(expert.size_class, ceiling)) return false;
     Entry & entry = entries_[which];
     std::vector<uint32_t> & residents = residents_[static_cast<size_t>(expert.size_class)];
     entry.data = slots_.take(expert.size_class);

@@ -20,6 +20,8 @@ from tests.support.engine_probe import Probe, run_probes
 
 Jsonl = Callable[..., Path]
 SMALL = ("--passage", "160", "--threads", "1")
+PLAIN: dict[str, Any] = {"passage": 64, "questions": 1, "ram_bytes": None, "threads": 1, "scratch": None}
+PLAIN["on_progress"] = lambda *_: None
 NOTES = [{"text": f"Patient {n} takes 5 mg of metoprolol twice daily, no cough <b>&."} for n in range(7)]
 CHATS = [{"question": f"发热{n}天怎么办？", "answer": "多喝水，休息，不要用药。", "split": "eval"} for n in range(3)]
 UNUSED = [{"text": "Left out.", "split": "train"}]
@@ -64,15 +66,7 @@ def test_the_card(
 def test_against_itself_there_is_no_damage_and_rounds_change_nothing(
     reference: Path, coarse: Path, data: list[Path], tmp_path: Path
 ) -> None:
-    options: dict[str, Any] = {
-        "tokens": 10_000,
-        "passage": 160,
-        "questions": 2,
-        "ram_bytes": None,
-        "threads": 1,
-        "scratch": tmp_path,
-        "on_progress": lambda *_: None,
-    }
+    options = PLAIN | {"tokens": 10_000, "passage": 160, "questions": 2, "scratch": tmp_path}
     model = open_model(reference)
     same = evaluate(model, model, data, **options)
     assert same["overall"]["kl_max"] < 1e-6
@@ -92,13 +86,7 @@ def test_divergence_is_that_of_the_logits(reference: Path, coarse: Path, jsonl: 
         open_model(coarse),
         open_model(reference),
         [jsonl("one", {"text": text})],
-        tokens=1000,
-        passage=64,
-        questions=1,
-        ram_bytes=None,
-        threads=1,
-        scratch=tmp_path,
-        on_progress=lambda *_: None,
+        **PLAIN | {"tokens": 1000, "scratch": tmp_path},
     )
     from tokenizers import Tokenizer
 
@@ -163,18 +151,7 @@ def test_refusals(
 def test_texts_longer_than_a_passage_are_read_in_parts(reference: Path, tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text("A sentence of a long text about nothing. " * 60)
     model = open_model(reference)
-    card = evaluate(
-        model,
-        model,
-        [tmp_path / "long.txt"],
-        tokens=300,
-        passage=64,
-        questions=1,
-        ram_bytes=None,
-        threads=1,
-        scratch=None,
-        on_progress=lambda *_: None,
-    )
+    card = evaluate(model, model, [tmp_path / "long.txt"], **PLAIN | {"tokens": 300})
     assert card["overall"]["passages"] == 5
     assert card["overall"]["tokens"] == 5 * 63
 

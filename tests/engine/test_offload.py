@@ -12,9 +12,9 @@ from edgemed.engine.frames import Frames, encode
 from edgemed.engine.job import Report, run_job
 from edgemed.engine.library import LogCapture
 from edgemed.engine.offload import AUTO, HOST, Offload, layer_bytes, layers_that_fit, place
-from edgemed.engine.offload_check import Comparison, LayerCopies, Speed, Split, copies_of_layers, read_plan
 from edgemed.engine.protocol import EngineSettings, Start
 from edgemed.errors import BudgetError, EngineError, SetupError, UsageError
+from edgemed.evaluation.offload_check import Comparison, LayerCopies, Speed, Split, copies_of_layers, read_plan
 from edgemed.model_file import open_model
 
 HERE = "tests.engine.test_offload"

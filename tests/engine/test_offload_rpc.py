@@ -17,13 +17,13 @@ from gguf import GGMLQuantizationType as Type
 
 from edgemed.cli import main
 from edgemed.convert.pipeline import convert
-from edgemed.engine import offload_check
 from edgemed.engine.client import Engine
 from edgemed.engine.job import Report, run_job
 from edgemed.engine.model import LoadSettings, load_model
 from edgemed.engine.offload import HOST, Offload, reach
 from edgemed.engine.protocol import EngineSettings, Finished, Message, Sampling
 from edgemed.errors import EngineDied, SetupError
+from edgemed.evaluation import offload_check
 from edgemed.model_file import open_model
 from edgemed.quant.plan import Plan
 from tests.support.checkpoints import Shape, make_checkpoint

@@ -28,9 +28,10 @@ from edgemed.engine.library import capture_log
 from edgemed.engine.offload import HOST, Offload
 from edgemed.engine.reader import Reader
 from edgemed.errors import EngineError, SetupError
+from edgemed.evaluation.metrics import log_softmax
 from edgemed.model_file import open_model
 
-HERE = "edgemed.engine.offload_check"
+HERE = "edgemed.evaluation.offload_check"
 PROMPT_TOKENS, ANSWER_TOKENS = 96, 32
 COPIES_IN, COPIES_OUT = 3, 1
 """Of an MoE layer, to the experts (activations, expert ids, weights) and back (their sum)."""
@@ -131,10 +132,10 @@ def compare(model: Path, offload: Offload, threads: int | None, on_progress: Rep
         plan = run_job(f"{HERE}:plan", {**request, "offload": asdict(offload)}, on_progress)
     (host, expected), (device, logits) = found
     splits = [Split(name, tuple(inputs)) for name, inputs in plan["splits"]]
-    likeliest, logs = expected.argmax(-1), log_softmax(expected)
+    likeliest, logs = expected.argmax(-1), log_softmax(expected.astype(np.float64))
     return Comparison(
         placement=device["placement"],
-        divergence=float((np.exp(logs) * (logs - log_softmax(logits))).sum(-1).mean()),
+        divergence=float((np.exp(logs) * (logs - log_softmax(logits.astype(np.float64)))).sum(-1).mean()),
         agreement=float((logits.argmax(-1) == likeliest).mean()),
         difference=float(np.abs(logits - expected).max()),
         moe_layers=device["moe_layers"],
@@ -143,13 +144,6 @@ def compare(model: Path, offload: Offload, threads: int | None, on_progress: Rep
         processor=Speed(**host["speed"]),
         device=Speed(**device["speed"]),
     )
-
-
-def log_softmax(logits: Floats) -> NDArray[np.float64]:
-    """Over the last axis, in double precision."""
-    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
-    logs: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    return logs
 
 
 def read(request: dict[str, Any], report: Report) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Terminal:
         limit = time.monotonic() + WAIT_SECONDS
         while not all(text in (screen := self.screen()) for text in texts):
             assert time.monotonic() < limit, f"waited in vain for {texts}; the screen was:\n{screen}"
-            time.sleep(0.1)
+            time.sleep(0.02)
         return screen
 
     def close(self) -> None:
@@ -74,9 +74,10 @@ def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
     terminal.wait_for("▌one\n▌two\n▌three")
     terminal.press("C-u", "BSpace", "C-u", "BSpace", "C-u")
 
-    terminal.type("What are the symptoms of asthma?")
+    # The demonstration tells the stages of this for pages: there is time to see it answering and to stop it.
+    terminal.type("What are the stages of adult acute lymphoblastic leukemia?")
     terminal.press("Enter")
-    terminal.wait_for("What are the symptoms of asthma?", "Answering,", "tokens/s")
+    terminal.wait_for("What are the stages of adult acute lymphoblastic leukemia?", "Answering,", "tokens/s")
     terminal.press("Escape")
     terminal.wait_for("CUT OFF: a dose or a list may be incomplete · stopped by you", NOTICE)
 

@@ -75,9 +75,12 @@ void MoePass::keep_input(const MoeLayer & layer) {
         for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, t, from);
         if (plain) std::copy(from, from + width, x_.data() + t * width);
     }
+}
+
+void MoePass::clear_result(const MoeLayer & layer) {
     for (int t = 0; t < layer.n_tokens; t++) {
         auto * y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + static_cast<size_t>(t) * layer.y->nb[1]);
-        std::fill(y, y + width, 0.0f);
+        std::fill(y, y + layer.n_embd, 0.0f);
     }
 }
 
@@ -86,6 +89,7 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
     sort_by_expert(layer);
     keep_input(layer);
     if (observed_) show_routing(layer);
+    clear_result(layer);  // it may lie over ids and weights too
 
     // A batch that wants nearly all experts of one layer wants nearly all of the next; not of the last, where libllama goes
     // on with the tokens whose logits are wanted only.

@@ -49,6 +49,7 @@ class MoePass {
     void         show_routing(const MoeLayer & layer);
     void         sort_by_expert(const MoeLayer & layer);
     void         keep_input(const MoeLayer & layer);
+    void         clear_result(const MoeLayer & layer);
     void         add_member(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data);
     bool         multiply_group(const MoeLayer & layer);
     void         multiply_hidden(const MoeLayer & layer, const Member & member, int64_t panel, products::Lanes * sums);

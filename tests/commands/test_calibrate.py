@@ -16,6 +16,7 @@ from edgemed.quant.imatrix import read_calibration
 from edgemed.quant.plan import Plan
 from edgemed.quant.statistics import Statistics
 from edgemed.quant.types import Type
+from tests.support.checkpoints import Shape, make_checkpoint
 
 Jsonl = Callable[..., Path]
 SMALL = ("--passage", "64", "--threads", "1", "--json")
@@ -55,6 +56,21 @@ def test_every_token_is_counted_once_a_layer(
     for sums in (statistics.input_squares, statistics.inner_squares):
         assert (sums[seen] > 0).any(axis=-1).all()
         assert (sums[~seen] == 0).all()
+
+
+def test_routing_is_seen_where_the_result_lies_over_it(
+    jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With this many experts in so many groups, libllama puts a layer's result where the chosen experts' numbers were."""
+    shape = Shape(
+        num_hidden_layers=2, hidden_size=512, moe_intermediate_size=32, num_experts=256, n_group=8, topk_group=4
+    )
+    model, out = tmp_path / "wide.gguf", tmp_path / "s.npz"
+    convert(str(make_checkpoint(tmp_path / "wide", shape)), model, Plan.uniform(Type.F16))
+    calibrate(capsys, model, jsonl("notes", *TEXTS), "-o", out, "--effects", "0")
+    statistics = Statistics.load(out)
+    np.testing.assert_array_equal(statistics.tokens.sum(axis=0) > 0, statistics.input_squares.any(axis=2))
+    assert (statistics.tokens.sum(axis=0) > 0).sum() > 20
 
 
 def test_two_runs_merged_are_one_run(

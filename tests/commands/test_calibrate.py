@@ -61,7 +61,7 @@ def test_every_token_is_counted_once_a_layer(
 def test_routing_is_seen_where_the_result_lies_over_it(
     jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With this many experts in so many groups, libllama puts a layer's result where the chosen experts' numbers were."""
+    """With so many experts in so many groups libllama puts a layer's result where the chosen ones' numbers were."""
     shape = Shape(
         num_hidden_layers=2, hidden_size=512, moe_intermediate_size=32, num_experts=256, n_group=8, topk_group=4
     )

@@ -24,10 +24,12 @@ def bits_for_memory(hparams: HParams, ram_bytes: int, folder: Path, palette: str
 
     Raises BudgetError where the palette's fewest bits do not fit, SetupError where nothing can be measured.
     """
-    from edgemed.engine.prediction import TYPES, size_of
+    from edgemed.engine.model_size import TYPES, size_of
     from edgemed.engine.survey import survey_machine
+    from edgemed.twin import original_of_types, twins
 
-    machine = survey_machine(int(size_of(hparams, READ_BITS).expert_bytes), TYPES, folder)
+    with twins(original_of_types(hparams, TYPES)) as made:
+        machine = survey_machine(made, int(size_of(hparams, READ_BITS).expert_bytes), folder)
     bits, speed = most_bits(hparams, ram_bytes, machine, palette)
     usable = "" if speed >= USABLE else f", below the {USABLE:g} that are called usable here"
     print(
@@ -46,7 +48,8 @@ def most_bits(hparams: HParams, ram_bytes: int, machine: Machine, palette: str) 
     """
     import numpy as np
 
-    from edgemed.engine.prediction import predict, size_of, smallest_ram
+    from edgemed.engine.model_size import size_of
+    from edgemed.engine.prediction import predict, smallest_ram
     from edgemed.quant.calibrated import PALETTES
     from edgemed.quant.types import bits_per_weight
 

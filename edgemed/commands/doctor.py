@@ -14,7 +14,8 @@ from edgemed.sizes import format_size, parse_size
 if TYPE_CHECKING:
     from edgemed.engine.hit_rates import HitRate
     from edgemed.engine.machine import Machine
-    from edgemed.engine.prediction import ModelSize, Prediction
+    from edgemed.engine.model_size import ModelSize
+    from edgemed.engine.prediction import Prediction
     from edgemed.engine.survey import Installation
     from edgemed.privacy import Check
 
@@ -49,19 +50,22 @@ def run(args: argparse.Namespace) -> int:
         return _gpu_check.run(args)
     from edgemed.engine.budget import available_bytes
     from edgemed.engine.hit_rates import known_hit_rate
-    from edgemed.engine.prediction import size_of, size_of_file
+    from edgemed.engine.model_size import size_of, size_of_file
     from edgemed.engine.survey import ANTANGELMED, survey_installation, survey_locks, survey_machine
     from edgemed.model_file import open_model
+    from edgemed.twin import original_of_file, original_of_types, twins
 
     if args.model is not None:
         file = open_model(args.model)
         size = size_of_file(file)
         models, known = {file.name: size}, known_hit_rate(args.model, size.layers, size.experts, size.used)
-        machine = survey_machine(int(size.expert_bytes), size.types, args.folder, args.model)
+        original, read_bytes = original_of_file(file), int(size.expert_bytes)
     else:
         models, known = {f"AntAngelMed at {bits} bits": size_of(ANTANGELMED, bits) for bits in BITS}, None
-        types = {name for size in models.values() for name in size.types}
-        machine = survey_machine(READ_BYTES, types, args.folder)
+        original = original_of_types(ANTANGELMED, {kind for size in models.values() for kind in size.expert})
+        read_bytes = READ_BYTES
+    with twins(original) as made:
+        machine = survey_machine(made, read_bytes, args.folder, args.model)
     ram = args.ram or available_bytes()
     installation, locks = survey_installation(), survey_locks()
     healthy = installation.engine_fault is None and all(lock.passed for lock in locks)
@@ -86,13 +90,14 @@ def _about(installation: Installation, machine: Machine, free: int) -> list[str]
     way = "past the page cache" if machine.direct else "through the page cache: direct reads are refused there"
     engine = installation.engine_fault or "bound to llama.cpp"
     compute = machine.compute
-    products = ", ".join(f"{name} {rate / 1e9:.1f}" for name, rate in compute.products.items())
+    experts = ", ".join(f"{kind} {rate / 1e9:.1f}" for kind, rate in compute.experts.items())
     return [
         f"system      {installation.system}, Python {installation.python}",
         f"engine      {engine}",
         f"processor   {compute.threads} cores; {flags}",
         f"memory      {format_size(free)} free; read at {machine.memory / 1e9:.1f} GB/s",
-        f"products    {products} GB/s of weights",
+        f"experts     {experts} GB/s",
+        f"dense part  {compute.dense / 1e9:.1f} GB/s, everything beside the experts included",
         f"disk        {machine.disk / 1e9:.2f} GB/s, {way}",
         *([f"busy        others use {machine.busy:.0%} of the cores: ask again later"] if machine.busy > BUSY else []),
     ]

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from gguf.constants import GGML_QUANT_SIZES
+from gguf.constants import GGMLQuantizationType as Type
 
 from edgemed.errors import BudgetError
 from edgemed.model_file import ModelFile
+from edgemed.native.engine import engine_library
 
 _MIB = 1 << 20
 _PARENT_GROWTH = 48 * _MIB
@@ -22,6 +25,11 @@ _SPARE = 0.85
 """The part of the machine's free memory taken when nobody said how much."""
 _HUGE_PAGE = 2 * _MIB
 _PAGE = 4096
+_FLOAT = 4
+# Of the native library: rows of a group of experts, of a dense product, of a tile; bytes of a tile of 256 columns, and
+# of 256 quantised activations.
+_GROUP_ROWS, _MATRIX_ROWS, _TILE_ROWS = 256, 512, 12
+_TILE_COLUMNS, _TILE_BYTES, _Q8_K_BYTES = 256, 4416, 292
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +130,31 @@ def _huge_page_slack(file: ModelFile) -> int:
 
 
 def _batch_scratch(file: ModelFile, n_batch: int) -> int:
-    """Floats our batch pass keeps: the batch's inputs, then one expert's inputs, outputs and hidden rows."""
+    """What a batch's experts and dense products keep beside libllama's own scratch, at most.
+
+    Where our products do the work (native/moe_batch.cpp, moe_group.cpp, matrix_product.cpp): the input of all tokens
+    quantised; for a group of experts, of which one may have all tokens, floats and quantised hidden rows and tiles of
+    both; tiles of 512 rows of the widest dense matrix. Where ggml does: the input, and 512 rows of everything.
+    """
     h = file.hparams
-    return 4 * (n_batch * h.n_embd + 512 * (2 * h.n_embd + 2 * h.n_ff_exp)) + 4 * h.n_expert_used * (
-        h.n_embd + 3 * h.n_ff_exp
-    )
+    types = file.experts.type[: h.n_layer - h.n_dense_lead]
+    sizes = ((h.n_embd, h.n_ff_exp), (h.n_embd, h.n_ff_exp), (h.n_ff_exp, h.n_embd))  # columns and rows: gate, up, down
+    ours = ggmls = 0
+    find = engine_library().edgemed_has_product
+    kinds = [{Type(int(each)) for each in np.unique(types[..., p])} for p in range(3)]
+    found = [bool(find(int(each), *sizes[p])) for p in range(3) for each in kinds[p]]
+    if any(found):
+        rows = max(n_batch, _GROUP_ROWS)
+        tiles = max(-(-rows // _TILE_ROWS), _GROUP_ROWS) * _TILE_BYTES
+        for columns, wanted in ((h.n_embd, kinds[0] | kinds[1]), (h.n_ff_exp, kinds[2])):
+            # Activations of two kinds: by 256 columns (Q8_K), or by 32 (Q8_0), which take a little less.
+            formats = len({GGML_QUANT_SIZES[each][0] == _TILE_COLUMNS for each in wanted})
+            ours += formats * columns // _TILE_COLUMNS * (rows * _Q8_K_BYTES + tiles)
+        ours += _FLOAT * rows * 2 * h.n_ff_exp
+        ours += -(-_MATRIX_ROWS // _TILE_ROWS) * _TILE_BYTES * max(h.n_ff, h.n_embd) // _TILE_COLUMNS
+    if not all(found):
+        ggmls = _FLOAT * (n_batch * h.n_embd + _MATRIX_ROWS * 3 * (h.n_embd + h.n_ff_exp))
+    return ours + ggmls
 
 
 def _rss(pid: int) -> int:

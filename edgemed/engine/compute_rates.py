@@ -1,126 +1,191 @@
-"""How fast this machine computes what a token needs: measured in a process of its own, as the engine's is.
+"""How fast this machine computes what tokens need: the engine itself, on models made for it, in a process of its own.
 
-python -m edgemed.engine.compute_rates THREADS SECONDS TYPE...        JSON on standard output
+python -m edgemed.engine.compute_rates THREADS SECONDS LONG SHORT TWIN...        JSON on standard output
 """
 
 from __future__ import annotations
 
 import json
-import queue
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gguf import GGMLQuantizationType as Type
 
 from edgemed.engine.child import environment
-from edgemed.errors import SetupError
+from edgemed.engine.model_size import size_of_file
+from edgemed.errors import EngineError, SetupError
 
-COLUMNS = 4096
-MEMORY_BYTES = 192 << 20
-"""More than any processor's caches hold."""
-FEW_ROWS, MANY_ROWS = 8, 256
-SAMPLED_VOCABULARY = 65536
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgemed.engine.model import LoadedModel
+
+ANSWER = 16  # tokens decoded one after another
+BEFORE = 128  # tokens in the context before them, at most
+DISTINCT_TOKENS = 512
+"""Tokens from 0 on whose embeddings differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Small models that compute as a large one would (`edgemed.twin`), by the kind of their experts. A prompt of
+    `short` tokens brings an expert as many rows as one of `long` brings to an expert of the large model."""
+
+    paths: Mapping[str, Path]
+    long: int
+    short: int
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeRates:
-    """With `threads` threads, by the name of the weights' type. `products`: bytes a second, out of memory, multiplied
-    with one row. `few_rows` and `batches`: weights times rows a second, with FEW_ROWS (an expert's share of a prompt)
-    and MANY_ROWS at once. `node_s`: seconds of a node of llama.cpp's graph that computes next to nothing; `start_s`: of
-    waking the other threads for a graph. `sample_s`: seconds to draw a token, for each token of the vocabulary.
-    `tell_s`: seconds until a token's text is with whoever asked.
-    """
+    """With `threads` threads. Of a token: bytes a second, out of memory, by which the experts' pass goes through
+    experts of each kind, and everything else that a token takes through the dense weights. Of a prompt: weights times
+    tokens a second of each."""
 
     threads: int
-    node_s: float
-    start_s: float
-    sample_s: float
-    tell_s: float
-    products: dict[str, float]
-    few_rows: dict[str, float]
-    batches: dict[str, float]
+    dense: float
+    batch_dense: float
+    experts: dict[str, float]
+    batch_experts: dict[str, float]
 
 
-def measure_compute(threads: int, types: Collection[str], seconds: float = 0.2) -> ComputeRates:
-    """Measure for about `seconds` each. Raises SetupError when the engine's libraries cannot be used here."""
-    command = [sys.executable, "-P", "-m", __name__, str(threads), str(seconds), *sorted(types)]
+def measure_compute(threads: int, twins: Twins, seconds: float = 0.5) -> ComputeRates:
+    """Measure tokens and prompts for about `seconds` each. Raises SetupError when the engine cannot run here."""
+    command = [sys.executable, "-P", "-m", __name__, str(threads), str(seconds), str(twins.long), str(twins.short)]
+    command += map(str, twins.paths.values())
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
         raise SetupError(f"The speed of computing cannot be measured: {said.partition(': ')[2] or said}")
-    return ComputeRates(**json.loads(done.stdout))
+    measured = [_Rates(**rates) for rates in json.loads(done.stdout)]
+    return ComputeRates(
+        threads=threads,
+        dense=median(rates.dense for rates in measured),
+        batch_dense=next(rates.batch_dense for rates in measured if rates.batch_dense),
+        experts={kind: rates.experts for kind, rates in zip(twins.paths, measured, strict=True)},
+        batch_experts={kind: rates.batch_experts for kind, rates in zip(twins.paths, measured, strict=True)},
+    )
 
 
-def _sample_seconds(seconds: float) -> float:
-    """Of one token of the vocabulary, with the sampling the engine uses when it is told nothing else."""
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """One twin's; as `ComputeRates`."""
+
+    dense: float
+    experts: float
+    batch_dense: float | None
+    batch_experts: float
+
+
+def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *, whole: bool) -> _Rates:
+    """In the child. `whole`: the long prompt too, whose dense part is the same for all twins."""
+    from llama_cpp import llama_cpp
+
+    from edgemed.engine.model import LoadSettings, load_model
     from edgemed.engine.protocol import Sampling
     from edgemed.engine.sampling import Sampler
+    from edgemed.model_file import open_model
 
-    logits = np.random.default_rng(0).standard_normal(SAMPLED_VOCABULARY).astype(np.float32)
-    sampler = Sampler(Sampling(), 1, [1, 2, 3])
-    return _median_seconds(lambda: sampler.pick(logits), seconds) / SAMPLED_VOCABULARY
+    file = open_model(path)
+    size = size_of_file(file)
+    (expert,) = size.expert.values()
+    n_ctx = -(-max(long, BEFORE + ANSWER) // 256) * 256
+    loaded = load_model(file, LoadSettings(ram_bytes=None, n_ctx=n_ctx, threads=threads, force_small=True))
+    memory = llama_cpp.llama_get_memory(loaded.ctx)
+    rng = np.random.default_rng(1)
+    logits = rng.standard_normal(file.hparams.n_vocab).astype(np.float32)
+    tokens = rng.integers(0, min(DISTINCT_TOKENS, file.hparams.n_vocab), n_ctx)
+
+    def read(count: int) -> None:
+        llama_cpp.llama_memory_clear(memory, False)
+        _decode(loaded, tokens[:count])
+
+    def answer() -> None:
+        llama_cpp.llama_memory_seq_rm(memory, 0, min(long, BEFORE), -1)
+        sampler = Sampler(Sampling(), 1, tokens[:BEFORE].tolist())
+        for token in rng.choice(tokens, ANSWER):
+            sampler.pick(logits)
+            tell()
+            _decode(loaded, [token])
+
+    with _listener() as tell:
+        read(short)  # brings experts into memory
+        _, batch = _seconds(loaded, lambda: read(short), seconds)
+        reading, of_it = _seconds(loaded, lambda: read(long), seconds) if whole else (0.0, 0.0)
+        answering, single = _seconds(loaded, answer, seconds)
+    loaded.close()
+    used = size.used * (short * (size.layers - 1) + 1)  # of the last layer, the last token alone uses any
+    return _Rates(
+        dense=size.dense.nbytes * ANSWER / (answering - single),
+        experts=expert.nbytes * size.used * size.layers * ANSWER / single,
+        batch_dense=size.batch_weights * long / (reading - of_it) if whole else None,
+        batch_experts=expert.weights * used / batch,
+    )
 
 
-def _tell_seconds(seconds: float) -> float:
-    """Of one token's way through a socket pair and the frames of both ends, into another thread and its queue."""
+def _decode(loaded: LoadedModel, tokens: Any) -> None:
+    from llama_cpp import llama_cpp
+
+    array = (llama_cpp.llama_token * len(tokens))(*map(int, tokens))
+    if llama_cpp.llama_decode(loaded.ctx, llama_cpp.llama_batch_get_one(array, len(tokens))):
+        raise EngineError("The engine cannot compute its own test model; see `edgemed doctor --gpu-check`.")
+    llama_cpp.llama_get_logits_ith(loaded.ctx, -1)
+
+
+def _seconds(loaded: LoadedModel, call: Callable[[], None], seconds: float) -> tuple[float, float]:
+    """Medians of what `call` takes, and of the experts' part in it."""
+    took: list[float] = []
+    experts: list[float] = []
+    start = time.perf_counter()
+    while len(took) < 2 or time.perf_counter() - start < seconds:
+        at, before = time.perf_counter(), loaded.stats()["compute_s"]
+        call()
+        took.append(time.perf_counter() - at)
+        experts.append(loaded.stats()["compute_s"] - before)
+    return median(took[1:]), median(experts[1:])
+
+
+@contextmanager
+def _listener() -> Iterator[Callable[[], None]]:
+    """What tells somebody else a token's text, as the engine tells the chat."""
     from edgemed.engine.frames import Frames, encode
     from edgemed.engine.protocol import Piece
 
     near, far = socket.socketpair()
-    heard: queue.SimpleQueue[object] = queue.SimpleQueue()
 
     def listen() -> None:
         frames = Frames()
         while data := far.recv(1 << 16):
-            for _, message in frames.feed(data):
-                heard.put(message)
-
-    def tell() -> None:
-        near.sendall(encode(Piece(" word"), 1))
-        heard.get()
+            for _ in frames.feed(data):
+                pass
 
     with near, far:
-        threading.Thread(target=listen, daemon=True).start()
-        took = _median_seconds(tell, seconds)
-        near.shutdown(socket.SHUT_RDWR)
-    return took
-
-
-def _median_seconds(call: Callable[[], object], seconds: float) -> float:
-    took: list[float] = []
-    start = time.perf_counter()
-    while len(took) < 3 or time.perf_counter() - start < seconds:
-        at = time.perf_counter()
-        call()
-        took.append(time.perf_counter() - at)
-    return float(np.median(took))
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield lambda: near.sendall(encode(Piece(" word", 1), 1))
+        finally:
+            near.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def main(arguments: list[str]) -> int:
     """In the child."""
-    from edgemed.engine.library import start_llama
-    from edgemed.native.engine import engine_library
-
-    threads, seconds, names = int(arguments[0]), float(arguments[1]), arguments[2:]
-    start_llama()
-    library = engine_library()
-    rates = ComputeRates(
-        threads=threads,
-        node_s=library.edgemed_node_seconds(threads, seconds),
-        start_s=library.edgemed_start_seconds(threads, seconds),
-        sample_s=_sample_seconds(seconds),
-        tell_s=_tell_seconds(seconds),
-        products={n: library.edgemed_product_rate(Type[n], COLUMNS, MEMORY_BYTES, threads, seconds) for n in names},
-        few_rows={n: library.edgemed_batch_rate(Type[n], COLUMNS, FEW_ROWS, threads, seconds) for n in names},
-        batches={n: library.edgemed_batch_rate(Type[n], COLUMNS, MANY_ROWS, threads, seconds) for n in names},
-    )
-    print(json.dumps(asdict(rates)))
+    threads, seconds, long, short, *paths = arguments
+    rates = [
+        _measure(Path(path), int(threads), float(seconds), int(long), int(short), whole=path == paths[0])
+        for path in paths
+    ]
+    print(json.dumps([asdict(each) for each in rates]))
     return 0
 
 

@@ -99,7 +99,7 @@ class LoadedModel:
                 file,
                 settings.ram_bytes,
                 self._scratch_bytes(),
-                settings.n_batch,
+                min(settings.n_batch, settings.n_ctx),
                 peak_bytes=peak_rss_bytes() if self.placement.device is not None else 0,
                 force_small=settings.force_small,
             )

@@ -8,12 +8,11 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgemed.engine.child import environment
-from edgemed.engine.compute_rates import measure_compute
+from edgemed.engine.compute_rates import Twins, measure_compute
 from edgemed.engine.machine import Machine, measure_busy, measure_disk, measure_memory
 from edgemed.engine.startup import physical_cores
 from edgemed.errors import SetupError
@@ -95,18 +94,18 @@ def cpu_flags() -> tuple[str, ...]:
     return tuple(flag for flag in _FLAGS if flag in flags)
 
 
-def survey_machine(read_bytes: int, types: Collection[str], folder: Path, model: Path | None = None) -> Machine:
-    """Measure memory, the cores with weights of these types, and the disk by reads of `read_bytes` from `model`, or
-    from a file made in `folder` for it.
+def survey_machine(twins: Twins, read_bytes: int, folder: Path, model: Path | None = None) -> Machine:
+    """Measure memory, the cores with the twins of what is to run, and the disk by reads of `read_bytes` from `model`,
+    or from a file made in `folder` for it.
 
     Raises SetupError where nothing can be written or read there.
     """
     cores, busy = physical_cores(), measure_busy()
-    memory, compute = measure_memory(cores), measure_compute(cores, types)
     if model is not None and model.stat().st_size > 8 * read_bytes:
         disk, direct = measure_disk(model, read_bytes, READERS, checked=True)
     else:
         disk, direct = _measure_with_own_file(read_bytes, folder)
+    memory, compute = measure_memory(cores), measure_compute(cores, twins)
     return Machine(disk=disk, memory=memory, compute=compute, direct=direct, busy=busy)
 
 

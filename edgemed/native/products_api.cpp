@@ -19,3 +19,6 @@ EDGEMED_API int edgemed_multiply(int type, const uint8_t * weights, int64_t rows
         return -1;
     }
 }
+
+// Whether a batch is multiplied by our own kernels here.
+EDGEMED_API int edgemed_has_product(int type, int64_t columns, int64_t rows) { return edgemed::products::find(type, columns, rows) != nullptr; }

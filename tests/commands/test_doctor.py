@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "m.gguf"
 
 
-def test_doctor_measures_and_predicts_before_anything_is_downloaded(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A smaller model is looked forward to, and less is written to the disk."""
+    smaller = {"n_layer": 8, "n_embd": 1024, "n_ff": 1024, "n_ff_exp": 256, "n_ff_shexp": 256, "n_vocab": 4096}
+    shape = replace(survey.ANTANGELMED, **smaller, n_head=8, n_head_kv=2)
+    monkeypatch.setattr(survey, "ANTANGELMED", shape)
     monkeypatch.setattr(survey, "PROBE_BYTES", 64 << 20)
+
+
+@pytest.mark.usefixtures("quick")
+def test_doctor_measures_and_predicts_before_anything_is_downloaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["doctor", "--folder", str(tmp_path), "--ram", "20GiB", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["installation"]["engine_fault"] is None
@@ -37,11 +47,9 @@ def test_doctor_measures_and_predicts_before_anything_is_downloaded(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_doctor_for_people_says_what_does_not_fit(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(survey, "PROBE_BYTES", 64 << 20)
-    assert main(["doctor", "--folder", str(tmp_path), "--ram", "2GiB"]) == 0
+@pytest.mark.usefixtures("quick")
+def test_doctor_for_people_says_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--folder", str(tmp_path), "--ram", "200MiB"]) == 0
     out = capsys.readouterr().out
     assert "does not fit; it needs at least" in out
     assert "offline     proved: 8 of 8" in out

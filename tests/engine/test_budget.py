@@ -18,13 +18,16 @@ from edgemed.sizes import parse_size
 from tests.support.checkpoints import Shape, make_checkpoint
 
 TOKENS = 24
+PROMPT = "What is a fever? " * 240  # longer than a batch
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Experts of 0.8 MB, 77 MB together: a token's worth is an eighth of them."""
     folder = tmp_path_factory.mktemp("large")
-    shape = Shape(hidden_size=512, moe_intermediate_size=512, num_experts=32, num_hidden_layers=4)
+    shape = Shape(
+        hidden_size=512, moe_intermediate_size=512, num_experts=32, num_hidden_layers=4, max_position_embeddings=4096
+    )
     checkpoint = make_checkpoint(folder / "checkpoint", shape)
     convert(str(checkpoint), folder / "large.gguf", Plan.uniform(8.0))
     return folder / "large.gguf"
@@ -33,7 +36,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def generate(model: Path, ram: int) -> list[str]:
     return [
         *(sys.executable, "-m", "edgemed.cli", "generate", str(model), "--json", "--ram", f"{ram}B"),
-        *("--prompt", "What is a fever?", "--max-tokens", str(TOKENS), "--seed", "1"),
+        *("--prompt", PROMPT, "--max-tokens", str(TOKENS), "--seed", "2"),
     ]
 
 
@@ -53,6 +56,7 @@ def test_the_smallest_budget_named_works_and_a_smaller_one_does_not(large: Path)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["tokens"] == TOKENS
+    assert answer["prompt_tokens"] > 2048
     assert answer["peak_rss_bytes"] < smallest
 
 

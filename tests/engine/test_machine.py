@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.engine import compute_rates, machine
-from edgemed.engine.compute_rates import measure_compute
+from edgemed.engine import machine
 from edgemed.engine.machine import measure_busy, measure_disk, measure_memory
 from edgemed.errors import SetupError
 
@@ -62,19 +61,3 @@ def test_too_small_or_missing_files_are_refused(tmp_path: Path, file: Path) -> N
 
 def test_a_share_is_a_share() -> None:
     assert 0 <= measure_busy(0.05) <= 1
-
-
-def test_computing_is_measured_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = measure_compute(1, {"Q4_K", "F32"}, 0.01)
-    for measured in (rates.products, rates.few_rows, rates.batches):
-        assert measured.keys() == {"Q4_K", "F32"}
-        assert all(1e7 < rate < 1e13 for rate in measured.values())
-    assert rates.threads == 1
-    assert 1e-8 < rates.node_s < 1e-2
-    assert -1e-5 < rates.start_s < 10
-    assert 1e-10 < rates.sample_s < 1e-4
-    assert 1e-6 < rates.tell_s < 1
-    (tmp_path / "llama_cpp.py").write_text("raise ImportError('there is no llama here')")
-    monkeypatch.setattr(compute_rates, "environment", lambda: {"PYTHONPATH": str(tmp_path)})
-    with pytest.raises(SetupError, match="cannot be measured: there is no llama here"):
-        measure_compute(1, {"Q4_K"}, 0.01)

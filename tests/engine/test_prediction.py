@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from edgemed.convert.pipeline import convert
 from edgemed.engine.hit_rates import hit_rate_of, known_hit_rate
 from edgemed.engine.hot_profile import write_profile
+from edgemed.engine.model_size import size_of, size_of_file
 from edgemed.engine.prediction import (
     CACHED_PART,
     PROMPT_TOKENS,
     TOPICS_HITS,
     fixed_bytes,
     predict,
-    size_of,
-    size_of_file,
     smallest_ram,
 )
 from edgemed.engine.survey import ANTANGELMED
@@ -40,7 +39,7 @@ def test_the_published_sizes_come_out() -> None:
     assert FULL.kv_bytes_per_token == 65_536
     dense_weights = 102_889_705_216 - 31 * 256 * 12_582_912
     router_extra = 31 * 256 * 4096 * (32 - 8.5) / 8
-    told = (FULL.dense_bytes + FULL.other_bytes - router_extra) * 8 / 8.5
+    told = (FULL.dense.nbytes + FULL.other_bytes - router_extra) * 8 / 8.5
     assert told == pytest.approx(dense_weights, rel=1e-3)
 
 
@@ -54,9 +53,11 @@ def test_a_files_size_is_what_its_shape_says(tmp_path: Path) -> None:
     convert(str(tmp_path / "c"), tmp_path / "m.gguf", Plan.uniform(Type.Q4_K))
     file = open_model(tmp_path / "m.gguf")
     actual, told = size_of_file(file), size_of(file.hparams, 4.5)
-    assert actual.expert == pytest.approx(told.expert)
-    assert actual.dense_bytes == pytest.approx(told.dense_bytes, rel=0.02)  # norms and biases are not counted
-    assert actual.dense.keys() == told.dense.keys()
+    assert actual.expert == told.expert
+    # Norms and biases are not counted.
+    assert actual.dense.nbytes == pytest.approx(told.dense.nbytes, rel=0.02)
+    assert actual.dense.weights == pytest.approx(told.dense.weights, rel=0.02)
+    assert actual.batch_weights == pytest.approx(told.batch_weights, rel=0.02)
     assert actual.other_bytes == told.other_bytes
 
 
@@ -64,9 +65,10 @@ def test_everything_in_memory_is_computing_alone() -> None:
     ram = fixed_bytes(FULL, 8192) + FULL.all_experts_bytes
     worst, likely = predict(FULL, machine(), ram)
     assert worst.token_s == likely.token_s
-    assert worst.token_s == pytest.approx((FULL.dense_bytes + FULL.token_expert_bytes) / (20 * GB))
+    assert worst.token_s == pytest.approx((FULL.dense.nbytes + FULL.token_expert_bytes) / (20 * GB))
     assert worst.read_bytes == 0
-    weights = FULL.dense_bytes * 8 / 8.5 + FULL.layers * FULL.used * 12_582_912
+    # The last layer computes its experts for the last token alone.
+    weights = FULL.batch_weights + (FULL.layers - 1) * FULL.used * 12_582_912
     assert worst.first_token_s - worst.token_s == pytest.approx(PROMPT_TOKENS * weights / (100 * GB), rel=0.02)
 
 
@@ -74,9 +76,9 @@ def test_each_type_has_its_own_rate() -> None:
     here = machine()
     ram = fixed_bytes(FULL, 8192) + FULL.all_experts_bytes
     fast, _ = predict(FULL, here, ram)
-    here.compute.products["Q3_K"] /= 2
+    here.compute.experts["Q3_K"] /= 2
     slow, _ = predict(FULL, here, ram)
-    extra = FULL.expert["Q3_K"] * FULL.layers * FULL.used / (20 * GB)
+    extra = FULL.expert["Q3_K"].nbytes * FULL.layers * FULL.used / (20 * GB)
     assert slow.token_s - fast.token_s == pytest.approx(extra)
 
 

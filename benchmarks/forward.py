@@ -27,11 +27,13 @@ class Watch:
     """Called while the forward pass runs.
 
     layer(row, x [tokens, hidden], experts, shares [tokens, used], margins [tokens]) once for each MoE layer;
-    expert(row, expert, x [its tokens, hidden], share, inner [.., width], output before the share) for each expert.
+    expert(row, expert, x [its tokens, hidden], share, inner [.., width], output before the share) for each expert;
+    last(x [sequences, length, hidden]) with the residual stream behind the last layer.
     """
 
     layer: Callable[[int, Floats, NDArray[np.int64], Floats, Floats], None]
-    expert: Callable[[int, int, Floats, Floats, Floats, Floats], None]
+    expert: Callable[[int, int, Floats, Floats, Floats, Floats], None] = lambda *_: None
+    last: Callable[[Floats], None] = lambda _: None
 
 
 @dataclass
@@ -110,6 +112,8 @@ def _forward(model: Model, tokens: NDArray[np.int64], watch: Watch | None) -> Fl
             )
             flat = inner.reshape(-1, inner.shape[-1])
             x = x + shared[1] + _experts(model, layer, flat, watch).reshape(x.shape)
+    if watch is not None:
+        watch.last(x)
     out: Floats = _norm(x, dense["model.norm.weight"], eps) @ dense["lm_head.weight"].T
     return out
 

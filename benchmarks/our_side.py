@@ -127,8 +127,15 @@ def calibrate(model: forward.Model, texts: Passages) -> Statistics:
             def expert(row: int, e: int, x: Floats, s: Floats, inner: Floats, output: Floats, d: int = index) -> None:
                 statistics.observe_expert(d, row, e, x, s, inner, output)
 
-            watch = forward.Watch(lambda *layer, into=seen: into.append(layer), expert)
-            entropy = entropies(forward.logits(model, part, watch).reshape(part.size, -1))
+            sizes: list[Floats] = []
+
+            def last(x: Floats, into: list[Floats] = sizes) -> None:
+                into.append(np.square(x).mean(axis=-1).ravel())
+
+            watch = forward.Watch(lambda *layer, into=seen: into.append(layer), expert, last)
+            logits = forward.logits(model, part, watch)
+            entropy = entropies(logits.reshape(part.size, -1))
+            entropy /= np.concatenate(sizes)
             for row, x, experts, shares, margins in seen:
                 statistics.observe_layer(index, row, keys, x, experts, shares, margins, entropy)
     return statistics

@@ -3,11 +3,12 @@
     python -m benchmarks.quality --model ../shared/mini --data ../shared/data --json
 
 Rivals, each at its own expert bytes: `uniform` (one type for all experts, no statistics), `llama.cpp` (its own
-`llama_model_quantize` recipes, with our statistics as importance matrix), `per_tensor` (our allocator and our values,
-but one type for a whole tensor). Statistics come from the `calib` split, the comparison from `eval`. Only experts
-differ: dense tensors are the checkpoint's own on all sides. A KL divergence is the mean over tokens against the
-unquantised model; ratios are ours over theirs, with bootstrap intervals over passages. The forward pass is that of
-forward.py, in float32; one thread of BLAS is quickest (OPENBLAS_NUM_THREADS=1).
+`llama_model_quantize` recipes, with our statistics as importance matrix), `per_tensor` (our damages, allocator and
+values, but one type for a whole tensor), and that again with `ggml's values` (damages and rounding without
+compensation, which is what llama.cpp's open proposal has). Statistics come from the `calib` split, the comparison from
+`eval`. Only experts differ: dense tensors are the checkpoint's own on all sides. A KL divergence is the mean over
+tokens against the unquantised model; ratios are ours over theirs, with bootstrap intervals over passages. The forward
+pass is that of forward.py, in float32; one thread of BLAS is quickest (OPENBLAS_NUM_THREADS=1).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import llama_cpp
 import numpy as np
@@ -33,6 +35,7 @@ from benchmarks.our_side import Bench, Items, batches, calibrate, compare, diver
 from benchmarks.passages import Passages
 from benchmarks.rivals import Experts, LlamaCpp, uniform, with_recipe
 from edgemed.evaluation.metrics import Comparison, ratio_interval
+from edgemed.quant import sensitivity, types
 from edgemed.quant.allocation import allocate, allocate_together
 from edgemed.quant.calibrated import PALETTES, Calibrated
 from edgemed.quant.statistics import Statistics
@@ -44,6 +47,8 @@ BUDGETS = {  # budget -> (llama.cpp's file type, the uniform type)
     "3.8": (llama_cpp.LLAMA_FTYPE_MOSTLY_Q3_K_M, Type.Q3_K),
     "4.6": (llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M, Type.Q4_K),
 }
+
+FLOOR = Type.IQ2_XS  # of the ablation
 
 
 def ratios(ours: Comparison, theirs: Comparison, texts: Passages) -> dict[str, Any]:
@@ -83,11 +88,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     palette = PALETTES[args.palette]
     damage = bench.damage(palette)
     say("experts weighed", started)
+    quick = Bench(model, replace(bench.calibrated, compensated=False))
+    quick_damage = quick.damage(palette)
     items = Items(bench, palette)
     texts = passages.load(args.data, tokenizer, "eval", args.passages)
     reference = originals(model, texts)
     if args.ablation:
-        return {"ablation": ablation(bench, items, damage, lambda made: divergence(model, made, texts, reference))}
+        return {
+            "ablation": ablation(bench, quick, items, damage, lambda made: divergence(model, made, texts, reference))
+        }
     result: dict[str, Any] = {"budgets": {}, "tokens": int(texts.tokens.size)}
     rare = rare_experts(model, statistics, texts)
     precise = model.with_dense(Type.Q8_0)
@@ -96,10 +105,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for name, (ftype, single) in BUDGETS.items():
             recipe = llama.recipe(ftype)
             whole = allocate_together(items.size, damage, recipe.expert_bytes, items.tensor)
+            plain = allocate_together(items.size, quick_damage, recipe.expert_bytes, items.tensor)
             rivals: Mapping[str, tuple[Experts, int]] = {
                 "uniform": (uniform(model, single), items.bytes_of(single)),
                 "llama.cpp": (recipe.experts, recipe.expert_bytes),
                 "per_tensor": (bench.mixed(palette, whole.choice), whole.bytes),
+                "per_tensor, ggml's values": (quick.mixed(palette, plain.choice), plain.bytes),
             }
             result["budgets"][name] = {}
             done: dict[int, Comparison] = {}
@@ -111,6 +122,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 entry = ratios(done[budget], other, texts)
                 entry |= {"bits": 8 * budget / items.weights, "bytes_ours_over_theirs": own.bytes / budget}
                 entry["types"] = {t.name: int((own.choice == i).sum()) for i, t in enumerate(palette)}
+                if rival == "per_tensor":
+                    entry["predicted"] = own.damage / whole.damage
                 entry["rare"] = [on_rare(side, rare) for side in (done[budget], other)]
                 result["budgets"][name][rival] = entry
                 say(
@@ -135,34 +148,47 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def ablation(
-    bench: Bench, items: Items, damage: NDArray[np.float64], measure: Callable[[Experts], float]
+    bench: Bench, quick: Bench, items: Items, damage: NDArray[np.float64], measure: Callable[[Experts], float]
 ) -> dict[str, dict[str, float]]:
     """Mean divergence at the bytes of one type for all experts, with more and more of what we do, and all but one."""
     palette = tuple(PALETTES["small"])
-    plain = replace(bench.calibrated.statistics, effects=np.zeros_like(bench.calibrated.statistics.effects))
-    sure = copy.deepcopy(bench.calibrated.statistics)
-    sure.sample.entropy[:] = 0
-    quick = Bench(bench.model, replace(bench.calibrated, compensated=False))
-    no_effects = Bench(bench.model, replace(bench.calibrated, statistics=plain), bench.values)
-    no_entropy = Bench(bench.model, replace(bench.calibrated, statistics=sure))
-    plans = {"quick": quick.damage(palette), "no effects": no_effects.damage(palette)}
-    plans |= {"no entropy": no_entropy.damage(palette), "all": damage}
+    statistics = bench.calibrated.statistics
+    alike = copy.deepcopy(statistics)
+    alike.sample.entropy[:] = 0
+    no_weights = Bench(bench.model, replace(bench.calibrated, statistics=alike))
+    plain = replace(statistics, effects=np.zeros_like(statistics.effects))
+    no_effects = Bench(bench.model, replace(bench.calibrated, statistics=plain))
+    with patch.object(sensitivity, "PRIOR_TOKENS", 0):
+        no_prior = Bench(bench.model, replace(bench.calibrated)).damage(palette)
+    enough = [types.bits_per_weight(t) >= types.bits_per_weight(FLOOR) for t in palette]
+    fast = tuple(PALETTES["fast"])
+    plans = {
+        "allocated, importance": (quick, quick.damage(palette)),
+        "all but layers' effects": (bench, no_effects.damage(palette)),
+        "all but weights of tokens": (no_weights, no_weights.damage(palette)),
+        "all but the prior of rare experts": (bench, no_prior),
+        f"all, none below {FLOOR.name}": (bench, np.where(enough, damage, np.inf)),
+        "all": (bench, damage),
+    }
+    k_quants = bench.damage(fast)
+    k_items = Items(bench, fast)
     result: dict[str, dict[str, float]] = {}
     for name, (_, single) in BUDGETS.items():
         budget = items.bytes_of(single)
-        chosen = {plan: allocate(items.size, d, budget).choice for plan, d in plans.items()}
         whole = allocate_together(items.size, damage, budget, items.tensor).choice
-        result[name] = {
+        found = {
             f"{single.name}, no statistics": measure(uniform(bench.model, single)),
             f"{single.name}, importance": measure(quick.single(single)),
             f"{single.name}, compensated": measure(bench.single(single)),
-            "allocated, importance": measure(quick.mixed(palette, chosen["quick"])),
-            "all but layers' effects": measure(bench.mixed(palette, chosen["no effects"])),
-            "all but weights of tokens": measure(no_entropy.mixed(palette, chosen["no entropy"])),
             "all but types of each expert": measure(bench.mixed(palette, whole)),
-            "all": measure(bench.mixed(palette, chosen["all"])),
         }
-        print(f"{name} {json.dumps(result[name], indent=1)}", file=sys.stderr, flush=True)
+        for part, (made, weighed) in plans.items():
+            if np.where(np.isfinite(weighed), items.size, budget).min(axis=1).sum() <= budget:
+                found[part] = measure(made.mixed(palette, allocate(items.size, weighed, budget).choice))
+        if budget >= k_items.size.min(axis=1).sum():
+            found["all but IQ types"] = measure(bench.mixed(fast, allocate(k_items.size, k_quants, budget).choice))
+        result[name] = found
+        print(f"{name} {json.dumps(found, indent=1)}", file=sys.stderr, flush=True)
     return result
 
 
@@ -177,7 +203,7 @@ def rare_experts(model: forward.Model, statistics: Statistics, texts: Passages) 
         def layer(row: int, x: Floats, experts: Any, *_: Any, into: NDArray[np.bool_] = found) -> None:
             into |= rare[row][experts].any(axis=1)
 
-        forward.logits(model, part, forward.Watch(layer, lambda *_: None))
+        forward.logits(model, part, forward.Watch(layer))
         met.append(found.reshape(part.shape))
     return np.concatenate(met)
 

@@ -30,7 +30,7 @@ from edgemed.quant.sensitivity import PRIOR_TOKENS, charged_tokens, measure, sca
 from edgemed.quant.statistics import Statistics
 
 TYPICAL_EXPERTS = 4  # of each layer, on which better codes are tried
-WEIGHED_ROWS = 64  # of each matrix, evenly spread: its damage is measured on these
+WEIGHED_ROWS = 64  # of each matrix, evenly spread: its relative damage is measured on these
 # Once codes are compensated, these keep more than others of their size (docs/quantisation.md).
 PALETTES = {
     "fast": types.FAST,
@@ -94,23 +94,23 @@ class Calibrated:
         moments = [Moments(known.hessian[0]), Moments(known.hessian[2])] if known and compensated else []
         for projection, matrix in enumerate(matrices):
             picked = np.linspace(0, len(matrix) - 1, min(WEIGHED_ROWS, len(matrix))).astype(int)
-            part = matrix[picked]
+            part, columns = matrix[picked], matrix.shape[1]
+            if known is not None:
+                h, slope = known.hessian[projection].astype(np.float32), known.row[projection]
+                # Rows differ more in their size and slope than in the part of it that rounding loses.
+                size = np.square(matrix) @ np.diag(h) * slope
+                scale = known.tokens * size.sum() / max(size[picked].sum(), 1e-300)
+            else:
+                h, slope = np.diag(importance[projection]).astype(np.float32), np.ones(len(matrix))
+                scale = self._charged[row, expert] / max((np.square(part) @ importance[projection]).sum(), 1e-300)
             for number, type_ in enumerate(palette):
-                stored = types.storable(type_, matrix.shape[1])
+                stored = types.storable(type_, columns)
                 if moments:
                     blocks = compensate(part, stored, moments[projection == 2])
                 else:
                     blocks = quantize(part, stored, importance[projection])
-                error = part - dequantize(blocks, stored, matrix.shape[1])
-                if known is not None:
-                    h, slope = known.hessian[projection], known.row[projection][picked]
-                    rows = np.einsum("rc,rc->r", error @ h.astype(np.float32), error) @ slope
-                    damage[projection, number] = known.tokens * rows
-                else:
-                    lost, whole = (np.square(w) @ importance[projection] for w in (error, part))
-                    damage[projection, number] = self._charged[row, expert] * lost.sum() / max(whole.sum(), 1e-300)
-            if known is not None:
-                damage[projection] *= len(matrix) / len(picked)
+                error = part - dequantize(blocks, stored, columns)
+                damage[projection, number] = scale * np.einsum("rc,rc->r", error @ h, error) @ slope[picked]
         return damage
 
     def weigh_all(

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 UNUSED = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-# Share of a token's weight that does not depend on how sure the model was.
-SURE = 0.1
 
 
 @dataclass
@@ -27,7 +25,9 @@ class Sample:
     inputs: NDArray[np.float16]  # [L, S, n_embd], of gate and up
     experts: NDArray[np.int16]  # [L, S, used]
     shares: NDArray[np.float32]  # [L, S, used]
-    entropy: NDArray[np.float32]  # [L, S], of the next token's distribution, nats; 0 where nobody looked
+    # [L, S], of the next token's distribution, nats, over the mean square of the residual stream behind the last layer;
+    # 0 where nobody looked
+    entropy: NDArray[np.float32]
 
     @classmethod
     def empty(cls, layers: int, size: int, n_embd: int, used: int) -> Sample:
@@ -78,13 +78,14 @@ class Sample:
 
     def _weights(self, row: int) -> Floats:
         """What an error in each token's experts counts, 1 on average: where the model is sure of the next token, an
-        error changes little. The divergence caused is proportional to the entropy (docs/quantisation.md).
+        error changes little; and the last norm divides it by the size of the residual stream that it was added to. The
+        divergence caused is proportional to the entropy over that size's square (docs/quantisation.md).
         """
         used = self.key[row] != UNUSED
         mean = self.entropy[row, used].mean() if used.any() else 0.0
         if mean == 0:
             return np.ones(len(used), np.float32)
-        weights: Floats = SURE + (1 - SURE) * self.entropy[row] / mean
+        weights: Floats = self.entropy[row] / mean
         return weights
 
 

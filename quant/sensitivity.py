@@ -9,8 +9,8 @@ layer's output is, to first order,
 with e_r row r of the quantisation error, and a_r the mean squared slope of the output by row r's result (weighted by
 share); up likewise. Both second moments come from a sample of the layer's tokens. Experts seen seldom lean on the
 layer: all the layer's sampled inputs, run through the expert's own weights, count as PRIOR_TOKENS tokens more, and the
-number of tokens an expert is charged with is drawn toward the layer's mean. So rare never means unimportant. Each token
-counts by how unsure the model was of what comes after it (sample.py).
+number of tokens an expert is charged with is drawn toward the layer's mean by as many. So rare never means unimportant.
+Each token counts by what an error in it does to the next token's distribution (sample.py).
 
 A layer's errors reach the logits more or less strongly. `scaled` brings the damages to measured divergences: how much
 is won by leaving one layer as it was when all else is quantised. Quantising one layer alone instead misleads
@@ -31,7 +31,6 @@ Floats = NDArray[np.float32]
 Moments = NDArray[np.float64]
 PRIOR_TOKENS = 64
 PRIOR_SAMPLE = 512  # of the layer's tokens
-USE_TOWARD_MEAN = 0.2
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,10 @@ def measure(statistics: Statistics, row: int, expert: int, gate: Floats, up: Flo
 
 
 def charged_tokens(statistics: Statistics) -> Moments:
-    """Tokens each expert is charged with, [L, E]: its own, drawn toward its layer's mean."""
+    """Tokens each expert is charged with, [L, E]: as if PRIOR_TOKENS more had shown the layer's mean use."""
     tokens = statistics.tokens.sum(axis=0)
-    charged: Moments = (1 - USE_TOWARD_MEAN) * tokens + USE_TOWARD_MEAN * tokens.mean(axis=1, keepdims=True)
+    mean = tokens.mean(axis=1, keepdims=True)
+    charged: Moments = (tokens + PRIOR_TOKENS) * mean / (mean + max(PRIOR_TOKENS, 1e-300))
     return charged
 
 

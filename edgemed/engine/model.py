@@ -56,6 +56,7 @@ class LoadSettings:
     hot_profile: read back first what was hot when the model last ran, and remember it.
     background: while nobody waits, touch the cache's memory and read in what is cold, as far as it fits.
     force_small: accept a cache below one token's experts, for tests.
+    watch: called by libllama for every tensor of the graph (residual.py).
     """
 
     ram_bytes: int | None
@@ -74,6 +75,7 @@ class LoadSettings:
     background: bool = False
     force_small: bool = False
     offload: Offload = HOST
+    watch: Any = None
 
 
 class LoadedModel:
@@ -273,6 +275,8 @@ class LoadedModel:
         callback = ctypes.cast(self._native.edgemed_abort_callback, ctypes.c_void_p)
         params.abort_callback = ctypes.cast(callback, type(params.abort_callback))
         params.abort_callback_data = self.handle
+        if settings.watch is not None:
+            params.cb_eval = settings.watch
         self.ctx = llama_cpp.llama_init_from_model(self.model, params)
         if not self.ctx:
             raise EngineError(f"llama.cpp cannot make a context of {settings.n_ctx} tokens: {self._complaint()}")

@@ -19,6 +19,7 @@ from edgemed.engine.chat_template import ChatTemplate, Span
 from edgemed.engine.model import LoadSettings, load_model
 from edgemed.engine.offload import HOST, Offload
 from edgemed.engine.protocol import Message
+from edgemed.engine.residual import ResidualSize
 from edgemed.engine.startup import physical_cores
 from edgemed.engine.vocabulary import Vocabulary
 from edgemed.errors import EngineError, UsageError
@@ -37,13 +38,21 @@ class Encoded:
 
 
 class Reader:
-    """Loads the model. `passage`: the most tokens read at once; their logits are all there afterwards.
+    """Loads the model. `passage`: the most tokens read at once; their logits are all there afterwards, and with
+    `residual` the size of the residual stream too.
 
     Raises what `load_model` raises, and UsageError for a passage that the model cannot read.
     """
 
     def __init__(
-        self, file: ModelFile, *, passage: int, ram_bytes: int | None, threads: int | None, offload: Offload = HOST
+        self,
+        file: ModelFile,
+        *,
+        passage: int,
+        ram_bytes: int | None,
+        threads: int | None,
+        offload: Offload = HOST,
+        residual: bool = False,
     ) -> None:
         longest = min(LONGEST, file.hparams.n_ctx_train)
         if not SHORTEST <= passage <= longest:
@@ -52,6 +61,7 @@ class Reader:
             )
         self.file = file
         self.passage = passage
+        self.residual = ResidualSize(file.hparams.n_layer, file.hparams.n_embd) if residual else None
         self.loaded = load_model(
             file,
             LoadSettings(
@@ -61,6 +71,7 @@ class Reader:
                 n_batch=passage,
                 n_outputs=passage,
                 offload=offload,
+                watch=self.residual.callback if self.residual else None,
             ),
         )
         self.vocabulary = Vocabulary(self.loaded.vocab, file.metadata.get(keys.END_OF_GENERATION_IDS, ()))

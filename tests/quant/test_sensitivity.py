@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgemed.quant.quantize import dequantize, quantize
-from edgemed.quant.sample import SURE, token_keys
+from edgemed.quant.sample import token_keys
 from edgemed.quant.sensitivity import charged_tokens, measure, scaled
 from edgemed.quant.statistics import Statistics
 from edgemed.quant.types import Type
@@ -36,7 +36,6 @@ def output(weights: tuple[np.ndarray, ...], x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("type_", [Type.Q3_K, Type.Q5_K])
 def test_predicted_damage_is_the_true_output_error(scene, projection: int, type_: Type, monkeypatch) -> None:
     monkeypatch.setattr("edgemed.quant.sensitivity.PRIOR_TOKENS", 0)
-    monkeypatch.setattr("edgemed.quant.sensitivity.USE_TOWARD_MEAN", 0)
     statistics, weights, x, share = scene
     expert = measure(statistics, 0, 0, *weights)
     changed = list(weights)
@@ -55,6 +54,7 @@ def test_rare_experts_lean_on_their_layer(scene) -> None:
     assert np.linalg.matrix_rank(expert.hessian[0]) == EMBD  # of its own tokens alone it would be below 100
     assert expert.tokens > statistics.tokens[0, 0, 3]
     assert charged_tokens(statistics).sum() == pytest.approx(statistics.tokens.sum())
+    assert (np.diff(charged_tokens(statistics)[0][np.argsort(statistics.tokens[0, 0])]) >= 0).all()
 
 
 def test_layers_are_scaled_to_what_was_measured() -> None:
@@ -78,9 +78,9 @@ def test_tokens_after_which_the_model_is_unsure_count_more() -> None:
     weights = tuple(rng.normal(0, 0.06, (FF, EMBD)).astype(np.float32) for _ in range(3))
     inputs = np.zeros((TOKENS, EMBD), np.float32)
     inputs[: TOKENS // 2, 0] = inputs[TOKENS // 2 :, 1] = 1  # the first column is in sure tokens only
-    entropy = np.where(np.arange(TOKENS) < TOKENS // 2, 0.0, 2.0)
+    entropy = np.where(np.arange(TOKENS) < TOKENS // 2, 0.5, 1.5)
     statistics = Statistics.empty(["a"], [1], n_expert=EXPERTS, n_used=1, n_embd=EMBD, n_ff=FF, sample=TOKENS)
     zeros, ones = np.zeros((TOKENS, 1), np.int64), np.ones((TOKENS, 1), np.float32)
     statistics.observe_layer(0, 0, token_keys("x", TOKENS), inputs, zeros, ones, np.ones(TOKENS), entropy)
     h = measure(statistics, 0, 0, *weights).hessian[0]
-    assert h[0, 0] == pytest.approx(SURE / (2 - SURE) * h[1, 1], rel=1e-2)
+    assert h[0, 0] == pytest.approx(h[1, 1] / 3, rel=1e-2)

@@ -1,7 +1,7 @@
 """Checkpoints to GGUF: `convert("folder", Path("model.gguf"), Plan.uniform(4.5))`."""
 
 from edgemed.convert.pipeline import Conversion, Progress, convert
-from edgemed.convert.planning import Goal, Planned, hparams_of, plan_for
+from edgemed.convert.planning import Goal, Memory, Planned, hparams_of, plan_for
 from edgemed.convert.source import find_source
 
-__all__ = ["Conversion", "Goal", "Planned", "Progress", "convert", "find_source", "hparams_of", "plan_for"]
+__all__ = ["Conversion", "Goal", "Memory", "Planned", "Progress", "convert", "find_source", "hparams_of", "plan_for"]

@@ -1,18 +1,22 @@
 """A plan that meets a goal: so many bits a weight, or a file of so many bytes.
 
 With calibration the bits go where the measured damage is (quant/allocation.py); without, all experts get the most
-precise single type that meets the goal.
+precise single type that meets the goal. Dense matrices are Q8_0, unless calibration measured what each group of them
+wins by it over Q6_K (quant/dense.py). Then, for a size, they are weighed with the experts, byte against byte; for bits
+of the experts, a dense byte must win as much as the experts' last one; and for memory, where bytes are time too, every
+choice worth making is tried at the most bits that keep it usable, and the least damaging one is taken.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
 from pathlib import Path
 
+import numpy as np
 from gguf import GGMLQuantizationType as Type
 
 from edgemed.convert.architectures import find_architecture
@@ -24,7 +28,9 @@ from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.errors import BudgetError
 from edgemed.model_file import HParams
 from edgemed.quant import types
+from edgemed.quant.allocation import Allocation
 from edgemed.quant.calibrated import PALETTES, Calibrated, Matrices
+from edgemed.quant.dense import EMBEDDING, Dense, kinds_of
 from edgemed.quant.plan import Plan
 from edgemed.quant.planner import expert_bytes, plan_experts
 from edgemed.sizes import format_size
@@ -33,21 +39,34 @@ TRIES = 12
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What memory allows. most_bits(saved, saved_embedding): the most bits for experts that give `usable` tokens a
+    second or more, else the fastest there are, and the speed; where the dense matrices that every token reads, and
+    the embedding, take so many bytes less than in Q8_0. Raises BudgetError."""
+
+    most_bits: Callable[[int, int], tuple[float, float]]
+    usable: float
+
+
+@dataclass(frozen=True, slots=True)
 class Goal:
-    """One of the two. bits: of the experts' weights; size_bytes: of the whole file, never above."""
+    """One of the three. bits: of the experts' weights; size_bytes: of the whole file, never above."""
 
     bits: float | None = None
     size_bytes: int | None = None
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan, the calibration to convert with, and what the plan promises."""
+    """The plan, the calibration to convert with, and what the plan promises. speed: (bits, tokens a second) that
+    `Memory` gave for it."""
 
     plan: Plan
     calibrated: Calibrated | None
     size_bytes: int
     notes: list[str]
+    speed: tuple[float, float] | None = None
 
 
 def hparams_of(source: str, revision: str | None) -> HParams:
@@ -100,51 +119,91 @@ def plan_for(
         chosen = PALETTES[palette]
         damage = calibrated.weigh_all(read, chosen, os.cpu_count() or 1, on_progress)
 
-    def planned(budget: int) -> Plan:
-        whole = layout == "llama.cpp"
-        return plan_experts(hparams, calibrated.statistics.layers, damage, chosen, budget, whole_tensors=whole)[0]
+    shapes_of_dense = [
+        (mapped.target, mapped.shape)
+        for mapped in architecture.dense_tensors(hparams, found.config)
+        if len(mapped.shape) == 2
+    ]
+    seen = calibrated.statistics
+    dense = Dense.of(shapes_of_dense, seen.dense) if seen.effects.any() and seen.dense.any() else None
 
-    plan = _within(goal, hparams, chosen, planned, size)
+    def planned(budget: int, dense: Dense | None = None) -> tuple[Plan, Allocation]:
+        whole = layout == "llama.cpp"
+        return plan_experts(hparams, seen.layers, damage, chosen, budget, whole_tensors=whole, dense=dense)
+
+    speed = None
+    if goal.memory is not None:
+        plan, speed = _in_memory(goal.memory, hparams, planned, dense)
+    elif goal.size_bytes is None:
+        plan, allocation = planned(_expert_budget(hparams, goal.bits or 0))
+        if dense is not None:
+            plan = replace(plan, dense=kinds_of(dense.at_price(allocation.price)))
+    else:
+        plan = _within(goal.size_bytes, hparams, chosen, lambda budget: planned(budget, dense)[0], size, dense)
     notes = []
     if not calibrated.sampled:
         notes.append(
             "The statistics are sums only, as llama.cpp collects them: types are chosen by relative error, and codes "
             "do not make up for one another. `edgemed calibrate` collects more."
         )
-    elif not calibrated.statistics.effects.any():
+    elif not seen.effects.any():
         notes.append(
             "The statistics do not say what each layer weighs on the next token, so layers count by the size of what "
             "they add; `edgemed calibrate` without --effects 0 measures it."
         )
-    return Planned(plan, calibrated, size(plan), notes)
+    return Planned(plan, calibrated, size(plan), notes, speed)
+
+
+def _expert_budget(hparams: HParams, bits: float) -> int:
+    """Bytes of all experts at so many bits a weight."""
+    count = (hparams.n_layer - hparams.n_dense_lead) * hparams.n_expert
+    return floor(3 * count * hparams.n_embd * hparams.n_ff_exp * Fraction(bits) / 8)
+
+
+def _in_memory(
+    memory: Memory, hparams: HParams, planned: Callable[[int], tuple[Plan, Allocation]], dense: Dense | None
+) -> tuple[Plan, tuple[float, float]]:
+    """The least damaging of the plans that are usable, or the fastest where none is; and its bits and speed."""
+    found: list[tuple[tuple[bool, float], Plan, tuple[float, float]]] = []
+    for choice in dense.frontier() if dense else [None]:
+        saved = dense.saved(choice) if dense is not None and choice is not None else np.zeros(EMBEDDING + 1, np.int64)
+        bits, speed = memory.most_bits(int(saved.sum() - saved[EMBEDDING]), int(saved[EMBEDDING]))
+        plan, allocation = planned(_expert_budget(hparams, bits))
+        lost = allocation.damage
+        if dense is not None and choice is not None:
+            plan, lost = replace(plan, dense=kinds_of(choice)), lost + dense.lost(choice)
+        slow = speed < memory.usable
+        found.append(((slow, -speed if slow else lost), plan, (bits, speed)))
+    _, plan, promised = min(found, key=lambda one: one[0])
+    return plan, promised
 
 
 def _within(
-    goal: Goal,
+    size_bytes: int,
     hparams: HParams,
     chosen: tuple[Type, ...],
     planned: Callable[[int], Plan],
     size: Callable[[Plan], int],
+    dense: Dense | None,
 ) -> Plan:
-    """The plan for a goal. Padding and header are known only with a plan, so a size takes a few tries."""
+    """The plan for a file's size. Padding and header are known only with a plan, so it takes a few tries."""
     each = expert_bytes(hparams, chosen)
     count = (hparams.n_layer - hparams.n_dense_lead) * hparams.n_expert
-    if goal.size_bytes is None:
-        weights = 3 * count * hparams.n_embd * hparams.n_ff_exp
-        return planned(floor(weights * Fraction(goal.bits or 0) / 8))
     least, most = int(each.min(axis=1).sum()) * count, int(each.max(axis=1).sum()) * count
+    if dense is not None:
+        least, most = (int(experts + part) for experts, part in zip((least, most), dense.size.sum(axis=0), strict=True))
     smallest = size(planned(least))
-    if smallest > goal.size_bytes:
-        raise _too_small(goal.size_bytes, smallest)
+    if smallest > size_bytes:
+        raise _too_small(size_bytes, smallest)
     low, best = least, planned(least)
-    budget = min(most, least + goal.size_bytes - smallest)
+    budget = min(most, least + size_bytes - smallest)
     high = most + 1
     for _ in range(TRIES):
         plan = planned(budget)
-        over = size(plan) - goal.size_bytes
+        over = size(plan) - size_bytes
         if over <= 0:
             low, best = budget, plan
-            if -over * 1000 <= goal.size_bytes or budget == most:
+            if -over * 1000 <= size_bytes or budget == most:
                 break
         else:
             high = budget

@@ -23,12 +23,14 @@ MOST_UNDECIDED = 2_000  # items; beyond that the price's answer is within a hair
 
 @dataclass(frozen=True)
 class Allocation:
-    """choice [items] of each item; their bytes and damage; bound: no allocation within the budget has less damage."""
+    """choice [items] of each item; their bytes and damage; bound: no allocation within the budget has less damage;
+    price: what a byte is worth at this budget, in damage."""
 
     choice: NDArray[np.int64]
     bytes: int
     damage: float
     bound: float
+    price: float
 
 
 def allocate(size: Bytes, damage: Damage, budget: int) -> Allocation:
@@ -41,7 +43,7 @@ def allocate(size: Bytes, damage: Damage, budget: int) -> Allocation:
     smallest = np.where(np.isfinite(damage), size, np.iinfo(np.int64).max).min(axis=1)
     if smallest.sum() > budget:
         raise BudgetError(
-            f"The experts need at least {int(smallest.sum()):,} bytes under this palette and its floors, "
+            f"The weights need at least {int(smallest.sum()):,} bytes under this palette and its floors, "
             f"but the budget leaves {budget:,}; allow more."
         )
     price = _price(size, damage, budget)
@@ -50,7 +52,7 @@ def allocate(size: Bytes, damage: Damage, budget: int) -> Allocation:
     choice = _fill(size, damage, _smallest_best(cost, size), budget)
     choice = _settle(size, damage, budget, choice, price)
     rows = np.arange(len(size))
-    return Allocation(choice, int(size[rows, choice].sum()), float(damage[rows, choice].sum()), bound)
+    return Allocation(choice, int(size[rows, choice].sum()), float(damage[rows, choice].sum()), bound, price)
 
 
 def allocate_together(size: Bytes, damage: Damage, budget: int, group: NDArray[np.int64]) -> Allocation:
@@ -60,7 +62,7 @@ def allocate_together(size: Bytes, damage: Damage, budget: int, group: NDArray[n
     np.add.at(joint_size, member, size)
     np.add.at(joint_damage, member, damage)
     joint = allocate(joint_size, joint_damage, budget)
-    return Allocation(joint.choice[member], joint.bytes, joint.damage, joint.bound)
+    return Allocation(joint.choice[member], joint.bytes, joint.damage, joint.bound, joint.price)
 
 
 def _smallest_best(cost: Damage, size: Bytes) -> NDArray[np.int64]:

@@ -155,7 +155,7 @@ class Plan:
         Short rows get `types.storable`'s stand-in.
         """
         stem = name.removesuffix(".weight").removesuffix(".bias")
-        if len(shape) < 2 or _kind(stem) in ALWAYS_F32:
+        if len(shape) < 2 or dense_kind(stem) in ALWAYS_F32:
             return Type.F32
         return types.storable(self.dense.get(stem, self._dense_kind_type(stem)), shape[0])
 
@@ -214,7 +214,7 @@ class Plan:
 
     def _dense_kind_type(self, stem: str, *, below: bool = False) -> Type:
         """What a dense tensor gets without an entry of its own; for a kind and `below`, the default."""
-        kind = _kind(stem)
+        kind = dense_kind(stem)
         return self.dense_default if below and kind == stem else self.dense.get(kind, self.dense_default)
 
     def _exceptions(self) -> dict[tuple[int, int], dict[str, str]]:
@@ -229,7 +229,7 @@ class Plan:
         }
 
 
-def _kind(stem: str) -> str:
+def dense_kind(stem: str) -> str:
     """`attn_qkv` of `blk.3.attn_qkv`; a name outside the blocks is its own kind."""
     return stem.split(".", 2)[2] if stem.startswith("blk.") and stem.count(".") >= 2 else stem
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from edgemed.model_file.hparams import HParams
 from edgemed.quant import types
 from edgemed.quant.allocation import Allocation, allocate, allocate_together
+from edgemed.quant.dense import Dense, kinds_of
 from edgemed.quant.plan import Plan
 
 
@@ -23,8 +25,10 @@ def plan_experts(
     *,
     floor: Type | None = None,
     whole_tensors: bool = False,
+    dense: Dense | None = None,
 ) -> tuple[Plan, Allocation]:
-    """The least damaging types for all routed experts within `budget` bytes (their own, padding not counted).
+    """The least damaging types for all routed experts within `budget` bytes (their own, padding not counted), or for
+    experts and the groups of dense matrices together, where those are given.
 
     layers: block numbers; damage: [layers, experts, 3, types of the palette] as `sensitivity.scaled` returns it. No
     projection gets fewer bits than `floor`. whole_tensors: one type for a projection of all of a layer's experts, as
@@ -34,21 +38,32 @@ def plan_experts(
     items = np.broadcast_to(size, damage.shape).reshape(-1, len(palette))
     allowed = np.array([floor is None or types.bits_per_weight(t) >= types.bits_per_weight(floor) for t in palette])
     cost = np.where(allowed, damage, np.inf).reshape(-1, len(palette))
+    group = np.arange(len(cost))
     if whole_tensors:
         rows, experts = damage.shape[:2]
-        tensor = (3 * np.arange(rows)[:, None, None] + np.arange(3)) + np.zeros((1, experts, 1), np.int64)
-        found = allocate_together(items, cost, budget, tensor.ravel())
-    else:
-        found = allocate(items, cost, budget)
-    chosen = found.choice.reshape(damage.shape[:3])
+        group = ((3 * np.arange(rows)[:, None, None] + np.arange(3)) + np.zeros((1, experts, 1), np.int64)).ravel()
+    if dense is not None:
+        items, cost = _stacked(items, dense.size, 0), _stacked(cost, dense.damage, np.inf)
+        group = np.concatenate([group, len(cost) + np.arange(len(dense.size))])
+    found = allocate_together(items, cost, budget, group) if whole_tensors else allocate(items, cost, budget)
+    chosen = found.choice[: damage[..., 0].size].reshape(damage.shape[:3])
+    kinds = kinds_of(found.choice[damage[..., 0].size :]) if dense is not None else {}
     plan = Plan.of_types(
         {
             (layers[row], expert, projection): palette[int(chosen[row, expert, projection])]
             for row, expert, projection in np.ndindex(*chosen.shape)
-        }
+        },
+        kinds,
     )
     plan.validate(hparams)
     return plan, found
+
+
+def _stacked(upper: NDArray[Any], lower: NDArray[Any], fill: float) -> NDArray[Any]:
+    """One under the other, the narrower widened by choices that cannot be."""
+    wide = max(upper.shape[1], lower.shape[1])
+    parts = [np.pad(part, ((0, 0), (0, wide - part.shape[1])), constant_values=fill) for part in (upper, lower)]
+    return np.concatenate(parts)
 
 
 def expert_bytes(hparams: HParams, palette: Sequence[Type]) -> NDArray[np.int64]:

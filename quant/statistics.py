@@ -9,6 +9,8 @@
     inner_squares   [L, E, n_ff_exp]  column sums of (share h)^2, h the input of down
     effects         [L]           divergence of the next token won by leaving the layer's experts as they are when all
                                   others are quantised (`calibrate` says how); 0 everywhere: not measured
+    dense           [G]           divergence won by a group of dense matrices (dense.py) in Q8_0 instead of Q6_K when
+                                  experts are quantised; 0 everywhere: not measured, as in older files
     sample_*                      whole tokens of each layer (sample.py), for what sums cannot tell
 
 The file is numpy's .npz without pickled objects: `numpy.load(path, allow_pickle=False)` reads it anywhere.
@@ -26,13 +28,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemed.errors import CalibrationError
+from edgemed.quant.dense import GROUPS
 from edgemed.quant.sample import UNUSED, Sample
 
 VERSION = 2
 MARGIN_BINS = 16
 MAX_FILE_BYTES = 64 << 30
 SUMS = ("tokens", "share", "output", "margins", "input_squares", "inner_squares")
-ARRAYS = (*SUMS, "effects")
+ARRAYS = (*SUMS, "effects", "dense")
 BY_DOMAIN = SUMS[:4]
 
 Sums = NDArray[np.float64]
@@ -51,6 +54,7 @@ class Statistics:
     input_squares: Sums
     inner_squares: Sums
     effects: Sums
+    dense: Sums
     sample: Sample
 
     @classmethod
@@ -77,6 +81,7 @@ class Statistics:
             input_squares=np.zeros((count, n_expert, n_embd)),
             inner_squares=np.zeros((count, n_expert, n_ff)),
             effects=np.zeros(count),
+            dense=np.zeros(len(GROUPS)),
             sample=Sample.empty(count, sample, n_embd, n_used),
         )
 
@@ -156,6 +161,7 @@ class Statistics:
         read = np.array([part.tokens.sum() if part.effects.any() else 0.0 for part in (self, other)])
         if read.any():
             result.effects[:] = (read[0] * self.effects + read[1] * other.effects) / read.sum()
+            result.dense[:] = (read[0] * self.dense + read[1] * other.dense) / read.sum()
         return result
 
     def save(self, path: Path) -> None:
@@ -190,6 +196,7 @@ class Statistics:
     def _of_arrays(cls, arrays: dict[str, NDArray[Any]], path: Path) -> Statistics:
         if int(arrays["version"]) != VERSION:
             raise CalibrationError(f"The statistics {path} are of another version; collect them again.")
+        arrays.setdefault("dense", np.zeros(len(GROUPS)))
         sample = Sample(**{field.name: arrays[f"sample_{field.name}"] for field in fields(Sample)})
         found = cls(
             tuple(str(domain) for domain in arrays["domains"]),

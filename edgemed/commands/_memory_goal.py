@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,9 @@ from edgemed.errors import BudgetError
 from edgemed.sizes import format_size
 
 if TYPE_CHECKING:
+    from edgemed.convert import Memory
     from edgemed.engine.machine import Machine
+    from edgemed.engine.model_size import ModelSize
     from edgemed.model_file import HParams
 
 USABLE = 3.0  # tokens a second: about the pace of reading aloud
@@ -19,30 +22,40 @@ STEP = 0.05  # bits
 READ_BITS = 3.0
 
 
-def bits_for_memory(hparams: HParams, ram_bytes: int, folder: Path, palette: str) -> float:
-    """Measure memory and the disk of `folder`, choose, and say on standard error what was assumed.
+def memory_of(hparams: HParams, ram_bytes: int, folder: Path, palette: str) -> Memory:
+    """Measure this machine's memory, cores and the disk of `folder`, and say on standard error what is assumed.
 
-    Raises BudgetError where the palette's fewest bits do not fit, SetupError where nothing can be measured.
+    Raises SetupError where nothing can be measured.
     """
+    from edgemed.convert import Memory
     from edgemed.engine.model_size import TYPES, size_of
     from edgemed.engine.survey import survey_machine
     from edgemed.twin import original_of_types, twins
 
     with twins(original_of_types(hparams, TYPES)) as made:
         machine = survey_machine(made, int(size_of(hparams, READ_BITS).expert_bytes), folder)
-    bits, speed = most_bits(hparams, ram_bytes, machine, palette)
-    usable = "" if speed >= USABLE else f", below the {USABLE:g} that are called usable here"
     print(
-        f"edgemed: {format_size(ram_bytes)} of memory: {bits:.2f} bits a weight for the experts; {speed:.1f} tokens/s "
-        f"are predicted{usable}. Assumed: a disk of {machine.disk / 1e9:.2f} GB/s and memory of "
-        f"{machine.memory / 1e9:.1f} GB/s, as measured now, a context of {CONTEXT} tokens, topics that drift.",
+        f"edgemed: assumed for {format_size(ram_bytes)} of memory: a disk of {machine.disk / 1e9:.2f} GB/s and memory "
+        f"of {machine.memory / 1e9:.1f} GB/s, as measured now, a context of {CONTEXT} tokens, topics that drift.",
         file=sys.stderr,
     )
-    return bits
+    return Memory(lambda *saved: most_bits(hparams, ram_bytes, machine, palette, *saved), USABLE)
 
 
-def most_bits(hparams: HParams, ram_bytes: int, machine: Machine, palette: str) -> tuple[float, float]:
-    """(bits, predicted tokens a second): the most bits that are usable, or the fastest where none is.
+def say_chosen(bits: float, speed: float) -> None:
+    """On standard error, what memory came to."""
+    usable = "" if speed >= USABLE else f", below the {USABLE:g} that are called usable here"
+    print(
+        f"edgemed: {bits:.2f} bits a weight for the experts; {speed:.1f} tokens/s are predicted{usable}.",
+        file=sys.stderr,
+    )
+
+
+def most_bits(
+    hparams: HParams, ram_bytes: int, machine: Machine, palette: str, saved: int = 0, saved_embedding: int = 0
+) -> tuple[float, float]:
+    """(bits, predicted tokens a second): the most bits that are usable, or the fastest where none is. The dense
+    matrices that every token reads take `saved` bytes less than in Q8_0, and the embedding `saved_embedding`.
 
     Raises BudgetError.
     """
@@ -53,14 +66,19 @@ def most_bits(hparams: HParams, ram_bytes: int, machine: Machine, palette: str) 
     from edgemed.quant.calibrated import PALETTES
     from edgemed.quant.types import bits_per_weight
 
+    def size(bits: float) -> ModelSize:
+        whole = size_of(hparams, bits)
+        dense = replace(whole.dense, nbytes=whole.dense.nbytes - saved)
+        return replace(whole, dense=dense, other_bytes=whole.other_bytes - saved_embedding)
+
     known = [float(bits_per_weight(type_)) for type_ in PALETTES[palette]]
     speeds = {
         float(bits): found[-1].tokens_per_s
         for bits in np.arange(max(known), min(known) - 1e-9, -STEP)
-        if (found := predict(size_of(hparams, float(bits)), machine, ram_bytes, CONTEXT))
+        if (found := predict(size(float(bits)), machine, ram_bytes, CONTEXT))
     }
     if not speeds:
-        least = smallest_ram(size_of(hparams, min(known)), CONTEXT)
+        least = smallest_ram(size(min(known)), CONTEXT)
         raise BudgetError(
             f"{format_size(ram_bytes)} of memory hold this model at no precision of the palette {palette}; it takes "
             f"{format_size(least)} at least."

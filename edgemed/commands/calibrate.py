@@ -40,8 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=int,
         default=EFFECTS,
-        help="tokens on which every layer's effect on the next token is measured, which takes as many readings of them "
-        f"as there are layers, and room for all experts at 3.4 bits (default {EFFECTS:,}; 0: leave it out)",
+        help="tokens on which the effect of every layer's experts, and of six groups of dense matrices, on the next "
+        "token is measured, which takes as many readings of them as there are layers and eight more, and room for all "
+        f"experts at 3.4 bits (default {EFFECTS:,}; 0: leave it out)",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 

@@ -148,10 +148,16 @@ def choose(args: argparse.Namespace) -> tuple[Plan, Calibrated | None]:
         raise UsageError(f"--bits {bits:g} is not possible; give a number from 1 to 32, for example {DEFAULT_BITS}.")
     goal = Goal(size_bytes=args.size) if args.size else Goal(bits=bits)
     if args.ram:
-        from edgemed.commands._memory_goal import bits_for_memory
+        from edgemed.commands._memory_goal import memory_of, say_chosen
 
-        folder = args.output.absolute().parent
-        goal = Goal(bits=bits_for_memory(hparams_of(args.source, args.revision), args.ram, folder, args.palette))
+        memory = memory_of(
+            hparams_of(args.source, args.revision), args.ram, args.output.absolute().parent, args.palette
+        )
+        goal = Goal(memory=memory)
+        if not args.calibration:
+            bits, speed = memory.most_bits(0, 0)
+            say_chosen(bits, speed)
+            goal = Goal(bits=bits)
     if not (args.calibration or args.size):
         return Plan.uniform(goal.bits or DEFAULT_BITS, args.palette), None
     with ProgressLine(amount=lambda count: f"{count:,} experts") as line:
@@ -165,6 +171,8 @@ def choose(args: argparse.Namespace) -> tuple[Plan, Calibrated | None]:
             compensated=not args.quick,
             on_progress=lambda done, total: line.update("weighing", done, total),
         )
+    if planned.speed:
+        say_chosen(*planned.speed)
     for note in planned.notes:
         print(f"Note: {note}", file=sys.stderr)
     return planned.plan, planned.calibrated

@@ -16,11 +16,13 @@ from edgemed.engine.job import Report
 from edgemed.engine.observation import Observation, observe
 from edgemed.engine.reader import Reader
 from edgemed.errors import TextsError
+from edgemed.evaluation.dense_effects import DenseEffects
 from edgemed.evaluation.effects import Effects, scratch_folder, spread
 from edgemed.evaluation.metrics import log_softmax
 from edgemed.evaluation.selection import Passage, choose, encode
 from edgemed.evaluation.texts import read_texts
 from edgemed.model_file import ModelFile, open_model
+from edgemed.quant.dense import GROUPS
 from edgemed.quant.quantize import dequantize
 from edgemed.quant.sample import token_keys
 from edgemed.quant.statistics import Statistics
@@ -48,11 +50,12 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
     report("loading the model", 0, 1)
     model = open_model(Path(request["model"]))
 
-    def open_(file: ModelFile) -> Reader:
-        return Reader(file, passage=request["passage"], ram_bytes=request["ram_bytes"], threads=request["threads"])
+    def open_(file: ModelFile, *, residual: bool = False) -> Reader:
+        room = {name: request[name] for name in ("passage", "ram_bytes", "threads")}
+        return Reader(file, **room, residual=residual)
 
     with scratch_folder(Path(request["scratch"]) if request["scratch"] else None) as folder:
-        reader = open_(model)
+        reader = open_(model, residual=True)
         try:
             passages = choose(texts, lambda text: encode(reader, text), request["tokens"], request["passage"])
             statistics = read_through(reader, passages, request["sample"], report)
@@ -62,7 +65,10 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
         finally:
             reader.close()
         if effects.passages:
-            statistics.effects[:] = effects.measure(model, statistics, report)
+            quantised = effects.quantise(model, statistics, report)
+            statistics.effects[:] = effects.measure(model, quantised, report)
+            dense = DenseEffects(Path(folder), effects.logits, effects.passages, open_)
+            statistics.dense[:] = dense.measure(quantised, report)
     save(statistics, Path(request["output"]))
     return {
         "domains": {name: int(count) for name, count in _tokens_by_domain(statistics, model).items()},
@@ -75,6 +81,7 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "layers": len(statistics.layers),
         "experts": int(statistics.tokens.shape[2]),
         "effects": statistics.effects.tolist(),
+        "dense": dict(zip(GROUPS, statistics.dense.tolist(), strict=True)),
         "unseen_experts": int((statistics.tokens.sum(axis=0) == 0).sum()),
         "sample": int(statistics.sample.key.shape[1]),
     }
@@ -99,6 +106,8 @@ def read_through(reader: Reader, passages: list[Passage], sample: int, report: R
     with observe(reader.loaded, reader.passage) as observation:
         for passage in passages:
             entropy = entropies(reader.logits(passage.tokens))
+            if reader.residual is not None:
+                entropy /= reader.residual.take()
             _add(statistics, domains.index(passage.domain), passage, entropy, observation, router)
             done += len(passage.tokens)
             report("calibrating", done, total)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from edgemed.engine.job import Report
 from edgemed.engine.reader import Reader
 from edgemed.errors import SetupError
+from edgemed.evaluation.dense_effects import renamed, scratch_bytes
 from edgemed.evaluation.readings import compare, store
 from edgemed.evaluation.selection import Passage
 from edgemed.model_file import Experts, ModelFile
@@ -59,27 +60,36 @@ class Effects:
         """Write down what the model itself says. Raises SetupError, also where the disk has not the room for more."""
         file = reader.file
         positions = sum(passage.positions for passage in self.passages)
-        needed = 2 * positions * reader.vocabulary.size + _extents(file)[1] + _most_bytes_of_a_layer(file)
+        logits = 2 * positions * reader.vocabulary.size
+        needed = logits + _extents(file)[1] + _most_bytes_of_a_layer(file) + scratch_bytes(file)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise SetupError(
                 f"Weighing layers takes {format_size(needed)} for a while and {self.folder} has {format_size(free)} "
                 "left; name another folder with --scratch, or leave it out with --effects 0."
             )
-        store(reader, self.passages, self._logits, _renamed(report, "weighing layers: the original"))
+        store(reader, self.passages, self.logits, renamed(report, "weighing layers: the original"))
 
-    def measure(self, file: ModelFile, statistics: Statistics, report: Report) -> NDArray[np.float64]:
-        """Divergence won by sparing each layer, [layers of the statistics]. Raises EdgemedErrors."""
+    def quantise(self, file: ModelFile, statistics: Statistics, report: Report) -> ModelFile:
+        """The same model with all experts in EFFECT_TYPE, from the scratch file. Raises SetupError."""
         try:
             place = self._quantise(file, statistics, report)
-            runs = range(-1, len(statistics.layers))
-            found = [self._divergence(file, place, row, report) for row in runs]
         except OSError as error:
             raise SetupError(f"The scratch folder {self.folder} fails: {error.strerror}.") from None
-        return found[0] - np.array(found[1:])
+        return replace(file, experts=replace(place, path=self._experts))
+
+    def measure(self, file: ModelFile, quantised: ModelFile, report: Report) -> NDArray[np.float64]:
+        """Divergence won by sparing each layer, [layers]. Raises EdgemedErrors."""
+        try:
+            rows = range(-1, len(quantised.experts.layers))
+            found = [self._divergence(file, quantised, row, report) for row in rows]
+        except OSError as error:
+            raise SetupError(f"The scratch folder {self.folder} fails: {error.strerror}.") from None
+        return np.maximum(found[0] - np.array(found[1:]), 0.0)  # less than nothing is chance
 
     @property
-    def _logits(self) -> Path:
+    def logits(self) -> Path:
+        """The reference's, of `passages`."""
         return self.folder / "effects.f16"
 
     @property
@@ -115,14 +125,13 @@ class Effects:
             os.close(target)
         return place
 
-    def _divergence(self, file: ModelFile, place: Experts, spared: int, report: Report) -> float:
+    def _divergence(self, file: ModelFile, quantised: ModelFile, spared: int, report: Report) -> float:
         """Mean divergence from the original with all experts quantised but those of the row `spared` (-1: none)."""
-        if spared >= 0:
-            place = self._spare(file, place, spared)
-        reader = self.open_(replace(file, experts=replace(place, path=self._experts)))
+        place = quantised.experts
+        reader = self.open_(replace(file, experts=self._spare(file, place, spared) if spared >= 0 else place))
         try:
-            what = f"weighing layers: {spared + 1} of {len(file.experts.layers)}"
-            scores, _ = compare(reader, self.passages, self._logits, _renamed(report, what))
+            what = f"weighing layers: {spared + 1} of {len(place.layers)}"
+            scores, _ = compare(reader, self.passages, self.logits, renamed(report, what))
         finally:
             reader.close()
         return float(scores["divergence"].mean())
@@ -174,10 +183,6 @@ def _read(descriptor: int, experts: Experts, at: tuple[int, int], projection: in
 
 def _type(experts: Experts, at: tuple[int, int], projection: int) -> Type:
     return Type(int(experts.type[(*at, projection)]))
-
-
-def _renamed(report: Report, stage: str) -> Report:
-    return lambda _, done, total: report(stage, done, total)
 
 
 def scratch_folder(parent: Path | None) -> tempfile.TemporaryDirectory[str]:

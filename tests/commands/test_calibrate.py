@@ -88,37 +88,35 @@ def test_two_runs_merged_are_one_run(
     np.testing.assert_array_equal(merged.sample.inputs, both.sample.inputs)
 
 
-def test_a_layers_effect_is_what_leaving_it_alone_wins(
+def test_an_effect_is_what_leaving_one_part_alone_wins(
     checkpoint: Path, reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Against whole files: all experts in Q3_K under their importance, and the same but for layer 2."""
+    """Against whole files: all experts in Q3_K under their importance, and the same but for layer 2; all experts in
+    Q3_K and all dense matrices in Q6_K, and the same but for those of the attention's output."""
     data, out = jsonl("notes", *TEXTS), tmp_path / "s.npz"
     found = calibrate(capsys, reference, data, "-o", out, "--effects", "100000")
     assert not list(tmp_path.glob("edgemed-*"))
     calibrated = Calibrated.load(out, open_model(reference).hparams, compensated=False)
-    spared = Plan(
-        (Type.Q3_K,) * 3, layers={(2, projection): Type.F16 for projection in range(3)}, dense_default=Type.F16
-    )
+    layer = {(2, projection): Type.F16 for projection in range(3)}
+    plans = [
+        Plan((Type.Q3_K,) * 3, dense_default=Type.F16),
+        Plan((Type.Q3_K,) * 3, layers=layer, dense_default=Type.F16),
+        Plan((Type.Q3_K,) * 3, dense_default=Type.Q6_K),
+        Plan((Type.Q3_K,) * 3, dense_default=Type.Q6_K, dense={"attn_output": Type.Q8_0}),
+    ]
     lost = []
-    for name, plan in {"all": Plan((Type.Q3_K,) * 3, dense_default=Type.F16), "spared": spared}.items():
-        convert(str(checkpoint), tmp_path / name, plan, calibrated=calibrated)
-        card = tmp_path / f"{name}.json"
-        arguments = (
-            tmp_path / name,
-            "--reference",
-            reference,
-            "--data",
-            data,
-            "-o",
-            card,
-            "--tokens",
-            "100000",
-            *SMALL,
-        )
+    for number, plan in enumerate(plans):
+        model, card = tmp_path / f"{number}.gguf", tmp_path / f"{number}.json"
+        convert(str(checkpoint), model, plan, calibrated=calibrated)
+        arguments = (model, "--reference", reference, "--data", data, "-o", card, "--tokens", "100000", *SMALL)
         assert main(["eval", *map(str, arguments)]) == 0
         lost.append(json.loads(card.read_text())["overall"]["kl_mean"])
     np.testing.assert_allclose(found["effects"][1], lost[0] - lost[1], rtol=1e-3)  # type: ignore[index]
-    np.testing.assert_array_equal(Statistics.load(out).effects, found["effects"])
+    won = max(lost[2] - lost[3], 0.0)
+    np.testing.assert_allclose(found["dense"]["attn_output"], won, rtol=0.02, atol=1e-7)  # type: ignore[index]
+    stored = Statistics.load(out)
+    np.testing.assert_array_equal(stored.effects, found["effects"])
+    np.testing.assert_array_equal(stored.dense, list(found["dense"].values()))  # type: ignore[attr-defined]
 
 
 def test_effects_can_be_left_out(
@@ -126,6 +124,7 @@ def test_effects_can_be_left_out(
 ) -> None:
     found = calibrate(capsys, reference, jsonl("notes", *TEXTS), "-o", tmp_path / "s.npz", "--effects", "0")
     assert found["effects"] == [0, 0]
+    assert set(found["dense"].values()) == {0}  # type: ignore[attr-defined]
 
 
 def test_an_importance_matrix_comes_out_and_goes_in(

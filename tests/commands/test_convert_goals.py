@@ -52,6 +52,14 @@ def test_a_slow_disk_gets_the_fastest_there_is() -> None:
     assert bits < 2.2
 
 
+def test_smaller_dense_matrices_leave_more_bits_to_experts() -> None:
+    slow = replace(MACHINE, disk=4e8)
+    bits, speed = most_bits(ANTANGELMED, 32 * GIB, slow, "fast")
+    more, still = most_bits(ANTANGELMED, 32 * GIB, slow, "fast", 500_000_000, 150_000_000)
+    assert more > bits
+    assert min(speed, still) >= USABLE
+
+
 def test_too_little_memory_is_a_sentence() -> None:
     with pytest.raises(BudgetError, match="at no precision of the palette fast"):
         most_bits(ANTANGELMED, 2 * GIB, MACHINE, "fast")

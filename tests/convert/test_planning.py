@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.convert import Goal, convert, hparams_of, plan_for
+from edgemed.convert import Goal, Memory, convert, hparams_of, plan_for
 from edgemed.convert.layout import LAYOUTS, LayoutName
 from edgemed.errors import BudgetError, CalibrationError
 from edgemed.model_file import keys, open_model
@@ -77,6 +77,68 @@ def test_a_size_is_never_exceeded_and_nearly_reached(
     assert wanted * (0.98 if layout == "edgemed" else 0.9) < done.size_bytes <= wanted
     with pytest.raises(BudgetError, match="too small"):
         plan_for(str(checkpoint), None, Goal(size_bytes=1 << 20), None)
+
+
+@pytest.fixture(scope="module")
+def weighed(statistics: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, with invented effects of layers and dense groups: the output head matters, the embedding does not."""
+    found = Statistics.load(statistics)
+    found.effects[:] = 3e-3, 1e-3
+    found.dense[:] = 1e-5, 1e-5, 1e-5, 1e-5, 2e-3, 1e-9
+    path = tmp_path_factory.mktemp("weighed") / "s.npz"
+    found.save(path)
+    return path
+
+
+def test_a_size_is_shared_by_experts_and_dense_matrices(
+    checkpoint: Path, statistics: Path, weighed: Path, tmp_path: Path
+) -> None:
+    uniform = (convert(str(checkpoint), tmp_path / f"{t.name}.gguf", Plan.uniform(t)) for t in (Type.Q2_K, Type.Q3_K))
+    wanted = sum(done.size_bytes for done in uniform) // 2
+    goal = Goal(size_bytes=wanted)
+    planned = plan_for(str(checkpoint), None, goal, weighed, compensated=False)
+    assert wanted * 0.98 < planned.size_bytes <= wanted
+    assert "output" not in planned.plan.dense
+    assert planned.plan.dense["token_embd"] == Type.Q6_K
+    done = convert(str(checkpoint), tmp_path / "m.gguf", planned.plan)
+    assert done.size_bytes == planned.size_bytes
+    file = open_model(tmp_path / "m.gguf")
+    assert file.tensors["token_embd.weight"].type == Type.Q6_K
+    assert file.tensors["output.weight"].type == Type.Q8_0
+    # Where nothing was measured, dense matrices stay as they always were.
+    assert plan_for(str(checkpoint), None, goal, statistics, compensated=False).plan.dense == {}
+    # A size below that of the smallest experts with dense matrices in Q8_0 can be reached.
+    least = plan_for(str(checkpoint), None, Goal(size_bytes=wanted - (wanted >> 4)), weighed, compensated=False)
+    assert set(least.plan.dense.values()) == {Type.Q6_K}
+
+
+def test_for_bits_a_dense_byte_wins_as_much_as_the_experts_last(checkpoint: Path, weighed: Path) -> None:
+    few, many = (plan_for(str(checkpoint), None, Goal(bits=b), weighed, compensated=False).plan for b in (3.6, 6.5625))
+    assert "token_embd" in few.dense
+    assert "output" not in few.dense
+    assert many.dense == {}
+
+
+def test_memory_takes_the_least_damaging_plan_that_is_usable(checkpoint: Path, weighed: Path) -> None:
+    """A machine on which every byte saved gives bits for experts, and one on which only all of them make it usable."""
+    asked = []
+
+    def most_bits(saved: int, saved_embedding: int) -> tuple[float, float]:
+        asked.append(saved + saved_embedding)
+        return 2.7 + 1e-5 * saved, 5.0
+
+    plan = plan_for(str(checkpoint), None, Goal(memory=Memory(most_bits, 3.0)), weighed, compensated=False)
+    assert asked == sorted(asked)
+    assert asked[0] == 0
+    assert plan.speed is not None
+    assert plan.speed[0] > 2.7
+    assert "attn_qkv" in plan.plan.dense
+    assert "output" not in plan.plan.dense
+    slow = Memory(lambda saved, _: (2.7, 2.0 + saved / max(asked)), 3.0)
+    planned = plan_for(str(checkpoint), None, Goal(memory=slow), weighed, compensated=False)
+    assert "output" in planned.plan.dense  # none is usable: the fastest
+    assert planned.speed is not None
+    assert planned.speed[1] < 3
 
 
 def test_without_calibration_the_largest_type_that_fits(checkpoint: Path, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from edgemed.quant.calibrated import PALETTES, Calibrated, Matrices
 from edgemed.quant.dense import EMBEDDING, Dense, kinds_of
 from edgemed.quant.plan import Plan
 from edgemed.quant.planner import expert_bytes, plan_experts
+from edgemed.quant.sensitivity import PRIOR_TOKENS
 from edgemed.sizes import format_size
 
 TRIES = 12
@@ -128,8 +129,8 @@ def plan_for(
     dense = Dense.of(shapes_of_dense, seen.dense) if seen.effects.any() and seen.dense.any() else None
 
     def planned(budget: int, dense: Dense | None = None) -> tuple[Plan, Allocation]:
-        whole = layout == "llama.cpp"
-        return plan_experts(hparams, seen.layers, damage, chosen, budget, whole_tensors=whole, dense=dense)
+        whole, rare = layout == "llama.cpp", seen.tokens.sum(axis=0) < PRIOR_TOKENS
+        return plan_experts(hparams, seen.layers, damage, chosen, budget, rare=rare, whole_tensors=whole, dense=dense)
 
     speed = None
     if goal.memory is not None:

@@ -23,22 +23,27 @@ def plan_experts(
     palette: Sequence[Type],
     budget: int,
     *,
-    floor: Type | None = None,
+    rare: NDArray[np.bool_] | None = None,
     whole_tensors: bool = False,
     dense: Dense | None = None,
 ) -> tuple[Plan, Allocation]:
     """The least damaging types for all routed experts within `budget` bytes (their own, padding not counted), or for
     experts and the groups of dense matrices together, where those are given.
 
-    layers: block numbers; damage: [layers, experts, 3, types of the palette] as `sensitivity.scaled` returns it. No
-    projection gets fewer bits than `floor`. whole_tensors: one type for a projection of all of a layer's experts, as
-    formats without types of each expert need. Raises BudgetError.
+    layers: block numbers; damage: [layers, experts, 3, types of the palette] as `sensitivity.scaled` returns it, the
+    palette from few bits to many. rare [layers, experts]: experts of which so little is known that they stay near the
+    others: at most one type below the one that all could have. whole_tensors: one type for a projection of all of a
+    layer's experts, as formats without types of each expert need. Raises BudgetError.
     """
     size = expert_bytes(hparams, palette)
     items = np.broadcast_to(size, damage.shape).reshape(-1, len(palette))
-    allowed = np.array([floor is None or types.bits_per_weight(t) >= types.bits_per_weight(floor) for t in palette])
-    cost = np.where(allowed, damage, np.inf).reshape(-1, len(palette))
+    cost = damage.reshape(-1, len(palette))
     group = np.arange(len(cost))
+    if rare is not None and not whole_tensors:
+        left = budget - (int(dense.size[:, -1].sum()) if dense is not None else 0)
+        floor = int((rare.size * size.sum(axis=0) <= left).sum()) - 2
+        low = rare[..., None, None] & (np.arange(len(palette)) < floor)
+        cost = np.where(low, np.inf, damage).reshape(cost.shape)
     if whole_tensors:
         rows, experts = damage.shape[:2]
         group = ((3 * np.arange(rows)[:, None, None] + np.arange(3)) + np.zeros((1, experts, 1), np.int64)).ravel()

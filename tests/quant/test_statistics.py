@@ -101,6 +101,15 @@ def test_the_file_round_trips(tmp_path: Path) -> None:
     assert np.load(tmp_path / "s.npz", allow_pickle=False)["tokens"].shape == (2, 2, EXPERTS)
 
 
+def test_a_file_from_before_dense_matrices_were_weighed_opens(tmp_path: Path) -> None:
+    statistics = empty(["a"])
+    observe(statistics, "a", "x", 9)
+    statistics.save(tmp_path / "s.npz")
+    with np.load(tmp_path / "s.npz", allow_pickle=False) as stored:
+        np.savez(tmp_path / "old.npz", **{name: stored[name] for name in stored.files if name != "dense"})
+    assert_same(Statistics.load(tmp_path / "old.npz"), statistics)
+
+
 def test_damaged_files_are_sentences(tmp_path: Path) -> None:
     path = tmp_path / "s.npz"
     with pytest.raises(CalibrationError, match=r"s\.npz cannot be read"):
@@ -128,8 +137,10 @@ def test_effects_of_merged_texts_are_weighed_by_tokens_read() -> None:
     for statistics, tokens in ((one, 3), (other, 9), (unmeasured, 5)):
         observe(statistics, "a", f"text of {tokens}", tokens)
     one.effects[:], other.effects[:] = 1.0, 2.0
-    np.testing.assert_allclose(one.merge(other).effects, 1.75)
-    np.testing.assert_allclose(unmeasured.merge(one).effects, 1.0)
+    one.dense[:], other.dense[:] = 0.1, 0.2
+    for both, expected in ((one.merge(other), 1.75), (unmeasured.merge(one), 1.0)):
+        np.testing.assert_allclose(both.effects, expected)
+        np.testing.assert_allclose(both.dense, expected / 10)
 
 
 def test_models_of_other_shapes_do_not_merge() -> None:

@@ -1,6 +1,7 @@
 // Who goes when room is needed, and what the budget allows.
 
 #include <algorithm>
+#include <numeric>
 
 #include "store.h"
 
@@ -9,17 +10,24 @@ namespace {
 
 constexpr int   kSampled = 16;      // candidates looked at among its own size, and again among all
 constexpr float kOtherSize = 1.0f;  // another size must be worth half as much to be taken instead: it costs page faults
+constexpr float kScores = 4.0f;     // in a scan scores between 1/16 and 16 uses are told apart
+constexpr float kUneven = 16.0f;    // and a row with half its share gains as much as lies between them
 constexpr uint64_t kShrinkStep = 64 << 20;
 
 }  // namespace
 
-// What keeping an expert is worth: its score; more than any score if a batch will reach it soon; and more than anything if
-// it was guessed for this step.
+// What keeping an expert is worth: its score; and more than anything if it was guessed for this step. While a batch goes
+// through the rows, nearly all it has yet to reach will be wanted, its score only weighs a little, and rows should hold
+// alike: where one has nothing in memory the processor waits for the disk, where one has all the disk for the processor.
 float Store::worth(uint32_t which) const {
     const Entry & entry = entries_[which];
-    if (entry.guessed && entry.guessed_at == clock_) return std::numeric_limits<float>::max();
-    const bool ahead = scanned_ >= 0 && static_cast<int>(which) / per_row_ > scanned_;
-    return ahead ? std::max(entry.score, 0.0f) + kSoon : entry.score;
+    if (entry.guessed && entry.guessed_at == clock_) return kGuessedNow;
+    if (scanned_ < 0) return entry.score;
+    const float now = static_cast<float>(static_cast<double>(clock_) / half_life_);
+    const float held = static_cast<float>(std::accumulate(held_.begin(), held_.end(), 0U));
+    const float share = static_cast<float>(held_[which / static_cast<uint32_t>(per_row_)]) * static_cast<float>(rows_) / held;
+    const float ahead = which >= id(scanned_, scanned_to_) ? 2 * kScores : 0;
+    return std::clamp(entry.score - now, -kScores, kScores) + ahead + kUneven * (1 - share);
 }
 
 uint32_t Store::draw(size_t below) {
@@ -55,6 +63,13 @@ bool Store::evict_one(int size_class, float ceiling) {
         best = which;
         found = true;
     };
+    for (int i = 0; i < kSampled && !passed_.empty(); i++) {
+        const size_t at = draw(passed_.size());
+        consider(passed_[at]);
+        if (entries_[passed_[at]].data != nullptr) continue;
+        passed_[at] = passed_.back();  // gone already
+        passed_.pop_back();
+    }
     const std::vector<uint32_t> & same = residents_[static_cast<size_t>(size_class)];
     for (int i = 0; i < kSampled && !same.empty(); i++) consider(same[draw(same.size())]);
     if (residents_.size() > 1)
@@ -78,6 +93,7 @@ void Store::evict(uint32_t victim) {
     residents[entry.place] = residents.back();
     entries_[residents[entry.place]].place = entry.place;
     residents.pop_back();
+    held_[victim / static_cast<uint32_t>(per_row_)]--;
     slots_.give_back(size_class, entry.data);
     entry.data = nullptr;
     entry.guessed = false;

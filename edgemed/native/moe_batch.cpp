@@ -12,6 +12,10 @@ namespace {
 constexpr int    kRowsAtOnce = 512;  // bounds scratch; a fixed cut, so results do not depend on anything else
 constexpr int    kGroupRows = 256;   // a group of experts is complete with as many
 constexpr size_t kNodes = 16;
+// Experts asked for in advance, where others must go for them: of this layer, enough to keep the disk busy; of the next
+// one, what it reads while the rest of a layer is computed.
+constexpr size_t kUnderWay = 32;
+constexpr int    kNextUnderWay = 64;
 
 }  // namespace
 
@@ -94,14 +98,14 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
     // A batch that wants nearly all experts of one layer wants nearly all of the next; not of the last, where libllama goes
     // on with the tokens whose logits are wanted only.
     const bool read_on = wanted_.size() * 4 > static_cast<size_t>(store_.per_row()) * 3 && layer.row + 2 < store_.rows();
-    int        guessed = 0;
+    int        next = 0, guessed = 0;
     size_t     pinned = 0, done = 0;
     const auto unpin_rest = [&] {
         for (; done < pinned; done++) store_.unpin(layer.row, wanted_[done].expert);
         return failed();
     };
     while (done < wanted_.size()) {
-        while (pinned < wanted_.size() && store_.pin(layer.row, wanted_[pinned].expert, wanted_[pinned].count)) pinned++;
+        while (pinned < wanted_.size() && store_.pin(layer.row, wanted_[pinned].expert, wanted_[pinned].count, pinned - done >= kUnderWay)) pinned++;
         if (pinned == done) {
             if (!store_.wait_for_room()) return failed();
             continue;
@@ -120,9 +124,13 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
                  store_.ready(layer.row, wanted_[end].expert));
         if (!group_.empty() && !multiply_group(layer)) return unpin_rest();
         for (; done < end; done++) store_.unpin(layer.row, wanted_[done].expert);
+        store_.scan(layer.row, wanted_[done - 1].expert + 1);
         // Everything of this layer is on its way: read the next layer's.
-        if (pinned == wanted_.size() && read_on)
-            while (guessed < store_.per_row() && store_.guess(layer.row + 1, guessed, true)) guessed++;
+        for (; pinned == wanted_.size() && read_on && next < store_.per_row() && guessed < kNextUnderWay; next++) {
+            if (store_.present(layer.row + 1, next)) continue;
+            if (!store_.guess(layer.row + 1, next, true)) break;
+            guessed++;
+        }
     }
     return ggml::kSuccess;
 }

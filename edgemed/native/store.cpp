@@ -19,6 +19,8 @@ std::string Store::open(const char * path, std::vector<Expert> experts, int rows
     budget_ = options.budget_bytes;
     half_life_ = std::max(options.half_life, 1.0f);
     if (!slots_.reserve(experts_)) return "the kernel refuses to reserve addresses for the experts.";
+    passed_.reserve(entries_.size());  // a scan passes each once
+    held_.assign(static_cast<size_t>(rows), 0);
     residents_.resize(static_cast<size_t>(slots_.classes()));
     std::vector<size_t> most(residents_.size(), 0);
     for (const Expert & expert : experts_) most[static_cast<size_t>(expert.size_class)]++;
@@ -48,13 +50,13 @@ float Store::used(float score, int uses) const {
     return high + std::log2(1.0f + std::exp2(low - high));
 }
 
-bool Store::pin(int row, int index, int uses) {
+bool Store::pin(int row, int index, int uses, bool patient) {
     const uint32_t which = id(row, index);
     std::lock_guard lock(mutex_);
     Entry & entry = entries_[which];
     const State was = entry.state.load(std::memory_order_relaxed);
     if (was == State::absent || was == State::failed) {
-        if (!start(which, kAny, true)) {
+        if (!start(which, patient ? kNothing : kAny, true)) {
             hopeless_ = loading_ == 0;
             return false;
         }
@@ -80,6 +82,7 @@ bool Store::pin(int row, int index, int uses) {
 void Store::unpin(int row, int index) {
     std::lock_guard lock(mutex_);
     entries_[id(row, index)].pins--;
+    if (scanned_ >= 0 && passed_.size() < passed_.capacity()) passed_.push_back(id(row, index));
 }
 
 void Store::step(int tokens) {
@@ -87,9 +90,11 @@ void Store::step(int tokens) {
     clock_ += static_cast<uint64_t>(tokens);
 }
 
-void Store::scan(int row) {
+void Store::scan(int row, int index) {
     std::lock_guard lock(mutex_);
+    if (row < 0 || row < scanned_ || (row == scanned_ && index < scanned_to_)) passed_.clear();  // another scan
     scanned_ = row;
+    scanned_to_ = index;
 }
 
 bool Store::guess(int row, int index, bool certain) {
@@ -97,7 +102,7 @@ bool Store::guess(int row, int index, bool certain) {
     std::lock_guard lock(mutex_);
     Entry & entry = entries_[which];
     if (entry.state.load(std::memory_order_relaxed) != State::absent) return true;
-    if (!start(which, certain ? kSoon : used(entry.score, 1), false)) return false;
+    if (!start(which, certain ? kGuessedNow : used(entry.score, 1), false)) return false;
     entry.guessed = true;
     entry.guessed_at = clock_;
     stats_.guesses++;
@@ -113,6 +118,7 @@ bool Store::start(uint32_t which, float ceiling, bool demanded) {
     entry.state.store(State::loading, std::memory_order_relaxed);
     entry.place = static_cast<uint32_t>(residents.size());
     residents.push_back(which);
+    held_[which / static_cast<uint32_t>(per_row_)]++;
     loading_++;
     reader_.queue({which, &expert, entry.data, !demanded});
     return true;

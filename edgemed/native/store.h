@@ -51,8 +51,8 @@ class Store {
     const Expert & expert(int row, int index) const { return experts_[id(row, index)]; }
 
     // Pins an expert and starts reading it if it is not there. False when every byte of the budget is pinned: unpin
-    // something first. `uses`: how many tokens of this step want it.
-    bool pin(int row, int index, int uses);
+    // something first. `uses`: how many tokens of this step want it. `patient`: false too when another would have to go.
+    bool pin(int row, int index, int uses, bool patient = false);
     void unpin(int row, int index);
     bool present(int row, int index) const { return state(row, index) != State::absent; }
     bool ready(int row, int index) const { return state(row, index) == State::ready; }
@@ -69,9 +69,9 @@ class Store {
 
     void step(int tokens);  // that many tokens further
 
-    // A batch goes through the rows in order and wants nearly everything once: from now on what lies at or before `row`
-    // goes first, and what the scan has yet to reach is kept. Negative: no scan.
-    void scan(int row);
+    // A batch goes through the rows in order and wants nearly everything once: from now on what lies before expert `index`
+    // of `row` goes first, and what the scan has yet to reach is kept. Negative: no scan.
+    void scan(int row, int index = 0);
 
     void        request_abort(bool on);  // off again: reads that nobody waits for any more are forgotten
     bool        aborted() const { return abort_.load(std::memory_order_relaxed); }
@@ -105,7 +105,8 @@ class Store {
         uint64_t           guessed_at = 0;
     };
     static constexpr float kNeverUsed = -1e30f;
-    static constexpr float kSoon = 1e9f;  // above any score: the clock would have to pass 64 billion tokens
+    static constexpr float kNothing = -std::numeric_limits<float>::infinity();  // below any: only free room
+    static constexpr float kGuessedNow = std::numeric_limits<float>::max();
     static constexpr float kAny = std::numeric_limits<float>::infinity();
 
     uint32_t id(int row, int index) const { return static_cast<uint32_t>(row * per_row_ + index); }
@@ -133,7 +134,9 @@ class Store {
     float                 half_life_ = 1;
     uint64_t              budget_ = 0, clock_ = 0, random_ = 0x9E3779B97F4A7C15ULL;
     uint32_t              loading_ = 0;      // reads queued or under way
-    int                   scanned_ = -1;      // the row a batch has reached
+    int                   scanned_ = -1, scanned_to_ = 0;  // the row a batch has reached, and the expert in it
+    std::vector<uint32_t> passed_;            // what this scan has unpinned: the first to go
+    std::vector<uint32_t> held_;              // of each row, ready or loading
     std::vector<uint32_t> cold_;  // worth reading in the background, the best last
     uint32_t              filling_ = 0;       // of `loading_`, in the background
     bool                  bare_ = false;      // the budget is not all held yet

@@ -139,6 +139,7 @@ int main(int count, char ** arguments) {
         {"products", check_products},
         {"background", check_background},
         {"guesses_step_aside", check_guesses_step_aside},
+        {"scans", check_scans},
     };
     for (int i = 1; i < count; i++) {
         CHECK(checks.count(arguments[i]) == 1);

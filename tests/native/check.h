@@ -88,3 +88,4 @@ void check_looking();
 void check_products();
 void check_background();
 void check_guesses_step_aside();
+void check_scans();

@@ -18,6 +18,7 @@ CHECKS = (
     "opening_and_closing",
     "background",
     "guesses_step_aside",
+    "scans",
     "looking",
     "products",
 )

@@ -1,11 +1,14 @@
 """What `edgemed doctor` predicts against what is then measured.
 
     python -m benchmarks.predictions MODEL.gguf --budgets 3.5GiB 5GiB 10GiB --json
+    python -m benchmarks.predictions SMALL.gguf --budgets 600MiB --bench
+    python -m benchmarks.predictions --budgets 12GiB 20GiB 24GiB 32GiB 48GiB       what `doctor` says of AntAngelMed
 
-For each budget the machine is measured, then `edgemed bench` run in a process of its own, and in another a prompt of
-512 published tokens read three times, of which the last reading counts. Errors are predicted over measured speed, minus
-one: of tokens for every expert used alike, for the model's hot profile (or the guess where it has none yet), and with
-the hit rate that was then measured, which tries the arithmetic of time alone; of the prompt likewise.
+For each budget the machine is measured, and then a run in a process of its own: a prompt of 512 published tokens, of
+which the last reading counts, and published tokens one by one (or, with --bench, the answers of `edgemed bench`, with
+drawing and telling, which only small models notice). Errors are predicted over measured speed, minus one: of tokens for
+every expert used alike, for the model's hot profile (or the guess where it has none), and with the hit rate that was
+then measured, which tries the arithmetic of time alone; of the prompt likewise.
 """
 
 from __future__ import annotations
@@ -13,26 +16,30 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measure import Spec
-from benchmarks.side_by_side import refuse_when_busy, run_once
-from edgemed.commands.bench import Measured, measure
+from benchmarks.side_by_side import WARM_TOKENS, refuse_when_busy, run_once
+from edgemed.commands.bench import measure
+from edgemed.commands.doctor import BITS, READ_BYTES
 from edgemed.engine.client import Engine
-from edgemed.engine.hit_rates import known_hit_rate
+from edgemed.engine.hit_rates import HitRate, known_hit_rate
 from edgemed.engine.machine import Machine
-from edgemed.engine.model_size import ModelSize, size_of_file
+from edgemed.engine.model_size import ModelSize, size_of, size_of_file
 from edgemed.engine.prediction import PROMPT_TOKENS, predict
 from edgemed.engine.protocol import EngineSettings
-from edgemed.engine.survey import survey_machine
+from edgemed.engine.survey import ANTANGELMED, survey_machine
 from edgemed.model_file import ModelFile, open_model
 from edgemed.sizes import format_size, parse_size
-from edgemed.twin import original_of_file, twins
+from edgemed.twin import original_of_file, original_of_types, twins
 
 CONTEXT = 1024
+TOKENS = 48
 
-Found = dict[str, float | None]
+Found = dict[str, Any]
 
 
 def survey(file: ModelFile, size: ModelSize) -> Machine:
@@ -41,44 +48,78 @@ def survey(file: ModelFile, size: ModelSize) -> Machine:
         return survey_machine(made, int(size.expert_bytes), file.path.parent, file.path)
 
 
-def compare(measured: Measured, prompt_s: float, size: ModelSize, machine: Machine, path: Path, budget: int) -> Found:
-    """Errors by name, and the rates they come from."""
-    known = known_hit_rate(path, size.layers, size.experts, size.used)
+def run(file: ModelFile, budget: int, threads: int, *, everything_fits: bool) -> Found:
+    """Published tokens through the engine, in a process of its own; longer where everything must come in first."""
+    prompts, warm = (3, WARM_TOKENS) if everything_fits else (2, 32)
+    spec = Spec("edgemed", str(file.path), PROMPT_TOKENS, prompts, 0, warm, TOKENS, threads, budget)
+    measured = run_once(spec, None).run
+    assert measured is not None  # nothing limits its memory from outside
+    hits, misses = measured.stats["hits"], measured.stats["misses"]
+    return {
+        "tokens_per_s": 1 / measured.mean_token_s,
+        "hits": hits / (hits + misses),
+        "prompt_s": measured.prompt_s[-1],
+    }
+
+
+def bench(file: ModelFile, budget: int) -> Found:
+    """Answers of the engine as the chat has it."""
+    settings = EngineSettings(ram_bytes=budget, n_ctx=CONTEXT, allow_unsealed=True)
+    with Engine.start(file.path, settings) as engine:
+        measured = measure(engine, TOKENS)
+    return {"tokens_per_s": measured.tokens_per_s, "hits": measured.hit_rate}
+
+
+def compare(found: Found, size: ModelSize, machine: Machine, known: HitRate | None, budget: int) -> Found:
+    """Errors by name."""
     predicted = predict(size, machine, budget, CONTEXT, known)
-    hit_rate = measured.hit_rate
+    hit_rate, speed, prompt_s = found["hits"], found["tokens_per_s"], found["prompt_s"]
     if hit_rate is not None:
         predicted += predict(size, machine, budget, CONTEXT, lambda _: hit_rate)[1:]
-    found: Found = {"tokens_per_s": measured.tokens_per_s, "hits": hit_rate, "prompt_s": prompt_s}
+    errors: Found = {}
     for name, one in zip(("uniform", "known" if known else "topics", "own hits"), predicted, strict=False):
-        found |= {f"{name} hits": one.hit_rate, f"{name} error": one.tokens_per_s / measured.tokens_per_s - 1}
-    found["prompt error"] = prompt_s / (predicted[0].first_token_s - predicted[0].token_s) - 1
-    return found
+        errors |= {f"{name} hits": one.hit_rate, f"{name} error": one.tokens_per_s / speed - 1}
+    return errors | {"prompt error": prompt_s / (predicted[0].first_token_s - predicted[0].token_s) - 1}
+
+
+def forecast(budgets: Sequence[int]) -> list[str]:
+    """A table: the full model's tokens a second by bits and budget, every expert alike to drifting topics."""
+    models = {bits: size_of(ANTANGELMED, bits) for bits in BITS}
+    kinds = {kind for size in models.values() for kind in size.expert}
+    with twins(original_of_types(ANTANGELMED, kinds)) as made:
+        machine = survey_machine(made, READ_BYTES, Path())
+    lines = [json.dumps(asdict(machine)), "| bits | " + " | ".join(map(format_size, budgets)) + " |"]
+    for bits, size in models.items():
+        found = [[f"{each.tokens_per_s:.1f}" for each in predict(size, machine, budget)] for budget in budgets]
+        lines.append(f"| {bits} | " + " | ".join(" to ".join(dict.fromkeys(cell)) or "none" for cell in found) + " |")
+    return lines
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, predict, run, print the errors."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.predictions", description=__doc__.split("\n")[0])
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", type=Path, nargs="?")
     parser.add_argument("--budgets", type=parse_size, nargs="+", required=True)
-    parser.add_argument("--tokens", type=int, default=32, help="of each answer (default 32)")
+    parser.add_argument("--bench", action="store_true", help="take tokens from `edgemed bench`")
     parser.add_argument("--force", action="store_true", help="measure although the machine is busy")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     args = parser.parse_args(argv)
     refuse_when_busy(args.force)
+    if args.model is None:
+        print("\n".join(forecast(args.budgets)))
+        return 0
     file = open_model(args.model)
     size = size_of_file(file)
+    known = known_hit_rate(file.path, size.layers, size.experts, size.used)
     results: dict[int, Found] = {}
     for budget in args.budgets:
         machine = survey(file, size)
         print(json.dumps(asdict(machine)))
-        settings = EngineSettings(ram_bytes=budget, n_ctx=CONTEXT, allow_unsealed=True)
-        with Engine.start(args.model, settings) as engine:
-            measured = measure(engine, args.tokens)
-        threads = machine.compute.threads
-        spec = Spec("edgemed", str(args.model), PROMPT_TOKENS, 3, warm=0, decode=1, threads=threads, ram_bytes=budget)
-        run = run_once(spec, None).run
-        assert run is not None  # nothing limits its memory from outside
-        results[budget] = compare(measured, run.prompt_s[-1], size, machine, args.model, budget)
+        part = predict(size, machine, budget, CONTEXT)[0].cached_part
+        found = run(file, budget, machine.compute.threads, everything_fits=part == 1)
+        if args.bench:
+            found |= bench(file, budget)
+        results[budget] = found | compare(found, size, machine, known, budget)
         told = ", ".join(f"{name} {value:.2f}" for name, value in results[budget].items() if value is not None)
         print(f"{format_size(budget)}: {told}", flush=True)
     if args.json:

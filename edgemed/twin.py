@@ -27,7 +27,7 @@ from edgemed.engine.model_size import kind_of
 from edgemed.engine.prediction import PROMPT_TOKENS
 from edgemed.model_file import HParams, ModelFile, keys
 
-SMALL_BYTES = 512 << 20
+SMALL_WEIGHTS = 512 << 20
 """A model of no more than this is its own twin."""
 LAYERS = 3
 """Layers with experts of a larger one's twin: the last computes less of a prompt than the others."""
@@ -72,13 +72,14 @@ def _scaled(original: Original) -> HParams:
     h = replace(original.hparams, n_nextn=0)
     layers = h.n_layer - h.n_dense_lead
     weights = layers * h.n_expert * 3 * h.n_embd * h.n_ff_exp + 2 * h.n_vocab * h.n_embd
-    if weights <= SMALL_BYTES or layers <= LAYERS:
+    if weights <= SMALL_WEIGHTS:
         return h
+    kept = min(layers, LAYERS)
     # Four times the experts a token uses, in groups that hold as many as the router's rules ask for.
     least = max(4 * h.n_expert_used, 2 * h.n_group, -(-h.n_expert_used * h.n_group // max(h.n_group_used, 1)))
     experts = min(h.n_expert, -(-least // h.n_group) * h.n_group)
-    vocabulary = max(DISTINCT_TOKENS, h.n_vocab * LAYERS // layers // 32 * 32)
-    return replace(h, n_layer=h.n_dense_lead + LAYERS, n_expert=experts, n_vocab=vocabulary)
+    vocabulary = max(DISTINCT_TOKENS, h.n_vocab * kept // layers // 32 * 32)
+    return replace(h, n_layer=h.n_dense_lead + kept, n_expert=experts, n_vocab=vocabulary)
 
 
 def _write(path: Path, h: HParams, kinds: NDArray[np.int32], dense: Mapping[str, Type] | None) -> None:
@@ -97,7 +98,7 @@ def _write(path: Path, h: HParams, kinds: NDArray[np.int32], dense: Mapping[str,
             rows = min(DISTINCT_TOKENS, h.n_vocab)
             values[at] = rng.standard_normal((rows, h.n_embd), np.float32).astype(np.float16)
         elif tensor.target.endswith("ffn_gate_inp.weight"):
-            values[at] = rng.standard_normal(tensor.shape, np.float32)
+            values[at] = rng.standard_normal(tensor.shape, np.float32) / np.sqrt(h.n_embd, dtype=np.float32)
         elif tensor.target.endswith("norm.weight"):
             values[at] = np.ones(tensor.shape, np.float32)
         at += -(-nbytes // keys.ALIGNMENT) * keys.ALIGNMENT

@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration", metavar="FILE", type=Path, help="statistics to draw beside it: use and sensitivity"
     )
+    parser.add_argument(
+        "--card", metavar="CARD", type=Path, help="a report card of `edgemed eval`: whether it is of these weights"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
@@ -43,14 +46,34 @@ def run(args: argparse.Namespace) -> int:
     if args.html:
         check_output(args.html, overwrite=args.overwrite)
     model = open_model(args.model)
+    card = _card(model, args.card) if args.card else None
     if args.html:
         _draw(model, args.html, args.calibration)
     if args.json:
-        print(json.dumps(describe(model), indent=1))
+        print(json.dumps(describe(model) | ({"report_card": card} if card else {}), indent=1))
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        print("\n".join([*summary(model), "", *precision_map(model, colour=colour)]))
+        judged = [evaluated(card)] if card else []
+        print("\n".join([*summary(model), *judged, "", *precision_map(model, colour=colour)]))
     return 0
+
+
+def _card(model: ModelFile, path: Path) -> dict[str, Any]:
+    from edgemed.evaluation.cards import read_card
+
+    return read_card(path, model)
+
+
+def evaluated(card: dict[str, Any]) -> str:
+    """A line for people: what a card of these weights says."""
+    found = card["overall"]
+    against = f"against {card['reference']['file']}, {card['date']}, card {card['digest'][:12]}"
+    if found is None:
+        return f"  evaluated   by questions only, {against}"
+    return (
+        f"  evaluated   KL divergence {found['kl_mean']:.4f}, same next token {found['top1_agreement']:.1%} of "
+        f"{found['tokens']:,.0f}, {against}"
+    )
 
 
 def _draw(model: ModelFile, out: Path, calibration: Path | None) -> None:

@@ -1,5 +1,6 @@
 """`edgemed eval` and `edgemed inspect --html` on a tiny model, precise and coarse."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,34 @@ CHOICES = [{"question": f"Which {n}?", "options": {"A": "x", "B": "y", "C": "z"}
 @pytest.fixture
 def data(jsonl: Jsonl) -> list[Path]:
     return [jsonl("notes", *NOTES, *UNUSED), jsonl("zh", *CHATS), jsonl("mcq", *CHOICES)]
+
+
+def test_a_card_is_known_by_its_weights(
+    reference: Path, coarse: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = tmp_path / "card.json"
+    arguments = (coarse, "--reference", reference, "--data", jsonl("notes", *NOTES), *SMALL, "-o", stored)
+    assert main(["eval", *map(str, arguments)]) == 0
+    capsys.readouterr()
+    assert main(["inspect", str(coarse), "--card", str(stored)]) == 0
+    assert (
+        f"same next token {json.loads(stored.read_text())['overall']['top1_agreement']:.1%}" in capsys.readouterr().out
+    )
+    assert main(["inspect", str(coarse), "--card", str(stored), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["report_card"]
+    assert found["digest"] == hashlib.sha256(stored.read_bytes()).hexdigest()
+    assert found["reference"]["weights_digest"] == open_model(reference).weights_digest
+    other = tmp_path / "other.json"
+    other.write_text('{"model": []}')
+    for model, card, sentence in (
+        (reference, stored, "but of other weights"),
+        (coarse, other, "is no report card"),
+        (coarse, tmp_path / "none.json", "No such file"),
+    ):
+        assert main(["inspect", str(model), "--card", str(card)]) == 1
+        printed = capsys.readouterr()
+        assert sentence in printed.err
+        assert (printed.err.count("\n"), printed.out) == (1, "")
 
 
 def test_the_card(

@@ -49,15 +49,17 @@ def plan_budget(
     n_batch: int,
     *,
     peak_bytes: int = 0,
+    observed: bool = False,
     force_small: bool = False,
 ) -> Budget:
     """Divide the budget once dense weights and KV cache are resident.
 
     reserved_bytes: scratch that libllama holds but has not touched. peak_bytes: what this process took while it
-    loaded: weights on their way to a device pass through it. Raises BudgetError naming the smallest budget.
+    loaded: weights on their way to a device pass through it. observed: calibration will watch what experts take and
+    give. Raises BudgetError naming the smallest budget.
     """
     resident = _rss(os.getpid()) + _rss(os.getppid())
-    compute = reserved_bytes + _batch_scratch(file, n_batch)
+    compute = reserved_bytes + _batch_scratch(file, n_batch, observed=observed)
     fixed = resident + compute + _PARENT_GROWTH + _OWN_GROWTH
     everything = all_experts_bytes(file)
     if ram_bytes is None:
@@ -129,12 +131,13 @@ def _huge_page_slack(file: ModelFile) -> int:
     return int((sizes >= 512 << 10).sum()) * _HUGE_PAGE
 
 
-def _batch_scratch(file: ModelFile, n_batch: int) -> int:
+def _batch_scratch(file: ModelFile, n_batch: int, *, observed: bool) -> int:
     """What a batch's experts and dense products keep beside libllama's own scratch, at most.
 
     Where our products do the work (native/moe_batch.cpp, moe_group.cpp, matrix_product.cpp): the input of all tokens
     quantised; for a group of experts, of which one may have all tokens, floats and quantised hidden rows and tiles of
-    both; tiles of 512 rows of the widest dense matrix. Where ggml does: the input, and 512 rows of everything.
+    both; tiles of 512 rows of the widest dense matrix. Where ggml does: the input, and 512 rows of everything. An
+    observer sees the input and a group's input and output.
     """
     h = file.hparams
     types = file.experts.type[: h.n_layer - h.n_dense_lead]
@@ -154,7 +157,8 @@ def _batch_scratch(file: ModelFile, n_batch: int) -> int:
         ours += -(-_MATRIX_ROWS // _TILE_ROWS) * _TILE_BYTES * max(h.n_ff, h.n_embd) // _TILE_COLUMNS
     if not all(found):
         ggmls = _FLOAT * (n_batch * h.n_embd + _MATRIX_ROWS * 3 * (h.n_embd + h.n_ff_exp))
-    return ours + ggmls
+    seen = _FLOAT * n_batch * 3 * h.n_embd if observed else 0
+    return ours + ggmls + seen
 
 
 def _rss(pid: int) -> int:

@@ -103,6 +103,7 @@ class LoadedModel:
                 self._scratch_bytes(),
                 min(settings.n_batch, settings.n_ctx),
                 peak_bytes=peak_rss_bytes() if self.placement.device is not None else 0,
+                observed=settings.n_outputs > 1,
                 force_small=settings.force_small,
             )
             self._native.edgemed_set_budget(self.handle, self.budget.cache_bytes)

@@ -195,7 +195,7 @@ def _within(
         least, most = (int(experts + part) for experts, part in zip((least, most), dense.size.sum(axis=0), strict=True))
     smallest = size(planned(least))
     if smallest > size_bytes:
-        raise _too_small(size_bytes, smallest)
+        raise _too_small(size_bytes, smallest, chosen == PALETTES["small"])
     low, best = least, planned(least)
     budget = min(most, least + size_bytes - smallest)
     high = most + 1
@@ -222,12 +222,12 @@ def _single(goal: Goal, palette: str, hparams: HParams, size: Callable[[Plan], i
     sizes = [size(Plan.uniform(type_, palette)) for type_ in allowed]
     fitting = [type_ for type_, made in zip(allowed, sizes, strict=True) if made <= goal.size_bytes]
     if not fitting:
-        raise _too_small(goal.size_bytes, min(sizes))
+        raise _too_small(goal.size_bytes, min(sizes), palette == "small")
     return Plan.uniform(fitting[-1], palette)
 
 
-def _too_small(size_bytes: int, smallest: int) -> BudgetError:
+def _too_small(size_bytes: int, smallest: int, narrowest: bool) -> BudgetError:
+    other = "allow more" if narrowest else "allow more, or choose --palette small"
     return BudgetError(
-        f"A file of {format_size(size_bytes)} is too small: with this palette the smallest has {smallest:,} bytes; "
-        "allow more, or choose --palette small."
+        f"A file of {format_size(size_bytes)} is too small: with this palette the smallest has {smallest:,} bytes; {other}."
     )

@@ -229,5 +229,6 @@ def _single(goal: Goal, palette: str, hparams: HParams, size: Callable[[Plan], i
 def _too_small(size_bytes: int, smallest: int, narrowest: bool) -> BudgetError:
     advice = "allow more." if narrowest else "allow more, or choose --palette small."
     return BudgetError(
-        f"A file of {format_size(size_bytes)} is too small: with this palette the smallest has {smallest:,} bytes; {advice}"
+        f"A file of {format_size(size_bytes)} is too small: with this palette the smallest has {smallest:,} bytes; "
+        + advice
     )

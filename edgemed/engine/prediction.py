@@ -10,8 +10,8 @@ uses its experts, which nobody knows before it has run: the worst case (every ex
 topics, benchmarks/traces.py) are the ends of a range. Where the model has run, its hot profile says more
 (`edgemed.engine.hit_rates`).
 
-Hits are multiplied while misses are read, and yet the sum is what was measured (docs/performance.md): reading takes
-memory bandwidth and cores, for its checksums, from what goes on beside it.
+Hits are multiplied while misses are read, and yet the sum is nearer to what was measured than the larger of the two
+(docs/performance.md): reading takes memory bandwidth and cores, for its checksums, from what goes on beside it.
 """
 
 from __future__ import annotations

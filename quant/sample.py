@@ -18,7 +18,7 @@ UNUSED = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 @dataclass
 class Sample:
-    """[L] layers x [S] places, filled from the front in the order of the keys."""
+    """[L] layers x [S] places, in no order; what is asked for comes in the order of the keys."""
 
     key: NDArray[np.uint64]  # [L, S]; UNUSED where no token is
     domain: NDArray[np.int16]  # [L, S]
@@ -53,28 +53,30 @@ class Sample:
     ) -> None:
         """Offer tokens of one layer: inputs [tokens, n_embd], experts, shares [tokens, used], all else [tokens]."""
         size = self.key.shape[1]
-        below = key < self.key[row, -1] if size else np.zeros(len(key), bool)
-        if not below.any():
+        if not size:
             return
-        keys = np.concatenate([self.key[row], key[below]])
-        best = np.argsort(keys, kind="stable")[:size]
-        self.key[row] = keys[best]
-        self.domain[row] = np.concatenate([self.domain[row], domain[below]])[best]
-        self.inputs[row] = np.concatenate([self.inputs[row], inputs[below].astype(np.float16)])[best]
-        self.experts[row] = np.concatenate([self.experts[row], experts[below]])[best]
-        self.shares[row] = np.concatenate([self.shares[row], shares[below]])[best]
-        self.entropy[row] = np.concatenate([self.entropy[row], entropy[below]])[best]
+        best = np.zeros(size + len(key), bool)
+        best[np.argpartition(np.concatenate([self.key[row], key]), size - 1)[:size]] = True
+        # Only the places of those that leave are written: a passage is small beside the sample.
+        place, new = np.flatnonzero(~best[:size]), np.flatnonzero(best[size:])
+        self.key[row, place] = key[new]
+        self.domain[row, place] = domain[new]
+        self.inputs[row, place] = inputs[new]
+        self.experts[row, place] = experts[new]
+        self.shares[row, place] = shares[new]
+        self.entropy[row, place] = entropy[new]
 
     def of_expert(self, row: int, expert: int) -> tuple[Floats, Floats, Floats]:
         """(inputs [tokens, n_embd], shares, weights [tokens]) of the sampled tokens that the expert served."""
-        used = self.key[row] != UNUSED
-        token, rank = np.nonzero((self.experts[row] == expert) & used[:, None])
+        token, rank = np.nonzero((self.experts[row] == expert) & (self.key[row] != UNUSED)[:, None])
+        order = np.argsort(self.key[row, token])
+        token, rank = token[order], rank[order]
         return self.inputs[row, token].astype(np.float32), self.shares[row, token, rank], self._weights(row)[token]
 
-    def of_layer(self, row: int) -> tuple[Floats, Floats]:
-        """(inputs [tokens, n_embd], weights [tokens]) of all sampled tokens of a layer."""
-        used = self.key[row] != UNUSED
-        return self.inputs[row, used].astype(np.float32), self._weights(row)[used]
+    def of_layer(self, row: int, most: int) -> tuple[Floats, Floats]:
+        """(inputs [tokens, n_embd], weights [tokens]) of sampled tokens of a layer, `most` at most: any, at random."""
+        token = np.argsort(self.key[row])[: min(most, np.count_nonzero(self.key[row] != UNUSED))]
+        return self.inputs[row, token].astype(np.float32), self._weights(row)[token]
 
     def _weights(self, row: int) -> Floats:
         """What an error in each token's experts counts, 1 on average: where the model is sure of the next token, an
@@ -82,7 +84,7 @@ class Sample:
         divergence caused is proportional to the entropy over that size's square (docs/quantisation.md).
         """
         used = self.key[row] != UNUSED
-        mean = self.entropy[row, used].mean() if used.any() else 0.0
+        mean = np.sort(self.entropy[row, used]).mean() if used.any() else 0.0  # whatever the order, to the last bit
         if mean == 0:
             return np.ones(len(used), np.float32)
         weights: Floats = self.entropy[row] / mean

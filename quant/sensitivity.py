@@ -55,7 +55,7 @@ class Expert:
 def measure(statistics: Statistics, row: int, expert: int, gate: Floats, up: Floats, down: Floats) -> Expert:
     """What the sample tells of one expert with these weights [n_ff, n_embd], [n_ff, n_embd], [n_embd, n_ff]."""
     own, shares, weights = statistics.sample.of_expert(row, expert)
-    everyone, their_weights = (part[:PRIOR_SAMPLE] for part in statistics.sample.of_layer(row))
+    everyone, their_weights = statistics.sample.of_layer(row, PRIOR_SAMPLE)
     mean_share = np.float32(_mean_share(statistics, row))
     parts = [_moments(own, shares * np.sqrt(weights), gate, up, down)]
     if len(everyone):

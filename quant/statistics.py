@@ -99,7 +99,7 @@ class Statistics:
         """Count the routing of tokens of one domain in one layer.
 
         key, margins [tokens] (worst chosen minus best rejected biased score); inputs [tokens, n_embd]; experts and
-        shares [tokens, used]; entropy [tokens] of the model's distribution of the next token, nats.
+        shares [tokens, used]; entropy [tokens] as Sample keeps it.
         """
         np.add.at(self.tokens[domain, row], experts, 1.0)
         np.add.at(self.share[domain, row], experts, shares)
@@ -164,6 +164,13 @@ class Statistics:
             result.dense[:] = (read[0] * self.dense + read[1] * other.dense) / read.sum()
         return result
 
+    @property
+    def nbytes(self) -> int:
+        """What all arrays take in memory."""
+        arrays = [getattr(self, name) for name in ARRAYS]
+        arrays += [getattr(self.sample, field.name) for field in fields(Sample)]
+        return sum(array.nbytes for array in arrays)
+
     def save(self, path: Path) -> None:
         """Write the one file. Raises OSError."""
         arrays = {name: getattr(self, name) for name in ARRAYS}
@@ -216,7 +223,8 @@ class Statistics:
         )
         pairs = [(getattr(found, name), getattr(expected, name)) for name in ARRAYS]
         pairs += [(getattr(sample, field.name), getattr(expected.sample, field.name)) for field in fields(Sample)]
-        if any(a.shape != b.shape or a.dtype != b.dtype for a, b in pairs):
+        alike = all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
+        if not alike or (sample.domain < 0).any() or (sample.domain >= max(d, 1)).any():
             raise CalibrationError(f"The statistics {path} do not fit together ({d} domains, {count} layers).")
         if not all(np.isfinite(a).all() and (a >= 0).all() for a, _ in pairs[: len(ARRAYS)]):
             raise CalibrationError(f"The statistics {path} hold values that are no sums of squares or counts.")

@@ -13,7 +13,6 @@ from edgemed.errors import TextsError
 from edgemed.sizes import format_size
 
 TOKENS = 200_000
-SAMPLE = 4096
 EFFECTS = 8192
 
 
@@ -33,7 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace FILE and OUT if they exist")
     add_reading_arguments(parser, TOKENS, "where the experts lie that --effects takes, and what it compares with")
     parser.add_argument(
-        "--sample", metavar="N", type=int, default=SAMPLE, help=f"whole tokens kept for each layer (default {SAMPLE})"
+        "--sample",
+        metavar="N",
+        type=int,
+        help="whole tokens kept for each layer; the more, the better the rounding. Each takes 2 bytes x the model's "
+        "width x its layers, within --ram (default: what fits 1 GiB, at most 65,536)",
     )
     parser.add_argument(
         "--effects",

@@ -54,9 +54,9 @@ def plan_budget(
 ) -> Budget:
     """Divide the budget once dense weights and KV cache are resident.
 
-    reserved_bytes: scratch that libllama holds but has not touched. peak_bytes: what this process took while it
-    loaded: weights on their way to a device pass through it. observed: calibration will watch what experts take and
-    give. Raises BudgetError naming the smallest budget.
+    reserved_bytes: scratch that libllama holds but has not touched, and what else is to come. peak_bytes: what this
+    process took while it loaded: weights on their way to a device pass through it. observed: calibration will watch
+    what experts take and give. Raises BudgetError naming the smallest budget.
     """
     resident = _rss(os.getpid()) + _rss(os.getppid())
     compute = reserved_bytes + _batch_scratch(file, n_batch, observed=observed)

@@ -57,6 +57,7 @@ class LoadSettings:
     background: while nobody waits, touch the cache's memory and read in what is cold, as far as it fits.
     force_small: accept a cache below one token's experts, for tests.
     watch: called by libllama for every tensor of the graph (residual.py).
+    caller_bytes: memory of the budget that the caller has yet to take for itself.
     """
 
     ram_bytes: int | None
@@ -76,6 +77,7 @@ class LoadSettings:
     force_small: bool = False
     offload: Offload = HOST
     watch: Any = None
+    caller_bytes: int = 0
 
 
 class LoadedModel:
@@ -100,7 +102,7 @@ class LoadedModel:
             self.budget: Budget = plan_budget(
                 file,
                 settings.ram_bytes,
-                self._scratch_bytes(),
+                self._scratch_bytes() + settings.caller_bytes,
                 min(settings.n_batch, settings.n_ctx),
                 peak_bytes=peak_rss_bytes() if self.placement.device is not None else 0,
                 observed=settings.n_outputs > 1,

@@ -39,7 +39,7 @@ class Encoded:
 
 class Reader:
     """Loads the model. `passage`: the most tokens read at once; their logits are all there afterwards, and with
-    `residual` the size of the residual stream too.
+    `residual` the size of the residual stream too. `caller_bytes`: of ram_bytes, what the caller is about to take.
 
     Raises what `load_model` raises, and UsageError for a passage that the model cannot read.
     """
@@ -53,6 +53,7 @@ class Reader:
         threads: int | None,
         offload: Offload = HOST,
         residual: bool = False,
+        caller_bytes: int = 0,
     ) -> None:
         longest = min(LONGEST, file.hparams.n_ctx_train)
         if not SHORTEST <= passage <= longest:
@@ -72,6 +73,7 @@ class Reader:
                 n_outputs=passage,
                 offload=offload,
                 watch=self.residual.callback if self.residual else None,
+                caller_bytes=caller_bytes,
             ),
         )
         self.vocabulary = Vocabulary(self.loaded.vocab, file.metadata.get(keys.END_OF_GENERATION_IDS, ()))

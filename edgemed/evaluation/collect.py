@@ -21,7 +21,7 @@ from edgemed.evaluation.effects import Effects, scratch_folder, spread
 from edgemed.evaluation.metrics import log_softmax
 from edgemed.evaluation.selection import Passage, choose, encode
 from edgemed.evaluation.texts import read_texts
-from edgemed.model_file import ModelFile, open_model
+from edgemed.model_file import HParams, ModelFile, open_model
 from edgemed.quant.dense import GROUPS
 from edgemed.quant.quantize import dequantize
 from edgemed.quant.sample import token_keys
@@ -30,12 +30,13 @@ from edgemed.quant.statistics import Statistics
 SPLIT = "calib"
 ENTRY = "edgemed.evaluation.collect:collect"
 SLICE = 32  # positions at once
+SAMPLE_BYTES, LARGEST_SAMPLE = 1 << 30, 65_536  # where nobody says how many tokens to keep for each layer
 Floats = NDArray[np.float32]
 
 
 def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Keys of `request`: model, data (paths), output, tokens, passage, sample, effects (tokens on which layers are
-    weighed; 0: they are not), scratch (a folder or None), ram_bytes, threads.
+    """Keys of `request`: model, data (paths), output, tokens, passage, sample (tokens for each layer, or None),
+    effects (tokens on which layers are weighed; 0: they are not), scratch (a folder or None), ram_bytes, threads.
 
     Writes the statistics to `output`, whole or not at all. Raises EdgemedErrors.
     """
@@ -49,16 +50,19 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
         )
     report("loading the model", 0, 1)
     model = open_model(Path(request["model"]))
+    sample = request["sample"] if request["sample"] is not None else usual_sample(model.hparams)
+    sample = min(sample, request["tokens"] + request["passage"])
 
-    def open_(file: ModelFile, *, residual: bool = False) -> Reader:
+    def open_(file: ModelFile, *, residual: bool = False, caller_bytes: int = 0) -> Reader:
         room = {name: request[name] for name in ("passage", "ram_bytes", "threads")}
-        return Reader(file, **room, residual=residual)
+        return Reader(file, **room, residual=residual, caller_bytes=caller_bytes)
 
     with scratch_folder(Path(request["scratch"]) if request["scratch"] else None) as folder:
-        reader = open_(model, residual=True)
+        # Readers after this one find the statistics in memory.
+        reader = open_(model, residual=True, caller_bytes=statistics_bytes(model.hparams, sample))
         try:
             passages = choose(texts, lambda text: encode(reader, text), request["tokens"], request["passage"])
-            statistics = read_through(reader, passages, request["sample"], report)
+            statistics = read_through(reader, passages, sample, report)
             effects = Effects(Path(folder), spread(passages, request["effects"]), open_)
             if effects.passages:
                 effects.keep_reference(reader, report)
@@ -87,20 +91,35 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
     }
 
 
-def read_through(reader: Reader, passages: list[Passage], sample: int, report: Report) -> Statistics:
-    """The statistics of all passages, with a sample of up to `sample` tokens for each layer."""
-    h = reader.file.hparams
-    domains = sorted({passage.domain for passage in passages})
-    total = sum(len(passage.tokens) for passage in passages)
-    statistics = Statistics.empty(
+def usual_sample(h: HParams) -> int:
+    """As many tokens for each layer as fit SAMPLE_BYTES, up to LARGEST_SAMPLE."""
+    return min(LARGEST_SAMPLE, SAMPLE_BYTES // (2 * h.n_embd * (h.n_layer - h.n_dense_lead)))
+
+
+def statistics_bytes(h: HParams, sample: int) -> int:
+    """What they take in memory, found without taking it."""
+    nothing, one = (empty(h, ["all"], size).nbytes for size in (0, 1))
+    return nothing + sample * (one - nothing)
+
+
+def empty(h: HParams, domains: list[str], sample: int) -> Statistics:
+    """Statistics of a model of this shape that has read nothing yet."""
+    return Statistics.empty(
         domains,
         range(h.n_dense_lead, h.n_layer),
         n_expert=h.n_expert,
         n_used=h.n_expert_used,
         n_embd=h.n_embd,
         n_ff=h.n_ff_exp,
-        sample=min(sample, total),
+        sample=sample,
     )
+
+
+def read_through(reader: Reader, passages: list[Passage], sample: int, report: Report) -> Statistics:
+    """The statistics of all passages, with a sample of up to `sample` tokens for each layer."""
+    domains = sorted({passage.domain for passage in passages})
+    total = sum(len(passage.tokens) for passage in passages)
+    statistics = empty(reader.file.hparams, domains, min(sample, total))
     router = Router(reader.file)
     done = 0
     with observe(reader.loaded, reader.passage) as observation:

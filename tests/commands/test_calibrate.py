@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 
 from edgemed.cli import main
 from edgemed.convert import convert
-from edgemed.evaluation.collect import Router
+from edgemed.evaluation.collect import Router, empty, usual_sample
 from edgemed.model_file import open_model
 from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.imatrix import read_calibration
 from edgemed.quant.plan import Plan
 from edgemed.quant.statistics import Statistics
 from edgemed.quant.types import Type
+from edgemed.sizes import parse_size
 from tests.support.checkpoints import Shape, make_checkpoint
 
 Jsonl = Callable[..., Path]
@@ -84,8 +86,31 @@ def test_two_runs_merged_are_one_run(
     merged = a.merge(b)
     for name in ("tokens", "share", "output", "margins", "input_squares", "inner_squares"):
         np.testing.assert_allclose(getattr(merged, name), getattr(both, name), rtol=1e-9, err_msg=name)
-    np.testing.assert_array_equal(merged.sample.key, both.sample.key)
-    np.testing.assert_array_equal(merged.sample.inputs, both.sample.inputs)
+    for row in range(len(both.layers)):
+        for one, other in zip(merged.sample.of_layer(row, 64), both.sample.of_layer(row, 64), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_the_usual_sample_follows_memory(reference: Path) -> None:
+    small = open_model(reference).hparams
+    assert usual_sample(small) == 65_536
+    large = replace(small, n_embd=4096, n_head=4096 // small.head_dim, n_layer=32)
+    assert usual_sample(large) == 4228
+    assert 0.9 < usual_sample(large) * 2 * 4096 * 31 / 2**30 <= 1
+
+
+def test_the_sample_is_within_the_memory_allowed(
+    reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    h, needed = open_model(reference).hparams, []
+    for sample in (0, 4_000_000):
+        numbers = ("--sample", sample, "--tokens", 4_000_000, "--ram", "1MiB")
+        arguments = (reference, jsonl("notes", *TEXTS), "-o", tmp_path / "s.npz", *numbers)
+        assert main(["calibrate", *map(str, arguments), *SMALL]) == 1
+        needed.append(parse_size(capsys.readouterr().err.split("--ram ")[1].rstrip(").\n")))
+    more = 4_000_000 * (empty(h, ["all"], 1).nbytes - empty(h, ["all"], 0).nbytes)
+    assert more > 4_000_000 * 2 * h.n_embd * 2
+    assert needed[1] - needed[0] == pytest.approx(more, rel=0.1)  # both commands' own memory differs a little
 
 
 def test_an_effect_is_what_leaving_one_part_alone_wins(

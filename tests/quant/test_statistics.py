@@ -46,8 +46,13 @@ def assert_same(a: Statistics, b: Statistics) -> None:
     assert (a.domains, a.layers) == (b.domains, b.layers)
     for name in SUMS:
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=1e-12)
-    for field in dataclasses.fields(Sample):
-        np.testing.assert_array_equal(getattr(a.sample, field.name), getattr(b.sample, field.name))
+    for row in range(len(LAYERS)):
+        orders = [np.argsort(statistics.sample.key[row], kind="stable") for statistics in (a, b)]
+        for field in dataclasses.fields(Sample):
+            one, other = (getattr(s.sample, field.name)[row, o] for s, o in zip((a, b), orders, strict=True))
+            np.testing.assert_array_equal(one, other)
+        for one, other in zip(a.sample.of_layer(row, 3), b.sample.of_layer(row, 3), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 texts = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 4)), min_size=1, max_size=6)
@@ -80,9 +85,10 @@ def test_counts_add_up() -> None:
     assert len(inputs) == len(shares) == len(weights) == statistics.tokens[0, 0, 3]
     assert shares.sum() == pytest.approx(statistics.share[0, 0, 3])
     np.testing.assert_allclose((inputs**2).sum(axis=0), statistics.input_squares[0, 3], rtol=5e-3)
-    inputs, weights = statistics.sample.of_layer(1)
+    inputs, weights = statistics.sample.of_layer(1, 100)
     assert len(inputs) == 40
     assert weights.mean() == pytest.approx(1)
+    assert len(statistics.sample.of_layer(1, 7)[0]) == 7
 
 
 def test_a_small_sample_keeps_the_lowest_keys() -> None:
@@ -123,6 +129,7 @@ def test_damaged_files_are_sentences(tmp_path: Path) -> None:
         ({"tokens": good.tokens[:, :1]}, "do not fit together"),
         ({"share": np.full_like(good.share, np.nan)}, "no sums of squares"),
         ({"output": good.output.astype(np.float32)}, "do not fit together"),
+        ({"sample": dataclasses.replace(good.sample, domain=good.sample.domain + 1)}, "do not fit together"),
     ):
         dataclasses.replace(good, **change).save(path)
         with pytest.raises(CalibrationError, match=message):

@@ -1,11 +1,14 @@
 """A model larger than its memory: edgemed against llama.cpp inside the same memory control group.
 
     python -m benchmarks.memory_pressure OURS.gguf STOCK.gguf --limit 3.5GiB --json
+    python -m benchmarks.memory_pressure OURS.gguf - --limit 20GiB --warm 64 --json         edgemed alone
 
 Make the files with benchmarks.true_shape. Both sides compute the same published tokens; runs are interleaved, each in
 a fresh process; figures are medians. llama.cpp maps its file, with repacked weights and without, and the better one
 that survives counts. `decode_ratio` and `prefill_ratio` say how many times faster edgemed is (the prompt's first
 reading, nothing cached, and its second); `limit_ratio` is our token time over the least possible (benchmarks/limit.py).
+What computing alone takes comes from a run with everything in memory, or, where the machine has not so much, from the
+model's twin (`edgemed doctor` predicts with the same).
 """
 
 from __future__ import annotations
@@ -20,10 +23,15 @@ from statistics import median
 
 from benchmarks import side_by_side as sides
 from benchmarks.limit import find_limit
+from benchmarks.measure import Spec
 from benchmarks.traces import load
+from edgemed.engine.budget import available_bytes
+from edgemed.engine.compute_rates import measure_compute
 from edgemed.engine.machine import measure_disk
-from edgemed.model_file import open_model
+from edgemed.engine.model_size import size_of_file
+from edgemed.model_file import ModelFile, open_model
 from edgemed.sizes import parse_size
+from edgemed.twin import original_of_file, twins
 
 DEPTHS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -33,32 +41,41 @@ def best_disk_rate(path: Path, size: int) -> dict[int, float]:
     return {depth: measure_disk(path, size, depth)[0] for depth in DEPTHS}
 
 
+def computing(model: ModelFile, ours: Spec) -> tuple[float, float]:
+    """Seconds of a token's dense part and of its experts' products, with every expert in memory."""
+    whole = model.size_bytes + sides.ROOM_BYTES
+    if whole <= available_bytes():
+        run = sides.run_once(replace(ours, ram_bytes=whole, warm=sides.WARM_TOKENS, trace=None), None).run
+        assert run is not None  # nothing limits its memory from outside
+        expert_s = run.stats["compute_s"] / len(run.token_s)
+        return run.mean_token_s - expert_s - run.stats["wait_s"] / len(run.token_s), expert_s
+    size = size_of_file(model)
+    with twins(original_of_file(model)) as made:
+        rates = measure_compute(ours.threads, made, seconds=5)
+    each = sum(part.nbytes / rates.experts[kind] for kind, part in size.expert.items())
+    return size.dense.nbytes / rates.dense, size.used * size.layers * each
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run, print a table, and with --json one object last."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory_pressure", description=__doc__.split("\n")[0])
     sides.add_arguments(parser)
     parser.add_argument("--limit", type=parse_size, default=parse_size("3.5GiB"), help="of the group (default 3.5GiB)")
-    parser.add_argument("--only-ours", action="store_true", help="leave llama.cpp out: the limit's ratio alone")
+    parser.add_argument("--warm", type=int, default=16, help="tokens decoded before those measured (default 16)")
     args = parser.parse_args(argv)
     sides.refuse_when_busy(args.force)
     model = open_model(args.model)
     with tempfile.TemporaryDirectory() as folder:
         trace = str(Path(folder) / "trace")
-        specs = sides.specs(args, args.limit, trace, prompt=args.prompt, prompts=2, decode=args.decode)
+        specs = sides.specs(args, args.limit, trace, prompt=args.prompt, prompts=2, warm=args.warm, decode=args.decode)
         ours = specs["edgemed"]
-        if args.only_ours:
+        if str(args.stock) == "-":
             specs = {"edgemed": ours}
         outcomes = sides.interleave(specs, args.rounds, args.limit)
         asked = load(Path(trace), model.hparams.n_expert)
-    # Without a limit and with every expert in memory: what computing alone takes.
-    whole = replace(ours, ram_bytes=model.size_bytes + sides.ROOM_BYTES, warm=sides.WARM_TOKENS, trace=None)
-    fits = sides.run_once(whole, None).run
-    assert fits is not None
-    expert_s = fits.stats["compute_s"] / len(fits.token_s)
-    dense_s = fits.mean_token_s - expert_s - fits.stats["wait_s"] / len(fits.token_s)
+    dense_s, expert_s = computing(model, ours)
     rates = best_disk_rate(args.model, int(model.experts.nbytes.sum(axis=2).max()))
     mine = sides.surviving(outcomes["edgemed"])
-    layers = len(model.experts.layers)
     limit = find_limit(
         asked,
         model,
@@ -66,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
         measured=args.decode,
         bandwidth=max(rates.values()),
         dense_s=dense_s,
-        expert_s=expert_s / layers,
+        expert_s=expert_s / len(model.experts.layers),
     )
     result = {
         "model_bytes": model.size_bytes,
@@ -78,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
         "bytes_read_per_token": median(r.stats["bytes_read"] / len(r.token_s) for r in mine),
         "wait_ms_per_token": median(1e3 * r.stats["wait_s"] / len(r.token_s) for r in mine),
         "expert_ms_per_token": median(1e3 * r.stats["compute_s"] / len(r.token_s) for r in mine),
-        "in_memory_token_ms": 1e3 * fits.mean_token_s,
+        "computing_ms": {"dense": 1e3 * dense_s, "experts": 1e3 * expert_s},
         "limit": asdict(limit),
         "disk_bytes_per_s": rates,
         "sides": sides.summary(outcomes),

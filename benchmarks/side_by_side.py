@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.cgroup import MemoryGroup, Usage
 from benchmarks.measure import Run, Spec
 from edgemed.engine.child import environment
-from edgemed.engine.machine import idle_and_total, measure_busy
+from edgemed.engine.cores import idle_and_total, measure_busy
 
 ROOM_BYTES = 2 << 30  # beside the model, for a run that keeps all of it in memory
 WARM_TOKENS = 192  # after which such a run has met nearly every expert, those of the last layer too

@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from edgemed.engine.client import Engine
-    from edgemed.engine.machine import measure_busy
+    from edgemed.engine.cores import measure_busy
     from edgemed.engine.protocol import EngineSettings
 
     if args.watch and not sys.stderr.isatty():

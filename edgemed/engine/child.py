@@ -13,6 +13,7 @@ import sys
 import threading
 from typing import Any
 
+from edgemed.engine.cores import measure_busy
 from edgemed.engine.death import describe_death, oom_kills
 from edgemed.engine.frames import Frames, encode
 from edgemed.engine.protocol import AnyMessage, EngineStats, ExpertsSeen
@@ -25,11 +26,11 @@ _RECEIVE_BYTES = 1 << 16
 
 # Variables of libraries inside the engine that could change its results or make it write files.
 _SCRUBBED = ("TEXTUAL", "LLAMA_", "GGML_", "GOMP_", "OMP_", "KMP_")
-# How long a thread that waits for the others spins before it sleeps. Measured on two cores with a model whose tokens
-# take 1 ms, in tokens a second, alone on the machine and beside a dozen busy processes: GNU OpenMP's default 1150 and
-# 4, no spinning 150 and 100, 1000 rounds 830 and 70, 10000 rounds 1200 and 5 to 35. At full size a token takes a
-# hundred times as long, and 1000 rounds cost 1 % of it.
-_OPENMP = {"GOMP_SPINCOUNT": "1000"}
+# How many rounds a thread that waits for the others spins before it sleeps. Alone on the machine 100,000 (some 2 ms)
+# make a true-shape token of 34 ms one of 30; beside a dozen busy processes spinning takes their cores from the very
+# threads it waits for, and a model whose tokens take 1 ms falls from 70 tokens a second to 5 (docs/decisions.md).
+_SPINS_ALONE, _SPINS_BUSY = "100000", "1000"
+_BUSY_SHARE, _LOOK_SECONDS = 0.25, 0.05
 # On a failed check ggml would start a debugger on itself, which takes seconds and buries the check's own words.
 _NO_DEBUGGER = {"GGML_NO_BACKTRACE": "1"}
 
@@ -163,7 +164,8 @@ class Child:
 def environment() -> dict[str, str]:
     """The child's environment: ours without what would change how its libraries work, and our choices for OpenMP."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_SCRUBBED)}
-    return kept | _OPENMP | _NO_DEBUGGER
+    spins = _SPINS_BUSY if measure_busy(_LOOK_SECONDS) > _BUSY_SHARE else _SPINS_ALONE
+    return kept | {"GOMP_SPINCOUNT": spins} | _NO_DEBUGGER
 
 
 def _read(source: Any) -> bytes:

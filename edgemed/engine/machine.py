@@ -40,21 +40,6 @@ class Machine:
     busy: float = 0.0
 
 
-def idle_and_total() -> tuple[int, int]:
-    """Ticks of all cores since boot: idle (waiting for the disk included), and all."""
-    words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
-    ticks = [int(word) for word in words]
-    return ticks[3] + ticks[4], sum(ticks)
-
-
-def measure_busy(seconds: float = 0.3) -> float:
-    """The share of all cores in use while this process sleeps."""
-    idle, total = idle_and_total()
-    time.sleep(seconds)
-    later_idle, later_total = idle_and_total()
-    return 1 - (later_idle - idle) / max(1, later_total - total)
-
-
 def measure_memory(threads: int, seconds: float = 0.5) -> float:
     """The rate in bytes a second at which `threads` threads together read memory."""
     with _huge(MEMORY_BYTES) as area:

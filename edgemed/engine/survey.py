@@ -13,7 +13,8 @@ from pathlib import Path
 
 from edgemed.engine.child import environment
 from edgemed.engine.compute_rates import Twins, measure_compute
-from edgemed.engine.machine import Machine, measure_busy, measure_disk, measure_memory
+from edgemed.engine.cores import measure_busy
+from edgemed.engine.machine import Machine, measure_disk, measure_memory
 from edgemed.engine.startup import physical_cores
 from edgemed.errors import SetupError
 from edgemed.model_file import HParams

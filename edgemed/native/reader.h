@@ -1,5 +1,6 @@
-// Reads experts from the file on threads of its own: demands first, guesses only when no demand waits. A guess is read
-// piece by piece, and steps aside between two pieces when a demand has come.
+// Reads experts from the file on threads of its own: demands first, guesses only when no demand waits. Threads share the
+// work unit by unit, not expert by expert: a single demand has them all, its checksum is computed while its last units
+// are on their way, and a demand that comes while a guess is read goes before the rest of it.
 #pragma once
 
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "expert.h"
+#include "xxh3.h"
 
 namespace edgemed {
 
@@ -49,13 +51,32 @@ class Reader {
     bool     direct() const { return direct_.load(std::memory_order_relaxed); }
 
   private:
-    static constexpr uint32_t kNothing = UINT32_MAX;
+    static constexpr uint64_t kUnit = 1 << 20;  // reads of this size lose nothing (docs/decisions.md)
 
-    void        run(size_t thread);
-    void        take(std::unique_lock<std::mutex> & lock, std::deque<ReadJob> & queue, size_t thread);
-    void        step_aside(size_t thread);
-    std::string read(const ReadJob & job, size_t thread);
-    std::string read_segment(const ReadJob & job, const Segment & segment, size_t thread);
+    // An expert that is being read: its segments' units, in order. All of it under the lock, but for the hash.
+    struct Reading {
+        ReadJob           job{};           // without an expert: free
+        int               segment = 0;     // where the next read begins,
+        uint64_t          at = 0;          // and where in it
+        size_t            asked = 0;       // units
+        std::vector<bool> there;           // of each unit
+        size_t            hashed = 0;      // units
+        int               under_way = 0;   // reads
+        bool              hashing = false; // a thread is
+        Xxh3              hash;
+        std::string       fault;
+
+        void begin(const ReadJob & what);
+        bool more() const { return job.expert != nullptr && fault.empty() && segment < job.expert->segments; }
+        bool whole() const;
+    };
+
+    void        run();
+    Reading *   next();
+    void        read_on(std::unique_lock<std::mutex> & lock, Reading & reading);
+    void        hash_on(std::unique_lock<std::mutex> & lock, Reading & reading);
+    void        finish(std::unique_lock<std::mutex> & lock, Reading & reading);
+    std::string read(const ReadJob & job, const Segment & segment, uint64_t from, uint64_t length);
     bool        unchanged() const;
 
     int                      direct_fd_ = -1, buffered_fd_ = -1;
@@ -67,7 +88,7 @@ class Reader {
     std::condition_variable  wake_;
     std::deque<ReadJob>      demands_, guesses_;
     std::vector<std::thread> threads_;
-    std::vector<uint32_t>    guessing_;  // the guess each thread reads; kNothing once somebody waits for it
+    std::vector<Reading>     readings_;  // one for each thread's read, one demand and one guess that wait for a thread
     bool                     closing_ = false;
 };
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edgemed.engine import machine
-from edgemed.engine.machine import measure_busy, measure_disk, measure_memory
+from edgemed.engine.cores import measure_busy
+from edgemed.engine.machine import measure_disk, measure_memory
 from edgemed.errors import SetupError
 
 

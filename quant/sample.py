@@ -79,15 +79,16 @@ class Sample:
         return self.inputs[row, token].astype(np.float32), self._weights(row)[token]
 
     def _weights(self, row: int) -> Floats:
-        """What an error in each token's experts counts, 1 on average: where the model is sure of the next token, an
-        error changes little; and the last norm divides it by the size of the residual stream that it was added to. The
-        divergence caused is proportional to the entropy over that size's square (docs/quantisation.md).
+        """What an error in each token's experts counts: where the model is sure of the next token, an error changes
+        little; and the last norm divides it by the size of the residual stream that it was added to. The divergence
+        caused is proportional to the entropy over that size's square (docs/quantisation.md). The mean is 1 within each
+        domain, so that those the model hardly knows, where entropy is high, do not take the bits of all others.
         """
-        used = self.key[row] != UNUSED
-        mean = np.sort(self.entropy[row, used]).mean() if used.any() else 0.0  # whatever the order, to the last bit
-        if mean == 0:
-            return np.ones(len(used), np.float32)
-        weights: Floats = self.entropy[row] / mean
+        used, domain = self.key[row] != UNUSED, self.domain[row]
+        size = int(domain.max(initial=0)) + 1
+        tokens = np.bincount(domain[used], minlength=size)
+        mean = (np.bincount(domain[used], self.entropy[row, used], size) / np.maximum(tokens, 1))[domain]
+        weights: Floats = np.where(mean > 0, self.entropy[row] / np.where(mean > 0, mean, 1), 1).astype(np.float32)
         return weights
 
 

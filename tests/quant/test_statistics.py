@@ -91,6 +91,23 @@ def test_counts_add_up() -> None:
     assert len(statistics.sample.of_layer(1, 7)[0]) == 7
 
 
+def test_domains_count_by_their_tokens() -> None:
+    """However unsure the model is of one of them, and also where nobody looked how unsure."""
+    statistics = empty(["sure", "unsure", "unknown"], sample=100)
+    entropy = {"sure": [0.1, 0.3], "unsure": [2.0, 4.0, 6.0], "unknown": [0.0]}
+    for domain, name in enumerate(statistics.domains):
+        count = len(entropy[name])
+        inputs = np.full((count, EMBD), float(domain))
+        zeros, ones = np.zeros((count, USED), int), np.ones((count, USED))
+        key = token_keys(name, count)
+        statistics.observe_layer(domain, 0, key, inputs, zeros, ones, ones[:, 0], np.array(entropy[name]))
+    inputs, weights = statistics.sample.of_layer(0, 100)
+    found = {name: sorted(weights[inputs[:, 0] == domain]) for domain, name in enumerate(statistics.domains)}
+    assert found["sure"] == pytest.approx([0.5, 1.5])
+    assert found["unsure"] == pytest.approx([0.5, 1.0, 1.5])
+    assert found["unknown"] == [1.0]
+
+
 def test_a_small_sample_keeps_the_lowest_keys() -> None:
     statistics = empty(["a"], sample=7)
     observe(statistics, "a", "x", 40)

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from edgemed.quant.compensate import row_damage
 from edgemed.quant.quantize import dequantize, quantize
 from edgemed.quant.sample import token_keys
 from edgemed.quant.sensitivity import charged_tokens, measure, scaled
@@ -44,6 +47,23 @@ def test_predicted_damage_is_the_true_output_error(scene, projection: int, type_
     predicted = expert.damage(projection, weights[projection], changed[projection])
     # Down is linear, so exact; gate and up average their slopes over tokens.
     assert predicted == pytest.approx(true, rel=1e-2 if projection == 2 else 0.25)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 24), st.integers(1, 40), st.floats(0.01, 30))
+def test_the_error_measure(seed: int, rows: int, columns: int, tokens: int, factor: float) -> None:
+    """Nothing for no error; what the inputs see of one; its square; each row for itself; a sum over tokens."""
+    rng = np.random.default_rng(seed)
+    weights, error = rng.normal(size=(2, rows, columns))
+    x = rng.normal(size=(tokens, columns))
+    hessian = x.T @ x
+    damage = row_damage(weights, weights + error, hessian)
+    assert row_damage(weights, weights, hessian) == pytest.approx(0)
+    assert damage == pytest.approx(np.square(x @ error.T).sum(axis=0))
+    assert row_damage(weights, weights + factor * error, hessian) == pytest.approx(factor**2 * damage, rel=1e-6)
+    assert row_damage(weights[:1], weights[:1] + error[:1], hessian) == pytest.approx(damage[:1])
+    half = tokens // 2
+    parts = [row_damage(weights, weights + error, part.T @ part) for part in (x[half:], x[:half])]
+    assert parts[0] + parts[1] == pytest.approx(damage)
 
 
 def test_rare_experts_lean_on_their_layer(scene) -> None:

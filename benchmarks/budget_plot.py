@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks import side_by_side as sides
 from benchmarks.limit import find_limit
 from benchmarks.measure import Run, Spec
-from benchmarks.memory_pressure import best_disk_rate
+from benchmarks.memory_pressure import best_disk_rate, computing
 from benchmarks.traces import load
 from edgemed.model_file import ModelFile, open_model
 
@@ -71,14 +71,11 @@ class Measuring:
 
     def _whole(self) -> Points:
         """Everything in memory and no limit: what computing alone takes; and the disk at its best."""
-        room = self._model.size_bytes + sides.ROOM_BYTES
-        run = _run(replace(self._ours, ram_bytes=room, warm=sides.WARM_TOKENS), None)
-        assert run is not None
-        expert_s = run.stats["compute_s"] / DECODE
+        dense_s, expert_s = computing(self._model, self._ours)
         rates = best_disk_rate(self._model.path, int(self._model.experts.nbytes.sum(axis=2).max()))
         return {
             "expert_s": expert_s,
-            "dense_s": run.mean_token_s - expert_s - run.stats["wait_s"] / DECODE,
+            "dense_s": dense_s,
             "bandwidth": max(rates.values()),
         }
 

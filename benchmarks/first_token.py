@@ -28,15 +28,12 @@ def main(argv: list[str] | None = None) -> int:
     sides.add_arguments(parser)
     parser.add_argument("--limit", type=parse_size, help="of a memory group for each run (default: none)")
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="tokens of the prompts")
-    parser.add_argument("--only-ours", action="store_true", help="leave llama.cpp out")
     args = parser.parse_args(argv)
     sides.refuse_when_busy(args.force)
     ram = args.limit or open_model(args.model).size_bytes + sides.ROOM_BYTES
     result = {}
     for length in args.lengths:
         specs = sides.specs(args, ram, prompt=length, prompts=2, follow=FOLLOW, warm=0, decode=2)
-        if args.only_ours:
-            specs = {"edgemed": specs["edgemed"]}
         print(f"{length} tokens")
         outcomes = sides.interleave(specs, args.rounds, args.limit)
         result[length] = {

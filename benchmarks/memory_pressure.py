@@ -29,6 +29,7 @@ from edgemed.engine.budget import available_bytes
 from edgemed.engine.compute_rates import measure_compute
 from edgemed.engine.machine import measure_disk
 from edgemed.engine.model_size import size_of_file
+from edgemed.engine.prediction import computing_seconds
 from edgemed.model_file import ModelFile, open_model
 from edgemed.sizes import parse_size
 from edgemed.twin import original_of_file, twins
@@ -49,11 +50,8 @@ def computing(model: ModelFile, ours: Spec) -> tuple[float, float]:
         assert run is not None  # nothing limits its memory from outside
         expert_s = run.stats["compute_s"] / len(run.token_s)
         return run.mean_token_s - expert_s - run.stats["wait_s"] / len(run.token_s), expert_s
-    size = size_of_file(model)
     with twins(original_of_file(model)) as made:
-        rates = measure_compute(ours.threads, made, seconds=5)
-    each = sum(part.nbytes / rates.experts[kind] for kind, part in size.expert.items())
-    return size.dense.nbytes / rates.dense, size.used * size.layers * each
+        return computing_seconds(size_of_file(model), measure_compute(ours.threads, made, seconds=5))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,8 +67,6 @@ def main(argv: list[str] | None = None) -> int:
         trace = str(Path(folder) / "trace")
         specs = sides.specs(args, args.limit, trace, prompt=args.prompt, prompts=2, warm=args.warm, decode=args.decode)
         ours = specs["edgemed"]
-        if str(args.stock) == "-":
-            specs = {"edgemed": ours}
         outcomes = sides.interleave(specs, args.rounds, args.limit)
         asked = load(Path(trace), model.hparams.n_expert)
     dense_s, expert_s = computing(model, ours)

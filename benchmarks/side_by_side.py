@@ -22,6 +22,7 @@ from edgemed.engine.cores import idle_and_total, measure_busy
 
 ROOM_BYTES = 2 << 30  # beside the model, for a run that keeps all of it in memory
 WARM_TOKENS = 192  # after which such a run has met nearly every expert, those of the last layer too
+LEFT_OUT = "-"  # instead of a stock model
 BUSY_SHARE = 0.1  # of all cores, used by others
 ROOT = Path(__file__).parent.parent
 
@@ -42,7 +43,7 @@ class Outcome:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of every comparison."""
     parser.add_argument("model", type=Path, help="the model in the edgemed layout (benchmarks.true_shape)")
-    parser.add_argument("stock", type=Path, help="the same bits in the stock layout")
+    parser.add_argument("stock", type=Path, help="the same bits in the stock layout; - leaves llama.cpp out")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved runs of each side (default 3)")
     parser.add_argument("--prompt", type=int, default=512, help="tokens of the prompt (default 512)")
     parser.add_argument("--decode", type=int, default=48, help="measured tokens (default 48)")
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def specs(args: argparse.Namespace, ram_bytes: int, trace: str | None = None, **alike: Any) -> dict[str, Spec]:
-    """edgemed, and llama.cpp in its two settings; `alike` are the fields they share."""
+    """edgemed, and llama.cpp in its two settings unless it is left out; `alike` are the fields they share."""
     ours = Spec(
         side="edgemed",
         model=str(args.model),
@@ -63,6 +64,8 @@ def specs(args: argparse.Namespace, ram_bytes: int, trace: str | None = None, **
         settings=args.settings,
         **alike,
     )
+    if str(args.stock) == LEFT_OUT:
+        return {"edgemed": ours}
     stock = dataclasses.replace(ours, side="llama.cpp", model=str(args.stock), ram_bytes=None, trace=None, settings={})
     return {
         "edgemed": ours,

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgemed.engine.compute_rates import ComputeRates
 from edgemed.engine.hit_rates import HitRate
 from edgemed.engine.machine import Machine
 from edgemed.engine.model_size import ModelSize
@@ -89,11 +90,16 @@ def predict(
     return predictions
 
 
+def computing_seconds(model: ModelSize, compute: ComputeRates) -> tuple[float, float]:
+    """One token's dense part and its experts' products, with every expert in memory."""
+    expert = sum(part.nbytes / compute.experts[kind] for kind, part in model.expert.items())
+    return model.dense.nbytes / compute.dense, model.used * model.layers * expert
+
+
 def _token_seconds(model: ModelSize, machine: Machine, hit_rate: float) -> float:
     """One token, when so many of its experts are in memory."""
-    dense = model.dense.nbytes / machine.compute.dense
-    expert = sum(part.nbytes / machine.compute.experts[kind] for kind, part in model.expert.items())
-    return dense + model.used * model.layers * expert + (1 - hit_rate) * model.token_expert_bytes / machine.disk
+    dense, experts = computing_seconds(model, machine.compute)
+    return dense + experts + (1 - hit_rate) * model.token_expert_bytes / machine.disk
 
 
 def _prompt_seconds(model: ModelSize, machine: Machine, part: float) -> float:

@@ -4,6 +4,7 @@
 
 Both sides compute the same published tokens through the same libllama calls. "edgemed" loads through
 edgemed.engine.model; "llama.cpp" loads the stock layout with mmap, with or without repacking (`extra_bufts`).
+With a second argument, "serve", the side stays loaded and does what standard input asks, in turns with another.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,52 +124,77 @@ def _difference(after: dict[str, int | float], before: dict[str, int | float]) -
     return {name: float(after[name] - before[name]) for name in after}
 
 
+class Side:
+    """One side, loaded: reads the published prompt and goes on with the published tokens."""
+
+    def __init__(self, spec: Spec) -> None:
+        """Raises what loading raises."""
+        start = time.perf_counter()
+        self.spec = spec
+        self.loaded = _load(spec)
+        self.load_s = time.perf_counter() - start
+        self._n_vocab = llama_cpp.llama_vocab_n_tokens(self.loaded.vocab)
+        self._left = iter(tokens(spec.warm + spec.decode, self._n_vocab, DECODE_SEED))
+
+    def read_prompt(self) -> tuple[float, dict[str, float]]:
+        """Seconds, and the counters of it; what the context held is forgotten first."""
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.loaded.ctx), False)
+        before, at = self.loaded.stats(), time.perf_counter()
+        decode(self.loaded.ctx, tokens(self.spec.prompt, self._n_vocab, PROMPT_SEED))
+        return time.perf_counter() - at, _difference(self.loaded.stats(), before)
+
+    def follow(self) -> float:
+        """Seconds of the further question, if there is one."""
+        at = time.perf_counter()
+        if self.spec.follow:
+            decode(self.loaded.ctx, tokens(self.spec.follow, self._n_vocab, FOLLOW_SEED))
+        return time.perf_counter() - at
+
+    def answer(self, count: int) -> tuple[list[float], dict[str, float]]:
+        """Seconds of each of the next `count` tokens, and the counters of all of them."""
+        before, times = self.loaded.stats(), []
+        for token in islice(self._left, count):
+            at = time.perf_counter()
+            decode(self.loaded.ctx, [token])
+            times.append(time.perf_counter() - at)
+        return times, _difference(self.loaded.stats(), before)
+
+
 def run(spec: Spec) -> Run:
     """Load and compute. Raises what loading raises, or RuntimeError."""
-    start = time.perf_counter()
-    loaded = _load(spec)
-    loaded_at = time.perf_counter()
-    n_vocab = llama_cpp.llama_vocab_n_tokens(loaded.vocab)
+    side = Side(spec)
+    loaded = side.loaded
     if spec.trace and isinstance(loaded, LoadedModel):
         loaded.record_trace(spec.trace)
-    prompt_s: list[float] = []
-    prompt_stats: dict[str, float] = {}
-    for _ in range(spec.prompts if spec.prompt else 0):
-        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(loaded.ctx), False)
-        first, at = loaded.stats(), time.perf_counter()
-        decode(loaded.ctx, tokens(spec.prompt, n_vocab, PROMPT_SEED))
-        prompt_s.append(time.perf_counter() - at)
-        prompt_stats = _difference(loaded.stats(), first)
-    at = time.perf_counter()
-    if spec.follow:
-        decode(loaded.ctx, tokens(spec.follow, n_vocab, FOLLOW_SEED))
-    follow_s = time.perf_counter() - at
-    ids = tokens(spec.warm + spec.decode, n_vocab, DECODE_SEED)
-    for token in ids[: spec.warm]:
-        decode(loaded.ctx, [token])
-    faults, before = _major_faults(), loaded.stats()
-    times = []
-    for token in ids[spec.warm :]:
-        at = time.perf_counter()
-        decode(loaded.ctx, [token])
-        times.append(time.perf_counter() - at)
-    stats = _difference(loaded.stats(), before)
+    prompts = [side.read_prompt() for _ in range(spec.prompts if spec.prompt else 0)]
+    follow_s = side.follow()
+    side.answer(spec.warm)
+    faults = _major_faults()
+    times, stats = side.answer(spec.decode)
     logits = llama_cpp.llama_get_logits_ith(loaded.ctx, -1)
     if isinstance(loaded, LoadedModel):
         loaded.record_trace(None)
         resident = loaded.stats()
         stats |= {name: float(resident[name]) for name in ("resident_bytes", "budget_bytes")}
     return Run(
-        load_s=loaded_at - start,
-        prompt_s=prompt_s,
+        load_s=side.load_s,
+        prompt_s=[seconds for seconds, _ in prompts],
         follow_s=follow_s,
         token_s=times,
         peak_rss_bytes=peak_rss_bytes(),
         major_faults=_major_faults() - faults,
         logits=[float(logits[i]) for i in range(8)],
         stats=stats,
-        prompt_stats=prompt_stats,
+        prompt_stats=prompts[-1][1] if prompts else {},
     )
+
+
+def serve(spec: Spec) -> None:
+    """Load; then for every line of standard input one line of JSON: a prompt is read ("prompt"), or so many tokens."""
+    side = Side(spec)
+    print(json.dumps(side.load_s), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(side.read_prompt() if line.strip() == "prompt" else side.answer(int(line))), flush=True)
 
 
 def _major_faults() -> int:
@@ -175,9 +202,12 @@ def _major_faults() -> int:
 
 
 def main() -> int:
-    """Run the JSON spec given as the only argument."""
-    result = run(Spec(**json.loads(sys.argv[1])))
-    print(json.dumps(asdict(result)), flush=True)
+    """Run the JSON spec given as the first argument; with a second, "serve", wait for what to do."""
+    spec = Spec(**json.loads(sys.argv[1]))
+    if sys.argv[2:] == ["serve"]:
+        serve(spec)
+    else:
+        print(json.dumps(asdict(run(spec))), flush=True)
     os._exit(0)  # tearing down gigabytes is not measured and not waited for
 
 

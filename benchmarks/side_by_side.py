@@ -1,4 +1,4 @@
-"""Both sides in turns, each run in a fresh process: what memory_pressure.py and in_memory.py share."""
+"""Both sides, each run in a fresh process, and what all comparisons share."""
 
 from __future__ import annotations
 
@@ -40,13 +40,15 @@ class Outcome:
         return self.run is None
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of every comparison."""
+def add_arguments(parser: argparse.ArgumentParser, decode: int = 48) -> None:
+    """The options of every comparison; `decode`: the default number of measured tokens."""
     parser.add_argument("model", type=Path, help="the model in the edgemed layout (benchmarks.true_shape)")
     parser.add_argument("stock", type=Path, help="the same bits in the stock layout; - leaves llama.cpp out")
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved runs of each side (default 3)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="runs (or readings of the prompt) of each side (default 3)"
+    )
     parser.add_argument("--prompt", type=int, default=512, help="tokens of the prompt (default 512)")
-    parser.add_argument("--decode", type=int, default=48, help="measured tokens (default 48)")
+    parser.add_argument("--decode", type=int, default=decode, help=f"measured tokens (default {decode})")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--settings", type=json.loads, default={}, help="more of edgemed's LoadSettings, as JSON")
     parser.add_argument("--force", action="store_true", help="measure although the machine is busy")

@@ -6,13 +6,10 @@ python -m edgemed.engine.compute_rates THREADS SECONDS LONG SHORT TWIN...       
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -114,14 +111,12 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
         sampler = Sampler(Sampling(), 1, tokens[:BEFORE].tolist())
         for token in rng.choice(tokens, ANSWER):
             sampler.pick(logits)
-            tell()
             _decode(loaded, [token])
 
-    with _listener() as tell:
-        read(short)  # brings experts into memory
-        _, batch = _seconds(loaded, lambda: read(short), seconds)
-        reading, of_it = _seconds(loaded, lambda: read(long), seconds) if whole else (0.0, 0.0)
-        answering, single = _seconds(loaded, answer, seconds)
+    read(short)  # brings experts into memory
+    _, batch = _seconds(loaded, lambda: read(short), seconds)
+    reading, of_it = _seconds(loaded, lambda: read(long), seconds) if whole else (0.0, 0.0)
+    answering, single = _seconds(loaded, answer, seconds)
     loaded.close()
     used = size.used * (short * (size.layers - 1) + 1)  # of the last layer, the last token alone uses any
     return _Rates(
@@ -152,30 +147,6 @@ def _seconds(loaded: LoadedModel, call: Callable[[], None], seconds: float) -> t
         took.append(time.perf_counter() - at)
         experts.append(loaded.stats()["compute_s"] - before)
     return median(took[1:]), median(experts[1:])
-
-
-@contextmanager
-def _listener() -> Iterator[Callable[[], None]]:
-    """What tells somebody else a token's text, as the engine tells the chat."""
-    from edgemed.engine.frames import Frames, encode
-    from edgemed.engine.protocol import Piece
-
-    near, far = socket.socketpair()
-
-    def listen() -> None:
-        frames = Frames()
-        while data := far.recv(1 << 16):
-            for _ in frames.feed(data):
-                pass
-
-    with near, far:
-        thread = threading.Thread(target=listen)
-        thread.start()
-        try:
-            yield lambda: near.sendall(encode(Piece(" word", 1), 1))
-        finally:
-            near.shutdown(socket.SHUT_RDWR)
-            thread.join()
 
 
 def main(arguments: list[str]) -> int:

@@ -4,7 +4,7 @@
 
 Each part is bytes over a rate that was measured here, with the engine itself on a small model of the same shape
 (`edgemed.engine.compute_rates`, `edgemed.twin`) and with reads of an expert's size (`edgemed.engine.survey`). "Dense"
-is all that is not experts: launching graphs, waking threads, drawing a token and telling it included. A token reads
+is all that is not experts: launching graphs, waking threads and drawing a token included. A token reads
 every dense weight and `used` experts of each MoE layer once. How many of them are hits depends on how unequally a model
 uses its experts, which nobody knows before it has run: the worst case (every expert alike) and a guess (drifting
 topics, benchmarks/traces.py) are the ends of a range. Where the model has run, its hot profile says more

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from edgemed import privacy
 from edgemed.engine.frames import Frames, encode
+from edgemed.engine.gathering import gathered
 from edgemed.engine.offload import reach
 from edgemed.engine.protocol import (
     AnyMessage,
@@ -101,7 +102,7 @@ class Worker:
                 session.stop()
         session.on_progress = lambda progress: self._connection.send(progress, request)
         try:
-            for event in session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse):
+            for event in gathered(session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse)):
                 self._connection.send(event, request)
         except Exception as error:
             self._connection.send(_failure(error), request)

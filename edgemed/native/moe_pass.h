@@ -43,8 +43,8 @@ class MoePass {
     ggml::Status token(const MoeLayer & layer);
     void         read_ahead(const MoeLayer & layer);
     void         token_group(const MoeLayer & layer, const std::vector<int> & ranks);
-    void         hidden_rows(const MoeLayer & layer, int rank, int64_t from);
-    void         output_rows(const MoeLayer & layer, int rank, int64_t from);
+    void         hidden_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows);
+    void         output_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows);
     ggml::Status batch(const MoeLayer & layer);
     void         show_routing(const MoeLayer & layer);
     void         sort_by_expert(const MoeLayer & layer);

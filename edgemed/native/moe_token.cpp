@@ -11,12 +11,20 @@
 namespace edgemed {
 namespace {
 
-// Blocks of 70 to 150 KB at AntAngelMed's shapes and 4 bits: long enough for the processor's prefetching to pay, short
-// enough that no thread waits long for the last.
-constexpr int64_t kWideRows = 32, kDownRows = 128;
+// A thread goes through memory the faster the longer it goes straight on: with two threads blocks of 70 KB came in at 26
+// GB/s, whole matrices of 2.4 MB at 36 (docs/decisions.md). So a thread gets few blocks, and enough that none waits long
+// for the last; those of down, the last ones, are half as long. Rows are never split finer than the processor's
+// prefetching pays for.
+constexpr int64_t kWideBlocks = 4, kDownBlocks = 8;  // for each thread
+constexpr int64_t kLeastWideRows = 32, kLeastDownRows = 128, kLine = 16;  // of results in a cache line
 constexpr int     kSpins = 1000;
 
 int64_t blocks(int64_t rows, int64_t at_a_time) { return (rows + at_a_time - 1) / at_a_time; }
+
+// How many of a matrix's rows a thread takes at a time, where `matrices` are shared in `shares` blocks.
+int64_t rows_at_a_time(int64_t rows, int64_t matrices, int64_t shares, int64_t least) {
+    return std::min(std::max(blocks(rows * matrices / shares, kLine) * kLine, least), rows);
+}
 
 struct Matrix {
     const uint8_t * data;
@@ -137,24 +145,26 @@ void MoePass::read_ahead(const MoeLayer & layer) {
 // Threads take blocks of rows in turn, all of gate and up before any of down. So whoever waits for a hidden row waits for
 // blocks that others have in hand already: the team's start and end are the only barriers.
 void MoePass::token_group(const MoeLayer & layer, const std::vector<int> & ranks) {
-    const int64_t        wide_blocks = blocks(layer.n_ff, kWideRows), down_blocks = blocks(layer.n_embd, kDownRows);
     const int64_t        experts = static_cast<int64_t>(ranks.size());
+    const int64_t        wide_rows = rows_at_a_time(layer.n_ff, experts, kWideBlocks * threads_, kLeastWideRows);
+    const int64_t        down_rows = rows_at_a_time(layer.n_embd, experts, kDownBlocks * threads_, kLeastDownRows);
+    const int64_t        wide_blocks = blocks(layer.n_ff, wide_rows), down_blocks = blocks(layer.n_embd, down_rows);
     std::atomic<int64_t> next{0};
     for (int rank : ranks) progress_[static_cast<size_t>(rank)].wide = 0, progress_[static_cast<size_t>(rank)].hidden = false;
 
 #pragma omp parallel num_threads(threads_)
     for (int64_t at; (at = next.fetch_add(1, std::memory_order_relaxed)) < experts * (wide_blocks + down_blocks);) {
         if (at < experts * wide_blocks)
-            hidden_rows(layer, ranks[static_cast<size_t>(at / wide_blocks)], at % wide_blocks * kWideRows);
+            hidden_rows(layer, ranks[static_cast<size_t>(at / wide_blocks)], at % wide_blocks * wide_rows, wide_rows);
         else
             output_rows(layer, ranks[static_cast<size_t>((at - experts * wide_blocks) / down_blocks)],
-                        (at - experts * wide_blocks) % down_blocks * kDownRows);
+                        (at - experts * wide_blocks) % down_blocks * down_rows, down_rows);
     }
 }
 
-void MoePass::hidden_rows(const MoeLayer & layer, int rank, int64_t from) {
+void MoePass::hidden_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows) {
     const Expert &  expert = store_.expert(layer.row, layer.id(0, rank));
-    const int64_t   n_ff = layer.n_ff, to = std::min(from + kWideRows, n_ff), base = rank * n_ff;
+    const int64_t   n_ff = layer.n_ff, to = std::min(from + rows, n_ff), base = rank * n_ff;
     const uint8_t * slot = data_[static_cast<size_t>(rank)];
     Matrix(slot, expert, kGate, layer.n_embd).rows(input_.row(expert.type[kGate], 0), gate_.data() + base, from, to);
     Matrix(slot, expert, kUp, layer.n_embd).rows(input_.row(expert.type[kUp], 0), up_.data() + base, from, to);
@@ -165,13 +175,13 @@ void MoePass::hidden_rows(const MoeLayer & layer, int rank, int64_t from) {
     progress.hidden.store(true, std::memory_order_release);
 }
 
-void MoePass::output_rows(const MoeLayer & layer, int rank, int64_t from) {
+void MoePass::output_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows) {
     const std::atomic<bool> & hidden = progress_[static_cast<size_t>(rank)].hidden;
     for (int spins = 0; !hidden.load(std::memory_order_acquire); spins++)
         if (spins > kSpins) std::this_thread::yield();  // the other one may have lost its core
     const Expert & expert = store_.expert(layer.row, layer.id(0, rank));
     Matrix(data_[static_cast<size_t>(rank)], expert, kDown, layer.n_ff)
-        .rows(hidden_.row(expert.type[kDown], rank), out_.data() + rank * layer.n_embd, from, std::min(from + kDownRows, layer.n_embd));
+        .rows(hidden_.row(expert.type[kDown], rank), out_.data() + rank * layer.n_embd, from, std::min(from + rows, layer.n_embd));
 }
 
 }  // namespace edgemed

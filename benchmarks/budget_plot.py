@@ -32,6 +32,9 @@ SHARES = (0.1, 0.17, 0.25, 0.35, 0.45, 0.6, 0.75, 0.9, 1.0, 1.1)
 """Budgets, as a part of the model's size."""
 PROMPT = 192  # read once, so that every cache is warm
 WARM, DECODE = 8, 24
+STEADY = 0.9
+"""From this share on tokens are decoded first until what fits is in memory: a prompt leaves most of the last layer's
+experts on the disk."""
 
 Points = dict[str, Any]
 
@@ -59,6 +62,7 @@ class Measuring:
         with tempfile.TemporaryDirectory() as folder:
             trace = str(Path(folder) / "trace") if kind == "edgemed" else None
             spec = replace(self._ours, ram_bytes=budget, trace=trace) if trace else self._stock
+            spec = replace(spec, warm=WARM if share < STEADY else sides.WARM_TOKENS)
             run = _run(spec, budget)
             point: Points = {"budget_bytes": budget, "token_s": run.mean_token_s if run else None}
             if run and trace:

@@ -3,7 +3,8 @@
     python -m benchmarks.first_token OURS.gguf STOCK.gguf --json                     everything fits
     python -m benchmarks.first_token OURS.gguf STOCK.gguf --limit 3.5GiB --json      inside a memory group
 
-Each run is a fresh process with a cold file. "first" is the prompt's first reading, "again" its second, with what was
+Each run is a fresh process with a cold file. "load" is opening the model, in which llama.cpp reads all that it can hold
+and edgemed the dense weights only; "first" is the prompt's first reading after it, "again" its second, with what was
 kept; the follow-up of FOLLOW tokens comes after it. `--settings '{"n_batch": 512}'` tries other batches.
 """
 
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         outcomes = sides.interleave(specs, args.rounds, args.limit)
         result[length] = {
             name: {
+                "load_s": median(run.load_s for run in runs),
                 "first_s": sides.prompt_s(runs, 0),
                 "again_s": sides.prompt_s(runs),
                 "follow_s": median(run.follow_s for run in runs),

@@ -166,15 +166,22 @@ def _in_memory(
 ) -> tuple[Plan, tuple[float, float]]:
     """The least damaging of the plans that are usable, or the fastest where none is; and its bits and speed."""
     found: list[tuple[tuple[bool, float], Plan, tuple[float, float]]] = []
+    refused: BudgetError | None = None
     for choice in dense.frontier() if dense else [None]:
         saved = dense.saved(choice) if dense is not None and choice is not None else np.zeros(EMBEDDING + 1, np.int64)
-        bits, speed = memory.most_bits(int(saved.sum() - saved[EMBEDDING]), int(saved[EMBEDDING]))
+        try:
+            bits, speed = memory.most_bits(int(saved.sum() - saved[EMBEDDING]), int(saved[EMBEDDING]))
+        except BudgetError as error:  # smaller dense matrices may still fit
+            refused = error
+            continue
         plan, allocation = planned(_expert_budget(hparams, bits))
         lost = allocation.damage
         if dense is not None and choice is not None:
             plan, lost = replace(plan, dense=kinds_of(choice)), lost + dense.lost(choice)
         slow = speed < memory.usable
         found.append(((slow, -speed if slow else lost), plan, (bits, speed)))
+    if refused is not None and not found:
+        raise refused
     _, plan, promised = min(found, key=lambda one: one[0])
     return plan, promised
 

@@ -19,6 +19,13 @@ traceback reaches the user.
 """
 
 
+def spelt_out(text: str) -> str:
+    """`text` with every character that is not printable as its escape."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 class EdgemedError(Exception):
     """Base of every error meant for the user. `str(error)` is a sentence.
 
@@ -28,10 +35,7 @@ class EdgemedError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return "".join(
-            character if character.isprintable() else character.encode("unicode_escape").decode()
-            for character in super().__str__()
-        )
+        return spelt_out(super().__str__())
 
 
 class UsageError(EdgemedError):

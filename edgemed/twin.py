@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -25,6 +25,7 @@ from edgemed.convert.config import Config
 from edgemed.engine.compute_rates import DISTINCT_TOKENS, Twins
 from edgemed.engine.model_size import kind_of
 from edgemed.engine.prediction import PROMPT_TOKENS
+from edgemed.errors import SetupError
 from edgemed.model_file import HParams, ModelFile, keys
 
 SMALL_WEIGHTS = 512 << 20
@@ -56,14 +57,20 @@ def original_of_types(hparams: HParams, names: Collection[str]) -> Original:
 
 @contextmanager
 def twins(original: Original) -> Iterator[Twins]:
-    """Files that exist until the end of the block."""
+    """Files that exist until the end of the block. Raises SetupError where they cannot be written."""
     h = _scaled(original)
     long = min(PROMPT_TOKENS, h.n_ctx_train)
     short = max(1, long * h.n_expert // original.hparams.n_expert)
-    with tempfile.TemporaryDirectory(prefix="edgemed-twin-") as folder:
-        paths = {kind: Path(folder) / f"{number}.gguf" for number, kind in enumerate(original.kinds)}
-        for kind, path in paths.items():
-            _write(path, h, original.kinds[kind], original.dense)
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgemed-twin-"))
+            paths = {kind: Path(folder) / f"{number}.gguf" for number, kind in enumerate(original.kinds)}
+            for kind, path in paths.items():
+                _write(path, h, original.kinds[kind], original.dense)
+        except OSError as error:
+            raise SetupError(
+                f"A small model to measure with cannot be written ({error.strerror}); set TMPDIR to a folder with room."
+            ) from None
         yield Twins(paths, long, short)
 
 

@@ -101,7 +101,7 @@ class Calibrated:
                 size = np.square(matrix) @ np.diag(h) * slope
                 scale = known.tokens * size.sum() / max(size[picked].sum(), 1e-300)
             else:
-                h, slope = np.diag(importance[projection]).astype(np.float32), np.ones(len(matrix))
+                h, slope = importance[projection].astype(np.float32), np.ones(len(matrix))
                 scale = self._charged[row, expert] / max((np.square(part) @ importance[projection]).sum(), 1e-300)
             for number, type_ in enumerate(palette):
                 stored = types.storable(type_, columns)
@@ -110,7 +110,8 @@ class Calibrated:
                 else:
                     blocks = quantize(part, stored, importance[projection])
                 error = part - dequantize(blocks, stored, columns)
-                damage[projection, number] = scale * np.einsum("rc,rc->r", error @ h, error) @ slope[picked]
+                lost = np.einsum("rc,rc->r", error @ h, error) if h.ndim == 2 else np.square(error) @ h
+                damage[projection, number] = scale * lost @ slope[picked]
         return damage
 
     def weigh_all(

@@ -10,7 +10,7 @@
     effects         [L]           divergence of the next token won by leaving the layer's experts as they are when all
                                   others are quantised (`calibrate` says how); 0 everywhere: not measured
     dense           [G]           divergence won by a group of dense matrices (dense.py) in Q8_0 instead of Q6_K when
-                                  experts are quantised; 0 everywhere: not measured, as in older files
+                                  experts are quantised; 0 everywhere: not measured
     sample_*                      whole tokens of each layer (sample.py), for what sums cannot tell
 
 The file is numpy's .npz without pickled objects: `numpy.load(path, allow_pickle=False)` reads it anywhere.
@@ -19,6 +19,7 @@ The file is numpy's .npz without pickled objects: `numpy.load(path, allow_pickle
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,12 +32,18 @@ from edgemed.errors import CalibrationError
 from edgemed.quant.dense import GROUPS
 from edgemed.quant.sample import UNUSED, Sample
 
-VERSION = 2
+VERSION = 3
 MARGIN_BINS = 16
 MAX_FILE_BYTES = 64 << 30
 SUMS = ("tokens", "share", "output", "margins", "input_squares", "inner_squares")
 ARRAYS = (*SUMS, "effects", "dense")
 BY_DOMAIN = SUMS[:4]
+
+# What numpy raises for files that are not what they say.
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, LookupError, TypeError, MemoryError, RuntimeError),
+    *(zlib.error, zipfile.BadZipFile),
+)
 
 Sums = NDArray[np.float64]
 
@@ -158,10 +165,11 @@ class Statistics:
                     kept.shares[row, used],
                     kept.entropy[row, used],
                 )
-        read = np.array([part.tokens.sum() if part.effects.any() else 0.0 for part in (self, other)])
-        if read.any():
-            result.effects[:] = (read[0] * self.effects + read[1] * other.effects) / read.sum()
-            result.dense[:] = (read[0] * self.dense + read[1] * other.dense) / read.sum()
+        for name in ("effects", "dense"):  # where it was not measured all are zero, which says nothing
+            one, two = getattr(self, name), getattr(other, name)
+            read = np.array([part.tokens.sum() if getattr(part, name).any() else 0.0 for part in (self, other)])
+            if read.any():
+                getattr(result, name)[:] = (read[0] * one + read[1] * two) / read.sum()
         return result
 
     @property
@@ -196,14 +204,13 @@ class Statistics:
                     )
             with np.load(path, allow_pickle=False) as stored:
                 return cls._of_arrays({name: stored[name] for name in stored.files}, path)
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+        except _UNREADABLE as error:
             raise CalibrationError(f"The statistics {path} cannot be read: {error}.") from error
 
     @classmethod
     def _of_arrays(cls, arrays: dict[str, NDArray[Any]], path: Path) -> Statistics:
         if int(arrays["version"]) != VERSION:
             raise CalibrationError(f"The statistics {path} are of another version; collect them again.")
-        arrays.setdefault("dense", np.zeros(len(GROUPS)))
         sample = Sample(**{field.name: arrays[f"sample_{field.name}"] for field in fields(Sample)})
         found = cls(
             tuple(str(domain) for domain in arrays["domains"]),
@@ -226,6 +233,7 @@ class Statistics:
         alike = all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
         if not alike or (sample.domain < 0).any() or (sample.domain >= max(d, 1)).any():
             raise CalibrationError(f"The statistics {path} do not fit together ({d} domains, {count} layers).")
-        if not all(np.isfinite(a).all() and (a >= 0).all() for a, _ in pairs[: len(ARRAYS)]):
+        sums = [a for a, _ in pairs[: len(ARRAYS)]] + [sample.shares, sample.entropy]
+        if not all(np.isfinite(a).all() and (a >= 0).all() for a in sums) or not np.isfinite(sample.inputs).all():
             raise CalibrationError(f"The statistics {path} hold values that are no sums of squares or counts.")
         return found

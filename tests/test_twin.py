@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> ModelFile:
     types = {(*each, projection): Type.Q4_K if each[1] else Type.Q6_K for each in experts for projection in range(3)}
     convert(str(make_checkpoint(folder / "checkpoint", shape)), folder / "m.gguf", Plan.of_types(types))
     return open_model(folder / "m.gguf")
+
+
+def test_where_none_can_be_written_a_sentence_says_so(
+    small: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(SetupError, match="set TMPDIR"), twins(original_of_file(small)):
+        pass
 
 
 def test_a_small_model_is_its_own_twin(small: ModelFile) -> None:

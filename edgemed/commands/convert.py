@@ -87,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.quick and not args.calibration:
         raise UsageError("--quick says how to use statistics; name them with --calibration.")
+    check_output(args.output, overwrite=args.overwrite)
     if args.save_plan:
         check_output(args.save_plan, overwrite=args.overwrite)
     if args.calibration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -14,8 +15,9 @@ def idle_and_total() -> tuple[int, int]:
 
 
 def measure_busy(seconds: float = 0.3) -> float:
-    """The share of all cores in use while this process sleeps."""
-    idle, total = idle_and_total()
+    """The share of all cores that others use meanwhile; what this process uses in other threads does not count."""
+    (idle, total), own = idle_and_total(), time.process_time()
     time.sleep(seconds)
     later_idle, later_total = idle_and_total()
-    return 1 - (later_idle - idle) / max(1, later_total - total)
+    used = later_total - total - (later_idle - idle) - (time.process_time() - own) * os.sysconf("SC_CLK_TCK")
+    return max(0.0, used) / max(1, later_total - total)

@@ -119,11 +119,11 @@ def survey_locks() -> list[Check]:
 
 
 def _measure_with_own_file(read_bytes: int, folder: Path) -> tuple[float, bool]:
-    status = os.statvfs(folder)
-    if status.f_bavail * status.f_frsize < 2 * PROBE_BYTES:
-        raise SetupError(f"{folder} has too little room to measure the disk; name another folder with --folder.")
     piece = os.urandom(8 << 20)  # what a disk could compress away would measure its processor
     try:
+        status = os.statvfs(folder)
+        if status.f_bavail * status.f_frsize < 2 * PROBE_BYTES:
+            raise SetupError(f"{folder} has too little room to measure the disk; name another folder with --folder.")
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".edgemed-doctor-") as file:
             for _ in range(PROBE_BYTES // len(piece)):
                 file.write(piece)

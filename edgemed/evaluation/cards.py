@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgemed.errors import ModelFileError, TextsError
+from edgemed.errors import ModelFileError, TextsError, spelt_out
 from edgemed.model_file import ModelFile
 
 MAX_CARD_BYTES = 64 << 20
@@ -28,15 +28,20 @@ def read_card(path: Path, model: ModelFile) -> dict[str, Any]:
         of, reference = card["model"]["weights_digest"], card["reference"]
         found = {
             "digest": hashlib.sha256(content).hexdigest(),
-            "date": str(card["date"]),
-            "reference": {"file": str(reference["file"]), "weights_digest": reference["weights_digest"]},
+            "date": spelt_out(str(card["date"])),
+            "reference": {"file": spelt_out(str(reference["file"])), "weights_digest": reference["weights_digest"]},
             "overall": _numbers(card["overall"]) if card["overall"] else None,
         }
     except OSError as error:
         raise TextsError(f"The report card {path} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError, KeyError, TypeError):
+    except (ValueError, OverflowError, RecursionError, KeyError, TypeError):
         raise TextsError(f"{path} is no report card; name a file that `edgemed eval -o` wrote.") from None
-    if model.weights_digest is None or of != model.weights_digest:
+    if model.weights_digest is None:
+        raise ModelFileError(
+            f"{model.path.name} carries no digest of its weights, so no report card can be said to be of it; "
+            "`edgemed convert` writes one into what it makes."
+        )
+    if of != model.weights_digest:
         raise ModelFileError(
             f"The report card {path} is not of {model.path.name}, but of other weights: evaluate these."
         )

@@ -59,7 +59,8 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
     with scratch_folder(Path(request["scratch"]) if request["scratch"] else None) as folder:
         # Readers after this one find the statistics in memory.
-        reader = open_(model, residual=True, caller_bytes=statistics_bytes(model.hparams, sample))
+        taken = statistics_bytes(model.hparams, sample) + observation_bytes(model.hparams, request["passage"])
+        reader = open_(model, residual=True, caller_bytes=taken)
         try:
             passages = choose(texts, lambda text: encode(reader, text), request["tokens"], request["passage"])
             statistics = read_through(reader, passages, sample, report)
@@ -100,6 +101,12 @@ def statistics_bytes(h: HParams, sample: int) -> int:
     """What they take in memory, found without taking it."""
     nothing, one = (empty(h, ["all"], size).nbytes for size in (0, 1))
     return nothing + sample * (one - nothing)
+
+
+def observation_bytes(h: HParams, passage: int) -> int:
+    """What watching a passage takes: the engine's sums and inputs, and their copies on the way to the statistics."""
+    layers = h.n_layer - h.n_dense_lead
+    return 2 * 4 * layers * (h.n_expert * (h.n_embd + 2 * h.n_ff_exp) + passage * h.n_embd)
 
 
 def empty(h: HParams, domains: list[str], sample: int) -> Statistics:

@@ -69,8 +69,9 @@ def test_doctor_reports_a_broken_engine(
     assert "engine      there is no llama here\n" in capsys.readouterr().out
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--folder", "/proc/self"]) == 1
+@pytest.mark.parametrize("folder", ["/proc/self", "nowhere/at all"])
+def test_a_folder_that_cannot_be_written_is_one_sentence(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--folder", folder]) == 1
     err = capsys.readouterr().err
     assert err.startswith("edgemed: ")
     assert "name another folder" in err

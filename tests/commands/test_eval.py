@@ -51,9 +51,16 @@ def test_a_card_is_known_by_its_weights(
     assert found["reference"]["weights_digest"] == open_model(reference).weights_digest
     other = tmp_path / "other.json"
     other.write_text('{"model": []}')
+    written = json.loads(stored.read_text())
+    huge, hostile = tmp_path / "huge.json", tmp_path / "hostile.json"
+    huge.write_text(json.dumps(written | {"overall": written["overall"] | {"kl_mean": 10**400}}))
+    hostile.write_text(json.dumps(written | {"date": "2026\x1b[2J"}))
+    assert main(["inspect", str(coarse), "--card", str(hostile)]) == 0
+    assert "2026\\x1b[2J" in capsys.readouterr().out, "a terminal obeys what it prints"
     for model, card, sentence in (
         (reference, stored, "but of other weights"),
         (coarse, other, "is no report card"),
+        (coarse, huge, "is no report card"),
         (coarse, tmp_path / "none.json", "No such file"),
     ):
         assert main(["inspect", str(model), "--card", str(card)]) == 1

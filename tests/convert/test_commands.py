@@ -112,7 +112,7 @@ def test_stock_files_are_unverified(small: Path, tmp_path: Path, capsys: pytest.
         (["{small}", "-o", "{tmp}/x.gguf", "--bits", "0"], 2, "--bits 0 is not possible"),
         (["{small}", "-o", "{tmp}/x.gguf", "--bits", "nan"], 2, "--bits nan is not possible"),
         (["{small}", "-o", "{tmp}/x.gguf", "--plan", "{tmp}/none.json"], 1, "none.json"),
-        (["{small}", "-o", "{tmp}/no/x.gguf"], 1, "cannot be written"),
+        (["{small}", "-o", "{tmp}/no/x.gguf"], 2, "There is no folder"),
     ],
 )
 def test_mistakes_are_one_sentence(

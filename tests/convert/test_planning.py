@@ -140,6 +140,17 @@ def test_memory_takes_the_least_damaging_plan_that_is_usable(checkpoint: Path, w
     assert planned.speed is not None
     assert planned.speed[1] < 3
 
+    def tight(saved: int, saved_embedding: int) -> tuple[float, float]:
+        if saved + saved_embedding < max(asked):
+            raise BudgetError("too small")
+        return 2.7, 5.0
+
+    planned = plan_for(str(checkpoint), None, Goal(memory=Memory(tight, 3.0)), weighed, compensated=False)
+    assert "output" in planned.plan.dense, "what fits only with the smallest dense matrices fits"
+    nothing = Memory(lambda saved, _: tight(-1, 0), 3.0)
+    with pytest.raises(BudgetError, match="too small"):
+        plan_for(str(checkpoint), None, Goal(memory=nothing), weighed, compensated=False)
+
 
 def test_without_calibration_the_largest_type_that_fits(checkpoint: Path, tmp_path: Path) -> None:
     exact = convert(str(checkpoint), tmp_path / "m.gguf", Plan.uniform(Type.Q4_K)).size_bytes

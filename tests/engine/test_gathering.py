@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemed.engine.gathering import TOLD_SECONDS, gathered
+from edgemed.engine.gathering import QUICK, TOLD_SECONDS, gathered
 from edgemed.engine.protocol import Event, Piece, PromptProgress
 
 STEPS = st.lists(
@@ -69,7 +69,10 @@ def test_a_failure_loses_no_text(steps: list[tuple[float, Event]]) -> None:
 def test_slow_pieces_are_told_at_once_and_fast_ones_together() -> None:
     clock = Clock()
     slow: list[tuple[float, Event]] = [(TOLD_SECONDS, Piece("a", 1))] * 3
-    fast: list[tuple[float, Event]] = [(TOLD_SECONDS / 16, Piece("b", 1))] * 32
-    told = list(gathered(play(clock, slow + fast), clock))
-    assert told[:3] == [Piece("a", 1)] * 3
-    assert len(told) == 3 + 2
+    fast: list[tuple[float, Event]] = [(TOLD_SECONDS / 16, Piece("b", 1))] * (QUICK - 1 + 32)
+    told = list(gathered(play(clock, slow + fast + slow), clock))
+    at_once = [Piece("a", 1)] * 3 + [Piece("b", 1)] * (QUICK - 1)
+    assert told[: len(at_once)] == at_once
+    together = told[len(at_once) :]
+    assert len(together) <= 3 + 3
+    assert together[-2:] == [Piece("a", 1)] * 2, "slow again, at once again"

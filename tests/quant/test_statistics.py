@@ -124,15 +124,6 @@ def test_the_file_round_trips(tmp_path: Path) -> None:
     assert np.load(tmp_path / "s.npz", allow_pickle=False)["tokens"].shape == (2, 2, EXPERTS)
 
 
-def test_a_file_from_before_dense_matrices_were_weighed_opens(tmp_path: Path) -> None:
-    statistics = empty(["a"])
-    observe(statistics, "a", "x", 9)
-    statistics.save(tmp_path / "s.npz")
-    with np.load(tmp_path / "s.npz", allow_pickle=False) as stored:
-        np.savez(tmp_path / "old.npz", **{name: stored[name] for name in stored.files if name != "dense"})
-    assert_same(Statistics.load(tmp_path / "old.npz"), statistics)
-
-
 def test_damaged_files_are_sentences(tmp_path: Path) -> None:
     path = tmp_path / "s.npz"
     with pytest.raises(CalibrationError, match=r"s\.npz cannot be read"):
@@ -147,6 +138,10 @@ def test_damaged_files_are_sentences(tmp_path: Path) -> None:
         ({"share": np.full_like(good.share, np.nan)}, "no sums of squares"),
         ({"output": good.output.astype(np.float32)}, "do not fit together"),
         ({"sample": dataclasses.replace(good.sample, domain=good.sample.domain + 1)}, "do not fit together"),
+        ({"sample": dataclasses.replace(good.sample, experts=good.sample.experts.ravel())}, "cannot be read"),
+        ({"sample": dataclasses.replace(good.sample, entropy=good.sample.entropy - 1)}, "no sums of squares"),
+        ({"sample": dataclasses.replace(good.sample, inputs=good.sample.inputs * np.nan)}, "no sums of squares"),
+        ({"input_squares": good.input_squares.ravel()}, "cannot be read"),
     ):
         dataclasses.replace(good, **change).save(path)
         with pytest.raises(CalibrationError, match=message):
@@ -165,6 +160,8 @@ def test_effects_of_merged_texts_are_weighed_by_tokens_read() -> None:
     for both, expected in ((one.merge(other), 1.75), (unmeasured.merge(one), 1.0)):
         np.testing.assert_allclose(both.effects, expected)
         np.testing.assert_allclose(both.dense, expected / 10)
+    unmeasured.effects[:] = 2.0  # of layers alone: that says nothing of dense matrices
+    np.testing.assert_allclose(unmeasured.merge(one).dense, 0.1)
 
 
 def test_models_of_other_shapes_do_not_merge() -> None:

@@ -56,6 +56,8 @@ class Resident:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def _ask(self, what: str) -> Any:
         assert self._process.stdin is not None

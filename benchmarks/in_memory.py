@@ -41,10 +41,8 @@ class Turn:
     memory: float
 
 
-def take_turns(
-    ours: Spec, theirs: Spec, rounds: int, token_bytes: float
-) -> tuple[list[tuple[float, float]], list[Turn]]:
-    """(Seconds of the prompt, ours and theirs) and the turns of tokens. `token_bytes`: a token's experts."""
+def take_turns(ours: Spec, theirs: Spec, rounds: int, token_bytes: float) -> tuple[list[Prompts], list[Turn]]:
+    """The prompts and the turns of tokens. `token_bytes`: a token's experts."""
     with both(ours, theirs) as (mine, other):
         for side in (mine, other):
             for _ in range(PROMPTS_BEFORE):

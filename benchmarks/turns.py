@@ -38,7 +38,11 @@ class Resident:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._line()
+        try:
+            self._line()
+        except SystemExit:
+            self.close()
+            raise
 
     def prompt(self) -> tuple[float, dict[str, float]]:
         """Seconds of one reading of the prompt, and the engine's counters of it."""

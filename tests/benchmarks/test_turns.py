@@ -1,10 +1,42 @@
-"""What is made of the turns of two sides."""
+"""Two sides loaded at once: real ones, on a tiny model, and what is made of their turns."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from gguf import GGMLQuantizationType as Type
 
 from benchmarks.in_memory import Turn, summary
+from benchmarks.measure import Spec
+from benchmarks.turns import both
+from edgemed.convert.pipeline import convert
+from edgemed.quant.plan import Plan
+from tests.support.checkpoints import make_checkpoint
+
+
+def test_both_sides_take_turns(tmp_path: Path) -> None:
+    folder = str(make_checkpoint(tmp_path / "c"))
+    ours, theirs = tmp_path / "ours.gguf", tmp_path / "theirs.gguf"
+    convert(folder, ours, Plan.uniform(Type.Q4_K))
+    convert(folder, theirs, Plan.uniform(Type.Q4_K), layout="llama.cpp")
+    spec = Spec("edgemed", str(ours), prompt=20, warm=0, decode=6, threads=1, ram_bytes=1 << 30)
+    with both(spec, Spec("llama.cpp", str(theirs), prompt=20, warm=0, decode=6, threads=1)) as sides:
+        for side in sides:
+            assert side.prompt()[0] > 0
+        answers = [[side.answer(4) for side in sides], [side.answer(4) for side in sides]]
+    for (mine, stats), (other, nothing) in answers:
+        assert len(mine) == len(other)
+        assert min(mine) > 0
+        assert stats["hits"] + stats["misses"] == len(mine) * 2 * 4, "two layers, four experts a token"
+        assert nothing == {}
+    assert [len(mine) for (mine, _), _ in answers] == [4, 2], "no more tokens than were asked for"
+
+
+def test_a_side_that_cannot_load_ends_the_benchmark(tmp_path: Path) -> None:
+    missing = Spec("edgemed", str(tmp_path / "none.gguf"))
+    with pytest.raises(SystemExit, match="edgemed ended"), both(missing, missing):
+        pass
 
 
 def test_ratios_are_of_one_turn_not_of_different_minutes() -> None:

@@ -61,8 +61,8 @@ class Measuring:
         budget = int(share * self._model.size_bytes)
         with tempfile.TemporaryDirectory() as folder:
             trace = str(Path(folder) / "trace") if kind == "edgemed" else None
-            spec = replace(self._ours, ram_bytes=budget, trace=trace) if trace else self._stock
-            spec = replace(spec, warm=WARM if share < STEADY else sides.WARM_TOKENS)
+            side = replace(self._ours, ram_bytes=budget, trace=trace) if trace else self._stock
+            spec = replace(side, warm=WARM if share < STEADY else sides.WARM_TOKENS)
             run = _run(spec, budget)
             point: Points = {"budget_bytes": budget, "token_s": run.mean_token_s if run else None}
             if run and trace:

@@ -17,9 +17,9 @@ constexpr uint64_t kShrinkStep = 64 << 20;
 }  // namespace
 
 // What keeping an expert is worth: its score; and more than anything if it was guessed for this step and is yet to be
-// reached. While a batch goes
-// through the rows, nearly all it has yet to reach will be wanted, its score only weighs a little, and rows should hold
-// alike: where one has nothing in memory the processor waits for the disk, where one has all the disk for the processor.
+// reached. While a batch goes through the rows, nearly all it has yet to reach will be wanted, its score only weighs a
+// little, and rows should hold alike: where one has nothing in memory the processor waits for the disk, where one has all
+// the disk for the processor.
 float Store::worth(uint32_t which) const {
     const Entry & entry = entries_[which];
     const bool ahead = scanned_ < 0 || which >= id(scanned_, scanned_to_);

@@ -62,8 +62,8 @@ class Store {
     // Waits a moment for any read to end: after a refused pin with nothing left to unpin. False when aborted, or when
     // no read is under way that could make room.
     bool wait_for_room();
-    // Reads an expert ahead. A certain guess may evict whatever is worth least, another guess excepted; any other only what is worth less
-    // than one use of its own. False when there is no room on these terms.
+    // Reads an expert ahead. A certain guess may evict whatever is worth least, another guess excepted; any other only
+    // what is worth less than one use of its own. False when there is no room on these terms.
     bool guess(int row, int index, bool certain);
     void settle(int row);  // what was guessed up to `row` and not begun is guessed no more
 

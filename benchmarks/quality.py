@@ -34,7 +34,7 @@ from benchmarks import forward, passages
 from benchmarks.our_side import Bench, Items, batches, calibrate, compare, divergence, originals
 from benchmarks.passages import Passages
 from benchmarks.rivals import Experts, LlamaCpp, uniform, with_recipe
-from edgemed.evaluation.metrics import Comparison, ratio_interval
+from edgemed.evaluation.metrics import Comparison, interval, percentile_ratio_interval, ratio_interval
 from edgemed.quant import sensitivity, types
 from edgemed.quant.allocation import allocate, allocate_together
 from edgemed.quant.calibrated import PALETTES, Calibrated
@@ -52,9 +52,16 @@ FLOOR = Type.IQ2_XS  # of the ablation
 
 
 def ratios(ours: Comparison, theirs: Comparison, texts: Passages) -> dict[str, Any]:
-    """Ours over theirs: mean, 99th percentile, doses, and every domain."""
+    """Ours over theirs, with 95 % intervals: mean, 99th percentile, doses, and every domain."""
     mean, low, high = ratio_interval(ours.divergence, theirs.divergence)
     mine, other = np.concatenate(ours.divergence), np.concatenate(theirs.divergence)
+    dose_ours, dose_theirs = (
+        [values[dose] for values, dose in zip(side.divergence, texts.dose, strict=True)] for side in (ours, theirs)
+    )
+    more_agree = [
+        (here.astype(float) - there)[dose]
+        for here, there, dose in zip(ours.agrees, theirs.agrees, texts.dose, strict=True)
+    ]
     dose = texts.dose.ravel()
     domains = sorted(set(texts.domain))
     return {
@@ -63,13 +70,13 @@ def ratios(ours: Comparison, theirs: Comparison, texts: Passages) -> dict[str, A
         "high": high,
         "ours_kl": float(mine.mean()),
         "theirs_kl": float(other.mean()),
-        "p99": float(np.percentile(mine, 99) / np.percentile(other, 99)),
-        "dose": float(mine[dose].mean() / other[dose].mean()),
+        "p99": percentile_ratio_interval(ours.divergence, theirs.divergence, 99),
+        "dose": ratio_interval(dose_ours, dose_theirs),
         "top1": [float(np.concatenate(side.agrees).mean()) for side in (ours, theirs)],
         "dose_top1": [float(np.concatenate(side.agrees)[dose].mean()) for side in (ours, theirs)],
+        "dose_top1_more": interval(more_agree),
         "domains": {
-            name: ratio_interval(ours.of_domain(name).divergence, theirs.of_domain(name).divergence)[0]
-            for name in domains
+            name: ratio_interval(ours.of_domain(name).divergence, theirs.of_domain(name).divergence) for name in domains
         },
     }
 
@@ -128,8 +135,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 result["budgets"][name][rival] = entry
                 say(
                     f"{name} bits, {rival}: {entry['ratio']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}], "
-                    f"99th percentile {entry['p99']:.3f}, doses {entry['dose']:.3f}, "
-                    f"worst domain {max(entry['domains'].values()):.3f}, rare experts {entry['rare'][0]:.2f}",
+                    f"99th percentile {entry['p99'][0]:.3f}, doses {entry['dose'][0]:.3f}, "
+                    f"worst domain {max(entry['domains'].values())[0]:.3f}, rare experts {entry['rare'][0]:.2f}",
                     started,
                 )
             if args.shipped:

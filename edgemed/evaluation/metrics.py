@@ -6,6 +6,7 @@ tokens of one passage are not independent.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -89,6 +90,20 @@ def ratio_interval(
     picks = _picks(len(top), seed)
     low, high = _quantiles(top[picks].sum(axis=1) / bottom[picks].sum(axis=1), share)
     return float(top.sum() / bottom.sum()), low, high
+
+
+def percentile_ratio_interval(
+    ours: list[Numbers], theirs: list[Numbers], percentile: float, share: float = 0.95, seed: int = 0
+) -> tuple[float, float, float]:
+    """(ratio, low, high) of two percentiles over all positions of the same passages, resampled together."""
+
+    def ratio(picked: Iterable[int]) -> float:
+        top, bottom = (np.concatenate([side[index] for index in picked]) for side in (ours, theirs))
+        return float(np.percentile(top, percentile) / np.percentile(bottom, percentile))
+
+    everything = range(len(ours))
+    low, high = _quantiles(np.array([ratio(picked) for picked in _picks(len(ours), seed)]), share)
+    return ratio(everything), low, high
 
 
 def _totals(passages: list[Numbers]) -> tuple[Numbers, Numbers]:

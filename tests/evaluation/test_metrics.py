@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgemed.evaluation.metrics import Comparison, interval, log_softmax, ratio_interval
+from edgemed.evaluation.metrics import Comparison, interval, log_softmax, percentile_ratio_interval, ratio_interval
 
 
 def comparison(noise: float, passages: int = 6, seed: int = 0) -> Comparison:
@@ -66,6 +66,17 @@ def test_a_paired_ratio_is_tighter_than_its_parts() -> None:
     assert low < ratio < high
     assert ratio == pytest.approx(0.5, abs=0.02)
     assert high - low < 0.05
+
+
+def test_the_ratio_of_percentiles_has_an_interval_over_whole_passages() -> None:
+    rng = np.random.default_rng(2)
+    theirs = [rng.exponential(scale, 20) for scale in rng.gamma(2.0, size=40)]
+    ratio, low, high = percentile_ratio_interval([0.5 * t for t in theirs], theirs, 99)
+    assert (ratio, low, high) == pytest.approx((0.5, 0.5, 0.5))
+    noisy = [0.5 * t * rng.lognormal(0.0, 0.5) for t in theirs]
+    ratio, low, high = percentile_ratio_interval(noisy, theirs, 99)
+    assert ratio == pytest.approx(np.percentile(np.concatenate(noisy), 99) / np.percentile(np.concatenate(theirs), 99))
+    assert low < ratio < high
 
 
 def test_log_softmax_survives_large_logits() -> None:

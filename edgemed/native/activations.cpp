@@ -8,9 +8,16 @@ void Activations::start(int64_t width, int rows) {
     width_ = width;
     rows_ = rows;
     types_.clear();
+    blocks_ = static_cast<size_t>(width / products::kColumns);
+    for (bool & wants : wants_) wants = false;
 }
 
-void Activations::want(int matrix_type) {
+void Activations::want(int matrix_type, bool single) {
+    if (const products::SingleKernel * kernel = single ? products::find_single(matrix_type, width_) : nullptr) {
+        wants_[kernel->layout] = true;
+        const size_t wanted = blocks_ * static_cast<size_t>(rows_);
+        if (singles_[kernel->layout].size() < wanted) singles_[kernel->layout].resize(wanted);
+    }
     const int type = ggml::api().cpu_traits(matrix_type)->vec_dot_type;
     for (int wanted : types_)
         if (kinds_[static_cast<size_t>(wanted)].type == type) return;
@@ -31,6 +38,10 @@ void Activations::quantise(int wanted, int row, const float * from) {
         std::memcpy(to, from, static_cast<size_t>(width_) * sizeof(float));
     else
         ggml::api().cpu_traits(kind.type)->from_float(from, to, width_);
+    if (kind.type != ggml::kQ8K) return;
+    for (int layout = 0; layout < products::kLayouts; layout++)
+        if (wants_[layout])
+            products::lay_out(static_cast<products::Layout>(layout), to, width_, singles_[layout].data() + blocks_ * static_cast<size_t>(row));
 }
 
 const uint8_t * Activations::row(int matrix_type, int row) const {

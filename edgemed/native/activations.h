@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ggml_api.h"
+#include "products_single.h"
 
 namespace edgemed {
 
@@ -13,10 +14,11 @@ namespace edgemed {
 class Activations {
   public:
     void          start(int64_t width, int rows);
-    void          want(int matrix_type);
+    void          want(int matrix_type, bool single = false);  // single: a RowProduct will ask for it
     int           wanted() const { return static_cast<int>(types_.size()); }
     void          quantise(int wanted, int row, const float * from);
     const uint8_t * row(int matrix_type, int row) const;
+    const products::Single * single(products::Layout layout, int row) const { return singles_[layout].data() + blocks_ * static_cast<size_t>(row); }
 
   private:
     struct Kind {
@@ -28,6 +30,10 @@ class Activations {
     int               rows_ = 0;
     std::vector<Kind> kinds_;   // kept from layer to layer, so that nothing is allocated after the first
     std::vector<int>  types_;   // indices into kinds_ wanted by this layer
+
+    size_t                        blocks_ = 0;  // of 256 in a row
+    bool                          wants_[products::kLayouts] = {};
+    std::vector<products::Single> singles_[products::kLayouts];
 };
 
 }  // namespace edgemed

@@ -69,8 +69,7 @@ void MoePass::keep_input(const MoeLayer & layer) {
         const Expert & expert = store_.expert(layer.row, wanted.expert);
         plain |= !wanted.ours;
         if (!wanted.ours) continue;
-        input_.want(expert.type[kGate]);
-        input_.want(expert.type[kUp]);
+        for (Projection p : {kGate, kUp}) input_.want(expert.type[p], wanted.count == 1);
     }
     if (plain) x_.resize(static_cast<size_t>(width) * static_cast<size_t>(layer.n_tokens));
 #pragma omp parallel for num_threads(threads_)

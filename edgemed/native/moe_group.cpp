@@ -7,6 +7,7 @@
 #include <atomic>
 
 #include "moe_pass.h"
+#include "row_product.h"
 #include "vector_math.h"
 
 namespace edgemed {
@@ -20,15 +21,16 @@ products::Tiles & for_kernel(products::Tiles * of_kinds, const products::Kernel 
     return of_kinds[kernel.sum == products::Sum::kFloat32 ? 1 : 0];
 }
 
-// 16 rows of one of an expert's matrices times its activations: `quantised`, and in tiles where there are several. A
-// single row takes ggml's way, as a single token does (moe_token.cpp): it is as fast, and rounds alike.
-void multiply_panel(const products::Kernel & kernel, const uint8_t * matrix, int64_t columns, int64_t panel, const uint8_t * quantised,
+// 16 rows of a matrix times an expert's activations: `x`'s row, and tiles where there are several. A single row is
+// multiplied as a single token's (moe_token.cpp) and rounds alike.
+void multiply_panel(const products::Kernel & kernel, const uint8_t * matrix, int64_t columns, int64_t panel, const Activations & x, int row,
                     const products::Tile * tiles, int rows, Lanes * sums) {
     const size_t    stride = kernel.block_bytes * static_cast<size_t>(columns / products::kColumns);
     const uint8_t * weights = matrix + stride * static_cast<size_t>(panel * kLanes);
-    if (rows > 1) return products::multiply(kernel, weights, stride, columns, tiles, rows, sums);
-    const ggml::VecDot dot = ggml::api().cpu_traits(kernel.type)->vec_dot;
-    for (size_t i = 0; i < kLanes; i++) dot(static_cast<int>(columns), sums[0].value + i, 0, weights + stride * i, 0, quantised, 0, 1);
+    if (rows > 1)
+        products::multiply(kernel, weights, stride, columns, tiles, rows, sums);
+    else
+        RowProduct(kernel.type, columns, x, row).multiply(weights, kLanes, sums[0].value);
 }
 
 }  // namespace
@@ -51,7 +53,7 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
     int most = 0;
     for (const Member & member : group_) {
         const Expert & expert = store_.expert(layer.row, member.wanted->expert);
-        hidden_.want(expert.type[kDown]);
+        hidden_.want(expert.type[kDown], member.wanted->count == 1);
         for (Projection p : {kGate, kUp}) for_kernel(input_tiles_, *member.kernel[p]).start(n_embd, group_tiles_);
         for_kernel(hidden_tiles_, *member.kernel[kDown]).start(n_ff, group_tiles_);
         most = std::max(most, member.wanted->count);
@@ -109,7 +111,7 @@ void MoePass::multiply_hidden(const MoeLayer & layer, const Member & member, int
     const Expert & expert = store_.expert(layer.row, wanted.expert);
     const int      token = order_[static_cast<size_t>(wanted.first)];
     for (Projection p : {kGate, kUp}) {
-        multiply_panel(*member.kernel[p], member.data + expert.place[p], layer.n_embd, panel, input_.row(expert.type[p], token),
+        multiply_panel(*member.kernel[p], member.data + expert.place[p], layer.n_embd, panel, input_, token,
                        for_kernel(input_tiles_, *member.kernel[p]).at(member.tile), wanted.count, sums);
         float * to = (p == kGate ? gate_ : up_).data() + member.row * layer.n_ff + panel * kLanes;
         for (int r = 0; r < wanted.count; r++) std::copy_n(sums[r].value, kLanes, to + r * layer.n_ff);
@@ -120,7 +122,7 @@ void MoePass::multiply_hidden(const MoeLayer & layer, const Member & member, int
 void MoePass::multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, Lanes * sums) {
     const Wanted & wanted = *member.wanted;
     const Expert & expert = store_.expert(layer.row, wanted.expert);
-    multiply_panel(*member.kernel[kDown], member.data + expert.place[kDown], layer.n_ff, panel, hidden_.row(expert.type[kDown], member.row),
+    multiply_panel(*member.kernel[kDown], member.data + expert.place[kDown], layer.n_ff, panel, hidden_, member.row,
                    for_kernel(hidden_tiles_, *member.kernel[kDown]).at(member.tile), wanted.count, sums);
     for (int r = 0; r < wanted.count; r++) {
         const size_t pair = static_cast<size_t>(wanted.first + r), token = static_cast<size_t>(order_[pair]);

@@ -1,6 +1,7 @@
 // The unfused way: single nodes, when an evaluation callback cuts the graph into pieces. Correct, not fast.
 
 #include "moe_pass.h"
+#include "row_product.h"
 #include "vector_math.h"
 
 namespace edgemed {
@@ -61,14 +62,9 @@ ggml::Status MoePass::product(const ggml::Tensor * node) {
                 const Expert & expert = store_.expert(block_row, index);
                 const int      type = expert.type[which.projection];
                 input_.start(columns, 1);
-                input_.want(type);
+                input_.want(type, true);
                 input_.quantise(0, 0, row(in, in->ne[1] == 1 ? 0 : r, t));
-                const size_t stride = ggml::api().row_size(type, columns);
-                float *      out = row(node, r, t);
-                for (int64_t i = 0; i < n; i++)
-                    ggml::api().cpu_traits(type)->vec_dot(static_cast<int>(columns), out + i, 0,
-                                                          slot + expert.place[which.projection] + stride * static_cast<size_t>(i), 0,
-                                                          input_.row(type, 0), 0, 1);
+                RowProduct(type, columns, input_, 0).multiply(slot + expert.place[which.projection], n, row(node, r, t));
             }
             store_.unpin(block_row, index);
             if (slot == nullptr) return failed();

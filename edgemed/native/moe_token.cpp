@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "moe_pass.h"
+#include "row_product.h"
 #include "vector_math.h"
 
 namespace edgemed {
@@ -25,23 +26,6 @@ int64_t blocks(int64_t rows, int64_t at_a_time) { return (rows + at_a_time - 1) 
 int64_t rows_at_a_time(int64_t rows, int64_t matrices, int64_t shares, int64_t least) {
     return std::min(std::max(blocks(rows * matrices / shares, kLine) * kLine, least), rows);
 }
-
-struct Matrix {
-    const uint8_t * data;
-    size_t          stride;
-    ggml::VecDot    dot;
-    int             width;
-
-    Matrix(const uint8_t * slot, const Expert & expert, Projection p, int64_t columns)
-        : data(slot + expert.place[p]),
-          stride(ggml::api().row_size(expert.type[p], columns)),
-          dot(ggml::api().cpu_traits(expert.type[p])->vec_dot),
-          width(static_cast<int>(columns)) {}
-
-    void rows(const uint8_t * x, float * out, int64_t from, int64_t to) const {
-        for (int64_t r = from; r < to; r++) dot(width, out + r, 0, data + stride * static_cast<size_t>(r), 0, x, 0, 1);
-    }
-};
 
 }  // namespace
 
@@ -89,9 +73,9 @@ ggml::Status MoePass::token(const MoeLayer & layer) {
     hidden_.start(layer.n_ff, k);
     for (int rank = 0; rank < k; rank++) {
         const Expert & expert = store_.expert(layer.row, layer.id(0, rank));
-        input_.want(expert.type[kGate]);
-        input_.want(expert.type[kUp]);
-        hidden_.want(expert.type[kDown]);
+        input_.want(expert.type[kGate], true);
+        input_.want(expert.type[kUp], true);
+        hidden_.want(expert.type[kDown], true);
     }
     for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, 0, static_cast<const float *>(layer.x->data));
     const size_t wide = static_cast<size_t>(k) * static_cast<size_t>(layer.n_ff);
@@ -166,8 +150,10 @@ void MoePass::hidden_rows(const MoeLayer & layer, int rank, int64_t from, int64_
     const Expert &  expert = store_.expert(layer.row, layer.id(0, rank));
     const int64_t   n_ff = layer.n_ff, to = std::min(from + rows, n_ff), base = rank * n_ff;
     const uint8_t * slot = data_[static_cast<size_t>(rank)];
-    Matrix(slot, expert, kGate, layer.n_embd).rows(input_.row(expert.type[kGate], 0), gate_.data() + base, from, to);
-    Matrix(slot, expert, kUp, layer.n_embd).rows(input_.row(expert.type[kUp], 0), up_.data() + base, from, to);
+    for (Projection p : {kGate, kUp}) {
+        const RowProduct product(expert.type[p], layer.n_embd, input_, 0);
+        product.multiply(slot + expert.place[p] + product.stride() * static_cast<size_t>(from), to - from, (p == kGate ? gate_ : up_).data() + base + from);
+    }
     swiglu(gate_.data() + base + from, up_.data() + base + from, h_.data() + base + from, to - from);
     Progress & progress = progress_[static_cast<size_t>(rank)];
     if (progress.wide.fetch_add(to - from, std::memory_order_acq_rel) + to - from < n_ff) return;
@@ -179,9 +165,10 @@ void MoePass::output_rows(const MoeLayer & layer, int rank, int64_t from, int64_
     const std::atomic<bool> & hidden = progress_[static_cast<size_t>(rank)].hidden;
     for (int spins = 0; !hidden.load(std::memory_order_acquire); spins++)
         if (spins > kSpins) std::this_thread::yield();  // the other one may have lost its core
-    const Expert & expert = store_.expert(layer.row, layer.id(0, rank));
-    Matrix(data_[static_cast<size_t>(rank)], expert, kDown, layer.n_ff)
-        .rows(hidden_.row(expert.type[kDown], rank), out_.data() + rank * layer.n_embd, from, std::min(from + rows, layer.n_embd));
+    const Expert &   expert = store_.expert(layer.row, layer.id(0, rank));
+    const RowProduct product(expert.type[kDown], layer.n_ff, hidden_, rank);
+    product.multiply(data_[static_cast<size_t>(rank)] + expert.place[kDown] + product.stride() * static_cast<size_t>(from),
+                     std::min(rows, layer.n_embd - from), out_.data() + rank * layer.n_embd + from);
 }
 
 }  // namespace edgemed

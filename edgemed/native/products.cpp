@@ -4,36 +4,13 @@
 #include <cstring>
 
 #include "products_kernels.h"
+#include "q8_blocks.h"
 
 namespace edgemed::products {
 namespace {
 
-// ggml's blocks of quantised activations.
-struct BlockQ8K {
-    float   d;
-    int8_t  code[kColumns];
-    int16_t sum16[16];
-};
-struct BlockQ80 {
-    uint16_t d;
-    int8_t   code[32];
-};
-static_assert(sizeof(BlockQ8K) == 292 && sizeof(BlockQ80) == 34, "as ggml lays them out");
-
 constexpr size_t kCacheLine = 64;
 constexpr int kPlus = 127, kPlusQ80 = 128;  // what products_k.cpp adds to codes
-
-#ifdef EDGEMED_HAS_PRODUCTS
-bool usable() {
-    static const bool answer = [] {
-        const char * wish = std::getenv("EDGEMED_PRODUCTS");
-        if (wish != nullptr && std::strcmp(wish, "ggml") == 0) return false;
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
-    }();
-    return answer;
-}
-#endif
 
 float half_to_float(uint16_t half) {
     const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, magnitude = half & 0x7fff;
@@ -74,6 +51,20 @@ void fill(Tile & tile, int t, const BlockQ80 * blocks) {
 }
 
 }  // namespace
+
+bool usable() {
+#ifdef EDGEMED_HAS_PRODUCTS
+    static const bool answer = [] {
+        const char * wish = std::getenv("EDGEMED_PRODUCTS");
+        if (wish != nullptr && std::strcmp(wish, "ggml") == 0) return false;
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
+    }();
+    return answer;
+#else
+    return false;
+#endif
+}
 
 const Kernel * find(int type, int64_t columns, int64_t rows) {
 #ifdef EDGEMED_HAS_PRODUCTS

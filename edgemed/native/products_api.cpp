@@ -4,6 +4,7 @@
 
 #include "capi.h"
 #include "matrix_product.h"
+#include "row_product.h"
 
 // y [count, rows] = x [count, columns] times weights [rows, columns] of a GGUF type, as its transpose. Returns 0, 1 where
 // edgemed has no product for that type and size on this machine, or -1 where memory ran out. edgemed_bind() comes before.
@@ -22,3 +23,18 @@ EDGEMED_API int edgemed_multiply(int type, const uint8_t * weights, int64_t rows
 
 // Whether a batch is multiplied by our own kernels here.
 EDGEMED_API int edgemed_has_product(int type, int64_t columns, int64_t rows) { return edgemed::products::find(type, columns, rows) != nullptr; }
+
+// y [rows] = weights [rows, columns] of a GGUF type times x [columns], as a single token is multiplied. As above.
+EDGEMED_API int edgemed_multiply_single(int type, const uint8_t * weights, int64_t rows, int64_t columns, const float * x, float * y) {
+    if (edgemed::products::find_single(type, columns) == nullptr) return 1;
+    try {
+        static thread_local edgemed::Activations input;
+        input.start(columns, 1);
+        input.want(type, true);
+        input.quantise(0, 0, x);
+        edgemed::RowProduct(type, columns, input, 0).multiply(weights, rows, y);
+        return 0;
+    } catch (const std::exception &) {
+        return -1;
+    }
+}

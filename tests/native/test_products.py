@@ -91,10 +91,12 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from benchmarks.products import random_weights
 from edgemed.engine.library import start_llama
-from edgemed.native.products import multiply
+from edgemed.native.products import multiply, multiply_single
 
 start_llama()
-assert multiply(Type.Q4_K, random_weights(Type.Q4_K, 16, 256), np.ones((9, 256), np.float32)) is None
+weights = random_weights(Type.Q4_K, 16, 256)
+assert multiply(Type.Q4_K, weights, np.ones((9, 256), np.float32)) is None
+assert multiply_single(Type.Q4_K, weights, np.ones(256, np.float32)) is None
 """
 
 

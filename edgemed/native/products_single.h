@@ -1,0 +1,38 @@
+// Products of rows of a K-quant matrix and a single row of activations, on AVX-512 VNNI and GFNI: what a token needs of
+// its experts. ggml's dot products keep two cores from the memory's rate where a row is short or its bits are few; these
+// do with fewer instructions (docs/decisions.md). The results are ggml's, bit for bit: sums of codes are exact integers,
+// and floats are added up in the order of its AVX2 routines.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "products_panel.h"
+
+namespace edgemed::products {
+
+// The order of a block's eight groups of 32 columns: types differ in which of them unpack together.
+enum Layout : int { kQuarters, kPairs, kPlain, kLayouts };
+
+// 256 activations in one of these orders.
+struct alignas(64) Single {
+    int8_t  code[kColumns];
+    int16_t less[kColumns / 2];      // of each pair of codes, their sum times what is added to the weights' codes
+    int16_t sum16[16], sum32[8];  // of each 16 and 32 codes, in the columns' order
+    float   d;
+};
+
+struct SingleKernel {
+    int    type;  // of the weights
+    Layout layout;
+    // out[r] = row r of `rows`, which begin `stride` bytes apart, times the activations.
+    void (*multiply)(const uint8_t * weights, size_t stride, int64_t blocks, const Single * x, int64_t rows, float * out);
+};
+
+// What multiplies this type; null where only ggml can, as products::find.
+const SingleKernel * find_single(int type, int64_t columns);
+
+// A row that ggml quantised to Q8_K, laid out anew.
+void lay_out(Layout layout, const uint8_t * quantised, int64_t columns, Single * to);
+
+}  // namespace edgemed::products

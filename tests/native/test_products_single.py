@@ -1,0 +1,97 @@
+"""Products of K-quants and a single row of activations: against float64, against ggml, at the ends of codes' ranges."""
+
+import numpy as np
+import pytest
+from gguf import GGMLQuantizationType as Type
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from benchmarks.products import GgmlProducts, random_weights
+from edgemed.engine.library import start_llama
+from edgemed.ggml import ggml
+from edgemed.native.products import multiply_single
+from tests.support.activations import round_activations
+
+K_QUANTS = (Type.Q2_K, Type.Q3_K, Type.Q4_K, Type.Q5_K, Type.Q6_K)
+ERROR = 2e-6  # of the sum of magnitudes: the order in which floats are added up
+DOUBTFUL = 4e-5
+
+start_llama()
+if multiply_single(Type.Q4_K, random_weights(Type.Q4_K, 1, 256), np.ones(256, np.float32)) is None:
+    pytest.skip("this processor lacks AVX-512 VNNI or GFNI: ggml multiplies", allow_module_level=True)
+
+
+def rounded_row(columns: int, kind: Type, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Activations of very different sizes, one block of zeros among them, none in doubt of its code; and rounded."""
+    rng = np.random.default_rng(seed)
+    while True:
+        x = rng.standard_normal(columns) * np.repeat(np.exp(rng.uniform(-6, 6, columns // 256)), 256)
+        x[rng.integers(columns // 256) * 256 :][:256] *= rng.integers(2)
+        x = x.astype(np.float32)
+        rounded, margin = round_activations(x[None].astype(np.float64), kind.name)
+        if margin[0] > DOUBTFUL:
+            return x, rounded[0]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(K_QUANTS), st.integers(1, 9), st.integers(1, 6), st.integers(0, 1 << 30))
+def test_matches_float64(kind: Type, rows: int, blocks: int, seed: int) -> None:
+    columns = 256 * blocks
+    weights = random_weights(kind, rows, columns, seed)
+    values = ggml().dequantise(kind, weights, columns).astype(np.float64).reshape(rows, columns)
+    x, rounded = rounded_row(columns, kind, seed)
+    y = multiply_single(kind, weights, x)
+    assert y is not None
+    # Minima are taken away from products: the error is of both, not of their difference.
+    size = np.abs(values) @ np.abs(rounded) + 64 * 0.02 * np.abs(rounded).sum()
+    assert (np.abs(y - values @ rounded) <= ERROR * size).all()
+
+
+@pytest.mark.parametrize("kind", K_QUANTS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("byte", [0x00, 0x55, 0xAA, 0xFF])
+def test_no_sum_of_codes_overflows(kind: Type, byte: int) -> None:
+    """Every code, scale and minimum at its end, every activation at -127 or 127."""
+    weights = random_weights(kind, 4, 1024)
+    scales = weights.copy()
+    weights[:] = byte
+    for at in {"Q2_K": (80, 82), "Q3_K": (108,), "Q6_K": (208,)}.get(kind.name, (0, 2)):
+        for block in range(4):
+            start = block * weights.shape[1] // 4 + at
+            weights[:, start : start + 2] = scales[:, start : start + 2]
+    values = ggml().dequantise(kind, weights, 1024).astype(np.float64).reshape(4, 1024)
+    for x in (np.full(1024, 127, np.float32), np.full(1024, -127, np.float32), np.resize([127, -127], 1024)):
+        y = multiply_single(kind, weights, x.astype(np.float32))
+        assert y is not None
+        size = np.abs(values).sum(axis=1) * 127 + 64 * 0.02 * 127 * 1024
+        assert (np.abs(y - values @ x) <= ERROR * size).all()
+
+
+@pytest.mark.parametrize("kind", K_QUANTS, ids=lambda kind: kind.name)
+def test_a_row_of_weights_is_multiplied_alike_wherever_it_lies(kind: Type) -> None:
+    weights = random_weights(kind, 23, 768)
+    x, _ = rounded_row(768, kind, 3)
+    together = multiply_single(kind, weights, x)
+    assert together is not None
+    for row in range(23):
+        alone = multiply_single(kind, weights[row : row + 1], x)
+        assert alone is not None
+        assert alone[0] == together[row]
+
+
+@pytest.mark.parametrize("kind", K_QUANTS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("blocks", [1, 3, 4, 16])
+def test_the_very_bits_of_ggml(kind: Type, blocks: int) -> None:
+    weights = random_weights(kind, 65, 256 * blocks)
+    for seed in range(4):
+        x = np.random.default_rng(seed).standard_normal((1, 256 * blocks), np.float32)
+        with GgmlProducts(kind, [weights], x) as graph:
+            graph.compute(1)
+            theirs = graph.result()[0]
+        assert np.array_equal(multiply_single(kind, weights, x[0]), theirs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("kind", "columns"), [(Type.IQ4_XS, 256), (Type.Q8_0, 256), (Type.F16, 256), (Type.Q4_K, 288)])
+def test_the_rest_is_left_to_ggml(kind: Type, columns: int) -> None:
+    weights = np.zeros((4, 1024), np.uint8)
+    assert multiply_single(kind, weights, np.ones(columns, np.float32)) is None

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from edgemed.engine.model import LoadedModel
 
-ANSWER = 16  # tokens decoded one after another
-BEFORE = 128  # tokens in the context before them, at most
+ANSWER = 16  # tokens decoded one after another, behind the long prompt: attention costs more the more there is
 DISTINCT_TOKENS = 512
 """Tokens from 0 on whose embeddings differ."""
 
@@ -95,7 +94,7 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
     file = open_model(path)
     size = size_of_file(file)
     (expert,) = size.expert.values()
-    n_ctx = -(-max(long, BEFORE + ANSWER) // 256) * 256
+    n_ctx = -(-(long + ANSWER) // 256) * 256
     loaded = load_model(file, LoadSettings(ram_bytes=None, n_ctx=n_ctx, threads=threads, force_small=True))
     memory = llama_cpp.llama_get_memory(loaded.ctx)
     rng = np.random.default_rng(1)
@@ -107,8 +106,8 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
         _decode(loaded, tokens[:count])
 
     def answer() -> None:
-        llama_cpp.llama_memory_seq_rm(memory, 0, min(long, BEFORE), -1)
-        sampler = Sampler(Sampling(), 1, tokens[:BEFORE].tolist())
+        llama_cpp.llama_memory_seq_rm(memory, 0, long, -1)
+        sampler = Sampler(Sampling(), 1, tokens[:long].tolist())
         for token in rng.choice(tokens, ANSWER):
             sampler.pick(logits)
             _decode(loaded, [token])
@@ -116,6 +115,7 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
     read(short)  # brings experts into memory
     _, batch = _seconds(loaded, lambda: read(short), seconds)
     reading, of_it = _seconds(loaded, lambda: read(long), seconds) if whole else (0.0, 0.0)
+    read(long)
     answering, single = _seconds(loaded, answer, seconds)
     loaded.close()
     used = size.used * (short * (size.layers - 1) + 1)  # of the last layer, the last token alone uses any

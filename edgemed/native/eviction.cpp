@@ -1,6 +1,7 @@
 // Who goes when room is needed, and what the budget allows.
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "store.h"
@@ -8,8 +9,10 @@
 namespace edgemed {
 namespace {
 
-constexpr int   kSampled = 16;      // candidates looked at among its own size, and again among all
-constexpr float kOtherSize = 1.0f;  // another size must be worth half as much to be taken instead: it costs page faults
+constexpr int   kSampled = 16;  // candidates looked at
+// Taking another size gives its pages back and faults others in, which breaks huge pages: it must be worth half as much,
+// and on average, not by the luck of a sample. In a scan, what it has yet to reach is worth more, what it has passed is not.
+constexpr float kOtherSize = 1.0f, kOtherSizeScanned = 12.0f, kSmoothing = 1.0f / 32, kWorthless = -64.0f;
 constexpr float kScores = 4.0f;     // in a scan scores between 1/16 and 16 uses are told apart
 constexpr float kUneven = 16.0f;    // and a row with half its share gains as much as lies between them
 constexpr uint64_t kShrinkStep = 64 << 20;
@@ -49,40 +52,54 @@ bool Store::make_room(int size_class, float ceiling) {
     return true;
 }
 
+bool Store::evictable(uint32_t which) const {
+    return entries_[which].pins == 0 && entries_[which].state.load(std::memory_order_relaxed) == State::ready;
+}
+
+// The one worth least of a sample of a class.
+Store::Candidate Store::least_of(int size_class) {
+    const std::vector<uint32_t> & residents = residents_[static_cast<size_t>(size_class)];
+    Candidate                     least;
+    for (int i = 0; i < kSampled && !residents.empty(); i++) {
+        const uint32_t which = residents[draw(residents.size())];
+        if (evictable(which) && worth(which) < least.worth) least = {which, worth(which)};
+    }
+    if (scanned_ >= 0 || least.worth == kAny) return least;
+    const float now = static_cast<float>(static_cast<double>(clock_) / half_life_);
+    const float above_now = std::clamp(least.worth - now, kWorthless, -kWorthless);
+    float &     marginal = marginal_[static_cast<size_t>(size_class)];
+    marginal = std::isnan(marginal) ? above_now : marginal + kSmoothing * (above_now - marginal);
+    return least;
+}
+
 // Evicts the expert worth least among a sample, if it is worth less than `ceiling`. One of the same size is preferred:
 // it leaves its pages in place.
 bool Store::evict_one(int size_class, float ceiling) {
-    uint32_t   best = 0;
-    float      least = ceiling;
-    bool       found = false;
-    const auto consider = [&](uint32_t which) {
-        const Entry & entry = entries_[which];
-        if (entry.pins > 0 || entry.state.load(std::memory_order_relaxed) != State::ready) return;
-        const float value = worth(which) + (experts_[which].size_class == size_class ? 0.0f : kOtherSize);
-        if (value >= least) return;
-        least = value;
-        best = which;
-        found = true;
-    };
+    Candidate least = least_of(size_class);
     for (int i = 0; i < kSampled && !passed_.empty(); i++) {
-        const size_t at = draw(passed_.size());
-        consider(passed_[at]);
-        if (entries_[passed_[at]].data != nullptr) continue;
+        const size_t   at = draw(passed_.size());
+        const uint32_t which = passed_[at];
+        const float    value = worth(which) + (experts_[which].size_class == size_class ? 0.0f : kOtherSizeScanned);
+        if (evictable(which) && value < least.worth) least = {which, value};
+        if (entries_[which].data != nullptr) continue;
         passed_[at] = passed_.back();  // gone already
         passed_.pop_back();
     }
-    const std::vector<uint32_t> & same = residents_[static_cast<size_t>(size_class)];
-    for (int i = 0; i < kSampled && !same.empty(); i++) consider(same[draw(same.size())]);
-    if (residents_.size() > 1)
-        for (int i = 0; i < kSampled; i++) {
-            const std::vector<uint32_t> & any = residents_[draw(residents_.size())];
-            if (!any.empty()) consider(any[draw(any.size())]);
-        }
-    if (!found && ceiling == kAny)  // the sample was all in use: somebody waits, so look at everything
+    for (int tries = 0; tries == 0 || (least.worth == kAny && tries < kSampled); tries++) {
+        const int other_class = static_cast<int>(draw(residents_.size()));
+        if (other_class == size_class) continue;
+        const Candidate other = least_of(other_class);
+        const bool      dearer = scanned_ >= 0 ? least.worth > other.worth + kOtherSizeScanned
+                                               : least.worth > other.worth && marginal_[static_cast<size_t>(size_class)] >
+                                                                                  marginal_[static_cast<size_t>(other_class)] + kOtherSize;
+        if (dearer || least.worth == kAny) least = other;
+    }
+    if (least.worth == kAny && ceiling == kAny)  // the samples were all in use: somebody waits, so look at everything
         for (const std::vector<uint32_t> & any : residents_)
-            for (size_t i = 0; i < any.size() && !found; i++) consider(any[i]);
-    if (!found) return false;
-    evict(best);
+            for (uint32_t which : any)
+                if (evictable(which) && least.worth == kAny) least = {which, worth(which)};
+    if (least.worth == kAny || least.worth >= ceiling) return false;
+    evict(least.which);
     stats_.evictions++;
     return true;
 }

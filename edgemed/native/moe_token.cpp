@@ -120,7 +120,7 @@ void MoePass::read_ahead(const MoeLayer & layer) {
     predicted_row_ = layer.row + 1;
     if (predicted_row_ >= store_.rows()) return;
     predicted_.resize(static_cast<size_t>(layer.k));
-    experts_.predictor.predict(layer.row, static_cast<const float *>(layer.x->data), predicted_.data());
+    experts_.predictor.predict(layer.row, static_cast<const float *>(layer.x->data), threads_, predicted_.data());
     int left = experts_.guesses;
     for (size_t i = 0; i < predicted_.size() && left > 0; i++)
         if (!store_.present(predicted_row_, predicted_[i])) left -= store_.guess(predicted_row_, predicted_[i], false);

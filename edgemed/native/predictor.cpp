@@ -35,12 +35,13 @@ void Predictor::load(const RouterShape & shape, const float * router, const floa
     order_.resize(experts);
 }
 
-void Predictor::predict(int row, const float * x, int32_t * experts) {
+void Predictor::predict(int row, const float * x, int threads, int32_t * experts) {
     const size_t  next = static_cast<size_t>(row) + 1, width = static_cast<size_t>(shape_.n_embd);
     const size_t  count = static_cast<size_t>(shape_.experts), groups = static_cast<size_t>(shape_.groups);
     const float * here = norm_.data() + width * static_cast<size_t>(row);
     const float * there = norm_.data() + width * next;
     for (size_t i = 0; i < width; i++) x_[i] = std::fabs(here[i]) > kTiny ? x[i] / here[i] * there[i] : 0.0f;
+#pragma omp parallel for num_threads(threads)
     for (size_t e = 0; e < count; e++) {
         const float logit = dot_bf16(router_.data() + (next * count + e) * width, x_.data(), shape_.n_embd);
         score_[e] = 1.0f / (1.0f + std::exp(-logit)) + bias_[next * count + e];

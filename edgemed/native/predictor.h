@@ -22,7 +22,7 @@ class Predictor {
 
     // The experts row + 1 would choose for `x` [n_embd], row's normed input; the likeliest first. Fills shape.used ids.
     // BailingMoeV2's routing: sigmoid, bias, the best groups by their two best experts, the best of those.
-    void predict(int row, const float * x, int32_t * experts);
+    void predict(int row, const float * x, int threads, int32_t * experts);
 
   private:
     RouterShape           shape_{};

@@ -22,6 +22,7 @@ std::string Store::open(const char * path, std::vector<Expert> experts, int rows
     passed_.reserve(entries_.size());  // a scan passes each once
     held_.assign(static_cast<size_t>(rows), 0);
     residents_.resize(static_cast<size_t>(slots_.classes()));
+    marginal_.assign(residents_.size(), std::numeric_limits<float>::quiet_NaN());
     std::vector<size_t> most(residents_.size(), 0);
     for (const Expert & expert : experts_) most[static_cast<size_t>(expert.size_class)]++;
     for (size_t c = 0; c < most.size(); c++) residents_[c].reserve(most[c]);
@@ -185,7 +186,9 @@ std::string Store::fault() const {
 }
 
 void Store::clear_fault() {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    // What was asked for together with the read that failed may fail yet, and whoever asks next would hear of it.
+    while (!fault_.empty() && loading_ > filling_ && !aborted()) arrived_.wait_for(lock, kAbortPoll);
     fault_.clear();
     for (Entry & entry : entries_)
         if (entry.state.load(std::memory_order_relaxed) == State::failed) entry.state.store(State::absent, std::memory_order_relaxed);

@@ -114,7 +114,13 @@ class Store {
     float    used(float score, int uses) const;
     float    worth(uint32_t which) const;
     uint32_t draw(size_t below);
-    bool     make_room(int size_class, float ceiling);  // all of these under the lock
+    struct Candidate {
+        uint32_t which = 0;
+        float    worth = kAny;  // nobody
+    };
+    Candidate least_of(int size_class);  // all of these under the lock
+    bool     evictable(uint32_t which) const;
+    bool     make_room(int size_class, float ceiling);
     bool     evict_one(int size_class, float ceiling);
     void     evict(uint32_t victim);
     void     forget_reads(const std::function<bool(uint32_t, bool)> & unwanted);
@@ -130,6 +136,7 @@ class Store {
     std::vector<Expert>   experts_;
     std::vector<Entry>    entries_;
     std::vector<std::vector<uint32_t>> residents_;  // ready or loading, by size class, in no order
+    std::vector<float>    marginal_;  // by size class: what its least expert is worth above now, on average
     int                   rows_ = 0, per_row_ = 0, first_layer_ = 0;
     float                 half_life_ = 1;
     uint64_t              budget_ = 0, clock_ = 0, random_ = 0x9E3779B97F4A7C15ULL;

@@ -36,6 +36,7 @@ ExpertFile::ExpertFile(const Plan & plan) {
             record.nbytes[p] = plan.smallest + below(random, plan.largest - plan.smallest + 1);
             // A few sizes often, so that classes are shared.
             if (below(random, 3) > 0) record.nbytes[p] = plan.smallest + (plan.largest - plan.smallest) * below(random, 4) / 4;
+            if (plan.halves) record.nbytes[p] = i % plan.per_row < plan.per_row / 2 ? plan.smallest : plan.largest;
             record.offset[p] = plan.checksums ? place(record.nbytes[p], kPage, 0)
                                               : place(record.nbytes[p], 32, below(random, 3) * below(random, 3 * kPage));
         }
@@ -140,6 +141,7 @@ int main(int count, char ** arguments) {
         {"background", check_background},
         {"guesses_step_aside", check_guesses_step_aside},
         {"scans", check_scans},
+        {"sizes", check_sizes},
     };
     for (int i = 1; i < count; i++) {
         CHECK(checks.count(arguments[i]) == 1);

@@ -41,6 +41,7 @@ struct Plan {
     bool     checksums = true;  // experts in one piece, pages aligned; otherwise anywhere and in any order
     uint64_t smallest = 300, largest = 40000;  // bytes of one matrix
     uint64_t seed = 1;
+    bool     halves = false;  // of each row the first half is smallest, the second largest
 };
 
 // A file of random bytes with experts in it, deleted at the end.
@@ -75,6 +76,8 @@ uint64_t all_bytes(const ExpertFile & file);                                    
 uint64_t least_bytes(const ExpertFile & file, const Plan & plan, int at_once);  // and one for any so many of a row together
 void     wait_until_read(edgemed::Store & store, int row, int index);  // pins, waits, checks nothing, unpins
 
+void     go_through(edgemed::Store & store);  // a batch's way through all experts
+
 // Each returns when all is well.
 void check_lay_out();
 void check_slots();
@@ -89,3 +92,4 @@ void check_products();
 void check_background();
 void check_guesses_step_aside();
 void check_scans();
+void check_sizes();

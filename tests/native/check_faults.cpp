@@ -23,7 +23,7 @@ bool says(const Store & store, const char * words) {
 }
 
 bool right(Store & store, const ExpertFile & file, const Plan & plan, int row, int index) {
-    CHECK(store.pin(row, index, 1));
+    while (!store.pin(row, index, 1)) CHECK(store.wait_for_room());  // guesses may hold it on a busy machine
     const uint8_t * data = store.wait(row, index);
     const bool      fits = data != nullptr && file.matches(store.expert(row, index), static_cast<size_t>(row * plan.per_row + index), data);
     store.unpin(row, index);

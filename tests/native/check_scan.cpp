@@ -7,12 +7,9 @@
 
 using namespace edgemed;
 
-namespace {
-
-constexpr int kAtOnce = 4;
-
 // One batch, which asks for a few experts in advance as MoePass::batch does.
 void go_through(Store & store) {
+    constexpr int kAtOnce = 4;
     store.step(64);
     for (int row = 0; row < store.rows(); row++) {
         store.scan(row);
@@ -25,8 +22,6 @@ void go_through(Store & store) {
     }
     store.scan(-1);
 }
-
-}  // namespace
 
 void check_scans() {
     Plan plan;

@@ -19,6 +19,7 @@ CHECKS = (
     "background",
     "guesses_step_aside",
     "scans",
+    "sizes",
     "looking",
     "products",
 )

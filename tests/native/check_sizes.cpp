@@ -1,0 +1,67 @@
+// Experts of two sizes, all wanted by batch after batch: hardly any pages go back to the kernel. One size used far more
+// than the other by tokens: its share grows.
+
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "check.h"
+
+using namespace edgemed;
+
+namespace {
+
+constexpr int kRows = 4, kPerRow = 60;
+
+long pages_faulted() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+}
+
+// Tokens that want four experts of each row: `often` of ten those of the second half.
+void decode(Store & store, Random & random, int tokens, uint64_t often) {
+    for (int token = 0; token < tokens; token++) {
+        store.step(1);
+        for (int row = 0; row < kRows; row++) {
+            std::vector<int> wanted;
+            while (wanted.size() < 4) {
+                const int index = static_cast<int>(below(random, kPerRow / 2)) + (below(random, 10) < often ? kPerRow / 2 : 0);
+                if (std::find(wanted.begin(), wanted.end(), index) == wanted.end()) wanted.push_back(index);
+            }
+            for (int index : wanted) CHECK(store.pin(row, index, 1));
+            for (int index : wanted) CHECK(store.wait(row, index) != nullptr);
+            for (int index : wanted) store.unpin(row, index);
+        }
+    }
+}
+
+long held(const Store & store, int from, int to) {
+    long count = 0;
+    for (int row = 0; row < kRows; row++)
+        for (int index = from; index < to; index++) count += store.ready(row, index);
+    return count;
+}
+
+}  // namespace
+
+void check_sizes() {
+    Plan plan;
+    plan.rows = kRows, plan.per_row = kPerRow, plan.smallest = 20000, plan.largest = 30000, plan.halves = true;
+    const ExpertFile file(plan);
+    Store            store;
+    open_store(store, file, plan, all_bytes(file) / 2);
+    go_through(store);
+    const uint64_t evicted = store.stats().evictions;
+    const long     before = pages_faulted();
+    for (int batch = 0; batch < 8; batch++) go_through(store);
+    const uint64_t pages = (store.stats().evictions - evicted) * 3 * plan.smallest / kPage;
+    CHECK(pages > 5000);
+    if (!kSanitized) CHECK(static_cast<uint64_t>(pages_faulted() - before) < pages / 20);
+
+    Random random(4);
+    decode(store, random, 100, 5);
+    const long large = held(store, kPerRow / 2, kPerRow);
+    decode(store, random, 400, 9);
+    CHECK(held(store, kPerRow / 2, kPerRow) > large * 5 / 4);
+}

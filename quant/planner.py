@@ -38,19 +38,20 @@ def plan_experts(
     size = expert_bytes(hparams, palette)
     items = np.broadcast_to(size, damage.shape).reshape(-1, len(palette))
     cost = damage.reshape(-1, len(palette))
-    group = np.arange(len(cost))
     if rare is not None and not whole_tensors:
         left = budget - (int(dense.size[:, -1].sum()) if dense is not None else 0)
         floor = int((rare.size * size.sum(axis=0) <= left).sum()) - 2
         low = rare[..., None, None] & (np.arange(len(palette)) < floor)
         cost = np.where(low, np.inf, damage).reshape(cost.shape)
-    if whole_tensors:
-        rows, experts = damage.shape[:2]
-        group = ((3 * np.arange(rows)[:, None, None] + np.arange(3)) + np.zeros((1, experts, 1), np.int64)).ravel()
     if dense is not None:
         items, cost = _stacked(items, dense.size, 0), _stacked(cost, dense.damage, np.inf)
-        group = np.concatenate([group, len(cost) + np.arange(len(dense.size))])
-    found = allocate_together(items, cost, budget, group) if whole_tensors else allocate(items, cost, budget)
+    if whole_tensors:
+        rows, experts = damage.shape[:2]
+        tensor = np.broadcast_to(3 * np.arange(rows)[:, None, None] + np.arange(3), (rows, experts, 3)).ravel()
+        alone = 3 * rows + np.arange(len(cost) - len(tensor))  # the groups of dense matrices
+        found = allocate_together(items, cost, budget, np.concatenate([tensor, alone]))
+    else:
+        found = allocate(items, cost, budget)
     chosen = found.choice[: damage[..., 0].size].reshape(damage.shape[:3])
     kinds = kinds_of(found.choice[damage[..., 0].size :]) if dense is not None else {}
     plan = Plan.of_types(

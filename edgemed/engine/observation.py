@@ -25,13 +25,12 @@ Sums64 = npt.NDArray[np.float64]
 class Observed:
     """Sums per [row, expert] over the tokens routed to the expert; row r is block n_dense_lead + r.
 
-    input: x^2 [row, expert, n_embd] of what gate and up multiply; hidden: h^2 and weighted_hidden: (route weight * h)^2
-    [row, expert, n_ff] of what down multiplies; tokens; weight: route weights; weighted_output: weight^2 * |output|^2.
+    input: x^2 [row, expert, n_embd] of what gate and up multiply; hidden: (route weight * h)^2 [row, expert, n_ff] of
+    what down multiplies; tokens; weight: route weights; weighted_output: weight^2 * |output|^2.
     """
 
     input: Sums32
     hidden: Sums32
-    weighted_hidden: Sums32
     tokens: Sums64
     weight: Sums64
     weighted_output: Sums64
@@ -73,12 +72,9 @@ class Observation:
         experts = (h.n_layer - h.n_dense_lead, h.n_expert)
         inputs = np.zeros((*experts, h.n_embd), np.float32)
         hidden = np.zeros((*experts, h.n_ff_exp), np.float32)
-        weighted_hidden = np.zeros_like(hidden)
         sums = np.zeros((*experts, 3), np.float64)
-        engine_library().edgemed_observed(
-            self._model.handle, inputs.ctypes.data, hidden.ctypes.data, weighted_hidden.ctypes.data, sums.ctypes.data
-        )
-        return Observed(inputs, hidden, weighted_hidden, sums[..., 0], sums[..., 1], sums[..., 2])
+        engine_library().edgemed_observed(self._model.handle, inputs.ctypes.data, hidden.ctypes.data, sums.ctypes.data)
+        return Observed(inputs, hidden, sums[..., 0], sums[..., 1], sums[..., 2])
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def statistics_bytes(h: HParams, sample: int) -> int:
 def observation_bytes(h: HParams, passage: int) -> int:
     """What watching a passage takes: the engine's sums and inputs, and their copies on the way to the statistics."""
     layers = h.n_layer - h.n_dense_lead
-    return 2 * 4 * layers * (h.n_expert * (h.n_embd + 2 * h.n_ff_exp) + passage * h.n_embd)
+    return 2 * 4 * layers * (h.n_expert * (h.n_embd + h.n_ff_exp) + passage * h.n_embd)
 
 
 def empty(h: HParams, domains: list[str], sample: int) -> Statistics:
@@ -154,7 +154,7 @@ def _add(
 ) -> None:
     seen = observation.take()
     statistics.input_squares += seen.input
-    statistics.inner_squares += seen.weighted_hidden
+    statistics.inner_squares += seen.hidden
     statistics.output[domain] += seen.weighted_output
     key = token_keys(passage.name, len(passage.tokens))
     for row, routing in enumerate(observation.take_routing()):

@@ -123,7 +123,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "edgemed_observe": (None, (_HANDLE, ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)),
     "edgemed_observed_routing": (None, (_HANDLE, *(ctypes.c_void_p,) * 4)),
     "edgemed_observe_stop": (None, (_HANDLE,)),
-    "edgemed_observed": (None, (_HANDLE, *(ctypes.c_void_p,) * 4)),
+    "edgemed_observed": (None, (_HANDLE, *(ctypes.c_void_p,) * 3)),
 }
 
 

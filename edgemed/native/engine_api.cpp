@@ -128,6 +128,6 @@ EDGEMED_API void edgemed_observed_routing(void * handle, float * input, int32_t 
     static_cast<Engine *>(handle)->observer.take_routing(input, experts, weights, counts);
 }
 EDGEMED_API void edgemed_observe_stop(void * handle) { static_cast<Engine *>(handle)->observer.stop(); }
-EDGEMED_API void edgemed_observed(void * handle, float * input, float * hidden, float * weighted_hidden, edgemed::ExpertSums * sums) {
-    static_cast<Engine *>(handle)->observer.take(input, hidden, weighted_hidden, sums);
+EDGEMED_API void edgemed_observed(void * handle, float * input, float * hidden, edgemed::ExpertSums * sums) {
+    static_cast<Engine *>(handle)->observer.take(input, hidden, sums);
 }

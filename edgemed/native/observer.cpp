@@ -16,7 +16,6 @@ void Observer::start(int rows, int per_row, int used, int tokens, int64_t n_embd
     const size_t experts = static_cast<size_t>(rows) * static_cast<size_t>(per_row);
     input_.assign(experts * static_cast<size_t>(n_embd), 0.0f);
     hidden_.assign(experts * static_cast<size_t>(n_ff), 0.0f);
-    weighted_hidden_.assign(hidden_.size(), 0.0f);
     sums_.assign(experts, {});
     const size_t batch = static_cast<size_t>(rows) * static_cast<size_t>(tokens);
     batch_input_.assign(batch * static_cast<size_t>(n_embd), 0.0f);
@@ -29,7 +28,7 @@ void Observer::start(int rows, int per_row, int used, int tokens, int64_t n_embd
 void Observer::stop() {
     on_.store(false, std::memory_order_release);
     std::lock_guard lock(mutex_);
-    for (std::vector<float> * held : {&input_, &hidden_, &weighted_hidden_, &batch_input_, &batch_weights_})
+    for (std::vector<float> * held : {&input_, &hidden_, &batch_input_, &batch_weights_})
         std::vector<float>().swap(*held);
     std::vector<ExpertSums>().swap(sums_);
 }
@@ -41,13 +40,11 @@ void Observer::add(int row, int index, int count, const float * input, const flo
     const size_t  which = static_cast<size_t>(row * per_row_ + index);
     float * const input_sum = input_.data() + which * static_cast<size_t>(n_embd_);
     float * const hidden_sum = hidden_.data() + which * static_cast<size_t>(n_ff_);
-    float * const weighted_sum = weighted_hidden_.data() + which * static_cast<size_t>(n_ff_);
     ExpertSums &  sums = sums_[which];
     for (int r = 0; r < count; r++) {
         const double weight = weights[r];
         add_squares(input_sum, input + r * n_embd_, 1.0f, n_embd_);
-        add_squares(hidden_sum, hidden + r * n_ff_, 1.0f, n_ff_);
-        add_squares(weighted_sum, hidden + r * n_ff_, static_cast<float>(weight * weight), n_ff_);
+        add_squares(hidden_sum, hidden + r * n_ff_, static_cast<float>(weight * weight), n_ff_);
         sums.tokens += 1;
         sums.weight += weight;
         sums.weighted_output += weight * weight * sum_of_squares(output + r * n_embd_, n_embd_);
@@ -74,7 +71,7 @@ void Observer::take_routing(float * input, int32_t * experts, float * weights, i
     std::fill(batch_counts_.begin(), batch_counts_.end(), 0);
 }
 
-void Observer::take(float * input, float * hidden, float * weighted_hidden, ExpertSums * sums) {
+void Observer::take(float * input, float * hidden, ExpertSums * sums) {
     std::lock_guard lock(mutex_);
     const auto move_out = [](auto & held, auto * out) {
         std::copy(held.begin(), held.end(), out);
@@ -82,7 +79,6 @@ void Observer::take(float * input, float * hidden, float * weighted_hidden, Expe
     };
     move_out(input_, input);
     move_out(hidden_, hidden);
-    move_out(weighted_hidden_, weighted_hidden);
     move_out(sums_, sums);
 }
 

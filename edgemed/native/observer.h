@@ -32,15 +32,15 @@ class Observer {
     // counts [rows] tokens are filled.
     void take_routing(float * input, int32_t * experts, float * weights, int32_t * counts);
 
-    // Copies the sums out and begins anew. input: sum of x^2 [rows, experts, n_embd]; hidden and weighted_hidden: sums of
-    // h^2 and (weight h)^2 [rows, experts, n_ff]; sums [rows, experts].
-    void take(float * input, float * hidden, float * weighted_hidden, ExpertSums * sums);
+    // Copies the sums out and begins anew. input: sum of x^2 [rows, experts, n_embd]; hidden: sum of (weight h)^2
+    // [rows, experts, n_ff]; sums [rows, experts].
+    void take(float * input, float * hidden, ExpertSums * sums);
 
   private:
     std::atomic<bool>       on_{false};
     std::mutex              mutex_;
     int64_t                 per_row_ = 0, used_ = 0, tokens_ = 0, n_embd_ = 0, n_ff_ = 0;
-    std::vector<float>      input_, hidden_, weighted_hidden_;
+    std::vector<float>      input_, hidden_;
     std::vector<ExpertSums> sums_;
     std::vector<float>      batch_input_, batch_weights_;
     std::vector<int32_t>    batch_experts_, batch_counts_;

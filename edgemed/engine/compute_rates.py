@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from edgemed.engine.model import LoadedModel
 
-ANSWER = 16  # tokens decoded one after another, behind the long prompt: attention costs more the more there is
+ANSWER = 16  # tokens decoded one after another
+FEW = 8  # tokens of context before them, when attention is to cost next to nothing
+NEXT_TO_NOTHING = 1e-6  # seconds: where noise made attention take less than nothing
 DISTINCT_TOKENS = 512
 """Tokens from 0 on whose embeddings differ."""
 
@@ -44,11 +46,12 @@ class Twins:
 @dataclass(frozen=True, slots=True)
 class ComputeRates:
     """With `threads` threads. Of a token: bytes a second, out of memory, by which the experts' pass goes through
-    experts of each kind, and everything else that a token takes through the dense weights. Of a prompt: weights times
-    tokens a second of each."""
+    experts of each kind, everything else that a token takes through the dense weights, and its attention through the
+    keys and values of its context. Of a prompt: weights times tokens a second of each."""
 
     threads: int
     dense: float
+    attention: float
     batch_dense: float
     experts: dict[str, float]
     batch_experts: dict[str, float]
@@ -66,6 +69,7 @@ def measure_compute(threads: int, twins: Twins, seconds: float = 0.5) -> Compute
     return ComputeRates(
         threads=threads,
         dense=median(rates.dense for rates in measured),
+        attention=median(rates.attention for rates in measured),
         batch_dense=next(rates.batch_dense for rates in measured if rates.batch_dense),
         experts={kind: rates.experts for kind, rates in zip(twins.paths, measured, strict=True)},
         batch_experts={kind: rates.batch_experts for kind, rates in zip(twins.paths, measured, strict=True)},
@@ -77,6 +81,7 @@ class _Rates:
     """One twin's; as `ComputeRates`."""
 
     dense: float
+    attention: float
     experts: float
     batch_dense: float | None
     batch_experts: float
@@ -105,8 +110,8 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
         llama_cpp.llama_memory_clear(memory, False)
         _decode(loaded, tokens[:count])
 
-    def answer() -> None:
-        llama_cpp.llama_memory_seq_rm(memory, 0, long, -1)
+    def answer(behind: int) -> None:
+        llama_cpp.llama_memory_seq_rm(memory, 0, behind, -1)
         sampler = Sampler(Sampling(), 1, tokens[:long].tolist())
         for token in rng.choice(tokens, ANSWER):
             sampler.pick(logits)
@@ -116,12 +121,15 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
     _, batch = _seconds(loaded, lambda: read(short), seconds)
     reading, of_it = _seconds(loaded, lambda: read(long), seconds) if whole else (0.0, 0.0)
     read(long)
-    answering, single = _seconds(loaded, answer, seconds)
+    behind_long, of_long = _seconds(loaded, lambda: answer(long), seconds)
+    behind_few, of_few = _seconds(loaded, lambda: answer(FEW), seconds)
     loaded.close()
+    attending = max(behind_long - of_long - (behind_few - of_few), NEXT_TO_NOTHING)
     used = size.used * (short * (size.layers - 1) + 1)  # of the last layer, the last token alone uses any
     return _Rates(
-        dense=size.dense.nbytes * ANSWER / (answering - single),
-        experts=expert.nbytes * size.used * size.layers * ANSWER / single,
+        dense=size.dense.nbytes * ANSWER / (behind_few - of_few),
+        attention=size.kv_bytes_per_token * (long - FEW) * ANSWER / attending,
+        experts=expert.nbytes * size.used * size.layers * ANSWER / of_few,
         batch_dense=size.batch_weights * long / (reading - of_it) if whole else None,
         batch_experts=expert.weights * used / batch,
     )

@@ -4,11 +4,11 @@
 
 Each part is bytes over a rate that was measured here, with the engine itself on a small model of the same shape
 (`edgemed.engine.compute_rates`, `edgemed.twin`) and with reads of an expert's size (`edgemed.engine.survey`). "Dense"
-is all that is not experts: launching graphs, waking threads and drawing a token included. A token reads
-every dense weight and `used` experts of each MoE layer once. How many of them are hits depends on how unequally a model
-uses its experts, which nobody knows before it has run: the worst case (every expert alike) and a guess (drifting
-topics, benchmarks/traces.py) are the ends of a range. Where the model has run, its hot profile says more
-(`edgemed.engine.hit_rates`).
+is all that is not experts: launching graphs, waking threads and drawing a token included, and attention, which goes
+through the keys and values of CONTEXT_TOKENS. A token reads every dense weight and `used` experts of each MoE layer
+once. How many of them are hits depends on how unequally a model uses its experts, which nobody knows before it has
+run: the worst case (every expert alike) and a guess (drifting topics, benchmarks/traces.py) are the ends of a range.
+Where the model has run, its hot profile says more (`edgemed.engine.hit_rates`).
 
 Hits are multiplied while misses are read, and yet the sum is nearer to what was measured than the larger of the two
 (docs/performance.md): reading takes memory bandwidth and cores, for its checksums, from what goes on beside it.
@@ -33,6 +33,8 @@ SCRATCH = 82
 says it needs for the models of docs/performance.md, less everything else."""
 PROMPT_TOKENS = 512
 """The length of prompt whose first word is predicted."""
+CONTEXT_TOKENS = 512
+"""What a predicted token has before it."""
 
 # Hit rate of decayed counts (half-life 64 tokens) by the cached part of all experts; `python -m benchmarks.replay`.
 CACHED_PART = (0.0, 0.05, 0.10, 0.25, 0.45, 0.70, 1.0)
@@ -93,7 +95,8 @@ def predict(
 def computing_seconds(model: ModelSize, compute: ComputeRates) -> tuple[float, float]:
     """One token's dense part and its experts' products, with every expert in memory."""
     expert = sum(part.nbytes / compute.experts[kind] for kind, part in model.expert.items())
-    return model.dense.nbytes / compute.dense, model.used * model.layers * expert
+    attention = model.kv_bytes_per_token * CONTEXT_TOKENS / compute.attention
+    return model.dense.nbytes / compute.dense + attention, model.used * model.layers * expert
 
 
 def _token_seconds(model: ModelSize, machine: Machine, hit_rate: float) -> float:

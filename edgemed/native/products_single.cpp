@@ -204,8 +204,7 @@ void lay_out(Layout layout, const uint8_t * quantised, int64_t columns, Single *
             std::memcpy(to[b].code + 32 * i, from[b].code + 32 * kOrders[layout][i], 32);
             to[b].sum32[i] = static_cast<int16_t>(from[b].sum16[2 * i] + from[b].sum16[2 * i + 1]);
         }
-        for (int i = 0; i < kColumns / 2; i++)
-            to[b].less[i] = static_cast<int16_t>(kAdded[layout] * (to[b].code[2 * i] + to[b].code[2 * i + 1]));
+        for (int i = 0; i < kColumns / 2; i++) to[b].less[i] = static_cast<int16_t>(4 * (to[b].code[2 * i] + to[b].code[2 * i + 1]));
         std::memcpy(to[b].sum16, from[b].sum16, sizeof to[b].sum16);
         to[b].d = from[b].d;
     }

@@ -17,7 +17,7 @@ enum Layout : int { kQuarters, kPairs, kPlain, kLayouts };
 // 256 activations in one of these orders.
 struct alignas(64) Single {
     int8_t  code[kColumns];
-    int16_t less[kColumns / 2];      // of each pair of codes, their sum times what is added to the weights' codes
+    int16_t less[kColumns / 2];      // four times the sum of each pair of codes: Q3_K's weights have four too much
     int16_t sum16[16], sum32[8];  // of each 16 and 32 codes, in the columns' order
     float   d;
 };

@@ -9,7 +9,6 @@
 namespace edgemed::products {
 
 constexpr int8_t kOrders[kLayouts][8] = {{0, 4, 1, 5, 2, 6, 3, 7}, {0, 2, 1, 3, 4, 6, 5, 7}, {0, 1, 2, 3, 4, 5, 6, 7}};
-constexpr int kAdded[kLayouts] = {4, 0, 32};  // what is added to the codes of the layout's types: Q3_K's, Q6_K's
 
 }  // namespace edgemed::products
 
@@ -91,8 +90,8 @@ EDGEMED_GFNI_INLINE __m256i sums16(const Single & x) { return _mm256_load_si256(
 EDGEMED_GFNI_INLINE __m256i halves_added(__m512i x) { return _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1)); }
 EDGEMED_GFNI_INLINE __m512i byte(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
 
-// Four kinds of codes, each times its scales: eight sums, each of every fourth pair of pairs of columns, as ggml's.
-// With `Less`, x's `less` is taken away from products before.
+// Four kinds of codes, each times its scales: eight sums, each of four columns of every 32, as ggml's. With `Less`, x's
+// `less` is taken away from products before.
 template <bool Less> EDGEMED_GFNI_INLINE __m256i scaled_sums(const __m512i (&weights)[4], const Single & x, const __m512i (&scales)[4]) {
     __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
 #pragma GCC unroll 4

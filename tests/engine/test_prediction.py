@@ -16,6 +16,7 @@ from edgemed.engine.hot_profile import write_profile
 from edgemed.engine.model_size import size_of, size_of_file
 from edgemed.engine.prediction import (
     CACHED_PART,
+    CONTEXT_TOKENS,
     PROMPT_TOKENS,
     TOPICS_HITS,
     fixed_bytes,
@@ -145,3 +146,8 @@ def test_a_profile_of_unequal_experts_promises_what_they_give(tmp_path: Path) ->
 def test_too_little_use_says_nothing(tmp_path: Path) -> None:
     assert hit_rate_of(profile(np.full((4, 256), 1 / 256), tokens=8), 8) is None
     assert known_hit_rate(tmp_path / "none.gguf", 4, 256, 8) is None
+
+
+def test_attention_goes_through_keys_and_values() -> None:
+    quick, slow = (predict(FULL, machine(attention=rate), 64 * GB, 4096)[0].token_s for rate in (float("inf"), 2.0))
+    assert slow - quick == pytest.approx(FULL.kv_bytes_per_token * CONTEXT_TOKENS / (2.0 * GB))

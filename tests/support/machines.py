@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from edgemed.engine.compute_rates import ComputeRates
 from edgemed.engine.machine import Machine
 from edgemed.engine.model_size import TYPES
@@ -9,8 +11,8 @@ from edgemed.engine.model_size import TYPES
 GB = 10**9
 
 
-def machine(disk: float = 2.4, product: float = 20.0, batch: float = 100.0) -> Machine:
+def machine(disk: float = 2.4, product: float = 20.0, batch: float = 100.0, attention: float = inf) -> Machine:
     """Rates in GB/s (batch: weights times tokens), the same for every part and every type."""
     rates, batches = dict.fromkeys(TYPES, product * GB), dict.fromkeys(TYPES, batch * GB)
-    compute = ComputeRates(2, product * GB, batch * GB, rates, batches)
+    compute = ComputeRates(2, product * GB, attention * GB, batch * GB, rates, batches)
     return Machine(disk=disk * GB, memory=26.0 * GB, compute=compute, direct=True)

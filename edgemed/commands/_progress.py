@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TextIO
 
@@ -12,6 +13,8 @@ from edgemed.sizes import format_size
 
 REDRAW_SECONDS = 0.2
 LOG_SECONDS = 30.0
+LATELY_SECONDS = 120.0
+"""The rate is that of so long: what comes first (dense matrices) may be far quicker than the rest (experts)."""
 
 
 class ProgressLine:
@@ -23,7 +26,8 @@ class ProgressLine:
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
         self._pause = REDRAW_SECONDS if self._terminal else LOG_SECONDS
-        self._began = self._shown = time.monotonic()
+        self._shown = time.monotonic()
+        self._lately: deque[tuple[float, int]] = deque()  # when shown, bytes done
         self._stage = ""
         self._drawn = False
 
@@ -31,11 +35,16 @@ class ProgressLine:
         """Show `done` of `total` bytes, of which `before` were there when the command began, if it is time to."""
         now = time.monotonic()
         if stage != self._stage:
-            self._stage, self._began = stage, now
+            self._stage = stage
+            self._lately = deque([(now, before)])
         if now - self._shown < self._pause:
             return
         self._shown = now
-        rate = (done - before) / max(now - self._began, 1e-3)
+        while len(self._lately) > 1 and now - self._lately[1][0] > LATELY_SECONDS:
+            self._lately.popleft()
+        began, had = self._lately[0]
+        rate = (done - had) / max(now - began, 1e-3)
+        self._lately.append((now, done))
         left = f"{format_duration((total - done) / rate)} left" if rate > 0 else "time left unknown"
         parts = (stage, detail, f"{self._amount(done)} of {self._amount(total)}", f"{self._amount(int(rate))}/s", left)
         self._write(", ".join(part for part in parts if part))

@@ -62,7 +62,9 @@ Store::Candidate Store::least_of(int size_class) {
     Candidate                     least;
     for (int i = 0; i < kSampled && !residents.empty(); i++) {
         const uint32_t which = residents[draw(residents.size())];
-        if (evictable(which) && worth(which) < least.worth) least = {which, worth(which)};
+        if (!evictable(which)) continue;
+        const float value = worth(which);
+        if (value < least.worth) least = {which, value};
     }
     if (scanned_ >= 0 || least.worth == kAny) return least;
     const float now = static_cast<float>(static_cast<double>(clock_) / half_life_);

@@ -27,9 +27,9 @@ _HUGE_PAGE = 2 * _MIB
 _PAGE = 4096
 _FLOAT = 4
 # Of the native library: rows of a group of experts, of a dense product, of a tile; bytes of a tile of 256 columns, and
-# of 256 quantised activations.
+# of 256 quantised activations, plain and laid out for a single row.
 _GROUP_ROWS, _MATRIX_ROWS, _TILE_ROWS = 256, 512, 12
-_TILE_COLUMNS, _TILE_BYTES, _Q8_K_BYTES = 256, 4416, 292
+_TILE_COLUMNS, _TILE_BYTES, _Q8_K_BYTES, _SINGLE_BYTES = 256, 4416, 292, 576
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +135,9 @@ def _batch_scratch(file: ModelFile, n_batch: int, *, observed: bool) -> int:
     """What a batch's experts and dense products keep beside libllama's own scratch, at most.
 
     Where our products do the work (native/moe_batch.cpp, moe_group.cpp, matrix_product.cpp): the input of all tokens
-    quantised; for a group of experts, of which one may have all tokens, floats and quantised hidden rows and tiles of
-    both; tiles of 512 rows of the widest dense matrix. Where ggml does: the input, and 512 rows of everything. An
-    observer sees the input and a group's input and output.
+    quantised, and laid out for experts that get a single row; for a group of experts, of which one may have all
+    tokens, floats and quantised hidden rows and tiles of both; tiles of 512 rows of the widest dense matrix. Where ggml
+    does: the input, and 512 rows of everything. An observer sees the input and a group's input and output.
     """
     h = file.hparams
     types = file.experts.type[: h.n_layer - h.n_dense_lead]
@@ -153,6 +153,8 @@ def _batch_scratch(file: ModelFile, n_batch: int, *, observed: bool) -> int:
             # Activations of two kinds: by 256 columns (Q8_K), or by 32 (Q8_0), which take a little less.
             formats = len({GGML_QUANT_SIZES[each][0] == _TILE_COLUMNS for each in wanted})
             ours += formats * columns // _TILE_COLUMNS * (rows * _Q8_K_BYTES + tiles)
+            layouts = {engine_library().edgemed_single_layout(int(each), columns) for each in wanted} - {-1}
+            ours += len(layouts) * columns // _TILE_COLUMNS * rows * _SINGLE_BYTES
         ours += _FLOAT * rows * 2 * h.n_ff_exp
         ours += -(-_MATRIX_ROWS // _TILE_ROWS) * _TILE_BYTES * max(h.n_ff, h.n_embd) // _TILE_COLUMNS
     if not all(found):

@@ -118,6 +118,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "edgemed_scores": (None, (_HANDLE, ctypes.c_void_p)),
     "edgemed_restore": (None, (_HANDLE, ctypes.c_void_p)),
     "edgemed_has_product": (ctypes.c_int, (ctypes.c_int, ctypes.c_int64, ctypes.c_int64)),
+    "edgemed_single_layout": (ctypes.c_int, (ctypes.c_int, ctypes.c_int64)),
     "edgemed_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
     "edgemed_predict": (None, (_HANDLE, ctypes.POINTER(RouterShape), *(ctypes.c_void_p,) * 3, ctypes.c_int)),
     "edgemed_observe": (None, (_HANDLE, ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)),

@@ -24,6 +24,12 @@ EDGEMED_API int edgemed_multiply(int type, const uint8_t * weights, int64_t rows
 // Whether a batch is multiplied by our own kernels here.
 EDGEMED_API int edgemed_has_product(int type, int64_t columns, int64_t rows) { return edgemed::products::find(type, columns, rows) != nullptr; }
 
+// The layout of activations in which a single row is multiplied, or -1 where ggml does that.
+EDGEMED_API int edgemed_single_layout(int type, int64_t columns) {
+    const edgemed::products::SingleKernel * kernel = edgemed::products::find_single(type, columns);
+    return kernel != nullptr ? kernel->layout : -1;
+}
+
 // y [rows] = weights [rows, columns] of a GGUF type times x [columns], as a single token is multiplied. As above.
 EDGEMED_API int edgemed_multiply_single(int type, const uint8_t * weights, int64_t rows, int64_t columns, const float * x, float * y) {
     if (edgemed::products::find_single(type, columns) == nullptr) return 1;

@@ -22,6 +22,8 @@ struct alignas(64) Single {
     float   d;
 };
 
+static_assert(sizeof(Single) == 576, "edgemed/engine/budget.py counts them");
+
 struct SingleKernel {
     int    type;  // of the weights
     Layout layout;

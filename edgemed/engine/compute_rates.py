@@ -119,8 +119,12 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
 
     read(short)  # brings experts into memory
     _, batch = _seconds(loaded, lambda: read(short), seconds)
-    reading, of_it = _seconds(loaded, lambda: read(long), seconds) if whole else (0.0, 0.0)
-    read(long)
+    batch_dense = None
+    if whole:
+        reading, of_it = _seconds(loaded, lambda: read(long), seconds)
+        batch_dense = size.batch_weights * long / (reading - of_it)
+    else:
+        read(long)  # the context of the answers
     behind_long, of_long = _seconds(loaded, lambda: answer(long), seconds)
     behind_few, of_few = _seconds(loaded, lambda: answer(FEW), seconds)
     loaded.close()
@@ -130,7 +134,7 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
         dense=size.dense.nbytes * ANSWER / (behind_few - of_few),
         attention=size.kv_bytes_per_token * (long - FEW) * ANSWER / attending,
         experts=expert.nbytes * size.used * size.layers * ANSWER / of_few,
-        batch_dense=size.batch_weights * long / (reading - of_it) if whole else None,
+        batch_dense=batch_dense,
         batch_experts=expert.weights * used / batch,
     )
 

@@ -42,10 +42,12 @@ struct Q2K {
     }
 };
 
+template <Layout L> constexpr Bytes kWidePlaces[4] = {wide_places(L, 0), wide_places(L, 1), wide_places(L, 2), wide_places(L, 3)};
+
 // Signed scales of 16 columns each, each where its codes are.
-EDGEMED_GFNI_INLINE void spread_signed(__m256i scales, const Bytes (&places)[4], __m512i (&spread)[4]) {
+template <Layout L> EDGEMED_GFNI_INLINE void spread_signed(__m256i scales, __m512i (&spread)[4]) {
 #pragma GCC unroll 4
-    for (int kind = 0; kind < 4; kind++) spread[kind] = _mm512_permutexvar_epi16(table(places[kind]), _mm512_castsi256_si512(scales));
+    for (int kind = 0; kind < 4; kind++) spread[kind] = _mm512_permutexvar_epi16(table(kWidePlaces<L>[kind]), _mm512_castsi256_si512(scales));
 }
 
 // hmask 32, qs 64, scales 16 x 6 bits with 32 added, d. Codes have 4 added.
@@ -53,7 +55,6 @@ struct Q3K {
     static constexpr int    kType = 11;
     static constexpr size_t kBytes = 110;
     static constexpr Layout kLayout = kQuarters;
-    static constexpr Bytes  kPlaces[4] = {wide_places(kLayout, 0), wide_places(kLayout, 1), wide_places(kLayout, 2), wide_places(kLayout, 3)};
 
     EDGEMED_GFNI_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
         const __m128i tail = load16(w + 94);  // the last two bytes of qs, scales, d
@@ -68,7 +69,7 @@ struct Q3K {
                                     _mm512_or_si512(move_bits<4, 2, 0>(q), move_bits_of_halves<2, 6, 1, 2>(h)),
                                     _mm512_or_si512(move_bits<6, 2, 0>(q), move_bits_of_halves<3, 7, 1, 2>(h))};
         __m512i       spread[4];
-        spread_signed(scales, kPlaces, spread);
+        spread_signed<kLayout>(scales, spread);
         sum.value = add_times(sum.value, scaled_sums<true>(weights, x, spread), scaled(_mm_srli_si128(tail, 14), x));
     }
 };
@@ -78,7 +79,6 @@ struct Q6K {
     static constexpr int    kType = 14;
     static constexpr size_t kBytes = 210;
     static constexpr Layout kLayout = kPlain;
-    static constexpr Bytes  kPlaces[4] = {wide_places(kLayout, 0), wide_places(kLayout, 1), wide_places(kLayout, 2), wide_places(kLayout, 3)};
 
     EDGEMED_GFNI_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
         __m512i weights[4];
@@ -90,7 +90,7 @@ struct Q6K {
         }
         const __m256i scales = _mm256_cvtepi8_epi16(load16(w + 192)), added = _mm256_slli_epi32(_mm256_madd_epi16(scales, sums16(x)), 5);
         __m512i       spread[4];
-        spread_signed(scales, kPlaces, spread);
+        spread_signed<kLayout>(scales, spread);
         sum.value = add_times(sum.value, _mm256_sub_epi32(scaled_sums<false>(weights, x, spread), added), scaled(half_at(w + 208), x));
     }
 };

@@ -42,7 +42,7 @@ class Turn:
 
 
 def take_turns(ours: Spec, theirs: Spec, rounds: int, token_bytes: float) -> tuple[list[Prompts], list[Turn]]:
-    """The prompts and the turns of tokens. `token_bytes`: a token's experts."""
+    """The prompts and the turns of tokens. `token_bytes`: a token's routed experts."""
     with both(ours, theirs) as (mine, other):
         for side in (mine, other):
             for _ in range(PROMPTS_BEFORE):
@@ -54,7 +54,7 @@ def take_turns(ours: Spec, theirs: Spec, rounds: int, token_bytes: float) -> tup
         for _ in range(ours.decode // TURN_TOKENS):
             own, stats = mine.answer(TURN_TOKENS)
             rival, _ = other.answer(TURN_TOKENS)
-            experts = token_bytes * TURN_TOKENS / stats["compute_s"]
+            experts = (token_bytes * TURN_TOKENS + stats["shared_bytes"]) / stats["compute_s"]
             memory = measure_memory(ours.threads, MEMORY_SECONDS)
             turns.append(Turn(sum(own) / TURN_TOKENS, sum(rival) / TURN_TOKENS, experts, memory))
     return prompts, turns

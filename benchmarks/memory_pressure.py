@@ -27,7 +27,7 @@ from benchmarks.limit import find_limit
 from benchmarks.measure import Spec
 from benchmarks.traces import load
 from edgemed.engine.budget import available_bytes
-from edgemed.engine.compute_rates import measure_compute
+from edgemed.engine.compute_rates import measure_compute, routed_seconds
 from edgemed.engine.machine import measure_disk
 from edgemed.engine.model_size import size_of_file
 from edgemed.engine.prediction import computing_seconds
@@ -49,8 +49,11 @@ def computing(model: ModelFile, ours: Spec) -> tuple[float, float]:
     if whole <= available_bytes():
         run = sides.run_once(replace(ours, ram_bytes=whole, warm=sides.WARM_TOKENS, trace=None), None).run
         assert run is not None  # nothing limits its memory from outside
-        expert_s = run.stats["compute_s"] / len(run.token_s)
-        return run.mean_token_s - expert_s - run.stats["wait_s"] / len(run.token_s), expert_s
+        tokens = len(run.token_s)
+        layers, used = len(model.experts.layers), model.hparams.n_expert_used
+        routed = float(model.experts.nbytes.sum(axis=2).mean()) * layers * used * tokens
+        expert_s = routed_seconds(run.stats["compute_s"], routed, run.stats["shared_bytes"]) / tokens
+        return run.mean_token_s - expert_s - run.stats["wait_s"] / tokens, expert_s
     with twins(original_of_file(model)) as made:
         return computing_seconds(size_of_file(model), measure_compute(ours.threads, made, seconds=5))
 

@@ -126,17 +126,27 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
     else:
         read(long)  # the context of the answers
     behind_long, of_long = _seconds(loaded, lambda: answer(long), seconds)
+    before = loaded.stats()["shared_bytes"]
+    answer(FEW)
+    shared = loaded.stats()["shared_bytes"] - before
     behind_few, of_few = _seconds(loaded, lambda: answer(FEW), seconds)
     loaded.close()
     attending = max(behind_long - of_long - (behind_few - of_few), NEXT_TO_NOTHING)
+    routed = expert.nbytes * size.used * size.layers * ANSWER
+    of_routed = routed_seconds(of_few, routed, shared)
     used = size.used * (short * (size.layers - 1) + 1)  # of the last layer, the last token alone uses any
     return _Rates(
-        dense=size.dense.nbytes * ANSWER / (behind_few - of_few),
+        dense=size.dense.nbytes * ANSWER / (behind_few - of_routed),
         attention=size.kv_bytes_per_token * (long - FEW) * ANSWER / attending,
-        experts=expert.nbytes * size.used * size.layers * ANSWER / of_few,
+        experts=routed / of_routed,
         batch_dense=batch_dense,
         batch_experts=expert.weights * used / batch,
     )
+
+
+def routed_seconds(compute_s: float, routed_bytes: float, shared_bytes: float) -> float:
+    """What the experts' pass took for routed experts alone, where it multiplied a shared one too: by bytes."""
+    return compute_s * routed_bytes / (routed_bytes + shared_bytes)
 
 
 def _decode(loaded: LoadedModel, tokens: Any) -> None:

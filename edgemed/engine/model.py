@@ -52,7 +52,7 @@ class LoadSettings:
     n_outputs: how many tokens of a batch may ask for logits.
     offload: which layers' dense part a device beside the processor computes.
     half_life_tokens: how fast the expert cache forgets (docs/decisions.md).
-    read_ahead: predicted misses of the next layer to read while the disk is idle.
+    read_ahead: predicted misses of the next layer to read while the disk is idle; none: 0.
     hot_profile: read back first what was hot when the model last ran, and remember it.
     background: while nobody waits, touch the cache's memory and read in what is cold, as far as it fits.
     force_small: accept a cache below one token's experts, for tests.
@@ -71,7 +71,7 @@ class LoadSettings:
     direct_reads: bool = True
     half_life_tokens: float = 64.0
     repack: bool = True
-    read_ahead: int = 4
+    read_ahead: int = 8
     hot_profile: bool = False
     background: bool = False
     force_small: bool = False
@@ -136,8 +136,9 @@ class LoadedModel:
         self._native.edgemed_abort(self.handle, 0)
 
     def stats(self) -> dict[str, int | float]:
-        """Counters since loading: hits, misses, guesses, guesses_used, evictions, bytes_read, wait_s, compute_s; and
-        resident_bytes of budget_bytes at this moment. Callable from any thread."""
+        """Counters since loading: hits, misses, guesses, guesses_used, evictions, bytes_read, wait_s, compute_s (in
+        which shared_bytes of shared experts were multiplied too); and resident_bytes of budget_bytes at this moment.
+        Callable from any thread."""
         stats = StoreStats()
         self._native.edgemed_stats(self.handle, ctypes.byref(stats))
         return {name: getattr(stats, name) for name, _ in StoreStats._fields_}

@@ -11,14 +11,17 @@ bool is_matrix(const ggml::Tensor * t) { return t->ne[2] == 1 && t->ne[3] == 1; 
 
 }  // namespace
 
+bool is_ordinary_matrix(const ggml::Tensor * weights) {
+    return weights->op == ggml::kNone && weights->view_src == nullptr && weights->buffer != nullptr &&
+           weights->buffer->usage == kUsageWeights && weights->buffer->buft == ggml::api().cpu_buffer_type() && is_matrix(weights) &&
+           weights->nb[1] == ggml::api().row_size(weights->type, weights->ne[0]);
+}
+
 bool is_dense_batch(const ggml::Tensor * node) {
     if (node->op != ggml::kMulMat || node->op_params[1] != 0) return false;  // the hint of a Hadamard matrix
     const ggml::Tensor *weights = node->src[0], *x = node->src[1];
-    return weights->op == ggml::kNone && weights->view_src == nullptr && weights->buffer != nullptr &&
-           weights->buffer->usage == kUsageWeights && weights->buffer->buft == ggml::api().cpu_buffer_type() && is_matrix(weights) &&
-           x->type == ggml::kF32 && x->nb[0] == kOrdinary && is_matrix(x) && x->ne[1] >= kFewest && node->nb[0] == kOrdinary &&
-           products::find(weights->type, weights->ne[0], weights->ne[1]) != nullptr &&
-           weights->nb[1] == ggml::api().row_size(weights->type, weights->ne[0]);
+    return is_ordinary_matrix(weights) && x->type == ggml::kF32 && x->nb[0] == kOrdinary && is_matrix(x) && x->ne[1] >= kFewest &&
+           node->nb[0] == kOrdinary && products::find(weights->type, weights->ne[0], weights->ne[1]) != nullptr;
 }
 
 ggml::Status DenseBatch::compute(const ggml::Tensor * node, int threads, const std::atomic<bool> & stop) {

@@ -6,6 +6,7 @@
 
 namespace edgemed {
 
+bool is_ordinary_matrix(const ggml::Tensor * weights);  // a weight as the file has it, in memory of the CPU's
 bool is_dense_batch(const ggml::Tensor * node);
 
 class DenseBatch {

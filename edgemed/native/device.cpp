@@ -71,7 +71,7 @@ Backend * init_backend(Device * device, const char *) {
 
 bool supports_op(Device *, const Tensor * node) {
     return is_no_work(node) || is_expert_product(node) || is_swiglu_of_experts(node) || is_weighting(node) || is_rank_sum(node) ||
-           is_dense_batch(node);
+           is_shared_product(node) || is_swiglu_of_shared(node) || is_shared_sum(node) || is_residual_sum(node) || is_dense_batch(node);
 }
 
 void set_n_threads(Backend * backend, int n) {

@@ -50,6 +50,7 @@ class StoreStats(ctypes.Structure):
         ("bytes_read", ctypes.c_uint64),
         ("resident_bytes", ctypes.c_uint64),
         ("budget_bytes", ctypes.c_uint64),
+        ("shared_bytes", ctypes.c_uint64),
         ("wait_s", ctypes.c_double),
         ("compute_s", ctypes.c_double),
     )

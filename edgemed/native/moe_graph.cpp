@@ -1,5 +1,9 @@
 #include "moe_graph.h"
 
+#include <cstring>
+#include <utility>
+
+#include "dense_batch.h"
 #include "ggml_api.h"
 
 namespace edgemed {
@@ -16,6 +20,13 @@ const Tensor * next_work(ggml::Graph * graph, int * at, int end) {
         if (!is_no_work(node)) return (node->flags & ggml::kFlagCompute) != 0 ? node : nullptr;
     }
     return nullptr;
+}
+
+constexpr const char * kShared = "_shexp.weight";
+
+bool same_rows(const Tensor * a, const Tensor * b) {
+    return a->type == ggml::kF32 && b->type == ggml::kF32 && a->ne[0] == b->ne[0] && a->ne[1] == b->ne[1] && a->ne[2] == b->ne[2] &&
+           a->ne[3] == b->ne[3] && a->nb[0] == sizeof(float) && b->nb[0] == sizeof(float);
 }
 
 const Tensor * viewed(const Tensor * view) { return view->op == ggml::kView ? view->src[0] : nullptr; }
@@ -48,9 +59,52 @@ bool is_rank_sum(const Tensor * node) {
     return of != nullptr && is_weighting(of);
 }
 
+bool is_shared_product(const Tensor * node) {
+    if (node->op != ggml::kMulMat) return false;
+    const Tensor *weights = node->src[0], *x = node->src[1];
+    if (std::strstr(weights->name, kShared) == nullptr) return false;
+    return is_dense_batch(node) || (x->type == ggml::kF32 && x->ne[1] == 1 && x->ne[2] == 1 && is_ordinary_matrix(weights));
+}
+
+bool is_swiglu_of_shared(const Tensor * node) {
+    return node->op == ggml::kGlu && ggml::api().get_glu_op(node) == ggml::kGluSwiglu && node->src[1] != nullptr &&
+           is_shared_product(node->src[0]) && is_shared_product(node->src[1]);
+}
+
+bool is_shared_sum(const Tensor * node) {
+    return node->op == ggml::kAdd && is_rank_sum(node->src[0]) && is_shared_product(node->src[1]) && is_swiglu_of_shared(node->src[1]->src[1]);
+}
+
+bool is_residual_sum(const Tensor * node) {
+    return node->op == ggml::kAdd && is_shared_sum(node->src[0]) && same_rows(node->src[0], node->src[1]);
+}
+
 bool is_no_work(const Tensor * node) {
     return node->op == ggml::kNone || node->op == ggml::kReshape || node->op == ggml::kView || node->op == ggml::kPermute ||
            node->op == ggml::kTranspose;
+}
+
+// The shared expert behind `layer`'s experts, for the same x.
+bool match_shared(ggml::Graph * graph, int * at, MoeLayer * layer) {
+    const int end = ggml::api().graph_n_nodes(graph);
+    int       i = *at;
+    const Tensor * gate = next_work(graph, &i, end);
+    const Tensor * up = next_work(graph, &i, end);
+    const Tensor * glu = next_work(graph, &i, end);
+    const Tensor * down = next_work(graph, &i, end);
+    const Tensor * sum = next_work(graph, &i, end);
+    const Tensor * out = next_work(graph, &i, end);
+    if (out == nullptr || !is_residual_sum(out) || out->src[0] != sum || sum->src[0] != layer->y || sum->src[1] != down || down->src[1] != glu)
+        return false;
+    if (glu->src[0] != gate) std::swap(gate, up);
+    const bool same_x = gate->src[1]->data == layer->x->data && up->src[1]->data == layer->x->data;
+    if (glu->src[0] != gate || glu->src[1] != up || !same_x || gate->src[0]->ne[0] != layer->n_embd || gate->src[0]->ne[1] != layer->n_ff)
+        return false;
+    for (const auto & [p, product] : {std::pair{kGate, gate}, {kUp, up}, {kDown, down}}) layer->shared[p] = product->src[0];
+    layer->residual = out->src[1];
+    layer->y = const_cast<Tensor *>(out);
+    *at = i;
+    return true;
 }
 
 bool match_layer(ggml::Graph * graph, int * at, MoeLayer * layer) {
@@ -83,8 +137,9 @@ bool match_layer(ggml::Graph * graph, int * at, MoeLayer * layer) {
         sum->type != ggml::kF32 || sum->nb[0] != sizeof(float))
         return false;
     *layer = {which(gate).block, -1, x,    ids, weights, const_cast<Tensor *>(sum), gate->src[0]->ne[0], gate->src[0]->ne[1], k,
-              static_cast<int>(ids->ne[1])};
+              static_cast<int>(ids->ne[1]), {}, nullptr};
     *at = i;
+    if (layer->n_tokens == 1) match_shared(graph, at, layer);
     return true;
 }
 

@@ -1,5 +1,7 @@
 // The unfused way: single nodes, when an evaluation callback cuts the graph into pieces. Correct, not fast.
 
+#include <algorithm>
+
 #include "moe_pass.h"
 #include "row_product.h"
 #include "vector_math.h"
@@ -11,10 +13,12 @@ template <typename T = float> T * row(const ggml::Tensor * t, int64_t i1, int64_
     return reinterpret_cast<T *>(static_cast<char *>(t->data) + static_cast<size_t>(i1) * t->nb[1] + static_cast<size_t>(i2) * t->nb[2]);
 }
 
-template <typename Combine> void each_row(const ggml::Tensor * out, Combine combine) {
-    for (int64_t i2 = 0; i2 < out->ne[2]; i2++)
-        for (int64_t i1 = 0; i1 < out->ne[1]; i1++) combine(row(out, i1, i2), i1, i2);
+template <typename Combine> void each_row(const ggml::Tensor * out, int threads, Combine combine) {
+#pragma omp parallel for num_threads(threads)
+    for (int64_t i = 0; i < out->ne[1] * out->ne[2]; i++) combine(row(out, i % out->ne[1], i / out->ne[1]), i % out->ne[1], i / out->ne[1]);
 }
+
+constexpr int64_t kRowsAtOnce = 64;  // of a matrix, by one thread
 
 }  // namespace
 
@@ -23,26 +27,41 @@ ggml::Status MoePass::node(const ggml::Tensor * node) {
     const ggml::Tensor * a = node->src[0];
     const ggml::Tensor * b = node->src[1];
     if (is_expert_product(node)) return product(node);
-    if (is_swiglu_of_experts(node)) {
-        each_row(node, [&](float * out, int64_t i1, int64_t i2) { swiglu(row(a, i1, i2), row(b, i1, i2), out, width); });
+    if (is_shared_product(node)) return shared_product(node);
+    if (is_swiglu_of_experts(node) || is_swiglu_of_shared(node)) {
+        each_row(node, threads_, [&](float * out, int64_t i1, int64_t i2) { swiglu(row(a, i1, i2), row(b, i1, i2), out, width); });
         return ggml::kSuccess;
     }
     if (is_weighting(node)) {
-        each_row(node, [&](float * out, int64_t i1, int64_t i2) {
+        each_row(node, threads_, [&](float * out, int64_t i1, int64_t i2) {
             const float * in = row(a, i1, i2);
             const float   weight = *row(b, i1, i2);
             for (int64_t i = 0; i < width; i++) out[i] = in[i] * weight;
         });
         return ggml::kSuccess;
     }
-    if (is_rank_sum(node)) {
-        each_row(node, [&](float * out, int64_t i1, int64_t i2) {
+    if (is_rank_sum(node) || is_shared_sum(node) || is_residual_sum(node)) {
+        each_row(node, threads_, [&](float * out, int64_t i1, int64_t i2) {
             const float *one = row(a, i1, i2), *other = row(b, i1, i2);
             for (int64_t i = 0; i < width; i++) out[i] = one[i] + other[i];
         });
         return ggml::kSuccess;
     }
     return ggml::kFailed;
+}
+
+// Of one token; batches are DenseBatch's.
+ggml::Status MoePass::shared_product(const ggml::Tensor * node) {
+    const ggml::Tensor * weights = node->src[0];
+    input_.start(weights->ne[0], 1);
+    input_.want(weights->type, true);
+    for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, 0, row(node->src[1], 0, 0));
+    const RowProduct product(weights->type, weights->ne[0], input_, 0);
+#pragma omp parallel for num_threads(threads_)
+    for (int64_t from = 0; from < weights->ne[1]; from += kRowsAtOnce)
+        product.multiply(static_cast<const uint8_t *>(weights->data) + product.stride() * static_cast<size_t>(from),
+                         std::min(kRowsAtOnce, weights->ne[1] - from), row(node, 0, 0) + from);
+    return ggml::kSuccess;
 }
 
 ggml::Status MoePass::product(const ggml::Tensor * node) {

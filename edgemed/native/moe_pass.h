@@ -24,6 +24,10 @@ class MoePass {
     ggml::Status node(const ggml::Tensor * node);
 
   private:
+    struct Matrices {  // of one rank's expert; the shared expert comes after the last rank
+        const uint8_t * data[kProjections];
+        int             type[kProjections];
+    };
     struct Progress {  // of one rank's expert
         std::atomic<int64_t> wide{0};        // rows of gate and up computed
         std::atomic<bool>    hidden{false};  // and its hidden row quantised
@@ -42,6 +46,10 @@ class MoePass {
 
     ggml::Status token(const MoeLayer & layer);
     void         read_ahead(const MoeLayer & layer);
+    void         check_guesses(const MoeLayer & layer);
+    void         prepare(const MoeLayer & layer);
+    bool         take(const MoeLayer & layer, int rank);
+    void         add_up(const MoeLayer & layer);
     void         token_group(const MoeLayer & layer, const std::vector<int> & ranks);
     void         hidden_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows);
     void         output_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows);
@@ -57,6 +65,7 @@ class MoePass {
     void         show_group(const MoeLayer & layer);
     bool         expert_rows(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data);
     ggml::Status product(const ggml::Tensor * node);
+    ggml::Status shared_product(const ggml::Tensor * node);
     ggml::Status failed() const { return store_.aborted() ? ggml::kAborted : ggml::kFailed; }
 
     Experts &       experts_;
@@ -68,7 +77,7 @@ class MoePass {
     Activations                  input_, hidden_;
     std::vector<float>           x_, gate_, up_, h_, out_;
     std::vector<int>             pending_, ready_;
-    std::vector<const uint8_t *> data_;
+    std::vector<Matrices>        ranks_;
     std::vector<Progress>        progress_;       // by rank
     std::vector<Wanted>          wanted_;
     std::vector<int>             order_, count_;  // (token * k + rank) sorted by expert
@@ -82,6 +91,7 @@ class MoePass {
     std::vector<uint8_t>         graph_memory_;
     std::vector<int32_t>         predicted_;      // for row predicted_row_
     int                          predicted_row_ = -1;
+    int                          quiet_ = 0;  // layers of single tokens since one missed something
 };
 
 }  // namespace edgemed

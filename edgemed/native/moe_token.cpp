@@ -1,4 +1,4 @@
-// One token through one layer's experts, fused: hits are computed while misses are read.
+// One token through one layer's experts, fused: hits and the shared expert are computed while misses are read.
 
 #include <algorithm>
 #include <atomic>
@@ -38,14 +38,18 @@ ggml::Status MoePass::layer(MoeLayer layer) {
     store_.scan(layer.n_tokens == 1 ? -1 : layer.row);
     const ggml::Status status = layer.n_tokens == 1 ? token(layer) : batch(layer);
     const double       took = std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
-    store_.add_compute_seconds(took - (store_.stats().wait_seconds - waited));
+    uint64_t           shared = 0;
+    for (const ggml::Tensor * matrix : layer.shared)
+        if (matrix != nullptr) shared += matrix->nb[1] * static_cast<uint64_t>(matrix->ne[1]);
+    store_.add_computing(took - (store_.stats().wait_seconds - waited), shared);
     return status;
 }
 
 ggml::Status MoePass::token(const MoeLayer & layer) {
-    const int k = layer.k;
+    const int  k = layer.k;
+    const bool shared = layer.residual != nullptr;
     pending_.clear();
-    data_.assign(static_cast<size_t>(k), nullptr);
+    ranks_.resize(static_cast<size_t>(k) + 1);
     weights_.resize(static_cast<size_t>(k));
     int        pinned = 0;
     const auto unpin = [&] {
@@ -63,67 +67,113 @@ ggml::Status MoePass::token(const MoeLayer & layer) {
     }
 
     store_.settle(layer.row);
+    check_guesses(layer);
 
-    // Where nothing is missing, nothing will be, and the next router's run would only cost time.
     bool missing = false;
     for (int rank = 0; rank < k; rank++) missing |= !store_.ready(layer.row, layer.id(0, rank));
-    if (missing && experts_.guesses > 0) read_ahead(layer);
+    if (!shared && missing) read_ahead(layer);
 
-    input_.start(layer.n_embd, 1);
-    hidden_.start(layer.n_ff, k);
-    for (int rank = 0; rank < k; rank++) {
-        const Expert & expert = store_.expert(layer.row, layer.id(0, rank));
-        input_.want(expert.type[kGate], true);
-        input_.want(expert.type[kUp], true);
-        hidden_.want(expert.type[kDown], true);
-    }
-    for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, 0, static_cast<const float *>(layer.x->data));
-    const size_t wide = static_cast<size_t>(k) * static_cast<size_t>(layer.n_ff);
-    for (std::vector<float> * scratch : {&gate_, &up_, &h_})
-        if (scratch->size() < wide) scratch->resize(wide);
-    if (out_.size() < static_cast<size_t>(k * layer.n_embd)) out_.resize(static_cast<size_t>(k * layer.n_embd));
-    if (progress_.size() < static_cast<size_t>(k)) progress_ = std::vector<Progress>(static_cast<size_t>(k));
-
-    while (!pending_.empty()) {
+    prepare(layer);
+    for (bool first = true; first || !pending_.empty(); first = false) {
         ready_.clear();
         for (int rank : pending_)
             if (store_.ready(layer.row, layer.id(0, rank))) ready_.push_back(rank);
-        if (ready_.empty()) ready_.push_back(pending_.front());
+        if (first && shared)
+            ready_.push_back(k);
+        else if (ready_.empty())
+            ready_.push_back(pending_.front());
         for (int rank : ready_) {
-            data_[static_cast<size_t>(rank)] = store_.wait(layer.row, layer.id(0, rank));
-            if (data_[static_cast<size_t>(rank)] == nullptr) {
-                unpin();
-                return failed();
-            }
+            if (rank == k || take(layer, rank)) continue;
+            unpin();
+            return failed();
         }
-        pending_.erase(std::remove_if(pending_.begin(), pending_.end(), [&](int rank) { return data_[static_cast<size_t>(rank)] != nullptr; }),
-                       pending_.end());
         token_group(layer, ready_);
     }
     unpin();
-
-    // In rank order, whatever order they arrived in: the sum never depends on the cache.
-    auto * y = static_cast<float *>(layer.y->data);
-    std::fill(y, y + layer.n_embd, 0.0f);
-    for (int rank = 0; rank < k; rank++) add_scaled(y, out_.data() + rank * layer.n_embd, weights_[static_cast<size_t>(rank)], layer.n_embd);
+    add_up(layer);
+    // Where a whole token missed nothing, the next will hardly, and the next router's run would only cost time.
+    quiet_ = missing ? 0 : quiet_ + 1;
+    if (shared && quiet_ < store_.rows()) read_ahead(layer);
     return ggml::kSuccess;
 }
 
-// While this layer's misses are on their way, guesses the next layer's; the reader takes guesses up when it is idle.
-void MoePass::read_ahead(const MoeLayer & layer) {
+// The activations and scratch of all ranks; the shared expert is one behind the last.
+void MoePass::prepare(const MoeLayer & layer) {
+    const int  k = layer.k;
+    const bool shared = layer.residual != nullptr;
+    input_.start(layer.n_embd, 1);
+    hidden_.start(layer.n_ff, k + 1);
+    for (int p = 0; shared && p < kProjections; p++) {
+        ranks_.back().data[p] = static_cast<const uint8_t *>(layer.shared[p]->data);
+        ranks_.back().type[p] = layer.shared[p]->type;
+    }
+    for (int rank = 0; rank < k + shared; rank++) {
+        const int * type = rank < k ? store_.expert(layer.row, layer.id(0, rank)).type : ranks_.back().type;
+        input_.want(type[kGate], true);
+        input_.want(type[kUp], true);
+        hidden_.want(type[kDown], true);
+    }
+    for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, 0, static_cast<const float *>(layer.x->data));
+    const size_t wide = ranks_.size() * static_cast<size_t>(layer.n_ff), out = ranks_.size() * static_cast<size_t>(layer.n_embd);
+    for (std::vector<float> * scratch : {&gate_, &up_, &h_})
+        if (scratch->size() < wide) scratch->resize(wide);
+    if (out_.size() < out) out_.resize(out);
+    if (progress_.size() < ranks_.size()) progress_ = std::vector<Progress>(ranks_.size());
+}
+
+// Waits for a rank's expert and takes it off the pending.
+bool MoePass::take(const MoeLayer & layer, int rank) {
+    const Expert &  expert = store_.expert(layer.row, layer.id(0, rank));
+    const uint8_t * data = store_.wait(layer.row, layer.id(0, rank));
+    if (data == nullptr) return false;
+    Matrices & matrices = ranks_[static_cast<size_t>(rank)];
+    for (int p = 0; p < kProjections; p++) {
+        matrices.data[p] = data + expert.place[p];
+        matrices.type[p] = expert.type[p];
+    }
+    pending_.erase(std::find(pending_.begin(), pending_.end(), rank));
+    return true;
+}
+
+// In rank order, whatever order they arrived in: the sum never depends on the cache.
+void MoePass::add_up(const MoeLayer & layer) {
+    const size_t width = static_cast<size_t>(layer.n_embd);
+    x_.assign(width, 0.0f);
+    for (int rank = 0; rank < layer.k; rank++) add_scaled(x_.data(), out_.data() + rank * layer.n_embd, weights_[static_cast<size_t>(rank)], layer.n_embd);
+    auto * y = static_cast<float *>(layer.y->data);
+    if (layer.residual == nullptr) {
+        std::copy_n(x_.data(), width, y);
+        return;
+    }
+    const auto *  residual = static_cast<const float *>(layer.residual->data);
+    const float * of_shared = out_.data() + layer.k * layer.n_embd;
+    for (size_t i = 0; i < width; i++) y[i] = (x_[i] + of_shared[i]) + residual[i];
+}
+
+void MoePass::check_guesses(const MoeLayer & layer) {
     if (predicted_row_ == layer.row) {
         int right = 0;
-        for (int rank = 0; rank < layer.k; rank++)
-            right += std::find(predicted_.begin(), predicted_.end(), layer.id(0, rank)) != predicted_.end();
+        for (int rank = 0; rank < layer.k; rank++) right += std::find(predicted_.begin(), predicted_.end(), layer.id(0, rank)) != predicted_.end();
         store_.add_predictions(layer.k, right);
     }
+    predicted_row_ = -1;
+}
+
+// Guesses the next layer's experts; the reader takes guesses up when it is idle. Behind the shared expert we see the
+// residual that the next layer begins with: nine of ten guesses are right, and the disk has the time of its attention.
+// Elsewhere all there is to see is this layer's input, half of them are right, and they are read after this layer's misses.
+void MoePass::read_ahead(const MoeLayer & layer) {
+    if (experts_.guesses == 0 || layer.row + 1 >= store_.rows()) return;
     predicted_row_ = layer.row + 1;
-    if (predicted_row_ >= store_.rows()) return;
     predicted_.resize(static_cast<size_t>(layer.k));
-    experts_.predictor.predict(layer.row, static_cast<const float *>(layer.x->data), threads_, predicted_.data());
+    const bool residual = layer.residual != nullptr;
+    if (residual)
+        experts_.predictor.from_residual(predicted_row_, static_cast<const float *>(layer.y->data), threads_, predicted_.data());
+    else
+        experts_.predictor.from_input(predicted_row_, static_cast<const float *>(layer.x->data), threads_, predicted_.data());
     int left = experts_.guesses;
     for (size_t i = 0; i < predicted_.size() && left > 0; i++)
-        if (!store_.present(predicted_row_, predicted_[i])) left -= store_.guess(predicted_row_, predicted_[i], false);
+        if (!store_.present(predicted_row_, predicted_[i])) left -= store_.guess(predicted_row_, predicted_[i], residual);
 }
 
 // Threads take blocks of rows in turn, all of gate and up before any of down. So whoever waits for a hidden row waits for
@@ -147,12 +197,11 @@ void MoePass::token_group(const MoeLayer & layer, const std::vector<int> & ranks
 }
 
 void MoePass::hidden_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows) {
-    const Expert &  expert = store_.expert(layer.row, layer.id(0, rank));
-    const int64_t   n_ff = layer.n_ff, to = std::min(from + rows, n_ff), base = rank * n_ff;
-    const uint8_t * slot = data_[static_cast<size_t>(rank)];
+    const Matrices & expert = ranks_[static_cast<size_t>(rank)];
+    const int64_t    n_ff = layer.n_ff, to = std::min(from + rows, n_ff), base = rank * n_ff;
     for (Projection p : {kGate, kUp}) {
         const RowProduct product(expert.type[p], layer.n_embd, input_, 0);
-        product.multiply(slot + expert.place[p] + product.stride() * static_cast<size_t>(from), to - from, (p == kGate ? gate_ : up_).data() + base + from);
+        product.multiply(expert.data[p] + product.stride() * static_cast<size_t>(from), to - from, (p == kGate ? gate_ : up_).data() + base + from);
     }
     swiglu(gate_.data() + base + from, up_.data() + base + from, h_.data() + base + from, to - from);
     Progress & progress = progress_[static_cast<size_t>(rank)];
@@ -165,9 +214,9 @@ void MoePass::output_rows(const MoeLayer & layer, int rank, int64_t from, int64_
     const std::atomic<bool> & hidden = progress_[static_cast<size_t>(rank)].hidden;
     for (int spins = 0; !hidden.load(std::memory_order_acquire); spins++)
         if (spins > kSpins) std::this_thread::yield();  // the other one may have lost its core
-    const Expert &   expert = store_.expert(layer.row, layer.id(0, rank));
+    const Matrices & expert = ranks_[static_cast<size_t>(rank)];
     const RowProduct product(expert.type[kDown], layer.n_ff, hidden_, rank);
-    product.multiply(data_[static_cast<size_t>(rank)] + expert.place[kDown] + product.stride() * static_cast<size_t>(from),
+    product.multiply(expert.data[kDown] + product.stride() * static_cast<size_t>(from),
                      std::min(rows, layer.n_embd - from), out_.data() + rank * layer.n_embd + from);
 }
 

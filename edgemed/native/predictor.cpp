@@ -35,16 +35,29 @@ void Predictor::load(const RouterShape & shape, const float * router, const floa
     order_.resize(experts);
 }
 
-void Predictor::predict(int row, const float * x, int threads, int32_t * experts) {
-    const size_t  next = static_cast<size_t>(row) + 1, width = static_cast<size_t>(shape_.n_embd);
-    const size_t  count = static_cast<size_t>(shape_.experts), groups = static_cast<size_t>(shape_.groups);
-    const float * here = norm_.data() + width * static_cast<size_t>(row);
+void Predictor::from_input(int row, const float * x, int threads, int32_t * experts) {
+    const size_t  next = static_cast<size_t>(row), width = static_cast<size_t>(shape_.n_embd);
+    const float * here = norm_.data() + width * (next - 1);
     const float * there = norm_.data() + width * next;
     for (size_t i = 0; i < width; i++) x_[i] = std::fabs(here[i]) > kTiny ? x[i] / here[i] * there[i] : 0.0f;
+    choose(next, threads, experts);
+}
+
+void Predictor::from_residual(int row, const float * y, int threads, int32_t * experts) {
+    const size_t  next = static_cast<size_t>(row), width = static_cast<size_t>(shape_.n_embd);
+    const float * there = norm_.data() + width * next;
+    const auto    scale = static_cast<float>(1 / std::sqrt(sum_of_squares(y, shape_.n_embd) / static_cast<double>(width) + kTiny));
+    for (size_t i = 0; i < width; i++) x_[i] = y[i] * scale * there[i];
+    choose(next, threads, experts);
+}
+
+void Predictor::choose(size_t row, int threads, int32_t * experts) {
+    const size_t width = static_cast<size_t>(shape_.n_embd);
+    const size_t count = static_cast<size_t>(shape_.experts), groups = static_cast<size_t>(shape_.groups);
 #pragma omp parallel for num_threads(threads)
     for (size_t e = 0; e < count; e++) {
-        const float logit = dot_bf16(router_.data() + (next * count + e) * width, x_.data(), shape_.n_embd);
-        score_[e] = 1.0f / (1.0f + std::exp(-logit)) + bias_[next * count + e];
+        const float logit = dot_bf16(router_.data() + (row * count + e) * width, x_.data(), shape_.n_embd);
+        score_[e] = 1.0f / (1.0f + std::exp(-logit)) + bias_[row * count + e];
     }
     const size_t per_group = count / groups;
     if (shape_.groups_used < shape_.groups) {

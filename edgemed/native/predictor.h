@@ -1,7 +1,8 @@
-// Runs the next layer's router early, on this layer's input: the residual changes little between two layers, so most
-// of the experts it names will be wanted in a moment and can be read while the disk is idle.
+// Runs the next layer's router early: the residual changes little meanwhile, so most of the experts it names will be wanted
+// in a moment and can be read while the disk is idle.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -14,17 +15,21 @@ struct RouterShape {
 
 class Predictor {
   public:
-    // router [rows, experts, n_embd], bias [rows, experts], norm [rows, n_embd]: the RMS norm's weights, which the input we
-    // see was multiplied with.
+    // router [rows, experts, n_embd], bias [rows, experts], norm [rows, n_embd]: the RMS norm's weights, which a row's input was
+    // multiplied with.
     void load(const RouterShape & shape, const float * router, const float * bias, const float * norm);
 
     bool on() const { return !router_.empty(); }
 
-    // The experts row + 1 would choose for `x` [n_embd], row's normed input; the likeliest first. Fills shape.used ids.
-    // BailingMoeV2's routing: sigmoid, bias, the best groups by their two best experts, the best of those.
-    void predict(int row, const float * x, int threads, int32_t * experts);
+    // The experts `row` would choose, the likeliest first, fills shape.used ids; for the normed input of the row before it [n_embd],
+    // or for the residual behind that row [n_embd]. BailingMoeV2's routing: sigmoid, bias, the best groups by their two best
+    // experts, the best of those.
+    void from_input(int row, const float * x, int threads, int32_t * experts);
+    void from_residual(int row, const float * y, int threads, int32_t * experts);
 
   private:
+    void choose(size_t row, int threads, int32_t * experts);  // for x_
+
     RouterShape           shape_{};
     std::vector<uint16_t> router_;  // bf16: half the memory, and a guess needs no more
     std::vector<float>    bias_, norm_;

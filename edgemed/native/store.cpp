@@ -203,9 +203,10 @@ StoreStats Store::stats() const {
     return now;
 }
 
-void Store::add_compute_seconds(double seconds) {
+void Store::add_computing(double seconds, uint64_t shared_bytes) {
     std::lock_guard lock(mutex_);
     stats_.compute_seconds += seconds;
+    stats_.shared_bytes += shared_bytes;
 }
 
 void Store::add_predictions(int made, int right) {

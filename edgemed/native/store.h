@@ -35,6 +35,7 @@ struct StoreOptions {
 struct StoreStats {
     uint64_t hits, misses, guesses, guesses_used, evictions, predicted, predicted_right;
     uint64_t bytes_read, resident_bytes, budget_bytes;
+    uint64_t shared_bytes;  // of shared experts, multiplied within compute_seconds
     double   wait_seconds, compute_seconds;
 };
 
@@ -81,7 +82,7 @@ class Store {
 
     void       set_budget(uint64_t bytes);
     StoreStats stats() const;
-    void       add_compute_seconds(double seconds);
+    void       add_computing(double seconds, uint64_t shared_bytes);
     void       add_predictions(int made, int right);
     // For the live view, each [rows * per_row]: every State, and how often it was found or missed since the last look.
     void       look(uint8_t * states, uint8_t * hits, uint8_t * misses);

@@ -55,6 +55,7 @@ class Shape:
     router_scale: float = 1.5  # standard deviation of the router's logits
     expert_bias_mean: float = 0.0
     expert_bias_spread: float = 0.1
+    attention_scale: float = 1.0  # of what attention adds to the residual
 
     def __post_init__(self) -> None:
         assert self.hidden_size % self.num_attention_heads == 0
@@ -261,6 +262,8 @@ def _values(name: str, dimensions: tuple[int, ...], shape: Shape, seed: int) -> 
     if name.endswith("word_embeddings.weight"):
         return noise.astype(np.float32)
     gain = shape.router_scale if name.endswith("mlp.gate.weight") else 1.5
+    if name.endswith("attention.dense.weight"):
+        gain *= shape.attention_scale
     values: NDArray[np.float32] = (gain / np.sqrt(dimensions[1]) * noise).astype(np.float32)
     return values
 

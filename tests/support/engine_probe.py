@@ -24,7 +24,7 @@ class Probe:
     """What to run. batches: the lengths in which the ids are given to llama.cpp; empty means all at once.
 
     stock: llama.cpp alone runs the file; otherwise edgemed's engine does. small_cache: one layer's experts only.
-    repack: whether llama.cpp may rearrange weights while loading.
+    repack: whether llama.cpp may rearrange weights while loading. pieces: nodes are computed one by one.
     """
 
     path: str
@@ -34,6 +34,7 @@ class Probe:
     kv_type: str = "f32"
     flash_attn: bool = False
     repack: bool = True
+    pieces: bool = False
     small_cache: bool = False
     threads: int = 2
 
@@ -122,6 +123,7 @@ def _run_engine(probe: Probe) -> Answer:
         n_batch=length,
         n_outputs=length,
         repack=probe.repack,
+        watch=llama.ggml_backend_sched_eval_callback(lambda *_: True) if probe.pieces else None,
         force_small=probe.small_cache,
     )
     loaded = load_model(file, settings)

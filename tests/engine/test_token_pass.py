@@ -1,0 +1,49 @@
+"""One token's pass through a layer's experts, its shared expert among them, and what it guesses of the next layer."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf import GGMLQuantizationType as Type
+
+from edgemed.convert import convert
+from edgemed.quant.plan import Plan
+from tests.support.checkpoints import Shape, make_checkpoint
+from tests.support.engine_probe import Probe, run_probes
+
+
+def model(folder: Path, shape: Shape, dense: Type = Type.Q8_0) -> str:
+    plan = Plan((Type.Q2_K, Type.Q4_K, Type.Q6_K), dense_default=dense)
+    convert(str(make_checkpoint(folder / "checkpoint", shape)), folder / "model.gguf", plan)
+    return str(folder / "model.gguf")
+
+
+@pytest.mark.parametrize("dense", [Type.Q8_0, Type.Q6_K, Type.F16, Type.F32], ids=lambda dense: dense.name)
+@pytest.mark.parametrize("shared", [1, 2], ids=["as wide", "wider"])
+def test_a_layer_in_one_pass_and_node_by_node(shared: int, dense: Type, tmp_path: Path) -> None:
+    """The same bits: nothing of a layer depends on what is fused with what. A wider shared expert is never fused."""
+    shape = Shape(num_hidden_layers=3, num_shared_experts=shared)
+    probe = Probe(model(tmp_path, shape, dense), tuple(range(20, 44)))
+    fused = replace(probe, batches=probe.one_by_one)
+    one, other = run_probes(tmp_path, fused, replace(fused, pieces=True))
+    assert np.array_equal(one.logits, other.logits)
+
+
+def test_guesses_are_right_where_attention_adds_nothing(tmp_path: Path) -> None:
+    """Then the residual behind a layer is all that the next router sees, and a guess is wrong by rounding alone."""
+    shape = Shape(num_hidden_layers=5, attention_scale=0.0)
+    probe = Probe(model(tmp_path, shape), tuple(range(20, 60)), small_cache=True)
+    (answer,) = run_probes(tmp_path, replace(probe, batches=probe.one_by_one))
+    stats = answer.stats
+    assert stats["predicted"] == len(probe.ids) * 3 * shape.num_experts_per_tok  # of four rows, the first is not seen
+    assert stats["predicted_right"] > 0.97 * stats["predicted"]
+    assert stats["guesses_used"] > 0.9 * stats["guesses"] > 0
+
+
+def test_nothing_is_guessed_where_nothing_is_missing(tmp_path: Path) -> None:
+    shape = Shape(num_hidden_layers=5)
+    probe = Probe(model(tmp_path, shape), tuple(range(20, 28)) * 20)
+    (answer,) = run_probes(tmp_path, replace(probe, batches=probe.one_by_one))
+    experts = 4 * shape.num_experts
+    assert 0 < answer.stats["predicted"] <= experts * 4 * shape.num_experts_per_tok

@@ -25,6 +25,17 @@ template <typename Point, size_t Count> void fill(Point (&book)[Count], ggml::To
     }
 }
 
+// The three numbers that IQ2's points are made of lie 17 and 18 apart.
+template <size_t Count> void fill_fours(uint8_t (&fours)[2][Count], const uint64_t (&book)[Count]) {
+    for (size_t i = 0; i < Count; i++)
+        for (unsigned k = 0; k < 8; k++) fours[k / 4][i] |= static_cast<uint8_t>((book[i] >> 8 * k & 0xff) / 17 << 2 * (k % 4));
+}
+
+template <size_t Count, typename Code> void fill_pairs(uint8_t (&pairs)[2][Count], const uint32_t (&book)[Count], Code code) {
+    for (size_t i = 0; i < Count; i++)
+        for (unsigned k = 0; k < 4; k++) pairs[k / 2][i] |= static_cast<uint8_t>(code(book[i] >> 8 * k & 0xff) << 4 * (k % 2));
+}
+
 }  // namespace
 
 const Books & books() { return g_books; }
@@ -38,6 +49,13 @@ void read_books() {
     fill(g_books.iq3_xxs, api.dequantise_iq3_xxs, kFour, 2, 0);
     fill(g_books.iq3_s, api.dequantise_iq3_s, kOne, 2, 66);
     for (unsigned i = 0; i < 128; i++) g_books.eight_signs[i] = static_cast<uint8_t>(i | static_cast<unsigned>(__builtin_parity(i)) << 7);
+    fill_fours(g_books.iq2_xxs_fours, g_books.iq2_xxs);
+    fill_fours(g_books.iq2_xs_fours, g_books.iq2_xs);
+    fill_fours(g_books.iq2_s_fours, g_books.iq2_s);
+    const auto eighth = [](uint32_t number) { return number / 8 | (number == 62 ? 8 : 0); };
+    const auto itself = [](uint32_t number) { return number; };
+    fill_pairs(g_books.iq3_xxs_pairs, g_books.iq3_xxs, eighth);
+    fill_pairs(g_books.iq3_s_pairs, g_books.iq3_s, itself);
     fill(g_books.iq1, api.dequantise_iq1_s, kEight, 2, 34);
 }
 

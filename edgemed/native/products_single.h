@@ -1,5 +1,5 @@
-// Products of rows of a K-quant matrix and a single row of activations, on AVX-512 VNNI and GFNI: what a token needs of
-// its experts. ggml's dot products keep two cores from the memory's rate where a row is short or its bits are few; these
+// Products of rows of a matrix and a single row of activations, on AVX-512 VNNI, VBMI and GFNI: what a token needs of its
+// experts. ggml's dot products keep two cores from the memory's rate where a row is short or its bits are few; these
 // do with fewer instructions (docs/decisions.md). The results are ggml's, bit for bit: sums of codes are exact integers,
 // and floats are added up in the order of its AVX2 routines.
 #pragma once
@@ -27,9 +27,14 @@ static_assert(sizeof(Single) == 576, "edgemed/engine/budget.py counts them");
 struct SingleKernel {
     int    type;  // of the weights
     Layout layout;
-    // out[r] = row r of `rows`, which begin `stride` bytes apart, times the activations.
-    void (*multiply)(const uint8_t * weights, size_t stride, int64_t blocks, const Single * x, int64_t rows, float * out);
+    // out[r] = row r of `rows`, which follow each other, times the activations.
+    void (*multiply)(const uint8_t * weights, int64_t blocks, const Single * x, int64_t rows, float * out);
 };
+
+#ifdef EDGEMED_HAS_PRODUCTS
+extern const SingleKernel kSingleQ2K, kSingleQ3K, kSingleQ4K, kSingleQ5K, kSingleQ6K;
+extern const SingleKernel kSingleIQ2XXS, kSingleIQ2XS, kSingleIQ2S, kSingleIQ3XXS, kSingleIQ3S, kSingleIQ4XS;
+#endif
 
 // What multiplies this type; null where only ggml can, as products::find.
 const SingleKernel * find_single(int type, int64_t columns);

@@ -15,7 +15,7 @@ constexpr int8_t kOrders[kLayouts][8] = {{0, 4, 1, 5, 2, 6, 3, 7}, {0, 2, 1, 3, 
 #ifdef EDGEMED_HAS_PRODUCTS
 #include "intrinsics.h"
 
-#define EDGEMED_GFNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c,gfni")))
+#define EDGEMED_GFNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx2,bmi2,fma,f16c,gfni")))
 #define EDGEMED_GFNI_INLINE EDGEMED_GFNI __attribute__((always_inline)) inline
 
 namespace edgemed::products::singles {
@@ -90,6 +90,14 @@ EDGEMED_GFNI_INLINE __m256i sums16(const Single & x) { return _mm256_load_si256(
 EDGEMED_GFNI_INLINE __m256i halves_added(__m512i x) { return _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1)); }
 EDGEMED_GFNI_INLINE __m512i byte(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
 
+template <Layout L> constexpr Bytes kWidePlaces[4] = {wide_places(L, 0), wide_places(L, 1), wide_places(L, 2), wide_places(L, 3)};
+
+// Signed scales of 16 columns each, each where its codes are.
+template <Layout L> EDGEMED_GFNI_INLINE void spread_signed(__m256i scales, __m512i (&spread)[4]) {
+#pragma GCC unroll 4
+    for (int kind = 0; kind < 4; kind++) spread[kind] = _mm512_permutexvar_epi16(table(kWidePlaces<L>[kind]), _mm512_castsi256_si512(scales));
+}
+
 // Four kinds of codes, each times its scales: eight sums, each of four columns of every 32, as ggml's. With `Less`, x's
 // `less` is taken away from products before.
 template <bool Less> EDGEMED_GFNI_INLINE __m256i scaled_sums(const __m512i (&weights)[4], const Single & x, const __m512i (&scales)[4]) {
@@ -118,15 +126,6 @@ EDGEMED_GFNI_INLINE __m128i half_at(const uint8_t * from) {
     uint16_t half;
     std::memcpy(&half, from, sizeof half);
     return _mm_cvtsi32_si128(half);
-}
-
-constexpr int64_t kRowsAtOnce = 4;  // whose sums are added up together
-
-// The sums of four rows' four floats each.
-EDGEMED_GFNI_INLINE __m128 add_up(const __m128 (&rows)[kRowsAtOnce]) {
-    const __m128 first = _mm_add_ps(_mm_unpacklo_ps(rows[0], rows[1]), _mm_unpackhi_ps(rows[0], rows[1]));
-    const __m128 second = _mm_add_ps(_mm_unpacklo_ps(rows[2], rows[3]), _mm_unpackhi_ps(rows[2], rows[3]));
-    return _mm_add_ps(_mm_movelh_ps(first, second), _mm_movehl_ps(second, first));
 }
 
 }  // namespace edgemed::products::singles

@@ -21,7 +21,7 @@ class RowProduct {
     size_t stride() const { return stride_; }  // bytes from one row of the matrix to the next
 
     void multiply(const uint8_t * weights, int64_t rows, float * out) const {
-        if (kernel_ != nullptr) return kernel_->multiply(weights, stride_, columns_ / products::kColumns, single_, rows, out);
+        if (kernel_ != nullptr) return kernel_->multiply(weights, columns_ / products::kColumns, single_, rows, out);
         for (int64_t r = 0; r < rows; r++) dot_(static_cast<int>(columns_), out + r, 0, weights + stride_ * static_cast<size_t>(r), 0, x_, 0, 1);
     }
 

@@ -1,4 +1,4 @@
-"""Products of K-quants and a single row of activations: against float64, against ggml, at the ends of codes' ranges."""
+"""Products of a matrix and a single row of activations: against float64, against ggml, at the ends of codes' ranges."""
 
 import numpy as np
 import pytest
@@ -14,6 +14,8 @@ from edgemed.native.products import multiply_single
 from tests.support.activations import round_activations
 
 K_QUANTS = (Type.Q2_K, Type.Q3_K, Type.Q4_K, Type.Q5_K, Type.Q6_K)
+BOOKS = (Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_XXS, Type.IQ3_S, Type.IQ4_XS)
+KINDS = K_QUANTS + BOOKS
 ERROR = 2e-6  # of the sum of magnitudes: the order in which floats are added up
 DOUBTFUL = 4e-5
 
@@ -34,8 +36,8 @@ def rounded_row(columns: int, kind: Type, seed: int) -> tuple[NDArray[np.float32
             return x, rounded[0]
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.sampled_from(K_QUANTS), st.integers(1, 9), st.integers(1, 6), st.integers(0, 1 << 30))
+@settings(deadline=None, max_examples=120)
+@given(st.sampled_from(KINDS), st.integers(1, 9), st.integers(1, 6), st.integers(0, 1 << 30))
 def test_matches_float64(kind: Type, rows: int, blocks: int, seed: int) -> None:
     columns = 256 * blocks
     weights = random_weights(kind, rows, columns, seed)
@@ -48,14 +50,14 @@ def test_matches_float64(kind: Type, rows: int, blocks: int, seed: int) -> None:
     assert (np.abs(y - values @ rounded) <= ERROR * size).all()
 
 
-@pytest.mark.parametrize("kind", K_QUANTS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("byte", [0x00, 0x55, 0xAA, 0xFF])
 def test_no_sum_of_codes_overflows(kind: Type, byte: int) -> None:
     """Every code, scale and minimum at its end, every activation at -127 or 127."""
     weights = random_weights(kind, 4, 1024)
     scales = weights.copy()
     weights[:] = byte
-    for at in {"Q2_K": (80, 82), "Q3_K": (108,), "Q6_K": (208,)}.get(kind.name, (0, 2)):
+    for at in {"Q2_K": (80, 82), "Q3_K": (108,), "Q6_K": (208,)}.get(kind.name, (0,) if kind in BOOKS else (0, 2)):
         for block in range(4):
             start = block * weights.shape[1] // 4 + at
             weights[:, start : start + 2] = scales[:, start : start + 2]
@@ -67,7 +69,7 @@ def test_no_sum_of_codes_overflows(kind: Type, byte: int) -> None:
         assert (np.abs(y - values @ x) <= ERROR * size).all()
 
 
-@pytest.mark.parametrize("kind", K_QUANTS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_row_of_weights_is_multiplied_alike_wherever_it_lies(kind: Type) -> None:
     weights = random_weights(kind, 23, 768)
     x, _ = rounded_row(768, kind, 3)
@@ -79,7 +81,7 @@ def test_a_row_of_weights_is_multiplied_alike_wherever_it_lies(kind: Type) -> No
         assert alone[0] == together[row]
 
 
-@pytest.mark.parametrize("kind", K_QUANTS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("blocks", [1, 3, 4, 16])
 def test_the_very_bits_of_ggml(kind: Type, blocks: int) -> None:
     weights = random_weights(kind, 65, 256 * blocks)
@@ -91,7 +93,9 @@ def test_the_very_bits_of_ggml(kind: Type, blocks: int) -> None:
         assert np.array_equal(multiply_single(kind, weights, x[0]), theirs)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("kind", "columns"), [(Type.IQ4_XS, 256), (Type.Q8_0, 256), (Type.F16, 256), (Type.Q4_K, 288)])
+@pytest.mark.parametrize(
+    ("kind", "columns"), [(Type.IQ1_S, 256), (Type.IQ1_M, 256), (Type.Q8_0, 256), (Type.F16, 256), (Type.Q4_K, 288)]
+)
 def test_the_rest_is_left_to_ggml(kind: Type, columns: int) -> None:
     weights = np.zeros((4, 1024), np.uint8)
     assert multiply_single(kind, weights, np.ones(columns, np.float32)) is None

@@ -16,7 +16,7 @@ class Activations {
     void          start(int64_t width, int rows);
     void          want(int matrix_type, bool single = false);  // single: a RowProduct will ask for it
     int           wanted() const { return static_cast<int>(types_.size()); }
-    void          quantise(int wanted, int row, const float * from);
+    void          quantise(int wanted, int row, const float * from, bool single = true);  // single: a RowProduct asks for this row
     const uint8_t * row(int matrix_type, int row) const;
     const products::Single * single(products::Layout layout, int row) const { return singles_[layout].data() + blocks_ * static_cast<size_t>(row); }
 

@@ -64,18 +64,20 @@ void MoePass::show_routing(const MoeLayer & layer) {
 void MoePass::keep_input(const MoeLayer & layer) {
     const int64_t width = layer.n_embd;
     bool          plain = observed_;
+    alone_.assign(static_cast<size_t>(layer.n_tokens), 0);
     input_.start(width, layer.n_tokens);
     for (const Wanted & wanted : wanted_) {
         const Expert & expert = store_.expert(layer.row, wanted.expert);
         plain |= !wanted.ours;
         if (!wanted.ours) continue;
         for (Projection p : {kGate, kUp}) input_.want(expert.type[p], wanted.count == 1);
+        if (wanted.count == 1) alone_[static_cast<size_t>(order_[static_cast<size_t>(wanted.first)])] = 1;
     }
     if (plain) x_.resize(static_cast<size_t>(width) * static_cast<size_t>(layer.n_tokens));
 #pragma omp parallel for num_threads(threads_)
     for (int t = 0; t < layer.n_tokens; t++) {
         const auto * from = reinterpret_cast<const float *>(static_cast<const char *>(layer.x->data) + static_cast<size_t>(t) * layer.x->nb[2]);
-        for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, t, from);
+        for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, t, from, alone_[static_cast<size_t>(t)] != 0);
         if (plain) std::copy(from, from + width, x_.data() + t * width);
     }
 }

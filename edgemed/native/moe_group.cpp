@@ -92,7 +92,7 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
             const Expert & expert = store_.expert(layer.row, member.wanted->expert);
             float *        hidden = gate_.data() + row * n_ff;
             swiglu(hidden, up_.data() + row * n_ff, hidden, n_ff);
-            for (int w = 0; w < hidden_.wanted(); w++) hidden_.quantise(w, row, hidden);
+            for (int w = 0; w < hidden_.wanted(); w++) hidden_.quantise(w, row, hidden, member.wanted->count == 1);
             const auto & down = *member.kernel[kDown];
             for_kernel(hidden_tiles_, down).put(down, member.tile, member.wanted->count, row - member.row, hidden_.row(expert.type[kDown], row));
         }

@@ -81,6 +81,7 @@ class MoePass {
     std::vector<Progress>        progress_;       // by rank
     std::vector<Wanted>          wanted_;
     std::vector<int>             order_, count_;  // (token * k + rank) sorted by expert
+    std::vector<uint8_t>         alone_;  // of a batch: whether some expert has this token only
     std::vector<Member>          group_;
     bool                         observed_ = false;  // this batch
     std::vector<int>             member_of_;  // of each of the group's rows

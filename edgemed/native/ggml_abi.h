@@ -15,7 +15,7 @@ constexpr int kMaxDims = 4, kMaxOpParams = 64, kMaxSources = 10, kMaxName = 64;
 constexpr size_t kObjectSize = 32;  // of the list node ggml keeps before every tensor
 
 enum Type : int { kF32 = 0, kF16 = 1, kQ8K = 15, kI32 = 26, kBF16 = 30, kTypeCount = 43 };
-enum Op : int { kNone = 0, kAdd = 2, kMul = 7, kMulMat = 29, kMulMatId = 30, kReshape = 36, kView = 37, kPermute = 38, kTranspose = 39, kGlu = 100 };
+enum Op : int { kNone = 0, kAdd = 2, kMul = 7, kMulMat = 29, kMulMatId = 30, kReshape = 36, kView = 37, kPermute = 38, kTranspose = 39, kFlashAttention = 74, kGlu = 100 };
 constexpr int kGluSwiglu = 2;
 constexpr int kFlagCompute = 16;
 enum Status : int { kFailed = -1, kSuccess = 0, kAborted = 1 };

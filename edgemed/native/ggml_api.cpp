@@ -69,7 +69,7 @@ bool operations_fit() {
         int          op;
         const char * name;
     } known[] = {{kNone, "NONE"},       {kAdd, "ADD"},   {kMul, "MUL"},         {kMulMat, "MUL_MAT"}, {kMulMatId, "MUL_MAT_ID"}, {kReshape, "RESHAPE"},
-                 {kView, "VIEW"},       {kGlu, "GLU"},   {kPermute, "PERMUTE"}, {kTranspose, "TRANSPOSE"}};
+                 {kView, "VIEW"},       {kGlu, "GLU"}, {kFlashAttention, "FLASH_ATTN_EXT"},   {kPermute, "PERMUTE"}, {kTranspose, "TRANSPOSE"}};
     for (const auto & each : known)
         if (std::strcmp(g_api.op_name(each.op), each.name) != 0) return false;
     return true;

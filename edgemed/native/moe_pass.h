@@ -92,7 +92,7 @@ class MoePass {
     std::vector<uint8_t>         graph_memory_;
     std::vector<int32_t>         predicted_;      // for row predicted_row_
     int                          predicted_row_ = -1;
-    int                          quiet_ = 0;  // layers of single tokens since one missed something
+    int                          quiet_ = 0;  // layers of single tokens since one missed something, or a guess did
 };
 
 }  // namespace edgemed

@@ -91,7 +91,8 @@ ggml::Status MoePass::token(const MoeLayer & layer) {
     }
     unpin();
     add_up(layer);
-    // Where a whole token missed nothing, the next will hardly, and the next router's run would only cost time.
+    // Where a whole token missed nothing, nor was anything guessed for it, the next will hardly miss, and the next router's
+    // run would only cost time.
     quiet_ = missing ? 0 : quiet_ + 1;
     if (shared && quiet_ < store_.rows()) read_ahead(layer);
     return ggml::kSuccess;
@@ -173,7 +174,10 @@ void MoePass::read_ahead(const MoeLayer & layer) {
         experts_.predictor.from_input(predicted_row_, static_cast<const float *>(layer.x->data), threads_, predicted_.data());
     int left = experts_.guesses;
     for (size_t i = 0; i < predicted_.size() && left > 0; i++)
-        if (!store_.present(predicted_row_, predicted_[i])) left -= store_.guess(predicted_row_, predicted_[i], residual);
+        if (!store_.present(predicted_row_, predicted_[i])) {
+            left -= store_.guess(predicted_row_, predicted_[i], residual);
+            quiet_ = 0;
+        }
 }
 
 // Threads take blocks of rows in turn, all of gate and up before any of down. So whoever waits for a hidden row waits for

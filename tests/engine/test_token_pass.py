@@ -12,6 +12,8 @@ from edgemed.quant.plan import Plan
 from tests.support.checkpoints import Shape, make_checkpoint
 from tests.support.engine_probe import Probe, run_probes
 
+F32 = Plan.uniform(Type.F32)
+
 
 def model(folder: Path, shape: Shape, dense: Type = Type.Q8_0) -> str:
     plan = Plan((Type.Q2_K, Type.Q4_K, Type.Q6_K), dense_default=dense)
@@ -47,3 +49,14 @@ def test_nothing_is_guessed_where_nothing_is_missing(tmp_path: Path) -> None:
     (answer,) = run_probes(tmp_path, replace(probe, batches=probe.one_by_one))
     experts = 4 * shape.num_experts
     assert 0 < answer.stats["predicted"] <= experts * 4 * shape.num_experts_per_tok
+
+
+def test_attention_is_nearer_to_exact_than_llama_cpp_s(tmp_path: Path) -> None:
+    """Both with keys and values in half precision; exact: both in F32, and no fused attention."""
+    convert(str(make_checkpoint(tmp_path / "checkpoint", Shape())), tmp_path / "m.gguf", F32, layout="llama.cpp")
+    exact = Probe(str(tmp_path / "m.gguf"), tuple(range(20, 220)))
+    exact = replace(exact, batches=exact.one_by_one)
+    ours = replace(exact, kv_type="f16", flash_attn=True)
+    right, mine, theirs = (answer.logits for answer in run_probes(tmp_path, exact, ours, replace(ours, stock=True)))
+    assert 0 < np.abs(mine - right).mean() < np.abs(theirs - right).mean()
+    assert np.abs(mine - right).max() < 3e-2

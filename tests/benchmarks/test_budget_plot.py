@@ -45,7 +45,7 @@ def test_points_are_taken_once_and_gone_on_with(
             raise SystemExit("A run of edgemed failed: ['edgemed.errors.BudgetError: too little.']")
         if len(taken) == 9:
             raise KeyboardInterrupt
-        stats = {"compute_s": 0.01, "wait_s": 0.0, "resident_bytes": 9.0}
+        stats = {"compute_s": 0.01, "shared_bytes": 0.0, "wait_s": 0.0, "resident_bytes": 9.0}
         return Outcome(Run(1, [1.0], 0.0, [0.1, 0.3], 5, 0, [], stats), None, 0.0)
 
     monkeypatch.setattr(side_by_side, "run_once", run_once)

@@ -95,7 +95,7 @@ class LoadedModel:
         self.handle = check(self._open_store(settings), EngineError)
         capture_log(self._log)
         if self.placement.device is None:  # else it would cut the graph of the layers left here into more pieces
-            self._native.edgemed_attend_tokens(self.handle)
+            self._native.edgemed_claim_attention(self.handle)
         try:
             self._load_dense(settings)
             self._make_context(settings)

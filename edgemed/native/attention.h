@@ -1,14 +1,14 @@
-// One token's attention over keys and values in half precision. ggml goes through them once for each head that asks; here
-// the heads that share keys ask together, so that each is converted once for four of them.
+// Attention over keys and values in half precision, in single precision throughout.
 #pragma once
 
+#include <atomic>
 #include <vector>
 
 #include "ggml_api.h"
 
 namespace edgemed {
 
-bool is_token_attention(const ggml::Tensor * node);  // FLASH_ATTN_EXT of one token over a cache in ordinary memory
+bool is_attention(const ggml::Tensor * node);  // FLASH_ATTN_EXT of one sequence over a cache in ordinary memory
 
 class TokenAttention {
   public:
@@ -19,6 +19,26 @@ class TokenAttention {
     std::vector<float> query_;  // [head][width], scaled
     std::vector<float> part_;   // [piece][head][width]: sums of weighted values
     std::vector<float> size_;   // [piece][head][2]: the highest score, and the sum of weights relative to it
+};
+
+class BatchAttention {
+  public:
+    // A token's result depends neither on `threads` nor on which others are in the batch.
+    ggml::Status compute(const ggml::Tensor * node, int threads, const std::atomic<bool> & stop);
+
+  private:
+    std::vector<std::vector<float>> scratch_;  // of each thread
+};
+
+class Attention {
+  public:
+    ggml::Status compute(const ggml::Tensor * node, int threads, const std::atomic<bool> & stop) {
+        return node->src[0]->ne[1] == 1 ? token_.compute(node, threads) : batch_.compute(node, threads, stop);
+    }
+
+  private:
+    TokenAttention token_;
+    BatchAttention batch_;
 };
 
 }  // namespace edgemed

@@ -1,4 +1,4 @@
-// One token's attention, for tests.
+// Attention, for tests.
 
 #include <algorithm>
 #include <cstring>
@@ -7,10 +7,10 @@
 #include "attention.h"
 #include "capi.h"
 
-// out [heads, width] from q [heads, width] f32, k and v [tokens, kv_heads, width] f16, and a mask [tokens] f16 or null. Returns 0, 1 where
-// edgemed leaves that to ggml on this machine, or -1 where memory ran out. edgemed_bind() comes before.
+// out [asking, heads, width] from q [asking, heads, width] f32, k and v [tokens, kv_heads, width] f16, and a mask [asking, tokens] f16 or
+// null. Returns 0, 1 where edgemed leaves that to ggml on this machine, or -1 where memory ran out. edgemed_bind() comes before.
 EDGEMED_API int edgemed_attend(const float * q, const uint16_t * k, const uint16_t * v, const uint16_t * mask, float scale, int64_t width, int64_t heads,
-                               int64_t kv_heads, int64_t tokens, int threads, float * out) {
+                               int64_t kv_heads, int64_t asking, int64_t tokens, int threads, float * out) {
     using namespace edgemed;
     ggml::Buffer buffer{};
     buffer.buft = ggml::api().cpu_buffer_type();
@@ -27,19 +27,20 @@ EDGEMED_API int edgemed_attend(const float * q, const uint16_t * k, const uint16
         return t;
     };
     const auto   row = static_cast<size_t>(width), step = static_cast<size_t>(width * kv_heads);
-    ggml::Tensor queries = tensor(ggml::kF32, q, width, 1, heads, row * static_cast<size_t>(heads), row);
+    ggml::Tensor queries = tensor(ggml::kF32, q, width, asking, heads, row * static_cast<size_t>(heads), row);
     ggml::Tensor keys = tensor(ggml::kF16, k, width, tokens, kv_heads, step, row), values = tensor(ggml::kF16, v, width, tokens, kv_heads, step, row);
-    ggml::Tensor masked = tensor(ggml::kF16, mask, tokens, 1, 1, static_cast<size_t>(tokens), static_cast<size_t>(tokens));
-    ggml::Tensor node = tensor(ggml::kF32, out, width, heads, 1, row, row * static_cast<size_t>(heads));
+    ggml::Tensor masked = tensor(ggml::kF16, mask, tokens, asking, 1, static_cast<size_t>(tokens), static_cast<size_t>(tokens * asking));
+    ggml::Tensor node = tensor(ggml::kF32, out, width, heads, asking, row, row * static_cast<size_t>(heads));
     node.op = ggml::kFlashAttention;
     std::memcpy(node.op_params, &scale, sizeof scale);
     node.src[0] = &queries;
     node.src[1] = &keys;
     node.src[2] = &values;
     node.src[3] = mask != nullptr ? &masked : nullptr;
-    if (!is_token_attention(&node)) return 1;
+    static const std::atomic<bool> go_on{false};
+    if (!is_attention(&node)) return 1;
     try {
-        return TokenAttention().compute(&node, threads);
+        return Attention().compute(&node, threads, go_on);
     } catch (const std::exception &) {
         return -1;
     }

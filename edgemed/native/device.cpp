@@ -27,7 +27,7 @@ struct Stream {
     Experts &     experts;
     MoePass       pass;
     DenseBatch    dense;
-    TokenAttention attention;
+    Attention     attention;
     int           threads = 1;
     AbortCallback abort = nullptr;
     void *        abort_data = nullptr;
@@ -49,8 +49,10 @@ Status graph_compute(Backend * backend, Graph * graph) {
         }
         const Tensor * node = api().graph_node(graph, i++);
         if (is_no_work(node) || (node->flags & kFlagCompute) == 0) continue;
-        const Status status = is_dense_batch(node)       ? self.dense.compute(node, self.threads, self.experts.store.stop_flag())
-                              : is_token_attention(node) ? self.attention.compute(node, self.threads)
+        const bool dense = is_dense_batch(node);
+        if (dense) self.pass.before_matrix(node);
+        const Status status = dense                      ? self.dense.compute(node, self.threads, self.experts.store.stop_flag())
+                              : is_attention(node)       ? self.attention.compute(node, self.threads, self.experts.store.stop_flag())
                                                          : self.pass.node(node);
         if (status != kSuccess) return status;
     }
@@ -76,7 +78,7 @@ Backend * init_backend(Device * device, const char *) {
 bool supports_op(Device *, const Tensor * node) {
     return is_no_work(node) || is_expert_product(node) || is_swiglu_of_experts(node) || is_weighting(node) || is_rank_sum(node) ||
            is_shared_product(node) || is_swiglu_of_shared(node) || is_shared_sum(node) || is_residual_sum(node) || is_dense_batch(node) ||
-           (g_experts != nullptr && g_experts->attends && is_token_attention(node));
+           (g_experts != nullptr && g_experts->attends && is_attention(node));
 }
 
 void set_n_threads(Backend * backend, int n) {

@@ -13,7 +13,7 @@ struct Experts {
     Observer  observer;
     Predictor predictor;
     int       guesses = 0;  // predicted misses to read ahead in each layer
-    bool      attends = false;  // a token's attention is ours too
+    bool      attends = false;  // attention is ours too
 };
 
 // ggml's devices are global: contexts made from now on use these experts.

@@ -121,7 +121,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "edgemed_has_product": (ctypes.c_int, (ctypes.c_int, ctypes.c_int64, ctypes.c_int64)),
     "edgemed_single_layout": (ctypes.c_int, (ctypes.c_int, ctypes.c_int64)),
     "edgemed_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
-    "edgemed_attend_tokens": (None, (_HANDLE,)),
+    "edgemed_claim_attention": (None, (_HANDLE,)),
     "edgemed_predict": (None, (_HANDLE, ctypes.POINTER(RouterShape), *(ctypes.c_void_p,) * 3, ctypes.c_int)),
     "edgemed_observe": (None, (_HANDLE, ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)),
     "edgemed_observed_routing": (None, (_HANDLE, *(ctypes.c_void_p,) * 4)),

@@ -112,8 +112,8 @@ EDGEMED_API int  edgemed_trace(void * handle, const char * path) {
     return static_cast<Engine *>(handle)->store.record_trace(path) ? 0 : report("the trace file cannot be written.");
 }
 
-// From now on contexts leave a token's attention to us, where `is_token_attention` is true of it.
-EDGEMED_API void edgemed_attend_tokens(void * handle) { static_cast<Engine *>(handle)->attends = true; }
+// From now on contexts leave attention to us, where `is_attention` is true of it.
+EDGEMED_API void edgemed_claim_attention(void * handle) { static_cast<Engine *>(handle)->attends = true; }
 
 // Turns reading ahead on: `guesses` predicted misses a layer.
 EDGEMED_API void edgemed_predict(void * handle, const edgemed::RouterShape * shape, const float * router, const float * bias,

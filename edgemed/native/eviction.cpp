@@ -20,15 +20,17 @@ constexpr uint64_t kShrinkStep = 64 << 20;
 }  // namespace
 
 // What keeping an expert is worth: its score; and more than anything if it was guessed for this step and is yet to be
-// reached. While a batch goes through the rows, nearly all it has yet to reach will be wanted, its score only weighs a
-// little, and rows should hold alike: where one has nothing in memory the processor waits for the disk, where one has all
-// the disk for the processor.
+// reached. While a batch goes through the rows, nearly all it has yet to reach will be wanted, that of this row and the
+// next at once. Of later ones the score only weighs a little, and rows should hold alike: where one has nothing in memory
+// the processor waits for the disk, where one has all the disk for the processor.
 float Store::worth(uint32_t which) const {
     const Entry & entry = entries_[which];
     const bool ahead = scanned_ < 0 || which >= id(scanned_, scanned_to_);
     if (entry.guessed && entry.guessed_at == clock_ && ahead) return kGuessedNow;
     if (scanned_ < 0) return entry.score;
     const float now = static_cast<float>(static_cast<double>(clock_) / half_life_);
+    const int row = static_cast<int>(which) / per_row_;
+    if (ahead && row <= scanned_ + 1) return kWantedNext;
     const float held = static_cast<float>(std::accumulate(held_.begin(), held_.end(), 0U));
     const float share = static_cast<float>(held_[which / static_cast<uint32_t>(per_row_)]) * static_cast<float>(rows_) / held;
     return std::clamp(entry.score - now, -kScores, kScores) + (ahead ? 2 * kScores : 0) + kUneven * (1 - share);

@@ -2,6 +2,8 @@
 // while the next ones are being read. By our own products (moe_group.cpp) or, where there are none, by ggml's.
 
 #include <algorithm>
+#include <cstdio>
+#include <cstring>
 
 #include "moe_pass.h"
 #include "vector_math.h"
@@ -13,9 +15,9 @@ constexpr int    kRowsAtOnce = 512;  // bounds scratch; a fixed cut, so results 
 constexpr int    kGroupRows = 256;   // a group of experts is complete with as many
 constexpr size_t kNodes = 16;
 // Experts asked for in advance, where others must go for them: of this layer, enough to keep the disk busy; of the next
-// one, what it reads while the rest of a layer is computed.
-constexpr size_t kUnderWay = 32;
-constexpr int    kNextUnderWay = 64;
+// one, what it reads while one matrix or one group is multiplied.
+constexpr size_t   kUnderWay = 32;
+constexpr uint32_t kNextUnderWay = 64;
 
 }  // namespace
 
@@ -96,10 +98,7 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
     if (observed_) show_routing(layer);
     clear_result(layer);  // it may lie over ids and weights too
 
-    // A batch that wants nearly all experts of one layer wants nearly all of the next; not of the last, where libllama goes
-    // on with the tokens whose logits are wanted only.
-    const bool read_on = wanted_.size() * 4 > static_cast<size_t>(store_.per_row()) * 3 && layer.row + 2 < store_.rows();
-    int        next = 0, guessed = 0;
+    wants_all_ = wanted_.size() * 4 > static_cast<size_t>(store_.per_row()) * 3;
     size_t     pinned = 0, done = 0;
     const auto unpin_rest = [&] {
         for (; done < pinned; done++) store_.unpin(layer.row, wanted_[done].expert);
@@ -126,14 +125,29 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
         if (!group_.empty() && !multiply_group(layer)) return unpin_rest();
         for (; done < end; done++) store_.unpin(layer.row, wanted_[done].expert);
         store_.scan(layer.row, wanted_[done - 1].expert + 1);
-        // Everything of this layer is on its way: read the next layer's.
-        for (; pinned == wanted_.size() && read_on && next < store_.per_row() && guessed < kNextUnderWay; next++) {
-            if (store_.present(layer.row + 1, next)) continue;
-            if (!store_.guess(layer.row + 1, next, true)) break;
-            guessed++;
-        }
+        if (pinned == wanted_.size()) read_row(layer.row + 1);  // everything of this layer is on its way
     }
     return ggml::kSuccess;
+}
+
+// A batch that wants nearly all experts of one layer wants nearly all of the next; not of the last, where libllama goes on
+// with the tokens whose logits are wanted only.
+void MoePass::read_row(int row) {
+    if (!wants_all_ || row + 1 >= store_.rows()) return;
+    for (int e = 0; e < store_.per_row() && store_.under_way() < kNextUnderWay; e++)
+        if (!store_.present(row, e) && !store_.guess(row, e, true)) return;
+}
+
+void MoePass::before_matrix(const ggml::Tensor * node) {
+    int          block;
+    const char * name = node->src[0]->name;
+    const int    tokens = static_cast<int>(node->ne[1]);
+    if (std::sscanf(name, "blk.%d.", &block) != 1) return;
+    const bool after_experts = std::strstr(name, "_shexp.") != nullptr;
+    const int  row = std::max(store_.row_of(block) + after_experts, 0);
+    if (row == 0 && tokens < store_.per_row()) return;  // it need not want as many as the batch before it
+    if (row == 0) begin(tokens);
+    read_row(row);
 }
 
 bool MoePass::expert_rows(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data) {

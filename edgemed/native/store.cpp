@@ -103,7 +103,7 @@ bool Store::guess(int row, int index, bool certain) {
     std::lock_guard lock(mutex_);
     Entry & entry = entries_[which];
     if (entry.state.load(std::memory_order_relaxed) != State::absent) return true;
-    if (!start(which, certain ? kGuessedNow : used(entry.score, 1), false)) return false;
+    if (!start(which, !certain ? used(entry.score, 1) : scanned_ < 0 ? kGuessedNow : kWantedNext, false)) return false;
     entry.guessed = true;
     entry.guessed_at = clock_;
     stats_.guesses++;
@@ -178,6 +178,11 @@ void Store::forget_reads(const std::function<bool(uint32_t, bool)> & unwanted) {
         evict(which);
         loading_--;
     }
+}
+
+uint32_t Store::under_way() const {
+    std::lock_guard lock(mutex_);
+    return loading_;
 }
 
 std::string Store::fault() const {

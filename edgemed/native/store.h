@@ -57,14 +57,16 @@ class Store {
     void unpin(int row, int index);
     bool present(int row, int index) const { return state(row, index) != State::absent; }
     bool ready(int row, int index) const { return state(row, index) == State::ready; }
+    uint32_t under_way() const;  // reads queued or begun
 
     // Waits until the pinned expert is there; null when it failed or the wait was aborted.
     const uint8_t * wait(int row, int index);
     // Waits a moment for any read to end: after a refused pin with nothing left to unpin. False when aborted, or when
     // no read is under way that could make room.
     bool wait_for_room();
-    // Reads an expert ahead. A certain guess may evict whatever is worth least, another guess excepted; any other only
-    // what is worth less than one use of its own. False when there is no room on these terms.
+    // Reads an expert ahead. A certain guess may evict whatever is worth least, another guess excepted, and in a scan what
+    // its row and the next want; any other only what is worth less than one use of its own. False when there is no room on
+    // these terms.
     bool guess(int row, int index, bool certain);
     void settle(int row);  // what was guessed up to `row` and not begun is guessed no more
 
@@ -108,6 +110,7 @@ class Store {
     static constexpr float kNeverUsed = -1e30f;
     static constexpr float kNothing = -std::numeric_limits<float>::infinity();  // below any: only free room
     static constexpr float kGuessedNow = std::numeric_limits<float>::max();
+    static constexpr float kWantedNext = 1e30f;  // by the batch under way
     static constexpr float kAny = std::numeric_limits<float>::infinity();
 
     uint32_t id(int row, int index) const { return static_cast<uint32_t>(row * per_row_ + index); }

@@ -51,11 +51,11 @@ def test_nothing_is_guessed_where_nothing_is_missing(tmp_path: Path) -> None:
     assert 0 < answer.stats["predicted"] <= experts * 4 * shape.num_experts_per_tok
 
 
-def test_attention_is_nearer_to_exact_than_llama_cpp_s(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batches", [(1,) * 200, (150, 50)], ids=["token by token", "in batches"])
+def test_attention_is_nearer_to_exact_than_llama_cpp_s(batches: tuple[int, ...], tmp_path: Path) -> None:
     """Both with keys and values in half precision; exact: both in F32, and no fused attention."""
     convert(str(make_checkpoint(tmp_path / "checkpoint", Shape())), tmp_path / "m.gguf", F32, layout="llama.cpp")
-    exact = Probe(str(tmp_path / "m.gguf"), tuple(range(20, 220)))
-    exact = replace(exact, batches=exact.one_by_one)
+    exact = Probe(str(tmp_path / "m.gguf"), tuple(range(20, 220)), batches)
     ours = replace(exact, kv_type="f16", flash_attn=True)
     right, mine, theirs = (answer.logits for answer in run_probes(tmp_path, exact, ours, replace(ours, stock=True)))
     assert 0 < np.abs(mine - right).mean() < np.abs(theirs - right).mean()

@@ -1,4 +1,4 @@
-"""One token's attention against float64: what is masked, what is large, and that threads change nothing."""
+"""Attention against float64: what is masked, what is large, and that neither threads nor company change anything."""
 
 import numpy as np
 import pytest
@@ -12,50 +12,58 @@ from edgemed.native.attention import Floats, Halves, attend
 ERROR = 3e-6  # of the largest value
 
 start_llama()
-if (
-    attend(np.ones((1, 64), np.float32), np.ones((1, 1, 64), np.float16), np.ones((1, 1, 64), np.float16), None, 1)
-    is None
-):
+ONE = np.ones((1, 1, 64))
+if attend(ONE.astype(np.float32), ONE.astype(np.float16), ONE.astype(np.float16), None, 1) is None:
     pytest.skip("this processor lacks AVX-512 VNNI: ggml attends", allow_module_level=True)
 
 
 def right(q: Floats, k: Halves, v: Halves, mask: Halves | None, scale: float) -> NDArray[np.float64]:
-    """[heads, width]; a token that sees nothing gets nothing."""
-    heads, shared_by = len(q), len(q) // k.shape[1]
+    """[tokens that ask, heads, width]; a token that sees nothing gets nothing."""
+    shared_by = q.shape[1] // k.shape[1]
     out = np.zeros(q.shape)
-    added = np.zeros(len(k)) if mask is None else mask.astype(np.float64)
-    seen = added > -np.inf
-    for head in range(heads if seen.any() else 0):
+    for token, head in np.ndindex(q.shape[:2]):
+        added = np.zeros(len(k)) if mask is None else mask[token].astype(np.float64)
+        seen = added > -np.inf
+        if not seen.any():
+            continue
         keys, values = (x[seen, head // shared_by].astype(np.float64) for x in (k, v))
-        scores = scale * (keys @ q[head].astype(np.float64)) + added[seen]
+        scores = scale * (keys @ q[token, head].astype(np.float64)) + added[seen]
         weights = np.exp(scores - scores.max())
-        out[head] = weights @ values / weights.sum()
+        out[token, head] = weights @ values / weights.sum()
     return out
 
 
-def scene(seed: int, width: int, heads: int, shared_by: int, tokens: int) -> tuple[Floats, Halves, Halves]:
+def scene(seed: int, asking: int, width: int, heads: int, shared_by: int, tokens: int) -> tuple[Floats, Halves, Halves]:
     rng = np.random.default_rng(seed)
-    q = rng.standard_normal((heads * shared_by, width), np.float32)
+    q = rng.standard_normal((asking, heads * shared_by, width), np.float32)
     k, v = (rng.standard_normal((tokens, heads, width)).astype(np.float16) for _ in range(2))
     return q, k, v
 
 
-@settings(deadline=None, max_examples=80)
+def causal(asking: int, tokens: int) -> Halves:
+    """The last `asking` of `tokens` ask."""
+    ahead = np.arange(tokens) > np.arange(tokens - asking, tokens)[:, None]
+    return np.where(ahead, -np.inf, 0).astype(np.float16)
+
+
+@settings(deadline=None, max_examples=120)
 @given(
     seed=st.integers(0, 1 << 30),
+    asking=st.one_of(st.just(1), st.integers(2, 40)),
     width=st.sampled_from([64, 128]),
     heads=st.integers(1, 3),
     shared_by=st.integers(1, 9),
-    tokens=st.integers(1, 600),
+    tokens=st.integers(1, 400),
     visible=st.floats(0, 1),
     size=st.sampled_from([0.1, 1.0, 30.0]),
 )
 def test_matches_float64(
-    seed: int, width: int, heads: int, shared_by: int, tokens: int, visible: float, size: float
+    seed: int, asking: int, width: int, heads: int, shared_by: int, tokens: int, visible: float, size: float
 ) -> None:
-    q, k, v = scene(seed, width, heads, shared_by, tokens)
+    q, k, v = scene(seed, asking, width, heads, shared_by, tokens)
     rng = np.random.default_rng(seed + 1)
-    mask = np.where(rng.random(tokens) <= visible, rng.integers(-3, 1, tokens), -np.inf).astype(np.float16)
+    shape = asking, tokens
+    mask = np.where(rng.random(shape) <= visible, rng.integers(-3, 1, shape), -np.inf).astype(np.float16)
     scale = size / np.sqrt(width)
     for masked in (None, mask):
         found = attend(q, k, v, masked, scale)
@@ -64,24 +72,44 @@ def test_matches_float64(
         assert np.abs(found - right(q, k, v, masked, scale)).max() <= ERROR * max(1.0, size) * 4
 
 
-def test_what_is_masked_is_never_looked_at() -> None:
-    q, k, v = scene(1, 128, 2, 4, 300)
-    mask = np.zeros(300, np.float16)
-    mask[10:200] = -np.inf  # a whole piece among them
+@pytest.mark.parametrize("asking", [1, 30])
+def test_what_is_masked_for_all_is_never_looked_at(asking: int) -> None:
+    q, k, v = scene(1, asking, 128, 2, 4, 300)
+    mask = np.zeros((asking, 300), np.float16)
+    mask[:, 10:200] = -np.inf  # a whole piece among them
     expected = right(q, k, v, mask, 0.1)
     k[10:200], v[10:200] = np.nan, np.inf
     found = attend(q, k, v, mask, 0.1)
     assert found is not None
     assert np.abs(found - expected).max() < 1e-5
-    assert (attend(q, k, v, np.full(300, -np.inf, np.float16), 0.1) == 0).all()  # type: ignore[union-attr]
+    assert (attend(q, k, v, np.full_like(mask, -np.inf), 0.1) == 0).all()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("threads", [2, 3, 7])
-def test_threads_change_nothing(threads: int) -> None:
-    q, k, v = scene(2, 128, 4, 8, 1000)
+@pytest.mark.parametrize("asking", [1, 50])
+def test_threads_change_nothing(asking: int, threads: int) -> None:
+    q, k, v = scene(2, asking, 128, 4, 8, 1000)
     assert np.array_equal(attend(q, k, v, None, 0.1, threads), attend(q, k, v, None, 0.1))  # type: ignore[arg-type]
 
 
+@settings(deadline=None, max_examples=20)
+@given(
+    asking=st.integers(2, 60),
+    behind=st.integers(0, 200),
+    shared_by=st.sampled_from([1, 3, 8, 100]),
+    cut=st.integers(1, 59),
+)
+def test_company_changes_nothing(asking: int, behind: int, shared_by: int, cut: int) -> None:
+    """A token's result is the same bits whichever tokens ask together with it, as long as several do."""
+    q, k, v = scene(4, asking, 64, 2, shared_by, asking + behind)
+    mask = causal(asking, asking + behind)
+    whole = attend(q, k, v, mask, 0.125, 2)
+    assert whole is not None
+    for part in (slice(0, cut), slice(cut, asking)):
+        if len(q[part]) > 1:
+            assert np.array_equal(attend(q[part], k, v, mask[part], 0.125), whole[part])  # type: ignore[arg-type]
+
+
 def test_the_rest_is_left_to_ggml() -> None:
-    q, k, v = scene(3, 96, 1, 1, 4)
+    q, k, v = scene(3, 1, 96, 1, 1, 4)
     assert attend(q, k, v, None, 1) is None

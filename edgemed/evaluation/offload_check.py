@@ -45,7 +45,7 @@ TEXT = (
 )
 _SPLIT = re.compile(r"## SPLIT #(\d+): (\S+) # (\d+) inputs(.*)")
 _INPUT = re.compile(r"\[(.+?) \(\s*[\d.]+[KM]\)\]")
-_EXPERTS = "edgemed"  # our device's name
+_EXPERTS, _PROCESSOR = "edgemed", "CPU"  # devices' names
 _RESULT = "ffn_moe_out"  # llama.cpp's name for what a layer's experts add up to
 
 Floats = NDArray[np.float32]
@@ -83,7 +83,7 @@ class Speed:
 class Comparison:
     """`divergence`: mean KL in nats of the device's next-token probabilities from the processor's; `agreement`: share
     of positions with the same likeliest token; `difference`: the largest of any logit. `layers` and `pieces`, of all
-    devices: the plan of one token.
+    devices: the plan of one token; `pieces_meant`: as many as there are where a device can compute everything.
     """
 
     placement: str
@@ -93,6 +93,7 @@ class Comparison:
     moe_layers: int
     layers: tuple[LayerCopies, ...]
     pieces: int
+    pieces_meant: int
     processor: Speed
     device: Speed
 
@@ -109,10 +110,8 @@ class Comparison:
 
     @property
     def whole(self) -> bool:
-        """Nothing else cuts the graph: every MoE layer makes two pieces, and the embedding's processor and the first
-        layer on the device add one each; one less where the device begins right behind experts. More means that the
-        device cannot compute everything."""
-        return self.pieces <= 2 * self.moe_layers + 2
+        """Nothing else cuts the graph. More pieces mean that the device cannot compute everything."""
+        return self.pieces == self.pieces_meant
 
     @property
     def passed(self) -> bool:
@@ -142,6 +141,7 @@ def compare(model: Path, offload: Offload, threads: int | None, on_progress: Rep
         moe_layers=device["moe_layers"],
         layers=tuple(copies_of_layers(splits)),
         pieces=len(splits),
+        pieces_meant=pieces_meant(splits, device["moe_layers"]),
         processor=Speed(**host["speed"]),
         device=Speed(**device["speed"]),
     )
@@ -205,6 +205,14 @@ def copies_of_layers(splits: list[Split]) -> Iterator[LayerCopies]:
     for split, following in pairwise(splits):
         if split.device == _EXPERTS:
             yield LayerCopies(split.inputs, tuple(name for name in following.inputs if name.startswith(_RESULT)))
+
+
+def pieces_meant(splits: list[Split], moe_layers: int) -> int:
+    """Every MoE layer makes two pieces, and the embedding's processor and the first layer on the device add one each;
+    one less where the device begins right behind experts."""
+    devices = [split.device for split in splits]
+    begin = next((at for at, device in enumerate(devices) if device not in (_EXPERTS, _PROCESSOR)), 0)
+    return 2 * moe_layers + 2 - (begin == 0 or devices[begin - 1] == _EXPERTS)
 
 
 def _open(request: dict[str, Any]) -> tuple[Reader, list[int]]:

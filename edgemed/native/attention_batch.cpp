@@ -156,7 +156,7 @@ EDGEMED_ATTENTION void weigh(float * score, const float * added, float & highest
     __m512       sum = _mm512_setzero_ps();
 #pragma GCC unroll 4
     for (int i = 0; i < kColumnBlocks; i++) {
-        const __mmask16 counts = _mm512_cmp_ps_mask(scores[i], _mm512_set1_ps(kNothing), _CMP_GT_OQ);
+        const __mmask16 counts = _mm512_cmp_ps_mask(scores[i], _mm512_set1_ps(kNothing), _CMP_NEQ_UQ);
         const __m512    weight = _mm512_maskz_mov_ps(counts, exponential(_mm512_sub_ps(scores[i], base)));
         _mm512_storeu_ps(score + i * kLanes, weight);
         sum = _mm512_add_ps(sum, weight);
@@ -190,7 +190,7 @@ void some_tokens(const ggml::Tensor * node, int64_t group, int64_t first, int64_
     for (int64_t row = 0; row < rows; row++) {
         auto * out = reinterpret_cast<float *>(static_cast<char *>(node->data) + static_cast<size_t>(group * shared_by + row % shared_by) * node->nb[1] +
                                                static_cast<size_t>(first + row / shared_by) * node->nb[2]);
-        const float whole = of.total[row] > 0 ? 1.0f / of.total[row] : 0.0f;
+        const float whole = of.total[row] == 0 ? 0.0f : 1.0f / of.total[row];
         for (int64_t i = 0; i < width; i++) out[i] = of.sum[row * width + i] * whole;
     }
 }

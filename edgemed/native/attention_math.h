@@ -28,9 +28,9 @@ inline const char * at(const ggml::Tensor * t, int64_t i1, int64_t i2) {
     return static_cast<const char *>(t->data) + static_cast<size_t>(i1) * t->nb[1] + static_cast<size_t>(i2) * t->nb[2];
 }
 
-// e^x for x <= 0, with an error of two units in the last place.
+// e^x for x <= 0, with an error of two units in the last place; of no number, no number.
 EDGEMED_ATTENTION_INLINE __m512 exponential(__m512 x) {
-    x = _mm512_max_ps(x, _mm512_set1_ps(-110.0f));
+    x = _mm512_max_ps(_mm512_set1_ps(-110.0f), x);  // the second where either is none
     const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m512       r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);  // ln 2 in two parts
     r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);

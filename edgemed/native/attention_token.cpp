@@ -149,7 +149,7 @@ ggml::Status TokenAttention::compute(const ggml::Tensor * node, int threads) {
                 total += weight * size[1];
                 for (int64_t i = 0; i < width; i++) out[i] += weight * part[i];
             }
-            for (int64_t i = 0; i < width; i++) out[i] = total > 0 ? out[i] / total : 0.0f;
+            for (int64_t i = 0; i < width; i++) out[i] = total == 0 ? 0.0f : out[i] / total;
         }
     }
     return ggml::kSuccess;

@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace edgemed {
 
@@ -10,8 +11,7 @@ using products::kLanes;
 
 namespace {
 
-constexpr int64_t kAtOnce = products::kPanelsAtOnce * kLanes;
-constexpr int     kMost = 512;  // rows of activations that are unpacked at once: bounds scratch
+constexpr int kMost = 512;  // rows of activations that are unpacked at once: bounds scratch
 
 }  // namespace
 
@@ -31,6 +31,7 @@ bool MatrixProduct::run(const MatrixTask & task, int threads, const std::atomic<
 
 void MatrixProduct::some_rows(const MatrixTask & task, const products::Kernel & kernel, int from, int count, int threads, const std::atomic<bool> & stop) {
     const size_t         stride = kernel.block_bytes * static_cast<size_t>(task.columns / products::kColumns);
+    const int64_t        panels = task.rows / kLanes;
     std::atomic<int64_t> next{0};
 
 #pragma omp parallel num_threads(threads)
@@ -42,13 +43,12 @@ void MatrixProduct::some_rows(const MatrixTask & task, const products::Kernel & 
             input_.quantise(0, me, reinterpret_cast<const float *>(task.x + static_cast<size_t>(from + t) * task.x_stride));
             tiles_.put(kernel, 0, count, t, input_.row(task.type, me));
         }
-        for (int64_t at; (at = next.fetch_add(kAtOnce, std::memory_order_relaxed)) < task.rows && !stop.load(std::memory_order_relaxed);)
-            for (int64_t row = at; row < std::min(at + kAtOnce, task.rows); row += kLanes) {
-                const uint8_t * weights = task.weights + stride * static_cast<size_t>(row);
-                products::multiply(kernel, weights, stride, task.columns, tiles_.at(0), count, sums);
-                for (int t = 0; t < count; t++)
-                    std::copy_n(sums[t].value, kLanes, reinterpret_cast<float *>(task.y + static_cast<size_t>(from + t) * task.y_stride) + row);
-            }
+        const auto panel_at = [&](int64_t panel) { return panel < panels ? task.weights + stride * static_cast<size_t>(panel * kLanes) : nullptr; };
+        for (products::Turns turns(next, panels); turns.more() && !stop.load(std::memory_order_relaxed); turns.go_on()) {
+            products::multiply(kernel, panel_at(turns.now()), stride, task.columns, tiles_.at(0), count, sums, panel_at(turns.next()));
+            for (int t = 0; t < count; t++)
+                std::memcpy(task.y + static_cast<size_t>(from + t) * task.y_stride + static_cast<size_t>(turns.now()) * sizeof *sums, sums[t].value, sizeof *sums);
+        }
     }
 }
 

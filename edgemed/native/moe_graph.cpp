@@ -63,7 +63,10 @@ bool is_shared_product(const Tensor * node) {
     if (node->op != ggml::kMulMat) return false;
     const Tensor *weights = node->src[0], *x = node->src[1];
     if (std::strstr(weights->name, kShared) == nullptr) return false;
-    return is_dense_batch(node) || (x->type == ggml::kF32 && x->ne[1] == 1 && x->ne[2] == 1 && is_ordinary_matrix(weights));
+    if (is_dense_batch(node)) return true;
+    // Down alone, its fellows being repacked by llama.cpp, would cut the graph in two more pieces.
+    if (x->op == ggml::kGlu && !is_swiglu_of_shared(x)) return false;
+    return x->type == ggml::kF32 && x->ne[1] == 1 && x->ne[2] == 1 && is_ordinary_matrix(weights);
 }
 
 bool is_swiglu_of_shared(const Tensor * node) {

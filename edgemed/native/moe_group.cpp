@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 
 #include "moe_pass.h"
 #include "row_product.h"
@@ -14,21 +15,21 @@ namespace edgemed {
 namespace {
 
 using products::kLanes;
-using products::kPanelsAtOnce;
 using products::Lanes;
+using products::Turns;
 
 products::Tiles & for_kernel(products::Tiles * of_kinds, const products::Kernel & kernel) {
     return of_kinds[kernel.sum == products::Sum::kFloat32 ? 1 : 0];
 }
 
+size_t stride_of(const products::Kernel & kernel, int64_t columns) { return kernel.block_bytes * static_cast<size_t>(columns / products::kColumns); }
+
 // 16 rows of a matrix times an expert's activations: `x`'s row, and tiles where there are several. A single row is
 // multiplied as a single token's (moe_token.cpp) and rounds alike.
-void multiply_panel(const products::Kernel & kernel, const uint8_t * matrix, int64_t columns, int64_t panel, const Activations & x, int row,
-                    const products::Tile * tiles, int rows, Lanes * sums) {
-    const size_t    stride = kernel.block_bytes * static_cast<size_t>(columns / products::kColumns);
-    const uint8_t * weights = matrix + stride * static_cast<size_t>(panel * kLanes);
+void multiply_panel(const products::Kernel & kernel, const uint8_t * weights, int64_t columns, const Activations & x, int row, const products::Tile * tiles,
+                    int rows, Lanes * sums, const uint8_t * next) {
     if (rows > 1)
-        products::multiply(kernel, weights, stride, columns, tiles, rows, sums);
+        products::multiply(kernel, weights, stride_of(kernel, columns), columns, tiles, rows, sums, next);
     else
         RowProduct(kernel.type, columns, x, row).multiply(weights, kLanes, sums[0].value);
 }
@@ -82,9 +83,8 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
             if (&for_kernel(input_tiles_, gate) != &for_kernel(input_tiles_, up))
                 for_kernel(input_tiles_, up).put(up, member.tile, member.wanted->count, own, input_.row(expert.type[kUp], token));
         }
-        for (int64_t at; (at = next_hidden.fetch_add(kPanelsAtOnce, std::memory_order_relaxed)) < members * panels && !store_.aborted();)
-            for (int64_t i = at; i < std::min(at + kPanelsAtOnce, members * panels); i++)
-                multiply_hidden(layer, group_[static_cast<size_t>(i / panels)], i % panels, sums);
+        for (Turns turns(next_hidden, members * panels); turns.more() && !store_.aborted(); turns.go_on())
+            multiply_hidden(layer, turns.now(), turns.next(), sums);
 #pragma omp barrier
 #pragma omp for
         for (int row = 0; row < group_rows_; row++) {
@@ -96,38 +96,48 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
             const auto & down = *member.kernel[kDown];
             for_kernel(hidden_tiles_, down).put(down, member.tile, member.wanted->count, row - member.row, hidden_.row(expert.type[kDown], row));
         }
-        for (int64_t at; (at = next_out.fetch_add(kPanelsAtOnce, std::memory_order_relaxed)) < out_panels && !store_.aborted();)
-            for (int64_t panel = at; panel < std::min(at + kPanelsAtOnce, out_panels); panel++)
-                for (const Member & member : group_) multiply_out(layer, member, panel, sums);
+        for (Turns turns(next_out, out_panels); turns.more() && !store_.aborted(); turns.go_on())
+            for (const Member & member : group_) multiply_out(layer, member, turns.now(), turns.next(), sums);
     }
     if (store_.aborted()) return false;
     if (observed_) show_group(layer);
     return true;
 }
 
-// 16 columns of gate and up.
-void MoePass::multiply_hidden(const MoeLayer & layer, const Member & member, int64_t panel, Lanes * sums) {
+const uint8_t * MoePass::panel_at(const MoeLayer & layer, const Member & member, Projection p, int64_t panel) const {
+    const size_t stride = stride_of(*member.kernel[p], p == kDown ? layer.n_ff : layer.n_embd);
+    return member.data + store_.expert(layer.row, member.wanted->expert).place[p] + stride * static_cast<size_t>(panel * kLanes);
+}
+
+// 16 columns of gate and up: of the group's, counted through.
+void MoePass::multiply_hidden(const MoeLayer & layer, int64_t index, int64_t next, Lanes * sums) {
+    const int64_t  panels = layer.n_ff / kLanes, panel = index % panels;
+    const Member & member = group_[static_cast<size_t>(index / panels)];
     const Wanted & wanted = *member.wanted;
-    const Expert & expert = store_.expert(layer.row, wanted.expert);
     const int      token = order_[static_cast<size_t>(wanted.first)];
     for (Projection p : {kGate, kUp}) {
-        multiply_panel(*member.kernel[p], member.data + expert.place[p], layer.n_embd, panel, input_, token,
-                       for_kernel(input_tiles_, *member.kernel[p]).at(member.tile), wanted.count, sums);
+        const size_t after = static_cast<size_t>(next / panels);
+        multiply_panel(*member.kernel[p], panel_at(layer, member, p, panel), layer.n_embd, input_, token,
+                       for_kernel(input_tiles_, *member.kernel[p]).at(member.tile), wanted.count, sums,
+                       after < group_.size() ? panel_at(layer, group_[after], p, next % panels) : nullptr);
         float * to = (p == kGate ? gate_ : up_).data() + member.row * layer.n_ff + panel * kLanes;
-        for (int r = 0; r < wanted.count; r++) std::copy_n(sums[r].value, kLanes, to + r * layer.n_ff);
+        for (int r = 0; r < wanted.count; r++) std::memcpy(to + r * layer.n_ff, sums[r].value, sizeof sums[r].value);
     }
 }
 
 // 16 columns of the result, to which each expert adds its weighted own.
-void MoePass::multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, Lanes * sums) {
+void MoePass::multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, int64_t next, Lanes * sums) {
     const Wanted & wanted = *member.wanted;
-    const Expert & expert = store_.expert(layer.row, wanted.expert);
-    multiply_panel(*member.kernel[kDown], member.data + expert.place[kDown], layer.n_ff, panel, hidden_, member.row,
-                   for_kernel(hidden_tiles_, *member.kernel[kDown]).at(member.tile), wanted.count, sums);
+    const auto     result = [&](int r) {
+        const int token = order_[static_cast<size_t>(wanted.first + r)];
+        return reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + static_cast<size_t>(token) * layer.y->nb[1]) + panel * kLanes;
+    };
+    for (int r = 0; r < wanted.count; r++) __builtin_prefetch(result(r), 1);  // tokens lie far apart
+    multiply_panel(*member.kernel[kDown], panel_at(layer, member, kDown, panel), layer.n_ff, hidden_, member.row,
+                   for_kernel(hidden_tiles_, *member.kernel[kDown]).at(member.tile), wanted.count, sums,
+                   next * kLanes < layer.n_embd ? panel_at(layer, member, kDown, next) : nullptr);
     for (int r = 0; r < wanted.count; r++) {
-        const size_t pair = static_cast<size_t>(wanted.first + r), token = static_cast<size_t>(order_[pair]);
-        auto *       y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + token * layer.y->nb[1]);
-        add_scaled(y + panel * kLanes, sums[r].value, weights_[pair], kLanes);
+        add_scaled(result(r), sums[r].value, weights_[static_cast<size_t>(wanted.first + r)], kLanes);
         if (observed_) std::copy_n(sums[r].value, kLanes, out_.data() + (member.row + r) * layer.n_embd + panel * kLanes);
     }
 }

@@ -1,4 +1,5 @@
-// The unfused way: single nodes, when an evaluation callback cuts the graph into pieces. Correct, not fast.
+// Single nodes: what is left of a layer once its experts are computed (a batch's shared expert, and a token's where it is
+// wider), and all of it when an evaluation callback cuts the graph into pieces. Correct, not fast.
 
 #include <algorithm>
 
@@ -50,7 +51,7 @@ ggml::Status MoePass::node(const ggml::Tensor * node) {
     return ggml::kFailed;
 }
 
-// Of one token; batches are DenseBatch's.
+// Of one token; a batch's are DenseBatch's or ggml's.
 ggml::Status MoePass::shared_product(const ggml::Tensor * node) {
     const ggml::Tensor * weights = node->src[0];
     input_.start(weights->ne[0], 1);

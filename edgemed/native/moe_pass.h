@@ -1,4 +1,4 @@
-// Computes the experts of one MoE layer: fused for one token, tiled for a batch, node by node for partial graphs.
+// Computes the experts of one MoE layer: fused for one token, tiled for a batch, node by node where that is not possible.
 #pragma once
 
 #include <atomic>
@@ -65,8 +65,9 @@ class MoePass {
     void         clear_result(const MoeLayer & layer);
     void         add_member(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data);
     bool         multiply_group(const MoeLayer & layer);
-    void         multiply_hidden(const MoeLayer & layer, const Member & member, int64_t panel, products::Lanes * sums);
-    void         multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, products::Lanes * sums);
+    const uint8_t * panel_at(const MoeLayer & layer, const Member & member, Projection p, int64_t panel) const;
+    void         multiply_hidden(const MoeLayer & layer, int64_t index, int64_t next, products::Lanes * sums);
+    void         multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, int64_t next, products::Lanes * sums);
     void         show_group(const MoeLayer & layer);
     bool         expert_rows(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data);
     ggml::Status product(const ggml::Tensor * node);

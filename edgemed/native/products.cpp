@@ -58,7 +58,8 @@ bool usable() {
         const char * wish = std::getenv("EDGEMED_PRODUCTS");
         if (wish != nullptr && std::strcmp(wish, "ggml") == 0) return false;
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+               __builtin_cpu_supports("f16c");
     }();
     return answer;
 #else
@@ -95,7 +96,7 @@ void Tiles::put(const Kernel & kernel, int first, int rows, int row, const uint8
     }
 }
 
-void multiply(const Kernel & kernel, const uint8_t * weights, size_t stride, int64_t columns, const Tile * tiles, int rows, Lanes * sums) {
+void multiply(const Kernel & kernel, const uint8_t * weights, size_t stride, int64_t columns, const Tile * tiles, int rows, Lanes * sums, const uint8_t * next) {
 #ifdef EDGEMED_HAS_PRODUCTS
     const uint8_t * lanes[kLanes];
     for (size_t r = 0; r < kLanes; r++) lanes[r] = weights + r * stride;
@@ -105,10 +106,9 @@ void multiply(const Kernel & kernel, const uint8_t * weights, size_t stride, int
     const Multiply by = multiply_by(kernel.sum);
     Panel          panel;
     for (size_t b = 0; b < blocks; b++) {
-        // 16 rows are more streams than the processor follows by itself: the panel after this one is fetched meanwhile.
-        const size_t    bytes = kLanes * kernel.block_bytes;
-        const uint8_t * next = weights + kLanes * stride + b * bytes;
-        for (size_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(next + i, 0, 2);
+        // 16 rows are more streams than the processor follows by itself: the next panel is fetched meanwhile.
+        const size_t bytes = kLanes * kernel.block_bytes;
+        for (size_t i = b * bytes; next != nullptr && i < (b + 1) * bytes; i += kCacheLine) __builtin_prefetch(next + i, 0, 2);
         kernel.unpack(lanes, b * kernel.block_bytes, panel);
         for (int i = 0; i < n; i++) {
             const int from = i * rows / n, to = (i + 1) * rows / n;
@@ -116,7 +116,7 @@ void multiply(const Kernel & kernel, const uint8_t * weights, size_t stride, int
         }
     }
 #else
-    (void)kernel, (void)weights, (void)stride, (void)columns, (void)tiles, (void)rows, (void)sums;
+    (void)kernel, (void)weights, (void)stride, (void)columns, (void)tiles, (void)rows, (void)sums, (void)next;
 #endif
 }
 

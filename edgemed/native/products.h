@@ -4,6 +4,8 @@
 // are, nor on threads.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -35,10 +37,32 @@ class Tiles {
     std::vector<Tile> tiles_;  // [tile][block of 256 columns]
 };
 
-// What is a good number of panels to go through one after another: while one is multiplied, the next comes from memory.
-constexpr int64_t kPanelsAtOnce = 4;
+// The turns of one of several threads that share `count` pieces of work, some pieces one after another at a time. A thread
+// knows beforehand what its next piece is: while one panel is multiplied, the next comes from memory.
+class Turns {
+  public:
+    Turns(std::atomic<int64_t> & shared, int64_t count) : shared_(shared), count_(count), now_(claim()), ahead_(claim()) { end_ = now_ + kAtOnce; }
+    bool    more() const { return now_ < count_; }
+    int64_t now() const { return now_; }
+    int64_t next() const { return std::min(now_ + 1 < end_ ? now_ + 1 : ahead_, count_); }  // `count`: none
+    void    go_on() {
+        if (++now_ < end_) return;
+        now_ = ahead_;
+        end_ = now_ + kAtOnce;
+        ahead_ = claim();
+    }
+
+  private:
+    static constexpr int64_t kAtOnce = 4;
+    int64_t claim() { return shared_.fetch_add(kAtOnce, std::memory_order_relaxed); }
+
+    std::atomic<int64_t> & shared_;
+    const int64_t          count_;
+    int64_t                now_, ahead_, end_;
+};
 
 // sums[row] = 16 rows of the matrix, which begin at `weights` and are `stride` bytes apart, times each of `rows` rows.
-void multiply(const Kernel & kernel, const uint8_t * weights, size_t stride, int64_t columns, const Tile * tiles, int rows, Lanes * sums);
+// `next`: where the 16 rows begin that this thread multiplies next, or null.
+void multiply(const Kernel & kernel, const uint8_t * weights, size_t stride, int64_t columns, const Tile * tiles, int rows, Lanes * sums, const uint8_t * next);
 
 }  // namespace edgemed::products

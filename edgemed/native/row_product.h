@@ -9,7 +9,7 @@ namespace edgemed {
 
 class RowProduct {
   public:
-    // Row `row` of `x`, which was told to want_single(type).
+    // Row `row` of `x`, which was told to want(type, true).
     RowProduct(int type, int64_t columns, const Activations & x, int row)
         : stride_(ggml::api().row_size(type, columns)),
           columns_(columns),

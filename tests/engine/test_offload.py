@@ -14,7 +14,15 @@ from edgemed.engine.library import LogCapture
 from edgemed.engine.offload import AUTO, HOST, Offload, layer_bytes, layers_that_fit, place
 from edgemed.engine.protocol import EngineSettings, Start
 from edgemed.errors import BudgetError, EngineError, SetupError, UsageError
-from edgemed.evaluation.offload_check import Comparison, LayerCopies, Speed, Split, copies_of_layers, read_plan
+from edgemed.evaluation.offload_check import (
+    Comparison,
+    LayerCopies,
+    Speed,
+    Split,
+    copies_of_layers,
+    pieces_meant,
+    read_plan,
+)
 from edgemed.model_file import open_model
 
 HERE = "tests.engine.test_offload"
@@ -142,11 +150,25 @@ def test_another_way_of_printing_is_an_error_and_not_a_pass(log: str) -> None:
         read_plan(log)
 
 
+@pytest.mark.parametrize(
+    ("devices", "meant"),
+    [
+        ("CPU GPU edgemed GPU edgemed GPU", 6),
+        ("CPU edgemed CPU GPU edgemed GPU", 6),  # the device begins with dense layers
+        ("CPU edgemed GPU edgemed GPU", 5),  # and behind experts
+        ("CPU edgemed CPU edgemed CPU", 5),  # nothing on it
+        ("CPU edgemed GPU edgemed GPU CPU", 5),  # it cannot do the last step: one too many
+    ],
+)
+def test_pieces_that_are_meant(devices: str, meant: int) -> None:
+    assert pieces_meant([Split(device, ()) for device in devices.split()], 2) == meant
+
+
 def test_one_copy_too_many_or_one_piece_too_many_fails() -> None:
     meant, host = LayerCopies(("x", "ids", "weights"), ("ffn_moe_out-1",)), LayerCopies((), ())
 
     def check(*layers: LayerCopies, divergence: float = 0.0, pieces: int = 6) -> Comparison:
-        return Comparison("GPU", divergence, 1.0, 0.0, 2, layers, pieces, Speed(1, 1), Speed(1, 1))
+        return Comparison("GPU", divergence, 1.0, 0.0, 2, layers, pieces, 6, Speed(1, 1), Speed(1, 1))
 
     assert check(meant, meant).same_split
     assert check(host, meant).same_split

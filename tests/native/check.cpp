@@ -138,6 +138,7 @@ int main(int count, char ** arguments) {
         {"opening_and_closing", check_opening_and_closing},
         {"looking", check_looking},
         {"products", check_products},
+        {"attention", check_attention},
         {"background", check_background},
         {"guesses_step_aside", check_guesses_step_aside},
         {"scans", check_scans},

@@ -89,6 +89,7 @@ void check_changing_files();
 void check_opening_and_closing();
 void check_looking();
 void check_products();
+void check_attention();
 void check_background();
 void check_guesses_step_aside();
 void check_scans();

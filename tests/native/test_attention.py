@@ -85,6 +85,19 @@ def test_what_is_masked_for_all_is_never_looked_at(asking: int) -> None:
     assert (attend(q, k, v, np.full_like(mask, -np.inf), 0.1) == 0).all()  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+@pytest.mark.parametrize("where", ["q", "k", "v"])
+@pytest.mark.parametrize("asking", [1, 30])
+def test_what_is_no_number_stays_none(asking: int, where: str, broken: float) -> None:
+    """The engine stops where logits are no numbers: nothing may make plausible ones of them on the way."""
+    q, k, v = scene(5, asking, 64, 1, 4, 200)
+    q = np.abs(q)  # scores of plus infinity: of minus infinity a token would only weigh nothing
+    {"q": q, "k": k, "v": v}[where][0, 0, 3] = broken
+    found = attend(q, k, v, None, 0.1)
+    assert found is not None
+    assert not np.isfinite(found[0, 0]).any() if where != "v" else not np.isfinite(found[0, 0, 3])
+
+
 @pytest.mark.parametrize("threads", [2, 3, 7])
 @pytest.mark.parametrize("asking", [1, 50])
 def test_threads_change_nothing(asking: int, threads: int) -> None:

@@ -22,6 +22,7 @@ CHECKS = (
     "sizes",
     "looking",
     "products",
+    "attention",
 )
 BUILDS = {
     "plain": (),

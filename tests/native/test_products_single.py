@@ -21,7 +21,7 @@ DOUBTFUL = 4e-5
 
 start_llama()
 if multiply_single(Type.Q4_K, random_weights(Type.Q4_K, 1, 256), np.ones(256, np.float32)) is None:
-    pytest.skip("this processor lacks AVX-512 VNNI or GFNI: ggml multiplies", allow_module_level=True)
+    pytest.skip("this processor lacks AVX-512 VNNI, VBMI or GFNI: ggml multiplies", allow_module_level=True)
 
 
 def rounded_row(columns: int, kind: Type, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

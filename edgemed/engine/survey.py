@@ -55,7 +55,7 @@ privacy.lock_down(allow_unsealed=True)
 privacy.seal(allow_unsealed=True)
 print(json.dumps([dataclasses.asdict(check) for check in privacy.proof()]))
 """
-_FLAGS = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "gfni", "avx512_bf16", "amx_int8")
+_FLAGS = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "gfni", "avx512vbmi", "avx512_bf16", "amx_int8")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ void MatrixProduct::some_rows(const MatrixTask & task, const products::Kernel & 
             tiles_.put(kernel, 0, count, t, input_.row(task.type, me));
         }
         const auto panel_at = [&](int64_t panel) { return panel < panels ? task.weights + stride * static_cast<size_t>(panel * kLanes) : nullptr; };
-        for (products::Turns turns(next, panels); turns.more() && !stop.load(std::memory_order_relaxed); turns.go_on()) {
+        for (products::Turns turns(next, panels, threads); turns.more() && !stop.load(std::memory_order_relaxed); turns.go_on()) {
             products::multiply(kernel, panel_at(turns.now()), stride, task.columns, tiles_.at(0), count, sums, panel_at(turns.next()));
             for (int t = 0; t < count; t++)
                 std::memcpy(task.y + static_cast<size_t>(from + t) * task.y_stride + static_cast<size_t>(turns.now()) * sizeof *sums, sums[t].value, sizeof *sums);

@@ -83,7 +83,7 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
             if (&for_kernel(input_tiles_, gate) != &for_kernel(input_tiles_, up))
                 for_kernel(input_tiles_, up).put(up, member.tile, member.wanted->count, own, input_.row(expert.type[kUp], token));
         }
-        for (Turns turns(next_hidden, members * panels); turns.more() && !store_.aborted(); turns.go_on())
+        for (Turns turns(next_hidden, members * panels, threads_); turns.more() && !store_.aborted(); turns.go_on())
             multiply_hidden(layer, turns.now(), turns.next(), sums);
 #pragma omp barrier
 #pragma omp for
@@ -96,7 +96,7 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
             const auto & down = *member.kernel[kDown];
             for_kernel(hidden_tiles_, down).put(down, member.tile, member.wanted->count, row - member.row, hidden_.row(expert.type[kDown], row));
         }
-        for (Turns turns(next_out, out_panels); turns.more() && !store_.aborted(); turns.go_on())
+        for (Turns turns(next_out, out_panels, threads_); turns.more() && !store_.aborted(); turns.go_on())
             for (const Member & member : group_) multiply_out(layer, member, turns.now(), turns.next(), sums);
     }
     if (store_.aborted()) return false;

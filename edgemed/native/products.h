@@ -37,27 +37,27 @@ class Tiles {
     std::vector<Tile> tiles_;  // [tile][block of 256 columns]
 };
 
-// The turns of one of several threads that share `count` pieces of work, some pieces one after another at a time. A thread
-// knows beforehand what its next piece is: while one panel is multiplied, the next comes from memory.
+// The turns of one of several threads that share `count` pieces of work, up to four pieces one after another at a time. A
+// thread knows beforehand what its next piece is: while one panel is multiplied, the next comes from memory.
 class Turns {
   public:
-    Turns(std::atomic<int64_t> & shared, int64_t count) : shared_(shared), count_(count), now_(claim()), ahead_(claim()) { end_ = now_ + kAtOnce; }
+    Turns(std::atomic<int64_t> & shared, int64_t count, int threads)
+        : shared_(shared), count_(count), at_once_(std::clamp<int64_t>(count / (8 * threads), 1, 4)), now_(claim()), ahead_(claim()), end_(now_ + at_once_) {}
     bool    more() const { return now_ < count_; }
     int64_t now() const { return now_; }
     int64_t next() const { return std::min(now_ + 1 < end_ ? now_ + 1 : ahead_, count_); }  // `count`: none
     void    go_on() {
         if (++now_ < end_) return;
         now_ = ahead_;
-        end_ = now_ + kAtOnce;
+        end_ = now_ + at_once_;
         ahead_ = claim();
     }
 
   private:
-    static constexpr int64_t kAtOnce = 4;
-    int64_t claim() { return shared_.fetch_add(kAtOnce, std::memory_order_relaxed); }
+    int64_t claim() { return shared_.fetch_add(at_once_, std::memory_order_relaxed); }
 
     std::atomic<int64_t> & shared_;
-    const int64_t          count_;
+    const int64_t          count_, at_once_;
     int64_t                now_, ahead_, end_;
 };
 

@@ -114,6 +114,10 @@ def test_the_status_line_shows_everything_in_80_columns() -> None:
     )
 
 
+def test_a_full_context_is_not_more_than_full() -> None:
+    assert "context 4096/4096" in status_line(Figures(context_used=4097, context_size=4096), ENGLISH, 78)
+
+
 def test_the_status_line_shows_everything_in_60_columns() -> None:
     figures = Figures(12.34, 800 << 20, 4 << 30, 0.871, 512, 4096)
     assert status_line(figures, ENGLISH, 58) == "12.3 t/s · 0.8/4.0 GiB · ctx 512/4096 · hit 87 %   F1 help"

@@ -39,7 +39,8 @@ def phrases(figures: Figures, words: Strings, *, short: bool = False) -> list[st
     if figures.resident_bytes is not None and figures.budget_bytes:
         known.append(words.memory[short].format(share=share(figures.resident_bytes, figures.budget_bytes)))
     if figures.context_size:
-        known.append(words.context[short].format(used=figures.context_used, total=figures.context_size))
+        used = min(figures.context_used, figures.context_size)  # the last token drawn may be one more
+        known.append(words.context[short].format(used=used, total=figures.context_size))
     if figures.hit_rate is not None:
         known.append(words.cache[short].format(percent=f"{figures.hit_rate * 100:.0f}"))
     return known

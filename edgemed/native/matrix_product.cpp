@@ -30,7 +30,6 @@ bool MatrixProduct::run(const MatrixTask & task, int threads, const std::atomic<
 }
 
 void MatrixProduct::some_rows(const MatrixTask & task, const products::Kernel & kernel, int from, int count, int threads, const std::atomic<bool> & stop) {
-    const size_t         stride = kernel.block_bytes * static_cast<size_t>(task.columns / products::kColumns);
     const int64_t        panels = task.rows / kLanes;
     std::atomic<int64_t> next{0};
 
@@ -43,9 +42,9 @@ void MatrixProduct::some_rows(const MatrixTask & task, const products::Kernel & 
             input_.quantise(0, me, reinterpret_cast<const float *>(task.x + static_cast<size_t>(from + t) * task.x_stride));
             tiles_.put(kernel, 0, count, t, input_.row(task.type, me));
         }
-        const auto panel_at = [&](int64_t panel) { return panel < panels ? task.weights + stride * static_cast<size_t>(panel * kLanes) : nullptr; };
+        const auto panel_at = [&](int64_t panel) { return panel < panels ? products::panel_at(kernel, task.weights, task.columns, panel) : nullptr; };
         for (products::Turns turns(next, panels, threads); turns.more() && !stop.load(std::memory_order_relaxed); turns.go_on()) {
-            products::multiply(kernel, panel_at(turns.now()), stride, task.columns, tiles_.at(0), count, sums, panel_at(turns.next()));
+            products::multiply(kernel, panel_at(turns.now()), task.columns, tiles_.at(0), count, sums, panel_at(turns.next()));
             for (int t = 0; t < count; t++)
                 std::memcpy(task.y + static_cast<size_t>(from + t) * task.y_stride + static_cast<size_t>(turns.now()) * sizeof *sums, sums[t].value, sizeof *sums);
         }

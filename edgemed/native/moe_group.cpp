@@ -22,14 +22,12 @@ products::Tiles & for_kernel(products::Tiles * of_kinds, const products::Kernel 
     return of_kinds[kernel.sum == products::Sum::kFloat32 ? 1 : 0];
 }
 
-size_t stride_of(const products::Kernel & kernel, int64_t columns) { return kernel.block_bytes * static_cast<size_t>(columns / products::kColumns); }
-
 // 16 rows of a matrix times an expert's activations: `x`'s row, and tiles where there are several. A single row is
 // multiplied as a single token's (moe_token.cpp) and rounds alike.
 void multiply_panel(const products::Kernel & kernel, const uint8_t * weights, int64_t columns, const Activations & x, int row, const products::Tile * tiles,
                     int rows, Lanes * sums, const uint8_t * next) {
     if (rows > 1)
-        products::multiply(kernel, weights, stride_of(kernel, columns), columns, tiles, rows, sums, next);
+        products::multiply(kernel, weights, columns, tiles, rows, sums, next);
     else
         RowProduct(kernel.type, columns, x, row).multiply(weights, kLanes, sums[0].value);
 }
@@ -105,8 +103,8 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
 }
 
 const uint8_t * MoePass::panel_at(const MoeLayer & layer, const Member & member, Projection p, int64_t panel) const {
-    const size_t stride = stride_of(*member.kernel[p], p == kDown ? layer.n_ff : layer.n_embd);
-    return member.data + store_.expert(layer.row, member.wanted->expert).place[p] + stride * static_cast<size_t>(panel * kLanes);
+    const uint8_t * matrix = member.data + store_.expert(layer.row, member.wanted->expert).place[p];
+    return products::panel_at(*member.kernel[p], matrix, p == kDown ? layer.n_ff : layer.n_embd, panel);
 }
 
 // 16 columns of gate and up: of the group's, counted through.
@@ -115,8 +113,8 @@ void MoePass::multiply_hidden(const MoeLayer & layer, int64_t index, int64_t nex
     const Member & member = group_[static_cast<size_t>(index / panels)];
     const Wanted & wanted = *member.wanted;
     const int      token = order_[static_cast<size_t>(wanted.first)];
+    const size_t   after = static_cast<size_t>(next / panels);
     for (Projection p : {kGate, kUp}) {
-        const size_t after = static_cast<size_t>(next / panels);
         multiply_panel(*member.kernel[p], panel_at(layer, member, p, panel), layer.n_embd, input_, token,
                        for_kernel(input_tiles_, *member.kernel[p]).at(member.tile), wanted.count, sums,
                        after < group_.size() ? panel_at(layer, group_[after], p, next % panels) : nullptr);

@@ -96,13 +96,13 @@ void Tiles::put(const Kernel & kernel, int first, int rows, int row, const uint8
     }
 }
 
-void multiply(const Kernel & kernel, const uint8_t * weights, size_t stride, int64_t columns, const Tile * tiles, int rows, Lanes * sums, const uint8_t * next) {
+void multiply(const Kernel & kernel, const uint8_t * weights, int64_t columns, const Tile * tiles, int rows, Lanes * sums, const uint8_t * next) {
 #ifdef EDGEMED_HAS_PRODUCTS
+    const size_t    blocks = static_cast<size_t>(columns / kColumns);
     const uint8_t * lanes[kLanes];
-    for (size_t r = 0; r < kLanes; r++) lanes[r] = weights + r * stride;
+    for (size_t r = 0; r < kLanes; r++) lanes[r] = weights + r * blocks * kernel.block_bytes;
     std::memset(sums, 0, static_cast<size_t>(rows) * sizeof *sums);
     const int    n = Tiles::count(rows);
-    const size_t blocks = static_cast<size_t>(columns / kColumns);
     const Multiply by = multiply_by(kernel.sum);
     Panel          panel;
     for (size_t b = 0; b < blocks; b++) {
@@ -116,7 +116,7 @@ void multiply(const Kernel & kernel, const uint8_t * weights, size_t stride, int
         }
     }
 #else
-    (void)kernel, (void)weights, (void)stride, (void)columns, (void)tiles, (void)rows, (void)sums, (void)next;
+    (void)kernel, (void)weights, (void)columns, (void)tiles, (void)rows, (void)sums, (void)next;
 #endif
 }
 

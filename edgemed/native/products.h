@@ -61,8 +61,13 @@ class Turns {
     int64_t                now_, ahead_, end_;
 };
 
-// sums[row] = 16 rows of the matrix, which begin at `weights` and are `stride` bytes apart, times each of `rows` rows.
-// `next`: where the 16 rows begin that this thread multiplies next, or null.
-void multiply(const Kernel & kernel, const uint8_t * weights, size_t stride, int64_t columns, const Tile * tiles, int rows, Lanes * sums, const uint8_t * next);
+// Where panel `panel` of a matrix begins: 16 of its rows.
+inline const uint8_t * panel_at(const Kernel & kernel, const uint8_t * matrix, int64_t columns, int64_t panel) {
+    return matrix + kernel.block_bytes * static_cast<size_t>(columns / kColumns * kLanes * panel);
+}
+
+// sums[row] = the panel that begins at `weights`, times each of `rows` rows. `next`: the panel that this thread multiplies
+// next, or null.
+void multiply(const Kernel & kernel, const uint8_t * weights, int64_t columns, const Tile * tiles, int rows, Lanes * sums, const uint8_t * next);
 
 }  // namespace edgemed::products

@@ -32,7 +32,7 @@ void check_type(int type, const products::Kernel & kernel, Random & random) {
         products::Tiles tiles;
         tiles.start(kWide, products::Tiles::count(count));
         for (int i = 0; i < count; i++) tiles.put(kernel, 0, count, i, rows[static_cast<size_t>(from + i)].data());
-        products::multiply(kernel, weights.data(), stride, kWide, tiles.at(0), count, sums.data(), nullptr);
+        products::multiply(kernel, weights.data(), kWide, tiles.at(0), count, sums.data(), nullptr);
     };
     run(0, most, all);
     for (int count : {1, 2, 7, 11, 12, 13, 25, 39}) {

@@ -40,7 +40,7 @@ DEPTHS = (1, 2, 4, 8, 16, 32, 64)
 
 def best_disk_rate(path: Path, size: int) -> dict[int, float]:
     """Bytes a second of cold direct reads of one expert, by queue depth."""
-    return {depth: measure_disk(path, size, depth)[0] for depth in DEPTHS}
+    return {depth: measure_disk(path, size, depth) for depth in DEPTHS}
 
 
 def computing(model: ModelFile, ours: Spec) -> tuple[float, float]:

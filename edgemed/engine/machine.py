@@ -56,28 +56,77 @@ def measure_memory(threads: int, seconds: float = 0.5) -> float:
     return float(np.median(rates))
 
 
-def measure_disk(
-    path: Path, size: int, depth: int = 4, seconds: float = 1.0, *, checked: bool = False
-) -> tuple[float, bool]:
-    """(bytes a second, whether directly) of reads of `size` bytes, `depth` at a time, all over the file.
+class DiskProbe:
+    """Direct reads of `size` bytes from all over a file, `depth` at a time, in several looks of `seconds` at most.
 
-    `checked`: with a checksum over each, as the engine reads experts. No place is read twice. Raises SetupError when
-    the file is too small to tell or cannot be read.
+    A disk that others share is not the same from one second to the next, hence several looks with something else
+    between them. No place is read twice. `checked`: with a checksum over each read, as the engine reads experts.
+    Raises SetupError when the file is too small to tell or cannot be read.
     """
-    size = -(-size // PAGE) * PAGE
-    try:
-        file, direct = _open(path)
-    except OSError as error:
-        raise SetupError(f"{path} cannot be read: {error.strerror}.") from None
-    try:
-        places = list(range(0, os.fstat(file).st_size - size + 1, size))
-        if len(places) < 2 * depth:
-            raise SetupError(f"{path.name} is too small to measure the disk with reads of {size / 1e6:.1f} MB.")
+
+    def __init__(
+        self, path: Path, size: int, depth: int = 4, *, looks: int = 1, seconds: float = 1.0, checked: bool = False
+    ) -> None:
+        self._size, self._depth, self._seconds, self._checked = -(-size // PAGE) * PAGE, depth, seconds, checked
+        try:
+            self._file, self.direct = _open(path)
+        except OSError as error:
+            raise SetupError(f"{path} cannot be read: {error.strerror}.") from None
+        places = list(range(0, os.fstat(self._file).st_size - self._size + 1, self._size))
+        if len(places) < 2 * depth * looks:
+            self.close()
+            raise SetupError(f"{path.name} is too small to measure the disk with reads of {self._size / 1e6:.1f} MB.")
         random.Random(0).shuffle(places)
-        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-        return _read_rate(file, places, size, depth, seconds, checked), direct
-    finally:
-        os.close(file)
+        self._places = [places[look::looks] for look in range(looks)]
+        self._bytes, self._time = 0, 0.0
+
+    def __enter__(self) -> DiskProbe:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second, of all looks so far."""
+        return self._bytes / self._time
+
+    def look(self) -> None:
+        """Read until this look's places are used up or its time is."""
+        places = self._places.pop()
+        os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
+        with _huge(self._depth * self._size) as area:
+            area[::PAGE] = bytes(len(range(0, len(area), PAGE)))  # touched before the clock starts
+            view = memoryview(area)
+            start = time.perf_counter()
+
+            def reader(number: int) -> int:
+                buffer = view[number * self._size : (number + 1) * self._size]
+                done = 0
+                try:
+                    while time.perf_counter() < start + self._seconds and places:
+                        done += os.preadv(self._file, [buffer], places.pop())
+                        if self._checked:
+                            xxh3_64(buffer)
+                finally:
+                    buffer.release()
+                return done
+
+            with ThreadPoolExecutor(self._depth) as pool:
+                self._bytes += sum(pool.map(reader, range(self._depth)))
+            self._time += time.perf_counter() - start
+            view.release()
+
+
+def measure_disk(path: Path, size: int, depth: int, seconds: float = 1.0) -> float:
+    """Bytes a second of one look of a DiskProbe. Raises SetupError as that does."""
+    with DiskProbe(path, size, depth, seconds=seconds) as probe:
+        probe.look()
+        return probe.rate
 
 
 def _open(path: Path) -> tuple[int, bool]:
@@ -85,33 +134,6 @@ def _open(path: Path) -> tuple[int, bool]:
         return os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC), True
     except OSError:  # a file system without direct reads
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC), False
-
-
-def _read_rate(file: int, places: list[int], size: int, depth: int, seconds: float, checked: bool) -> float:
-    """Threads take places from the list until it is empty or time is up."""
-    with _huge(depth * size) as area:
-        view = memoryview(area)
-
-        def reader(number: int) -> int:
-            buffer = view[number * size : (number + 1) * size]
-            done = 0
-            try:
-                while time.perf_counter() < deadline and places:
-                    done += os.preadv(file, [buffer], places.pop())
-                    if checked:
-                        xxh3_64(buffer)
-            finally:
-                buffer.release()
-            return done
-
-        area[::PAGE] = bytes(len(range(0, len(area), PAGE)))  # touched before the clock starts
-        start = time.perf_counter()
-        deadline = start + seconds
-        with ThreadPoolExecutor(depth) as pool:
-            total = sum(pool.map(reader, range(depth)))
-        rate = total / (time.perf_counter() - start)
-        view.release()
-    return rate
 
 
 @contextmanager

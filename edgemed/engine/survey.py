@@ -8,13 +8,15 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgemed.engine.child import environment
 from edgemed.engine.compute_rates import Twins, measure_compute
 from edgemed.engine.cores import measure_busy
-from edgemed.engine.machine import Machine, measure_disk, measure_memory
+from edgemed.engine.machine import DiskProbe, Machine, measure_memory
 from edgemed.engine.startup import physical_cores
 from edgemed.errors import SetupError
 from edgemed.model_file import HParams
@@ -22,6 +24,8 @@ from edgemed.privacy import Check
 
 PROBE_BYTES = 1 << 30
 READERS = 3  # threads that read, as in the engine
+LOOKS = 3  # at the disk: before, between and after what is asked of memory and cores
+LOOK_SECONDS = 0.5
 # AntAngelMed, as its publisher's GGUF lists it; what `doctor` predicts before anything is downloaded.
 ANTANGELMED = HParams(
     n_layer=32,
@@ -102,12 +106,13 @@ def survey_machine(twins: Twins, read_bytes: int, folder: Path, model: Path | No
     Raises SetupError where nothing can be written or read there.
     """
     cores, busy = physical_cores(), measure_busy()
-    if model is not None and model.stat().st_size > 8 * read_bytes:
-        disk, direct = measure_disk(model, read_bytes, READERS, checked=True)
-    else:
-        disk, direct = _measure_with_own_file(read_bytes, folder)
-    memory, compute = measure_memory(cores), measure_compute(cores, twins)
-    return Machine(disk=disk, memory=memory, compute=compute, direct=direct, busy=busy)
+    with _probe(read_bytes, folder, model) as disk:
+        disk.look()
+        memory = measure_memory(cores)
+        disk.look()
+        compute = measure_compute(cores, twins)
+        disk.look()
+        return Machine(disk=disk.rate, memory=memory, compute=compute, direct=disk.direct, busy=busy)
 
 
 def survey_locks() -> list[Check]:
@@ -118,17 +123,33 @@ def survey_locks() -> list[Check]:
     return [Check(**check) for check in json.loads(tried.stdout)]
 
 
-def _measure_with_own_file(read_bytes: int, folder: Path) -> tuple[float, bool]:
+@contextmanager
+def _probe(read_bytes: int, folder: Path, model: Path | None) -> Iterator[DiskProbe]:
+    with ExitStack() as opened:
+        if model is None or model.stat().st_size < 8 * LOOKS * read_bytes:
+            model = opened.enter_context(_own_file(folder))
+        yield opened.enter_context(
+            DiskProbe(model, read_bytes, READERS, looks=LOOKS, seconds=LOOK_SECONDS, checked=True)
+        )
+
+
+@contextmanager
+def _own_file(folder: Path) -> Iterator[Path]:
     piece = os.urandom(8 << 20)  # what a disk could compress away would measure its processor
-    try:
-        status = os.statvfs(folder)
-        if status.f_bavail * status.f_frsize < 2 * PROBE_BYTES:
-            raise SetupError(f"{folder} has too little room to measure the disk; name another folder with --folder.")
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".edgemed-doctor-") as file:
+    with ExitStack() as opened:
+        try:
+            status = os.statvfs(folder)
+            if status.f_bavail * status.f_frsize < 2 * PROBE_BYTES:
+                raise SetupError(
+                    f"{folder} has too little room to measure the disk; name another folder with --folder."
+                )
+            file = opened.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".edgemed-doctor-"))
             for _ in range(PROBE_BYTES // len(piece)):
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-            return measure_disk(Path(file.name), read_bytes, READERS, checked=True)
-    except OSError as error:
-        raise SetupError(f"{folder} cannot be written ({error.strerror}); name another folder with --folder.") from None
+        except OSError as error:
+            raise SetupError(
+                f"{folder} cannot be written ({error.strerror}); name another folder with --folder."
+            ) from None
+        yield Path(file.name)

@@ -29,7 +29,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     smaller = {"n_layer": 8, "n_embd": 1024, "n_ff": 1024, "n_ff_exp": 256, "n_ff_shexp": 256, "n_vocab": 4096}
     shape = replace(survey.ANTANGELMED, **smaller, n_head=8, n_head_kv=2)
     monkeypatch.setattr(survey, "ANTANGELMED", shape)
-    monkeypatch.setattr(survey, "PROBE_BYTES", 64 << 20)
+    monkeypatch.setattr(survey, "PROBE_BYTES", 96 << 20)
 
 
 @pytest.mark.usefixtures("quick")

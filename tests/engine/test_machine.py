@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from edgemed.engine import machine
 from edgemed.engine.cores import measure_busy
-from edgemed.engine.machine import measure_disk, measure_memory
+from edgemed.engine.machine import DiskProbe, measure_disk, measure_memory
 from edgemed.errors import SetupError
 
 
@@ -22,8 +23,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_rates_are_of_this_world(file: Path) -> None:
     assert 1e8 < measure_memory(1, 0.05) < 1e12
-    rate, _direct = measure_disk(file, 1_000_000, depth=2, seconds=0.2)
-    assert 1e5 < rate < 1e11
+    assert 1e5 < measure_disk(file, 1_000_000, depth=2, seconds=0.2) < 1e11
 
 
 def test_every_place_is_read_once_and_no_further_than_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,9 +36,14 @@ def test_every_place_is_read_once_and_no_further_than_the_file(file: Path, monke
         return count
 
     monkeypatch.setattr(machine.os, "preadv", watch)
-    measure_disk(file, 1_000_000, depth=3, seconds=5)
+    with DiskProbe(file, 1_000_000, depth=2, looks=3, seconds=5) as probe:
+        looks = []
+        for _ in range(3):
+            probe.look()
+            looks.append(len(read))
     size = 1_003_520  # the next multiple of a page
     assert sorted(read) == [(number * size, size) for number in range((16 << 20) // size)]
+    assert looks == [5, 10, 16]
 
 
 def test_where_direct_reads_are_refused_it_reads_through_the_cache(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,14 +55,34 @@ def test_where_direct_reads_are_refused_it_reads_through_the_cache(file: Path, m
         return original(path, flags, *mode)
 
     monkeypatch.setattr(machine.os, "open", no_direct)
-    assert measure_disk(file, 1_000_000, depth=1, seconds=0.05)[1] is False
+    with DiskProbe(file, 1_000_000, depth=1, seconds=0.05) as probe:
+        probe.look()
+        assert not probe.direct
+        assert probe.rate > 0
+
+
+def test_the_rate_is_of_all_looks_by_their_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(_descriptor: int, buffers: list[memoryview], _offset: int) -> int:
+        time.sleep(delays.pop())
+        return len(buffers[0])
+
+    delays = [0.2] * 4 + [0.0] * 4  # the second look, the first
+    monkeypatch.setattr(machine.os, "preadv", slowly)
+    with DiskProbe(file, 2 << 20, depth=1, looks=2, seconds=5) as probe:
+        probe.look()
+        quick = probe.rate
+        probe.look()
+        assert probe.rate == pytest.approx((16 << 20) / 0.8, rel=0.2)
+        assert quick > 2 * probe.rate
 
 
 def test_too_small_or_missing_files_are_refused(tmp_path: Path, file: Path) -> None:
     with pytest.raises(SetupError, match="too small"):
-        measure_disk(file, 16 << 20)
+        measure_disk(file, 16 << 20, depth=1)
+    with pytest.raises(SetupError, match="too small"):
+        DiskProbe(file, 1 << 20, depth=2, looks=5)
     with pytest.raises(SetupError, match="cannot be read"):
-        measure_disk(tmp_path / "none", 4096)
+        measure_disk(tmp_path / "none", 4096, depth=1)
 
 
 def test_a_share_is_a_share() -> None:

@@ -23,7 +23,8 @@ class TokenAttention {
 
 class BatchAttention {
   public:
-    // A token's result depends neither on `threads` nor on which others are in the batch.
+    // A token's result depends neither on `threads` nor on which others are in the batch; but where a value is no finite
+    // number, those who ask together with one that sees it have it too.
     ggml::Status compute(const ggml::Tensor * node, int threads, const std::atomic<bool> & stop);
 
   private:

@@ -148,7 +148,11 @@ EDGEMED_ATTENTION void weigh(float * score, const float * added, float & highest
 #pragma GCC unroll 4
     for (int i = 0; i < kColumnBlocks; i++) {
         scores[i] = _mm512_loadu_ps(score + i * kLanes);
-        if (added != nullptr) scores[i] = _mm512_add_ps(scores[i], _mm512_loadu_ps(added + i * kLanes));
+        if (added != nullptr) {
+            const __m512    more = _mm512_loadu_ps(added + i * kLanes);
+            const __mmask16 masked = _mm512_cmp_ps_mask(more, _mm512_set1_ps(kNothing), _CMP_EQ_OQ);
+            scores[i] = _mm512_mask_mov_ps(_mm512_add_ps(scores[i], more), masked, more);  // whatever the score was
+        }
         top = _mm512_max_ps(top, scores[i]);
     }
     const float  now = _mm512_reduce_max_ps(top);

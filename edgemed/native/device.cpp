@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "attention.h"
 #include "capi.h"
@@ -18,9 +19,9 @@ using namespace ggml;
 constexpr const char * kName = "edgemed";
 constexpr const char * kDescription = "experts from a fixed memory budget";
 
-Device   g_device;
-Registry g_registry;
-Experts * g_experts = nullptr;  // not owned
+Device                 g_device;
+Registry               g_registry;
+std::vector<Experts *> g_experts;  // of the engines that are open, the newest last; not owned
 
 struct Stream {
     explicit Stream(Experts & all) : experts(all), pass(all) {}
@@ -35,7 +36,7 @@ struct Stream {
 
 Stream & stream(Backend * backend) { return *static_cast<Stream *>(backend->context); }
 
-// One split of the scheduler: normally exactly one MoE layer.
+// One split of the scheduler: a MoE layer, a dense product of a batch, or attention.
 Status graph_compute(Backend * backend, Graph * graph) {
     Stream & self = stream(backend);
     const int n = api().graph_n_nodes(graph);
@@ -60,7 +61,7 @@ Status graph_compute(Backend * backend, Graph * graph) {
 }
 
 Backend * init_backend(Device * device, const char *) {
-    if (g_experts == nullptr) return nullptr;
+    if (g_experts.empty()) return nullptr;
     static uint8_t guid[16] = {0xed, 0x6e, 0x6d, 0xed, 1};
     auto * backend = new Backend{};
     backend->guid = &guid;
@@ -71,14 +72,14 @@ Backend * init_backend(Device * device, const char *) {
     };
     backend->iface.graph_compute = graph_compute;
     backend->device = device;
-    backend->context = new Stream(*g_experts);
+    backend->context = new Stream(*g_experts.back());
     return backend;
 }
 
 bool supports_op(Device *, const Tensor * node) {
     return is_no_work(node) || is_expert_product(node) || is_swiglu_of_experts(node) || is_weighting(node) || is_rank_sum(node) ||
            is_shared_product(node) || is_swiglu_of_shared(node) || is_shared_sum(node) || is_residual_sum(node) || is_dense_batch(node) ||
-           (g_experts != nullptr && g_experts->attends && is_attention(node));
+           (!g_experts.empty() && g_experts.back()->attends && is_attention(node));
 }
 
 void set_n_threads(Backend * backend, int n) {
@@ -126,11 +127,9 @@ void describe() {
 
 }  // namespace
 
-void attach_experts(Experts * experts) { g_experts = experts; }
+void attach_experts(Experts * experts) { g_experts.push_back(experts); }
 
-void detach_experts(const Experts * experts) {
-    if (g_experts == experts) g_experts = nullptr;
-}
+void detach_experts(const Experts * experts) { g_experts.erase(std::remove(g_experts.begin(), g_experts.end(), experts), g_experts.end()); }
 
 }  // namespace edgemed
 

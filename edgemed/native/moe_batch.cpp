@@ -99,6 +99,7 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
     clear_result(layer);  // it may lie over ids and weights too
 
     wants_all_ = wanted_.size() * 4 > static_cast<size_t>(store_.per_row()) * 3;
+    if (layer.n_tokens >= store_.per_row()) prompts_want_all_ = wants_all_;
     size_t     pinned = 0, done = 0;
     const auto unpin_rest = [&] {
         for (; done < pinned; done++) store_.unpin(layer.row, wanted_[done].expert);
@@ -134,8 +135,8 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
 // with the tokens whose logits are wanted only.
 void MoePass::read_row(int row) {
     if (!wants_all_ || row + 1 >= store_.rows()) return;
-    for (int e = 0; e < store_.per_row() && store_.under_way() < kNextUnderWay; e++)
-        if (!store_.present(row, e) && !store_.guess(row, e, true)) return;
+    for (int e = 0; e < store_.per_row(); e++)
+        if (!store_.present(row, e) && (store_.under_way() >= kNextUnderWay || !store_.guess(row, e, true))) return;
 }
 
 void MoePass::before_matrix(const ggml::Tensor * node) {
@@ -145,8 +146,11 @@ void MoePass::before_matrix(const ggml::Tensor * node) {
     if (std::sscanf(name, "blk.%d.", &block) != 1) return;
     const bool after_experts = std::strstr(name, "_shexp.") != nullptr;
     const int  row = std::max(store_.row_of(block) + after_experts, 0);
-    if (row == 0 && tokens < store_.per_row()) return;  // it need not want as many as the batch before it
-    if (row == 0) begin(tokens);
+    if (row == 0) {
+        if (tokens < store_.per_row()) return;  // nothing tells how many experts it will want
+        wants_all_ = prompts_want_all_;
+        store_.scan(0);
+    }
     read_row(row);
 }
 

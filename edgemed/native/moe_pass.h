@@ -22,8 +22,8 @@ class MoePass {
     void         set_threads(int n) { threads_ = n > 0 ? n : 1; }
     ggml::Status layer(MoeLayer layer);
     ggml::Status node(const ggml::Tensor * node);
-    // A dense matrix is about to be multiplied with a batch: meanwhile the disk reads the experts of its layer, or of the
-    // first that has experts.
+    // A dense matrix is about to be multiplied with a batch: meanwhile the disk reads the experts that come next, its
+    // layer's or, if it is a shared expert's, the next one's; before the first layer that has experts, that one's.
     void         before_matrix(const ggml::Tensor * node);
 
   private:
@@ -56,7 +56,6 @@ class MoePass {
     void         token_group(const MoeLayer & layer, const std::vector<int> & ranks);
     void         hidden_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows);
     void         output_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows);
-    void         begin(int tokens);
     ggml::Status batch(const MoeLayer & layer);
     void         read_row(int row);
     void         show_routing(const MoeLayer & layer);
@@ -90,8 +89,8 @@ class MoePass {
     std::vector<uint8_t>         alone_;  // of a batch: whether some expert has this token only
     std::vector<Member>          group_;
     bool                         observed_ = false;  // this batch
-    bool                         begun_ = false;      // it has, before its first layer with experts
-    bool                         wants_all_ = true;   // nearly, of a layer's experts: the last batch did
+    bool                         wants_all_ = true;         // of a layer's experts, nearly: the last layer computed did
+    bool                         prompts_want_all_ = true;  // the last one with no fewer tokens than experts did
     std::vector<int>             member_of_;  // of each of the group's rows
     int                          group_rows_ = 0, group_tiles_ = 0;
     products::Tiles              input_tiles_[2], hidden_tiles_[2];  // for each kind of activations

@@ -34,8 +34,7 @@ ggml::Status MoePass::layer(MoeLayer layer) {
     if (layer.row < 0 || layer.row >= store_.rows()) return ggml::kFailed;
     const auto         from = std::chrono::steady_clock::now();
     const double       waited = store_.stats().wait_seconds;
-    if (layer.row == 0) begin(layer.n_tokens);  // the last layer of a prompt computes its last token only
-    begun_ = false;
+    if (layer.row == 0) store_.step(layer.n_tokens);  // the last layer of a prompt computes its last token only
     store_.scan(layer.n_tokens == 1 ? -1 : layer.row);
     const ggml::Status status = layer.n_tokens == 1 ? token(layer) : batch(layer);
     const double       took = std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
@@ -44,13 +43,6 @@ ggml::Status MoePass::layer(MoeLayer layer) {
         if (matrix != nullptr) shared += matrix->nb[1] * static_cast<uint64_t>(matrix->ne[1]);
     store_.add_computing(took - (store_.stats().wait_seconds - waited), shared);
     return status;
-}
-
-void MoePass::begin(int tokens) {
-    if (begun_) return;
-    begun_ = true;
-    store_.step(tokens);
-    store_.scan(tokens == 1 ? -1 : 0);
 }
 
 ggml::Status MoePass::token(const MoeLayer & layer) {

@@ -6,6 +6,10 @@
 #include "products_kernels.h"
 #include "q8_blocks.h"
 
+#ifdef EDGEMED_HAS_PRODUCTS
+#include <cpuid.h>
+#endif
+
 namespace edgemed::products {
 namespace {
 
@@ -50,6 +54,14 @@ void fill(Tile & tile, int t, const BlockQ80 * blocks) {
     }
 }
 
+#ifdef EDGEMED_HAS_PRODUCTS
+// By its bit: Clang 16 does not know the name yet.
+bool f16c() {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
+
 }  // namespace
 
 bool usable() {
@@ -59,7 +71,7 @@ bool usable() {
         if (wish != nullptr && std::strcmp(wish, "ggml") == 0) return false;
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-               __builtin_cpu_supports("f16c");
+               f16c();
     }();
     return answer;
 #else

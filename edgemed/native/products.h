@@ -37,20 +37,22 @@ class Tiles {
     std::vector<Tile> tiles_;  // [tile][block of 256 columns]
 };
 
-// The turns of one of several threads that share `count` pieces of work, up to four pieces one after another at a time. A
-// thread knows beforehand what its next piece is: while one panel is multiplied, the next comes from memory.
+// The turns of one of several threads that share `count` pieces of work, up to four pieces one after another at a time.
+// Where there are enough, a thread knows beforehand what its next piece is: while one panel is multiplied, the next comes
+// from memory.
 class Turns {
   public:
     Turns(std::atomic<int64_t> & shared, int64_t count, int threads)
-        : shared_(shared), count_(count), at_once_(std::clamp<int64_t>(count / (8 * threads), 1, 4)), now_(claim()), ahead_(claim()), end_(now_ + at_once_) {}
+        : shared_(shared), count_(count), at_once_(std::clamp<int64_t>(count / (8 * threads), 1, 4)), enough_(count >= 4 * threads),
+          now_(claim()), ahead_(enough_ ? claim() : count), end_(now_ + at_once_) {}
     bool    more() const { return now_ < count_; }
     int64_t now() const { return now_; }
     int64_t next() const { return std::min(now_ + 1 < end_ ? now_ + 1 : ahead_, count_); }  // `count`: none
     void    go_on() {
         if (++now_ < end_) return;
-        now_ = ahead_;
+        now_ = enough_ ? ahead_ : claim();
         end_ = now_ + at_once_;
-        ahead_ = claim();
+        if (enough_) ahead_ = claim();
     }
 
   private:
@@ -58,6 +60,7 @@ class Turns {
 
     std::atomic<int64_t> & shared_;
     const int64_t          count_, at_once_;
+    const bool             enough_;
     int64_t                now_, ahead_, end_;
 };
 

@@ -89,7 +89,7 @@ class Store {
     // For the live view, each [rows * per_row]: every State, and how often it was found or missed since the last look.
     void       look(uint8_t * states, uint8_t * hits, uint8_t * misses);
     void       look_away();  // nobody looks any more: nothing is counted
-    int        scanned() const;  // the row a batch has reached, negative before the first
+    int        scanned() const;  // the row a batch has reached; 0 or negative before the first
     bool       record_trace(const char * path);
     void       copy_scores(float * out) const;  // [rows * per_row], for the next run (hot.cpp)
     void       restore_scores(const float * scores);

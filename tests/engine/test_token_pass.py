@@ -8,11 +8,10 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 
 from edgemed.convert import convert
-from edgemed.engine.library import start_llama
-from edgemed.native.attention import attend
 from edgemed.quant.plan import Plan
 from tests.support.checkpoints import Shape, make_checkpoint
 from tests.support.engine_probe import Probe, run_probes
+from tests.support.processor import PRODUCTS, skip_without
 
 F32 = Plan.uniform(Type.F32)
 
@@ -29,7 +28,7 @@ def test_a_layer_in_one_pass_and_node_by_node(shared: int, dense: Type, tmp_path
     """The same bits: nothing of a layer depends on what is fused with what. A wider shared expert is never fused."""
     shape = Shape(num_hidden_layers=3, num_shared_experts=shared)
     probe = Probe(model(tmp_path, shape, dense), tuple(range(20, 44)))
-    fused = replace(probe, batches=probe.one_by_one)
+    fused = replace(probe, batches=probe.one_by_one, repack=False)  # repacked weights would not be ours to multiply
     one, other = run_probes(tmp_path, fused, replace(fused, pieces=True))
     assert (one.stats["shared_bytes"] > 0) == (shared == 1)
     assert other.stats["shared_bytes"] == 0
@@ -55,13 +54,11 @@ def test_nothing_is_guessed_where_nothing_is_missing(tmp_path: Path) -> None:
     assert 0 < answer.stats["predicted"] <= experts * 4 * shape.num_experts_per_tok
 
 
-@pytest.mark.parametrize("batches", [(1,) * 200, (150, 50)], ids=["token by token", "in batches"])
+@pytest.mark.parametrize("batches", [(1,) * 200, (50,) * 4], ids=["token by token", "in batches"])
 def test_attention_is_nearer_to_exact_than_llama_cpp_s(batches: tuple[int, ...], tmp_path: Path) -> None:
-    """Both with keys and values in half precision; exact: both in F32, and no fused attention."""
-    start_llama()
-    ones = np.ones((1, 1, 64))
-    if attend(ones.astype(np.float32), ones.astype(np.float16), ones.astype(np.float16), None, 1) is None:
-        pytest.skip("this processor lacks AVX-512 VNNI: ggml attends")
+    """Both with keys and values in half precision; exact: both in F32, and no fused attention. Of longer batches
+    llama.cpp may make tiles in single precision, as we do."""
+    skip_without(PRODUCTS)
     convert(str(make_checkpoint(tmp_path / "checkpoint", Shape())), tmp_path / "m.gguf", F32, layout="llama.cpp")
     exact = Probe(str(tmp_path / "m.gguf"), tuple(range(20, 220)), batches)
     ours = replace(exact, kv_type="f16", flash_attn=True)

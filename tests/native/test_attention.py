@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from edgemed.engine.library import start_llama
 from edgemed.native.attention import Floats, Halves, attend
+from tests.support.processor import PRODUCTS, skip_without
 
 ERROR = 3e-6  # of the largest value
 
 start_llama()
-ONE = np.ones((1, 1, 64))
-if attend(ONE.astype(np.float32), ONE.astype(np.float16), ONE.astype(np.float16), None, 1) is None:
-    pytest.skip("this processor lacks AVX-512 VNNI: ggml attends", allow_module_level=True)
+skip_without(PRODUCTS)
 
 
 def right(q: Floats, k: Halves, v: Halves, mask: Halves | None, scale: float) -> NDArray[np.float64]:
@@ -83,6 +82,17 @@ def test_what_is_masked_for_all_is_never_looked_at(asking: int) -> None:
     assert found is not None
     assert np.abs(found - expected).max() < 1e-5
     assert (attend(q, k, v, np.full_like(mask, -np.inf), 0.1) == 0).all()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_key_that_is_no_number_is_only_for_those_who_see_it(broken: float) -> None:
+    q, k, v = scene(6, 30, 64, 1, 4, 200)
+    expected = right(q, k, v, causal(30, 200), 0.1)
+    k[190] = broken  # the twentieth of those that ask is the first to see it
+    found = attend(q, k, v, causal(30, 200), 0.1)
+    assert found is not None
+    assert np.abs(found[:20] - expected[:20]).max() < 1e-5
+    assert not np.isfinite(found[20:]).any()
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])

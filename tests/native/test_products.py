@@ -16,6 +16,7 @@ from edgemed.engine.library import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.products import multiply
 from tests.support.activations import round_activations
+from tests.support.processor import PRODUCTS, skip_without
 
 TYPES = [Type[name] for name in (*K_QUANTS, *CODEBOOKS)]
 TILED_FROM = 8  # rows from which ggml takes its tiled kernels
@@ -24,8 +25,7 @@ DOUBTFUL = 4e-5  # activations nearer than this to half-way between two codes, i
 ERROR = 3e-6  # of the sum of magnitudes; only floats' order of additions is left
 
 start_llama()
-if multiply(Type.Q4_K, random_weights(Type.Q4_K, 16, 256), np.ones((1, 256), np.float32)) is None:
-    pytest.skip("this processor lacks AVX-512 VNNI: ggml multiplies", allow_module_level=True)
+skip_without(PRODUCTS)
 
 
 def activations(count: int, columns: int = COLUMNS, seed: int = 1) -> NDArray[np.float32]:

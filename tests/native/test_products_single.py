@@ -12,6 +12,7 @@ from edgemed.engine.library import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.products import multiply_single
 from tests.support.activations import round_activations
+from tests.support.processor import SINGLE_PRODUCTS, skip_without
 
 K_QUANTS = (Type.Q2_K, Type.Q3_K, Type.Q4_K, Type.Q5_K, Type.Q6_K)
 BOOKS = (Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_XXS, Type.IQ3_S, Type.IQ4_XS)
@@ -20,8 +21,7 @@ ERROR = 2e-6  # of the sum of magnitudes: the order in which floats are added up
 DOUBTFUL = 4e-5
 
 start_llama()
-if multiply_single(Type.Q4_K, random_weights(Type.Q4_K, 1, 256), np.ones(256, np.float32)) is None:
-    pytest.skip("this processor lacks AVX-512 VNNI, VBMI or GFNI: ggml multiplies", allow_module_level=True)
+skip_without(SINGLE_PRODUCTS)
 
 
 def rounded_row(columns: int, kind: Type, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

@@ -13,7 +13,17 @@ CHECKS = Path(__file__).parents[1] / "native"
 NATIVE = Path(edgemed.native.__file__).parent
 # The store and what it stands on; the rest needs ggml.
 _SOURCES = ("store", "eviction", "background", "hot", "activity", "reader", "slots", "xxh3")
-_SOURCES += ("products", "products_sum", "products_k", "products_iq", "products_books", "ggml_api", "attention")
+_SOURCES += (
+    "products",
+    "products_sum",
+    "products_k",
+    "products_iq",
+    "products_books",
+    "ggml_api",
+    "attention",
+    "attention_token",
+    "attention_batch",
+)
 
 
 class CannotBuildError(Exception):
@@ -42,13 +52,26 @@ def build_checks(folder: Path, flags: Sequence[str] = ()) -> Path:
         out = folder / f"{source.stem}.o"
         standard = ("-std=c++17", "-Wall", "-Wextra", "-Wshadow", "-Werror") if compiler == "g++" else ()
         include = (f"-I{CHECKS}", f"-I{NATIVE}")
-        _compile(compiler, "-O1", "-g1", *standard, *flags, *include, "-c", str(source), "-o", str(out), excused=False)
+        _compile(
+            compiler,
+            "-O1",
+            "-g1",
+            "-fopenmp",
+            *standard,
+            *flags,
+            *include,
+            "-c",
+            str(source),
+            "-o",
+            str(out),
+            excused=False,
+        )
         return str(out)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         made = list(pool.map(compile_one, objects.items()))
     program = folder / "checks"
-    _compile("g++", *flags, *made, "-o", str(program), "-pthread", "-ldl", excused=False)
+    _compile("g++", *flags, *made, "-o", str(program), "-fopenmp", "-pthread", "-ldl", excused=False)
     return program
 
 

@@ -17,9 +17,11 @@ from typing import Any
 
 from benchmarks.cgroup import MemoryGroup, Usage
 from benchmarks.measure import Run, Spec
+from edgemed.engine.budget import available_bytes
 from edgemed.engine.child import environment
 from edgemed.engine.cores import idle_and_total, measure_busy
 
+MOST_FREE = 0.9  # of the memory that is free is used before a run
 ROOM_BYTES = 2 << 30  # beside the model, for a run that keeps all of it in memory
 WARM_TOKENS = 192  # after which such a run has met nearly every expert, those of the last layer too
 LEFT_OUT = "-"  # instead of a stock model
@@ -86,8 +88,8 @@ def refuse_when_busy(force: bool) -> None:
 def run_once(spec: Spec, limit_bytes: int | None) -> Outcome:
     """One run in a process of its own, in a memory group if there is a limit, its file out of the page cache."""
     _forget(Path(spec.model))
-    if limit_bytes:
-        _touch(limit_bytes)
+    # Repacked, llama.cpp holds the file and a copy of it.
+    _touch(limit_bytes or min(2 * Path(spec.model).stat().st_size, int(MOST_FREE * available_bytes())))
     env = environment() if spec.side == "edgemed" else dict(os.environ)
     command = [sys.executable, "-m", "benchmarks.measure", json.dumps(dataclasses.asdict(spec))]
     idle, total = idle_and_total()

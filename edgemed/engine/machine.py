@@ -68,6 +68,7 @@ class DiskProbe:
         self, path: Path, size: int, depth: int = 4, *, looks: int = 1, seconds: float = 1.0, checked: bool = False
     ) -> None:
         self._size, self._depth, self._seconds, self._checked = -(-size // PAGE) * PAGE, depth, seconds, checked
+        self._path = path
         try:
             self._file, self.direct = _open(path)
         except OSError as error:
@@ -96,7 +97,7 @@ class DiskProbe:
         return self._bytes / self._time
 
     def look(self) -> None:
-        """Read until this look's places are used up or its time is."""
+        """Read until this look's places are used up or its time is. Raises SetupError when a read fails."""
         places = self._places.pop()
         os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
         with _huge(self._depth * self._size) as area:
@@ -116,10 +117,14 @@ class DiskProbe:
                     buffer.release()
                 return done
 
-            with ThreadPoolExecutor(self._depth) as pool:
-                self._bytes += sum(pool.map(reader, range(self._depth)))
+            try:
+                with ThreadPoolExecutor(self._depth) as pool:
+                    self._bytes += sum(pool.map(reader, range(self._depth)))
+            except OSError as error:
+                raise SetupError(f"{self._path} cannot be read: {error.strerror}.") from None
+            finally:
+                view.release()
             self._time += time.perf_counter() - start
-            view.release()
 
 
 def measure_disk(path: Path, size: int, depth: int, seconds: float = 1.0) -> float:

@@ -143,7 +143,7 @@ def _own_file(folder: Path) -> Iterator[Path]:
                 raise SetupError(
                     f"{folder} has too little room to measure the disk; name another folder with --folder."
                 )
-            file = opened.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".edgemed-doctor-"))
+            file = opened.enter_context(tempfile.TemporaryFile(dir=folder))  # without a name: kill -9 leaves nothing
             for _ in range(PROBE_BYTES // len(piece)):
                 file.write(piece)
             file.flush()
@@ -152,4 +152,4 @@ def _own_file(folder: Path) -> Iterator[Path]:
             raise SetupError(
                 f"{folder} cannot be written ({error.strerror}); name another folder with --folder."
             ) from None
-        yield Path(file.name)
+        yield Path(f"/proc/self/fd/{file.fileno()}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -74,6 +75,18 @@ def test_the_rate_is_of_all_looks_by_their_time(file: Path, monkeypatch: pytest.
         probe.look()
         assert probe.rate == pytest.approx((16 << 20) / 0.8, rel=0.2)
         assert quick > 2 * probe.rate
+
+
+def test_a_read_that_fails_is_said(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_arguments: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(machine.os, "preadv", fails)
+    with (
+        DiskProbe(file, 1_000_000, depth=2) as probe,
+        pytest.raises(SetupError, match=f"file cannot be read: {os.strerror(errno.EIO)}"),
+    ):
+        probe.look()
 
 
 def test_too_small_or_missing_files_are_refused(tmp_path: Path, file: Path) -> None:

@@ -89,7 +89,7 @@ def run_once(spec: Spec, limit_bytes: int | None) -> Outcome:
     """One run in a process of its own, in a memory group if there is a limit, its file out of the page cache."""
     _forget(Path(spec.model))
     # Repacked, llama.cpp holds the file and a copy of it.
-    _touch(limit_bytes or min(2 * Path(spec.model).stat().st_size, int(MOST_FREE * available_bytes())))
+    touch(limit_bytes or min(2 * Path(spec.model).stat().st_size, int(MOST_FREE * available_bytes())))
     env = environment() if spec.side == "edgemed" else dict(os.environ)
     command = [sys.executable, "-m", "benchmarks.measure", json.dumps(dataclasses.asdict(spec))]
     idle, total = idle_and_total()
@@ -179,7 +179,7 @@ def _forget(path: Path) -> None:
     os.close(file)
 
 
-def _touch(count: int) -> None:
+def touch(count: int) -> None:
     """Use and free that much memory: a virtual machine's host must find pages again that were free for a while, which
     takes seconds and is no side's merit."""
     mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()

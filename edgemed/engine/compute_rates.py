@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from edgemed.engine.model import LoadedModel
 
-ANSWER = 16  # tokens decoded one after another
+ANSWER = 4  # tokens decoded one after another, as often as there is time for
 FEW = 8  # tokens of context before them, when attention is to cost next to nothing
 NEXT_TO_NOTHING = 1e-6  # seconds: where noise made attention take less than nothing
 DISTINCT_TOKENS = 512
@@ -110,9 +110,10 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
         llama_cpp.llama_memory_clear(memory, False)
         _decode(loaded, tokens[:count])
 
+    sampler = Sampler(Sampling(), 1, tokens[:long].tolist())
+
     def answer(behind: int) -> None:
         llama_cpp.llama_memory_seq_rm(memory, 0, behind, -1)
-        sampler = Sampler(Sampling(), 1, tokens[:long].tolist())
         for token in rng.choice(tokens, ANSWER):
             sampler.pick(logits)
             _decode(loaded, [token])
@@ -132,11 +133,14 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
     behind_few, of_few = _seconds(loaded, lambda: answer(FEW), seconds)
     loaded.close()
     attending = max(behind_long - of_long - (behind_few - of_few), NEXT_TO_NOTHING)
+    # What takes longer behind a few tokens than behind many was disturbed.
+    rest = min(behind_few - of_few, behind_long - of_long)
+    of_experts = min(of_few, of_long)
     routed = expert.nbytes * size.used * size.layers * ANSWER
-    of_routed = routed_seconds(of_few, routed, shared)
+    of_routed = routed_seconds(of_experts, routed, shared)
     used = size.used * (short * (size.layers - 1) + 1)  # of the last layer, the last token alone uses any
     return _Rates(
-        dense=size.dense.nbytes * ANSWER / (behind_few - of_routed),
+        dense=size.dense.nbytes * ANSWER / (rest + of_experts - of_routed),
         attention=size.kv_bytes_per_token * (long - FEW) * ANSWER / attending,
         experts=routed / of_routed,
         batch_dense=batch_dense,

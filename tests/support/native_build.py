@@ -13,17 +13,9 @@ CHECKS = Path(__file__).parents[1] / "native"
 NATIVE = Path(edgemed.native.__file__).parent
 # The store and what it stands on; the rest needs ggml.
 _SOURCES = ("store", "eviction", "background", "hot", "activity", "reader", "slots", "xxh3")
-_SOURCES += (
-    "products",
-    "products_sum",
-    "products_k",
-    "products_iq",
-    "products_books",
-    "ggml_api",
-    "attention",
-    "attention_token",
-    "attention_batch",
-)
+_SOURCES += ("products", "products_sum", "products_k", "products_iq", "products_books", "ggml_api")
+_SOURCES += ("attention", "attention_token", "attention_batch")
+_FLAGS = ("-O1", "-g1", "-fopenmp")
 
 
 class CannotBuildError(Exception):
@@ -52,20 +44,7 @@ def build_checks(folder: Path, flags: Sequence[str] = ()) -> Path:
         out = folder / f"{source.stem}.o"
         standard = ("-std=c++17", "-Wall", "-Wextra", "-Wshadow", "-Werror") if compiler == "g++" else ()
         include = (f"-I{CHECKS}", f"-I{NATIVE}")
-        _compile(
-            compiler,
-            "-O1",
-            "-g1",
-            "-fopenmp",
-            *standard,
-            *flags,
-            *include,
-            "-c",
-            str(source),
-            "-o",
-            str(out),
-            excused=False,
-        )
+        _compile(compiler, *_FLAGS, *standard, *flags, *include, "-c", str(source), "-o", str(out), excused=False)
         return str(out)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

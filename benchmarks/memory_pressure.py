@@ -28,7 +28,7 @@ from benchmarks.measure import Spec
 from benchmarks.traces import load
 from edgemed.engine.budget import available_bytes
 from edgemed.engine.compute_rates import measure_compute, routed_seconds
-from edgemed.engine.machine import measure_disk
+from edgemed.engine.machine import DiskProbe
 from edgemed.engine.model_size import size_of_file
 from edgemed.engine.prediction import computing_seconds
 from edgemed.model_file import ModelFile, open_model
@@ -40,7 +40,12 @@ DEPTHS = (1, 2, 4, 8, 16, 32, 64)
 
 def best_disk_rate(path: Path, size: int) -> dict[int, float]:
     """Bytes a second of cold direct reads of one expert, by queue depth."""
-    return {depth: measure_disk(path, size, depth) for depth in DEPTHS}
+    rates = {}
+    for depth in DEPTHS:
+        with DiskProbe(path, size, depth) as probe:
+            probe.look()
+            rates[depth] = probe.rate
+    return rates
 
 
 def computing(model: ModelFile, ours: Spec) -> tuple[float, float]:

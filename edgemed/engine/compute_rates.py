@@ -132,10 +132,10 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
     shared = loaded.stats()["shared_bytes"] - before
     behind_few, of_few = _seconds(loaded, lambda: answer(FEW), seconds)
     loaded.close()
-    attending = max(behind_long - of_long - (behind_few - of_few), NEXT_TO_NOTHING)
+    rest_long, rest_few = behind_long - of_long, behind_few - of_few
+    attending = max(rest_long - rest_few, NEXT_TO_NOTHING)
     # What takes longer behind a few tokens than behind many was disturbed.
-    rest = min(behind_few - of_few, behind_long - of_long)
-    of_experts = min(of_few, of_long)
+    rest, of_experts = min(rest_few, rest_long), min(of_few, of_long)
     routed = expert.nbytes * size.used * size.layers * ANSWER
     of_routed = routed_seconds(of_experts, routed, shared)
     used = size.used * (short * (size.layers - 1) + 1)  # of the last layer, the last token alone uses any

@@ -65,7 +65,7 @@ class DiskProbe:
     """
 
     def __init__(
-        self, path: Path, size: int, depth: int = 4, *, looks: int = 1, seconds: float = 1.0, checked: bool = False
+        self, path: Path, size: int, depth: int, *, looks: int = 1, seconds: float = 1.0, checked: bool = False
     ) -> None:
         self._size, self._depth, self._seconds, self._checked = -(-size // PAGE) * PAGE, depth, seconds, checked
         self._path = path
@@ -125,13 +125,6 @@ class DiskProbe:
             finally:
                 view.release()
             self._time += time.perf_counter() - start
-
-
-def measure_disk(path: Path, size: int, depth: int, seconds: float = 1.0) -> float:
-    """Bytes a second of one look of a DiskProbe. Raises SetupError as that does."""
-    with DiskProbe(path, size, depth, seconds=seconds) as probe:
-        probe.look()
-        return probe.rate
 
 
 def _open(path: Path) -> tuple[int, bool]:

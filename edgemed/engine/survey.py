@@ -89,14 +89,14 @@ def survey_installation() -> Installation:
     )
 
 
-def cpu_flags() -> tuple[str, ...]:
-    """Of the instruction sets that matter for speed, those the processor has."""
+def cpu_flags(wanted: tuple[str, ...] = _FLAGS) -> tuple[str, ...]:
+    """Of these instruction sets, by default those that matter for speed, the ones the processor has."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
         return ()
     flags = next((line.split(":", 1)[1].split() for line in text.splitlines() if line.startswith("flags")), [])
-    return tuple(flag for flag in _FLAGS if flag in flags)
+    return tuple(flag for flag in wanted if flag in flags)
 
 
 def survey_machine(twins: Twins, read_bytes: int, folder: Path, model: Path | None = None) -> Machine:

@@ -11,7 +11,7 @@ import pytest
 
 from edgemed.engine import machine
 from edgemed.engine.cores import measure_busy
-from edgemed.engine.machine import DiskProbe, measure_disk, measure_memory
+from edgemed.engine.machine import DiskProbe, measure_memory
 from edgemed.errors import SetupError
 
 
@@ -24,7 +24,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_rates_are_of_this_world(file: Path) -> None:
     assert 1e8 < measure_memory(1, 0.05) < 1e12
-    assert 1e5 < measure_disk(file, 1_000_000, depth=2, seconds=0.2) < 1e11
+    with DiskProbe(file, 1_000_000, depth=2, seconds=0.2) as probe:
+        probe.look()
+        assert 1e5 < probe.rate < 1e11
 
 
 def test_every_place_is_read_once_and_no_further_than_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,11 +93,11 @@ def test_a_read_that_fails_is_said(file: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_too_small_or_missing_files_are_refused(tmp_path: Path, file: Path) -> None:
     with pytest.raises(SetupError, match="too small"):
-        measure_disk(file, 16 << 20, depth=1)
+        DiskProbe(file, 16 << 20, depth=1)
     with pytest.raises(SetupError, match="too small"):
         DiskProbe(file, 1 << 20, depth=2, looks=5)
     with pytest.raises(SetupError, match="cannot be read"):
-        measure_disk(tmp_path / "none", 4096, depth=1)
+        DiskProbe(tmp_path / "none", 4096, depth=1)
 
 
 def test_a_share_is_a_share() -> None:

@@ -1,9 +1,10 @@
 """What the processor has, by its own word: there products and attention of ours must not be missing."""
 
 import os
-from pathlib import Path
 
 import pytest
+
+from edgemed.engine.survey import cpu_flags
 
 PRODUCTS = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx2", "fma", "f16c")
 SINGLE_PRODUCTS = (*PRODUCTS, "gfni", "avx512vbmi", "bmi2")
@@ -11,9 +12,9 @@ SINGLE_PRODUCTS = (*PRODUCTS, "gfni", "avx512vbmi", "bmi2")
 
 def skip_without(flags: tuple[str, ...]) -> None:
     """Skip the test, or outside one its module, where ggml computes instead of us."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    there = next((line.split() for line in lines if line.startswith("flags")), [])
-    if lacking := [flag for flag in flags if flag not in there]:
-        pytest.skip(f"this processor lacks {', '.join(lacking)}: ggml computes instead of us", allow_module_level=True)
+    if lacking := set(flags).difference(cpu_flags(flags)):
+        pytest.skip(
+            f"this processor lacks {', '.join(sorted(lacking))}: ggml computes instead of us", allow_module_level=True
+        )
     if os.environ.get("EDGEMED_PRODUCTS") == "ggml":
         pytest.skip("EDGEMED_PRODUCTS says that ggml computes instead of us", allow_module_level=True)

@@ -5,8 +5,8 @@
         process.wait()
         group.usage()
 
-Version 1 (a writable memory controller) is used directly; elsewhere `systemd-run --user --scope` asks version 2's
-manager. Where there is neither, `how()` is None, and benchmarks that need a limit say so and stop.
+A writable memory controller, of version 1 or 2, is used directly; elsewhere `systemd-run --user --scope` asks version
+2's manager. Where there is neither, `how()` is None, and benchmarks that need a limit say so and stop.
 """
 
 from __future__ import annotations
@@ -43,12 +43,13 @@ class Usage:
     kills: int
 
 
-def how() -> Literal["v1", "systemd"] | None:
+def how() -> Literal["v1", "v2", "systemd"] | None:
     """The way to limit memory on this machine."""
     if (V1 / "memory.limit_in_bytes").exists() and os.access(V1, os.W_OK):
         return "v1"
-    controllers = V2 / "cgroup.controllers"
-    if controllers.exists() and "memory" in controllers.read_text().split() and shutil.which("systemd-run"):
+    if "memory" in _words(V2 / "cgroup.subtree_control") and os.access(V2, os.W_OK):
+        return "v2"
+    if "memory" in _words(V2 / "cgroup.controllers") and shutil.which("systemd-run"):
         return "systemd"
     return None
 
@@ -63,23 +64,24 @@ class MemoryGroup:
             raise RuntimeError(
                 "No memory control group can be made here (no writable v1 controller, no systemd-run for v2)."
             )
-        self._folder = V1 / f"edgemed-bench-{os.getpid()}-{time.monotonic_ns()}"
+        self._folder = (V1 if self._how == "v1" else V2) / f"edgemed-bench-{os.getpid()}-{time.monotonic_ns()}"
         self._report = Path(tempfile.mkstemp(prefix="edgemed-cgroup-")[1])
 
     def __enter__(self) -> Self:
-        if self._how == "v1":
+        if self._how != "systemd":
             self._folder.mkdir()
-            (self._folder / "memory.limit_in_bytes").write_text(str(self._limit))
-            swap = self._folder / "memory.memsw.limit_in_bytes"
+            v1 = self._how == "v1"
+            (self._folder / ("memory.limit_in_bytes" if v1 else "memory.max")).write_text(str(self._limit))
+            swap = self._folder / ("memory.memsw.limit_in_bytes" if v1 else "memory.swap.max")
             if swap.exists():
-                swap.write_text(str(self._limit))
+                swap.write_text(str(self._limit if v1 else 0))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._report.unlink(missing_ok=True)
-        if self._how != "v1":
+        if self._how == "systemd":
             return
         for _ in range(100):  # a killed process leaves its group a moment after it is reaped
             try:
@@ -90,7 +92,7 @@ class MemoryGroup:
 
     def command(self, command: Sequence[str]) -> list[str]:
         """The command that runs `command` inside the group."""
-        if self._how == "v1":
+        if self._how != "systemd":
             return ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self._folder), *command]
         scope = ["systemd-run", "--user", "--scope", "--quiet", "-p", f"MemoryMax={self._limit}"]
         return [*scope, "-p", "MemorySwapMax=0", "sh", "-c", _REPORT, "sh", str(self._report), *command]
@@ -102,15 +104,22 @@ class MemoryGroup:
         return subprocess.Popen(self.command(command), env=env, text=True, **options)
 
     def usage(self) -> Usage:
-        """What the group used so far (version 2: known only after the command's end)."""
+        """What the group used so far (through systemd: known only after the command's end)."""
         if self._how == "v1":
             return Usage(
                 peak_bytes=int((self._folder / "memory.max_usage_in_bytes").read_text()),
                 refused=sum(int(file.read_text()) for file in self._folder.glob("memory.*failcnt")),
                 kills=_counter((self._folder / "memory.oom_control").read_text(), "oom_kill"),
             )
-        text = self._report.read_text()
+        if self._how == "v2":
+            text = "".join((self._folder / name).read_text() for name in ("memory.peak", "memory.events"))
+        else:
+            text = self._report.read_text()
         return Usage(int(text.split("\n", 1)[0] or 0), _counter(text, "max"), _counter(text, "oom_kill"))
+
+
+def _words(file: Path) -> list[str]:
+    return file.read_text().split() if file.exists() else []
 
 
 def _counter(text: str, name: str) -> int:

@@ -97,7 +97,9 @@ def main(argv: list[str] | None = None) -> int:
     sides.refuse_when_busy(args.force)
     model = open_model(args.model)
     ram = model.size_bytes + sides.ROOM_BYTES
-    ours, *rivals = sides.specs(args, ram, prompt=args.prompt, warm=sides.WARM_TOKENS, decode=args.decode).items()
+    ours, *rivals = sides.specs(
+        args, ram, gpu=args.gpu, prompt=args.prompt, warm=sides.WARM_TOKENS, decode=args.decode
+    ).items()
     # Experts differ in size in a mixture; over many tokens the average one is used.
     expert_bytes = float(model.experts.nbytes.sum(axis=2).mean())
     token_bytes = expert_bytes * model.hparams.n_expert_used * len(model.experts.layers)

@@ -22,8 +22,10 @@ from typing import Any, Literal
 from llama_cpp import llama_cpp
 
 from benchmarks.true_shape import tokens
-from edgemed.engine.model import LoadedModel, LoadSettings, load_model
+from edgemed.engine.model import EXPERTS, BufferTypeOverride, LoadedModel, LoadSettings, load_model
+from edgemed.engine.offload import AUTO, HOST
 from edgemed.engine.process_memory import peak_rss_bytes
+from edgemed.ggml import ggml
 from edgemed.model_file import open_model
 
 PROMPT_SEED, DECODE_SEED, FOLLOW_SEED = 1, 2, 3
@@ -32,8 +34,9 @@ PROMPT_SEED, DECODE_SEED, FOLLOW_SEED = 1, 2, 3
 @dataclass(frozen=True)
 class Spec:
     """What to run. `prompts`: how often the prompt is read, anew each time; the first may meet cold files. `follow`:
-    tokens of a further question, computed after the prompt's. `warm`: decoded tokens that are not measured. `trace`:
-    where the engine records its routing."""
+    tokens of a further question, computed after the prompt's. `warm`: decoded tokens that are not measured. `gpu`: the
+    dense part is on a GPU, all of it, and the experts are the processor's. `trace`: where the engine records its
+    routing."""
 
     side: Literal["edgemed", "llama.cpp"]
     model: str
@@ -45,6 +48,7 @@ class Spec:
     threads: int = 2
     ram_bytes: int | None = None
     extra_bufts: bool = True
+    gpu: bool = False
     trace: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -82,7 +86,11 @@ class _Stock:
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         params.use_extra_bufts = spec.extra_bufts
-        params.n_gpu_layers = 0
+        params.devices, params.n_gpu_layers = ctypes.cast(_NO_DEVICES, ctypes.c_void_p), 0
+        if spec.gpu:  # as `llama-cli --n-gpu-layers 999 --cpu-moe` does
+            params.devices, params.n_gpu_layers = None, 999
+            stay = _experts_stay()
+            params.tensor_buft_overrides = ctypes.cast(stay, ctypes.c_void_p)
         self.model = llama_cpp.llama_model_load_from_file(spec.model.encode(), params)
         context = llama_cpp.llama_context_default_params()
         context.n_ctx = spec.n_ctx
@@ -97,6 +105,16 @@ class _Stock:
         return {}
 
 
+_NO_DEVICES = (ctypes.c_void_p * 1)()
+
+
+def _experts_stay() -> Any:
+    """Overrides that keep the experts in the processor's memory."""
+    plain = ggml().library.ggml_backend_cpu_buffer_type
+    plain.restype = ctypes.c_void_p
+    return (BufferTypeOverride * 2)(BufferTypeOverride(EXPERTS, plain()), BufferTypeOverride(None, None))
+
+
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
 def _quiet(level: int, text: bytes, _data: ctypes.c_void_p) -> None:
     if level >= 4:
@@ -106,7 +124,8 @@ def _quiet(level: int, text: bytes, _data: ctypes.c_void_p) -> None:
 def _load(spec: Spec) -> _Stock | LoadedModel:
     if spec.side == "llama.cpp":
         return _Stock(spec)
-    settings = {"background": True} | spec.settings  # as the product has it
+    offload = AUTO if spec.gpu else HOST
+    settings = {"background": True, "offload": offload} | spec.settings  # as the product has it
     wanted = LoadSettings(ram_bytes=spec.ram_bytes, n_ctx=spec.n_ctx, threads=spec.threads, **settings)
     return load_model(open_model(Path(spec.model)), wanted)
 

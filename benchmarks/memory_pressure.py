@@ -74,7 +74,9 @@ def main(argv: list[str] | None = None) -> int:
     model = open_model(args.model)
     with tempfile.TemporaryDirectory() as folder:
         trace = str(Path(folder) / "trace")
-        specs = sides.specs(args, args.limit, trace, prompt=args.prompt, prompts=2, warm=args.warm, decode=args.decode)
+        specs = sides.specs(
+            args, args.limit, trace, gpu=args.gpu, prompt=args.prompt, prompts=2, warm=args.warm, decode=args.decode
+        )
         ours = specs["edgemed"]
         before = computing(model, ours)
         outcomes = sides.interleave(specs, args.rounds, args.limit)

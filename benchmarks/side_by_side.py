@@ -51,19 +51,24 @@ def add_arguments(parser: argparse.ArgumentParser, decode: int = 48) -> None:
     )
     parser.add_argument("--prompt", type=int, default=512, help="tokens of the prompt (default 512)")
     parser.add_argument("--decode", type=int, default=decode, help=f"measured tokens (default {decode})")
+    parser.add_argument("--gpu", action="store_true", help="both sides have a GPU for everything but the experts")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--settings", type=json.loads, default={}, help="more of edgemed's LoadSettings, as JSON")
     parser.add_argument("--force", action="store_true", help="measure although the machine is busy")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
 
 
-def specs(args: argparse.Namespace, ram_bytes: int, trace: str | None = None, **alike: Any) -> dict[str, Spec]:
-    """edgemed, and llama.cpp in its two settings unless it is left out; `alike` are the fields they share."""
+def specs(
+    args: argparse.Namespace, ram_bytes: int, trace: str | None = None, *, gpu: bool = False, **alike: Any
+) -> dict[str, Spec]:
+    """edgemed, and llama.cpp in its two settings unless it is left out; `alike` are the fields they share. With a GPU
+    the two are one: what could be repacked is there, and experts that are told to stay are not repacked."""
     ours = Spec(
         side="edgemed",
         model=str(args.model),
         threads=args.threads,
         ram_bytes=ram_bytes,
+        gpu=gpu,
         trace=trace,
         settings=args.settings,
         **alike,
@@ -71,11 +76,8 @@ def specs(args: argparse.Namespace, ram_bytes: int, trace: str | None = None, **
     if str(args.stock) == LEFT_OUT:
         return {"edgemed": ours}
     stock = dataclasses.replace(ours, side="llama.cpp", model=str(args.stock), ram_bytes=None, trace=None, settings={})
-    return {
-        "edgemed": ours,
-        "llama.cpp, repacked": stock,
-        "llama.cpp": dataclasses.replace(stock, extra_bufts=False),
-    }
+    repacked = {} if gpu else {"llama.cpp, repacked": stock}
+    return {"edgemed": ours, **repacked, "llama.cpp": dataclasses.replace(stock, extra_bufts=False)}
 
 
 def refuse_when_busy(force: bool) -> None:

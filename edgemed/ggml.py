@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import importlib.util
 from pathlib import Path
 
@@ -133,6 +134,20 @@ def library_folder() -> Path:
     if spec is None or spec.origin is None:
         raise SetupError("The package llama-cpp-python is not installed; install edgemed with its dependencies.")
     return Path(spec.origin).parent / "lib"
+
+
+def require_llama() -> None:
+    """Load libllama and all it is linked against. Raises SetupError where that cannot be: one built for CUDA needs
+    CUDA's runtime and driver, for example."""
+    try:
+        importlib.import_module(f"{PACKAGE}.{PACKAGE}")
+    except (RuntimeError, OSError) as error:
+        reason = str(error).rpartition("': ")[2]
+        raise SetupError(
+            f"llama-cpp-python cannot be loaded ({reason}). If it was built for a GPU, install that GPU's driver and "
+            "runtime library; pip install --force-reinstall --no-deps llama-cpp-python==0.3.36 builds it for the "
+            "processor again."
+        ) from None
 
 
 @functools.cache

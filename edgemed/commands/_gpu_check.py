@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 
 def run(args: argparse.Namespace) -> int:
+    from edgemed.ggml import require_llama
+
+    require_llama()
     from edgemed.evaluation.offload_check import compare
     from edgemed.model_file import open_model
 

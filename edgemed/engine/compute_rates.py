@@ -20,6 +20,7 @@ import numpy as np
 from edgemed.engine.child import environment
 from edgemed.engine.model_size import size_of_file
 from edgemed.errors import EngineError, SetupError
+from edgemed.ggml import require_llama
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +90,7 @@ class _Rates:
 
 def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *, whole: bool) -> _Rates:
     """In the child. `whole`: the long prompt too, whose dense part is the same for all twins."""
+    require_llama()
     from llama_cpp import llama_cpp
 
     from edgemed.engine.model import LoadSettings, load_model

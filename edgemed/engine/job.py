@@ -26,6 +26,7 @@ from edgemed.engine.child import LOG_LINES, environment
 from edgemed.engine.death import describe_death, oom_kills
 from edgemed.engine.offload import Offload, reach
 from edgemed.errors import EdgemedError, EngineDied, EngineError
+from edgemed.ggml import require_llama
 
 Report = Callable[[str, int, int], None]
 _PR_SET_PDEATHSIG = 1
@@ -92,6 +93,7 @@ def main(arguments: list[str]) -> int:
 
         try:
             request = json.load(sys.stdin.buffer)
+            require_llama()
             reach(Offload(**request.get("offload", {})))
             privacy.lock_down(allow_unsealed=True)
             work = getattr(importlib.import_module(module), function)

@@ -35,9 +35,10 @@ from edgemed.native.engine import (
 KV_TYPES = {"f32": 0, "f16": 1, "q8_0": 8}
 _LOAD_MODE_NONE = 0
 _FLASH_ATTENTION = {False: 0, True: 1}
+EXPERTS = rb"_exps\.weight$"
 
 
-class _BufferTypeOverride(ctypes.Structure):
+class BufferTypeOverride(ctypes.Structure):
     """`llama_model_tensor_buft_override`: tensors whose name matches the pattern go to this buffer type."""
 
     _fields_ = (("pattern", ctypes.c_char_p), ("buffer_type", ctypes.c_void_p))
@@ -240,12 +241,13 @@ class LoadedModel:
             ),
             ModelFileError,
         )
-        overrides = (_BufferTypeOverride * 2)(
-            _BufferTypeOverride(rb"_exps\.weight$", self._native.edgemed_buffer_type()), _BufferTypeOverride(None, None)
+        overrides = (BufferTypeOverride * 2)(
+            BufferTypeOverride(EXPERTS, self._native.edgemed_buffer_type()), BufferTypeOverride(None, None)
         )
         params = llama_cpp.llama_model_default_params()
         params.load_mode = _LOAD_MODE_NONE
         params.use_extra_bufts = settings.repack
+        params.no_host = True  # what stays here would else lie in a GPU's pinned memory, where it is not repacked
         devices = self.placement.handles
         params.devices = ctypes.cast(devices, ctypes.c_void_p)
         params.n_gpu_layers = self.placement.layers
@@ -288,9 +290,11 @@ class LoadedModel:
             raise EngineError(f"llama.cpp cannot make a context of {settings.n_ctx} tokens: {self._complaint()}")
 
     def _scratch_bytes(self) -> int:
-        """What libllama reserved in this process's memory and has not touched yet."""
+        """What libllama, and the driver of a device, are still going to take of this process's memory."""
         device = self.placement.device
-        return self._log.compute_bytes(device.buffer_name if device is not None else None)
+        if device is None:
+            return self._log.compute_bytes(None)
+        return self._log.compute_bytes(device.buffer_name) + device.driver_bytes
 
     def _warm_up(self) -> None:
         scores = read_profile(self.file.path, self._experts)

@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 
 RESERVE_BYTES = 1 << 30
 """Of the device's free memory, what `auto` leaves for a batch's intermediate results and the driver."""
+DRIVER_BYTES = 256 << 20
+"""Of this process's memory, what a GPU's driver and its libraries take once they compute, kernels above all (0.18 GiB
+measured with CUDA 13, beyond what they took for loading)."""
 PIP = "pip install --force-reinstall --no-deps --no-binary llama-cpp-python llama-cpp-python==0.3.36"
 _REACH_SECONDS = 5.0
+_NO_GPUS = ("CPU", "RPC", "BLAS", "edgemed")  # what else registers with ggml
 _GPU = 1  # enum ggml_backend_dev_type; an integrated one (2) has no memory of its own and would break --ram
 _KV_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}
 _ENDPOINT = re.compile(r"([0-9.]+):([0-9]{1,5})")
@@ -68,13 +72,15 @@ AUTO, HOST = Offload(), Offload(layers=0)
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A ggml device. `buffer_name` is what llama.cpp's log calls its memory."""
+    """A ggml device. `buffer_name`: what llama.cpp's log calls its memory; `driver_bytes`: what its driver is still
+    going to take of ours."""
 
     handle: int
     name: str
     description: str
     free_bytes: int
     buffer_name: str
+    driver_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,8 @@ _kept_open: list[Any] = []  # backends; the connection lasts as long as one of t
 
 
 def place(file: ModelFile, offload: Offload, n_ctx: int, kv_type: str) -> Placement:
-    """Decide before loading. Raises SetupError where layers were asked for and there is no device for them."""
+    """Decide before loading. Raises SetupError where layers were asked for and there is no device for them, or one that
+    cannot hold them."""
     needs = layer_bytes(file, n_ctx, kv_type)
     nowhere = Placement(None, 0, len(needs))
     if offload.layers == 0:
@@ -132,12 +139,14 @@ def place(file: ModelFile, offload: Offload, n_ctx: int, kv_type: str) -> Placem
     if device is None:
         if offload.layers is None:
             return nowhere
-        raise SetupError(
-            f"The installed llama.cpp was built for the processor alone; for an NVIDIA GPU build it with "
-            f'CMAKE_ARGS="-DGGML_CUDA=on" {PIP} (docs/gpu.md names other devices), or leave --gpu away.'
-        )
+        raise SetupError(f"{why_no_device()}, or leave --gpu away.")
     fitting = layers_that_fit(needs, device.free_bytes - RESERVE_BYTES)
     layers = fitting if offload.layers is None else min(offload.layers, len(needs))
+    if sum(needs[:layers]) > device.free_bytes:
+        raise SetupError(
+            f"{_free(device)}, which does not hold {layers} layers; {fitting} fit and leave 1 GiB for the rest "
+            f"(--gpu {fitting or 'off'})."
+        )
     return Placement(device, layers, len(needs)) if layers else nowhere
 
 
@@ -184,7 +193,34 @@ def _own_devices() -> Iterator[Device]:
     for number in range(_ggml().ggml_backend_dev_count()):
         handle = _ggml().ggml_backend_dev_get(number)
         if _ggml().ggml_backend_dev_type(handle) == _GPU:
-            yield _described(handle)
+            yield _described(handle, DRIVER_BYTES)
+
+
+def why_no_device() -> str:
+    """What this machine lacks, and what to do about it; a sentence without its full stop."""
+    device = _own_device()
+    if device is not None:
+        return f"{_free(device)}, which holds no layer beside the 1 GiB that a batch and the driver may want"
+    kinds = [kind for kind in _registries() if kind not in _NO_GPUS]
+    if kinds:
+        return (
+            f"llama.cpp was built for {kinds[0]}, but sees no GPU: run the driver's own tool first (for NVIDIA "
+            "nvidia-smi: it lists the GPU, and makes the device files that a locked process may not make)"
+        )
+    return (
+        "The installed llama.cpp was built for the processor alone; for an NVIDIA GPU build it with "
+        f'CMAKE_ARGS="-DGGML_CUDA=on" {PIP} (docs/gpu.md names other devices)'
+    )
+
+
+def _free(device: Device) -> str:
+    return f"{device.name} ({device.description}) has {device.free_bytes / 2**30:.2f} GiB of memory free"
+
+
+def _registries() -> list[str]:
+    ggml = _ggml()
+    found = (ggml.ggml_backend_reg_name(ggml.ggml_backend_reg_get(i)) for i in range(ggml.ggml_backend_reg_count()))
+    return [name.decode() for name in found]
 
 
 def _rpc_device(endpoint: str) -> Device:
@@ -207,7 +243,7 @@ def _rpc_registry() -> int:
     return registry
 
 
-def _described(handle: int) -> Device:
+def _described(handle: int, driver_bytes: int = 0) -> Device:
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     _ggml().ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
     return Device(
@@ -216,6 +252,7 @@ def _described(handle: int) -> Device:
         description=_ggml().ggml_backend_dev_description(handle).decode(),
         free_bytes=free.value,
         buffer_name=_ggml().ggml_backend_buft_name(_ggml().ggml_backend_dev_buffer_type(handle)).decode(),
+        driver_bytes=driver_bytes,
     )
 
 
@@ -231,6 +268,9 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "ggml_backend_dev_buffer_type": (_HANDLE, (_HANDLE,)),
     "ggml_backend_buft_name": (ctypes.c_char_p, (_HANDLE,)),
     "ggml_backend_dev_init": (_HANDLE, (_HANDLE, ctypes.c_char_p)),
+    "ggml_backend_reg_count": (ctypes.c_size_t, ()),
+    "ggml_backend_reg_get": (_HANDLE, (ctypes.c_size_t,)),
+    "ggml_backend_reg_name": (ctypes.c_char_p, (_HANDLE,)),
     "ggml_backend_reg_by_name": (_HANDLE, (ctypes.c_char_p,)),
     "ggml_backend_reg_get_proc_address": (_HANDLE, (_HANDLE, ctypes.c_char_p)),
     "ggml_backend_reg_dev_get": (_HANDLE, (_HANDLE, ctypes.c_size_t)),

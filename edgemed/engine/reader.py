@@ -16,11 +16,11 @@ from llama_cpp import llama_cpp
 from numpy.typing import NDArray
 
 from edgemed.engine.chat_template import ChatTemplate, Span
+from edgemed.engine.cores import physical_cores
 from edgemed.engine.model import LoadSettings, load_model
 from edgemed.engine.offload import HOST, Offload
 from edgemed.engine.protocol import Message
 from edgemed.engine.residual import ResidualSize
-from edgemed.engine.startup import physical_cores
 from edgemed.engine.vocabulary import Vocabulary
 from edgemed.errors import EngineError, UsageError
 from edgemed.model_file import ModelFile, keys

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from edgemed import clinical
 from edgemed.engine.budget import token_bytes
 from edgemed.engine.chat_template import ChatTemplate
+from edgemed.engine.cores import physical_cores
 from edgemed.engine.model import LoadedModel, LoadSettings, load_model
 from edgemed.engine.pressure import CacheSize, Governor, watch
 from edgemed.engine.protocol import EngineInfo, EngineSettings, Message, Sampling
@@ -108,19 +108,6 @@ def recorded_sampling(file: ModelFile) -> Sampling:
         return Sampling(**recorded)
     except (UsageError, TypeError):
         return Sampling()
-
-
-def physical_cores() -> int:
-    """Cores this process may use, each counted once: a second thread on a core computes nothing faster here."""
-    allowed = os.sched_getaffinity(0)
-    cores = set()
-    for cpu in allowed:
-        try:
-            siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
-        except OSError:
-            return len(allowed)
-        cores.add(siblings)
-    return len(cores)
 
 
 def _template_source(file: ModelFile) -> str:

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from edgemed.engine.child import environment
 from edgemed.engine.compute_rates import Twins, measure_compute
-from edgemed.engine.cores import measure_busy
+from edgemed.engine.cores import measure_busy, physical_cores
 from edgemed.engine.machine import DiskProbe, Machine, measure_memory
-from edgemed.engine.startup import physical_cores
 from edgemed.errors import SetupError
 from edgemed.model_file import HParams
 from edgemed.privacy import Check

@@ -37,6 +37,7 @@ from edgemed.engine.protocol import (
     Stop,
 )
 from edgemed.errors import EdgemedError, EngineError
+from edgemed.ggml import require_llama
 
 if TYPE_CHECKING:
     from edgemed.engine.pressure import CacheSize
@@ -162,6 +163,7 @@ def main(arguments: list[str]) -> int:
     ((_, start),) = connection.receive()
     assert isinstance(start, Start)
     try:
+        require_llama()
         reach(start.settings.offload)  # the one connection there may be; then the locks close
         warning = privacy.lock_down(allow_unsealed=start.settings.allow_unsealed)
         Worker(connection).run(start, warning)

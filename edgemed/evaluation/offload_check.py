@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from edgemed.engine.job import Report, run_job
 from edgemed.engine.library import capture_log
-from edgemed.engine.offload import HOST, Offload
+from edgemed.engine.offload import HOST, Offload, why_no_device
 from edgemed.engine.reader import Reader
 from edgemed.errors import EngineError, SetupError
 from edgemed.evaluation.metrics import log_softmax
@@ -223,10 +223,7 @@ def _open(request: dict[str, Any]) -> tuple[Reader, list[int]]:
     reader = Reader(file, passage=count, ram_bytes=None, threads=request["threads"], offload=offload)
     if offload.layers != 0 and reader.loaded.placement.device is None:
         reader.close()
-        raise SetupError(
-            "There is no GPU to check: the installed llama.cpp was built for the processor alone, or none has memory "
-            "left; docs/gpu.md says how to build it."
-        )
+        raise SetupError(f"No GPU can be checked. {why_no_device()}.")
     tokens = reader.encode_text(TEXT).tokens
     return reader, (tokens * (count // len(tokens) + 1))[:count]
 

@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     ram = args.limit or open_model(args.model).size_bytes + sides.ROOM_BYTES
     result = {}
     for length in args.lengths:
-        specs = sides.specs(args, ram, prompt=length, prompts=2, follow=FOLLOW, warm=0, decode=2)
+        specs = sides.specs(args, ram, gpu=args.gpu, prompt=length, prompts=2, follow=FOLLOW, warm=0, decode=2)
         print(f"{length} tokens")
         outcomes = sides.interleave(specs, args.rounds, args.limit)
         result[length] = {

@@ -59,6 +59,10 @@ def computing(model: ModelFile, ours: Spec) -> tuple[float, float]:
         routed = float(model.experts.nbytes.sum(axis=2).mean()) * layers * used * tokens
         expert_s = routed_seconds(run.stats["compute_s"], routed, run.stats["shared_bytes"]) / tokens
         return run.mean_token_s - expert_s - run.stats["wait_s"] / tokens, expert_s
+    if ours.gpu:
+        raise SystemExit(
+            "With --gpu, what computing takes is measured with the whole model in memory: too little is free."
+        )
     with twins(original_of_file(model)) as made:
         return computing_seconds(size_of_file(model), measure_compute(ours.threads, made, seconds=5))
 

@@ -139,6 +139,7 @@ def library_folder() -> Path:
 def require_llama() -> None:
     """Load libllama and all it is linked against. Raises SetupError where that cannot be: one built for CUDA needs
     CUDA's runtime and driver, for example."""
+    library_folder()  # says so where it is not installed
     try:
         importlib.import_module(f"{PACKAGE}.{PACKAGE}")
     except (RuntimeError, OSError) as error:

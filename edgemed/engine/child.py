@@ -26,6 +26,7 @@ _RECEIVE_BYTES = 1 << 16
 
 # Variables of libraries inside the engine that could change its results or make it write files.
 _SCRUBBED = ("TEXTUAL", "LLAMA_", "GGML_", "GOMP_", "OMP_", "KMP_")
+_KEPT = ("GGML_VK_VISIBLE_DEVICES",)  # which GPUs there are, as CUDA_VISIBLE_DEVICES and its like say for others
 # How many rounds a thread that waits for the others spins before it sleeps. Alone on the machine 100,000 (some 2 ms)
 # make a true-shape token of 34 ms one of 30; beside a dozen busy processes spinning takes their cores from the very
 # threads it waits for, and a model whose tokens take 1 ms falls from 70 tokens a second to 5 (docs/decisions.md).
@@ -165,7 +166,7 @@ class Child:
 
 def environment() -> dict[str, str]:
     """The child's: ours without what would change how its libraries work; our choices for OpenMP and malloc."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SCRUBBED)}
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT or not name.startswith(_SCRUBBED)}
     spins = _SPINS_BUSY if measure_busy(_LOOK_SECONDS) > _BUSY_SHARE else _SPINS_ALONE
     tunables = ":".join(filter(None, (kept.get("GLIBC_TUNABLES"), _HUGE_PAGES)))
     return kept | {"GOMP_SPINCOUNT": spins, "GLIBC_TUNABLES": tunables} | _NO_DEBUGGER

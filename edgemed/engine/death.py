@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 _MAX_QUOTED = 240
 _OUT_OF_MEMORY = "memory ran out; choose a smaller --ram or --ctx, or close other programs"
+_GPU_OUT_OF_MEMORY = "the GPU's memory ran out; give it fewer layers with --gpu, or close what else uses it"
+# As llama.cpp's devices tell it before they abort.
+_GPU_FAULT = re.compile(r"(CUDA|ROCm|MUSA) error: .")
+_GPU_FULL = re.compile(r"(CUDA|ROCm|MUSA) error: out of memory|ErrorOutOfDeviceMemory")
 _CAUSES = {
     signal.SIGSEGV: "a fault inside llama.cpp or edgemed's native library",
     signal.SIGBUS: "the model file became shorter or its disk failed; check it with `edgemed verify`",
@@ -49,6 +54,8 @@ def describe_death(status: int, log: Sequence[str], *, out_of_memory: bool) -> s
         ending, cause = f"was ended by {name}", _CAUSES.get(-status)  # type: ignore[call-overload]
         if -status == signal.SIGKILL:
             cause = _OUT_OF_MEMORY if out_of_memory else f"most likely {_OUT_OF_MEMORY}"
+        elif -status == signal.SIGABRT and any(_GPU_FULL.search(line) for line in log):
+            cause = _GPU_OUT_OF_MEMORY
     parts = [f"The engine's process {ending}"]
     if cause:
         parts.append(f": {cause}")
@@ -58,8 +65,10 @@ def describe_death(status: int, log: Sequence[str], *, out_of_memory: bool) -> s
 
 
 def _telling_line(log: Sequence[str]) -> str:
-    """The line that names the fault where there is one, else the last that says anything."""
+    """The line that names the fault where there is one, else the last that says anything. A GPU's fault is named before
+    where it happened."""
     lines = [" ".join(line.split()) for line in log if line.strip()]
     telling = ("assert", "error", "abort", "failed", "crashed")
     faults = [line for line in lines if any(word in line.lower() for word in telling)]
-    return (faults or lines or [""])[-1][:_MAX_QUOTED]
+    of_gpu = [line for line in lines if _GPU_FAULT.match(line)]
+    return (of_gpu or faults or lines or [""])[-1][:_MAX_QUOTED]

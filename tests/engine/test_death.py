@@ -101,10 +101,12 @@ def test_the_process_is_locked_and_dies_with_its_parent(model_path: Path) -> Non
 def test_the_environment_is_scrubbed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LLAMA_ARG_X", "GGML_TRACE", "TEXTUAL_LOG", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, "7")
-    monkeypatch.setenv("HOME", "/somewhere")
+    kept = {"HOME", "CUDA_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES"}
+    for name in kept:
+        monkeypatch.setenv(name, "1")
     names = child_module.environment().keys()
     assert not names & {"LLAMA_ARG_X", "GGML_TRACE", "TEXTUAL_LOG", "OMP_NUM_THREADS"}
-    assert "HOME" in names
+    assert kept <= names
 
 
 def test_noise_of_native_code_is_kept_off_the_screen(
@@ -154,6 +156,18 @@ def test_every_end_has_its_sentence(status: int, out_of_memory: bool, words: str
     sentence = describe_death(status, ["", "Error:  x", "  "], out_of_memory=out_of_memory)
     assert words in sentence
     assert "\n" not in sentence
+
+
+def test_a_gpu_whose_memory_ran_out_is_named() -> None:
+    """The words are those of llama.cpp's CUDA device."""
+    log = ["CUDA error: out of memory", "  current device: 0, in function alloc at pool.cu:9", "pool.cu:9: CUDA error"]
+    sentence = describe_death(-signal.SIGABRT, log, out_of_memory=False)
+    assert "the GPU's memory ran out; give it fewer layers with --gpu" in sentence
+    assert 'last words: "CUDA error: out of memory"' in sentence
+    log[0] = "CUDA error: an illegal memory access was encountered"
+    sentence = describe_death(-signal.SIGABRT, log, out_of_memory=False)
+    assert "an internal check of llama.cpp failed" in sentence
+    assert f'last words: "{log[0]}"' in sentence
 
 
 def test_a_machine_without_room_for_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

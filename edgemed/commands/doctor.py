@@ -99,6 +99,7 @@ def _about(installation: Installation, machine: Machine, free: int) -> list[str]
         f"experts     {experts} GB/s",
         f"dense part  {compute.dense / 1e9:.1f} GB/s, everything beside experts and attention included",
         f"attention   {compute.attention / 1e9:.1f} GB/s of keys and values",
+        f"gpu         {installation.gpu}",
         f"disk        {machine.disk / 1e9:.2f} GB/s, {way}",
         *([f"busy        others use {machine.busy:.0%} of the cores: ask again later"] if machine.busy > BUSY else []),
     ]

@@ -50,6 +50,14 @@ ANTANGELMED = HParams(
     n_ctx_train=32768,
 )
 
+# Run in a process of its own, locked as the engine is: a driver that cannot live with that has no GPU to give.
+_ENGINE = """
+from edgemed import ggml, privacy
+ggml.require_llama()
+privacy.lock_down(allow_unsealed=True)
+from edgemed.engine.devices import survey_gpu
+print(survey_gpu())
+"""
 # Run in a process of its own: the locks cannot be opened again.
 _LOCKS = """
 import dataclasses, json
@@ -63,18 +71,19 @@ _FLAGS = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "gfni", "avx512vbmi",
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What edgemed stands on. `engine_fault`: why the engine cannot start here, or None."""
+    """What edgemed stands on. `engine_fault`: why the engine cannot start here, or None; `gpu`: a sentence."""
 
     python: str
     system: str
     cpu_flags: tuple[str, ...]
     engine_fault: str | None
+    gpu: str
 
 
 def survey_installation() -> Installation:
     """Look at the processor, and bind the engine to llama.cpp in a child process."""
     bound = subprocess.run(
-        [sys.executable, "-P", "-c", "from edgemed.engine.library import start_llama; start_llama()"],
+        [sys.executable, "-P", "-c", _ENGINE],
         env=environment(),
         capture_output=True,
         text=True,
@@ -85,6 +94,7 @@ def survey_installation() -> Installation:
         system=f"{platform.system()} {platform.machine()}",
         cpu_flags=cpu_flags(),
         engine_fault=said[-1].partition(": ")[2] or said[-1] if bound.returncode else None,
+        gpu=bound.stdout.strip() or "unknown: the engine cannot start",
     )
 
 

@@ -23,9 +23,10 @@ import numpy as np
 from llama_cpp import llama_cpp
 from numpy.typing import NDArray
 
+from edgemed.engine.devices import why_no_device
 from edgemed.engine.job import Report, run_job
 from edgemed.engine.library import capture_log
-from edgemed.engine.offload import HOST, Offload, why_no_device
+from edgemed.engine.offload import HOST, Offload
 from edgemed.engine.reader import Reader
 from edgemed.errors import EngineError, SetupError
 from edgemed.evaluation.metrics import log_softmax

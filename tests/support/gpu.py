@@ -17,6 +17,6 @@ def gpu_is_here() -> bool:
 
 def look(request: dict[str, Any], report: Report) -> dict[str, bool]:
     """A job."""
-    from edgemed.engine.offload import _own_device
+    from edgemed.engine.devices import own_device
 
-    return {"found": _own_device() is not None}
+    return {"found": own_device() is not None}

@@ -105,9 +105,9 @@ def _wait_for(endpoint: str) -> None:
 
 def main() -> None:
     """Serve the processor until killed."""
-    from edgemed.engine.offload import _ggml
+    from edgemed.engine.devices import registry
 
-    lib = _ggml()
+    lib = registry()
     by_type = lib.ggml_backend_dev_by_type
     by_type.restype, by_type.argtypes = ctypes.c_void_p, (ctypes.c_int,)
     start = ctypes.CDLL(str(library_folder() / "libggml-rpc.so.0")).ggml_backend_rpc_start_server

@@ -18,6 +18,7 @@ $(READY): pyproject.toml CMakeLists.txt tools/check_machine.sh $(wildcard edgeme
 	@echo "Installing into $(VENV); building llama.cpp the first time takes about 4 minutes."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -c 'import llama_cpp' 2>/dev/null || PYTHON=$(BIN)/python sh tools/rebuild_llama.sh
 	@touch $@
 
 demo: $(READY) ## convert the bundled checkpoint, show the plan, open the chat

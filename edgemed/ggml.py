@@ -146,8 +146,8 @@ def require_llama() -> None:
         reason = str(error).rpartition("': ")[2]
         raise SetupError(
             f"llama-cpp-python cannot be loaded ({reason}). If it was built for a GPU, install that GPU's driver and "
-            "runtime library; pip install --force-reinstall --no-deps llama-cpp-python==0.3.36 builds it for the "
-            "processor again."
+            "runtime library; pip install --force-reinstall --no-deps --no-cache-dir llama-cpp-python==0.3.36 builds "
+            "it for the processor again."
         ) from None
 
 

@@ -16,7 +16,7 @@ from edgemed.errors import SetupError
 DRIVER_BYTES = 256 << 20
 """Of this process's memory, what a GPU's driver and its libraries take once they compute, kernels above all (0.18 GiB
 measured with CUDA 13, beyond what they took for loading)."""
-PIP = "pip install --force-reinstall --no-deps --no-binary llama-cpp-python llama-cpp-python==0.3.36"
+PIP = "pip install --force-reinstall --no-deps --no-cache-dir llama-cpp-python==0.3.36"  # the cache knows no CMAKE_ARGS
 _NO_GPUS = ("CPU", "RPC", "BLAS", "edgemed")  # what else registers with ggml
 _GPU = 1  # enum ggml_backend_dev_type; an integrated one (2) has no memory of its own and would break --ram
 

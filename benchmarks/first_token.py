@@ -5,7 +5,8 @@
 
 Each run is a fresh process with a cold file. "load" is opening the model, in which llama.cpp reads all that it can hold
 and edgemed the dense weights only; "first" is the prompt's first reading after it, "again" its second, with what was
-kept; the follow-up of FOLLOW tokens comes after it. `--settings '{"n_batch": 512}'` tries other batches.
+kept; the follow-up of FOLLOW tokens comes after it. `--idle 10` leaves the side alone for so long first, as somebody
+does who thinks and types. `--settings '{"n_batch": 512}'` tries other batches.
 """
 
 from __future__ import annotations
@@ -28,13 +29,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.first_token", description=__doc__.split("\n")[0])
     sides.add_arguments(parser)
     parser.add_argument("--limit", type=parse_size, help="of a memory group for each run (default: none)")
+    parser.add_argument("--idle", type=float, default=0.0, help="seconds between loading and the prompt (default 0)")
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="tokens of the prompts")
     args = parser.parse_args(argv)
     sides.refuse_when_busy(args.force)
     ram = args.limit or open_model(args.model).size_bytes + sides.ROOM_BYTES
     result = {}
     for length in args.lengths:
-        specs = sides.specs(args, ram, gpu=args.gpu, prompt=length, prompts=2, follow=FOLLOW, warm=0, decode=2)
+        specs = sides.specs(
+            args, ram, gpu=args.gpu, prompt=length, prompts=2, follow=FOLLOW, warm=0, decode=2, idle=args.idle
+        )
         print(f"{length} tokens")
         outcomes = sides.interleave(specs, args.rounds, args.limit)
         result[length] = {

@@ -34,9 +34,9 @@ PROMPT_SEED, DECODE_SEED, FOLLOW_SEED = 1, 2, 3
 @dataclass(frozen=True)
 class Spec:
     """What to run. `prompts`: how often the prompt is read, anew each time; the first may meet cold files. `follow`:
-    tokens of a further question, computed after the prompt's. `warm`: decoded tokens that are not measured. `gpu`: the
-    dense part is on a GPU, all of it, and the experts are the processor's. `trace`: where the engine records its
-    routing."""
+    tokens of a further question, computed after the prompt's. `warm`: decoded tokens that are not measured. `idle`:
+    seconds between loading and the first prompt, in which nobody asks for anything. `gpu`: the dense part is on a GPU,
+    all of it, and the experts are the processor's. `trace`: where the engine records its routing."""
 
     side: Literal["edgemed", "llama.cpp"]
     model: str
@@ -45,6 +45,7 @@ class Spec:
     follow: int = 0
     warm: int = 16
     decode: int = 64
+    idle: float = 0.0
     threads: int = 2
     ram_bytes: int | None = None
     extra_bufts: bool = True
@@ -185,6 +186,7 @@ def run(spec: Spec) -> Run:
     loaded = side.loaded
     if spec.trace and isinstance(loaded, LoadedModel):
         loaded.record_trace(spec.trace)
+    time.sleep(spec.idle)
     prompts = [side.read_prompt() for _ in range(spec.prompts if spec.prompt else 0)]
     follow_s = side.follow()
     side.answer(spec.warm)

@@ -16,6 +16,7 @@ namespace {
 constexpr int      kNice = 10;              // of the thread that makes memory ready, beside computing ones
 constexpr uint32_t kFillsAtOnce = 2;        // keep a disk busy, and leave a reader to whoever demands
 constexpr auto     kLook = std::chrono::milliseconds(20);  // how soon an idle disk is noticed
+constexpr auto     kQuiet = std::chrono::milliseconds(100);  // longer than any layer takes between two demands
 constexpr int      kPopulateWrite = 23;     // MADV_POPULATE_WRITE, since Linux 5.14
 
 void touch(uint8_t * place, uint64_t bytes) {
@@ -25,14 +26,14 @@ void touch(uint8_t * place, uint64_t bytes) {
 
 }  // namespace
 
-// Which experts are worth reading before anybody asks: all of them where all fit, else those that were used, last run
-// included.
+// What is worth reading before anybody asks: what was used, last run included, the hottest first; and then, since the next
+// prompt wants nearly all there is, the rest, in every row alike (worth() says why).
 void Store::plan_filling() {
-    const bool all = slots_.everything_bytes() <= budget_;
     bare_ = true;
+    asked_at_ = std::chrono::steady_clock::now();  // somebody may ask at once
     cold_.clear();
-    for (uint32_t which = 0; which < entries_.size(); which++)
-        if (all || entries_[which].score > kNeverUsed) cold_.push_back(which);
+    for (int index = per_row_ - 1; index >= 0; index--)
+        for (int row = rows_ - 1; row >= 0; row--) cold_.push_back(id(row, index));
     std::stable_sort(cold_.begin(), cold_.end(), [this](uint32_t a, uint32_t b) { return entries_[a].score < entries_[b].score; });
     background_wake_.notify_one();
 }
@@ -44,20 +45,26 @@ void Store::filled(Entry & entry) {
     background_wake_.notify_one();
 }
 
-// Begins to read the best cold expert, if nobody else wants the disk.
+// Begins to read the best cold expert, if nobody else wants the disk. What was never used waits until nobody has asked for
+// anything for a while, and takes no other size's pages.
 bool Store::fill_one() {
-    while (!cold_.empty() && entries_[cold_.back()].state.load(std::memory_order_relaxed) != State::absent) cold_.pop_back();
-    if (cold_.empty() || filling_ >= kFillsAtOnce || loading_ > filling_ || aborted()) return false;
-    const uint32_t which = cold_.back();
-    if (!slots_.has_idle(experts_[which].size_class) && bare_) return false;  // its memory first
-    if (!start(which, kNeverUsed, false)) {
-        cold_.clear();  // nothing more fits
-        return false;
+    if (filling_ >= kFillsAtOnce || loading_ > filling_ || aborted()) return false;
+    for (; !cold_.empty(); cold_.pop_back()) {
+        const uint32_t which = cold_.back();
+        Entry &        entry = entries_[which];
+        if (entry.state.load(std::memory_order_relaxed) != State::absent) continue;
+        const bool idle = slots_.has_idle(experts_[which].size_class), used = entry.score > kNeverUsed;
+        if (!used && std::chrono::steady_clock::now() - asked_at_ < kQuiet) return false;
+        if (!idle && bare_) return false;  // its memory first
+        if (!idle && !used) continue;
+        if (!start(which, kNeverUsed, false)) break;  // nothing more fits
+        cold_.pop_back();
+        entry.filling = true;
+        filling_++;
+        return true;
     }
-    cold_.pop_back();
-    entries_[which].filling = true;
-    filling_++;
-    return true;
+    cold_.clear();
+    return false;
 }
 
 // Makes one place's memory ready, until the budget is held. Meanwhile it counts as a read under way: whoever finds no room

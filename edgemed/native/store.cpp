@@ -20,6 +20,7 @@ std::string Store::open(const char * path, std::vector<Expert> experts, int rows
     half_life_ = std::max(options.half_life, 1.0f);
     if (!slots_.reserve(experts_)) return "the kernel refuses to reserve addresses for the experts.";
     passed_.reserve(entries_.size());  // a scan passes each once
+    cold_.reserve(entries_.size());
     held_.assign(static_cast<size_t>(rows), 0);
     residents_.resize(static_cast<size_t>(slots_.classes()));
     marginal_.assign(residents_.size(), std::numeric_limits<float>::quiet_NaN());
@@ -69,6 +70,7 @@ bool Store::pin(int row, int index, int uses, bool patient) {
         stats_.misses += was == State::loading;
     }
     activity_.count(which, was == State::ready);
+    asked_at_ = std::chrono::steady_clock::now();
     entry.pins++;
     entry.guessed = false;
     filled(entry);

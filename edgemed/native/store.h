@@ -148,7 +148,8 @@ class Store {
     int                   scanned_ = -1, scanned_to_ = 0;  // the row a batch has reached, and the expert in it
     std::vector<uint32_t> passed_;            // what this scan has unpinned: the first to go
     std::vector<uint32_t> held_;              // of each row, ready or loading
-    std::vector<uint32_t> cold_;  // worth reading in the background, the best last
+    std::vector<uint32_t> cold_;  // to be read in the background, the best last
+    std::chrono::steady_clock::time_point asked_at_{};
     uint32_t              filling_ = 0;       // of `loading_`, in the background
     bool                  bare_ = false;      // the budget is not all held yet
     bool                  closing_ = false;

@@ -140,6 +140,7 @@ int main(int count, char ** arguments) {
         {"products", check_products},
         {"attention", check_attention},
         {"background", check_background},
+        {"background_waits", check_background_waits},
         {"guesses_step_aside", check_guesses_step_aside},
         {"scans", check_scans},
         {"sizes", check_sizes},

@@ -91,6 +91,7 @@ void check_looking();
 void check_products();
 void check_attention();
 void check_background();
+void check_background_waits();
 void check_guesses_step_aside();
 void check_scans();
 void check_sizes();

@@ -17,6 +17,7 @@ CHECKS = (
     "changing_files",
     "opening_and_closing",
     "background",
+    "background_waits",
     "guesses_step_aside",
     "scans",
     "sizes",

@@ -42,7 +42,7 @@ void Store::filled(Entry & entry) {
     if (!entry.filling) return;
     entry.filling = false;
     filling_--;
-    background_wake_.notify_one();
+    fill_one();  // the thread of the background may be at slow memory
 }
 
 // Begins to read the best cold expert, if nobody else wants the disk. What was never used waits until nobody has asked for

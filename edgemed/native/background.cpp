@@ -42,8 +42,13 @@ void Store::filled(Entry & entry) {
     if (!entry.filling) return;
     entry.filling = false;
     filling_--;
-    fill_one();  // the thread of the background may be at slow memory
+    if (quiet())
+        fill_one();  // at once: the thread of the background may be at slow memory
+    else
+        background_wake_.notify_one();  // in its own time
 }
+
+bool Store::quiet() const { return std::chrono::steady_clock::now() - asked_at_ > kQuiet; }
 
 // Begins to read the best cold expert, if nobody else wants the disk. What was never used waits until nobody has asked for
 // anything for a while, and takes no other size's pages.
@@ -54,7 +59,7 @@ bool Store::fill_one() {
         Entry &        entry = entries_[which];
         if (entry.state.load(std::memory_order_relaxed) != State::absent) continue;
         const bool idle = slots_.has_idle(experts_[which].size_class), used = entry.score > kNeverUsed;
-        if (!used && std::chrono::steady_clock::now() - asked_at_ < kQuiet) return false;
+        if (!used && !quiet()) return false;
         if (!idle && bare_) return false;  // its memory first
         if (!idle && !used) continue;
         if (!start(which, kNeverUsed, false)) break;  // nothing more fits

@@ -134,6 +134,7 @@ class Store {
     void     filled(Entry & entry);
     void     plan_filling();
     bool     fill_one();
+    bool     quiet() const;
     bool     ready_one(std::unique_lock<std::mutex> & lock);
     void     work_in_background();
 

@@ -16,7 +16,7 @@ namespace {
 constexpr int      kNice = 10;              // of the thread that makes memory ready, beside computing ones
 constexpr uint32_t kFillsAtOnce = 2;        // keep a disk busy, and leave a reader to whoever demands
 constexpr auto     kLook = std::chrono::milliseconds(20);  // how soon an idle disk is noticed
-constexpr auto     kQuiet = std::chrono::milliseconds(100);  // longer than any layer takes between two demands
+constexpr auto     kQuiet = std::chrono::milliseconds(100);  // longer than a token's layer
 constexpr int      kPopulateWrite = 23;     // MADV_POPULATE_WRITE, since Linux 5.14
 
 void touch(uint8_t * place, uint64_t bytes) {
@@ -50,16 +50,17 @@ void Store::filled(Entry & entry) {
 
 bool Store::quiet() const { return std::chrono::steady_clock::now() - asked_at_ > kQuiet; }
 
-// Begins to read the best cold expert, if nobody else wants the disk. What was never used waits until nobody has asked for
-// anything for a while, and takes no other size's pages.
+// Begins to read the best cold expert, if nobody else wants the disk. What was never used takes no other size's pages, and
+// where not everything fits it waits until nobody has asked for anything for a while.
 bool Store::fill_one() {
     if (filling_ >= kFillsAtOnce || loading_ > filling_ || aborted()) return false;
+    const bool any = quiet() || slots_.everything_bytes() <= budget_;
     for (; !cold_.empty(); cold_.pop_back()) {
         const uint32_t which = cold_.back();
         Entry &        entry = entries_[which];
         if (entry.state.load(std::memory_order_relaxed) != State::absent) continue;
         const bool idle = slots_.has_idle(experts_[which].size_class), used = entry.score > kNeverUsed;
-        if (!used && !quiet()) return false;
+        if (!used && !any) return false;
         if (!idle && bare_) return false;  // its memory first
         if (!idle && !used) continue;
         if (!start(which, kNeverUsed, false)) break;  // nothing more fits

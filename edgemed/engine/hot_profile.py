@@ -41,6 +41,9 @@ def write_profile(model: Path, scores: Scores) -> None:
     fresh = target.with_name(target.name + ".part")
     content = io.BytesIO()
     np.save(content, scores, allow_pickle=False)
-    with contextlib.suppress(OSError):
+    try:
         fresh.write_bytes(content.getbuffer())
         fresh.replace(target)
+    except OSError:  # a full disk, above all
+        with contextlib.suppress(OSError):
+            fresh.unlink()

@@ -54,3 +54,9 @@ def test_objects_are_never_unpickled(model: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     write_profile(tmp_path / "gone" / "m.gguf", np.zeros(SHAPE, np.float32))
+
+
+def test_what_cannot_be_written_whole_leaves_nothing_behind(model: Path) -> None:
+    profile_path(model).mkdir()  # nothing can take its name
+    write_profile(model, np.zeros(SHAPE, np.float32))
+    assert [p.name for p in model.parent.iterdir()] == ["m.gguf.hot"]

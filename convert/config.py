@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from edgemed.errors import CheckpointError
 
 MAX_JSON_BYTES = 256 << 20
 MAX_INTEGER = 1 << 31
+LEAST_NUMBER, MOST_NUMBER = 1e-37, 1e38  # what GGUF's 32 bits hold
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -63,8 +63,8 @@ class Config:
     def number(self, key: str, default: float | None = None) -> float:
         value = self._values.get(key)
         value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise self._odd(key, "a positive number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_NUMBER <= value <= MOST_NUMBER:
+            raise self._odd(key, f"a number from {LEAST_NUMBER} to {MOST_NUMBER}")
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:

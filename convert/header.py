@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,6 +17,7 @@ from edgemed.convert.layout import Layout
 from edgemed.convert.source import Source
 from edgemed.convert.tokenizer import Tokenizer
 from edgemed.model_file import HParams, keys
+from edgemed.model_file.header import header_checksum
 from edgemed.quant.plan import Plan
 
 NO_DIGEST = "0" * 64
@@ -53,12 +55,16 @@ def build_header(contents: Contents, checksums: Sequence[int] | None = None, wei
     _add_provenance(writer, contents, weights_digest)
     if layout.name == "edgemed":
         writer.add_uint32(keys.FORMAT_VERSION, keys.CURRENT_FORMAT)
+        writer.add_uint64(keys.HEADER_CHECKSUM, 0)
         n_dense = len(layout.units) - layout.n_experts
         for key, part in ((keys.DENSE_CHECKSUMS, checksums[:n_dense]), (keys.EXPERT_CHECKSUMS, checksums[n_dense:])):
             writer.add_key_value(key, list(part), GGUFValueType.ARRAY, sub_type=GGUFValueType.UINT64)
     for tensor in layout.tensors:
         writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.nbytes, raw_dtype=tensor.type)
-    return writer.header(layout.alignment)
+    header = writer.header()
+    if layout.name == "edgemed":
+        header = _sealed(header)
+    return header + bytes(-len(header) % layout.alignment)
 
 
 def _add_provenance(writer: GGUFWriter, contents: Contents, weights_digest: str) -> None:
@@ -73,6 +79,14 @@ def _add_provenance(writer: GGUFWriter, contents: Contents, weights_digest: str)
     writer.add_string(keys.WEIGHTS_DIGEST, weights_digest)
 
 
+def _sealed(header: bytes) -> bytes:
+    """With its own checksum in the place kept for it, the last of our keys but the other checksums."""
+    key = keys.HEADER_CHECKSUM.encode()
+    pair = struct.pack("<Q", len(key)) + key + struct.pack("<I", GGUFValueType.UINT64)
+    at = header.rindex(pair) + len(pair)
+    return header[:at] + struct.pack("<Q", header_checksum(header, at)) + header[at + 8 :]
+
+
 class _MemoryWriter(GGUFWriter):  # type: ignore[misc]
     """gguf's writer, writing its header to memory. The weights are written elsewhere, in any order."""
 
@@ -83,9 +97,9 @@ class _MemoryWriter(GGUFWriter):  # type: ignore[misc]
         self.fout = [BytesIO()]
         self.state = WriterState.EMPTY
 
-    def header(self, alignment: int) -> bytes:
+    def header(self) -> bytes:
         self.write_header_to_file()
         self.write_kv_data_to_file()
         self.write_ti_data_to_file()
         data: bytes = self.fout[0].getvalue()
-        return data + bytes(-len(data) % alignment)
+        return data

@@ -15,7 +15,8 @@ LINE = re.compile(rb"(\d{1,9}) ([0-9a-f]{16})\n")
 
 
 class Journal:
-    """`done` maps a unit's number to the checksum recorded for it by an earlier run."""
+    """`done` maps a unit's number to the checksum recorded for it by an earlier run; `knows` whether any unit is on
+    disk by now."""
 
     def __init__(self, path: Path, binding: str, *, resume: bool) -> None:
         """Open the journal at `path`; start it anew unless `resume` is set and it has the same `binding`."""
@@ -28,8 +29,14 @@ class Journal:
         # Rewritten whole and put in place at once: a torn line is gone, and no moment knows less than before.
         fresh = path.with_name(path.name + ".new")
         self._file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        self._append(head + b"".join(_line(number, checksum) for number, checksum in self.done.items()))
-        fresh.replace(path)
+        try:
+            self._append(head + b"".join(_line(number, checksum) for number, checksum in self.done.items()))
+            fresh.replace(path)
+        except OSError:
+            os.close(self._file)
+            fresh.unlink()
+            raise
+        self.knows = bool(self.done)
 
     def record(self, number: int, checksum: int) -> None:
         """Note a finished unit; it counts from the next `sync` on."""
@@ -43,6 +50,7 @@ class Journal:
             self._append(b"".join(_line(number, checksum) for number, checksum in self._waiting.items()))
             os.fdatasync(self._file)
             self._waiting.clear()
+            self.knows = True
 
     def close(self) -> None:
         os.close(self._file)

@@ -27,13 +27,15 @@ class Output:
         self.partial = path.with_name(path.name + PARTIAL_SUFFIX)
         self.journal_path = path.with_name(path.name + JOURNAL_SUFFIX)
         self.file = self._open()
+        resume = False
         try:
             resume = os.fstat(self.file).st_size == size and self.journal_path.exists()
             self.journal = Journal(self.journal_path, binding, resume=resume)
             if not self.journal.done:
                 self._reserve(size)
         except OSError as error:
-            self.partial.unlink(missing_ok=True)
+            if not resume:
+                self.partial.unlink(missing_ok=True)
             os.close(self.file)
             raise SetupError(f"{self.journal_path} cannot be written: {error.strerror}.") from None
         except SetupError:

@@ -116,7 +116,7 @@ def convert(
             target.abandon()
             raise
         except OSError as error:
-            if error.errno in NO_ROOM:
+            if error.errno in NO_ROOM and not target.journal.knows:
                 target.abandon()
                 raise SetupError(f"There is no room left for {output}: make some, or choose another place.") from None
             target.close()

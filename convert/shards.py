@@ -166,6 +166,6 @@ def _weight_map(folder: Path) -> dict[str, str]:
         # Only plain names: an index from elsewhere must not make us read any other file of this machine.
         if Path(shard).name != shard or "\\" in shard or not shard.endswith(".safetensors"):
             raise CheckpointError(f"{INDEX} names {shard!r:.80}, which is not a .safetensors file inside the folder.")
-        if not (folder / shard).exists():
+        if not os.path.lexists(folder / shard):  # unlike exists(), no name is too long for it
             raise CheckpointError(f"The shard {shard} is missing from {folder.name}; download it.")
     return weight_map

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from gguf import ExpertGatingFuncType, GGUFWriter, RopeScalingType
 
 from edgemed.convert.architectures import Mapped, TensorShapes
-from edgemed.convert.config import Config
+from edgemed.convert.config import MAX_INTEGER, Config
 from edgemed.errors import CheckpointError, ModelFileError
 from edgemed.model_file import HParams
 from edgemed.model_file.experts import PROJECTIONS, tensor_name
@@ -219,7 +219,10 @@ def _yarn(config: Config) -> tuple[float | None, int | None]:
     original = scaling.integer(
         "original_max_position_embeddings", config.integer("max_position_embeddings", least=1), least=1
     )
-    return scaling.number("factor"), original
+    factor = scaling.number("factor")
+    if factor * original >= MAX_INTEGER:
+        raise CheckpointError(f"config.json's YaRN stretches {original} tokens {factor:g} times, which cannot be.")
+    return factor, original
 
 
 def _nextn(config: Config, shapes: TensorShapes, n_layer: int, notes: list[str]) -> int:

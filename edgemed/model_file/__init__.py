@@ -19,7 +19,7 @@ from gguf.constants import GGMLQuantizationType
 from edgemed.errors import ModelFileError
 from edgemed.model_file import keys
 from edgemed.model_file.experts import Experts, find_experts, stacked_name
-from edgemed.model_file.header import Metadata, TensorInfo, read_header
+from edgemed.model_file.header import Header, Metadata, TensorInfo, header_checksum, read_header
 from edgemed.model_file.hparams import ARCHITECTURE, HParams
 
 __all__ = ["Experts", "HParams", "IntendedUse", "ModelFile", "TensorInfo", "open_model"]
@@ -53,7 +53,7 @@ class ModelFile:
 
     @property
     def verified(self) -> bool:
-        """True where every byte has a checksum to be held against."""
+        """True where every weight has a checksum to be held against."""
         return self.experts.checksum is not None and self.dense_checksums is not None
 
     @property
@@ -77,13 +77,14 @@ def open_model(path: Path | str) -> ModelFile:
     path = Path(path)
     header = read_header(path)
     metadata = header.metadata
+    _refuse_damaged_header(path, header)
     architecture = metadata.get("general.architecture")
     if architecture != ARCHITECTURE:
         raise ModelFileError(
             f"{path.name} holds the architecture {architecture or 'nobody named'}; edgemed runs {ARCHITECTURE} only."
         )
     version = metadata.get(keys.FORMAT_VERSION)
-    if version not in (None, keys.CURRENT_FORMAT):
+    if version not in (None, keys.FIRST_FORMAT, keys.CURRENT_FORMAT):
         raise ModelFileError(
             f"{path.name} has edgemed format {version}; this edgemed knows format {keys.CURRENT_FORMAT}: update it."
         )
@@ -115,6 +116,21 @@ def open_model(path: Path | str) -> ModelFile:
         intended_use=cast(IntendedUse, use),
         weights_digest=metadata.text(keys.WEIGHTS_DIGEST),
     )
+
+
+def _refuse_damaged_header(path: Path, header: Header) -> None:
+    """The header holds the vocabulary: a bit of it may be a digit of a dose."""
+    metadata = header.metadata
+    if keys.HEADER_CHECKSUM in metadata:
+        at = metadata.value_at(keys.HEADER_CHECKSUM)
+        intact = metadata[keys.HEADER_CHECKSUM] == header_checksum(header.bytes, at)
+    else:
+        intact = metadata.get(keys.FORMAT_VERSION) != keys.CURRENT_FORMAT
+    if not intact:
+        raise ModelFileError(
+            f"{path.name} is damaged: its header (vocabulary, settings, list of tensors) differs from its checksum; "
+            "copy or convert it again."
+        )
 
 
 def _refuse_unusable_types(tensors: dict[str, TensorInfo]) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from edgemed.errors import ModelFileError
+from edgemed.native import xxh3_64
 
 MAGIC = b"GGUF"
 VERSION = 3
@@ -99,6 +100,10 @@ class Metadata(Mapping[str, Any]):
         field = self._fields[key]
         return self._buffer[field.start : field.end]
 
+    def value_at(self, key: str) -> int:
+        """Where the value of `key` lies, in bytes from the file's first."""
+        return self._fields[key].value_at
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -106,6 +111,13 @@ class Header:
     tensors: dict[str, TensorInfo]
     data_start: int
     alignment: int
+    bytes: bytes
+    """As they stand in the file, up to the end of the tensor descriptions."""
+
+
+def header_checksum(header: bytes, value_at: int) -> int:
+    """XXH3-64 of a header's bytes, those eight taken as zeros that hold it."""
+    return xxh3_64(header[:value_at] + bytes(8) + header[value_at + 8 :])
 
 
 def read_header(path: Path) -> Header:
@@ -192,7 +204,7 @@ def _parse(cursor: _Cursor) -> Header:
     if len(tensors) != n_tensors:
         raise cursor.error("describes one tensor twice")
     _refuse_overlap(cursor, tensors)
-    return Header(metadata, tensors, data_start, alignment)
+    return Header(metadata, tensors, data_start, alignment, bytes(cursor.buffer[: cursor.at]))
 
 
 def _read_fields(cursor: _Cursor, count: int) -> dict[str, _Field]:

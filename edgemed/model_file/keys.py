@@ -2,6 +2,9 @@
 
 FORMAT_VERSION = "edgemed.format_version"
 """u32. A reader refuses a version it does not know."""
+HEADER_CHECKSUM = "edgemed.header_checksum"
+"""u64: xxh3-64 of the file's bytes up to the end of the tensor descriptions, its own eight taken as zeros. Since format
+2."""
 
 SOURCE_REPOSITORY = "edgemed.source.repository"
 SOURCE_REVISION = "edgemed.source.revision"
@@ -30,6 +33,8 @@ END_OF_GENERATION_IDS = "edgemed.eog_token_ids"
 """u32 array: every token id that ends a turn."""
 
 PREFIX = "edgemed."
-CURRENT_FORMAT = 1
+CURRENT_FORMAT = 2
+FIRST_FORMAT = 1
+"""The same without a header checksum; still read."""
 ALIGNMENT = 4096
 """`general.alignment` of the edgemed layout: one page, so that an expert is one direct read."""

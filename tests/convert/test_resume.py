@@ -157,3 +157,17 @@ def test_no_space_is_met_before_starting(small: Path, little_disk: Path) -> None
         convert(str(small), little_disk / "out.gguf", PLAN, on_progress=reports.append)
     assert reports == []
     assert list(little_disk.iterdir()) == []
+
+
+def test_a_disk_that_is_full_when_resuming_loses_nothing(small: Path, little_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=64m", str(little_disk)], check=True)
+    output, filler = little_disk / "out.gguf", little_disk / "filler"
+    start_and_kill(small, output, "edgemed", after=5)
+    left = sorted(path.name for path in little_disk.iterdir())
+    disk = os.statvfs(little_disk)
+    filler.write_bytes(bytes(disk.f_bavail * disk.f_frsize))
+    with pytest.raises(SetupError, match=r"journal cannot be written: No space left on device"):
+        convert(str(small), output, PLAN)
+    filler.unlink()
+    assert sorted(path.name for path in little_disk.iterdir()) == left
+    assert convert(str(small), output, PLAN).units_resumed >= 5

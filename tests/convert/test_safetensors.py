@@ -106,6 +106,13 @@ def test_the_index_stays_inside_the_folder(tmp_path: Path, shard: str) -> None:
         Shards(tmp_path)
 
 
+@pytest.mark.parametrize("shard", ["x" * 300 + ".safetensors", "\0.safetensors"], ids=["long", "nul"])
+def test_a_name_that_no_file_can_have_is_a_missing_shard(tmp_path: Path, shard: str) -> None:
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"w": shard}}))
+    with pytest.raises(CheckpointError, match="is missing from"):
+        Shards(tmp_path)
+
+
 def test_missing_and_truncated_shards_are_named(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "checkpoint")
     shard = folder / "model-00002-of-00002.safetensors"

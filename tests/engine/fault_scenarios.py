@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 
 from edgemed.engine.model import LoadedModel, LoadSettings, load_model
 from edgemed.model_file import open_model
+from edgemed.model_file.header import read_header
+from tests.support.resealed import resealed
 
 IDS = (3, 14, 15, 92, 65, 35, 89, 79)
 LONG = tuple(range(20, 60))  # more than a layer has experts: they are read before the first layer that has some
@@ -303,14 +305,19 @@ def broken_files_are_refused(path: Path, stock: Path) -> None:
 
     content = path.read_bytes()
     model_file = open_model(path)
+    header_size = len(read_header(path).bytes)
+
+    def rename(tensor: bytes, other: bytes) -> None:
+        path.write_bytes(resealed(content.replace(tensor, other), header_size))
+
     dense = model_file.tensors["blk.0.attn_qkv.weight"]
     end = int((model_file.experts.offset + model_file.experts.nbytes).max())
     for change in (
         lambda: overwrite(path, dense.offset + 5, bytes([content[dense.offset + 5] ^ 1])),
         lambda: os.truncate(path, end - 1),
-        lambda: path.write_bytes(content.replace(b"blk.0.attn_qkv.weight", b"blk.x.attn_qkv.weight")),
-        lambda: path.write_bytes(content.replace(b"blk.0.attn_qkv.weight", b"blk..attn_qkv.weights")),
-        lambda: path.write_bytes(content.replace(b"output_norm.weight", b"output_nope.weight")),
+        lambda: rename(b"blk.0.attn_qkv.weight", b"blk.x.attn_qkv.weight"),
+        lambda: rename(b"blk.0.attn_qkv.weight", b"blk..attn_qkv.weights"),
+        lambda: rename(b"output_norm.weight", b"output_nope.weight"),
     ):
         change()
         try:

@@ -9,7 +9,9 @@ import pytest
 from edgemed.engine.client import Engine
 from edgemed.engine.protocol import RESIDENT, EngineSettings, Finished, Message, Piece, PromptProgress, Sampling
 from edgemed.errors import BudgetError, EngineError, ModelFileError, TemplateError, UsageError
+from edgemed.model_file.header import read_header
 from tests.engine.conftest import CONTEXT
+from tests.support.resealed import resealed
 
 SHORT = Sampling(max_tokens=12)
 SEEDED = Sampling(max_tokens=12, seed=11)
@@ -225,9 +227,9 @@ def test_two_engines_share_a_file(engine: Engine, model_path: Path) -> None:
 
 
 def test_a_file_without_a_template_is_refused(tmp_path: Path, model_path: Path) -> None:
-    data = model_path.read_bytes()
+    data = model_path.read_bytes().replace(b"tokenizer.chat_template", b"tokenizer.chat_tempIate")
     broken = tmp_path / "model.gguf"
-    broken.write_bytes(data.replace(b"tokenizer.chat_template", b"tokenizer.chat_tempIate"))
+    broken.write_bytes(resealed(data, len(read_header(model_path).bytes)))
     with pytest.raises(TemplateError, match="no chat template"):
         Engine.start(broken)
 

@@ -307,8 +307,10 @@ def test_another_architecture_and_another_format(path: Path) -> None:
     gguf.set_key("general.architecture", Kind.U32, 3)
     refused(path, gguf.encode())
     gguf = small_model("edgemed")
-    gguf.set_key("edgemed.format_version", Kind.U32, 2)
-    assert "format 2" in refused(path, gguf.encode())
+    gguf.set_key("edgemed.format_version", Kind.U32, 3)
+    assert "format 3" in refused(path, gguf.encode())
+    gguf.set_key("edgemed.format_version", Kind.U32, 2)  # which has a header checksum
+    assert "damaged: its header" in refused(path, gguf.encode())
 
 
 def test_missing_and_misshapen_experts(path: Path) -> None:

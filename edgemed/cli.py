@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,9 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (0 done, 1 failed, 2 called wrongly, 130 interrupted)."""
+    # Closed from outside (`>&-`), they are None; Python's own print and read expect files.
+    sys.stdout = sys.stdout or io.StringIO()
+    sys.stdin = sys.stdin or io.StringIO()
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if not word.startswith("-")), None)
     try:
@@ -73,6 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # again while flushing at exit, so standard output is pointed elsewhere first.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # standard output on a full disk, a folder that is gone, a name that no file can have
+        if error.filename is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"edgemed: {error.strerror or error}: {error.filename or 'standard output'!s:.80}.", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

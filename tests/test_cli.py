@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from edgemed import cli
+from edgemed.commands._output import check_output
 from edgemed.errors import EdgemedError, UsageError
+from tests.support.gguf_bytes import small_model
 
 HELP_SECONDS = 0.2
 
@@ -93,3 +95,34 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     line = f"{sys.executable} -m edgemed.cli --help | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ("inspect m.gguf >/dev/full", 1, "edgemed: No space left on device: standard output."),
+        ("inspect m.gguf >&-", 0, ""),
+        ("generate m.gguf -p - <&-", 2, "edgemed: The prompt is empty; "),
+        ("generate m.gguf -p a --threads 100000", 2, "edgemed: --threads must be a number from 1 to 512, not '10"),
+        ("bench m.gguf --threads 0", 2, "edgemed: --threads must be a number from 1 to 512, not '0'."),
+    ],
+)
+def test_streams_and_numbers_that_cannot_be_are_one_sentence(tmp_path: Path, words: str, code: int, told: str) -> None:
+    (tmp_path / "m.gguf").write_bytes(small_model("edgemed").encode())
+    line = f"{sys.executable} -m edgemed.cli {words}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith(told)
+    assert done.stderr.count("\n") == (1 if told else 0)
+
+
+def test_a_folder_that_cannot_be_written_is_met_before_the_work(tmp_path: Path) -> None:
+    check_output(tmp_path / "card.json", overwrite=False)
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", str(tmp_path)]  # root may write anywhere else
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a file system can only be mounted by root")
+    try:
+        with pytest.raises(UsageError, match="Nothing can be written to the folder"):
+            check_output(tmp_path / "card.json", overwrite=False)
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)

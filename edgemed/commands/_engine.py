@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgemed.engine.protocol import EngineSettings
 
 AUTO, OFF = "auto", "off"
+MOST_THREADS = 512
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_gpu_argument(parser)
     parser.add_argument("--ctx", metavar="N", type=int, help="tokens of context (default: at most 8192)")
-    parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    add_threads_argument(parser)
     parser.add_argument(
         "--no-hot-profile",
         action="store_true",
@@ -37,6 +38,18 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-unsealed", action="store_true", help="go on where the kernel cannot forbid network sockets"
     )
+
+
+def add_threads_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads", metavar="N", type=_threads, help="threads that compute (default: the machine's cores)"
+    )
+
+
+def _threads(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST_THREADS:
+        raise UsageError(f"--threads must be a number from 1 to {MOST_THREADS}, not {text!r:.40}.")
+    return int(text)
 
 
 def add_gpu_argument(parser: argparse.ArgumentParser) -> None:

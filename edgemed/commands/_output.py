@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 from edgemed.errors import SetupError, UsageError
@@ -13,6 +15,8 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{path} exists already; choose another name, or pass --overwrite.")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {path.absolute().parent} for {path.name}; make it first.")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise UsageError(f"Nothing can be written to the folder {path.absolute().parent}; choose another place.")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -22,5 +26,6 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, "utf-8")
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise SetupError(f"{path} cannot be written: {error.strerror}.") from None

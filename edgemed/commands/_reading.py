@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edgemed.commands._engine import add_threads_argument
 from edgemed.errors import UsageError
 from edgemed.sizes import parse_size
 
@@ -18,7 +19,7 @@ def add_reading_arguments(parser: argparse.ArgumentParser, tokens: int, scratch:
         "--passage", metavar="N", type=int, default=PASSAGE, help=f"tokens read at once (default {PASSAGE})"
     )
     parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
-    parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    add_threads_argument(parser)
     parser.add_argument("--scratch", metavar="FOLDER", type=Path, help=scratch)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments, wanted_offload
+from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments, add_threads_argument, wanted_offload
 from edgemed.errors import EngineError, UsageError
 from edgemed.sizes import format_size, parse_size
 
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file")
     parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
     parser.add_argument("--ctx", metavar="N", type=int, default=2048, help="tokens of context (default 2048)")
-    parser.add_argument("--threads", metavar="N", type=int, help="threads that compute (default: the machine's cores)")
+    add_threads_argument(parser)
     add_gpu_argument(parser)
     add_rpc_arguments(parser)
     parser.add_argument("--tokens", metavar="N", type=int, default=64, help="length of each answer (default 64)")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -203,7 +204,8 @@ def save(statistics: Statistics, output: Path) -> None:
         statistics.save(partial)
         partial.replace(output)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise TextsError(f"The statistics cannot be written to {output}: {error.strerror}.") from None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 from textual import events
+from textual.geometry import Offset
 from textual.message import Message
 from textual.widgets import TextArea
 
@@ -43,6 +45,12 @@ class Composer(TextArea):
         lines = event.text.replace("\r\n", "\n").replace("\r", "\n")
         kept = "".join(c for c in lines if c in "\n\t" or unicodedata.category(c) != "Cc")
         self.replace(kept, *self.selection)
+
+    def scroll_cursor_visible(self, *args: Any, **options: Any) -> Offset:
+        """Undoing a long paste shortens the text, and the scroll bar goes, before the cursor has followed."""
+        if self.cursor_location[0] >= self.document.line_count:
+            return Offset()
+        return super().scroll_cursor_visible(*args, **options)
 
     def _send(self) -> None:
         text = self.text.strip()

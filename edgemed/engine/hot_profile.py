@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,10 @@ import numpy.typing as npt
 
 Scores = npt.NDArray[np.float32]
 """[row, expert]: log2 of decayed uses, relative to the moment of writing; very negative where never used."""
+
+_MOST_HEADER_BYTES = 4096  # of a .npy file
+_HOTTEST = 64.0
+"""No model makes 2^64 uses of an expert."""
 
 
 def profile_path(model: Path) -> Path:
@@ -24,12 +29,18 @@ def profile_path(model: Path) -> Path:
 
 def read_profile(model: Path, shape: tuple[int, int]) -> Scores | None:
     """The last run's scores; None without a usable profile of a model of this shape."""
+    path, most = profile_path(model), prod(shape) * np.dtype(np.float32).itemsize + _MOST_HEADER_BYTES
     try:
-        with profile_path(model).open("rb") as file:
-            scores = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        if not path.is_file():  # reading a pipe would wait for somebody to write
+            return None
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+        scores = np.load(io.BytesIO(content), allow_pickle=False) if len(content) <= most else None
+    except Exception:  # numpy raises a dozen kinds for damaged files, and a start needs no profile
         return None
-    if scores.shape != shape or scores.dtype != np.float32 or not np.isfinite(scores).all():
+    if not isinstance(scores, np.ndarray) or scores.shape != shape or scores.dtype != np.float32:
+        return None
+    if not np.isfinite(scores).all() or scores.max() > _HOTTEST:
         return None
     return np.ascontiguousarray(scores)
 

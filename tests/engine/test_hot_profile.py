@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgemed.engine.hot_profile import profile_path, read_profile, write_profile
 
 SHAPE = (3, 8)
+
+
+def _npy(header: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
 
 
 @pytest.fixture
@@ -32,8 +40,18 @@ def test_no_profile_is_no_profile(model: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\x93NUMPY", b"not numpy at all", np.zeros(3, np.float32).tobytes()],
-    ids=["empty", "cut", "foreign", "headless"],
+    [
+        b"",
+        b"\x93NUMPY",
+        b"not numpy at all",
+        np.zeros(3, np.float32).tobytes(),
+        b"PK\x03\x04" + bytes(60),
+        _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 8, }"),
+        _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 'a')}"),
+        _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999, 999)}"),
+        _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 8)}") + bytes(1 << 20),
+    ],
+    ids=["empty", "cut", "foreign", "headless", "zip", "no Python", "no shape", "huge", "long"],
 )
 def test_a_damaged_profile_is_ignored(model: Path, content: bytes) -> None:
     profile_path(model).write_bytes(content)
@@ -43,6 +61,27 @@ def test_a_damaged_profile_is_ignored(model: Path, content: bytes) -> None:
 @pytest.mark.parametrize("scores", [np.zeros((2, 8), np.float32), np.zeros(SHAPE), np.full(SHAPE, np.nan, np.float32)])
 def test_a_profile_of_another_model_is_ignored(model: Path, scores: np.ndarray) -> None:
     write_profile(model, scores)
+    assert read_profile(model, SHAPE) is None
+
+
+@given(data=st.binary(min_size=1, max_size=8), at=st.integers(0, 200))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_damage_leaves_scores_that_can_be_or_none(model: Path, data: bytes, at: int) -> None:
+    write_profile(model, np.linspace(-9, 0, 24, dtype=np.float32).reshape(SHAPE))
+    whole = bytearray(profile_path(model).read_bytes())
+    whole[at : at + len(data)] = data
+    profile_path(model).write_bytes(whole)
+    read = read_profile(model, SHAPE)
+    assert read is None or (read.shape == SHAPE and np.isfinite(read).all() and read.max() < 1e6)
+
+
+def test_a_pipe_is_not_waited_for(model: Path) -> None:
+    os.mkfifo(profile_path(model))
+    assert read_profile(model, SHAPE) is None
+
+
+def test_a_number_of_uses_that_cannot_be_is_ignored(model: Path) -> None:
+    write_profile(model, np.full(SHAPE, 1100, np.float32))
     assert read_profile(model, SHAPE) is None
 
 

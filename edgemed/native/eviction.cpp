@@ -128,14 +128,17 @@ void Store::set_budget(uint64_t bytes) {
         budget_ = bytes;
         plan_filling();
     }
-    while (shrink()) {}  // the lock free in between: giving gigabytes back takes a while, and somebody may be computing
+    for (bool more = true; more;) {  // the lock free in between: giving gigabytes back takes a while, and somebody may be computing
+        std::lock_guard lock(mutex_);
+        more = shrink();
+    }
 }
 
+// Gives a little back where more is held than the budget has become. What is in use just then, or being read, goes when it
+// is unpinned or has come.
 bool Store::shrink() {
-    std::lock_guard lock(mutex_);
     if (slots_.resident_bytes() <= budget_) return false;
-    if (slots_.idle_bytes() == 0)  // where everything left is in use right now, the next eviction goes on
-        return evict_one(static_cast<int>(draw(residents_.size())), kAny);
+    if (slots_.idle_bytes() == 0 && !evict_one(static_cast<int>(draw(residents_.size())), kAny)) return false;
     slots_.release_idle(std::min(slots_.resident_bytes() - budget_, kShrinkStep));
     return true;
 }

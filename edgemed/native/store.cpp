@@ -86,6 +86,7 @@ void Store::unpin(int row, int index) {
     std::lock_guard lock(mutex_);
     entries_[id(row, index)].pins--;
     if (scanned_ >= 0 && passed_.size() < passed_.capacity()) passed_.push_back(id(row, index));
+    shrink();
 }
 
 void Store::step(int tokens) {
@@ -137,6 +138,7 @@ void Store::finished(uint32_t which, const std::string & fault) {
     }
     if (!fault.empty()) evict(which);  // one that nobody waits for is read again, should somebody want it
     entries_[which].state.store(fault.empty() ? State::ready : State::failed, std::memory_order_release);
+    shrink();
     arrived_.notify_all();
 }
 
@@ -193,8 +195,10 @@ std::string Store::fault() const {
 }
 
 void Store::clear_fault() {
+    // What was asked for together with the read that failed may fail yet, and whoever asks next would hear of it: what has
+    // not begun never does (a failing disk takes its time), what has is waited for.
+    forget_reads([this](uint32_t queued, bool demanded) { return demanded || entries_[queued].guessed; });
     std::unique_lock lock(mutex_);
-    // What was asked for together with the read that failed may fail yet, and whoever asks next would hear of it.
     while (!fault_.empty() && loading_ > filling_ && !aborted()) arrived_.wait_for(lock, kAbortPoll);
     fault_.clear();
     for (Entry & entry : entries_)

@@ -17,7 +17,8 @@ from edgemed.engine.cores import measure_busy
 from edgemed.engine.death import describe_death, oom_kills
 from edgemed.engine.frames import Frames, encode
 from edgemed.engine.protocol import AnyMessage, EngineStats, ExpertsSeen
-from edgemed.errors import EngineDied, EngineError
+from edgemed.engine.threads import start_thread
+from edgemed.errors import EngineDied, EngineError, SetupError
 
 WORKER = "edgemed.engine.worker"
 LOG_LINES = 60
@@ -67,8 +68,12 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         started = threading.Event()
         self._fault: OSError | None = None
-        self._keeper = threading.Thread(target=self._keep, args=(started,), name="engine-keeper", daemon=True)
-        self._keeper.start()
+        try:
+            self._keeper = start_thread(lambda: self._keep(started), "engine-keeper")
+        except SetupError:
+            self._socket.close()
+            self._theirs.close()
+            raise
         started.wait()
         if self._fault is not None:
             raise EngineError(f"The engine's process cannot be started: {self._fault.strerror}.")

@@ -10,6 +10,8 @@ from pathlib import Path
 _MAX_QUOTED = 240
 _OUT_OF_MEMORY = "memory ran out; choose a smaller --ram or --ctx, or close other programs"
 _GPU_OUT_OF_MEMORY = "the GPU's memory ran out; give it fewer layers with --gpu, or close what else uses it"
+# What the C++ runtime says of it before it aborts.
+_REFUSED_MEMORY = "std::bad_alloc"
 # As llama.cpp's devices tell it before they abort.
 _GPU_FAULT = re.compile(r"(CUDA|ROCm|MUSA) error: .")
 _GPU_FULL = re.compile(r"(CUDA|ROCm|MUSA) error: out of memory|ErrorOutOfDeviceMemory")
@@ -56,6 +58,8 @@ def describe_death(status: int, log: Sequence[str], *, out_of_memory: bool) -> s
             cause = _OUT_OF_MEMORY if out_of_memory else f"most likely {_OUT_OF_MEMORY}"
         elif -status == signal.SIGABRT and any(_GPU_FULL.search(line) for line in log):
             cause = _GPU_OUT_OF_MEMORY
+        elif -status == signal.SIGABRT and any(_REFUSED_MEMORY in line for line in log):
+            cause = _OUT_OF_MEMORY
     parts = [f"The engine's process {ending}"]
     if cause:
         parts.append(f": {cause}")

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgemed.engine.threads import start_thread
+
 PRESSURE = Path("/proc/pressure/memory")
 POLL_SECONDS = 2.0
 HIGH, LOW = 10.0, 1.0
@@ -82,5 +84,5 @@ def watch(size: CacheSize) -> threading.Event:
                 return
             size.follow(stalled)
 
-    threading.Thread(target=run, name="memory pressure", daemon=True).start()
+    start_thread(run, "memory pressure")
     return stop

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from edgemed.engine.threads import start_thread
+
 TICK_SECONDS = 0.25
 
 
@@ -18,8 +20,7 @@ def ticking(tick: Callable[[], None], seconds: float = TICK_SECONDS) -> Iterator
         while not over.wait(seconds):
             tick()
 
-    thread = threading.Thread(target=run, name="ticking", daemon=True)
-    thread.start()
+    thread = start_thread(run, "ticking")
     try:
         yield
     finally:

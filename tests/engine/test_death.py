@@ -170,6 +170,14 @@ def test_a_gpu_whose_memory_ran_out_is_named() -> None:
     assert f'last words: "{log[0]}"' in sentence
 
 
+def test_memory_that_the_system_refuses_is_named() -> None:
+    """The words are those of the C++ runtime."""
+    log = ["terminate called after throwing an instance of 'std::bad_alloc'", "  what():  std::bad_alloc"]
+    assert "SIGABRT: memory ran out; choose a smaller --ram" in describe_death(
+        -signal.SIGABRT, log, out_of_memory=False
+    )
+
+
 def test_a_machine_without_room_for_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     before = len(list(Path("/proc/self/fd").iterdir()))

@@ -26,7 +26,7 @@ from benchmarks.side_by_side import WARM_TOKENS, refuse_when_busy, run_once, tou
 from edgemed.commands.bench import measure
 from edgemed.commands.doctor import BITS, READ_BYTES
 from edgemed.engine.client import Engine
-from edgemed.engine.hit_rates import HitRate, known_hit_rate
+from edgemed.engine.hit_rates import KnownUse, known_use
 from edgemed.engine.machine import Machine
 from edgemed.engine.model_size import ModelSize, size_of, size_of_file
 from edgemed.engine.prediction import PROMPT_TOKENS, predict
@@ -72,12 +72,12 @@ def bench(file: ModelFile, budget: int) -> Found:
     return {"tokens_per_s": measured.tokens_per_s, "hits": measured.hit_rate}
 
 
-def compare(found: Found, size: ModelSize, machine: Machine, known: HitRate | None, budget: int) -> Found:
+def compare(found: Found, size: ModelSize, machine: Machine, known: KnownUse | None, budget: int) -> Found:
     """Errors by name."""
     predicted = predict(size, machine, budget, CONTEXT, known)
     hit_rate, speed, prompt_s = found["hits"], found["tokens_per_s"], found["prompt_s"]
     if hit_rate is not None:
-        predicted += predict(size, machine, budget, CONTEXT, lambda _: hit_rate)[1:]
+        predicted += predict(size, machine, budget, CONTEXT, KnownUse("own hits", lambda _: hit_rate))[1:]
     errors: Found = {}
     for name, one in zip(("uniform", "known" if known else "topics", "own hits"), predicted, strict=False):
         errors |= {f"{name} hits": one.hit_rate, f"{name} error": one.tokens_per_s / speed - 1}
@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     file = open_model(args.model)
     size = size_of_file(file)
-    known = known_hit_rate(file.path, size.layers, size.experts, size.used)
+    known = known_use(file)
     results: dict[int, Found] = {}
     for budget in args.budgets:
         machine = survey(file, size)

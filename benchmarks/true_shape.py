@@ -13,6 +13,7 @@ steered by the router's bias: tokens are random and router weights too, so witho
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import re
@@ -47,6 +48,7 @@ Bytes = NDArray[np.uint8]
 EXPERT = re.compile(r"blk\.(\d+)\.ffn_(gate|up|down)\.(\d+)\.weight")
 STACK = re.compile(r"blk\.(\d+)\.ffn_(gate|up|down)_exps\.weight")
 ROWS_AT_ONCE = 4096
+CALIBRATION_TOKENS = 100_000
 
 
 def true_config(layers: int, vocab: int) -> dict[str, Any]:
@@ -104,8 +106,9 @@ def tokens(count: int, vocab: int, seed: int) -> list[int]:
 
 
 @cache
-def zipf_bias(exponent: float = 1.0) -> NDArray[np.float32]:
-    """A router bias that makes experts as unequal as Zipf's law: by the balancing rule of training, turned around.
+def zipf_routing(exponent: float = 1.0) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """A router bias that makes experts as unequal as Zipf's law, by the balancing rule of training, turned around; and
+    uses of each expert a token.
 
     Wanted frequencies come from `traces.draw`; the bias moves a little up or down until the router, fed with normal
     logits, reaches them (within 1 % of all choices on average).
@@ -121,7 +124,7 @@ def zipf_bias(exponent: float = 1.0) -> NDArray[np.float32]:
         got = np.bincount(traces.route(scores, one_layer).ravel(), minlength=one_layer.experts) / 1000
         bias += rate * np.clip((wanted - got) / (wanted + 0.01), -1, 1)
     centred: NDArray[np.float32] = (bias - bias.mean()).astype(np.float32)
-    return centred
+    return centred, wanted
 
 
 class Weights:
@@ -166,7 +169,17 @@ class Weights:
             return np.ones(length, np.float32)  # the weight of a norm
         if self._routing == "uniform":
             return np.zeros(length, np.float32)
-        return zipf_bias()[self._rng(name).permutation(length)]
+        return zipf_routing()[0][self._order(name, length)]
+
+    def expert_tokens(self, layers: range, experts: int) -> list[int]:
+        """What calibration with CALIBRATION_TOKENS would count, chance left out."""
+        names = [f"blk.{layer}.exp_probs_b.bias" for layer in layers]
+        uses = [zipf_routing()[1][self._order(name, experts)] for name in names]
+        return [round(use * CALIBRATION_TOKENS) for use in np.concatenate(uses)]
+
+    def _order(self, name: str, experts: int) -> NDArray[np.int64]:
+        """Which of Zipf's experts each expert is, by the name of its layer's bias."""
+        return self._rng(name).permutation(experts)
 
     def _normal(self, key: str, rows: int, columns: int) -> NDArray[np.float32]:
         values = self._rng(key).standard_normal((rows, columns), np.float32)
@@ -199,9 +212,18 @@ def _stored(architecture: Architecture, hparams: HParams, config: Config) -> dic
 
 
 def write_gguf(
-    path: Path, plan: Plan, config: Mapping[str, Any], *, layout: LayoutName = "edgemed", routing: str = "uniform"
+    path: Path,
+    plan: Plan,
+    config: Mapping[str, Any],
+    *,
+    layout: LayoutName = "edgemed",
+    routing: str = "uniform",
+    calibrated: bool = False,
 ) -> int:
-    """Write the model of that config.json; returns its size in bytes. Its checksums and digest are valid."""
+    """Write the model of that config.json; returns its size in bytes. Its checksums and digest are valid.
+
+    calibrated: its header says how often each expert is used, which takes routing by Zipf's law.
+    """
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "random weights"  # its name becomes the model's
         folder.mkdir()
@@ -210,6 +232,10 @@ def write_gguf(
     made = contents.layout
     n_dense = len(made.units) - made.n_experts
     weights = Weights(routing)
+    if calibrated:
+        h = contents.hparams
+        seen = weights.expert_tokens(range(h.n_dense_lead, h.n_layer), h.n_expert)
+        contents = dataclasses.replace(contents, expert_tokens=seen)
     blank = build_header(contents)
     checksums: list[int] = []
     running = Xxh3()
@@ -252,8 +278,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--types", type=parse_types, default={Type.Q4_K: 1}, help="Q4_K, or Q2_K:170,Q3_K:86")
     parser.add_argument("--layout", choices=("edgemed", "llama.cpp"), default="edgemed")
     parser.add_argument("--routing", choices=("uniform", "zipf"), default="uniform")
+    parser.add_argument(
+        "--calibrated", action="store_true", help="with zipf: tell in the header how often each expert is used"
+    )
     parser.add_argument("--checkpoint", choices=("bf16", "fp8"), help="write safetensors shards instead of a GGUF")
     args = parser.parse_args(argv)
+    if args.calibrated and args.routing != "zipf":
+        parser.error("--calibrated needs --routing zipf")
     start = time.monotonic()
     config = true_config(args.layers, args.vocab)
     if args.checkpoint:
@@ -262,7 +293,9 @@ def main(argv: list[str] | None = None) -> int:
         size = write_checkpoint(args.output, config, args.checkpoint)
     else:
         plan = mixture(args.types, range(1, args.layers))
-        size = write_gguf(args.output, plan, config, layout=args.layout, routing=args.routing)
+        size = write_gguf(
+            args.output, plan, config, layout=args.layout, routing=args.routing, calibrated=args.calibrated
+        )
     seconds = time.monotonic() - start
     print(f"{args.output}: {size / 1e9:.2f} GB in {seconds:.0f} s ({size / 1e9 / seconds:.2f} GB/s)")
     return 0

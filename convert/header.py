@@ -35,6 +35,7 @@ class Contents:
     plan: Plan
     layout: Layout
     calibration_digest: str | None = None
+    expert_tokens: Sequence[int] = ()
 
 
 def build_header(contents: Contents, checksums: Sequence[int] | None = None, weights_digest: str = NO_DIGEST) -> bytes:
@@ -58,7 +59,7 @@ def build_header(contents: Contents, checksums: Sequence[int] | None = None, wei
         writer.add_uint64(keys.HEADER_CHECKSUM, 0)
         n_dense = len(layout.units) - layout.n_experts
         for key, part in ((keys.DENSE_CHECKSUMS, checksums[:n_dense]), (keys.EXPERT_CHECKSUMS, checksums[n_dense:])):
-            writer.add_key_value(key, list(part), GGUFValueType.ARRAY, sub_type=GGUFValueType.UINT64)
+            _add_array(writer, key, part, GGUFValueType.UINT64)
     for tensor in layout.tensors:
         writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.nbytes, raw_dtype=tensor.type)
     header = writer.header()
@@ -75,8 +76,14 @@ def _add_provenance(writer: GGUFWriter, contents: Contents, weights_digest: str)
     writer.add_string(keys.PLAN_DIGEST, contents.plan.digest)
     if contents.calibration_digest:
         writer.add_string(keys.CALIBRATION_DIGEST, contents.calibration_digest)
+    if contents.expert_tokens:
+        _add_array(writer, keys.EXPERT_TOKENS, contents.expert_tokens, GGUFValueType.UINT32)
     writer.add_string(keys.INTENDED_USE, contents.source.intended_use)
     writer.add_string(keys.WEIGHTS_DIGEST, weights_digest)
+
+
+def _add_array(writer: GGUFWriter, key: str, numbers: Sequence[int], of: GGUFValueType) -> None:
+    writer.add_key_value(key, list(numbers), GGUFValueType.ARRAY, sub_type=of)
 
 
 def _sealed(header: bytes) -> bytes:

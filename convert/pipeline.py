@@ -161,8 +161,8 @@ def _examine(
         notes.append("The checkpoint has no chat template: the chat cannot know how to frame a conversation.")
     made = make_layout(architecture, hparams, source.config, plan, layout, shapes)
     digest = source.digest(shards.digest)
-    calibration = calibrated.digest if calibrated else None
-    return Contents(architecture, hparams, tokenizer, source, digest, plan, made, calibration), notes
+    known = (calibrated.digest, calibrated.expert_tokens) if calibrated else (None, ())
+    return Contents(architecture, hparams, tokenizer, source, digest, plan, made, *known), notes
 
 
 def _binding(blank_header: bytes, shards: Shards, calibrated: Calibrated | None) -> str:

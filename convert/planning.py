@@ -102,8 +102,8 @@ def plan_for(
         def size(plan: Plan) -> int:
             """Bytes of the file that this plan makes."""
             made = make_layout(architecture, hparams, found.config, plan, layout, shapes)
-            digest = calibrated.digest if calibrated else None
-            contents = Contents(architecture, hparams, tokenizer, found, source_digest, plan, made, digest)
+            known = (calibrated.digest, calibrated.expert_tokens) if calibrated else (None, ())
+            contents = Contents(architecture, hparams, tokenizer, found, source_digest, plan, made, *known)
             return len(build_header(contents)) + made.data_bytes
 
         if calibrated is None:

@@ -30,6 +30,7 @@ from edgemed.quant.sensitivity import PRIOR_TOKENS, charged_tokens, measure, sca
 from edgemed.quant.statistics import Statistics
 
 TYPICAL_EXPERTS = 4  # of each layer, on which better codes are tried
+MOST_TOKENS = (1 << 32) - 1
 WEIGHED_ROWS = 64  # of each matrix, evenly spread: its relative damage is measured on these
 # Once codes are compensated, these keep more than others of their size (docs/quantisation.md).
 PALETTES = {
@@ -63,6 +64,12 @@ class Calibrated:
     def sampled(self) -> bool:
         """Whether there are whole tokens, and not only sums."""
         return bool((self.statistics.sample.key != UNUSED).any())
+
+    @cached_property
+    def expert_tokens(self) -> list[int]:
+        """How many tokens each expert of each layer got, whatever their domain, in 32 bits."""
+        tokens = np.minimum(np.rint(self.statistics.tokens.sum(axis=0)), MOST_TOKENS)
+        return [int(count) for count in tokens.ravel()]
 
     def knows(self, layer: int) -> bool:
         """Whether calibration saw this block: MTP layers it did not."""

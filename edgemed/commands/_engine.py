@@ -31,9 +31,10 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ctx", metavar="N", type=int, help="tokens of context (default: at most 8192)")
     add_threads_argument(parser)
     parser.add_argument(
-        "--no-hot-profile",
+        "--hot-profile",
         action="store_true",
-        help="neither read nor write MODEL.hot, which says which experts were used most (and nothing else)",
+        help="keep in MODEL.hot how often each expert was lately used, and read those in first at the next start; "
+        "it holds no text, but tells a little of its topic",
     )
     parser.add_argument(
         "--allow-unsealed", action="store_true", help="go on where the kernel cannot forbid network sockets"
@@ -104,6 +105,6 @@ def engine_settings(args: argparse.Namespace) -> EngineSettings:
         n_ctx=args.ctx,
         threads=args.threads,
         allow_unsealed=args.allow_unsealed,
-        hot_profile=not args.no_hot_profile,
+        hot_profile=args.hot_profile,
         offload=wanted_offload(args),
     )

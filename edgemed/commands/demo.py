@@ -60,11 +60,12 @@ def run(args: argparse.Namespace) -> int:
 
 def converted(folder: Path, *, fresh: bool) -> ModelFile:
     """The checkpoint in `folder` as a model file in the cache. Raises what `convert` raises."""
-    from edgemed.model_file import open_model
+    from edgemed.model_file import keys, open_model
     from edgemed.quant.plan import Plan
 
     plan = Plan.load(PACKAGE / "demo_plan.json")
-    target = cache_folder() / f"demo-{_digest(folder)[:12]}-{plan.digest[:12]}.gguf"
+    name = f"demo-{_digest(folder)[:12]}-{plan.digest[:12]}-format{keys.CURRENT_FORMAT}.gguf"
+    target = cache_folder() / name
     if target.exists() and not fresh:
         try:
             model = open_model(target)

@@ -12,7 +12,7 @@ from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments
 from edgemed.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
-    from edgemed.engine.hit_rates import HitRate
+    from edgemed.engine.hit_rates import KnownUse
     from edgemed.engine.machine import Machine
     from edgemed.engine.model_size import ModelSize
     from edgemed.engine.prediction import Prediction
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
         return _gpu_check.run(args)
     from edgemed.engine.budget import available_bytes
-    from edgemed.engine.hit_rates import known_hit_rate
+    from edgemed.engine.hit_rates import known_use
     from edgemed.engine.model_size import size_of, size_of_file
     from edgemed.engine.survey import ANTANGELMED, survey_installation, survey_locks, survey_machine
     from edgemed.model_file import open_model
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.model is not None:
         file = open_model(args.model)
         size = size_of_file(file)
-        models, known = {file.name: size}, known_hit_rate(args.model, size.layers, size.experts, size.used)
+        models, known = {file.name: size}, known_use(file)
         original, read_bytes = original_of_file(file), int(size.expert_bytes)
     else:
         models, known = {f"AntAngelMed at {bits} bits": size_of(ANTANGELMED, bits) for bits in BITS}, None
@@ -112,10 +112,15 @@ def _about_locks(locks: list[Check]) -> list[str]:
     return [f"offline     NOT proved: {lock.name}: {lock.detail}" for lock in broken]
 
 
-def _forecast(models: dict[str, ModelSize], machine: Machine, ram: int, n_ctx: int, known: HitRate | None) -> list[str]:
+def _forecast(
+    models: dict[str, ModelSize], machine: Machine, ram: int, n_ctx: int, known: KnownUse | None
+) -> list[str]:
+    from edgemed.engine.hit_rates import CALIBRATION, LAST_USE
     from edgemed.engine.prediction import PROMPT_TOKENS, predict, smallest_ram
 
-    likely_words = "as in its last use" if known else "a conversation keeps to topics of its own (a guess)"
+    likely_words = "a conversation keeps to topics of its own (a guess)"
+    if known:
+        likely_words = {LAST_USE: "as in its last use", CALIBRATION: "as on its calibration's texts"}[known.routing]
     budget = format_size(ram).replace(" ", "")
     lines = [f"with --ram {budget}, a context of {n_ctx} tokens, and prompts of {PROMPT_TOKENS}:"]
     for name, model in models.items():
@@ -131,7 +136,7 @@ def _forecast(models: dict[str, ModelSize], machine: Machine, ram: int, n_ctx: i
     return [*lines, f"the lower rate: every expert is used alike; the higher one: {likely_words}"]
 
 
-def _as_json(model: ModelSize, machine: Machine, ram: int, n_ctx: int, known: HitRate | None) -> dict[str, Any]:
+def _as_json(model: ModelSize, machine: Machine, ram: int, n_ctx: int, known: KnownUse | None) -> dict[str, Any]:
     from edgemed.engine.prediction import predict, smallest_ram
 
     def one(prediction: Prediction) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""How often a cache would hit, from what a model's hot profile remembers of its use.
+"""How often a cache would hit, from what is known of a model's use: by its hot profile, else by its calibration.
 
-The profile holds noisy counts. Which experts looked hot is partly chance, so the counts are first pulled towards their
+Both are noisy counts. Which experts looked hot is partly chance, so the counts are first pulled towards their
 mean by the share of their variance that chance explains (the linear empirical-Bayes estimate); a model that uses every
 expert alike is so predicted to hit as often as the cached part, whatever its counts look like.
 """
@@ -8,25 +8,40 @@ expert alike is so predicted to hit as often as the cached part, whatever its co
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from edgemed.engine.hot_profile import read_profile
+from edgemed.engine.hot_profile import calibrated_scores, read_profile
+from edgemed.model_file import ModelFile
 
 HitRate = Callable[[float], float]
 """Takes the cached part of all experts, 0 to 1; gives the part of demands that find theirs in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownUse:
+    """`routing`: what it is known from, in a word or two."""
+
+    routing: str
+    hit_rate: HitRate
+
+
+LAST_USE, CALIBRATION = "used so far", "calibrated"
 
 HALF_LIFE = 64.0
 LEAST_TOKENS = 16.0
 """A profile of fewer tokens says nothing."""
 
 
-def known_hit_rate(model: Path, rows: int, experts: int, used: int) -> HitRate | None:
-    """From the profile beside `model`; None where there is none of use."""
-    scores = read_profile(model, (rows, experts))
-    return None if scores is None else hit_rate_of(scores, used)
+def known_use(file: ModelFile) -> KnownUse | None:
+    """None where nothing of use is known."""
+    remembered = read_profile(file.path, file.hparams.expert_shape)
+    for routing, scores in ((LAST_USE, remembered), (CALIBRATION, calibrated_scores(file))):
+        if scores is not None and (rate := hit_rate_of(scores, file.hparams.n_expert_used)) is not None:
+            return KnownUse(routing, rate)
+    return None
 
 
 def hit_rate_of(scores: npt.NDArray[np.float32], used: int) -> HitRate | None:

@@ -1,7 +1,9 @@
-"""Which experts were hot when a model last ran, kept beside its file: the next start reads them back first.
+"""Which experts are hot, so that a start reads them in first: those of calibration, or those of the last run.
 
-`model.gguf.hot` holds one number for each expert (how often it was lately used) and nothing else: no text, no tokens,
-no order, no times. It is a convenience: without it a start is slower, and nothing else changes.
+Calibration's counts are in the model file. What a model was lately used for tells its topic: two questions about one
+disease use experts alike, two about others do not (docs/decisions.md). So `model.gguf.hot` is written only where the
+user asks for it, and for their eyes alone. It holds one number for each expert (how often it was lately used): no text,
+no tokens, no order, no times. Without either a start is slower, and nothing else changes.
 """
 
 from __future__ import annotations
@@ -14,12 +16,24 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edgemed.model_file import ModelFile
+
 Scores = npt.NDArray[np.float32]
-"""[row, expert]: log2 of decayed uses, relative to the moment of writing; very negative where never used."""
+"""[row, expert]: log2 of decayed uses, relative to the moment of writing; NEVER where never used."""
+
+NEVER = np.float32(-1e30)
 
 _MOST_HEADER_BYTES = 4096  # of a .npy file
 _HOTTEST = 64.0
 """No model makes 2^64 uses of an expert."""
+
+
+def calibrated_scores(file: ModelFile) -> Scores | None:
+    """As if the model had just seen its calibration; None where it has none."""
+    if file.expert_tokens is None:
+        return None
+    seen = file.expert_tokens > 0
+    return np.where(seen, np.log2(np.where(seen, file.expert_tokens, 1)), NEVER).astype(np.float32)
 
 
 def profile_path(model: Path) -> Path:
@@ -53,6 +67,8 @@ def write_profile(model: Path, scores: Scores) -> None:
     content = io.BytesIO()
     np.save(content, scores, allow_pickle=False)
     try:
+        fresh.unlink(missing_ok=True)
+        fresh.touch(0o600, exist_ok=False)
         fresh.write_bytes(content.getbuffer())
         fresh.replace(target)
     except OSError:  # a full disk, above all

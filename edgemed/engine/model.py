@@ -15,7 +15,7 @@ from llama_cpp import llama_cpp
 
 from edgemed.engine.budget import Budget, layer_bytes, plan_budget
 from edgemed.engine.heap import reused_heap
-from edgemed.engine.hot_profile import read_profile, write_profile
+from edgemed.engine.hot_profile import calibrated_scores, read_profile, write_profile
 from edgemed.engine.library import LogCapture, capture_log, start_llama
 from edgemed.engine.offload import HOST, Offload, place
 from edgemed.engine.process_memory import peak_rss_bytes
@@ -54,8 +54,9 @@ class LoadSettings:
     offload: which layers' dense part a device beside the processor computes.
     half_life_tokens: how fast the expert cache forgets (docs/decisions.md).
     read_ahead: predicted misses of the next layer to read while the disk is idle; none: 0.
-    hot_profile: read back first what was hot when the model last ran, and remember it.
-    background: while nobody waits, touch the cache's memory and read in what is cold, as far as it fits.
+    background: while nobody waits, touch the cache's memory and read in what is cold, as far as it fits, the hottest
+        first by the model's calibration.
+    hot_profile: with `background`, by what was hot when the model last ran; and remember that for the next time.
     force_small: accept a cache below one token's experts, for tests.
     watch: called by libllama for every tensor of the graph (residual.py).
     caller_bytes: memory of the budget that the caller has yet to take for itself.
@@ -113,7 +114,7 @@ class LoadedModel:
             )
             self._native.edgemed_set_budget(self.handle, self.budget.cache_bytes)
             self._remembers = settings.hot_profile
-            if settings.hot_profile:
+            if settings.background:
                 self._warm_up()
         except BaseException:
             self.close()
@@ -124,7 +125,7 @@ class LoadedModel:
     @property
     def _experts(self) -> tuple[int, int]:
         """Rows and experts a row."""
-        return self.file.hparams.n_layer - self.file.hparams.n_dense_lead, self.file.hparams.n_expert
+        return self.file.hparams.expert_shape
 
     @property
     def vocab(self) -> Any:
@@ -203,8 +204,8 @@ class LoadedModel:
 
     def _open_store(self, settings: LoadSettings) -> Any:
         file = self.file
-        rows = file.hparams.n_layer - file.hparams.n_dense_lead
-        records = np.zeros((rows, file.hparams.n_expert), EXPERT_RECORD)
+        rows, per_row = self._experts
+        records = np.zeros((rows, per_row), EXPERT_RECORD)
         for name in ("offset", "nbytes", "type"):
             records[name] = getattr(file.experts, name)[:rows]
         if file.experts.checksum is not None:
@@ -222,7 +223,7 @@ class LoadedModel:
             os.fsencode(file.experts.path or file.path),
             records.ctypes.data,
             rows,
-            file.hparams.n_expert,
+            per_row,
             ctypes.byref(options),
         )
 
@@ -297,7 +298,9 @@ class LoadedModel:
         return self._log.compute_bytes(device.buffer_name) + device.driver_bytes
 
     def _warm_up(self) -> None:
-        scores = read_profile(self.file.path, self._experts)
+        scores = read_profile(self.file.path, self._experts) if self._remembers else None
+        if scores is None:
+            scores = calibrated_scores(self.file)
         if scores is not None:
             self._native.edgemed_restore(self.handle, scores.ctypes.data)
 
@@ -313,7 +316,8 @@ class LoadedModel:
             return np.concatenate([zero if row is None else row for row in rows])
 
         router, bias, norm = (stack(name) for name in ("ffn_gate_inp.weight", "exp_probs_b.bias", "ffn_norm.weight"))
-        if router.size != len(layers) * h.n_expert * h.n_embd:
+        sizes = (h.n_expert * h.n_embd, h.n_expert, h.n_embd)
+        if any(given.size != len(layers) * size for given, size in zip((router, bias, norm), sizes, strict=True)):
             return  # a router in another type than F32: nothing is guessed
         shape = RouterShape(len(layers), h.n_expert, h.n_expert_used, h.n_group, h.n_group_used, h.n_embd)
         self._native.edgemed_predict(

@@ -8,7 +8,7 @@ is all that is not experts: launching graphs, waking threads and drawing a token
 through the keys and values of CONTEXT_TOKENS. A token reads every dense weight and `used` experts of each MoE layer
 once. How many of them are hits depends on how unequally a model uses its experts, which nobody knows before it has
 run: the worst case (every expert alike) and a guess (drifting topics, benchmarks/traces.py) are the ends of a range.
-Where the model has run, its hot profile says more (`edgemed.engine.hit_rates`).
+Where the model was calibrated or has run, its counts say more (`edgemed.engine.hit_rates`).
 
 Hits are multiplied while misses are read, and yet the sum is nearer to what was measured than the larger of the two
 (docs/performance.md): reading takes memory bandwidth and cores, for its checksums, from what goes on beside it.
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgemed.engine.compute_rates import ComputeRates
-from edgemed.engine.hit_rates import HitRate
+from edgemed.engine.hit_rates import KnownUse
 from edgemed.engine.machine import Machine
 from edgemed.engine.model_size import ModelSize
 
@@ -72,9 +72,9 @@ def smallest_ram(model: ModelSize, n_ctx: int) -> int:
 
 
 def predict(
-    model: ModelSize, machine: Machine, ram_bytes: int, n_ctx: int = 8192, known: HitRate | None = None
+    model: ModelSize, machine: Machine, ram_bytes: int, n_ctx: int = 8192, known: KnownUse | None = None
 ) -> list[Prediction]:
-    """The worst case first, then the likely one: by `known` (from a hot profile) where there is one, else a guess.
+    """The worst case first, then the likely one: by what is `known` of its use, else a guess.
 
     An empty list when the budget is below `smallest_ram`.
     """
@@ -83,7 +83,9 @@ def predict(
         return []
     part = min(1.0, cache / model.all_experts_bytes)
     first = _prompt_seconds(model, machine, part)
-    likely = ("used so far", known(part)) if known else ("topics", float(np.interp(part, CACHED_PART, TOPICS_HITS)))
+    likely = (
+        (known.routing, known.hit_rate(part)) if known else ("topics", float(np.interp(part, CACHED_PART, TOPICS_HITS)))
+    )
     predictions = []
     for routing, hit_rate in (("uniform", part), likely):
         token_s = _token_seconds(model, machine, hit_rate)

@@ -70,7 +70,7 @@ class EngineSettings:
     kv_type: str = "f16"
     flash_attn: bool = True
     allow_unsealed: bool = False
-    hot_profile: bool = True
+    hot_profile: bool = False
     offload: Offload = AUTO
 
 

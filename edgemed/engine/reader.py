@@ -23,7 +23,7 @@ from edgemed.engine.protocol import Message
 from edgemed.engine.residual import ResidualSize
 from edgemed.engine.vocabulary import Vocabulary
 from edgemed.errors import EngineError, UsageError
-from edgemed.model_file import ModelFile, keys
+from edgemed.model_file import ModelFile
 
 SHORTEST, LONGEST = 32, 8192  # tokens of a passage
 Turns = Sequence[tuple[str, str]]  # (role, content)
@@ -76,7 +76,7 @@ class Reader:
                 caller_bytes=caller_bytes,
             ),
         )
-        self.vocabulary = Vocabulary(self.loaded.vocab, file.metadata.get(keys.END_OF_GENERATION_IDS, ()))
+        self.vocabulary = Vocabulary(self.loaded.vocab, file.end_ids)
         source = file.metadata.get("tokenizer.chat_template")
         self._template = (
             ChatTemplate(source, self.vocabulary.reserved_texts, self.vocabulary.template_variables())

@@ -16,7 +16,7 @@ from edgemed.engine.protocol import EngineInfo, EngineSettings, Message, Samplin
 from edgemed.engine.session import Session
 from edgemed.engine.vocabulary import Vocabulary
 from edgemed.errors import EngineError, TemplateError, UsageError
-from edgemed.model_file import ModelFile, keys, open_model
+from edgemed.model_file import ModelFile, open_model
 
 DEFAULT_CONTEXT = 8192
 """Tokens, where the model allows as many: at AntAngelMed's shape its F16 KV cache takes 512 MiB."""
@@ -61,7 +61,7 @@ def open_session(
     cache = loaded.budget.cache_bytes
     size = CacheSize(Governor(least=min(token_bytes(file), cache), most=cache, now=cache), loaded.set_cache_bytes)
     watch(size)
-    vocabulary = Vocabulary(loaded.vocab, file.metadata.get(keys.END_OF_GENERATION_IDS, ()))
+    vocabulary = Vocabulary(loaded.vocab, file.end_ids)
     template = ChatTemplate(source, vocabulary.reserved_texts, vocabulary.template_variables())
     session = Session(loaded, vocabulary, template)
     progress("ready", 1)

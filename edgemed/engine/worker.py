@@ -26,6 +26,7 @@ from edgemed.engine.offload import reach
 from edgemed.engine.protocol import (
     AnyMessage,
     Failed,
+    Finished,
     Generate,
     GetStats,
     Look,
@@ -36,6 +37,7 @@ from edgemed.engine.protocol import (
     Start,
     Stop,
 )
+from edgemed.engine.threads import start_thread
 from edgemed.errors import EdgemedError, EngineError
 from edgemed.ggml import require_llama
 
@@ -90,7 +92,7 @@ class Worker:
         session, self._cache, info = open_session(start.path, start.settings, warning, progress)
         privacy.seal(allow_unsealed=start.settings.allow_unsealed)
         self._session = session
-        threading.Thread(target=self._listen, daemon=True).start()
+        start_thread(self._listen, "listener")
         self._connection.send(Ready(info))
         while True:
             self._answer(session, *self._requests.get())
@@ -104,6 +106,8 @@ class Worker:
         session.on_progress = lambda progress: self._connection.send(progress, request)
         try:
             for event in gathered(session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse)):
+                if isinstance(event, Finished):
+                    session.loaded.remember_hot()  # now: whoever wanted one answer ends this process next
                 self._connection.send(event, request)
         except Exception as error:
             self._connection.send(_failure(error), request)
@@ -111,7 +115,6 @@ class Worker:
             with self._turn:
                 self._running = 0
                 self._stopped.discard(request)
-        session.loaded.remember_hot()
 
     def _listen(self) -> None:
         try:

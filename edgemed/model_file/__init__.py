@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Literal, cast
 
+import numpy as np
+import numpy.typing as npt
 from gguf.constants import GGMLQuantizationType
 
 from edgemed.errors import ModelFileError
@@ -36,6 +39,8 @@ class ModelFile:
     """One opened model. `dense` holds every tensor that is no routed expert, in file order.
 
     `dense_checksums`: xxh3-64 of each dense tensor, in the order of `dense`, or None where the file has none.
+    `expert_tokens`: f64 [row, expert], how many tokens calibration routed to each expert, MTP blocks left out; or None.
+    `end_ids`: token ids that end a turn, as far as the file names them.
     """
 
     path: Path
@@ -48,6 +53,8 @@ class ModelFile:
     dense: list[TensorInfo]
     experts: Experts
     dense_checksums: list[int] | None
+    expert_tokens: npt.NDArray[np.float64] | None
+    end_ids: tuple[int, ...]
     intended_use: IntendedUse
     weights_digest: str | None
 
@@ -93,9 +100,9 @@ def open_model(path: Path | str) -> ModelFile:
         raise ModelFileError(f"{path.name} has no token embedding; convert the checkpoint again.")
     _refuse_unusable_types(header.tensors)
     hparams = HParams.from_metadata(metadata, n_vocab=embedding.shape[1])
-    experts, taken = find_experts(header.tensors, hparams, metadata.checksums(keys.EXPERT_CHECKSUMS))
+    experts, taken = find_experts(header.tensors, hparams, metadata.numbers(keys.EXPERT_CHECKSUMS))
     dense = sorted((t for name, t in header.tensors.items() if name not in taken), key=lambda t: t.offset)
-    dense_checksums = metadata.checksums(keys.DENSE_CHECKSUMS)
+    dense_checksums = metadata.numbers(keys.DENSE_CHECKSUMS)
     if dense_checksums is not None and len(dense_checksums) != len(dense):
         raise ModelFileError(f"{path.name} has {len(dense_checksums)} checksums for {len(dense)} dense tensors.")
     use = metadata.get(keys.INTENDED_USE, "unevaluated")
@@ -113,6 +120,8 @@ def open_model(path: Path | str) -> ModelFile:
         dense=dense,
         experts=experts,
         dense_checksums=dense_checksums,
+        expert_tokens=_expert_tokens(path, metadata, hparams),
+        end_ids=tuple(metadata.numbers(keys.END_OF_GENERATION_IDS) or ()),
         intended_use=cast(IntendedUse, use),
         weights_digest=metadata.text(keys.WEIGHTS_DIGEST),
     )
@@ -133,9 +142,20 @@ def _refuse_damaged_header(path: Path, header: Header) -> None:
         )
 
 
+def _expert_tokens(path: Path, metadata: Metadata, hparams: HParams) -> npt.NDArray[np.float64] | None:
+    counts = metadata.numbers(keys.EXPERT_TOKENS)
+    if counts is None:
+        return None
+    rows, per_row = hparams.expert_shape
+    if len(counts) != rows * per_row:
+        raise ModelFileError(f"{path.name} has {len(counts)} counts for {rows} x {per_row} experts.")
+    return np.array(counts, np.float64).reshape(rows, per_row)
+
+
 def _refuse_unusable_types(tensors: dict[str, TensorInfo]) -> None:
     for tensor in tensors.values():
-        if tensor.type in _NO_WEIGHTS or (len(tensor.shape) == 1 and tensor.type != _Type.F32):
+        is_vector = prod(tensor.shape[1:]) == 1  # however many dimensions it claims
+        if tensor.type in _NO_WEIGHTS or (is_vector and tensor.type != _Type.F32):
             raise ModelFileError(
                 f"The model file stores {tensor.name} as {tensor.type.name}, which cannot be computed with; "
                 "convert the checkpoint again."

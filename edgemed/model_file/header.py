@@ -86,13 +86,14 @@ class Metadata(Mapping[str, Any]):
             return value
         raise ModelFileError(f"The model file's {key} is not text; convert the checkpoint again.")
 
-    def checksums(self, key: str) -> list[int] | None:
-        """The u64 array under `key`, None where there is none. Raises ModelFileError for a value of another kind."""
+    def numbers(self, key: str) -> list[int] | None:
+        """The array of whole numbers from 0 under `key`, None where there is none. Raises ModelFileError for a value of
+        another kind."""
         value = self.get(key)
         if value is None:
             return None
         if not isinstance(value, list) or not all(type(item) is int and 0 <= item < 1 << 64 for item in value):
-            raise ModelFileError(f"The model file's {key} is no list of checksums; convert the checkpoint again.")
+            raise ModelFileError(f"The model file's {key} is no list of whole numbers; convert the checkpoint again.")
         return value
 
     def raw(self, key: str) -> bytes:

@@ -66,6 +66,11 @@ class HParams:
         """Block numbers with routed experts, the MTP layers of base models included."""
         return range(self.n_dense_lead, self.n_layer + self.n_nextn)
 
+    @property
+    def expert_shape(self) -> tuple[int, int]:
+        """Blocks whose experts a token passes, the MTP layers left out, and experts of each."""
+        return self.n_layer - self.n_dense_lead, self.n_expert
+
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any], *, n_vocab: int) -> HParams:
         """Read the numbers from a GGUF's key-value pairs. Raises ModelFileError when one is missing or absurd."""

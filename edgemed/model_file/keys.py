@@ -15,6 +15,9 @@ PLAN = "edgemed.plan"
 PLAN_DIGEST = "edgemed.plan_digest"
 """SHA-256, in hexadecimal, of the plan's text."""
 CALIBRATION_DIGEST = "edgemed.calibration_digest"
+EXPERT_TOKENS = "edgemed.expert_tokens"
+"""u32 array, MoE blocks (MTP ones left out) x experts: tokens that calibration routed to each expert. What is hot on
+texts that are no secret, so that a start knows what to read first."""
 
 WEIGHTS_DIGEST = "edgemed.weights_digest"
 """SHA-256, in hexadecimal, over all tensors' bytes in file order, padding left out."""

@@ -12,7 +12,7 @@ from gguf import GGMLQuantizationType as Type
 from benchmarks import traces
 from benchmarks.direct_writer import BUFFER_BYTES, DirectWriter
 from benchmarks.true_checkpoint import write_checkpoint
-from benchmarks.true_shape import mixture, parse_types, tokens, true_config, write_gguf, zipf_bias
+from benchmarks.true_shape import mixture, parse_types, tokens, true_config, write_gguf, zipf_routing
 from edgemed.convert.pipeline import convert
 from edgemed.model_file import ModelFile, open_model
 from edgemed.native import xxh3_64
@@ -82,11 +82,24 @@ def test_the_true_shape_is_the_published_one() -> None:
 def test_the_biased_router_is_as_skewed_as_zipf() -> None:
     rng = np.random.default_rng(7)
     one_layer = traces.Shape(layers=1)
-    scores = traces.sigmoid(rng.normal(size=(3000, 256))) + zipf_bias()
+    scores = traces.sigmoid(rng.normal(size=(3000, 256))) + zipf_routing()[0]
     frequency = np.sort(np.bincount(traces.route(scores, one_layer).ravel(), minlength=256))[::-1] / 3000
     drawn = traces.draw(-np.log(np.arange(1, 257.0))[None], 3000, one_layer, rng)
     wanted = np.sort(np.bincount(drawn.ravel(), minlength=256))[::-1] / 3000
     assert np.abs(np.cumsum(frequency) - np.cumsum(wanted)).max() < 0.05 * 8
+
+
+def test_what_the_header_says_of_use_is_what_the_router_does(tmp_path: Path) -> None:
+    shape = Shape(num_experts=256, num_experts_per_tok=8, n_group=8, topk_group=4)
+    write_gguf(tmp_path / "m.gguf", Plan.uniform(Type.Q4_K), shape.config(), routing="zipf", calibrated=True)
+    model = open_model(tmp_path / "m.gguf")
+    assert model.expert_tokens is not None
+    rng = np.random.default_rng(1)
+    for row, layer in enumerate((1, 2)):
+        bias = np.frombuffer(model.read(model.tensors[f"blk.{layer}.exp_probs_b.bias"]), np.float32)
+        scores = traces.sigmoid(rng.normal(size=(3000, 256))) + bias
+        used = np.bincount(traces.route(scores, traces.Shape(layers=1)).ravel(), minlength=256)
+        assert np.corrcoef(used, model.expert_tokens[row])[0, 1] > 0.95
 
 
 def test_token_sequences_are_published() -> None:

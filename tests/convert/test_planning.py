@@ -72,6 +72,10 @@ def test_a_size_is_never_exceeded_and_nearly_reached(
     goal = Goal(size_bytes=wanted)
     planned = plan_for(str(checkpoint), None, goal, statistics, layout=layout, compensated=False)
     done = convert(str(checkpoint), tmp_path / "m.gguf", planned.plan, calibrated=planned.calibrated, layout=layout)
+    assert planned.calibrated is not None
+    seen = planned.calibrated.statistics.tokens.sum(axis=0)
+    assert seen.any()
+    assert np.array_equal(open_model(done.path).expert_tokens, seen)
     assert done.size_bytes == planned.size_bytes == (tmp_path / "m.gguf").stat().st_size
     # 48 matrices are coarse coins, and whole tensors of a layer six; at full size there are 23,808.
     assert wanted * (0.98 if layout == "edgemed" else 0.9) < done.size_bytes <= wanted

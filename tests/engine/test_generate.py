@@ -82,6 +82,14 @@ def test_mistakes_are_one_sentence(model_path: Path, arguments: tuple[str, ...],
     assert done.stdout == ""
 
 
+def test_what_was_used_is_kept_only_when_asked_and_then_after_a_single_answer(model_path: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copy(model_path, tmp_path / "m.gguf"))
+    assert generate(model, "-p", "Fever?", "--max-tokens", "2").returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
+    assert generate(model, "-p", "Fever?", "--max-tokens", "2", "--hot-profile").returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.gguf", "m.gguf.hot"]
+
+
 def test_it_needs_no_network(model_path: Path) -> None:
     """In a network namespace of its own there is not even a loopback device that is up."""
     alone = ["unshare", "-rn"]

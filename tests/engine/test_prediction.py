@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed.convert.pipeline import convert
-from edgemed.engine.hit_rates import hit_rate_of, known_hit_rate
+from edgemed.engine.hit_rates import hit_rate_of, known_use
 from edgemed.engine.hot_profile import write_profile
 from edgemed.engine.model_size import size_of, size_of_file
 from edgemed.engine.prediction import (
@@ -24,9 +25,10 @@ from edgemed.engine.prediction import (
     smallest_ram,
 )
 from edgemed.engine.survey import ANTANGELMED
-from edgemed.model_file import open_model
+from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan
 from tests.support.checkpoints import Shape, make_checkpoint
+from tests.support.gguf_bytes import small_model
 from tests.support.machines import GB, machine
 
 FULL = size_of(ANTANGELMED, 3.06)
@@ -110,6 +112,13 @@ def test_topics_hit_more_than_chance_everywhere() -> None:
     assert list(TOPICS_HITS) == sorted(TOPICS_HITS)
 
 
+def large_file(folder: Path) -> ModelFile:
+    """A model without weights: four rows of 256 experts, 8 of which are used."""
+    (folder / "m.gguf").write_bytes(small_model("edgemed").encode())
+    file = open_model(folder / "m.gguf")
+    return replace(file, hparams=replace(file.hparams, n_layer=5, n_expert=256, n_expert_used=8, n_group=1))
+
+
 def profile(popularity: np.ndarray, tokens: int = 400, used: int = 8) -> np.ndarray:
     """The hot profile after so many tokens routed at random by [row, expert] popularity."""
     rng = np.random.default_rng(1)
@@ -134,18 +143,31 @@ def test_a_profile_of_experts_used_alike_promises_no_more_than_the_cached_part()
 def test_a_profile_of_unequal_experts_promises_what_they_give(tmp_path: Path) -> None:
     popularity = np.tile(1 / np.arange(1, 257), (4, 1))
     popularity /= popularity.sum(axis=1, keepdims=True)
-    write_profile(tmp_path / "m.gguf", profile(popularity))
-    known = known_hit_rate(tmp_path / "m.gguf", 4, 256, 8)
+    file = large_file(tmp_path)
+    write_profile(file.path, profile(popularity))
+    known = known_use(file)
     assert known is not None
-    assert 0.6 < known(0.36) < 0.9
+    assert 0.6 < known.hit_rate(0.36) < 0.9
     ram = smallest_ram(FULL, 8192) + (8 << 30)
     _, likely = predict(FULL, machine(), ram, known=known)
-    assert likely.hit_rate == known(likely.cached_part)
+    assert likely.hit_rate == known.hit_rate(likely.cached_part)
+    assert likely.routing == "used so far"
+
+
+def test_before_a_model_has_run_its_calibration_says_what_is_hot(tmp_path: Path) -> None:
+    tokens = np.tile(np.round(1e6 / np.arange(1, 257)), (4, 1))
+    tokens[:, -1] = 0
+    known = known_use(replace(large_file(tmp_path), expert_tokens=tokens))
+    assert known is not None
+    assert known.routing == "calibrated"
+    best = np.sort(tokens.ravel())[::-1].cumsum() / tokens.sum()
+    for part in (0.1, 0.36, 0.9):
+        assert known.hit_rate(part) == pytest.approx(best[round(part * tokens.size) - 1], abs=0.01)
 
 
 def test_too_little_use_says_nothing(tmp_path: Path) -> None:
     assert hit_rate_of(profile(np.full((4, 256), 1 / 256), tokens=8), 8) is None
-    assert known_hit_rate(tmp_path / "none.gguf", 4, 256, 8) is None
+    assert known_use(large_file(tmp_path)) is None
 
 
 def test_attention_goes_through_keys_and_values() -> None:

@@ -59,6 +59,40 @@ def test_the_untouched_file_opens(layout: Layout, path: Path) -> None:
     assert model.hparams.moe_layers == range(1, 2)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("edgemed.expert_tokens", (Kind.U32, [1] * (EXPERTS + 1)), "5 counts for 1 x 4 experts"),
+        ("edgemed.expert_tokens", (Kind.F32, [1.5] * EXPERTS), "edgemed.expert_tokens is no list of whole numbers"),
+        ("edgemed.eog_token_ids", (Kind.STRING, ["</s>"]), "edgemed.eog_token_ids is no list of whole numbers"),
+        ("edgemed.eog_token_ids", (Kind.I32, [-1]), "edgemed.eog_token_ids is no list of whole numbers"),
+    ],
+)
+def test_lists_of_another_kind(path: Path, key: str, value: Any, words: str) -> None:
+    gguf = small_model("edgemed")
+    gguf.set_key(key, Kind.ARRAY, value)
+    assert words in refused(path, gguf.encode())
+
+
+def test_lists_that_are_right(path: Path) -> None:
+    gguf = small_model("edgemed")
+    gguf.set_key("edgemed.expert_tokens", Kind.ARRAY, (Kind.U32, [7, 0, 3, 1]))
+    gguf.set_key("edgemed.eog_token_ids", Kind.ARRAY, (Kind.U32, [3, 47]))
+    path.write_bytes(gguf.encode())
+    file = open_model(path)
+    assert file.end_ids == (3, 47)
+    assert file.expert_tokens is not None
+    assert file.expert_tokens.tolist() == [[7, 0, 3, 1]]
+
+
+@pytest.mark.parametrize("name", ["blk.1.ffn_norm.weight", "blk.1.exp_probs_b.bias"])
+def test_a_vector_dressed_as_a_matrix(path: Path, name: str) -> None:
+    gguf = small_model("edgemed")
+    tensor = gguf.tensor(name)
+    tensor.shape, tensor.type, tensor.data = (*tensor.shape, 1), Type.F16, tensor.data[: len(tensor.data) // 2]
+    assert f"stores {name} as F16" in refused(path, gguf.encode())
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_file_cut_at_every_section(layout: Layout, path: Path) -> None:
     gguf = small_model(layout)

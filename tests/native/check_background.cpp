@@ -68,9 +68,9 @@ void check_background() {
             store.set_budget(everything);
             CHECK(soon([&] { return ready(store) == experts; }));
         }
-        // A smaller one: what was hot last time is read, and then what fits beside it.
-        std::vector<float> scores(static_cast<size_t>(experts), -1e30f);
-        scores[scores.size() - 1] = -1, scores[scores.size() - 2] = -2;  // the last to be read otherwise
+        // A smaller one: what was hottest is read, however hot the rest, and then what fits beside it.
+        std::vector<float> scores(static_cast<size_t>(experts), 3);
+        scores[scores.size() - 1] = 20, scores[scores.size() - 2] = 19;  // the last to be read otherwise
         Store store;
         open_store(store, file, plan, 0, true, 3, true);
         store.restore_scores(scores.data());

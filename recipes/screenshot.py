@@ -2,7 +2,7 @@
 --watch` on any model.
 
     .venv/bin/python recipes/screenshot.py "Are you a real doctor?" --seed 5
-    .venv/bin/python recipes/screenshot.py --watch MODEL.gguf --ram 420
+    .venv/bin/python recipes/screenshot.py --watch MODEL.gguf --ram 480
 
 Run `edgemed demo` first: its converted file is read. Needs rsvg-convert (Debian: librsvg2-bin) and a monospaced font.
 """

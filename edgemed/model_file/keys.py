@@ -16,15 +16,14 @@ PLAN_DIGEST = "edgemed.plan_digest"
 """SHA-256, in hexadecimal, of the plan's text."""
 CALIBRATION_DIGEST = "edgemed.calibration_digest"
 EXPERT_TOKENS = "edgemed.expert_tokens"
-"""u32 array, MoE blocks (MTP ones left out) x experts: tokens that calibration routed to each expert. What is hot on
-texts that are no secret, so that a start knows what to read first."""
+"""u32 array, MoE blocks (MTP ones left out) x experts: tokens that calibration routed to each expert, so that a start
+knows what to read first."""
 
 WEIGHTS_DIGEST = "edgemed.weights_digest"
 """SHA-256, in hexadecimal, over all tensors' bytes in file order, padding left out."""
 
 INTENDED_USE = "edgemed.intended_use"
 """demonstration, unevaluated or evaluated; absent means unevaluated."""
-REPORT_CARD_DIGEST = "edgemed.report_card_digest"
 
 DENSE_CHECKSUMS = "edgemed.dense_checksums"
 """u64 array: xxh3-64 of each dense tensor's bytes, in file order."""

@@ -22,7 +22,8 @@ from typing import Any, Literal
 from llama_cpp import llama_cpp
 
 from benchmarks.true_shape import tokens
-from edgemed.engine.model import EXPERTS, BufferTypeOverride, LoadedModel, LoadSettings, load_model
+from edgemed.engine.load_settings import LoadSettings
+from edgemed.engine.model import EXPERTS, BufferTypeOverride, LoadedModel, load_model
 from edgemed.engine.offload import AUTO, HOST
 from edgemed.engine.process_memory import peak_rss_bytes
 from edgemed.ggml import ggml

@@ -93,7 +93,8 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
     require_llama()
     from llama_cpp import llama_cpp
 
-    from edgemed.engine.model import LoadSettings, load_model
+    from edgemed.engine.load_settings import LoadSettings
+    from edgemed.engine.model import load_model
     from edgemed.engine.protocol import Sampling
     from edgemed.engine.sampling import Sampler
     from edgemed.model_file import open_model

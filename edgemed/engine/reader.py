@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from edgemed.engine.chat_template import ChatTemplate, Span
 from edgemed.engine.cores import physical_cores
-from edgemed.engine.model import LoadSettings, load_model
+from edgemed.engine.load_settings import LoadSettings
+from edgemed.engine.model import load_model
 from edgemed.engine.offload import HOST, Offload
 from edgemed.engine.protocol import Message
 from edgemed.engine.residual import ResidualSize

@@ -10,7 +10,8 @@ from edgemed import clinical
 from edgemed.engine.budget import token_bytes
 from edgemed.engine.chat_template import ChatTemplate
 from edgemed.engine.cores import physical_cores
-from edgemed.engine.model import LoadedModel, LoadSettings, load_model
+from edgemed.engine.load_settings import LoadSettings
+from edgemed.engine.model import LoadedModel, load_model
 from edgemed.engine.pressure import CacheSize, Governor, watch
 from edgemed.engine.protocol import EngineInfo, EngineSettings, Message, Sampling
 from edgemed.engine.session import Session

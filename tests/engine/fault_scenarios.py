@@ -25,7 +25,8 @@ import llama_cpp as llama
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.engine.model import LoadedModel, LoadSettings, load_model
+from edgemed.engine.load_settings import LoadSettings
+from edgemed.engine.model import LoadedModel, load_model
 from edgemed.model_file import open_model
 from edgemed.model_file.header import read_header
 from tests.support.resealed import resealed

@@ -20,7 +20,8 @@ from edgemed.cli import main
 from edgemed.convert.pipeline import convert
 from edgemed.engine.client import Engine
 from edgemed.engine.job import Report, run_job
-from edgemed.engine.model import LoadSettings, load_model
+from edgemed.engine.load_settings import LoadSettings
+from edgemed.engine.model import load_model
 from edgemed.engine.offload import AUTO, HOST, Offload, place
 from edgemed.engine.protocol import EngineSettings, Finished, Message, Sampling
 from edgemed.errors import SetupError

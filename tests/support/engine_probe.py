@@ -109,7 +109,8 @@ def _run_stock(probe: Probe) -> Answer:
 def _run_engine(probe: Probe) -> Answer:
     import llama_cpp as llama
 
-    from edgemed.engine.model import LoadSettings, load_model
+    from edgemed.engine.load_settings import LoadSettings
+    from edgemed.engine.model import load_model
     from edgemed.model_file import open_model
 
     file = open_model(probe.path)

@@ -2,6 +2,17 @@
 
 from edgemed.convert.pipeline import Conversion, Progress, convert
 from edgemed.convert.planning import Goal, Memory, Planned, hparams_of, plan_for
-from edgemed.convert.source import find_source
+from edgemed.convert.source import checkpoint_files, find_source
 
-__all__ = ["Conversion", "Goal", "Memory", "Planned", "Progress", "convert", "find_source", "hparams_of", "plan_for"]
+__all__ = [
+    "Conversion",
+    "Goal",
+    "Memory",
+    "Planned",
+    "Progress",
+    "checkpoint_files",
+    "convert",
+    "find_source",
+    "hparams_of",
+    "plan_for",
+]

@@ -28,7 +28,8 @@ class Journal:
         self.done = {int(match[1]): int(match[2], 16) for match in matches if match} if resumed else {}
         # Rewritten whole and put in place at once: a torn line is gone, and no moment knows less than before.
         fresh = path.with_name(path.name + ".new")
-        self._file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        fresh.unlink(missing_ok=True)  # of a run that was killed
+        self._file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             self._append(head + b"".join(_line(number, checksum) for number, checksum in self.done.items()))
             fresh.replace(path)

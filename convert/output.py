@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from edgemed.convert.floats import Bytes
@@ -13,6 +14,7 @@ from edgemed.errors import SetupError
 
 PARTIAL_SUFFIX = ".partial"
 JOURNAL_SUFFIX = ".journal"
+NO_FILE_OF_OURS = (errno.ELOOP, errno.EISDIR)  # a link, a folder
 NO_RESERVATION = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -56,8 +58,8 @@ class Output:
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         os.fsync(folder)
         os.close(folder)
+        self.journal_path.unlink()  # while the lock keeps the next conversion from writing its own
         self.close()
-        self.journal_path.unlink()
 
     def close(self) -> None:
         """Let go, keeping what an interrupted run needs to go on."""
@@ -74,15 +76,36 @@ class Output:
         if self.path.is_dir():
             raise SetupError(f"{self.path} is a folder; name the file to write, such as {self.path / 'model.gguf'}.")
         try:
-            file = os.open(self.partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            file = os.open(self.partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         except OSError as error:
+            if error.errno in NO_FILE_OF_OURS:
+                raise self._in_the_way() from None
             raise SetupError(f"{self.path} cannot be written: {error.strerror}.") from None
+        try:
+            self._claim(file)
+        except SetupError:
+            os.close(file)
+            raise
+        return file
+
+    def _claim(self, file: int) -> None:
+        """Lock the file just opened, which must still be the one of that name. Raises SetupError."""
+        opened = os.fstat(file)
+        if not stat.S_ISREG(opened.st_mode):
+            raise self._in_the_way()
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            os.close(file)
             raise SetupError(f"Another conversion is writing {self.path} at this moment; wait for it to end.") from None
-        return file
+        try:
+            same = os.path.samestat(opened, self.partial.lstat())
+        except FileNotFoundError:
+            same = False
+        if not same:  # whoever held the lock has put it in place: it is a finished model now
+            raise SetupError(f"Another conversion of {self.path} ended at this moment; look at it, then try again.")
+
+    def _in_the_way(self) -> SetupError:
+        return SetupError(f"{self.partial} is in the way of {self.path.name}; remove it, or choose another name.")
 
     def _reserve(self, size: int) -> None:
         """Empty the file, then claim all its space at once, so that a full disk is met now and not hours later."""

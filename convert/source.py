@@ -54,7 +54,7 @@ class Source:
 
 def find_source(where: str, revision: str | None = None) -> Source:
     """The checkpoint in the folder or hub repository `where`. Raises CheckpointError."""
-    folder = Path(where).expanduser()
+    folder = _folder(where)
     repository = ""
     if not folder.is_dir():
         if folder.exists():
@@ -79,6 +79,12 @@ def find_source(where: str, revision: str | None = None) -> Source:
     )
 
 
+def checkpoint_files(where: str) -> list[Path]:
+    """What is read of a checkpoint in a folder of this machine, if `where` is one. Raises CheckpointError."""
+    folder = _folder(where)
+    return [file for pattern in WANTED for file in folder.glob(pattern)] if folder.is_dir() else []
+
+
 def download(repository: str, revision: str | None) -> Path:
     """The local snapshot of a hub repository, downloaded or resumed as needed. Raises CheckpointError."""
     from huggingface_hub import snapshot_download  # slow to import, and folders do not need it
@@ -95,6 +101,13 @@ def download(repository: str, revision: str | None) -> Path:
         raise CheckpointError(
             f"There is no folder {repository} here, and downloading it from the hub failed: {reason[0]:.200}"
         ) from None
+
+
+def _folder(where: str) -> Path:
+    try:
+        return Path(where).expanduser()
+    except RuntimeError:
+        raise CheckpointError(f"There is no checkpoint folder {where}: nobody here has that name.") from None
 
 
 def _text(marking: dict[str, object], key: str) -> str:

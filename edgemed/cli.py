@@ -12,9 +12,12 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TextIO
 
 from edgemed import __version__
-from edgemed.errors import EdgemedError
+from edgemed.commands._signals import ending_orderly
+from edgemed.errors import EdgemedError, SetupError, spelt_out
 
 VERBS: dict[str, str] = {
     "demo": "convert the bundled demonstration checkpoint, show the plan, open the chat on it",
@@ -29,6 +32,8 @@ VERBS: dict[str, str] = {
     "doctor": "say whether this machine can run it, how fast, and whether it is offline",
 }
 
+WITH_A_SCREEN = ("chat", "demo")
+"""They end in ways of their own."""
 INTERRUPTED = 130
 
 
@@ -51,37 +56,68 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code (0 done, 1 failed, 2 called wrongly, 130 interrupted)."""
+    """Run one command; return its exit code (0 done, 1 failed, 2 called wrongly, 130 interrupted, 128 + a signal)."""
     # Closed from outside (`>&-`), they are None; Python's own print and read expect files.
     sys.stdout = sys.stdout or io.StringIO()
     sys.stdin = sys.stdin or io.StringIO()
-    words = list(sys.argv[1:] if argv is None else argv)
-    chosen = next((word for word in words if not word.startswith("-")), None)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is no text is printed all the same
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        parser = build_parser(chosen if chosen in VERBS else None)
-        args = parser.parse_args(words)
-        if args.verb is None:
-            parser.print_help()
-            return 2
-        code: int = args.run(args)
+        code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return code
     except EdgemedError as error:
-        print(f"edgemed: {error}", file=sys.stderr)
+        _tell(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
-        print("edgemed: interrupted.", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        _tell("; ".join(["interrupted", *getattr(interrupt, "__notes__", [])]) + ".")
+        return getattr(interrupt, "exit_code", INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has left (`edgemed inspect M | head`): that is not an error. Python would complain
-        # again while flushing at exit, so standard output is pointed elsewhere first.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has left (`edgemed inspect M | head`): that is not an error.
+        _silence(sys.stdout)
         return 0
     except OSError as error:  # standard output on a full disk, a folder that is gone, a name that no file can have
         if error.filename is None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"edgemed: {error.strerror or error}: {error.filename or 'standard output'!s:.80}.", file=sys.stderr)
+            _silence(sys.stdout)
+        _tell(f"{error.strerror or error}: {spelt_out(str(error.filename or 'standard output'))[:80]}.")
         return 1
+
+
+def _run(words: list[str]) -> int:
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    parser = build_parser(chosen if chosen in VERBS else None)
+    try:
+        args = parser.parse_args(words)
+    finally:
+        sys.stdout.flush()  # of --help, which ends the program: what did not arrive must not pass for printed
+    if args.verb is None:
+        parser.print_help()
+        return 2
+    _refuse_lost_folder()
+    with nullcontext() if args.verb in WITH_A_SCREEN else ending_orderly():
+        code: int = args.run(args)
+    return code
+
+
+def _refuse_lost_folder() -> None:
+    from pathlib import Path  # not for --help
+
+    try:
+        Path.cwd()
+    except OSError:
+        raise SetupError("The folder in which this was started is gone; change to another one.") from None
+
+
+def _tell(sentence: str) -> None:
+    try:
+        print(f"edgemed: {sentence}", file=sys.stderr, flush=True)
+    except OSError:  # its terminal is gone
+        _silence(sys.stderr)
+
+
+def _silence(stream: TextIO) -> None:
+    """Python would complain again about what cannot be written while it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgemed import cli
-from edgemed.commands._output import check_output
+from edgemed.commands._output import check_outputs
 from edgemed.errors import EdgemedError, UsageError
 from tests.support.gguf_bytes import small_model
 
@@ -117,12 +117,12 @@ def test_streams_and_numbers_that_cannot_be_are_one_sentence(tmp_path: Path, wor
 
 
 def test_a_folder_that_cannot_be_written_is_met_before_the_work(tmp_path: Path) -> None:
-    check_output(tmp_path / "card.json", overwrite=False)
+    check_outputs([tmp_path / "card.json"])
     mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", str(tmp_path)]  # root may write anywhere else
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a file system can only be mounted by root")
     try:
         with pytest.raises(UsageError, match="Nothing can be written to the folder"):
-            check_output(tmp_path / "card.json", overwrite=False)
+            check_outputs([tmp_path / "card.json"])
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)

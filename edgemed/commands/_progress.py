@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
@@ -54,17 +55,20 @@ class ProgressLine:
 
     def __exit__(self, *_: object) -> None:
         if self._drawn:
-            self._stream.write("\r\033[K")
-            self._stream.flush()
+            self._print("\r\033[K")
 
     def _write(self, text: str) -> None:
         if self._terminal:
             width = shutil.get_terminal_size().columns - 1
-            self._stream.write(f"\r\033[K{text[:width]}")
+            self._print(f"\r\033[K{text[:width]}")
             self._drawn = True
         else:
-            self._stream.write(text + "\n")
-        self._stream.flush()
+            self._print(text + "\n")
+
+    def _print(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # nobody loses hours of work because a terminal is gone
+            self._stream.write(text)
+            self._stream.flush()
 
 
 def format_duration(seconds: float) -> str:

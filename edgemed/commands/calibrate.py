@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgemed.commands._output import check_output
+from edgemed.commands._output import check_outputs, new_file, show
 from edgemed.commands._reading import add_reading_arguments, check_reading
 from edgemed.errors import TextsError
 from edgemed.sizes import format_size
@@ -54,30 +54,31 @@ def run(args: argparse.Namespace) -> int:
     from edgemed.commands._progress import ProgressLine
     from edgemed.engine.job import run_job
     from edgemed.evaluation.collect import ENTRY
+    from edgemed.evaluation.scratch import scratch_folder
 
     check_reading(args, sample=0, effects=0)
-    for path in filter(None, (args.output, args.imatrix)):
-        check_output(path, overwrite=args.overwrite)
+    check_outputs((args.output, args.imatrix), (args.model, *args.data), overwrite=args.overwrite)
     request = {
         "model": str(args.model),
         "data": [str(path) for path in args.data],
-        "output": str(args.output.absolute()),
         "tokens": args.tokens,
         "passage": args.passage,
         "sample": args.sample,
         "effects": args.effects,
-        "scratch": str(args.scratch) if args.scratch else None,
         "ram_bytes": args.ram,
         "threads": args.threads,
     }
-    with ProgressLine(amount=lambda count: f"{count:,} tokens") as line:
-        found = run_job(ENTRY, request, line.update)
+    # Ours, not the child's: interrupted, that is killed and removes nothing.
+    with new_file(args.output) as output, scratch_folder(args.scratch) as scratch:
+        request |= {"output": str(output.absolute()), "scratch": str(scratch)}
+        with ProgressLine(amount=lambda count: f"{count:,} tokens") as line:
+            found = run_job(ENTRY, request, line.update)
     if args.imatrix:
         _write_imatrix(args)
     if args.json:
         print(json.dumps(found | {"path": str(args.output), "size_bytes": args.output.stat().st_size}, indent=1))
     else:
-        print("\n".join(_summary(found, args.output)))
+        show(_summary(found, args.output))
     return 0
 
 
@@ -85,10 +86,11 @@ def _write_imatrix(args: argparse.Namespace) -> None:
     from edgemed.quant.imatrix import write_imatrix
     from edgemed.quant.statistics import Statistics
 
-    try:
-        write_imatrix(Statistics.load(args.output), args.imatrix, args.passage)
-    except OSError as error:
-        raise TextsError(f"The importance matrix cannot be written to {args.imatrix}: {error.strerror}.") from None
+    with new_file(args.imatrix) as imatrix:
+        try:
+            write_imatrix(Statistics.load(args.output), imatrix, args.passage)
+        except OSError as error:
+            raise TextsError(f"The importance matrix cannot be written to {args.imatrix}: {error.strerror}.") from None
 
 
 def _summary(found: dict[str, Any], output: Path) -> list[str]:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemed.commands._output import check_output, write_text
+from edgemed.commands._output import check_outputs, show, write_text
 from edgemed.errors import UsageError
 from edgemed.sizes import parse_size
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from edgemed.quant.plan import Plan
 
 DEFAULT_BITS = 4.5
-INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,15 +86,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.quick and not args.calibration:
         raise UsageError("--quick says how to use statistics; name them with --calibration.")
-    check_output(args.output, overwrite=args.overwrite)
-    if args.save_plan:
-        check_output(args.save_plan, overwrite=args.overwrite)
     if args.calibration:
         # Experts are worked on side by side, a thread each: numpy's own threads would only be in the way.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgemed.commands._progress import ProgressLine
-    from edgemed.convert import convert
+    from edgemed.convert import checkpoint_files, convert
 
+    read = (args.plan, args.calibration, *checkpoint_files(args.source))
+    check_outputs((args.output, args.save_plan), read, overwrite=args.overwrite)
     try:
         plan, calibrated = choose(args)
         if args.save_plan:
@@ -111,9 +109,9 @@ def run(args: argparse.Namespace) -> int:
                 overwrite=args.overwrite,
                 on_progress=shown_on(line),
             )
-    except KeyboardInterrupt:
-        print("edgemed: interrupted; give the same command again to resume.", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note("give the same command again to resume")
+        raise
     if args.json:
         print(json.dumps(dataclasses.asdict(done) | {"path": str(done.path)}, indent=1))
     else:
@@ -183,12 +181,14 @@ def print_result(done: Conversion) -> None:
     """What was written, in a few lines for people."""
     from edgemed.sizes import format_size
 
-    for note in done.notes:
-        print(f"Note: {note}")
+    lines = [f"Note: {note}" for note in done.notes]
     if done.units_resumed:
-        print(f"Resumed: {done.units_resumed} parts had been written before.")
-    print(
-        f"{done.path}: {format_size(done.size_bytes)}, {done.parameters:,} parameters, "
-        f"{done.bits_per_weight:.2f} bits a weight, {done.experts:,} experts, {done.layout} layout"
+        lines.append(f"Resumed: {done.units_resumed} parts had been written before.")
+    show(
+        [
+            *lines,
+            f"{done.path}: {format_size(done.size_bytes)}, {done.parameters:,} parameters, "
+            f"{done.bits_per_weight:.2f} bits a weight, {done.experts:,} experts, {done.layout} layout",
+            f"plan {done.plan_digest[:12]}, weights {done.weights_digest[:12]}, intended use: {done.intended_use}",
+        ]
     )
-    print(f"plan {done.plan_digest[:12]}, weights {done.weights_digest[:12]}, intended use: {done.intended_use}")

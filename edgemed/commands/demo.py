@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import edgemed
 from edgemed.commands._chat import add_chat_arguments, at_terminal, converse, open_session, seal_process
+from edgemed.commands._output import show
 from edgemed.commands.inspect import precision_map, summary
 from edgemed.demo import checkpoint_path
 from edgemed.errors import ModelFileError, SetupError
@@ -92,7 +93,8 @@ def cache_folder() -> Path:
 def show_plan(model: ModelFile) -> None:
     """What was decided: a digit of bits for every layer and expert."""
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    print("\n".join(["", *summary(model), "", *precision_map(model, colour=colour), ""]), flush=True)
+    show(["", *summary(model), ""])
+    print("\n".join([*precision_map(model, colour=colour), ""]), flush=True)
 
 
 def _convert(folder: Path, target: Path, plan: Plan) -> None:

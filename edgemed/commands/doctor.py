@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments
+from edgemed.commands._output import show
 from edgemed.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(told, indent=1))
     else:
-        print("\n".join([*_about(installation, machine, available_bytes()), *_about_locks(locks), ""]))
-        print("\n".join(_forecast(models, machine, ram, args.ctx, known)))
+        show([*_about(installation, machine, available_bytes()), *_about_locks(locks), ""])
+        show(_forecast(models, machine, ram, args.ctx, known))
     return 0 if healthy else 1
 
 

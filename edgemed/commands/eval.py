@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments, wanted_offload
-from edgemed.commands._output import check_output, write_text
+from edgemed.commands._output import check_outputs, show, write_text
 from edgemed.commands._reading import add_reading_arguments, check_reading
+
+if TYPE_CHECKING:
+    from edgemed.model_file import ModelFile
 
 TOKENS = 40_000
 QUESTIONS = 200
@@ -51,8 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from edgemed.model_file import open_model
 
     check_reading(args, questions=1)
-    for path in filter(None, (args.output, args.html)):
-        check_output(path, overwrite=args.overwrite)
+    check_outputs((args.output, args.html), (args.model, args.reference, *args.data), overwrite=args.overwrite)
     offload = wanted_offload(args)
     model, reference = open_model(args.model), open_model(args.reference)
     with ProgressLine(amount=lambda count: f"{count:,} tokens") as line:
@@ -69,15 +72,25 @@ def run(args: argparse.Namespace) -> int:
             on_progress=line.update,
             offload=offload,
         )
-    text = json.dumps(card, indent=1, ensure_ascii=False)
+    try:  # hours of reading: neither a full disk nor a reader that left loses what they came to
+        if args.json:
+            print(json.dumps(card, indent=1), flush=True)
+        else:
+            show(lines(card))
+            sys.stdout.flush()
+    finally:
+        _write(args, card, model)
+    return 0
+
+
+def _write(args: argparse.Namespace, card: dict[str, Any], model: ModelFile) -> None:
+    """Raises SetupError."""
     if args.output:
-        write_text(args.output, text + "\n")
+        write_text(args.output, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
     if args.html:
         from edgemed.evaluation.report_html import report_page
 
         write_text(args.html, report_page(card, model))
-    print(text if args.json else "\n".join(lines(card)))
-    return 0
 
 
 def lines(card: dict[str, Any]) -> list[str]:

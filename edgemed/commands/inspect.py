@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgemed.commands._output import check_output, write_text
+from edgemed.commands._output import check_outputs, show, write_text
 from edgemed.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.calibration and not args.html:
         raise UsageError("--calibration is drawn on the page that --html names; give both.")
-    if args.html:
-        check_output(args.html, overwrite=args.overwrite)
+    check_outputs([args.html], (args.model, args.calibration, args.card), overwrite=args.overwrite)
     model = open_model(args.model)
     card = _card(model, args.card) if args.card else None
     if args.html:
@@ -54,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         judged = [evaluated(card)] if card else []
-        print("\n".join([*summary(model), *judged, "", *precision_map(model, colour=colour)]))
+        show([*summary(model), *judged, ""])
+        print("\n".join(precision_map(model, colour=colour)))
     return 0
 
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from edgemed.commands._output import show
 from edgemed.errors import ChecksumError
+
+if TYPE_CHECKING:
+    from edgemed.model_file import ModelFile
 
 NAMED = 5
 
@@ -21,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from edgemed.commands._progress import ProgressLine
-    from edgemed.model_file import open_model
+    from edgemed.model_file import keys, open_model
     from edgemed.model_file.integrity import check
 
     model = open_model(args.model)
@@ -31,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
         result = {
             "path": str(model.path),
             "verified": model.verified,
+            "header_verified": keys.HEADER_CHECKSUM in model.metadata,
             "checked": found.checked,
             "damaged": found.damaged,
         }
@@ -42,15 +48,23 @@ def run(args: argparse.Namespace) -> int:
             "restore it from a copy, or convert the checkpoint again."
         )
     if not args.json:
-        print(_verdict(model.path.name, model.verified, found.checked))
+        show([_verdict(model, found.checked)])
     return 0
 
 
-def _verdict(name: str, verified: bool, checked: int) -> str:
-    if verified:
-        return f"{name}: intact, {checked:,} checksums match."
-    if checked:
+def _verdict(model: ModelFile, checked: int) -> str:
+    from edgemed.model_file import keys
+
+    name = model.path.name
+    if not checked:
+        return f"{name}: UNVERIFIED, it carries no checksums."
+    if not model.verified:
         return (
             f"{name}: UNVERIFIED in use, since its experts have no checksums; the digest over all its weights matches."
         )
-    return f"{name}: UNVERIFIED, it carries no checksums."
+    if keys.HEADER_CHECKSUM not in model.metadata:
+        return (
+            f"{name}: intact, {checked:,} checksums match; but it is of format {keys.FIRST_FORMAT}, whose header "
+            "(vocabulary, settings) has none: convert the checkpoint again to have one."
+        )
+    return f"{name}: intact, {checked:,} checksums match."

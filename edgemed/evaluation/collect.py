@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from edgemed.engine.observation import Observation, observe
 from edgemed.engine.reader import Reader
 from edgemed.errors import TextsError
 from edgemed.evaluation.dense_effects import DenseEffects
-from edgemed.evaluation.effects import Effects, scratch_folder, spread
+from edgemed.evaluation.effects import Effects, spread
 from edgemed.evaluation.metrics import log_softmax
 from edgemed.evaluation.selection import Passage, choose, encode
 from edgemed.evaluation.texts import read_texts
@@ -37,9 +36,10 @@ Floats = NDArray[np.float32]
 
 def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Keys of `request`: model, data (paths), output, tokens, passage, sample (tokens for each layer, or None),
-    effects (tokens on which layers are weighed; 0: they are not), scratch (a folder or None), ram_bytes, threads.
+    effects (tokens on which layers are weighed; 0: they are not), scratch (a folder), ram_bytes, threads.
 
-    Writes the statistics to `output`, whole or not at all. Raises EdgemedErrors.
+    Fills `output` and leaves its work in `scratch`: whoever may end this process owns and removes both. Raises
+    EdgemedErrors.
     """
     report("reading the texts", 0, 1)
     texts, questions = read_texts([Path(path) for path in request["data"]], SPLIT)
@@ -58,23 +58,23 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
         room = {name: request[name] for name in ("passage", "ram_bytes", "threads")}
         return Reader(file, **room, residual=residual, caller_bytes=caller_bytes)
 
-    with scratch_folder(Path(request["scratch"]) if request["scratch"] else None) as folder:
-        # Readers after this one find the statistics in memory.
-        taken = statistics_bytes(model.hparams, sample) + observation_bytes(model.hparams, request["passage"])
-        reader = open_(model, residual=True, caller_bytes=taken)
-        try:
-            passages = choose(texts, lambda text: encode(reader, text), request["tokens"], request["passage"])
-            statistics = read_through(reader, passages, sample, report)
-            effects = Effects(Path(folder), spread(passages, request["effects"]), open_)
-            if effects.passages:
-                effects.keep_reference(reader, report)
-        finally:
-            reader.close()
+    folder = Path(request["scratch"])
+    # Readers after this one find the statistics in memory.
+    taken = statistics_bytes(model.hparams, sample) + observation_bytes(model.hparams, request["passage"])
+    reader = open_(model, residual=True, caller_bytes=taken)
+    try:
+        passages = choose(texts, lambda text: encode(reader, text), request["tokens"], request["passage"])
+        statistics = read_through(reader, passages, sample, report)
+        effects = Effects(folder, spread(passages, request["effects"]), open_)
         if effects.passages:
-            quantised = effects.quantise(model, statistics, report)
-            statistics.effects[:] = effects.measure(model, quantised, report)
-            dense = DenseEffects(Path(folder), effects.logits, effects.passages, open_)
-            statistics.dense[:] = dense.measure(quantised, report)
+            effects.keep_reference(reader, report)
+    finally:
+        reader.close()
+    if effects.passages:
+        quantised = effects.quantise(model, statistics, report)
+        statistics.effects[:] = effects.measure(model, quantised, report)
+        dense = DenseEffects(folder, effects.logits, effects.passages, open_)
+        statistics.dense[:] = dense.measure(quantised, report)
     save(statistics, Path(request["output"]))
     return {
         "domains": {name: int(count) for name, count in _tokens_by_domain(statistics, model).items()},
@@ -198,14 +198,10 @@ class Router:
 
 
 def save(statistics: Statistics, output: Path) -> None:
-    """Write beside the place, then move: an interruption leaves the old file or none. Raises TextsError."""
-    partial = output.with_name(output.name + ".partial")
+    """Raises TextsError."""
     try:
-        statistics.save(partial)
-        partial.replace(output)
+        statistics.save(output)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise TextsError(f"The statistics cannot be written to {output}: {error.strerror}.") from None
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -183,11 +182,3 @@ def _read(descriptor: int, experts: Experts, at: tuple[int, int], projection: in
 
 def _type(experts: Experts, at: tuple[int, int], projection: int) -> Type:
     return Type(int(experts.type[(*at, projection)]))
-
-
-def scratch_folder(parent: Path | None) -> tempfile.TemporaryDirectory[str]:
-    """A folder for the time being. Raises SetupError."""
-    try:
-        return tempfile.TemporaryDirectory(prefix="edgemed-", dir=parent)
-    except OSError as error:
-        raise SetupError(f"The scratch folder {parent or tempfile.gettempdir()} fails: {error.strerror}.") from None

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from edgemed.errors import ModelFileError, SetupError
 from edgemed.evaluation import scores
 from edgemed.evaluation.readings import MODEL, REFERENCE, WORST, Work
 from edgemed.evaluation.scores import Scored
+from edgemed.evaluation.scratch import scratch_folder
 from edgemed.model_file import ModelFile, keys
 
 VERSION = 1
@@ -57,10 +57,9 @@ def evaluate(
     """
     refuse_different_tokens(model, reference)
     try:
-        with tempfile.TemporaryDirectory(prefix="edgemed-eval-", dir=scratch) as place:
-            folder = Path(place)
+        with scratch_folder(scratch) as folder:
             room = room_bytes or min(MOST_ROOM, shutil.disk_usage(folder).free // 2)
-            common = {"folder": place, "passage": passage, "ram_bytes": ram_bytes, "threads": threads}
+            common = {"folder": str(folder), "passage": passage, "ram_bytes": ram_bytes, "threads": threads}
             common["offload"] = asdict(offload)
             first = {"data": [str(path) for path in data], "tokens": tokens, "questions": questions, "room_bytes": room}
             rounds, number = 1, 0
@@ -74,7 +73,7 @@ def evaluate(
             passages = _scored(folder, work)
             letters = np.load(folder / "reference.npy"), np.load(folder / "model.npy")
     except OSError as error:
-        raise SetupError(f"The scratch folder {scratch or tempfile.gettempdir()} fails: {error.strerror}.") from None
+        raise SetupError(f"The scratch folder {scratch or folder.parent} fails: {error.strerror}.") from None
     worst = sorted(worst, key=lambda one: -one["kl_mean"])[:WORST]
     return card(model, reference, [path.name for path in data], passage, work, passages, letters, worst)
 

@@ -112,7 +112,7 @@ def test_against_itself_there_is_no_damage_and_rounds_change_nothing(
     room = 200 * 2 * model.hparams.n_vocab
     once, rounds = (evaluate(open_model(coarse), model, data[:1], **options, room_bytes=r) for r in (1 << 40, room))
     assert once == rounds
-    assert list(tmp_path.glob("edgemed-eval-*")) == []
+    assert list(tmp_path.glob("edgemed-*")) == []
 
 
 def test_divergence_is_that_of_the_logits(reference: Path, coarse: Path, jsonl: Jsonl, tmp_path: Path) -> None:

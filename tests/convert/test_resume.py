@@ -1,11 +1,14 @@
 """Interruptions: kill -9 in the middle, a changed checkpoint, a full disk, a second conversion of the same file."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -135,6 +138,33 @@ def test_two_conversions_of_one_file(small: Path, tmp_path: Path) -> None:
     convert(str(small), output, PLAN, on_progress=again)
     assert refused
     assert output.exists()
+
+
+def test_a_conversion_that_ends_between_opening_and_locking_is_spared(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second has the first's file open when the first gives it its name and lets go of the lock."""
+    output, opening, ends = tmp_path / "out.gguf", threading.Event(), threading.Event()
+    first = threading.Thread(
+        target=convert,
+        args=(str(small), output, PLAN),
+        kwargs={"on_progress": lambda progress: progress.experts_done and (opening.set(), ends.wait(60))},
+    )
+
+    def wait_for_the_first(file: int, operation: int) -> None:
+        ends.set()
+        first.join()
+        fcntl.flock(file, operation)
+
+    first.start()
+    assert opening.wait(60)
+    monkeypatch.setattr("edgemed.convert.output.fcntl", SimpleNamespace(**vars(fcntl) | {"flock": wait_for_the_first}))
+    with pytest.raises(SetupError, match="ended at this moment"):
+        convert(str(small), output, PLAN)
+    monkeypatch.undo()
+    convert(str(small), tmp_path / "whole.gguf", PLAN)
+    assert output.read_bytes() == (tmp_path / "whole.gguf").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.gguf", "whole.gguf"]
 
 
 @pytest.fixture

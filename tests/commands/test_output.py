@@ -1,0 +1,113 @@
+"""What commands write replaces their own former output only, whole or not at all."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgemed.cli import main
+from edgemed.commands._output import check_outputs, new_file, write_text
+from edgemed.convert import convert
+from edgemed.errors import SetupError, UsageError
+from edgemed.quant.plan import Plan
+
+Jsonl = Callable[..., Path]
+
+
+def test_told_to_overwrite_a_command_spares_what_it_reads_and_what_is_no_file(
+    reference: Path, checkpoint: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts, out, imatrix = jsonl("notes", {"text": "a"}), tmp_path / "s.npz", tmp_path / "i.gguf"
+    link, linked, pipe = tmp_path / "link", tmp_path / "linked", tmp_path / "pipe"
+    link.symlink_to(reference)
+    linked.hardlink_to(texts)
+    os.mkfifo(pipe)
+    shard = next(checkpoint.glob("*.safetensors"))
+    seen = {path: path.read_bytes() for path in (reference, texts, *checkpoint.iterdir())}
+    calibrate, evaluate = (
+        ("calibrate", reference, texts),
+        ("eval", reference, "--reference", reference, "--data", texts),
+    )
+    for words in (
+        (*calibrate, "-o", "/dev/null"),
+        (*calibrate, "-o", pipe),
+        (*calibrate, "-o", reference),
+        (*calibrate, "-o", link),
+        (*calibrate, "-o", texts),
+        (*calibrate, "-o", linked),
+        (*calibrate, "-o", out, "--imatrix", out),
+        (*calibrate, "-o", out, "--imatrix", tmp_path / ".." / tmp_path.name / "s.npz"),
+        (*evaluate, "-o", out, "--html", out),
+        (*evaluate, "--html", reference),
+        ("inspect", reference, "--html", reference),
+        ("inspect", reference, "--html", imatrix, "--calibration", imatrix),
+        ("convert", checkpoint, "-o", shard),
+        ("convert", checkpoint, "-o", checkpoint / "config.json"),
+        ("convert", checkpoint, "-o", out, "--save-plan", out),
+        ("convert", checkpoint, "-o", out, "--plan", texts, "--save-plan", texts),
+        ("convert", checkpoint, "-o", imatrix, "--calibration", imatrix),
+    ):
+        assert main([*map(str, words), "--overwrite"]) == 2, words
+        printed = capsys.readouterr()
+        assert ("choose another name" in printed.err, printed.err.count("\n"), printed.out) == (True, 1, "")
+    assert {path: path.read_bytes() for path in seen} == seen
+    assert Path("/dev/null").is_char_device()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "linked", "notes.jsonl", "pipe"]
+
+
+def test_a_text_may_not_be_called_as_the_growing_output(tmp_path: Path) -> None:
+    texts = tmp_path / "s.npz.partial"
+    texts.touch()
+    with pytest.raises(UsageError, match="choose another name"):
+        check_outputs([tmp_path / "s.npz"], [texts])
+
+
+@pytest.mark.parametrize("kind", ["a link", "a folder"])
+def test_what_is_no_file_of_ours_is_not_written_through(checkpoint: Path, tmp_path: Path, kind: str) -> None:
+    card, model, precious = tmp_path / "card.json", tmp_path / "m.gguf", tmp_path / "precious"
+    precious.write_text("precious")
+    for path in (card, model):
+        partial = path.with_name(path.name + ".partial")
+        if kind == "a link":
+            partial.symlink_to(precious)
+        else:
+            partial.mkdir()
+    with pytest.raises(SetupError, match=r"card\.json\.partial is in the way"):
+        write_text(card, "{}")
+    with pytest.raises(SetupError, match=r"m\.gguf\.partial is in the way"):
+        convert(str(checkpoint), model, Plan.uniform(4.5), overwrite=True)
+    assert precious.read_text() == "precious"
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".partial", ".partial"]
+
+
+def interrupted(data: bytes) -> bytes:
+    raise KeyboardInterrupt
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    path, old = tmp_path / "new", tmp_path / "old"
+    old.write_text("before")
+    (tmp_path / "new.partial").write_text("of a command that was killed")
+    for place in (path, old):
+        with pytest.raises(KeyboardInterrupt), new_file(place) as partial:
+            partial.write_bytes(interrupted(b"half"))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["old"]
+    assert old.read_text() == "before"
+    write_text(old, "name \udcff")
+    assert old.read_text() == "name \\udcff"
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "x" * 250])
+def test_a_name_no_file_can_have_is_met_before_the_work(
+    reference: Path, checkpoint: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    for words in (
+        ("calibrate", reference, jsonl("notes", {"text": "a"})),
+        ("eval", reference, "--reference", reference, "--data", jsonl("notes", {"text": "a"})),
+        ("convert", checkpoint),
+    ):
+        assert main([*map(str, words), "-o", str(tmp_path / name)]) == 2
+        said = capsys.readouterr().err
+        assert "cannot be the name of a file (File name too long)" in said
+        assert said.count("\n") == 1

@@ -155,11 +155,11 @@ def _examine(
     architecture = find_architecture(source.config)
     shapes = {name: tensor.shape for name, tensor in shards.tensors.items()}
     hparams, notes = architecture.read_config(source.config, shapes)
-    tokenizer = read_tokenizer(source.folder, hparams.n_vocab)
+    made = make_layout(architecture, hparams, source.config, plan, layout, shapes)
+    tokenizer = read_tokenizer(source.folder, hparams.n_vocab)  # as many tokens as the embedding has rows, by now
     notes += tokenizer.notes
     if tokenizer.chat_template is None:
         notes.append("The checkpoint has no chat template: the chat cannot know how to frame a conversation.")
-    made = make_layout(architecture, hparams, source.config, plan, layout, shapes)
     digest = source.digest(shards.digest)
     known = (calibrated.digest, calibrated.expert_tokens) if calibrated else (None, ())
     return Contents(architecture, hparams, tokenizer, source, digest, plan, made, *known), notes

@@ -95,6 +95,8 @@ def plan_for(
         architecture = find_architecture(found.config)
         shapes = {name: tensor.shape for name, tensor in shards.tensors.items()}
         hparams, _ = architecture.read_config(found.config, shapes)
+        # Any plan's layout refuses a checkpoint that is not whole: before names are made for its rows and weights read.
+        make_layout(architecture, hparams, found.config, Plan.uniform(Type.F32), layout, shapes)
         tokenizer = read_tokenizer(found.folder, hparams.n_vocab)
         calibrated = Calibrated.load(calibration, hparams, compensated=compensated) if calibration else None
         source_digest = found.digest(shards.digest)

@@ -11,12 +11,16 @@ from edgemed.errors import ModelFileError
 ARCHITECTURE = "bailingmoe2"
 MAX_LAYERS = 512  # llama.cpp's own limits
 MAX_EXPERTS = 1024
+MAX_INTEGER = 1 << 31
+MAX_REAL = float(MAX_INTEGER - 128)  # the largest below that in GGUF's 32 bits, so that rounding leads to no larger one
+REALS = ("rope_theta", "rms_eps", "weights_scale", "yarn_factor")
 _SIGMOID = 2  # llama.cpp's number for the router's score function
 
 
 @dataclass(frozen=True, slots=True)
 class HParams:
-    """Hyper-parameters of a BailingMoeV2 model. Raises ModelFileError for numbers llama.cpp would abort on."""
+    """Hyper-parameters of a BailingMoeV2 model, from a checkpoint or a GGUF. Raises ModelFileError for numbers that no
+    model has, and for those llama.cpp would abort on."""
 
     n_layer: int
     n_nextn: int
@@ -43,6 +47,11 @@ class HParams:
     yarn_orig_ctx: int | None = None
 
     def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            possible = value is None or (0 < value <= MAX_REAL if name in REALS else 0 <= value < MAX_INTEGER)
+            if not possible:
+                raise ModelFileError(f"This is not a usable BailingMoeV2 model: its {name} is {value}.")
         for fault, wrong in {
             "it has no layer": self.n_layer < 1,
             f"it has more than {MAX_LAYERS} layers": self.n_layer + self.n_nextn > MAX_LAYERS,
@@ -75,12 +84,10 @@ class HParams:
     def from_metadata(cls, metadata: Mapping[str, Any], *, n_vocab: int) -> HParams:
         """Read the numbers from a GGUF's key-value pairs. Raises ModelFileError when one is missing or absurd."""
 
-        def real(key: str, default: float | None = None) -> float:
+        def real(key: str, default: int | None = None) -> float:
             value = metadata.get(f"{ARCHITECTURE}.{key}", default)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ModelFileError(f"The model file lacks the number {ARCHITECTURE}.{key}; convert it again.")
-            if not 0 <= value < 1 << 31:
-                raise ModelFileError(f"The model file says {ARCHITECTURE}.{key} = {value}, which no model has.")
             return value
 
         def number(key: str, default: int | None = None) -> int:
@@ -118,9 +125,9 @@ class HParams:
             n_head_kv=number("attention.head_count_kv"),
             head_dim=head_dim,
             n_rot=number("rope.dimension_count", head_dim),
-            rope_theta=real("rope.freq_base", 10000.0),
+            rope_theta=real("rope.freq_base"),
             rms_eps=real("attention.layer_norm_rms_epsilon"),
-            weights_scale=real("expert_weights_scale", 1.0),
+            weights_scale=real("expert_weights_scale"),
             n_vocab=n_vocab,
             n_ctx_train=number("context_length"),
             yarn_factor=real("rope.scaling.factor") if yarn else None,

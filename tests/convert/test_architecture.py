@@ -1,6 +1,7 @@
 """config.json into hyper-parameters: every key whose absence or second spelling changes the maths."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from gguf import GGUFReader
 
-from edgemed.convert import convert
+from edgemed.convert import Goal, convert, plan_for
 from edgemed.convert.architectures import bailing_moe_v2 as bailing
 from edgemed.convert.architectures import find_architecture
 from edgemed.convert.config import Config
@@ -118,6 +119,10 @@ def test_the_shared_width_is_that_of_one() -> None:
         {"rope_theta": float("inf")},
         {"rope_theta": 1e300},
         {"rms_norm_eps": 1e-300},
+        {"rope_theta": 2**31},
+        {"rope_theta": 2147483647.9},  # which 32 bits round to that
+        {"rms_norm_eps": 2.0**31},
+        {"routed_scaling_factor": 2**31},
         {"rope_scaling": {"type": "yarn", "factor": 1e300}},
         {"rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 2147483647}},
         {"rms_norm_eps": None},
@@ -132,6 +137,19 @@ def test_what_cannot_be_run_rightly_is_refused(tmp_path: Path, changes: dict[str
         convert(str(folder), tmp_path / "out.gguf", Plan.uniform(4.5))
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_a_vocabulary_larger_than_the_embedding_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "checkpoint", TINY, config_changes={"vocab_size": 1_000_000})
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=r"word_embeddings\.weight has the shape"):
+            convert(str(folder), tmp_path / "out.gguf", Plan.uniform(4.5))
+        with pytest.raises(CheckpointError, match=r"word_embeddings\.weight has the shape"):
+            plan_for(str(folder), None, Goal(size_bytes=1 << 20), None)
+        assert tracemalloc.get_traced_memory()[1] < 50 << 20  # names for the rows it lacks would take 100 MB
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

@@ -292,7 +292,7 @@ def test_a_router_that_does_not_normalise_its_weights(path: Path) -> None:
     refused(path, gguf.encode())
 
 
-@pytest.mark.parametrize("key", [key for key in NUMBERS if "rope" not in key and "weights_scale" not in key])
+@pytest.mark.parametrize("key", NUMBERS)
 def test_missing_hyperparameters(key: str, path: Path) -> None:
     """Without the key the file is refused, or the default is the one llama.cpp has."""
     gguf = small_model("edgemed")
@@ -300,7 +300,12 @@ def test_missing_hyperparameters(key: str, path: Path) -> None:
     path.write_bytes(gguf.encode())
     model = try_to_open(path)
     if isinstance(model, ModelFile):
-        assert key.removeprefix("bailingmoe2.") in {"attention.key_length", "feed_forward_length", "expert_group_count"}
+        assert key.removeprefix("bailingmoe2.") in {
+            "attention.key_length",
+            "expert_group_count",
+            "feed_forward_length",
+            "rope.dimension_count",
+        }
         assert model.hparams.head_dim == 16
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemed.errors import CheckpointError
+from edgemed.files import size_of_file
 
 MAX_JSON_BYTES = 256 << 20
 MAX_INTEGER = 1 << 31
@@ -17,7 +18,7 @@ LEAST_NUMBER, MOST_NUMBER = 1e-37, 1e38  # what GGUF's 32 bits hold
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`. Raises CheckpointError when there is none or it is not one."""
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
+        if size_of_file(path) > MAX_JSON_BYTES:
             raise CheckpointError(f"{path.name} is larger than {MAX_JSON_BYTES >> 20} MiB, which no checkpoint needs.")
         raw = path.read_bytes()
         document = json.loads(raw)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from edgemed.errors import CheckpointError
+from edgemed.files import size_of_file
 
 MAX_HEADER_BYTES = 100_000_000
 MAX_DIMENSIONS = 8
@@ -45,8 +45,8 @@ class ShardHeader:
 def read_header(path: Path) -> ShardHeader:
     """Read `path`'s header. Raises CheckpointError when it is damaged, cut short or of an unsupported dtype."""
     try:
+        size = size_of_file(path)
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
             length = int.from_bytes(file.read(8), "little")
             if length > MAX_HEADER_BYTES:
                 raise _damaged(path, f"it claims a header of {length} bytes; at most {MAX_HEADER_BYTES} are allowed")

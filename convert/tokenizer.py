@@ -14,6 +14,7 @@ from gguf import GGUFValueType, GGUFWriter, TokenType
 
 from edgemed.convert.config import read_json, read_optional_json
 from edgemed.errors import CheckpointError
+from edgemed.files import size_of_file
 from edgemed.model_file import keys
 
 # Regular expression -> the name under which llama.cpp implements it (src/llama-vocab.cpp).
@@ -199,10 +200,14 @@ def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
     """The template of chat_template.jinja, else of tokenizer_config.json (the default one, if there are many)."""
     file = folder / "chat_template.jinja"
     if file.exists():
-        if file.stat().st_size > MAX_TEMPLATE_BYTES:
-            raise CheckpointError(f"{file.name} is larger than {MAX_TEMPLATE_BYTES >> 20} MiB; that is no template.")
         try:
+            if size_of_file(file) > MAX_TEMPLATE_BYTES:
+                raise CheckpointError(
+                    f"{file.name} is larger than {MAX_TEMPLATE_BYTES >> 20} MiB; that is no template."
+                )
             return file.read_text("utf-8")
+        except OSError as error:
+            raise CheckpointError(f"{file.name} cannot be read: {error.strerror}.") from None
         except UnicodeDecodeError:
             raise CheckpointError(f"{file.name} is not UTF-8 text; download it again.") from None
     value = config.get("chat_template")

@@ -16,6 +16,7 @@ from gguf import GGUFWriter
 from numpy.typing import NDArray
 
 from edgemed.errors import CalibrationError, ModelFileError
+from edgemed.files import size_of_file
 from edgemed.model_file import HParams
 from edgemed.model_file.header import Header, read_header
 from edgemed.quant.statistics import Statistics
@@ -75,6 +76,7 @@ def read_calibration(path: Path, hparams: HParams) -> Statistics:
     layers = tuple(range(hparams.n_dense_lead, hparams.n_layer))
     shape = (hparams.n_expert, hparams.n_embd, hparams.n_ff_exp)
     try:
+        size_of_file(path)
         with path.open("rb") as file:
             is_gguf = file.read(len(MAGIC)) == MAGIC
     except OSError as error:

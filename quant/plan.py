@@ -30,6 +30,7 @@ from typing import Any
 from gguf import GGMLQuantizationType as Type
 
 from edgemed.errors import PlanError
+from edgemed.files import size_of_file
 from edgemed.model_file.hparams import HParams
 from edgemed.quant import types
 from edgemed.quant.plan_text import (
@@ -88,7 +89,7 @@ class Plan:
     def load(cls, path: Path) -> Plan:
         """The plan in a JSON file. Raises PlanError."""
         try:
-            if path.stat().st_size > MAX_PLAN_BYTES:
+            if size_of_file(path) > MAX_PLAN_BYTES:
                 raise PlanError(f"The plan {path} is larger than {MAX_PLAN_BYTES >> 20} MiB; that is no plan.")
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:

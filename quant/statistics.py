@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemed.errors import CalibrationError
+from edgemed.files import size_of_file
 from edgemed.quant.dense import GROUPS
 from edgemed.quant.sample import UNUSED, Sample
 
@@ -197,8 +198,9 @@ class Statistics:
     def load(cls, path: Path) -> Statistics:
         """Read what `save` wrote. Raises CalibrationError."""
         try:
+            size = size_of_file(path)
             with zipfile.ZipFile(path) as archive:
-                if sum(entry.file_size for entry in archive.infolist()) > min(MAX_FILE_BYTES, 2 * path.stat().st_size):
+                if sum(entry.file_size for entry in archive.infolist()) > min(MAX_FILE_BYTES, 2 * size):
                     raise CalibrationError(
                         f"The statistics {path} unpack to more than they can hold; they are damaged."
                     )

@@ -10,6 +10,7 @@ Every other file is plain text in UTF-8.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemed.errors import TextsError
+from edgemed.files import size_of_file
 
 PLAIN_FIELDS = ("text", "abstract", "definition", "content", "case")
 TITLES = ("title", "name")
@@ -85,6 +87,7 @@ def read_texts(paths: Sequence[Path], split: str) -> tuple[list[Text], list[Ques
         stems.add(path.name)
         before = len(texts) + len(questions)
         try:
+            size_of_file(path)
             found = _rows(path, split) if path.suffix == ".jsonl" else _parts(path)
             for one in found:
                 (questions if isinstance(one, Question) else texts).append(one)  # type: ignore[arg-type]
@@ -117,9 +120,14 @@ def _parts(path: Path) -> Iterator[Text]:
     yield from _part(path, number, "".join(lines))
 
 
+def _as_text(name: str) -> str:
+    """A file's name, whose bytes need not be UTF-8, as text that is."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
 def _part(path: Path, number: int, text: str) -> Iterator[Text]:
     if text.strip():
-        yield Text(f"{path.name}#{number}", path.stem, language_of(text), text=text)
+        yield Text(f"{_as_text(path.name)}#{number}", _as_text(path.stem), language_of(text), text=text)
 
 
 def _rows(path: Path, split: str) -> Iterator[Text | Question]:
@@ -130,13 +138,19 @@ def _rows(path: Path, split: str) -> Iterator[Text | Question]:
             where = f"Line {number} of {path}"
             try:
                 row = json.loads(line.decode("utf-8"))
+                if b"\\ud" in line.lower():
+                    json.dumps(row, ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                raise TextsError(
+                    f"{where} has an escape for half of a surrogate pair, which is no text; correct it or take it out."
+                ) from None
             except (ValueError, RecursionError) as error:
                 reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
                 raise TextsError(f"{where} is not JSON ({reason}); correct it or take it out.") from None
             if not isinstance(row, dict):
                 raise TextsError(f"{where} is no JSON object; every line must be one.")
             if row.get("split", split) == split:
-                yield from _Row(row, where, f"{path.name}:{number}", path.stem).read()
+                yield from _Row(row, where, f"{_as_text(path.name)}:{number}", _as_text(path.stem)).read()
 
 
 class _Row:

@@ -2,20 +2,25 @@
 
 import copy
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edgemed.convert import convert
 from edgemed.convert.architectures import find_architecture
 from edgemed.convert.architectures.bailing_moe_v2 import dense_tensors
 from edgemed.convert.shards import INDEX, Shards
 from edgemed.convert.source import MARKING, find_source
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.errors import CheckpointError
+from edgemed.quant.plan import Plan
 from tests.convert.conftest import TINY
 from tests.support import tokenizers_json
+from tests.support.checkpoints import make_checkpoint
 
 JSON = st.recursive(
     st.none()
@@ -113,3 +118,21 @@ def test_the_index(tmp_path: Path, value: Any, shard: Any) -> None:
         except CheckpointError:
             continue
         raise AssertionError("a checkpoint without a shard was accepted")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors", INDEX],
+)
+def test_what_is_no_ordinary_file_is_not_read(tmp_path: Path, name: str, kind: str) -> None:
+    """A pipe would keep the command waiting for ever, a device would fill the memory."""
+    folder = make_checkpoint(tmp_path / "checkpoint", TINY, shards=1)
+    path = folder / name
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(CheckpointError, match="cannot be read: it is no ordinary file"):
+        convert(str(folder), tmp_path / "out.gguf", Plan.uniform(4.5))

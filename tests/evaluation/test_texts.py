@@ -1,6 +1,7 @@
 """Rows of many kinds become texts; what cannot be used is refused in words."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,8 @@ def test_a_plain_file_comes_whole_in_parts(tmp_path: Path) -> None:
         ("{broken", "Line 2 of .* is not JSON"),
         ("[" * 100_000, "Line 2 of .* is not JSON"),
         ("[1]", "Line 2 of .* is no JSON object"),
+        ('{"text": "a", "domain": "\\ud800"}', "Line 2 of .* has an escape for half of a surrogate pair"),
+        ('{"text": "a \\uDFFF"}', "Line 2 of .* has an escape for half of a surrogate pair"),
         ('{"other": 1}', "Line 2 of .* has no text that edgemed knows"),
         ('{"text": 7}', "Line 2 of .* has a `text` that is not a text"),
         ('{"turns": []}', "Line 2 of .* has a `turns`"),
@@ -124,6 +127,30 @@ def test_files_that_hold_nothing_are_refused(tmp_path: Path) -> None:
             read_texts([path], "eval")
     with pytest.raises(TextsError, match="Two files are called some"):
         read_texts([write(tmp_path, {"text": "a"})] * 2, "eval")
+
+
+def test_a_whole_surrogate_pair_is_a_character(tmp_path: Path) -> None:
+    texts, _ = read_texts([write(tmp_path, '{"text": "\\ud83d\\ude00", "domain": "\\\\ud800"}')], "eval")
+    assert (texts[0].text, texts[0].domain) == ("😀", "\\ud800")
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".jsonl"])
+def test_what_has_no_end_is_no_file_of_texts(tmp_path: Path, suffix: str) -> None:
+    pipe, endless = tmp_path / f"pipe{suffix}", tmp_path / f"endless{suffix}"
+    os.mkfifo(pipe)
+    endless.symlink_to("/dev/zero")
+    for path in (pipe, endless):
+        with pytest.raises(TextsError, match="cannot be read: it is no ordinary file"):
+            read_texts([path], "eval")
+
+
+def test_a_file_whose_name_is_no_text_has_a_domain_that_is(tmp_path: Path) -> None:
+    for suffix, content in ((b".txt", "Plain."), (b".jsonl", '{"text": "A row."}')):
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9" + suffix))
+        path.write_text(content)
+        (text,) = read_texts([path], "eval")[0]
+        assert text.domain == "caf\\xe9"
+        assert text.name.startswith("caf\\xe9" + suffix.decode())
 
 
 @settings(deadline=None)

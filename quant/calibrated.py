@@ -161,6 +161,11 @@ class Calibrated:
                 raise
         effects, size = self.statistics.effects, self.statistics.output.sum(axis=(0, 2))
         result = damage[..., :-1]
+        if not np.isfinite(damage).all():
+            raise CalibrationError(
+                "Some experts' weights or statistics are too large for their damage to be told; convert without "
+                "--calibration, or with other statistics."
+            )
         if chosen.size:
             same = np.stack([damage[row, picked].sum(axis=0) for row, picked in enumerate(chosen)])
             result = result * (better / np.maximum(same, 1e-300))[:, None, :, :-1]

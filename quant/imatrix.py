@@ -19,7 +19,7 @@ from edgemed.errors import CalibrationError, ModelFileError
 from edgemed.files import size_of_file
 from edgemed.model_file import HParams
 from edgemed.model_file.header import Header, read_header
-from edgemed.quant.statistics import Statistics
+from edgemed.quant.statistics import LARGEST_SUM, Statistics
 
 KIND = "imatrix"
 MAGIC = b"GGUF"
@@ -102,6 +102,6 @@ def _floats(path: Path, header: Header, name: str, shape: tuple[int, int]) -> ND
     with path.open("rb") as file:
         file.seek(info.offset)
         values = np.frombuffer(file.read(info.nbytes), "<f4").reshape(shape[::-1])
-    if not np.isfinite(values).all() or (values < 0).any():
+    if not ((values >= 0) & (values <= LARGEST_SUM)).all():
         raise CalibrationError(f"The importance matrix {path} has values in {name} that are no sums of squares.")
     return values

@@ -36,6 +36,7 @@ from edgemed.quant.sample import UNUSED, Sample
 VERSION = 3
 MARGIN_BINS = 16
 MAX_FILE_BYTES = 64 << 30
+LARGEST_SUM, LARGEST_OF_A_TOKEN = 1e30, 1e6  # what is computed of anything larger is infinite in 32 bits
 SUMS = ("tokens", "share", "output", "margins", "input_squares", "inner_squares")
 ARRAYS = (*SUMS, "effects", "dense")
 BY_DOMAIN = SUMS[:4]
@@ -235,7 +236,9 @@ class Statistics:
         alike = all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
         if not alike or (sample.domain < 0).any() or (sample.domain >= max(d, 1)).any():
             raise CalibrationError(f"The statistics {path} do not fit together ({d} domains, {count} layers).")
-        sums = [a for a, _ in pairs[: len(ARRAYS)]] + [sample.shares, sample.entropy]
-        if not all(np.isfinite(a).all() and (a >= 0).all() for a in sums) or not np.isfinite(sample.inputs).all():
+        limits = [(a, LARGEST_SUM) for a, _ in pairs[: len(ARRAYS)]]
+        limits += [(a, LARGEST_OF_A_TOKEN) for a in (sample.shares, sample.entropy)]
+        possible = all(((a >= 0) & (a <= most)).all() for a, most in limits) and np.isfinite(sample.inputs).all()
+        if not possible or (found.share > LARGEST_OF_A_TOKEN * found.tokens).any():
             raise CalibrationError(f"The statistics {path} hold values that are no sums of squares or counts.")
         return found

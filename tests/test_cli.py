@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -101,6 +102,8 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     ("words", "code", "told"),
     [
         ("inspect m.gguf >/dev/full", 1, "edgemed: No space left on device: standard output."),
+        ("--help >/dev/full", 1, "edgemed: No space left on device: standard output."),
+        ("--version >/dev/full", 1, "edgemed: No space left on device: standard output."),
         ("inspect m.gguf >&-", 0, ""),
         ("generate m.gguf -p - <&-", 2, "edgemed: The prompt is empty; "),
         ("generate m.gguf -p a --threads 100000", 2, "edgemed: --threads must be a number from 1 to 512, not '10"),
@@ -109,11 +112,34 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 )
 def test_streams_and_numbers_that_cannot_be_are_one_sentence(tmp_path: Path, words: str, code: int, told: str) -> None:
     (tmp_path / "m.gguf").write_bytes(small_model("edgemed").encode())
-    line = f"{sys.executable} -m edgemed.cli {words}"
+    line = f"unset PYTHONUNBUFFERED; {sys.executable} -m edgemed.cli {words}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert done.stderr.startswith(told)
     assert done.stderr.count("\n") == (1 if told else 0)
+
+
+def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
+    line = f"mkdir d && cd d && rmdir ../d && {sys.executable} -m edgemed.cli verify m.gguf"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert done.stderr == "edgemed: The folder in which this was started is gone; change to another one.\n"
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(("number", "ignored"), [("TERM", False), ("HUP", False), ("HUP", True)])
+def test_a_terminal_that_is_gone_is_no_reason_to_fail(tmp_path: Path, number: str, ignored: bool) -> None:
+    """After a hang-up nothing can be printed; the exit status says what happened all the same."""
+    model = tmp_path / "m.gguf"
+    model.write_bytes(small_model("edgemed").encode())
+    code = (
+        "import os, signal, sys; from edgemed import cli; from edgemed.commands import inspect;"
+        f"inspect.run = lambda args: [os.kill(os.getpid(), signal.SIG{number}), 0][1];"
+        "sys.exit(cli.main(['inspect', 'm.gguf']))"
+    )
+    trap = "trap '' HUP; " if ignored else ""
+    line = f'{trap}exec {sys.executable} -c "{code}" 2>/dev/full'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert done.returncode == (0 if ignored else 128 + int(getattr(signal, f"SIG{number}")))
 
 
 def test_a_folder_that_cannot_be_written_is_met_before_the_work(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from edgemed import demo
 from edgemed.cli import main
 from edgemed.commands._progress import ProgressLine, format_duration
 from edgemed.convert import pipeline
-from edgemed.model_file import open_model
+from edgemed.model_file import keys, open_model
 from edgemed.quant.plan import Plan
 from tests.support.checkpoints import make_checkpoint
 from tests.support.gguf_bytes import small_model
@@ -103,10 +103,26 @@ def test_stock_files_are_unverified(small: Path, tmp_path: Path, capsys: pytest.
     assert "the digest over all weights" in capsys.readouterr().err
 
 
+def test_a_header_without_a_checksum_is_told(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Format 1 had none; what verify did not look at it must not call intact."""
+    old, content = tmp_path / "old.gguf", model.read_bytes()
+    key = keys.HEADER_CHECKSUM.encode()
+    version = open_model(model).metadata.value_at(keys.FORMAT_VERSION)
+    content = content[:version] + keys.FIRST_FORMAT.to_bytes(4, "little") + content[version + 4 :]
+    old.write_bytes(content.replace(key, key[::-1], 1))
+    for path, has in ((old, False), (model, True)):
+        assert main(["verify", str(path)]) == 0
+        said = capsys.readouterr().out
+        assert ("format 1, whose header (vocabulary, settings) has none" in said) is not has
+        assert main(["verify", str(path), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["header_verified"] is has
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["nowhere", "-o", "x.gguf"], 1, "There is no checkpoint folder nowhere."),
+        (["~nosuchuser/model", "-o", "x.gguf"], 1, "There is no checkpoint folder ~nosuchuser/model"),
         (["{tmp}/file", "-o", "x.gguf"], 1, "is a file"),
         (["{tmp}", "-o", "x.gguf"], 1, "has no config.json"),
         (["{small}", "-o", "{tmp}/x.gguf", "--bits", "0"], 2, "--bits 0 is not possible"),

@@ -61,6 +61,14 @@ def test_bits_are_kept_and_spent(checkpoint: Path, statistics: Path) -> None:
     assert again.plan.text == planned.plan.text
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_damage_beyond_all_numbers_is_a_sentence(checkpoint: Path, statistics: Path) -> None:
+    calibrated = Calibrated.load(statistics, hparams_of(str(checkpoint), None), compensated=False)
+    huge = (np.full((256, 256), 1e30, np.float32),) * 3
+    with pytest.raises(CalibrationError, match="too large for their damage to be told"):
+        calibrated.weigh_all(lambda layer, expert: huge, PALETTES["fast"], 1, lambda done, total: None)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_size_is_never_exceeded_and_nearly_reached(
     checkpoint: Path, statistics: Path, tmp_path: Path, layout: LayoutName

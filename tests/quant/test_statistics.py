@@ -136,6 +136,9 @@ def test_damaged_files_are_sentences(tmp_path: Path) -> None:
     for change, message in (
         ({"tokens": good.tokens[:, :1]}, "do not fit together"),
         ({"share": np.full_like(good.share, np.nan)}, "no sums of squares"),
+        ({"share": good.share * 1e30}, "no sums of squares"),
+        ({"input_squares": good.input_squares * 1e38}, "no sums of squares"),
+        ({"sample": dataclasses.replace(good.sample, shares=good.sample.shares * 1e30)}, "no sums of squares"),
         ({"output": good.output.astype(np.float32)}, "do not fit together"),
         ({"sample": dataclasses.replace(good.sample, domain=good.sample.domain + 1)}, "do not fit together"),
         ({"sample": dataclasses.replace(good.sample, experts=good.sample.experts.ravel())}, "cannot be read"),

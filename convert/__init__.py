@@ -1,6 +1,7 @@
 """Checkpoints to GGUF: `convert("folder", Path("model.gguf"), Plan.uniform(4.5))`."""
 
-from edgemed.convert.pipeline import Conversion, Progress, convert
+from edgemed.convert.filling import Progress
+from edgemed.convert.pipeline import Conversion, convert
 from edgemed.convert.planning import Goal, Memory, Planned, hparams_of, plan_for
 from edgemed.convert.source import checkpoint_files, find_source
 

@@ -1,0 +1,204 @@
+"""Filling a file whose layout is known: units are read, encoded, written and checksummed.
+
+Some threads read and decode; ggml quantises on all cores; every expert goes straight to its place. So the bytes depend
+neither on the number of threads nor on interruptions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+
+from edgemed.convert.floats import Bytes, Floats
+from edgemed.convert.header import Contents
+from edgemed.convert.layout import Piece, Unit
+from edgemed.convert.output import Output
+from edgemed.convert.shards import Shards
+from edgemed.errors import PlanError, SetupError
+from edgemed.native import Xxh3
+from edgemed.quant.calibrated import Calibrated
+from edgemed.quant.quantize import quantize
+
+CHUNK_WEIGHTS = 1 << 22  # decoded at once by one thread: about 50 MB with what is read and what is written
+READ_BACK_BYTES = 8 << 20
+LARGEST_HALF = 65504.0  # F16's largest value; all quantised types keep their scales in F16
+REPORT_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a conversion is. `bytes` count the output's weights; reading back is for the digest of all of them."""
+
+    stage: Literal["converting", "reading back"]
+    experts_done: int
+    experts: int
+    bytes_done: int
+    bytes: int
+    bytes_resumed: int
+
+
+@dataclass
+class Filling:
+    """One conversion under way. `data_start`: where the output's data section begins."""
+
+    contents: Contents
+    shards: Shards
+    target: Output
+    data_start: int
+    on_progress: Callable[[Progress], None]
+    calibrated: Calibrated | None = None
+    bytes_done: int = 0
+    bytes_resumed: int = 0
+    experts_done: int = 0
+    stopped: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, threads: int, sync_seconds: float) -> list[int]:
+        """Fill the data section; return every unit's checksum."""
+        units = self.contents.layout.units
+        checksums: dict[int, int] = {}
+        waiting = iter(range(len(units)))
+        running: dict[Future[int], int] = {}
+        synced = time.monotonic()
+        with ThreadPoolExecutor(threads, thread_name_prefix="convert") as pool:
+            try:
+                while len(checksums) < len(units):
+                    # Two a thread keep the threads busy; more would only make an error wait for its turn.
+                    for number in _take(waiting, 2 * threads - len(running)):
+                        running[pool.submit(self._convert, number)] = number
+                    finished, _ = wait(running, REPORT_SECONDS, FIRST_COMPLETED)
+                    for future in finished:
+                        number = running.pop(future)
+                        checksums[number] = future.result()
+                        self.target.journal.record(number, checksums[number])
+                        self.experts_done += units[number].is_expert
+                    if time.monotonic() - synced >= sync_seconds:
+                        self.target.journal.sync(self.target.file)
+                        synced = time.monotonic()
+                    self._report("converting")
+            except BaseException:
+                self.stopped.set()
+                pool.shutdown(cancel_futures=True)
+                for future, number in running.items():
+                    if not future.cancelled() and future.exception() is None:
+                        self.target.journal.record(number, future.result())
+                self.target.journal.sync(self.target.file)
+                raise
+        return [checksums[number] for number in range(len(units))]
+
+    def read_back(self) -> str:
+        """SHA-256 over all tensors' bytes in file order, as the file has them now."""
+        state = hashlib.sha256()
+        self.bytes_done = self.bytes_resumed = 0
+        for tensor in self.contents.layout.tensors:
+            for piece in self._stored(tensor.offset, tensor.nbytes):
+                state.update(piece)
+                self.bytes_done += len(piece)
+                self._report("reading back")
+        return state.hexdigest()
+
+    def _convert(self, number: int) -> int:
+        """Write one unit, unless an earlier run has; return its checksum."""
+        unit = self.contents.layout.units[number]
+        recorded = self.target.journal.done.get(number)
+        if recorded is not None and self._checksum_of_stored(unit) == recorded:
+            with self.lock:
+                self.bytes_done += unit.nbytes
+                self.bytes_resumed += unit.nbytes
+            return recorded
+        checksum = Xxh3()
+        for piece, parts in self._pieces(unit):
+            if piece.lead:
+                checksum.update(bytes(piece.lead))
+            offset = self.data_start + piece.offset
+            for blocks in parts:
+                checksum.update(blocks)
+                self.target.write(blocks, offset)
+                offset += blocks.nbytes
+                with self.lock:
+                    self.bytes_done += blocks.nbytes
+        return checksum.digest()
+
+    def _pieces(self, unit: Unit) -> Iterator[tuple[Piece, Iterable[Bytes]]]:
+        """The unit's matrices, each in parts in its planned type. An expert's codes may depend on all three."""
+        if self.calibrated is None or not (unit.is_expert and self.calibrated.knows(unit.place[0])):
+            for piece in unit.pieces:
+                yield piece, self._encoded(piece)
+            return
+        if self.stopped.is_set():
+            raise _Stopped
+        gate, up, down = (self.shards.read(piece.source, 0, piece.rows) for piece in unit.pieces)
+        for piece, values in zip(unit.pieces, (gate, up, down), strict=True):
+            _refuse_too_large(piece, values)
+        chosen = [piece.type for piece in unit.pieces]
+        blocks = self.calibrated.blocks(*unit.place, (gate, up, down), chosen)
+        for piece, made in zip(unit.pieces, blocks, strict=True):
+            yield piece, [made]
+
+    def _encoded(self, piece: Piece) -> Iterator[Bytes]:
+        """The piece's matrix in its planned type, a chunk of rows at a time."""
+        step = max(1, CHUNK_WEIGHTS // piece.columns)
+        for first in range(0, piece.rows, step):
+            if self.stopped.is_set():
+                raise _Stopped
+            yield _encode(piece, self.shards.read(piece.source, first, min(step, piece.rows - first)))
+
+    def _checksum_of_stored(self, unit: Unit) -> int:
+        checksum = Xxh3()
+        for piece in unit.pieces:
+            for part in self._stored(piece.offset - piece.lead, piece.lead + piece.nbytes):
+                checksum.update(part)
+        return checksum.digest()
+
+    def _stored(self, offset: int, count: int) -> Iterator[bytes]:
+        """`count` bytes of the output's data section, in parts."""
+        while count:
+            part = os.pread(self.target.file, min(count, READ_BACK_BYTES), self.data_start + offset)
+            if not part:
+                raise SetupError(f"{self.target.partial} became shorter while it was written: is the disk in order?")
+            yield part
+            offset, count = offset + len(part), count - len(part)
+
+    def _report(self, stage: Literal["converting", "reading back"]) -> None:
+        made = self.contents.layout
+        self.on_progress(
+            Progress(stage, self.experts_done, made.n_experts, self.bytes_done, made.weight_bytes, self.bytes_resumed)
+        )
+
+
+class _Stopped(Exception):  # noqa: N818 - an event, no error
+    """Another thread failed, or the user interrupted: this one's work is not wanted any more."""
+
+
+def _encode(piece: Piece, values: Floats) -> Bytes:
+    """float32 [rows, columns] in the planned type. Raises PlanError for values beyond the type's range."""
+    if piece.type == Type.F32:
+        return values.view(np.uint8)
+    _refuse_too_large(piece, values)
+    return quantize(values, piece.type)
+
+
+def _refuse_too_large(piece: Piece, values: Floats) -> None:
+    """Raise PlanError for values beyond the range of the type's scales."""
+    if piece.type not in (Type.F32, Type.BF16) and max(values.max(), -values.min()) > LARGEST_HALF:
+        raise PlanError(
+            f"The tensor {piece.source} holds values beyond {LARGEST_HALF:.0f}, more than {piece.type.name} can store: "
+            "plan BF16 or F32 for it."
+        )
+
+
+def _take(numbers: Iterator[int], count: int) -> Iterator[int]:
+    for _ in range(count):
+        number = next(numbers, None)
+        if number is None:
+            return
+        yield number

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed.commands._engine import wanted_offload
+from edgemed.commands._output import show
 from edgemed.commands._progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         verdicts = {name: getattr(found, name) for name in ("same_model", "same_split", "whole", "passed")}
         print(json.dumps({"model": str(model), **asdict(found), **verdicts}, indent=1))
     else:
-        print("\n".join(lines(found)))
+        show(lines(found))
     return 0 if found.passed else 1
 
 

@@ -13,6 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments, add_threads_argument, wanted_offload
+from edgemed.commands._output import show
 from edgemed.errors import EngineError, UsageError
 from edgemed.sizes import format_size, parse_size
 
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         told = {"model": str(args.model), "ram_bytes": args.ram, "busy": busy, "placement": placement}
         print(json.dumps(asdict(measured) | told))
     else:
-        print("\n".join([*table(measured, busy), f"dense part  {placement}"]))
+        show([*table(measured, busy), f"dense part  {placement}"])
     return 0
 
 

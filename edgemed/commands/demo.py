@@ -73,7 +73,7 @@ def converted(folder: Path, *, fresh: bool) -> ModelFile:
         except ModelFileError:
             pass  # not what was written there: make it again
         else:
-            print(f"Converted before: {target}")
+            show([f"Converted before: {target}"])
             return model
     _convert(folder, target, plan)
     return open_model(target)

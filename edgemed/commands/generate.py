@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import signal
 import sys
@@ -90,8 +89,6 @@ def _print_text(engine: Engine, events: Iterator[Event]) -> Finished:
     from edgemed.engine.protocol import Finished, Piece
     from edgemed.tui.visible import VisibleStream
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
     # What steers a terminal is spelt out there; a file gets the text as it is.
     stream = VisibleStream() if sys.stdout.isatty() else None
     if engine.info.notice:

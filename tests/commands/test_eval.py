@@ -1,7 +1,9 @@
 """`edgemed eval` and `edgemed inspect --html` on a tiny model, precise and coarse."""
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,3 +220,26 @@ def test_inspect_draws_the_plan(
     assert main([*arguments, "--overwrite"]) == 0
     assert main(["inspect", str(coarse), "--calibration", str(statistics)]) == 2
     capsys.readouterr()
+
+
+def test_hours_of_reading_are_not_lost_on_a_full_disk(
+    reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, texts = tmp_path / "card.json", jsonl("notes", *NOTES)
+    words = ["eval", str(reference), "--reference", str(reference), "--data", str(texts), "-o", str(card), *SMALL]
+    with open("/dev/full", "w") as full, monkeypatch.context() as patch:  # noqa: PTH123 - it is no ordinary file
+        patch.setattr("sys.stdout", full)
+        assert main(words) == 1
+    assert json.loads(card.read_text())["overall"]["kl_max"] < 1e-6
+    assert "No space left on device: standard output" in capsys.readouterr().err
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full_disk)
+        assert main([*words, "--overwrite"]) == 1
+    printed = capsys.readouterr()
+    assert "KL mean" in printed.out
+    assert printed.err == f"edgemed: {card} cannot be written: No space left on device.\n"
+    assert json.loads(card.read_text())["overall"]["kl_max"] < 1e-6

@@ -103,6 +103,8 @@ class Output:
             same = False
         if not same:  # whoever held the lock has put it in place: it is a finished model now
             raise SetupError(f"Another conversion of {self.path} ended at this moment; look at it, then try again.")
+        if opened.st_size and not self.journal_path.exists():  # ours is empty until its journal is there
+            raise self._in_the_way()
 
     def _in_the_way(self) -> SetupError:
         return SetupError(f"{self.partial} is in the way of {self.path.name}; remove it, or choose another name.")

@@ -18,7 +18,8 @@ TARGET = Path(__file__).parent.parent / "docs" / "cli.md"
 HEAD = """# Command reference
 
 Written by `make docs` from the commands themselves; edit their help texts, not this page.
-Every command ends with exit code 0 (done), 1 (failed, with one sentence), 2 (called wrongly) or 130 (interrupted).
+Every command ends with exit code 0 (done), 1 (failed, with one sentence), 2 (called wrongly), 130 (interrupted) or
+128 and the number of the signal that ended it.
 """
 
 

@@ -61,6 +61,14 @@ def test_a_text_may_not_be_called_as_the_growing_output(tmp_path: Path) -> None:
         check_outputs([tmp_path / "s.npz"], [texts])
 
 
+def test_a_file_that_only_looks_like_an_unfinished_one_is_spared(checkpoint: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "m.gguf.partial"
+    foreign.write_text("precious")
+    with pytest.raises(SetupError, match=r"m\.gguf\.partial is in the way"):
+        convert(str(checkpoint), tmp_path / "m.gguf", Plan.uniform(4.5))
+    assert [(path, path.read_text()) for path in tmp_path.iterdir()] == [(foreign, "precious")]
+
+
 @pytest.mark.parametrize("kind", ["a link", "a folder"])
 def test_what_is_no_file_of_ours_is_not_written_through(checkpoint: Path, tmp_path: Path, kind: str) -> None:
     card, model, precious = tmp_path / "card.json", tmp_path / "m.gguf", tmp_path / "precious"

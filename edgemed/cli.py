@@ -12,7 +12,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TextIO
 
 from edgemed import __version__
@@ -117,7 +117,8 @@ def _tell(sentence: str) -> None:
 
 def _silence(stream: TextIO) -> None:
     """Python would complain again about what cannot be written while it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    with suppress(OSError):  # it is none of the process's own
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

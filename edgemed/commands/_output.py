@@ -19,9 +19,7 @@ def check_outputs(
     `inputs`: what the command reads. Told to overwrite, it replaces files, but neither these nor another output.
     """
     named = [path for path in inputs if path is not None]
-    for path in outputs:
-        if path is None:
-            continue
+    for path in filter(None, outputs):
         _check(path, overwrite)
         for taken in (path, partial_of(path)):
             if any(_same(taken, other) for other in named):
@@ -75,6 +73,8 @@ def show(lines: Iterable[str]) -> None:
 
 
 def _check(path: Path, overwrite: bool) -> None:
+    if not path.name:
+        raise UsageError(f"{path} is a folder; name a file in it.")
     folder = path.absolute().parent
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder} for {path.name}; make it first.")
@@ -84,9 +84,10 @@ def _check(path: Path, overwrite: bool) -> None:
         partial_of(path).lstat()
     except FileNotFoundError:
         pass
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{path.name:.40} cannot be the name of a file ({reason}); choose another one.") from None
+    except OSError as error:
+        raise UsageError(
+            f"{path.name:.40} cannot be the name of a file ({error.strerror}); choose another one."
+        ) from None
     if path.is_dir() or (os.path.lexists(path) and not overwrite):
         raise UsageError(f"{path} exists already; choose another name, or pass --overwrite.")
     if path.exists() and not path.is_file():

@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (0 done, 1 failed, 2 called wrongly, 130 interrupted, 128 + a signal)."""
     # Closed from outside (`>&-`), they are None; Python's own print and read expect files.
     sys.stdout = sys.stdout or io.StringIO()
+    sys.stderr = sys.stderr or io.StringIO()
     sys.stdin = sys.stdin or io.StringIO()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is no text is printed all the same
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -105,6 +105,8 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         ("--help >/dev/full", 1, "edgemed: No space left on device: standard output."),
         ("--version >/dev/full", 1, "edgemed: No space left on device: standard output."),
         ("inspect m.gguf >&-", 0, ""),
+        ("verify m.gguf 2>&-", 0, ""),
+        ("inspect n.gguf >&- 2>&-", 1, ""),
         ("generate m.gguf -p - <&-", 2, "edgemed: The prompt is empty; "),
         ("generate m.gguf -p a --threads 100000", 2, "edgemed: --threads must be a number from 1 to 512, not '10"),
         ("bench m.gguf --threads 0", 2, "edgemed: --threads must be a number from 1 to 512, not '0'."),

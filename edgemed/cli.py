@@ -57,10 +57,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (0 done, 1 failed, 2 called wrongly, 130 interrupted, 128 + a signal)."""
-    # Closed from outside (`>&-`), they are None; Python's own print and read expect files.
-    sys.stdout = sys.stdout or io.StringIO()
-    sys.stderr = sys.stderr or io.StringIO()
-    sys.stdin = sys.stdin or io.StringIO()
+    _replace_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is no text is printed all the same
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -98,6 +95,19 @@ def _run(words: list[str]) -> int:
     with nullcontext() if args.verb in WITH_A_SCREEN else ending_orderly():
         code: int = args.run(args)
     return code
+
+
+def _replace_closed_streams() -> None:
+    """Closed from outside (`>&-`), they are None, but print and read expect files; and the next file or socket that is
+    opened would be what a child takes for its own output."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free is this one
+    sys.stdin = sys.stdin or io.StringIO()
+    sys.stdout = sys.stdout or io.StringIO()
+    sys.stderr = sys.stderr or io.StringIO()
 
 
 def _refuse_lost_folder() -> None:

@@ -116,3 +116,9 @@ def test_an_interrupt_keeps_what_was_said(model_path: Path) -> None:
     assert process.returncode == 130
     assert text.endswith(cut_off())
     assert errors == b"edgemed: The answer was stopped.\n"
+
+
+def test_an_engine_starts_where_the_streams_are_closed(model_path: Path) -> None:
+    """The next descriptors would be 0 to 2: what the engine's process takes for its own output."""
+    line = f"{sys.executable} -m edgemed.cli generate {model_path} -p a --max-tokens 3 --threads 1 <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", line], timeout=60, check=False).returncode == 0

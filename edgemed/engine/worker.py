@@ -161,7 +161,8 @@ def main(arguments: list[str]) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         return 1  # it died before we asked
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the chat says what it means
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a terminal's reach the whole group; the chat says what they mean
     connection = Connection(socket.socket(fileno=descriptor))
     ((_, start),) = connection.receive()
     assert isinstance(start, Start)

@@ -5,6 +5,8 @@ Open it through `edgemed.tui.launch`, which cleans the environment before Textua
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import Iterable
 from pathlib import PurePath
 from typing import ClassVar, NoReturn
@@ -51,6 +53,14 @@ class ChatApp(App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         return self._chat
+
+    def on_mount(self) -> None:
+        # An end from outside leaves as the user does: the conversation and the mouse mode go with the screen.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._leave_on_signal, number)
+
+    def _leave_on_signal(self, number: int) -> None:
+        self.exit(return_code=128 + number)
 
     def on_unmount(self) -> None:
         self._chat.close_engine()

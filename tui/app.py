@@ -118,7 +118,7 @@ class ChatApp(App[None]):
 
     def _handle_exception(self, error: Exception) -> None:
         """End the program with one sentence. Textual would print a traceback with the values of local variables."""
-        self._crash = type(error).__name__
+        self._crash = self._crash or type(error).__name__
         super()._handle_exception(error)
 
     def panic(self, *renderables: object) -> None:
@@ -127,5 +127,6 @@ class ChatApp(App[None]):
 
     def _fatal_error(self) -> None:
         sentence = Text(CRASHED.format(kind=self._crash))
-        self._exit_renderables.append(Segments(self.console.render(sentence, self.console.options)))
+        # In place of an earlier one: of several, Textual would tell how many there are, and of its developer tools.
+        self._exit_renderables[:] = [Segments(self.console.render(sentence, self.console.options))]
         self._close_messages_no_wait()

@@ -61,10 +61,12 @@ def state_after(finished: Finished) -> State:
 
 @dataclass(slots=True)
 class Conversation:
-    """Turns in order, and the one question that waits for the current answer to end."""
+    """Turns in order, the one question that waits for the current answer to end, and the tokens of the model's
+    context that the last whole turn filled."""
 
     turns: list[Turn] = field(default_factory=list)
     queued: str = ""
+    context_used: int = 0
 
     @property
     def open_turn(self) -> Turn | None:

@@ -29,6 +29,7 @@ class EngineDriver:
         self._engine: ChatEngine | None = None
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._tickets = itertools.count(1)
+        self._ticket = self._abandoned = 0
         self._stats_at = 0.0
         # A daemon: leaving the chat must not wait for a model that is still being loaded.
         threading.Thread(target=self._work, name="engine", daemon=True).start()
@@ -49,7 +50,7 @@ class EngineDriver:
 
     def ask(self, messages: Sequence[Message]) -> int:
         """Generate an answer; its events come with the returned ticket."""
-        ticket = next(self._tickets)
+        ticket = self._ticket = next(self._tickets)
         self._jobs.put(lambda: self._answer(ticket, messages))
         return ticket
 
@@ -58,6 +59,11 @@ class EngineDriver:
         engine has not taken up yet cannot be stopped."""
         if self._engine is not None:
             self._engine.stop()
+
+    def abandon(self) -> None:
+        """Nobody hears the last question's answer any more: end it, also one that the engine is yet to take up."""
+        self._abandoned = self._ticket
+        self.stop()
 
     def close(self) -> None:
         """End the engine. Blocks until its process has gone."""
@@ -87,6 +93,8 @@ class EngineDriver:
         assert engine is not None, "a question is sent only to an engine that said it is ready"
         try:
             for event in engine.generate(messages, engine.info.defaults):
+                if ticket <= self._abandoned:
+                    engine.stop()
                 self._post(Answering(ticket, event))
                 self._report_stats(at_once=isinstance(event, Finished))
         except Exception as error:

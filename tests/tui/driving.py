@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from rich.segment import Segment
+from textual._xterm_parser import XTermParser
 from textual.pilot import Pilot
 
 from edgemed.clinical import Language, Place
@@ -61,6 +62,12 @@ async def write(pilot: Pilot[None], text: str, *keys: str) -> None:
     await wait_until(pilot, lambda: isinstance(pilot.app.focused, Composer))
     pilot.app.screen.query_one(Composer).insert(text)
     await pilot.press(*keys)
+
+
+def send(pilot: Pilot[None], data: str) -> None:
+    """What a terminal sends, read in one piece: no key waits until the one before has had its effect."""
+    for event in XTermParser().feed(data):
+        pilot.app.post_message(event)
 
 
 def screen_lines(pilot: Pilot[None]) -> list[list[Segment]]:

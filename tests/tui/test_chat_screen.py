@@ -150,7 +150,9 @@ async def test_a_question_that_failed_at_once_can_be_sent_again() -> None:
     async with chat([EngineError("The prompt does not fit.")]).run_test() as pilot:
         await write(pilot, "too long", "enter")
         await shows(pilot, "The prompt does not fit.")
-        assert pilot.app.screen.query_one(Composer).text == "too long"
+        composer = pilot.app.screen.query_one(Composer)
+        assert composer.text == "too long"
+        assert composer.cursor_location == (0, 8)
 
 
 async def test_an_unforeseen_error_is_not_quoted() -> None:
@@ -173,8 +175,9 @@ async def test_a_new_chat_starts_empty_and_the_old_one_can_come_back() -> None:
         await shows(pilot, "first")
         await pilot.press("ctrl+n")
         await wait_until(pilot, lambda: not pilot.app.screen.query(AnswerView))
+        await shows(pilot, "context 0/2048")
         await run_command(pilot, "Bring back")
-        await shows(pilot, "first")
+        await shows(pilot, "first", "context 4/2048")
         await pilot.press("ctrl+n")
         await wait_until(pilot, lambda: not pilot.app.screen.query(AnswerView))
         await write(pilot, "two", "enter")

@@ -30,6 +30,7 @@ def broken() -> None:
     patient = {SECRET!r}
     raise ValueError(patient)
 app._chat.call_later(broken)
+app.call_later(broken)  # of several errors, Textual would tell how many there were
 app.run(headless=True)
 sys.exit(app.return_code)
 """
@@ -41,6 +42,7 @@ sys.exit(app.return_code)
     assert "Miller" not in said
     assert "Traceback" not in said
     assert "broken" not in said
+    assert "NOTE" not in said
 
 
 async def test_the_palette_offers_our_commands_only_and_stands_under_the_notice() -> None:

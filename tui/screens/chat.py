@@ -186,7 +186,7 @@ class ChatScreen(CopyingScreen):
                 self._advance(Writing(written + tokens))
             case Finished() as finished:
                 line = self.query_one(StatusLine)
-                used = finished.prompt_tokens + finished.tokens
+                used = self._conversation.context_used = finished.prompt_tokens + finished.tokens
                 speed = finished.decode_tokens_per_s
                 line.show(replace(line.figures, context_used=used, tokens_per_s=speed))
                 turn = self._conversation.turns[-1]
@@ -200,9 +200,8 @@ class ChatScreen(CopyingScreen):
         if news.ticket is not None and news.ticket == self._ticket:
             turn = self._conversation.turns[-1]
             turn.state, turn.reason = "failed", sentence
-            composer = self.query_one(Composer)
-            if not turn.raw and not composer.text:
-                composer.text = turn.question  # to be sent again without being typed again
+            if not turn.raw and not self.query_one(Composer).text:
+                self._put_back(turn.question)  # to be sent again without being typed again
             await self._ended(Idle() if news.alive else Down(self._words.engine_gone))
         else:
             self._show_stage(Idle() if news.alive else Down(sentence))
@@ -241,50 +240,65 @@ class ChatScreen(CopyingScreen):
 
     def action_stop(self) -> None:
         """Stop the answer and keep its text; a waiting question goes back into the composer."""
-        queued = self._conversation.take_queued()
-        if queued:
-            composer = self.query_one(Composer)
-            composer.text = f"{queued}\n{composer.text}" if composer.text else queued
-            composer.move_cursor(composer.document.end)
-            self._show_queued()
+        self._put_back_queued()
         if self._ticket is not None:
             self._show_stage(Stopping())
             self._driver.stop()
         self.query_one(Composer).focus()
 
-    async def action_new_chat(self) -> None:
+    def _put_back_queued(self) -> None:
+        if queued := self._conversation.take_queued():
+            self._put_back(queued)
+            self._show_queued()
+
+    def _put_back(self, question: str) -> None:
+        """Return a question to the composer, above what is being written there."""
+        composer = self.query_one(Composer)
+        composer.text = f"{question}\n{composer.text}" if composer.text else question
+        composer.move_cursor(composer.document.end)
+
+    # Textual runs actions beside the screen's own messages: what exchanges the conversation waits for its turn among
+    # them, or it would do so under a question that is just being put on the screen.
+
+    def action_new_chat(self) -> None:
         """Start again. The old conversation stays in memory until the next question."""
+        self.call_later(self._new_chat)
+
+    def action_bring_back(self) -> None:
+        """Undo `new_chat`."""
+        self.call_later(self._bring_back)
+
+    async def _new_chat(self) -> None:
         if not self._conversation.turns:
             return
-        await self._abandon()
+        self._abandon()
         self._previous, self._conversation = self._conversation, Conversation()
         await self._show_conversation()
         self.notify(self._words.new_chat, markup=False)
 
-    async def action_bring_back(self) -> None:
-        """Undo `new_chat`."""
+    async def _bring_back(self) -> None:
         if self._previous is None:
             self.notify(self._words.nothing_to_bring_back, markup=False)
             return
+        self._put_back_queued()
         self._conversation, self._previous = self._previous, None
         await self._show_conversation()
         self.notify(self._words.brought_back, markup=False)
 
-    async def _abandon(self) -> None:
+    def _abandon(self) -> None:
         """Close the running answer here and now; what the engine still says about it is not heard."""
         turn = self._conversation.open_turn
         if turn is not None:
-            self._driver.stop()
+            self._driver.abandon()
             turn.state = "stopped"
-        self._conversation.queued = ""
+        self._put_back_queued()
         self._ticket = None
         self._flush_timer.pause()
 
     async def _show_conversation(self) -> None:
         await self.query_one(Transcript).show(self._conversation.turns)
         line = self.query_one(StatusLine)
-        line.show(replace(line.figures, context_used=0))
-        self._show_queued()
+        line.show(replace(line.figures, context_used=self._conversation.context_used))
         self._show_stage(Idle() if self._engine_ready else self._stage)
         self.query_one(Composer).focus()
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from textual import on
 from textual.app import ComposeResult
 from textual.command import CommandPalette
+from textual.widgets import Input, OptionList
 
 from edgemed.tui.session import ChatSession
 from edgemed.tui.widgets.notices import Notices
@@ -24,3 +28,15 @@ class NoticedPalette(CommandPalette):
     def compose(self) -> ComposeResult:
         yield notices(self._session)
         yield from super().compose()
+
+    @on(Input.Submitted)
+    @on(OptionList.OptionSelected)
+    def _choose_once(self, event: Input.Submitted | OptionList.OptionSelected) -> None:
+        """Another Enter that was on its way when the palette closed would close the screen below, too."""
+        if not self.is_current:
+            event.stop()
+            event.prevent_default()
+
+    def _action_command_list(self, action: str) -> None:
+        with contextlib.suppress(KeyError):  # a page of a list that is yet to be laid out
+            super()._action_command_list(action)

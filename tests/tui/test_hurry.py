@@ -1,0 +1,83 @@
+"""Keys that come faster than the screen follows, and screens too small for it: nothing ends it, nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgemed.tui.app import ChatApp
+from edgemed.tui.screens.chat import ChatScreen
+from edgemed.tui.screens.noticed import NoticedPalette
+from edgemed.tui.widgets.composer import Composer
+from edgemed.tui.widgets.turn import AnswerView
+from tests.support.fake_engine import FakeEngine, Hold
+from tests.tui.driving import chat, send, session, shows, wait_until, write
+
+CTRL_N, CTRL_P, PAGE_DOWN = "\x0e", "\x10", "\x1b[6~"
+
+
+async def test_enter_twice_chooses_a_command_once() -> None:
+    async with chat(["first"]).run_test() as pilot:
+        await write(pilot, "one", "enter")
+        await shows(pilot, "first")
+        await pilot.press("ctrl+p")
+        await shows(pilot, "Find a command", "New chat")
+        send(pilot, "\r\r\r")
+        await wait_until(pilot, lambda: not isinstance(pilot.app.screen, NoticedPalette))
+        assert isinstance(pilot.app.screen, ChatScreen)
+
+
+async def test_the_palette_is_opened_and_used_at_once() -> None:
+    async with chat().run_test() as pilot:
+        await shows(pilot, "mini")
+        send(pilot, CTRL_P + "\r\r\r")
+        await pilot.pause(0.5)
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+
+
+async def test_a_page_down_in_a_palette_that_is_still_being_filled() -> None:
+    async with chat().run_test() as pilot:
+        await shows(pilot, "mini")
+        send(pilot, CTRL_P + PAGE_DOWN)
+        for _ in range(20):
+            send(pilot, "z" + PAGE_DOWN)
+            await pilot.pause(0.02)
+            send(pilot, "\x7f" + PAGE_DOWN)
+            await pilot.pause(0.02)
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+
+
+async def test_a_question_and_a_new_chat_at_once() -> None:
+    engine = FakeEngine(["never heard", Hold(), "nor this"], ["second"])
+    async with ChatApp(session(engine)).run_test(notifications=True) as pilot:
+        await shows(pilot, "mini")
+        send(pilot, "one\r" + CTRL_N)
+        await shows(pilot, "New chat.")
+        await wait_until(pilot, lambda: not pilot.app.screen.query(AnswerView))
+        await write(pilot, "two", "enter")
+        await shows(pilot, "second")
+        assert [message.content for message in engine.asked[-1]] == ["two"]
+
+
+async def test_a_new_chat_gives_the_waiting_question_back() -> None:
+    async with chat(["first", Hold()]).run_test() as pilot:
+        await write(pilot, "one", "enter")
+        await shows(pilot, "first")
+        await write(pilot, "two", "enter")
+        await shows(pilot, "Next: two")
+        await pilot.press("ctrl+n")
+        await wait_until(pilot, lambda: not pilot.app.screen.query(AnswerView))
+        composer = pilot.app.screen.query_one(Composer)
+        assert composer.text == "two"
+        assert composer.cursor_location == (0, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 24)])
+async def test_any_terminal_is_large_enough_to_stay_open(size: tuple[int, int]) -> None:
+    async with chat(["**Rest**, and [fluids]."]).run_test(size=size) as pilot:
+        await pilot.pause()
+        await pilot.press("a", "enter", "ctrl+p")
+        await pilot.pause(0.1)
+        await pilot.press("escape", "ctrl+n")
+        await pilot.pause()

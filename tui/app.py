@@ -15,6 +15,7 @@ from rich.segment import Segments
 from rich.text import Text
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.events import Event, Key, Paste
 from textual.screen import Screen
 
 from edgemed.tui.keys import teach_alt_enter
@@ -64,6 +65,13 @@ class ChatApp(App[None]):
 
     def on_unmount(self) -> None:
         self._chat.close_engine()
+
+    async def on_event(self, event: Event) -> None:
+        """What is typed or pasted over the conversation is meant for the composer, whatever was clicked or chosen."""
+        typed = isinstance(event, Paste) or (isinstance(event, Key) and event.is_printable)
+        if typed and self.screen is self._chat:
+            self._chat.focus_composer()
+        await super().on_event(event)
 
     # --- commands ---
 

@@ -284,31 +284,6 @@ async def test_chinese_fills_the_line_to_its_last_column() -> None:
         assert all(cell_len(line) <= 80 for line in screen_text(pilot).splitlines())
 
 
-async def test_a_paste_brings_no_control_characters() -> None:
-    from textual import events
-
-    async with chat().run_test() as pilot:
-        await shows(pilot, "mini")
-        composer = pilot.app.screen.query_one(Composer)
-        composer.post_message(events.Paste("a\x1b[31m\r\nb\x07"))
-        await wait_until(pilot, lambda: composer.text == "a[31m\nb")
-
-
-async def test_a_long_paste_can_be_undone_and_done_again() -> None:
-    from textual import events
-
-    lines = "\n".join(f"lab {number}" for number in range(20))
-    async with chat().run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "mini")
-        composer = pilot.app.screen.query_one(Composer)
-        composer.post_message(events.Paste(lines))
-        await wait_until(pilot, lambda: composer.text == lines)
-        await pilot.press("ctrl+z")
-        await wait_until(pilot, lambda: composer.text == "")
-        await pilot.press("ctrl+y")
-        await wait_until(pilot, lambda: composer.text == lines)
-
-
 async def run_command(pilot: Pilot[None], name: str) -> None:
     """Choose a command in the palette by its name."""
     await pilot.press("ctrl+p")

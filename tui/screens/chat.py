@@ -238,6 +238,10 @@ class ChatScreen(CopyingScreen):
 
     # --- what the user can do ---
 
+    def focus_composer(self) -> None:
+        """The next key goes to the composer."""
+        self.set_focus(self.query_one(Composer), scroll_visible=False)
+
     def action_stop(self) -> None:
         """Stop the answer and keep its text; a waiting question goes back into the composer."""
         self._put_back_queued()

@@ -18,7 +18,11 @@ from edgemed.tui.session import ChatSession
 class ConfirmCopyScreen(ModalScreen[bool]):
     """Dismissed with True when the user wants the incomplete answer."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(False)", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(False)", show=False),
+        Binding("up,left", "app.focus_previous", show=False),
+        Binding("down,right", "app.focus_next", show=False),
+    ]
 
     def __init__(self, session: ChatSession) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ from edgemed.clinical import chart_copy
 from edgemed.tui.conversation import Turn
 from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen
 from edgemed.tui.session import ChatSession
+from edgemed.tui.widgets.turn import AnswerView
 
 
 class CopyingScreen(Screen[None]):
@@ -20,19 +21,22 @@ class CopyingScreen(Screen[None]):
 
     def copy_turn(self, turn: Turn) -> None:
         """Copy an answer; one that is not whole only after a yes."""
-        if turn.state == "whole":
-            self._copy(turn.text, incomplete=False)
+        self._copy_part(turn.text, [turn])
+
+    def action_copy_text(self) -> None:
+        """Copy what was selected with the mouse; if part of it is of an answer that is not whole, after a yes."""
+        selected = self.get_selected_text()
+        if selected:
+            within = (node for widget in self.selections for node in widget.ancestors_with_self)
+            self._copy_part(selected, [node.turn for node in within if isinstance(node, AnswerView)])
+
+    def _copy_part(self, text: str, answers: list[Turn]) -> None:
+        if all(turn.state == "whole" for turn in answers):
+            self._copy(text, incomplete=False)
             return
-        text = turn.text
         self.app.push_screen(
             ConfirmCopyScreen(self._session), lambda yes: self._copy(text, incomplete=True) if yes else None
         )
-
-    def action_copy_text(self) -> None:
-        """Copy what was selected with the mouse."""
-        selected = self.get_selected_text()
-        if selected:
-            self._copy(selected, incomplete=False)
 
     def _copy(self, text: str, *, incomplete: bool) -> None:
         copy = chart_copy(

@@ -73,6 +73,11 @@ class ChatApp(App[None]):
             self._chat.focus_composer()
         await super().on_event(event)
 
+    @property
+    def start_error(self) -> Exception | None:
+        """Why the chat has never had an engine."""
+        return self._chat.start_error
+
     # --- commands ---
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:

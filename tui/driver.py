@@ -27,6 +27,8 @@ class EngineDriver:
         self._start = start
         self._post = post
         self._engine: ChatEngine | None = None
+        self.start_error: Exception | None = None
+        """Why no engine has ever run, if the last try to start one failed."""
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._tickets = itertools.count(1)
         self._ticket = self._abandoned = 0
@@ -83,8 +85,10 @@ class EngineDriver:
             else:
                 self._engine.restart(self._report_progress)
         except Exception as error:
+            self.start_error = error if self._engine is None else None
             self._post(EngineFailed(sentence(error), alive=False, ticket=None))
             return
+        self.start_error = None
         self._post(EngineReady(self._engine.info))
         self._report_stats(at_once=True)
 

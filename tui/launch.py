@@ -24,12 +24,14 @@ def scrub_environment() -> None:
 
 
 def open_chat(session: ChatSession) -> int:
-    """Run the chat until the user leaves it; return the exit code."""
+    """Run the chat until the user leaves it; return the exit code. Raises what kept its engine from ever starting."""
     scrub_environment()
     from edgemed.tui.app import ChatApp
 
     app = ChatApp(session)
     app.run()
+    if app.start_error is not None and not app.return_code:
+        raise app.start_error
     return app.return_code or 0
 
 

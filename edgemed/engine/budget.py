@@ -70,9 +70,9 @@ def plan_budget(
     smallest = max(fixed + least, peak_bytes + _rss(os.getppid()))
     if ram_bytes < smallest:
         if not force_small:
-            needed = _gib(smallest + _JITTER, up=True)
+            needed = _rounded(smallest + _JITTER, up=True)
             raise BudgetError(
-                f"{_gib(ram_bytes)} of memory are too little for {file.path.name}: it needs at least "
+                f"{_rounded(ram_bytes)} of memory are too little for {file.path.name}: it needs at least "
                 f"{needed} (--ram {needed.replace(' ', '')})."
             )
         cache = least
@@ -171,6 +171,10 @@ def _rss(pid: int) -> int:
         return 0
 
 
-def _gib(count: int, *, up: bool = False) -> str:
-    hundredths = -(-count * 100 // 2**30) if up else count * 100 // 2**30
-    return f"{hundredths / 100:.2f} GiB"
+def _rounded(count: int, *, up: bool = False) -> str:
+    """Hundredths of a GiB, whole MiB below one: never more than there is, or with `up` never less than it takes."""
+    if count < 2**20:
+        return f"{count} B"
+    unit, name, parts = (2**30, "GiB", 100) if count >= 2**30 else (_MIB, "MiB", 1)
+    whole = -(-count * parts // unit) if up else count * parts // unit
+    return f"{whole / parts:.{len(str(parts)) - 1}f} {name}"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgemed.model_file import open_model
+from tests.support.pseudo_terminal import PseudoTerminal
 
 NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
 
@@ -124,3 +125,19 @@ def test_a_cut_model_is_explained_in_one_line(
     assert done.stderr.startswith("edgemed: ")
     assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--ram", "10MiB"), "10 MiB of memory are too little for demo-"),
+        (("--ctx", "0"), "A context of 0 tokens is not possible: this model takes from 1 to 2048."),
+    ],
+)
+def test_what_the_engine_cannot_start_with_ends_the_chat_and_is_said_on_the_command_line(
+    words: tuple[str, str], sentence: str, demo: subprocess.CompletedProcess[str], cache: Path
+) -> None:
+    command = ["chat", str(model_of(cache)), *words]
+    with PseudoTerminal(f"import sys; from edgemed.cli import main; sys.exit(main({command!r}))") as terminal:
+        assert terminal.status() == 1
+        assert "edgemed: " + sentence in terminal.output.rpartition("\x1b[?1049l")[2], "after the screen is left"

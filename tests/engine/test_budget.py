@@ -33,6 +33,16 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "large.gguf"
 
 
+def test_budgets_in_messages_are_never_rounded_to_what_does_not_work() -> None:
+    sizes = (1, 10 << 20, (10 << 20) + 1, (1 << 30) - 1, 1 << 30, (1 << 30) + 1, 3 << 29)
+    assert [budget._rounded(size) for size in sizes] == [
+        *("1 B", "10 MiB", "10 MiB", "1023 MiB", "1.00 GiB", "1.00 GiB", "1.50 GiB")
+    ]
+    assert [budget._rounded(size, up=True) for size in sizes] == [
+        *("1 B", "10 MiB", "11 MiB", "1024 MiB", "1.00 GiB", "1.01 GiB", "1.50 GiB")
+    ]
+
+
 def generate(model: Path, ram: int) -> list[str]:
     return [
         *(sys.executable, "-m", "edgemed.cli", "generate", str(model), "--json", "--ram", f"{ram}B"),
@@ -43,7 +53,7 @@ def generate(model: Path, ram: int) -> list[str]:
 def smallest_named(model: Path) -> int:
     refused = subprocess.run(generate(model, 1 << 20), capture_output=True, text=True, timeout=60, check=False)
     assert refused.returncode == 1
-    found = re.search(r"at least [\d.]+ GiB \(--ram ([\d.]+GiB)\)\.", refused.stderr + refused.stdout)
+    found = re.search(r"at least \d+ MiB \(--ram (\d+MiB)\)\.", refused.stderr + refused.stdout)
     assert found, refused.stderr
     return parse_size(found[1])
 

@@ -6,7 +6,12 @@ import signal
 
 import pytest
 
-from tests.tui.pseudo_terminal import PseudoTerminal, chat_program
+from edgemed.errors import BudgetError
+from edgemed.tui.app import ChatApp
+from edgemed.tui.contract import ChatEngine, Progress
+from tests.support.fake_engine import FakeEngine, Hold
+from tests.support.pseudo_terminal import PseudoTerminal, chat_program
+from tests.tui.driving import session, shows, write
 
 CHAT = chat_program('["Take 5 mg", Hold()]')
 MOUSE_OFF, MAIN_SCREEN = "\x1b[?1003l", "\x1b[?1049l"
@@ -29,3 +34,19 @@ def test_a_terminal_that_is_closed_ends_the_chat() -> None:
         terminal.wait_for("mini")
         terminal.hang_up()
         assert terminal.status() == 128 + signal.SIGHUP
+
+
+async def test_a_chat_whose_engine_cannot_start_stays_open_for_what_was_typed_meanwhile() -> None:
+    hold = Hold()
+
+    def start(progress: Progress) -> ChatEngine:
+        hold.released.wait()
+        raise BudgetError("10 MiB of memory are too little.")
+
+    app = ChatApp(session(FakeEngine()))
+    app._chat._driver._start = start
+    async with app.run_test() as pilot:
+        await write(pilot, "a long case")
+        hold.release()
+        await shows(pilot, "a long case", "10 MiB of memory are too little.")
+        assert isinstance(app.start_error, BudgetError)

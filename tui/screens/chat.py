@@ -203,8 +203,15 @@ class ChatScreen(CopyingScreen):
             if not turn.raw and not self.query_one(Composer).text:
                 self._put_back(turn.question)  # to be sent again without being typed again
             await self._ended(Idle() if news.alive else Down(self._words.engine_gone))
+        elif self.start_error is not None and not self.query_one(Composer).text and not self._conversation.queued:
+            self.app.exit()  # nothing would be lost, and a mistake in the command is mended outside
         else:
             self._show_stage(Idle() if news.alive else Down(sentence))
+
+    @property
+    def start_error(self) -> Exception | None:
+        """Why the chat has never had an engine."""
+        return self._driver.start_error
 
     def _look_after_engine(self) -> None:
         if self._engine_ready and self._ticket is None and not self._driver.alive:

@@ -30,9 +30,10 @@ class PlainChat:
 
     def __init__(self, session: ChatSession, *, reader: TextIO | None = None, writer: TextIO | None = None) -> None:
         self._session = session
-        self._words = session.words
+        self._words = replace(session.words, context_full=session.words.context_full_plain)
         self._reader = reader or sys.stdin
         self._writer = writer or sys.stdout
+        self._typed = reader is None and writer is None and sys.stdin.isatty()
         self._conversation = Conversation()
         self._news_at = time.monotonic()
 
@@ -75,14 +76,22 @@ class PlainChat:
 
     def _read_question(self) -> str | None:
         """One question, None at the end of the input. A line that ends with a backslash goes on in the next one."""
-        self._writer.write("\n> ")
-        self._writer.flush()
-        lines = []
-        while line := self._reader.readline():
-            lines.append(line.rstrip("\n").removesuffix("\\"))
-            if not line.endswith("\\\n"):
+        lines: list[str] = []
+        while (line := self._read_line("" if lines else "\n> ")) is not None:
+            lines.append(line.removesuffix("\\"))
+            if not line.endswith("\\"):
                 return "\n".join(lines).strip()
         return "\n".join(lines).strip() or None
+
+    def _read_line(self, prompt: str) -> str | None:
+        if self._typed:
+            from edgemed.tui.line_input import read_typed
+
+            return read_typed(prompt)
+        self._writer.write(prompt)
+        self._writer.flush()
+        line = self._reader.readline()
+        return line.removesuffix("\n") if line else None
 
     def _answer(self, engine: ChatEngine, question: str, **sampling: int) -> None:
         turn = self._conversation.ask(question)

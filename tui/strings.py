@@ -37,6 +37,7 @@ class Strings:
     engine_gone: str
     length_reached: str
     context_full: str
+    context_full_plain: str
     stopped_by_you: str
     links_closed: str
     speed: tuple[str, str]
@@ -87,6 +88,7 @@ ENGLISH = Strings(
     engine_gone="The engine is not running.",
     length_reached="the longest answer allowed was reached",
     context_full="the model's context is full: press Ctrl+N for a new chat",
+    context_full_plain="the model's context is full: /new starts a new chat",
     stopped_by_you="stopped by you",
     links_closed="Links do not open here: this program stays offline.",
     speed=("{value} tokens/s", "{value} t/s"),
@@ -147,6 +149,7 @@ CHINESE = Strings(
     engine_gone="引擎未运行。",
     length_reached="已达到回答的最大长度",
     context_full="模型的上下文已满：按 Ctrl+N 开始新对话",
+    context_full_plain="模型的上下文已满：输入 /new 开始新对话",
     stopped_by_you="由您停止",
     links_closed="此处不打开链接：本程序保持离线。",
     speed=("{value} 词元/秒", "{value}/秒"),

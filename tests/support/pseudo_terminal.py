@@ -50,12 +50,12 @@ class PseudoTerminal:
         """Type this, in one piece."""
         os.write(self._master, typed.encode())
 
-    def wait_for(self, text: str) -> None:
-        """Read until `text` has been written."""
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Read until `text` has been written so often."""
         limit = time.monotonic() + WAIT_SECONDS
-        while text not in self.output:
-            assert time.monotonic() < limit, f"waited in vain for {text!r}; it wrote:\n{self.output[-4000:]}"
-            assert self._read(0.1), f"it ended without {text!r}; it wrote:\n{self.output[-4000:]}"
+        while self.output.count(text) < times:
+            assert time.monotonic() < limit, f"waited in vain for {text!r}; it wrote:\n{self.output[-2000:]}"
+            assert self._read(0.1), f"it ended without {text!r}; it wrote:\n{self.output[-2000:]}"
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the program, not its children."""
@@ -71,7 +71,7 @@ class PseudoTerminal:
         """Read until the program has ended; how it did, as `subprocess` counts."""
         limit = time.monotonic() + WAIT_SECONDS
         while self._master >= 0 and self._read(0.1):
-            assert time.monotonic() < limit, f"it does not end; it wrote:\n{self.output[-4000:]}"
+            assert time.monotonic() < limit, f"it does not end; it wrote:\n{self.output[-2000:]}"
         return self._process.wait(max(1.0, limit - time.monotonic()))
 
     def _read(self, seconds: float) -> bool:

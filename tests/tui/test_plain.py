@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from edgemed.errors import EngineDied
 from edgemed.tui.plain import PlainChat
 from tests.support.fake_engine import FakeEngine, Hold, finished
+from tests.support.pseudo_terminal import PseudoTerminal
 from tests.tui.driving import session
 
 HEADER = "OFFLINE | UNVALIDATED AI TEXT | VERIFY | ab12cd34"
@@ -87,3 +89,49 @@ def test_an_interrupt_stops_the_answer_and_not_the_program() -> None:
     assert chat.run() == 0
     assert f"Take 5\n{CUT} · stopped by you" in writer.getvalue()
     assert "Next." in writer.getvalue()
+
+
+def test_a_full_context_names_the_command_of_this_mode() -> None:
+    chat, writer = plain(FakeEngine(["Half", finished("Half", tokens=1, prompt=2047, reason="context")]), "q\n")
+    chat.run()
+    assert "the model's context is full: /new starts a new chat" in writer.getvalue()
+
+
+AT_TERMINAL = """
+from edgemed.tui.plain import PlainChat
+from tests.support.fake_engine import FakeEngine
+from tests.tui.driving import session
+engine = FakeEngine(["Rest."], ["Drink."], ["Sleep."], ["Eat."])
+PlainChat(session(engine)).run()
+for messages in engine.asked:
+    print("ASKED", ascii(messages[-1].content.replace("\\n", " / ")))
+"""
+ANSWERED = f"{NOTICE}\r\n\r\n> "
+
+
+@pytest.mark.parametrize(
+    "paste",
+    ["A man of 60.\rFever.\r\rWhat is it?\r", "\x1b[200~A man of 60.\rFever.\r\rWhat is it?\x1b[201~\r"],
+    ids=["by lines", "bracketed"],
+)
+def test_a_pasted_case_is_one_question(paste: str) -> None:
+    with PseudoTerminal(AT_TERMINAL) as terminal:
+        terminal.wait_for("> ")
+        terminal.send(paste)
+        terminal.wait_for(ANSWERED)
+        terminal.send("And then?\r")
+        terminal.wait_for(ANSWERED, times=2)
+        terminal.send("\x04")
+        assert terminal.status() == 0
+        asked = re.findall("ASKED '(.*)'", terminal.output)
+        assert asked == ["A man of 60. / Fever. /  / What is it?", "And then?"]
+
+
+def test_a_line_longer_than_a_terminal_hands_over_arrives_whole() -> None:
+    with PseudoTerminal(AT_TERMINAL) as terminal:
+        terminal.wait_for("> ")
+        terminal.send("x" * 6000 + "y\r")
+        terminal.wait_for(ANSWERED)
+        terminal.send("\x04")
+        assert terminal.status() == 0
+        assert f"ASKED '{'x' * 6000}y'" in terminal.output

@@ -40,6 +40,11 @@ def at_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
+def has_screen() -> bool:
+    """Whether that person's terminal can do more than print lines."""
+    return at_terminal() and os.environ.get("TERM") not in (None, "", "dumb")
+
+
 def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduction: str = "") -> ChatSession:
     """Look at the model file and get ready to load it. Raises ModelFileError for a file that is none."""
     from edgemed import privacy
@@ -72,7 +77,7 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
 def converse(session: ChatSession, args: argparse.Namespace) -> int:
     """Talk until the user leaves. An unforeseen error ends with a sentence that quotes nothing of the conversation."""
     try:
-        if args.plain or not at_terminal():
+        if args.plain or not has_screen():
             from edgemed.tui.plain import PlainChat
 
             return PlainChat(session).run()

@@ -76,12 +76,13 @@ class EngineSettings:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What was loaded. `ram_bytes` is the promise that holds; `defaults` are the file's own where it records any;
-    `placement` says what computes the dense part."""
+    """What was loaded: the first `n_dense_layers` of its layers have no experts. `ram_bytes` is the promise that holds;
+    `defaults` are the file's own where it records any; `placement` says what computes the dense part."""
 
     model_name: str
     architecture: str
     n_layers: int
+    n_dense_layers: int
     n_experts: int
     bits_per_weight: float
     size_bytes: int

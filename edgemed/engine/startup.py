@@ -77,6 +77,7 @@ def describe(loaded: LoadedModel, n_ctx: int, warning: str | None) -> EngineInfo
         model_name=file.name,
         architecture=file.architecture,
         n_layers=file.hparams.n_layer,
+        n_dense_layers=file.hparams.n_dense_lead,
         n_experts=file.hparams.n_expert,
         bits_per_weight=8 * sum(t.nbytes for t in tensors) / sum(prod(t.shape) for t in tensors),
         size_bytes=file.size_bytes,

@@ -141,3 +141,19 @@ def test_what_the_engine_cannot_start_with_ends_the_chat_and_is_said_on_the_comm
     with PseudoTerminal(f"import sys; from edgemed.cli import main; sys.exit(main({command!r}))") as terminal:
         assert terminal.status() == 1
         assert "edgemed: " + sentence in terminal.output.rpartition("\x1b[?1049l")[2], "after the screen is left"
+
+
+def test_a_terminal_that_only_prints_lines_gets_the_line_mode(
+    demo: subprocess.CompletedProcess[str], cache: Path
+) -> None:
+    command = ["chat", str(model_of(cache)), "--ctx", "64", "--threads", "2"]
+    code = f"import sys; from edgemed.cli import main; sys.exit(main({command!r}))"
+    with PseudoTerminal(code, environment={"TERM": "dumb"}) as terminal:
+        terminal.wait_for("/new starts a new chat, Ctrl+D leaves")
+        terminal.wait_for("> ")
+        terminal.send("What is\rasthma?\r")
+        terminal.wait_for("> ", times=2)
+        terminal.send("\x03")
+        assert terminal.status() == 0
+        assert "\x1b" not in terminal.output
+        assert "Traceback" not in terminal.output

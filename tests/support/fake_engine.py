@@ -32,6 +32,7 @@ def info(intended_use: str = "demonstration", n_ctx: int = 2048) -> EngineInfo:
         model_name="mini",
         architecture="bailingmoe2",
         n_layers=6,
+        n_dense_layers=1,
         n_experts=16,
         bits_per_weight=4.5,
         size_bytes=13 << 20,

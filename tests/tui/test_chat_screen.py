@@ -21,7 +21,7 @@ CUT = "CUT OFF: a dose or a list may be incomplete"
 
 async def test_a_question_is_answered_under_its_notice() -> None:
     async with chat(["Rest and ", "**fluids**."]).run_test() as pilot:
-        await shows(pilot, "mini: 6 layers of 16 experts")
+        await shows(pilot, "mini: 5 layers of 16 experts")
         await write(pilot, "What helps?", "enter")
         await shows(pilot, "What helps?", "Rest and fluids.", "12.3 tokens/s", "cache 87 %")
         assert screen_text(pilot).count(NOTICE) == 2

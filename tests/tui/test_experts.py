@@ -194,7 +194,7 @@ async def test_bench_is_watched_to_its_end() -> None:
 
     app: WatchApp[int] = WatchApp(engine, measure)
     async with app.run_test(size=(100, 30)) as pilot:
-        await shows(pilot, "mini: 6 layers of 16 experts", "Answer 1 of 3. Esc leaves", "used: hit")  # type: ignore[arg-type]
+        await shows(pilot, "mini: 5 layers of 16 experts", "Answer 1 of 3. Esc leaves", "used: hit")  # type: ignore[arg-type]
         go_on.set()
         await wait_until(pilot, lambda: app.return_value is not None)  # type: ignore[arg-type]
     assert app.return_value == 42

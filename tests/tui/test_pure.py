@@ -125,7 +125,7 @@ def test_the_status_line_shows_everything_in_60_columns() -> None:
 
 def test_the_model_is_described_and_its_name_distrusted() -> None:
     text = model_facts(dataclasses.replace(info(), model_name="evil\x1b[2J", verified=False), ENGLISH)
-    assert text.startswith("evil⟨U+001B⟩[2J: 6 layers of 16 experts, 4.50 bits a weight, 13 MiB, UNVERIFIED")
+    assert text.startswith("evil⟨U+001B⟩[2J: 5 layers of 16 experts, 4.50 bits a weight, 13 MiB, UNVERIFIED")
 
 
 def test_both_languages_have_the_same_holes_and_commands() -> None:

@@ -250,7 +250,8 @@ class ChatScreen(CopyingScreen):
         self.set_focus(self.query_one(Composer), scroll_visible=False)
 
     def action_stop(self) -> None:
-        """Stop the answer and keep its text; a waiting question goes back into the composer."""
+        """Stop the answer and keep its text; a waiting question goes back into the composer, and news are dismissed."""
+        self.app.clear_notifications()
         self._put_back_queued()
         if self._ticket is not None:
             self._show_stage(Stopping())

@@ -18,7 +18,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Event, Key, Paste
 from textual.screen import Screen
 
-from edgemed.tui.keys import teach_alt_enter
+from edgemed.tui.keys import teach_keys
 from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.help import HelpScreen
 from edgemed.tui.screens.noticed import NoticedPalette
@@ -42,7 +42,7 @@ class ChatApp(App[None]):
         super().__init__()
         self._session = session
         self._chat = ChatScreen(session)
-        teach_alt_enter()
+        teach_keys()
         self._crash = ""
         for name in list(self.available_themes):
             self.unregister_theme(name)

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from rich.segment import Segment
-from textual._xterm_parser import XTermParser
 from textual.pilot import Pilot
 
 from edgemed.clinical import Language, Place
 from edgemed.tui.app import ChatApp
+from edgemed.tui.keys import PasteParser
 from edgemed.tui.session import ChatSession
 from edgemed.tui.widgets.composer import Composer
 from tests.support.fake_engine import DIGEST, FakeEngine, Step, starting
@@ -66,7 +66,7 @@ async def write(pilot: Pilot[None], text: str, *keys: str) -> None:
 
 def send(pilot: Pilot[None], data: str) -> None:
     """What a terminal sends, read in one piece: no key waits until the one before has had its effect."""
-    for event in XTermParser().feed(data):
+    for event in PasteParser().feed(data):
         pilot.app.post_message(event)
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from textual import events
 from textual.pilot import Pilot
 
+from edgemed.tui.keys import PasteParser, teach_keys
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.turn import AnswerView
 from tests.support.fake_engine import Hold
+from tests.support.pseudo_terminal import PseudoTerminal, chat_program
 from tests.tui.driving import chat, send, shows, wait_until, write
 
 
@@ -78,3 +86,45 @@ async def test_a_long_paste_can_be_undone_and_done_again() -> None:
         await wait_until(pilot, lambda: composer.text == "")
         await pilot.press("ctrl+y")
         await wait_until(pilot, lambda: composer.text == lines)
+
+
+def read(*reads: str) -> list[str]:
+    """The keys, and the pastes in braces, that reads like these stand for."""
+    parser = PasteParser()
+    seen = []
+    for data in reads:
+        for event in parser.feed(data):
+            assert isinstance(event, events.Key | events.Paste)
+            seen.append(event.key if isinstance(event, events.Key) else f"{{{event.text}}}")
+    return seen
+
+
+PASTE = "a\x1b[200~one\x1b[31m\rtwo \x1b\x1b[201~b\x1b[200~three\x1b[201~"
+
+
+@given(st.lists(st.integers(0, len(PASTE)), max_size=6))
+def test_a_paste_is_one_whatever_is_in_it_and_however_it_is_read(cuts: list[int]) -> None:
+    edges = [0, *sorted(set(cuts)), len(PASTE)]
+    reads = [PASTE[begin:end] for begin, end in itertools.pairwise(edges) if begin < end]
+    assert read(*reads) == ["a", "{one[31m\rtwo }", "b", "{three}"]
+
+
+@pytest.mark.parametrize(("data", "keys"), [("\x1b[A", ["up"]), ("\x1b[20~", ["f9"]), ("\x1b\r", ["ctrl+j"])])
+def test_other_sequences_are_what_they_were(data: str, keys: list[str]) -> None:
+    teach_keys()
+    assert read(data) == read(*data) == keys
+
+
+def test_an_end_mark_that_comes_in_two_reads_ends_the_paste() -> None:
+    with PseudoTerminal(chat_program('["Rest."]')) as terminal:
+        terminal.wait_for("mini")
+        terminal.send("\x1b[200~one \x1b[31mtwo\r\x1b")
+        time.sleep(0.3)  # longer than Textual waits for the rest of a key
+        terminal.send("[201~three")
+        terminal.wait_for("three")
+        assert "Rest." not in terminal.output
+        terminal.send("\r")
+        terminal.wait_for("Rest.")
+        terminal.send("\x11")
+        assert terminal.status() == 0
+        assert "one [31mtwo" in terminal.output

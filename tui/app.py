@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import PurePath
 from typing import ClassVar, NoReturn
 
 from rich.segment import Segments
 from rich.text import Text
+from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.events import Event, Key, Paste
+from textual.events import Event, InputEvent, Key, MouseDown, Paste
 from textual.screen import Screen
 
 from edgemed.tui.keys import teach_keys
+from edgemed.tui.messages import Opened
 from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.help import HelpScreen
 from edgemed.tui.screens.noticed import NoticedPalette
@@ -44,6 +47,8 @@ class ChatApp(App[None]):
         self._chat = ChatScreen(session)
         teach_keys()
         self._crash = ""
+        self._open = False
+        self._early: list[Callable[[], object]] = []
         for name in list(self.available_themes):
             self.unregister_theme(name)
         for theme in THEMES:
@@ -61,16 +66,36 @@ class ChatApp(App[None]):
             asyncio.get_running_loop().add_signal_handler(number, self._leave_on_signal, number)
 
     def _leave_on_signal(self, number: int) -> None:
-        self.exit(return_code=128 + number)
+        self._when_open(partial(self.exit, return_code=128 + number))
+
+    def _when_open(self, action: Callable[[], object]) -> None:
+        """Textual cannot stand input, or an end, while the first screen is still being made."""
+        if self._open:
+            action()
+        else:
+            self._early.append(action)
+
+    @on(Opened)
+    def _opened(self) -> None:
+        self._open = True
+        for action in self._early:
+            action()
 
     def on_unmount(self) -> None:
         self._chat.close_engine()
 
     async def on_event(self, event: Event) -> None:
         """What is typed or pasted over the conversation is meant for the composer, whatever was clicked or chosen."""
+        if isinstance(event, InputEvent | Paste) and not self._open:
+            self._when_open(partial(self.post_message, event))
+            return
         typed = isinstance(event, Paste) or (isinstance(event, Key) and event.is_printable)
         if typed and self.screen is self._chat:
             self._chat.focus_composer()
+        if isinstance(event, MouseDown) and not event.is_forwarded:
+            widget, _ = self.screen.get_widget_and_offset_at(int(event.x), int(event.y))
+            if widget is not None and widget.parent is None:
+                return  # it is just being taken off the screen, and Textual would look for its place there
         await super().on_event(event)
 
     @property

@@ -1,11 +1,18 @@
-"""What the engine's thread tells the screen. Every message of an answer carries the ticket of its question, so that
-an answer that was abandoned cannot write into the next one."""
+"""What the engine's thread tells the screen, and the screen the application.
+
+Every message of an answer carries the ticket of its question, so that an answer that was abandoned cannot write into
+the next one.
+"""
 
 from __future__ import annotations
 
 from textual.message import Message as TextualMessage
 
 from edgemed.tui.contract import EngineInfo, EngineStats, Event, ExpertsSeen
+
+
+class Opened(TextualMessage):
+    """The chat is on the screen."""
 
 
 class EngineLoading(TextualMessage):

@@ -6,13 +6,32 @@ import pytest
 
 from edgemed.tui.app import ChatApp
 from edgemed.tui.screens.chat import ChatScreen
+from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen
 from edgemed.tui.screens.noticed import NoticedPalette
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.turn import AnswerView
 from tests.support.fake_engine import FakeEngine, Hold
+from tests.support.pseudo_terminal import PseudoTerminal, chat_program
 from tests.tui.driving import chat, send, session, shows, wait_until, write
 
-CTRL_N, CTRL_P, PAGE_DOWN = "\x0e", "\x10", "\x1b[6~"
+CTRL_N, CTRL_P, CTRL_Q, PAGE_DOWN = "\x0e", "\x10", "\x11", "\x1b[6~"
+ALTERNATE_SCREEN = "\x1b[?1049h"
+
+
+def test_what_is_typed_while_the_chat_opens_is_not_lost() -> None:
+    with PseudoTerminal(chat_program('["first"]')) as terminal:
+        terminal.wait_for(ALTERNATE_SCREEN)
+        terminal.send(f"typed early{PAGE_DOWN}")
+        terminal.wait_for("early")
+        terminal.send(CTRL_Q)
+        assert terminal.status() == 0
+
+
+def test_the_chat_can_be_left_while_it_opens() -> None:
+    with PseudoTerminal(chat_program('["first"]')) as terminal:
+        terminal.wait_for(ALTERNATE_SCREEN)
+        terminal.send(CTRL_Q)
+        assert terminal.status() == 0
 
 
 async def test_enter_twice_chooses_a_command_once() -> None:
@@ -33,6 +52,27 @@ async def test_the_palette_is_opened_and_used_at_once() -> None:
         await pilot.pause(0.5)
         await pilot.press("escape")
         await wait_until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+
+
+async def test_enter_twice_answers_a_dialog_once() -> None:
+    async with chat(["Take 5", Hold()]).run_test() as pilot:
+        await write(pilot, "one", "enter")
+        await shows(pilot, "Take 5")
+        await pilot.press("f2")
+        await wait_until(pilot, lambda: isinstance(pilot.app.screen, ConfirmCopyScreen))
+        send(pilot, "\t\r\r")
+        await wait_until(pilot, lambda: bool(pilot.app.clipboard))
+        assert isinstance(pilot.app.screen, ChatScreen)
+
+
+async def test_a_click_beside_the_palette_and_escape_at_once() -> None:
+    async with chat().run_test() as pilot:
+        await shows(pilot, "mini")
+        await pilot.press("ctrl+p")
+        await shows(pilot, "Find a command")
+        send(pilot, 2 * "\x1b[<0;1;23M\x1b[<0;1;23m" + "\x1b[A\x1b")
+        await wait_until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+        await pilot.pause(0.1)
 
 
 async def test_a_page_down_in_a_palette_that_is_still_being_filled() -> None:

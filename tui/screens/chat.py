@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from typing import ClassVar
 
 from textual import on
+from textual._context import NoActiveAppError
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.message import Message
 from textual.widgets import Markdown, Static
 
 from edgemed.tui.contract import EngineInfo, Finished, Piece, PromptProgress
 from edgemed.tui.conversation import Conversation, Turn, ending, state_after
 from edgemed.tui.driver import EngineDriver
 from edgemed.tui.facts import model_facts
-from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, ExpertsLooked, StatsChanged
+from edgemed.tui.messages import (
+    Answering,
+    EngineFailed,
+    EngineLoading,
+    EngineReady,
+    ExpertsLooked,
+    Opened,
+    StatsChanged,
+)
 from edgemed.tui.screens.copying import CopyingScreen
 from edgemed.tui.screens.noticed import notices
 from edgemed.tui.session import ChatSession
@@ -59,8 +70,8 @@ class ChatScreen(CopyingScreen):
         super().__init__(session)
         self._conversation = Conversation()
         self._previous: Conversation | None = None
-        self._driver = EngineDriver(session.start_engine, self.post_message)
-        self._watcher = Watcher(lambda: self._driver.engine, self.post_message)
+        self._driver = EngineDriver(session.start_engine, self._hear)
+        self._watcher = Watcher(lambda: self._driver.engine, self._hear)
         self._info: EngineInfo | None = None
         self._engine_ready = False
         self._stage: Stage = Loading()
@@ -89,6 +100,7 @@ class ChatScreen(CopyingScreen):
         self._show_stage(Loading())
         self._show_queued()
         self._driver.load()
+        self.post_message(Opened())
 
     def _welcome(self, facts: str = "") -> str:
         return "\n".join(filter(None, (self._session.introduction, facts, self._words.nothing_stored)))
@@ -135,6 +147,11 @@ class ChatScreen(CopyingScreen):
         self._flush_timer.resume()
 
     # --- what the engine says ---
+
+    def _hear(self, news: Message) -> None:
+        """Called on the engine's threads, which may have news when the chat has just ended."""
+        with contextlib.suppress(NoActiveAppError):
+            self.post_message(news)
 
     @on(EngineLoading)
     def _loading(self, news: EngineLoading) -> None:
@@ -283,7 +300,7 @@ class ChatScreen(CopyingScreen):
     async def _new_chat(self) -> None:
         if not self._conversation.turns:
             return
-        self._abandon()
+        await self._abandon()
         self._previous, self._conversation = self._conversation, Conversation()
         await self._show_conversation()
         self.notify(self._words.new_chat, markup=False)
@@ -297,12 +314,13 @@ class ChatScreen(CopyingScreen):
         await self._show_conversation()
         self.notify(self._words.brought_back, markup=False)
 
-    def _abandon(self) -> None:
+    async def _abandon(self) -> None:
         """Close the running answer here and now; what the engine still says about it is not heard."""
         turn = self._conversation.open_turn
         if turn is not None:
             self._driver.abandon()
             turn.state = "stopped"
+            await self.query_one(Transcript).views[-1].answer.close(self._ending(turn))
         self._put_back_queued()
         self._ticket = None
         self._flush_timer.pause()

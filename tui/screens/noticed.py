@@ -6,7 +6,9 @@ import contextlib
 
 from textual import on
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
+from textual.screen import Screen, ScreenResultType
 from textual.widgets import Input, OptionList
 
 from edgemed.tui.session import ChatSession
@@ -18,7 +20,14 @@ def notices(session: ChatSession) -> Notices:
     return Notices(session.header, session.notice)
 
 
-class NoticedPalette(CommandPalette):
+class ClosingScreen(Screen[ScreenResultType]):
+    """A screen that closes once: a second Enter or click that was on its way would close the screen below, too."""
+
+    def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
+        return super().dismiss(result) if self.is_current else AwaitComplete()
+
+
+class NoticedPalette(CommandPalette, ClosingScreen[None]):
     """The command palette, under the notices."""
 
     def __init__(self, session: ChatSession) -> None:
@@ -29,10 +38,11 @@ class NoticedPalette(CommandPalette):
         yield notices(self._session)
         yield from super().compose()
 
+    @on(Input.Changed)
     @on(Input.Submitted)
     @on(OptionList.OptionSelected)
-    def _choose_once(self, event: Input.Submitted | OptionList.OptionSelected) -> None:
-        """Another Enter that was on its way when the palette closed would close the screen below, too."""
+    def _take_until_closed(self, event: Input.Changed | Input.Submitted | OptionList.OptionSelected) -> None:
+        """One command is chosen, however many times Enter was pressed until the palette had closed."""
         if not self.is_current:
             event.stop()
             event.prevent_default()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
@@ -45,6 +47,7 @@ class AnswerView(Vertical, can_focus=True):
         """Start to take text."""
         await self.thaw()
         self._stream = Markdown.get_stream(self.query_one(LiveMarkdown))
+        await asyncio.sleep(0)  # its task begins: stopped before that, it would end the one that stops it
 
     async def feed(self, text: str) -> None:
         """Append text. Called at the screen's pace, not at the model's: each call costs a layout."""

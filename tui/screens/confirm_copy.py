@@ -11,11 +11,11 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from edgemed.tui.screens.noticed import ClosingScreen, notices
+from edgemed.tui.screens.noticed import notices
 from edgemed.tui.session import ChatSession
 
 
-class ConfirmCopyScreen(ModalScreen[bool], ClosingScreen[bool]):
+class ConfirmCopyScreen(ModalScreen[bool]):
     """Dismissed with True when the user wants the incomplete answer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -8,7 +8,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
-from textual.screen import Screen, ScreenResultType
 from textual.widgets import Input, OptionList
 
 from edgemed.tui.session import ChatSession
@@ -20,14 +19,7 @@ def notices(session: ChatSession) -> Notices:
     return Notices(session.header, session.notice)
 
 
-class ClosingScreen(Screen[ScreenResultType]):
-    """A screen that closes once: a second Enter or click that was on its way would close the screen below, too."""
-
-    def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
-        return super().dismiss(result) if self.is_current else AwaitComplete()
-
-
-class NoticedPalette(CommandPalette, ClosingScreen[None]):
+class NoticedPalette(CommandPalette):
     """The command palette, under the notices."""
 
     def __init__(self, session: ChatSession) -> None:
@@ -37,6 +29,10 @@ class NoticedPalette(CommandPalette, ClosingScreen[None]):
     def compose(self) -> ComposeResult:
         yield notices(self._session)
         yield from super().compose()
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Once: a second click that was on its way would close the screen below, too."""
+        return super().dismiss(result) if self.is_current else AwaitComplete()
 
     @on(Input.Changed)
     @on(Input.Submitted)

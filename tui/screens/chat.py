@@ -1,22 +1,18 @@
-"""The conversation: the transcript above, the stage and the composer below, the figures at the bottom."""
+"""What happens in a chat: questions go to the engine, its news to the screen, keys to what they ask for."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import replace
 from typing import ClassVar
 
 from textual import on
 from textual._context import NoActiveAppError
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.message import Message
-from textual.widgets import Markdown, Static
 
 from edgemed.tui.contract import EngineInfo, Finished, Piece, PromptProgress
-from edgemed.tui.conversation import Conversation, Turn, ending, state_after
+from edgemed.tui.conversation import Conversation, state_after
 from edgemed.tui.driver import EngineDriver
 from edgemed.tui.facts import model_facts
 from edgemed.tui.messages import (
@@ -28,15 +24,13 @@ from edgemed.tui.messages import (
     Opened,
     StatsChanged,
 )
-from edgemed.tui.screens.copying import CopyingScreen
-from edgemed.tui.screens.noticed import notices
+from edgemed.tui.screens.surface import ChatSurface
 from edgemed.tui.session import ChatSession
-from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
+from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing
 from edgemed.tui.visible import VisibleStream, visible
 from edgemed.tui.watcher import Watcher
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.experts import ExpertPanel
-from edgemed.tui.widgets.status import StatusLine
 from edgemed.tui.widgets.transcript import Transcript
 from edgemed.tui.widgets.turn import AnswerView
 
@@ -52,18 +46,15 @@ LOOK_SECONDS = 1.0
 WARNING_SECONDS = 20.0
 
 
-class ChatScreen(CopyingScreen):
+class ChatScreen(ChatSurface):
     """One conversation with one engine."""
 
-    AUTO_FOCUS = "Composer"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", show=False),
         Binding("f2", "copy_answer", show=False),
         Binding("f3", "experts", show=False),
         Binding("ctrl+n", "new_chat", show=False),
         Binding("ctrl+r", "restart_engine", show=False),
-        Binding("pageup", "page(-1)", show=False, priority=True),
-        Binding("pagedown", "page(1)", show=False, priority=True),
     ]
 
     def __init__(self, session: ChatSession) -> None:
@@ -80,45 +71,19 @@ class ChatScreen(CopyingScreen):
         self._unflushed = ""
         self._stream = VisibleStream()
 
-    # --- what is on the screen ---
-
-    def compose(self) -> ComposeResult:
-        yield notices(self._session)
-        with Horizontal(classes="conversation"):
-            yield Transcript(you=self._words.you, notice=self._session.notice, ending=self._ending)
-        yield Static("", classes="stage", markup=False)
-        yield Static("", classes="queued", markup=False)
-        yield Composer(self._words.placeholder)
-        yield StatusLine(self._words)
-
     async def on_mount(self) -> None:
         self._flush_timer = self.set_interval(FLUSH_SECONDS, self._flush, pause=True)
         self.set_interval(LOOK_SECONDS, self._look_after_engine)
-        transcript = self.query_one(Transcript)
-        transcript.welcome(self._welcome())
-        await transcript.show(self._conversation.turns)
-        self._show_stage(Loading())
-        self._show_queued()
+        self.show_welcome()
+        await self.query_one(Transcript).show(self._conversation.turns)
+        self._enter(Loading())
+        self.show_queued(self._conversation.queued)
         self._driver.load()
         self.post_message(Opened())
 
-    def _welcome(self, facts: str = "") -> str:
-        return "\n".join(filter(None, (self._session.introduction, facts, self._words.nothing_stored)))
-
-    def _show_stage(self, stage: Stage) -> None:
+    def _enter(self, stage: Stage) -> None:
         self._stage = stage
-        line = self.query_one(".stage", Static)
-        line.update(described(stage, self._words))
-        line.set_class(isinstance(stage, Down), "-down")
-
-    def _show_queued(self) -> None:
-        line = self.query_one(".queued", Static)
-        queued = " ⏎ ".join(visible(self._conversation.queued).split("\n"))
-        line.update(self._words.queued.format(text=queued))
-        line.display = bool(queued)
-
-    def _ending(self, turn: Turn) -> str:
-        return ending(turn, self._words, self._session.language)
+        self.show_stage(stage)
 
     # --- asking ---
 
@@ -131,7 +96,7 @@ class ChatScreen(CopyingScreen):
         """Ask the waiting question if the engine is free, else show that it waits."""
         free = self._engine_ready and self._ticket is None
         question = self._conversation.take_queued() if free else ""
-        self._show_queued()
+        self.show_queued(self._conversation.queued)
         if not question:
             return
         self._previous = None
@@ -142,7 +107,7 @@ class ChatScreen(CopyingScreen):
         messages = self._conversation.messages()
         view = await self.query_one(Transcript).extended()
         await view.answer.open()
-        self._show_stage(Reading(0, 0, 0, 0.0))
+        self._enter(Reading(0, 0, 0, 0.0))
         self._ticket = self._driver.ask(messages)
         self._flush_timer.resume()
 
@@ -155,32 +120,27 @@ class ChatScreen(CopyingScreen):
 
     @on(EngineLoading)
     def _loading(self, news: EngineLoading) -> None:
-        self._show_stage(Loading(news.stage, news.fraction))
+        self._enter(Loading(news.stage, news.fraction))
 
     @on(EngineReady)
     async def _ready(self, news: EngineReady) -> None:
         self._engine_ready = True
         self._info = news.info
-        line = self.query_one(StatusLine)
-        line.show(replace(line.figures, context_size=news.info.n_ctx))
-        self.query_one(Transcript).welcome(self._welcome(model_facts(news.info, self._words)))
-        self._show_stage(Idle())
+        self.show_figures(context_size=news.info.n_ctx)
+        self.show_welcome(model_facts(news.info, self._words))
+        self._enter(Idle())
         if news.info.warning:
             self.notify(visible(news.info.warning), markup=False, severity="warning", timeout=WARNING_SECONDS)
         await self._ask_queued()
 
     @on(StatsChanged)
     def _stats(self, news: StatsChanged) -> None:
-        line = self.query_one(StatusLine)
         stats = news.stats
-        line.show(
-            replace(
-                line.figures,
-                tokens_per_s=stats.tokens_per_s,
-                resident_bytes=stats.resident_bytes,
-                budget_bytes=stats.budget_bytes,
-                hit_rate=stats.hit_rate,
-            )
+        self.show_figures(
+            tokens_per_s=stats.tokens_per_s,
+            resident_bytes=stats.resident_bytes,
+            budget_bytes=stats.budget_bytes,
+            hit_rate=stats.hit_rate,
         )
 
     @on(ExpertsLooked)
@@ -202,10 +162,8 @@ class ChatScreen(CopyingScreen):
                 written = self._stage.tokens if isinstance(self._stage, Writing) else 0
                 self._advance(Writing(written + tokens))
             case Finished() as finished:
-                line = self.query_one(StatusLine)
                 used = self._conversation.context_used = finished.prompt_tokens + finished.tokens
-                speed = finished.decode_tokens_per_s
-                line.show(replace(line.figures, context_used=used, tokens_per_s=speed))
+                self.show_figures(context_used=used, tokens_per_s=finished.decode_tokens_per_s)
                 turn = self._conversation.turns[-1]
                 turn.state = state_after(finished)
                 await self._ended()
@@ -218,12 +176,12 @@ class ChatScreen(CopyingScreen):
             turn = self._conversation.turns[-1]
             turn.state, turn.reason = "failed", sentence
             if not turn.raw and not self.query_one(Composer).text:
-                self._put_back(turn.question)  # to be sent again without being typed again
+                self.put_back(turn.question)  # to be sent again without being typed again
             await self._ended(Idle() if news.alive else Down(self._words.engine_gone))
         elif self.start_error is not None and not self.query_one(Composer).text and not self._conversation.queued:
             self.app.exit()  # nothing would be lost, and a mistake in the command is mended outside
         else:
-            self._show_stage(Idle() if news.alive else Down(sentence))
+            self._enter(Idle() if news.alive else Down(sentence))
 
     @property
     def start_error(self) -> Exception | None:
@@ -233,7 +191,7 @@ class ChatScreen(CopyingScreen):
     def _look_after_engine(self) -> None:
         if self._engine_ready and self._ticket is None and not self._driver.alive:
             self._engine_ready = False
-            self._show_stage(Down(self._words.engine_gone))
+            self._enter(Down(self._words.engine_gone))
 
     def _advance(self, stage: Stage) -> None:
         """Note a stage of the running answer, unless the user has asked it to stop; the next flush shows it."""
@@ -242,7 +200,7 @@ class ChatScreen(CopyingScreen):
 
     async def _flush(self) -> None:
         """Put on the screen what has come since the last time."""
-        self._show_stage(self._stage)
+        self._enter(self._stage)
         if isinstance(self._stage, Stopping):
             self._driver.stop()
         text, self._unflushed = self._unflushed, ""
@@ -254,37 +212,27 @@ class ChatScreen(CopyingScreen):
         self._ticket = None
         self._flush_timer.pause()
         self._unflushed = ""
-        self._show_stage(stage or Idle())
-        await self.query_one(Transcript).views[-1].answer.close(self._ending(self._conversation.turns[-1]))
+        self._enter(stage or Idle())
+        await self.query_one(Transcript).views[-1].answer.close(self.ending_of(self._conversation.turns[-1]))
         if time.monotonic() - self._asked_at > BELL_AFTER_SECONDS:
             self.app.bell()
         await self._ask_queued()
 
     # --- what the user can do ---
 
-    def focus_composer(self) -> None:
-        """The next key goes to the composer."""
-        self.set_focus(self.query_one(Composer), scroll_visible=False)
-
     def action_stop(self) -> None:
         """Stop the answer and keep its text; a waiting question goes back into the composer, and news are dismissed."""
         self.app.clear_notifications()
         self._put_back_queued()
         if self._ticket is not None:
-            self._show_stage(Stopping())
+            self._enter(Stopping())
             self._driver.stop()
         self.query_one(Composer).focus()
 
     def _put_back_queued(self) -> None:
         if queued := self._conversation.take_queued():
-            self._put_back(queued)
-            self._show_queued()
-
-    def _put_back(self, question: str) -> None:
-        """Return a question to the composer, above what is being written there."""
-        composer = self.query_one(Composer)
-        composer.text = f"{question}\n{composer.text}" if composer.text else question
-        composer.move_cursor(composer.document.end)
+            self.put_back(queued)
+            self.show_queued(self._conversation.queued)
 
     # Textual runs actions beside the screen's own messages: what exchanges the conversation waits for its turn among
     # them, or it would do so under a question that is just being put on the screen.
@@ -320,22 +268,21 @@ class ChatScreen(CopyingScreen):
         if turn is not None:
             self._driver.abandon()
             turn.state = "stopped"
-            await self.query_one(Transcript).views[-1].answer.close(self._ending(turn))
+            await self.query_one(Transcript).views[-1].answer.close(self.ending_of(turn))
         self._put_back_queued()
         self._ticket = None
         self._flush_timer.pause()
 
     async def _show_conversation(self) -> None:
         await self.query_one(Transcript).show(self._conversation.turns)
-        line = self.query_one(StatusLine)
-        line.show(replace(line.figures, context_used=self._conversation.context_used))
-        self._show_stage(Idle() if self._engine_ready else self._stage)
+        self.show_figures(context_used=self._conversation.context_used)
+        self._enter(Idle() if self._engine_ready else self._stage)
         self.query_one(Composer).focus()
 
     def action_restart_engine(self) -> None:
         """Start the engine again if it is not running."""
         if isinstance(self._stage, Down):
-            self._show_stage(Loading())
+            self._enter(Loading())
             self._driver.load()
 
     def action_copy_answer(self) -> None:
@@ -357,20 +304,6 @@ class ChatScreen(CopyingScreen):
             panel = ExpertPanel(self._words, self._info.n_layers, self._info.n_experts)
             await self.query_one(".conversation").mount(panel)
             self._watcher.start()
-
-    def action_page(self, direction: int) -> None:
-        """Scroll the transcript by a page, wherever the focus is."""
-        transcript = self.query_one(Transcript)
-        transcript.scroll_relative(y=direction * max(1, transcript.size.height - 2), animate=False)
-
-    @on(AnswerView.Chosen)
-    async def _chosen(self, chosen: AnswerView.Chosen) -> None:
-        await self.query_one(Transcript).choose(chosen.view)
-
-    @on(Markdown.LinkClicked)
-    def _link_clicked(self, clicked: Markdown.LinkClicked) -> None:
-        clicked.stop()
-        self.notify(self._words.links_closed, markup=False)
 
     def close_engine(self) -> None:
         """End the engine's process."""

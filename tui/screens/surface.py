@@ -1,0 +1,91 @@
+"""What the chat's screen shows: the transcript above, the stage and the composer below, the figures at the bottom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widgets import Markdown, Static
+
+from edgemed.tui.conversation import Turn, ending
+from edgemed.tui.screens.copying import CopyingScreen
+from edgemed.tui.screens.noticed import notices
+from edgemed.tui.stages import Down, Stage, described
+from edgemed.tui.visible import visible
+from edgemed.tui.widgets.composer import Composer
+from edgemed.tui.widgets.status import StatusLine
+from edgemed.tui.widgets.transcript import Transcript
+from edgemed.tui.widgets.turn import AnswerView
+
+
+class ChatSurface(CopyingScreen):
+    """The widgets and how they look; what happens in a chat is its heir's (`ChatScreen`)."""
+
+    AUTO_FOCUS = "Composer"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pageup", "page(-1)", show=False, priority=True),
+        Binding("pagedown", "page(1)", show=False, priority=True),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield notices(self._session)
+        with Horizontal(classes="conversation"):
+            yield Transcript(you=self._words.you, notice=self._session.notice, ending=self.ending_of)
+        yield Static("", classes="stage", markup=False)
+        yield Static("", classes="queued", markup=False)
+        yield Composer(self._words.placeholder)
+        yield StatusLine(self._words)
+
+    def show_welcome(self, facts: str = "") -> None:
+        """`facts`: about the model, once they are known."""
+        lines = (self._session.introduction, facts, self._words.nothing_stored)
+        self.query_one(Transcript).welcome("\n".join(filter(None, lines)))
+
+    def show_stage(self, stage: Stage) -> None:
+        """What the engine is at."""
+        line = self.query_one(".stage", Static)
+        line.update(described(stage, self._words))
+        line.set_class(isinstance(stage, Down), "-down")
+
+    def show_queued(self, question: str) -> None:
+        """The question that waits, if any."""
+        line = self.query_one(".queued", Static)
+        line.update(self._words.queued.format(text=" ⏎ ".join(visible(question).split("\n"))))
+        line.display = bool(question)
+
+    def show_figures(self, **figures: Any) -> None:
+        """Those of `Figures` that have changed."""
+        line = self.query_one(StatusLine)
+        line.show(replace(line.figures, **figures))
+
+    def ending_of(self, turn: Turn) -> str:
+        """What stands below an answer."""
+        return ending(turn, self._words, self._session.language)
+
+    def focus_composer(self) -> None:
+        """The next key goes to the composer."""
+        self.set_focus(self.query_one(Composer), scroll_visible=False)
+
+    def put_back(self, question: str) -> None:
+        """Return a question to the composer, above what is being written there."""
+        composer = self.query_one(Composer)
+        composer.text = f"{question}\n{composer.text}" if composer.text else question
+        composer.move_cursor(composer.document.end)
+
+    def action_page(self, direction: int) -> None:
+        """Scroll the transcript by a page, wherever the focus is."""
+        transcript = self.query_one(Transcript)
+        transcript.scroll_relative(y=direction * max(1, transcript.size.height - 2), animate=False)
+
+    @on(AnswerView.Chosen)
+    async def _chosen(self, chosen: AnswerView.Chosen) -> None:
+        await self.query_one(Transcript).choose(chosen.view)
+
+    @on(Markdown.LinkClicked)
+    def _link_clicked(self, clicked: Markdown.LinkClicked) -> None:
+        clicked.stop()
+        self.notify(self._words.links_closed, markup=False)

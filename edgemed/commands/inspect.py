@@ -166,7 +166,8 @@ def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
     for layer, row in zip(model.experts.layers, bits, strict=True):
         gate, up, down = row.mean(axis=0)
         cells = (_cell(float(row[first : first + each].mean()), colour) for first in range(0, len(row), each))
-        lines.append(f"{layer:5}  {gate:5.2f}  {up:5.2f}  {down:5.2f}  {''.join(cells)}")
+        unused = "  (MTP, not run)" if layer >= model.hparams.n_layer else ""
+        lines.append(f"{layer:5}  {gate:5.2f}  {up:5.2f}  {down:5.2f}  {''.join(cells)}{unused}")
     return lines
 
 

@@ -152,8 +152,8 @@ def test_a_terminal_that_only_prints_lines_gets_the_line_mode(
         terminal.wait_for("/new starts a new chat, Ctrl+D leaves")
         terminal.wait_for("> ")
         terminal.send("What is\rasthma?\r")
-        terminal.wait_for("> ", times=2)
-        terminal.send("\x03")
+        terminal.wait_for(f"{NOTICE}\r\n\r\n> ")  # answered, and ready for the next question
+        terminal.send("\x04")
         assert terminal.status() == 0
         assert "\x1b" not in terminal.output
         assert "Traceback" not in terminal.output

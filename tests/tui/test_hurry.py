@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from textual.app import ComposeResult
 
 from edgemed.tui.app import ChatApp
+from edgemed.tui.keys import PasteParser
 from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.noticed import NoticedPalette
 from edgemed.tui.widgets.composer import Composer
@@ -17,13 +19,19 @@ CTRL_N, CTRL_P, CTRL_Q, PAGE_DOWN = "\x0e", "\x10", "\x11", "\x1b[6~"
 ALTERNATE_SCREEN = "\x1b[?1049h"
 
 
-def test_what_is_typed_while_the_chat_opens_is_not_lost() -> None:
-    with PseudoTerminal(chat_program('["first"]')) as terminal:
-        terminal.wait_for(ALTERNATE_SCREEN)
-        terminal.send(f"typed early{PAGE_DOWN}")
-        terminal.wait_for("early")
-        terminal.send(CTRL_Q)
-        assert terminal.status() == 0
+async def test_what_is_typed_while_the_chat_opens_is_not_lost() -> None:
+    app = chat()
+    compose = app._chat.compose
+
+    def compose_while_keys_come() -> ComposeResult:
+        for event in PasteParser().feed(f"early{PAGE_DOWN}{CTRL_N}"):
+            app.post_message(event)
+        yield from compose()
+
+    app._chat.compose = compose_while_keys_come  # type: ignore[method-assign]
+    async with app.run_test() as pilot:
+        await shows(pilot, "mini", "early")
+        assert pilot.app.screen.query_one(Composer).text == "early"
 
 
 def test_the_chat_can_be_left_while_it_opens() -> None:

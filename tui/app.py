@@ -17,6 +17,7 @@ from rich.text import Text
 from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.events import Event, InputEvent, Key, MouseDown, Paste
 from textual.screen import Screen
 
@@ -26,6 +27,7 @@ from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.help import HelpScreen
 from edgemed.tui.screens.noticed import NoticedPalette
 from edgemed.tui.session import ChatSession
+from edgemed.tui.terminal import LastingDriver
 from edgemed.tui.themes import CONTRAST, DARK, LIGHT, THEMES
 
 CRASHED = (
@@ -56,6 +58,9 @@ class ChatApp(App[None]):
         self.theme = DARK.name
         # Nothing slides, fades or spins: the only motion is text that arrives.
         self.animation_level = "none"
+
+    def get_driver_class(self) -> type[Driver]:
+        return LastingDriver
 
     def get_default_screen(self) -> Screen[None]:
         return self._chat

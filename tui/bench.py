@@ -12,6 +12,7 @@ from typing import ClassVar, Generic, TypeVar
 from textual import on, work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.message import Message as TextualMessage
 from textual.widgets import Static
 
@@ -19,6 +20,7 @@ from edgemed.tui.contract import ChatEngine
 from edgemed.tui.facts import model_facts
 from edgemed.tui.messages import ExpertsLooked
 from edgemed.tui.strings import ENGLISH
+from edgemed.tui.terminal import LastingDriver
 from edgemed.tui.themes import DARK, THEMES
 from edgemed.tui.watcher import Watcher
 from edgemed.tui.widgets.experts import ExpertPanel
@@ -54,6 +56,9 @@ class WatchApp(App[Result], Generic[Result]):
             self.register_theme(theme)
         self.theme = DARK.name
         self.animation_level = "none"
+
+    def get_driver_class(self) -> type[Driver]:
+        return LastingDriver
 
     def compose(self) -> ComposeResult:
         info = self._engine.info

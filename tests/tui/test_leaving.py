@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import signal
+import threading
+from typing import TextIO, cast
 
 import pytest
+from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
 from edgemed.errors import BudgetError
 from edgemed.tui.app import ChatApp
 from edgemed.tui.contract import ChatEngine, Progress
+from edgemed.tui.terminal import Lasting
 from tests.support.fake_engine import FakeEngine, Hold
 from tests.support.pseudo_terminal import PseudoTerminal, chat_program
 from tests.tui.driving import session, shows, write
@@ -34,6 +41,28 @@ def test_a_terminal_that_is_closed_ends_the_chat() -> None:
         terminal.wait_for("mini")
         terminal.hang_up()
         assert terminal.status() == 128 + signal.SIGHUP
+
+
+def test_what_no_terminal_takes_any_more_keeps_nobody_waiting() -> None:
+    output = WriterThread(cast(TextIO, Lasting(Gone())))
+    output.start()
+
+    def write() -> None:
+        for _ in range(3 * MAX_QUEUED_WRITES):
+            output.write("a line\n")
+        output.stop()
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    writer.join(20)
+    assert not writer.is_alive()
+
+
+class Gone(io.StringIO):
+    """A terminal that was closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 async def test_a_chat_whose_engine_cannot_start_stays_open_for_what_was_typed_meanwhile() -> None:

@@ -1,0 +1,42 @@
+"""Textual's way to the terminal, where that may go away at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TextIO, cast
+
+from textual.app import App
+from textual.drivers.linux_driver import LinuxDriver
+
+
+class LastingDriver(LinuxDriver):
+    """Textual writes on a thread, which an error ends; the next thirty writes then wait for it, and the program with
+    them, for ever. Here what no terminal takes any more falls on the floor, and the program can end."""
+
+    def __init__(
+        self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__(app, debug=debug, mouse=mouse, size=size)
+        self._file = cast(Any, Lasting(cast(TextIO, self._file)))
+
+
+class Lasting:
+    """A file that takes everything, for as long as it can really."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._gone = False
+        self.fileno = file.fileno
+
+    def write(self, text: str) -> None:
+        self._try(lambda: self._file.write(text))
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        if not self._gone:
+            try:
+                action()
+            except OSError:
+                self._gone = True

@@ -92,8 +92,10 @@ class Plan:
             if size_of_file(path) > MAX_PLAN_BYTES:
                 raise PlanError(f"The plan {path} is larger than {MAX_PLAN_BYTES >> 20} MiB; that is no plan.")
             text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PlanError(f"The plan {path} cannot be read: {error}.") from error
+        except OSError as error:
+            raise PlanError(f"The plan {path} cannot be read: {error.strerror}.") from None
+        except UnicodeDecodeError:
+            raise PlanError(f"The plan {path} cannot be read: it is not UTF-8 text.") from None
         return cls.parse(text)
 
     @classmethod

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import ClassVar, NoReturn
 
@@ -50,7 +49,8 @@ class ChatApp(App[None]):
         teach_keys()
         self._crash = ""
         self._open = False
-        self._early: list[Callable[[], object]] = []
+        self._early: list[Event] = []
+        self._ended_by = 0
         for name in list(self.available_themes):
             self.unregister_theme(name)
         for theme in THEMES:
@@ -65,26 +65,26 @@ class ChatApp(App[None]):
     def get_default_screen(self) -> Screen[None]:
         return self._chat
 
-    def on_mount(self) -> None:
+    # Textual cannot stand input, or an end, while the first screen is still being made: both wait until it is.
+
+    def on_load(self) -> None:
         # An end from outside leaves as the user does: the conversation and the mouse mode go with the screen.
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._leave_on_signal, number)
 
     def _leave_on_signal(self, number: int) -> None:
-        self._when_open(partial(self.exit, return_code=128 + number))
-
-    def _when_open(self, action: Callable[[], object]) -> None:
-        """Textual cannot stand input, or an end, while the first screen is still being made."""
+        self._ended_by = self._ended_by or number
         if self._open:
-            action()
-        else:
-            self._early.append(action)
+            self.exit(return_code=128 + self._ended_by)
 
     @on(Opened)
-    def _opened(self) -> None:
+    async def _opened(self) -> None:
         self._open = True
-        for action in self._early:
-            action()
+        for event in self._early:  # here and now: what was typed later is in the queue already
+            await self.on_event(event)
+        self._early.clear()
+        if self._ended_by:
+            self._leave_on_signal(self._ended_by)
 
     def on_unmount(self) -> None:
         self._chat.close_engine()
@@ -92,7 +92,7 @@ class ChatApp(App[None]):
     async def on_event(self, event: Event) -> None:
         """What is typed or pasted over the conversation is meant for the composer, whatever was clicked or chosen."""
         if isinstance(event, InputEvent | Paste) and not self._open:
-            self._when_open(partial(self.post_message, event))
+            self._early.append(event)
             return
         typed = isinstance(event, Paste) or (isinstance(event, Key) and event.is_printable)
         if typed and self.screen is self._chat:

@@ -21,6 +21,7 @@ from edgemed.tui.facts import model_facts
 from edgemed.tui.session import ChatSession
 from edgemed.tui.visible import VisibleStream, visible
 
+NEW = "/new"
 NEWS_SECONDS = 10.0
 """How long a wait may be silent."""
 
@@ -42,12 +43,15 @@ class PlainChat:
         engine = self._start()
         try:
             self._say(self._words.plain_hint)
-            while (question := self._read_question()) is not None:
-                if question == "/new":
-                    self._conversation = Conversation()
-                elif question:
-                    self._answer(engine, question)
-        except KeyboardInterrupt:
+            while (typed := self._read_question()) is not None:
+                for question in _separated(typed):
+                    if question == NEW:
+                        self._conversation = Conversation()
+                    elif question:
+                        self._answer(engine, question)
+        except KeyboardInterrupt as interrupt:
+            if type(interrupt) is not KeyboardInterrupt:
+                raise  # a signal that ends the program, which may have no terminal any more
             self._say("")
         finally:
             engine.close()
@@ -131,6 +135,20 @@ class PlainChat:
     def _say(self, text: str) -> None:
         self._writer.write(text + "\n")
         self._writer.flush()
+
+
+def _separated(typed: str) -> Iterator[str]:
+    """What was typed during an answer comes in one piece: NEW is a command wherever it has a line of its own, or one
+    patient's conversation would go with the next one's question."""
+    lines: list[str] = []
+    for line in typed.split("\n"):
+        if line.strip() == NEW:
+            yield "\n".join(lines).strip()
+            yield NEW
+            lines.clear()
+        else:
+            lines.append(line)
+    yield "\n".join(lines).strip()
 
 
 @contextmanager

@@ -38,5 +38,7 @@ class Lasting:
         if not self._gone:
             try:
                 action()
+            except BlockingIOError:
+                pass  # somebody else's setting of the terminal, for a moment
             except OSError:
                 self._gone = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,7 +82,8 @@ def _check(path: Path, overwrite: bool) -> None:
     if not os.access(folder, os.W_OK):
         raise UsageError(f"Nothing can be written to the folder {folder}; choose another place.")
     try:
-        partial_of(path).lstat()
+        if not stat.S_ISREG(partial_of(path).lstat().st_mode):
+            raise UsageError(f"{partial_of(path)} is in the way of {path.name}; remove it, or choose another name.")
     except FileNotFoundError:
         pass
     except OSError as error:

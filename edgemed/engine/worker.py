@@ -161,8 +161,8 @@ def main(arguments: list[str]) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         return 1  # it died before we asked
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a terminal's reach the whole group; the chat says what they mean
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the chat says what they mean, and ends us
     connection = Connection(socket.socket(fileno=descriptor))
     ((_, start),) = connection.receive()
     assert isinstance(start, Start)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 from textual.app import ComposeResult
+from textual.message import Message
 
 from edgemed.tui.app import ChatApp
 from edgemed.tui.keys import PasteParser
+from edgemed.tui.messages import Opened
 from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.noticed import NoticedPalette
 from edgemed.tui.widgets.composer import Composer
@@ -32,6 +34,20 @@ async def test_what_is_typed_while_the_chat_opens_is_not_lost() -> None:
     async with app.run_test() as pilot:
         await shows(pilot, "mini", "early")
         assert pilot.app.screen.query_one(Composer).text == "early"
+
+
+async def test_what_is_typed_while_the_chat_opens_keeps_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = chat()
+    post = app.post_message
+
+    def type_around_the_opening(message: Message) -> bool:
+        opened = isinstance(message, Opened)
+        early, later = (list(PasteParser().feed(text if opened else "")) for text in ("15 mg", ", not 51 mg"))
+        return [post(each) for each in (*early, message, *later)][len(early)]
+
+    monkeypatch.setattr(app, "post_message", type_around_the_opening)
+    async with app.run_test() as pilot:
+        await shows(pilot, "15 mg, not 51 mg")
 
 
 def test_the_chat_can_be_left_while_it_opens() -> None:

@@ -105,6 +105,7 @@ engine = FakeEngine(["Rest."], ["Drink."], ["Sleep."], ["Eat."])
 PlainChat(session(engine)).run()
 for messages in engine.asked:
     print("ASKED", ascii(messages[-1].content.replace("\\n", " / ")))
+print("AFTER", *(len(messages) for messages in engine.asked))
 """
 ANSWERED = f"{NOTICE}\r\n\r\n> "
 
@@ -125,6 +126,38 @@ def test_a_pasted_case_is_one_question(paste: str) -> None:
         assert terminal.status() == 0
         asked = re.findall("ASKED '(.*)'", terminal.output)
         assert asked == ["A man of 60. / Fever. /  / What is it?", "And then?"]
+
+
+def test_a_new_chat_typed_ahead_forgets_the_patient_before() -> None:
+    with PseudoTerminal(AT_TERMINAL) as terminal:
+        terminal.wait_for("> ")
+        terminal.send("Patient A?\r/new\rPatient B?\r")
+        terminal.wait_for(ANSWERED)
+        terminal.send("\x04")
+        assert terminal.status() == 0
+        assert re.findall("ASKED '(.*)'", terminal.output) == ["Patient A?", "Patient B?"]
+        assert "AFTER 1 1" in terminal.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_at_the_prompt_leaves_the_terminal_as_it_was(number: signal.Signals) -> None:
+    before = "import termios, atexit; was = termios.tcgetattr(0)\n"
+    after = "atexit.register(lambda: print('SAME', termios.tcgetattr(0) == was))\n"
+    run = """
+from argparse import Namespace
+from edgemed.commands._chat import converse
+from tests.support.fake_engine import FakeEngine
+from tests.tui.driving import session
+try:
+    converse(session(FakeEngine()), Namespace(plain=True))
+except KeyboardInterrupt as interrupt:
+    sys.exit(interrupt.exit_code)
+"""
+    with PseudoTerminal("import sys\n" + before + after + run) as terminal:
+        terminal.wait_for("> ")
+        terminal.signal(number)
+        assert terminal.status() == 128 + number
+        assert "SAME True" in terminal.output
 
 
 def test_a_line_longer_than_a_terminal_hands_over_arrives_whole() -> None:

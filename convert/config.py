@@ -9,9 +9,9 @@ from typing import Any
 
 from edgemed.errors import CheckpointError
 from edgemed.files import size_of_file
+from edgemed.model_file.hparams import MAX_INTEGER
 
 MAX_JSON_BYTES = 256 << 20
-MAX_INTEGER = 1 << 31
 LEAST_NUMBER, MOST_NUMBER = 1e-37, 1e38  # what GGUF's 32 bits hold
 
 

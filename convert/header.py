@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from edgemed.convert.source import Source
 from edgemed.convert.tokenizer import Tokenizer
 from edgemed.model_file import HParams, keys
 from edgemed.model_file.header import header_checksum
+from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.plan import Plan
 
 NO_DIGEST = "0" * 64
@@ -36,6 +37,12 @@ class Contents:
     layout: Layout
     calibration_digest: str | None = None
     expert_tokens: Sequence[int] = ()
+
+    def calibrated_by(self, calibrated: Calibrated | None) -> Contents:
+        """The same, with what calibration tells of the model."""
+        if calibrated is None:
+            return self
+        return replace(self, calibration_digest=calibrated.digest, expert_tokens=calibrated.expert_tokens)
 
 
 def build_header(contents: Contents, checksums: Sequence[int] | None = None, weights_digest: str = NO_DIGEST) -> bytes:

@@ -135,8 +135,8 @@ def _examine(
     if tokenizer.chat_template is None:
         notes.append("The checkpoint has no chat template: the chat cannot know how to frame a conversation.")
     digest = source.digest(shards.digest)
-    known = (calibrated.digest, calibrated.expert_tokens) if calibrated else (None, ())
-    return Contents(architecture, hparams, tokenizer, source, digest, plan, made, *known), notes
+    contents = Contents(architecture, hparams, tokenizer, source, digest, plan, made)
+    return contents.calibrated_by(calibrated), notes
 
 
 def _binding(blank_header: bytes, shards: Shards, calibrated: Calibrated | None) -> str:

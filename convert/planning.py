@@ -104,9 +104,8 @@ def plan_for(
         def size(plan: Plan) -> int:
             """Bytes of the file that this plan makes."""
             made = make_layout(architecture, hparams, found.config, plan, layout, shapes)
-            known = (calibrated.digest, calibrated.expert_tokens) if calibrated else (None, ())
-            contents = Contents(architecture, hparams, tokenizer, found, source_digest, plan, made, *known)
-            return len(build_header(contents)) + made.data_bytes
+            contents = Contents(architecture, hparams, tokenizer, found, source_digest, plan, made)
+            return len(build_header(contents.calibrated_by(calibrated))) + made.data_bytes
 
         if calibrated is None:
             plan = _single(goal, palette, hparams, size)

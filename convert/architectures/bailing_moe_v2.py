@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from gguf import ExpertGatingFuncType, GGUFWriter, RopeScalingType
 
 from edgemed.convert.architectures import Mapped, TensorShapes
-from edgemed.convert.config import MAX_INTEGER, Config
+from edgemed.convert.config import Config
 from edgemed.errors import CheckpointError, ModelFileError
 from edgemed.model_file import HParams
 from edgemed.model_file.experts import PROJECTIONS, tensor_name
-from edgemed.model_file.hparams import ARCHITECTURE
+from edgemed.model_file.hparams import ARCHITECTURE, MAX_INTEGER
 
 GGUF_NAME = ARCHITECTURE
 

@@ -45,7 +45,7 @@ def new_file(path: Path) -> Iterator[Path]:
             partial.unlink()  # of a command that was killed
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
     except FileExistsError:
-        raise SetupError(f"{partial} is in the way of {path.name}; remove it, or choose another name.") from None
+        raise SetupError(_in_the_way(path)) from None
     except OSError as error:
         raise SetupError(f"{path} cannot be written: {error.strerror}.") from None
     try:
@@ -83,7 +83,7 @@ def _check(path: Path, overwrite: bool) -> None:
         raise UsageError(f"Nothing can be written to the folder {folder}; choose another place.")
     try:
         if not stat.S_ISREG(partial_of(path).lstat().st_mode):
-            raise UsageError(f"{partial_of(path)} is in the way of {path.name}; remove it, or choose another name.")
+            raise UsageError(_in_the_way(path))
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -94,6 +94,10 @@ def _check(path: Path, overwrite: bool) -> None:
         raise UsageError(f"{path} exists already; choose another name, or pass --overwrite.")
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is no ordinary file, and would be lost; choose another name.")
+
+
+def _in_the_way(path: Path) -> str:
+    return f"{partial_of(path)} is in the way of {path.name}; remove it, or choose another name."
 
 
 def _same(one: Path, other: Path) -> bool:

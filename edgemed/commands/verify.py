@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from edgemed.commands._progress import ProgressLine
-    from edgemed.model_file import keys, open_model
+    from edgemed.model_file import open_model
     from edgemed.model_file.integrity import check
 
     model = open_model(args.model)
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         result = {
             "path": str(model.path),
             "verified": model.verified,
-            "header_verified": keys.HEADER_CHECKSUM in model.metadata,
+            "header_verified": model.header_verified,
             "checked": found.checked,
             "damaged": found.damaged,
         }
@@ -62,7 +62,7 @@ def _verdict(model: ModelFile, checked: int) -> str:
         return (
             f"{name}: UNVERIFIED in use, since its experts have no checksums; the digest over all its weights matches."
         )
-    if keys.HEADER_CHECKSUM not in model.metadata:
+    if not model.header_verified:
         return (
             f"{name}: intact, {checked:,} checksums match; but it is of format {keys.FIRST_FORMAT}, whose header "
             "(vocabulary, settings) has none: convert the checkpoint again to have one."

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edgemed.files import size_of_file
 from edgemed.model_file import ModelFile
 
 Scores = npt.NDArray[np.float32]
@@ -45,11 +46,9 @@ def read_profile(model: Path, shape: tuple[int, int]) -> Scores | None:
     """The last run's scores; None without a usable profile of a model of this shape."""
     path, most = profile_path(model), prod(shape) * np.dtype(np.float32).itemsize + _MOST_HEADER_BYTES
     try:
-        if not path.is_file():  # reading a pipe would wait for somebody to write
+        if size_of_file(path) > most:
             return None
-        with path.open("rb") as file:
-            content = file.read(most + 1)
-        scores = np.load(io.BytesIO(content), allow_pickle=False) if len(content) <= most else None
+        scores = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
     except Exception:  # numpy raises a dozen kinds for damaged files, and a start needs no profile
         return None
     if not isinstance(scores, np.ndarray) or scores.shape != shape or scores.dtype != np.float32:

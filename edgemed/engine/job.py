@@ -8,11 +8,9 @@ server that the request's `offload` (the fields of an `Offload`) may name.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemed import errors, privacy
+from edgemed.engine.belonging import belong_to
 from edgemed.engine.child import LOG_LINES, environment
 from edgemed.engine.death import describe_death, oom_kills
 from edgemed.engine.offload import Offload, reach
@@ -29,7 +28,6 @@ from edgemed.errors import EdgemedError, EngineDied, EngineError
 from edgemed.ggml import require_llama
 
 Report = Callable[[str, int, int], None]
-_PR_SET_PDEATHSIG = 1
 
 
 def run_job(entry: str, request: Mapping[str, Any], on_progress: Report) -> dict[str, Any]:
@@ -80,11 +78,8 @@ def run_job(entry: str, request: Mapping[str, Any], on_progress: Report) -> dict
 def main(arguments: list[str]) -> int:
     """The child's side: one request from standard input."""
     entry, descriptor, parent = arguments[0], int(arguments[1]), int(arguments[2])
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        return 1  # it died before we asked
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the parent says what they mean
+    if not belong_to(parent):
+        return 1
     module, _, function = entry.partition(":")
     with os.fdopen(descriptor, "w", encoding="ascii") as answers:
 

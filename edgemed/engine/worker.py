@@ -8,10 +8,8 @@ when this one hangs, the kernel kills it with its parent.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import queue
-import signal
 import socket
 import sys
 import threading
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed import privacy
+from edgemed.engine.belonging import belong_to
 from edgemed.engine.frames import Frames, encode
 from edgemed.engine.gathering import gathered
 from edgemed.engine.offload import reach
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
     from edgemed.engine.pressure import CacheSize
     from edgemed.engine.session import Session
 
-_PR_SET_PDEATHSIG = 1
 _RECEIVE_BYTES = 1 << 16
 
 
@@ -158,11 +156,8 @@ def _failure(error: Exception) -> Failed:
 def main(arguments: list[str]) -> int:
     """Run the process; returns only when loading failed."""
     descriptor, parent = map(int, arguments)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        return 1  # it died before we asked
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the chat says what they mean, and ends us
+    if not belong_to(parent):
+        return 1
     connection = Connection(socket.socket(fileno=descriptor))
     ((_, start),) = connection.receive()
     assert isinstance(start, Start)

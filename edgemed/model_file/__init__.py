@@ -64,6 +64,11 @@ class ModelFile:
         return self.experts.checksum is not None and self.dense_checksums is not None
 
     @property
+    def header_verified(self) -> bool:
+        """True where the header was held against its checksum when the file was opened."""
+        return keys.HEADER_CHECKSUM in self.metadata
+
+    @property
     def name(self) -> str:
         return str(self.metadata.get("general.name") or self.path.stem)
 

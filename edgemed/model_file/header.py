@@ -20,7 +20,7 @@ from typing import Any
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from edgemed.errors import ModelFileError
-from edgemed.native import xxh3_64
+from edgemed.native import Xxh3
 
 MAGIC = b"GGUF"
 VERSION = 3
@@ -118,7 +118,10 @@ class Header:
 
 def header_checksum(header: bytes, value_at: int) -> int:
     """XXH3-64 of a header's bytes, those eight taken as zeros that hold it."""
-    return xxh3_64(header[:value_at] + bytes(8) + header[value_at + 8 :])
+    state, view = Xxh3(), memoryview(header)
+    for part in (view[:value_at], bytes(8), view[value_at + 8 :]):
+        state.update(part)
+    return state.digest()
 
 
 def read_header(path: Path) -> Header:
@@ -196,7 +199,8 @@ def _parse(cursor: _Cursor) -> Header:
     fields = _read_fields(cursor, n_keys)
     described = [_read_tensor(cursor) for _ in range(n_tensors)]
 
-    metadata = Metadata(bytes(cursor.buffer), fields)
+    header = bytes(cursor.buffer[: cursor.at])
+    metadata = Metadata(header, fields)
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 8 or alignment > 1 << 24 or alignment & (alignment - 1):
         raise cursor.error(f"has an alignment of {alignment!r}, not a power of two from 8 up")
@@ -205,7 +209,7 @@ def _parse(cursor: _Cursor) -> Header:
     if len(tensors) != n_tensors:
         raise cursor.error("describes one tensor twice")
     _refuse_overlap(cursor, tensors)
-    return Header(metadata, tensors, data_start, alignment, bytes(cursor.buffer[: cursor.at]))
+    return Header(metadata, tensors, data_start, alignment, header)
 
 
 def _read_fields(cursor: _Cursor, count: int) -> dict[str, _Field]:

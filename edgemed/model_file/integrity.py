@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edgemed.errors import ModelFileError
-from edgemed.model_file import ModelFile, keys
+from edgemed.model_file import ModelFile
 from edgemed.native import Xxh3
 
 READ_BYTES = 8 << 20
@@ -59,7 +59,7 @@ def check(model: ModelFile, on_progress: Callable[[int, int], None] = lambda don
     except OSError as error:
         raise ModelFileError(f"{model.path.name} cannot be read: {error.strerror}.") from None
     checked = sum(part.checksum is not None for part in parts)
-    checked += keys.HEADER_CHECKSUM in model.metadata  # compared when it was opened
+    checked += model.header_verified
     if model.weights_digest is not None:
         checked += 1
         if weights.hexdigest() != model.weights_digest and not damaged:

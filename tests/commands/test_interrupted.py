@@ -26,7 +26,11 @@ def test_a_signal_leaves_nothing_behind(
     data = [texts] if verb == "calibrate" else ["--reference", str(reference), "--data", texts]
     words = [verb, str(reference), *data, "-o", str(out), "--scratch", str(scratch), *SMALL]
     child = subprocess.Popen(
-        [sys.executable, "-m", "edgemed.cli", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-m", "edgemed.cli", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # ignored, where a shell runs us in the background
     )
     deadline = time.monotonic() + 60
     while not list(scratch.glob("edgemed-*/*")):  # figures computed from the texts

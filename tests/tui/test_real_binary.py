@@ -93,13 +93,10 @@ def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
         terminal.type("What are the stages of adult acute lymphoblastic leukemia?")
         terminal.wait_for("What are the stages of adult acute lymphoblastic leukemia?")
         terminal.press("Enter")
-        seen = terminal.shows("Answering,", "tokens/s")
-        terminal.press("Escape")
-        if seen and terminal.shows("stopped by you"):
-            break
-        terminal.press("C-n")
-        terminal.wait_for("▌Ask. Enter sends", "New chat")
-    assert seen
+        if terminal.shows("Answering,", "tokens/s"):
+            terminal.press("Escape")
+            if terminal.shows("stopped by you"):
+                break
     terminal.wait_for("CUT OFF: a dose or a list may be incomplete · stopped by you", NOTICE)
 
     terminal.press("F3")

@@ -2,9 +2,9 @@
 #pragma once
 
 #include "ggml_api.h"
-#include "products_panel.h"
+#include "instructions.h"
 
-#ifdef EDGEMED_HAS_PRODUCTS
+#ifdef EDGEMED_HAS_KERNELS
 #include <cstring>
 #include <limits>
 

@@ -8,7 +8,7 @@
 #include "attention.h"
 #include "attention_math.h"
 
-#ifdef EDGEMED_HAS_PRODUCTS
+#ifdef EDGEMED_HAS_KERNELS
 
 namespace edgemed {
 

@@ -1,14 +1,9 @@
 #include "products.h"
 
-#include <cstdlib>
 #include <cstring>
 
 #include "products_kernels.h"
 #include "q8_blocks.h"
-
-#ifdef EDGEMED_HAS_PRODUCTS
-#include <cpuid.h>
-#endif
 
 namespace edgemed::products {
 namespace {
@@ -54,34 +49,11 @@ void fill(Tile & tile, int t, const BlockQ80 * blocks) {
     }
 }
 
-#ifdef EDGEMED_HAS_PRODUCTS
-// By its bit: Clang 16 does not know the name yet.
-bool f16c() {
-    unsigned a, b, c, d;
-    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
-}
-#endif
-
 }  // namespace
 
-bool usable() {
-#ifdef EDGEMED_HAS_PRODUCTS
-    static const bool answer = [] {
-        const char * wish = std::getenv("EDGEMED_PRODUCTS");
-        if (wish != nullptr && std::strcmp(wish, "ggml") == 0) return false;
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-               f16c();
-    }();
-    return answer;
-#else
-    return false;
-#endif
-}
-
 const Kernel * find(int type, int64_t columns, int64_t rows) {
-#ifdef EDGEMED_HAS_PRODUCTS
-    if (columns % kColumns != 0 || rows % kLanes != 0 || !usable()) return nullptr;
+#ifdef EDGEMED_HAS_KERNELS
+    if (columns % kColumns != 0 || rows % kLanes != 0 || instructions() != Instructions::kAvx512) return nullptr;
     for (const Kernel * kernel : {&kQ2K, &kQ3K, &kQ4K, &kQ5K, &kQ6K, &kQ80, &kIQ1S, &kIQ1M, &kIQ2XXS, &kIQ2XS, &kIQ2S, &kIQ3XXS, &kIQ3S, &kIQ4XS})
         if (kernel->type == type) return kernel;
 #else
@@ -109,7 +81,7 @@ void Tiles::put(const Kernel & kernel, int first, int rows, int row, const uint8
 }
 
 void multiply(const Kernel & kernel, const uint8_t * weights, int64_t columns, const Tile * tiles, int rows, Lanes * sums, const uint8_t * next) {
-#ifdef EDGEMED_HAS_PRODUCTS
+#ifdef EDGEMED_HAS_KERNELS
     const size_t    blocks = static_cast<size_t>(columns / kColumns);
     const uint8_t * lanes[kLanes];
     for (size_t r = 0; r < kLanes; r++) lanes[r] = weights + r * blocks * kernel.block_bytes;

@@ -14,9 +14,6 @@
 
 namespace edgemed::products {
 
-// Whether the processor has the instructions, and the environment does not say EDGEMED_PRODUCTS=ggml.
-bool usable();
-
 // What multiplies matrices of this type and size; null where only ggml can: another type, rows that panels do not fill,
 // or no products of ours at all.
 const Kernel * find(int type, int64_t columns, int64_t rows);

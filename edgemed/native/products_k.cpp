@@ -3,7 +3,7 @@
 #include "products_kernels.h"
 #include "products_unpack.h"
 
-#ifdef EDGEMED_HAS_PRODUCTS
+#ifdef EDGEMED_HAS_KERNELS
 
 namespace edgemed::products {
 namespace {

@@ -8,8 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define EDGEMED_HAS_PRODUCTS 1
+#include "instructions.h"
+
+#ifdef EDGEMED_HAS_KERNELS
 #define EDGEMED_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
 #define EDGEMED_AVX512_INLINE EDGEMED_AVX512 __attribute__((always_inline)) inline
 #endif

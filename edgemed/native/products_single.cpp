@@ -9,8 +9,8 @@
 namespace edgemed::products {
 
 const SingleKernel * find_single(int type, int64_t columns) {
-#ifdef EDGEMED_HAS_PRODUCTS
-    if (columns % kColumns != 0 || !usable() || !__builtin_cpu_supports("gfni") || !__builtin_cpu_supports("avx512vbmi") || !__builtin_cpu_supports("bmi2"))
+#ifdef EDGEMED_HAS_KERNELS
+    if (columns % kColumns != 0 || instructions() != Instructions::kAvx512 || !__builtin_cpu_supports("gfni") || !__builtin_cpu_supports("avx512vbmi") || !__builtin_cpu_supports("bmi2"))
         return nullptr;
     for (const SingleKernel * kernel : {&kSingleQ2K, &kSingleQ3K, &kSingleQ4K, &kSingleQ5K, &kSingleQ6K, &kSingleIQ2XXS, &kSingleIQ2XS, &kSingleIQ2S,
                                         &kSingleIQ3XXS, &kSingleIQ3S, &kSingleIQ4XS})

@@ -31,7 +31,7 @@ struct SingleKernel {
     void (*multiply)(const uint8_t * weights, int64_t blocks, const Single * x, int64_t rows, float * out);
 };
 
-#ifdef EDGEMED_HAS_PRODUCTS
+#ifdef EDGEMED_HAS_KERNELS
 extern const SingleKernel kSingleQ2K, kSingleQ3K, kSingleQ4K, kSingleQ5K, kSingleQ6K;
 extern const SingleKernel kSingleIQ2XXS, kSingleIQ2XS, kSingleIQ2S, kSingleIQ3XXS, kSingleIQ3S, kSingleIQ4XS;
 #endif

@@ -12,7 +12,7 @@ constexpr int8_t kOrders[kLayouts][8] = {{0, 4, 1, 5, 2, 6, 3, 7}, {0, 2, 1, 3, 
 
 }  // namespace edgemed::products
 
-#ifdef EDGEMED_HAS_PRODUCTS
+#ifdef EDGEMED_HAS_KERNELS
 #include "intrinsics.h"
 
 #define EDGEMED_GFNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx2,bmi2,fma,f16c,gfni")))

@@ -4,7 +4,7 @@
 #include "products_kernels.h"
 #include "products_single_rows.h"
 
-#ifdef EDGEMED_HAS_PRODUCTS
+#ifdef EDGEMED_HAS_KERNELS
 
 namespace edgemed::products {
 namespace {

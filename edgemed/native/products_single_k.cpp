@@ -2,7 +2,7 @@
 
 #include "products_single_rows.h"
 
-#ifdef EDGEMED_HAS_PRODUCTS
+#ifdef EDGEMED_HAS_KERNELS
 
 namespace edgemed::products {
 namespace {

@@ -3,7 +3,7 @@
 
 #include "products_single_bits.h"
 
-#ifdef EDGEMED_HAS_PRODUCTS
+#ifdef EDGEMED_HAS_KERNELS
 
 namespace edgemed::products::singles {
 

@@ -2,7 +2,7 @@
 
 #include "products_panel.h"
 
-#ifdef EDGEMED_HAS_PRODUCTS
+#ifdef EDGEMED_HAS_KERNELS
 #include <cstring>
 
 #include "intrinsics.h"

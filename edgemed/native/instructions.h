@@ -1,0 +1,19 @@
+// Which of the processor's instructions our kernels use. What they compute is the same for all, bit for bit.
+#pragma once
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define EDGEMED_HAS_KERNELS 1
+#endif
+
+namespace edgemed {
+
+// Each has the ones before it. kNone: ggml computes in place of our kernels.
+enum class Instructions : int { kNone, kAvx2, kAvxVnni, kAvx512 };
+
+// The best that the processor has and the environment allows: EDGEMED_PRODUCTS=ggml, avx2, avx-vnni or avx512, else all.
+Instructions instructions();
+
+// For tests: no better ones from now on, whatever the environment says.
+void limit_instructions(Instructions most);
+
+}  // namespace edgemed

@@ -19,7 +19,7 @@ using products::Lanes;
 using products::Turns;
 
 products::Tiles & for_kernel(products::Tiles * of_kinds, const products::Kernel & kernel) {
-    return of_kinds[kernel.sum == products::Sum::kFloat32 ? 1 : 0];
+    return of_kinds[kernel.in_floats ? 1 : 0];
 }
 
 // 16 rows of a matrix times an expert's activations: `x`'s row, and tiles where there are several. A single row is

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "instructions.h"
 #include "products_kernels.h"
 #include "q8_blocks.h"
 
@@ -53,9 +54,10 @@ void fill(Tile & tile, int t, const BlockQ80 * blocks) {
 
 const Kernel * find(int type, int64_t columns, int64_t rows) {
 #ifdef EDGEMED_HAS_KERNELS
-    if (columns % kColumns != 0 || rows % kLanes != 0 || instructions() != Instructions::kAvx512) return nullptr;
-    for (const Kernel * kernel : {&kQ2K, &kQ3K, &kQ4K, &kQ5K, &kQ6K, &kQ80, &kIQ1S, &kIQ1M, &kIQ2XXS, &kIQ2XS, &kIQ2S, &kIQ3XXS, &kIQ3S, &kIQ4XS})
-        if (kernel->type == type) return kernel;
+    const Instructions by = instructions();
+    if (columns % kColumns != 0 || rows % kLanes != 0 || by == Instructions::kNone) return nullptr;
+    for (const Kernel & kernel : by == Instructions::kAvx512 ? kAvx512 : by == Instructions::kAvxVnni ? kAvxVnni : kAvx2)
+        if (kernel.type == type) return &kernel;
 #else
     (void)type, (void)columns, (void)rows;
 #endif
@@ -73,7 +75,7 @@ void Tiles::put(const Kernel & kernel, int first, int rows, int row, const uint8
     const int    tiles = count(rows), tile = ((row + 1) * tiles - 1) / rows, t = row - tile * rows / tiles;
     Tile * const to = tiles_.data() + static_cast<size_t>(first + tile) * blocks_;
     for (size_t b = 0; b < blocks_; b++) {
-        if (kernel.sum == Sum::kFloat32)
+        if (kernel.in_floats)
             fill(to[b], t, reinterpret_cast<const BlockQ80 *>(quantised) + 8 * b);
         else
             fill(to[b], t, reinterpret_cast<const BlockQ8K *>(quantised)[b]);
@@ -86,9 +88,8 @@ void multiply(const Kernel & kernel, const uint8_t * weights, int64_t columns, c
     const uint8_t * lanes[kLanes];
     for (size_t r = 0; r < kLanes; r++) lanes[r] = weights + r * blocks * kernel.block_bytes;
     std::memset(sums, 0, static_cast<size_t>(rows) * sizeof *sums);
-    const int    n = Tiles::count(rows);
-    const Multiply by = multiply_by(kernel.sum);
-    Panel          panel;
+    const int       n = Tiles::count(rows);
+    Panel           panel;
     for (size_t b = 0; b < blocks; b++) {
         // 16 rows are more streams than the processor follows by itself: the next panel is fetched meanwhile.
         const size_t bytes = kLanes * kernel.block_bytes;
@@ -96,7 +97,7 @@ void multiply(const Kernel & kernel, const uint8_t * weights, int64_t columns, c
         kernel.unpack(lanes, b * kernel.block_bytes, panel);
         for (int i = 0; i < n; i++) {
             const int from = i * rows / n, to = (i + 1) * rows / n;
-            by(panel, tiles[static_cast<size_t>(i) * blocks + b], to - from, sums + from);
+            kernel.multiply(panel, tiles[static_cast<size_t>(i) * blocks + b], to - from, sums + from);
         }
     }
 #else

@@ -17,9 +17,9 @@ struct Books {
 const Books & books();
 void          read_books();  // once, after ggml is bound and before the first product
 
+constexpr int kTypes = 14;
 #ifdef EDGEMED_HAS_KERNELS
-extern const Kernel kQ2K, kQ3K, kQ4K, kQ5K, kQ6K, kQ80;
-extern const Kernel kIQ1S, kIQ1M, kIQ2XXS, kIQ2XS, kIQ2S, kIQ3XXS, kIQ3S, kIQ4XS;
+extern const Kernel kAvx2[kTypes], kAvxVnni[kTypes], kAvx512[kTypes];
 #endif
 
 }  // namespace edgemed::products

@@ -8,13 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "instructions.h"
-
-#ifdef EDGEMED_HAS_KERNELS
-#define EDGEMED_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
-#define EDGEMED_AVX512_INLINE EDGEMED_AVX512 __attribute__((always_inline)) inline
-#endif
-
 namespace edgemed::products {
 
 constexpr int kLanes = 16;   // rows of a panel
@@ -41,21 +34,21 @@ struct alignas(64) Lanes {
     float value[kLanes];  // of the panel's rows
 };
 
-// sums[row] += the tile's rows times the panel's, `rows` at most kTileRows.
-using Multiply = void (*)(const Panel &, const Tile &, int rows, Lanes * sums);
-// Unpacks the block that begins `at` bytes into each row.
-using Unpack = void (*)(const uint8_t * const rows[kLanes], size_t at, Panel &);
-
 // How a panel and a tile make a sum: one scale for each 16 or 32 columns, for all 256 (and a constant added to all
 // codes), or floats on both sides for each 32.
-enum class Sum { k16Shifted5, k16Shifted7, k32, k32Shifted7, kWhole, kWholeStarted, kFloat32 };
-Multiply multiply_by(Sum sum);
+enum class Sum { k16Shifted2, k16Shifted5, k16Shifted7, k32, k32Shifted7, kWhole, kWholeStarted, kFloat32 };
+
+// Unpacks the block that begins `at` bytes into each row.
+using Unpack = void (*)(const uint8_t * const rows[kLanes], size_t at, Panel &);
+// sums[row] += the tile's rows times the panel's, `rows` at most kTileRows.
+using Multiply = void (*)(const Panel &, const Tile &, int rows, Lanes * sums);
 
 struct Kernel {
     int      type;         // of the weights
     size_t   block_bytes;  // of 256 weights
     Unpack   unpack;
-    Sum      sum;
+    Multiply multiply;
+    bool     in_floats;  // activations are Q8_0, else Q8_K
 };
 
 }  // namespace edgemed::products

@@ -1,8 +1,8 @@
 #include "products_single.h"
 
 #include <cstring>
+#include <initializer_list>
 
-#include "products.h"
 #include "products_single_bits.h"
 #include "q8_blocks.h"
 

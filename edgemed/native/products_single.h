@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "instructions.h"
 #include "products_panel.h"
 
 namespace edgemed::products {

@@ -20,7 +20,7 @@ std::vector<uint8_t> random_bytes(Random & random, size_t count) {
 
 void check_type(int type, const products::Kernel & kernel, Random & random) {
     const int    most = 40;
-    const bool   q8_0 = kernel.sum == products::Sum::kFloat32;
+    const bool   q8_0 = kernel.in_floats;
     const size_t quantised = q8_0 ? kWide / 32 * 34 : kWide / 256 * 292;
     const size_t stride = kernel.block_bytes * (kWide / 256);
     // Exactly 16 rows of weights and exactly one row of activations at a time.

@@ -90,12 +90,15 @@ def _about(installation: Installation, machine: Machine, free: int) -> list[str]
     flags = ", ".join(installation.cpu_flags) or "none that help"
     way = "past the page cache" if machine.direct else "through the page cache: direct reads are refused there"
     engine = installation.engine_fault or "bound to llama.cpp"
+    own = installation.kernels
+    kernels = "ggml's: edgemed's own need AVX2" if own is None else f"edgemed's own, for {own}"
     compute = machine.compute
     experts = ", ".join(f"{kind} {rate / 1e9:.1f}" for kind, rate in compute.experts.items())
     return [
         f"system      {installation.system}, Python {installation.python}",
         f"engine      {engine}",
         f"processor   {compute.threads} cores; {flags}",
+        f"kernels     {kernels}",
         f"memory      {format_size(free)} free; read at {machine.memory / 1e9:.1f} GB/s",
         f"experts     {experts} GB/s",
         f"dense part  {compute.dense / 1e9:.1f} GB/s, everything beside experts and attention included",

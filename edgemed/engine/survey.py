@@ -19,6 +19,7 @@ from edgemed.engine.cores import measure_busy, physical_cores
 from edgemed.engine.machine import DiskProbe, Machine, measure_memory
 from edgemed.errors import SetupError
 from edgemed.model_file import HParams
+from edgemed.native.instructions import instructions
 from edgemed.privacy import Check
 
 PROBE_BYTES = 1 << 30
@@ -66,16 +67,18 @@ privacy.lock_down(allow_unsealed=True)
 privacy.seal(allow_unsealed=True)
 print(json.dumps([dataclasses.asdict(check) for check in privacy.proof()]))
 """
-_FLAGS = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "gfni", "avx512vbmi", "avx512_bf16", "amx_int8")
+_FLAGS = ("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "gfni", "avx512vbmi", "avx512_bf16", "amx_int8")
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What edgemed stands on. `engine_fault`: why the engine cannot start here, or None; `gpu`: a sentence."""
+    """What edgemed stands on. `kernels`: the instructions that ours use, None where ggml computes in their place;
+    `engine_fault`: why the engine cannot start here, or None; `gpu`: a sentence."""
 
     python: str
     system: str
     cpu_flags: tuple[str, ...]
+    kernels: str | None
     engine_fault: str | None
     gpu: str
 
@@ -93,6 +96,7 @@ def survey_installation() -> Installation:
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
         cpu_flags=cpu_flags(),
+        kernels=instructions().label,
         engine_fault=said[-1].partition(": ")[2] or said[-1] if bound.returncode else None,
         gpu=bound.stdout.strip() or "unknown: the engine cannot start",
     )

@@ -47,7 +47,7 @@ Instructions best(Instructions most) {
 }
 
 Instructions wished() {
-    const char * wish = std::getenv("EDGEMED_PRODUCTS");
+    const char * wish = std::getenv("EDGEMED_KERNELS");
     if (wish == nullptr) return Instructions::kAvx512;
     return std::strcmp(wish, "ggml") == 0       ? Instructions::kNone
            : std::strcmp(wish, "avx2") == 0     ? Instructions::kAvx2
@@ -68,8 +68,11 @@ void limit_instructions(Instructions most) { chosen() = best(most); }
 
 }  // namespace edgemed
 
-// The number of the best ones up to `most` (instructions.h), which are used from now on. For tests.
+// The number of those in use (instructions.h).
+EDGEMED_API int edgemed_instructions() { return static_cast<int>(edgemed::instructions()); }
+
+// The same, once no better ones than `most` are used any more. For tests.
 EDGEMED_API int edgemed_limit_instructions(int most) {
     edgemed::limit_instructions(static_cast<edgemed::Instructions>(most));
-    return static_cast<int>(edgemed::instructions());
+    return edgemed_instructions();
 }

@@ -10,7 +10,7 @@ namespace edgemed {
 // Each has the ones before it. kNone: ggml computes in place of our kernels.
 enum class Instructions : int { kNone, kAvx2, kAvxVnni, kAvx512 };
 
-// The best that the processor has and the environment allows: EDGEMED_PRODUCTS=ggml, avx2, avx-vnni or avx512, else all.
+// The best that the processor has and the environment allows: EDGEMED_KERNELS=ggml, avx2, avx-vnni or avx512, else all.
 Instructions instructions();
 
 // For tests: no better ones from now on, whatever the environment says.

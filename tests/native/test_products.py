@@ -101,5 +101,5 @@ assert multiply_single(Type.Q4_K, weights, np.ones(256, np.float32)) is None
 
 
 def test_ours_can_be_switched_off() -> None:
-    environment = os.environ | {"EDGEMED_PRODUCTS": "ggml"}
+    environment = os.environ | {"EDGEMED_KERNELS": "ggml"}
     subprocess.run([sys.executable, "-c", SWITCHED_OFF], env=environment, check=True, timeout=60)

@@ -13,8 +13,8 @@ CHECKS = Path(__file__).parents[1] / "native"
 NATIVE = Path(edgemed.native.__file__).parent
 # The store and what it stands on; the rest needs ggml.
 _SOURCES = ("store", "eviction", "background", "hot", "activity", "reader", "slots", "xxh3")
-_SOURCES += ("instructions", "products", "products_avx512", "products_avx_vnni", "products_avx2", "products_books", "ggml_api")
-_SOURCES += ("attention", "attention_token", "attention_batch")
+_SOURCES += ("instructions", "products", "products_avx512", "products_avx_vnni", "products_avx2", "products_books")
+_SOURCES += ("ggml_api", "attention", "attention_token", "attention_batch")
 _FLAGS = ("-O1", "-g1", "-fopenmp")
 
 

@@ -16,5 +16,5 @@ def skip_without(flags: tuple[str, ...]) -> None:
         pytest.skip(
             f"this processor lacks {', '.join(sorted(lacking))}: ggml computes instead of us", allow_module_level=True
         )
-    if os.environ.get("EDGEMED_PRODUCTS") == "ggml":
-        pytest.skip("EDGEMED_PRODUCTS says that ggml computes instead of us", allow_module_level=True)
+    if os.environ.get("EDGEMED_KERNELS") == "ggml":
+        pytest.skip("EDGEMED_KERNELS says that ggml computes instead of us", allow_module_level=True)

@@ -13,11 +13,14 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from edgemed import __version__
 from edgemed.commands._signals import ending_orderly
 from edgemed.errors import EdgemedError, SetupError, spelt_out
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 VERBS: dict[str, str] = {
     "demo": "convert the bundled demonstration checkpoint, show the plan, open the chat on it",
@@ -37,9 +40,20 @@ WITH_A_SCREEN = ("chat", "demo")
 INTERRUPTED = 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Verbs' parsers are of the same class."""
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """argparse takes it in silence when --help or --version cannot be printed. Raises OSError."""
+        if file is sys.stdout:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
+
+
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
     """The whole parser; only `verb`'s own options are filled in (all verbs' when `verb` is "*")."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="edgemed",
         description="A private clinical chat on a mixture of experts larger than this machine's memory.",
         epilog="Research software, not a medical device. `edgemed VERB --help` explains a verb.",

@@ -121,6 +121,13 @@ def test_streams_and_numbers_that_cannot_be_are_one_sentence(tmp_path: Path, wor
     assert done.stderr.count("\n") == (1 if told else 0)
 
 
+@pytest.mark.parametrize("words", ["--help", "--version", "convert --help", ""])
+def test_help_that_cannot_be_printed_is_told_without_a_buffer_too(words: str) -> None:
+    line = f"PYTHONUNBUFFERED=1 {sys.executable} -m edgemed.cli {words} >/dev/full"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, "edgemed: No space left on device: standard output.\n")
+
+
 def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
     line = f"mkdir d && cd d && rmdir ../d && {sys.executable} -m edgemed.cli verify m.gguf"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)

@@ -16,7 +16,7 @@ from edgemed.convert.config import Config
 from edgemed.errors import CheckpointError, ModelFileError
 from edgemed.model_file import HParams
 from edgemed.model_file.experts import PROJECTIONS, tensor_name
-from edgemed.model_file.hparams import ARCHITECTURE, MAX_INTEGER
+from edgemed.model_file.hparams import ARCHITECTURE
 
 GGUF_NAME = ARCHITECTURE
 
@@ -219,10 +219,7 @@ def _yarn(config: Config) -> tuple[float | None, int | None]:
     original = scaling.integer(
         "original_max_position_embeddings", config.integer("max_position_embeddings", least=1), least=1
     )
-    factor = scaling.number("factor")
-    if factor * original >= MAX_INTEGER:
-        raise CheckpointError(f"config.json's YaRN stretches {original} tokens {factor:g} times, which cannot be.")
-    return factor, original
+    return scaling.number("factor"), original
 
 
 def _nextn(config: Config, shapes: TensorShapes, n_layer: int, notes: list[str]) -> int:

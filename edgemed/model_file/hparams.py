@@ -47,6 +47,11 @@ class HParams:
     yarn_orig_ctx: int | None = None
 
     def __post_init__(self) -> None:
+        if (self.yarn_factor or 0) * (self.yarn_orig_ctx or 0) >= MAX_INTEGER:  # before the context made of it
+            raise ModelFileError(
+                "This is not a usable BailingMoeV2 model: "
+                f"its YaRN stretches {self.yarn_orig_ctx} tokens {self.yarn_factor:g} times."
+            )
         for name in self.__slots__:
             value = getattr(self, name)
             possible = value is None or (0 < value <= MAX_REAL if name in REALS else 0 <= value < MAX_INTEGER)

@@ -92,6 +92,10 @@ def test_yarn() -> None:
     ):
         with pytest.raises(CheckpointError):
             read(rope_scaling=scaling)
+    for factor in (65536, 1e30):
+        with pytest.raises(CheckpointError, match=r"config\.json cannot be right.* stretches 32768 tokens .* times\."):
+            read(rope_scaling=yarn | {"factor": factor})
+    assert read(rope_scaling=yarn | {"factor": 65535})[0].n_ctx_train == 65535 * 32768
 
 
 def test_the_shared_width_is_that_of_one() -> None:

@@ -113,6 +113,29 @@ def test_numbers_on_which_llama_cpp_aborts_or_hangs(key: str, value: int, path: 
     refused(path, gguf.encode())
 
 
+@pytest.mark.parametrize(
+    ("factor", "original", "words"),
+    [
+        (65535.0, 32768, None),
+        (65536.0, 32768, "its YaRN stretches 32768 tokens 65536 times."),
+        (float("inf"), 32768, "its YaRN stretches 32768 tokens inf times."),
+        (float("nan"), 32768, "its yarn_factor is nan."),
+        (-4.0, 32768, "its yarn_factor is -4.0."),
+    ],
+)
+def test_a_yarn_that_no_context_has(path: Path, factor: float, original: int, words: str | None) -> None:
+    gguf = small_model("edgemed")
+    gguf.set_key("bailingmoe2.rope.scaling.type", Kind.STRING, "yarn")
+    gguf.set_key("bailingmoe2.rope.scaling.factor", Kind.F32, factor)
+    gguf.set_key("bailingmoe2.rope.scaling.original_context_length", Kind.U32, original)
+    path.write_bytes(gguf.encode())
+    opened = try_to_open(path)
+    if words is None:
+        assert isinstance(opened, ModelFile)
+    else:
+        assert words in str(opened)
+
+
 def test_a_router_that_does_not_normalise_its_weights(path: Path) -> None:
     """llama.cpp would open it and compute another model than BailingMoeV2."""
     gguf = small_model("edgemed")

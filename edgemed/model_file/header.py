@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import stat
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from edgemed.errors import ModelFileError
+from edgemed.files import size_of_file
 from edgemed.native import Xxh3
 
 MAGIC = b"GGUF"
@@ -127,17 +127,15 @@ def header_checksum(header: bytes, value_at: int) -> int:
 def read_header(path: Path) -> Header:
     """Read `path`'s header. Raises ModelFileError for anything that is not a well-formed GGUF v3."""
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe would wait for somebody to write
-            raise ModelFileError(f"{path} is not a file that can be read from anywhere; name a .gguf file.")
+        size = size_of_file(path)
         with path.open("rb") as file:
-            return _parse(_Cursor(file.fileno(), os.fstat(file.fileno()).st_size, path.name))
+            return _parse(_Cursor(file.fileno(), size, path.name))
     except FileNotFoundError:
         raise ModelFileError(f"There is no model file at {path}.") from None
     except IsADirectoryError:
         raise ModelFileError(f"{path} is a folder; name a .gguf file (`edgemed convert` makes one).") from None
     except OSError as error:
-        raise ModelFileError(f"{path} cannot be read: {error.strerror}.") from None
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}; name a .gguf file that can be.") from None
 
 
 class _Cursor:

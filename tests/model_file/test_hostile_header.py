@@ -3,6 +3,7 @@
 import itertools
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -149,9 +150,19 @@ def test_absurd_alignments(alignment: int, path: Path) -> None:
     assert "alignment" in refused(path, gguf.encode())
 
 
-def test_a_pipe_is_refused_without_waiting(path: Path) -> None:
-    os.mkfifo(path)
-    assert "is not a file" in str(try_to_open(path))
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (os.mkfifo, "m.gguf cannot be read: it is no ordinary file; name a .gguf file that can be."),
+        (lambda path: path.symlink_to("/dev/zero"), "m.gguf cannot be read: it is no ordinary file; name a .gguf"),
+        (Path.mkdir, "m.gguf is a folder; name a .gguf file"),
+        (lambda path: None, "There is no model file at "),
+    ],
+)
+def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path, make: Callable[[Path], None], words: str) -> None:
+    path = tmp_path / "m.gguf"
+    make(path)
+    assert words in str(try_to_open(path))
 
 
 FUZZ = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,12 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgemed.convert.config import Config, read_json, read_optional_json
-from edgemed.convert.shards import FP8_BLOCK
+from edgemed.convert.shards import FP8_BLOCK, INDEX
 from edgemed.errors import CheckpointError
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-WANTED = ["*.json", "*.safetensors", "*.jinja"]
 MARKING = "edgemed.json"
+NAMED = (
+    MARKING,
+    INDEX,
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+    "chat_template.jinja",
+)
+SHARDS = "*.safetensors"
 USES = ("demonstration", "unevaluated")
 
 
@@ -80,9 +89,10 @@ def find_source(where: str, revision: str | None = None) -> Source:
 
 
 def checkpoint_files(where: str) -> list[Path]:
-    """What is read of a checkpoint in a folder of this machine, if `where` is one. Raises CheckpointError."""
+    """What is read, or would be if it were there, of a checkpoint in a folder of this machine, if `where` is one.
+    Raises CheckpointError."""
     folder = _folder(where)
-    return [file for pattern in WANTED for file in folder.glob(pattern)] if folder.is_dir() else []
+    return [*(folder / name for name in NAMED), *folder.glob(SHARDS)] if folder.is_dir() else []
 
 
 def download(repository: str, revision: str | None) -> Path:
@@ -91,7 +101,7 @@ def download(repository: str, revision: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=WANTED))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=[*NAMED, SHARDS]))
     except RepositoryNotFoundError:
         raise CheckpointError(f"There is no folder {repository} here and no such repository on the hub.") from None
     except RevisionNotFoundError:

@@ -4,6 +4,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,10 @@ from edgemed import demo
 from edgemed.cli import main
 from edgemed.commands._progress import ProgressLine, format_duration
 from edgemed.convert import filling
+from edgemed.convert.safetensors import read_header
 from edgemed.model_file import keys, open_model
 from edgemed.quant.plan import Plan
+from tests.convert.conftest import TINY
 from tests.support.checkpoints import make_checkpoint
 from tests.support.gguf_bytes import small_model
 
@@ -39,6 +43,42 @@ def test_convert_tells_what_it_wrote(small: Path, tmp_path: Path, capsys: pytest
     assert done["weights_digest"] == opened.weights_digest
     assert done["size_bytes"] == path.stat().st_size
     assert done["plan_digest"] == Plan.uniform(3.4).digest
+
+
+READ_AND_TOLD = """
+import sys
+from pathlib import Path
+from edgemed.cli import main
+folder, seen = Path(sys.argv[2]), set()
+sys.addaudithook(lambda event, args: event == "open" and seen.add(str(args[0])))
+code = main(sys.argv[1:])
+print(*sorted(path.name for path in folder.iterdir() if str(path) in seen))
+sys.exit(code)
+"""
+
+
+def test_a_plan_may_lie_beside_the_checkpoint_but_not_where_one_of_its_files_would(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_checkpoint(tmp_path / "checkpoint", TINY, shards=1)
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    words = ["convert", str(folder), "-o", str(tmp_path / "m.gguf"), "--overwrite", "--save-plan"]
+    for _ in range(2):
+        assert main([*words, str(folder / "plan.json")]) == 0
+    spared = sorted(path.name for path in folder.iterdir() if path.name != "plan.json")
+    absent = ["edgemed.json", "model.safetensors.index.json"]
+    for name in (*spared, *absent):
+        assert main([*words, str(folder / name)]) == 2, name
+        assert "is named to be read or written as something else too" in capsys.readouterr().err
+    for name, text in zip(absent, ("{}", json.dumps({"weight_map": weight_map(folder)})), strict=True):
+        (folder / name).write_text(text)
+    command = [sys.executable, "-c", READ_AND_TOLD, *words[:-2], "--overwrite"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == sorted([*spared, *absent])
+
+
+def weight_map(folder: Path) -> dict[str, str]:
+    return dict.fromkeys(read_header(folder / "model.safetensors").tensors, "model.safetensors")
 
 
 def test_inspect_for_machines(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,6 +41,11 @@ class Source:
     config: Config
 
     @property
+    def files(self) -> list[Path]:
+        """Every file that is read, or would be if it were there."""
+        return [*(self.folder / name for name in NAMED), *self.folder.glob(SHARDS)]
+
+    @property
     def fp8_block(self) -> tuple[int, int]:
         """Height and width of FP8's scale blocks. Raises CheckpointError for another kind of quantisation."""
         settings = self.config.section("quantization_config")
@@ -86,13 +91,6 @@ def find_source(where: str, revision: str | None = None) -> Source:
         intended_use=use,
         config=Config(read_json(folder / "config.json")),
     )
-
-
-def checkpoint_files(where: str) -> list[Path]:
-    """What is read, or would be if it were there, of a checkpoint in a folder of this machine, if `where` is one.
-    Raises CheckpointError."""
-    folder = _folder(where)
-    return [*(folder / name for name in NAMED), *folder.glob(SHARDS)] if folder.is_dir() else []
 
 
 def download(repository: str, revision: str | None) -> Path:

@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bits",
         metavar="N",
         type=float,
+        default=DEFAULT_BITS,
         help="bits a weight for the experts: at most so many with --calibration, else the palette's nearest type "
         f"(default {DEFAULT_BITS})",
     )
@@ -86,16 +87,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.quick and not args.calibration:
         raise UsageError("--quick says how to use statistics; name them with --calibration.")
+    if not (math.isfinite(args.bits) and 1 <= args.bits <= 32):
+        raise UsageError(
+            f"--bits {args.bits:g} is not possible; give a number from 1 to 32, for example {DEFAULT_BITS}."
+        )
     if args.calibration:
         # Experts are worked on side by side, a thread each: numpy's own threads would only be in the way.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgemed.commands._progress import ProgressLine
-    from edgemed.convert import checkpoint_files, convert
+    from edgemed.convert import convert, find_source
+    from edgemed.quant.plan import Plan
 
-    read = (args.plan, args.calibration, *checkpoint_files(args.source))
-    check_outputs((args.output, args.save_plan), read, overwrite=args.overwrite)
+    outputs, read = (args.output, args.save_plan), (args.plan, args.calibration)
+    check_outputs(outputs, read, overwrite=args.overwrite)
+    given = Plan.load(args.plan) if args.plan else None
     try:
-        plan, calibrated = choose(args)
+        found = find_source(args.source, args.revision)  # after what can be refused without hours of downloading
+        check_outputs(outputs, (*read, *found.files), overwrite=args.overwrite)
+        plan, calibrated = choose(args, given)
         if args.save_plan:
             write_text(args.save_plan, plan.text)
         with ProgressLine() as line:
@@ -129,23 +138,19 @@ def shown_on(line: ProgressLine) -> Callable[[Progress], None]:
     return show
 
 
-def choose(args: argparse.Namespace) -> tuple[Plan, Calibrated | None]:
-    """The plan that the options ask for, and the statistics to convert with. Raises EdgemedErrors."""
+def choose(args: argparse.Namespace, given: Plan | None) -> tuple[Plan, Calibrated | None]:
+    """The plan, `given` or as the options ask for it, and the statistics to convert with. Raises EdgemedErrors."""
     from edgemed.commands._progress import ProgressLine
     from edgemed.convert import Goal, hparams_of, plan_for
     from edgemed.quant.calibrated import Calibrated
     from edgemed.quant.plan import Plan
 
-    if args.plan is not None:
-        plan = Plan.load(args.plan)
+    if given is not None:
         if not args.calibration:
-            return plan, None
+            return given, None
         hparams = hparams_of(args.source, args.revision)
-        return plan, Calibrated.load(args.calibration, hparams, compensated=not args.quick)
-    bits = DEFAULT_BITS if args.bits is None else args.bits
-    if not (math.isfinite(bits) and 1 <= bits <= 32):
-        raise UsageError(f"--bits {bits:g} is not possible; give a number from 1 to 32, for example {DEFAULT_BITS}.")
-    goal = Goal(size_bytes=args.size) if args.size else Goal(bits=bits)
+        return given, Calibrated.load(args.calibration, hparams, compensated=not args.quick)
+    goal = Goal(size_bytes=args.size) if args.size else Goal(bits=args.bits)
     if args.ram:
         from edgemed.commands._memory_goal import memory_of, say_chosen
 

@@ -116,6 +116,30 @@ def test_a_repository_is_downloaded_converted_and_remembered(hub: Hub, tmp_path:
     assert len(hub.served) == served  # the second time from the cache
 
 
+def test_what_is_cached_of_a_repository_is_spared(hub: Hub, tmp_path: Path) -> None:
+    assert convert(hub, tmp_path, REPOSITORY).returncode == 0
+    snapshot = tmp_path / f"cache/hub/models--{REPOSITORY.replace('/', '--')}/snapshots/{COMMIT}"
+    kept = {path: path.read_bytes() for path in snapshot.iterdir()}
+    (tmp_path / "out.gguf").unlink()
+    for path in (snapshot / "config.json", (snapshot / "tokenizer.json").resolve()):
+        for options in (("--save-plan", str(path)), ("-o", str(path))):
+            done = convert(hub, tmp_path, REPOSITORY, "--overwrite", *options)
+            assert done.returncode == 2
+            assert done.stderr.endswith(
+                f"{path} is named to be read or written as something else too; choose another name.\n"
+            )
+    assert {path: path.read_bytes() for path in snapshot.iterdir()} == kept
+    assert not (tmp_path / "out.gguf").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [("--bits", "99"), ("--plan", "none.json"), ("-o", "none/out.gguf"), ("--save-plan", "out.gguf")]
+)
+def test_what_can_be_refused_is_refused_before_the_download(hub: Hub, tmp_path: Path, options: tuple[str, ...]) -> None:
+    assert convert(hub, tmp_path, REPOSITORY, *options).returncode in (1, 2)
+    assert hub.served == []
+
+
 def test_a_repository_that_is_not_there(hub: Hub, tmp_path: Path) -> None:
     done = convert(hub, tmp_path, "nobody/nothing")
     assert done.returncode == 1

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import stat
 from pathlib import Path
 
 from edgemed.convert.floats import Bytes
 from edgemed.convert.journal import Journal
 from edgemed.errors import SetupError
+from edgemed.growing import in_the_way, open_partial, partial_of
 
-PARTIAL_SUFFIX = ".partial"
 JOURNAL_SUFFIX = ".journal"
-NO_FILE_OF_OURS = (errno.ELOOP, errno.EISDIR)  # a link, a folder
 NO_RESERVATION = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -26,7 +23,7 @@ class Output:
 
     def __init__(self, path: Path, size: int, binding: str) -> None:
         self.path = path
-        self.partial = path.with_name(path.name + PARTIAL_SUFFIX)
+        self.partial = partial_of(path)
         self.journal_path = path.with_name(path.name + JOURNAL_SUFFIX)
         self.file = self._open()
         resume = False
@@ -75,39 +72,11 @@ class Output:
     def _open(self) -> int:
         if self.path.is_dir():
             raise SetupError(f"{self.path} is a folder; name the file to write, such as {self.path / 'model.gguf'}.")
-        try:
-            file = os.open(self.partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            if error.errno in NO_FILE_OF_OURS:
-                raise self._in_the_way() from None
-            raise SetupError(f"{self.path} cannot be written: {error.strerror}.") from None
-        try:
-            self._claim(file)
-        except SetupError:
+        file = open_partial(self.path)
+        if os.fstat(file).st_size and not self.journal_path.exists():  # ours is empty until its journal is there
             os.close(file)
-            raise
+            raise SetupError(in_the_way(self.path))
         return file
-
-    def _claim(self, file: int) -> None:
-        """Lock the file just opened, which must still be the one of that name. Raises SetupError."""
-        opened = os.fstat(file)
-        if not stat.S_ISREG(opened.st_mode):
-            raise self._in_the_way()
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SetupError(f"Another conversion is writing {self.path} at this moment; wait for it to end.") from None
-        try:
-            same = os.path.samestat(opened, self.partial.lstat())
-        except FileNotFoundError:
-            same = False
-        if not same:  # whoever held the lock has put it in place: it is a finished model now
-            raise SetupError(f"Another conversion of {self.path} ended at this moment; look at it, then try again.")
-        if opened.st_size and not self.journal_path.exists():  # ours is empty until its journal is there
-            raise self._in_the_way()
-
-    def _in_the_way(self) -> SetupError:
-        return SetupError(f"{self.partial} is in the way of {self.path.name}; remove it, or choose another name.")
 
     def _reserve(self, size: int) -> None:
         """Empty the file, then claim all its space at once, so that a full disk is met now and not hours later."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from edgemed.errors import SetupError, UsageError, spelt_out
+from edgemed.growing import in_the_way, is_partial, open_partial, partial_of
 
 
 def check_outputs(
@@ -28,44 +28,36 @@ def check_outputs(
         named += [path, partial_of(path)]
 
 
-def partial_of(path: Path) -> Path:
-    """The name under which the file grows."""
-    return path.with_name(path.name + ".partial")
-
-
 @contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """An empty file to fill, which gets the name `path` when the block ends, and is gone where that fails.
+def claimed(*outputs: Path | None) -> Iterator[None]:
+    """Within, nobody else writes these outputs; `partial_of` each is empty at first, and gone at the end if it was not
+    placed. Claim before long work: another command is refused then, not when its result has nowhere to go.
 
     Raises SetupError.
     """
-    partial = partial_of(path)
+    with ExitStack() as stack:
+        for path in filter(None, outputs):
+            file = open_partial(path)
+            stack.callback(_let_go, file, path)
+            os.ftruncate(file, 0)
+        yield
+
+
+def place(path: Path) -> None:
+    """Give a claimed file its name, now that it is whole. Raises SetupError."""
     try:
-        if partial.is_file() and not partial.is_symlink():
-            partial.unlink()  # of a command that was killed
-        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-    except FileExistsError:
-        raise SetupError(_in_the_way(path)) from None
+        partial_of(path).replace(path)
     except OSError as error:
         raise SetupError(f"{path} cannot be written: {error.strerror}.") from None
-    try:
-        yield partial
-        try:
-            partial.replace(path)
-        except OSError as error:
-            raise SetupError(f"{path} cannot be written: {error.strerror}.") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write the file; what UTF-8 cannot hold is spelt out. Raises SetupError."""
-    with new_file(path) as partial:
-        try:
-            partial.write_text(text, "utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise SetupError(f"{path} cannot be written: {error.strerror}.") from None
+    """Write a claimed file and place it; what UTF-8 cannot hold is spelt out. Raises SetupError."""
+    try:
+        partial_of(path).write_text(text, "utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise SetupError(f"{path} cannot be written: {error.strerror}.") from None
+    place(path)
 
 
 def show(lines: Iterable[str]) -> None:
@@ -83,7 +75,7 @@ def _check(path: Path, overwrite: bool) -> None:
         raise UsageError(f"Nothing can be written to the folder {folder}; choose another place.")
     try:
         if not stat.S_ISREG(partial_of(path).lstat().st_mode):
-            raise UsageError(_in_the_way(path))
+            raise UsageError(in_the_way(path))
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -96,8 +88,11 @@ def _check(path: Path, overwrite: bool) -> None:
         raise UsageError(f"{path} is no ordinary file, and would be lost; choose another name.")
 
 
-def _in_the_way(path: Path) -> str:
-    return f"{partial_of(path)} is in the way of {path.name}; remove it, or choose another name."
+def _let_go(file: int, path: Path) -> None:
+    with suppress(OSError):
+        if is_partial(file, path):  # once it is placed, another command's may have the name
+            partial_of(path).unlink()
+    os.close(file)
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgemed.commands._output import check_outputs, new_file, show
+from edgemed.commands._output import check_outputs, claimed, place, show
 from edgemed.commands._reading import add_reading_arguments, check_reading
 from edgemed.errors import TextsError
+from edgemed.growing import partial_of
 from edgemed.sizes import format_size
 
 TOKENS = 200_000
@@ -68,13 +69,14 @@ def run(args: argparse.Namespace) -> int:
         "ram_bytes": args.ram,
         "threads": args.threads,
     }
-    # Ours, not the child's: interrupted, that is killed and removes nothing.
-    with new_file(args.output) as output, scratch_folder(args.scratch) as scratch:
-        request |= {"output": str(output.absolute()), "scratch": str(scratch)}
-        with ProgressLine(amount=lambda count: f"{count:,} tokens") as line:
+    with claimed(args.output, args.imatrix):
+        # Ours, not the child's: interrupted, that is killed and removes nothing.
+        with scratch_folder(args.scratch) as scratch, ProgressLine(amount=lambda count: f"{count:,} tokens") as line:
+            request |= {"output": str(partial_of(args.output).absolute()), "scratch": str(scratch)}
             found = run_job(ENTRY, request, line.update)
-    if args.imatrix:
-        _write_imatrix(args)
+        place(args.output)
+        if args.imatrix:
+            _write_imatrix(args)
     if args.json:
         print(json.dumps(found | {"path": str(args.output), "size_bytes": args.output.stat().st_size}, indent=1))
     else:
@@ -86,11 +88,11 @@ def _write_imatrix(args: argparse.Namespace) -> None:
     from edgemed.quant.imatrix import write_imatrix
     from edgemed.quant.statistics import Statistics
 
-    with new_file(args.imatrix) as imatrix:
-        try:
-            write_imatrix(Statistics.load(args.output), imatrix, args.passage)
-        except OSError as error:
-            raise TextsError(f"The importance matrix cannot be written to {args.imatrix}: {error.strerror}.") from None
+    try:
+        write_imatrix(Statistics.load(args.output), partial_of(args.imatrix), args.passage)
+    except OSError as error:
+        raise TextsError(f"The importance matrix cannot be written to {args.imatrix}: {error.strerror}.") from None
+    place(args.imatrix)
 
 
 def _summary(found: dict[str, Any], output: Path) -> list[str]:

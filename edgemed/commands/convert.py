@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemed.commands._output import check_outputs, show, write_text
+from edgemed.commands._output import check_outputs, claimed, show, write_text
 from edgemed.errors import UsageError
 from edgemed.sizes import parse_size
 
@@ -104,9 +104,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         found = find_source(args.source, args.revision)  # after what can be refused without hours of downloading
         check_outputs(outputs, (*read, *found.files), overwrite=args.overwrite)
-        plan, calibrated = choose(args, given)
-        if args.save_plan:
-            write_text(args.save_plan, plan.text)
+        with claimed(args.save_plan):
+            plan, calibrated = choose(args, given)
+            if args.save_plan:
+                write_text(args.save_plan, plan.text)
         with ProgressLine() as line:
             done = convert(
                 args.source,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments, wanted_offload
-from edgemed.commands._output import check_outputs, show, write_text
+from edgemed.commands._output import check_outputs, claimed, show, write_text
 from edgemed.commands._reading import add_reading_arguments, check_reading
 
 if TYPE_CHECKING:
@@ -58,28 +58,29 @@ def run(args: argparse.Namespace) -> int:
     check_outputs((args.output, args.html), (args.model, args.reference, *args.data), overwrite=args.overwrite)
     offload = wanted_offload(args)
     model, reference = open_model(args.model), open_model(args.reference)
-    with ProgressLine(amount=lambda count: f"{count:,} tokens") as line:
-        card = evaluate(
-            model,
-            reference,
-            args.data,
-            tokens=args.tokens,
-            passage=args.passage,
-            questions=args.questions,
-            ram_bytes=args.ram,
-            threads=args.threads,
-            scratch=args.scratch,
-            on_progress=line.update,
-            offload=offload,
-        )
-    try:  # hours of reading: neither a full disk nor a reader that left loses what they came to
-        if args.json:
-            print(json.dumps(card, indent=1), flush=True)
-        else:
-            show(lines(card))
-            sys.stdout.flush()
-    finally:
-        _write(args, card, model)
+    with claimed(args.output, args.html):
+        with ProgressLine(amount=lambda count: f"{count:,} tokens") as line:
+            card = evaluate(
+                model,
+                reference,
+                args.data,
+                tokens=args.tokens,
+                passage=args.passage,
+                questions=args.questions,
+                ram_bytes=args.ram,
+                threads=args.threads,
+                scratch=args.scratch,
+                on_progress=line.update,
+                offload=offload,
+            )
+        try:  # hours of reading: neither a full disk nor a reader that left loses what they came to
+            if args.json:
+                print(json.dumps(card, indent=1), flush=True)
+            else:
+                show(lines(card))
+                sys.stdout.flush()
+        finally:
+            _write(args, card, model)
     return 0
 
 

@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgemed.commands._output import check_outputs, show, write_text
+from edgemed.commands._output import check_outputs, claimed, show, write_text
 from edgemed.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def _draw(model: ModelFile, out: Path, calibration: Path | None) -> None:
     from edgemed.quant.imatrix import read_calibration
     from edgemed.quant.plan_html import plan_page
 
-    write_text(out, plan_page(model, read_calibration(calibration, model.hparams) if calibration else None))
+    with claimed(out):
+        write_text(out, plan_page(model, read_calibration(calibration, model.hparams) if calibration else None))
 
 
 def describe(model: ModelFile) -> dict[str, Any]:

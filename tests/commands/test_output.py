@@ -1,15 +1,18 @@
 """What commands write replaces their own former output only, whole or not at all."""
 
+import errno
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from edgemed.cli import main
-from edgemed.commands._output import check_outputs, new_file, write_text
+from edgemed.commands._output import check_outputs, claimed, write_text
 from edgemed.convert import convert
 from edgemed.errors import SetupError, UsageError
+from edgemed.growing import partial_of
 from edgemed.quant.plan import Plan
 
 Jsonl = Callable[..., Path]
@@ -82,16 +85,19 @@ def test_what_is_no_file_of_ours_is_not_written_through(checkpoint: Path, tmp_pa
             partial.symlink_to(precious)
         else:
             partial.mkdir()
-    with pytest.raises(SetupError, match=r"card\.json\.partial is in the way"):
-        write_text(card, "{}")
+    with pytest.raises(SetupError, match=r"card\.json\.partial is in the way"), claimed(card):
+        pass
     with pytest.raises(SetupError, match=r"m\.gguf\.partial is in the way"):
         convert(str(checkpoint), model, Plan.uniform(4.5), overwrite=True)
     assert precious.read_text() == "precious"
     assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".partial", ".partial"]
 
 
-def interrupted(data: bytes) -> bytes:
-    raise KeyboardInterrupt
+def interrupted_half_way(path: Path) -> None:
+    with claimed(path):
+        assert partial_of(path).read_text() == ""
+        partial_of(path).write_text("half")
+        raise KeyboardInterrupt
 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
@@ -99,12 +105,72 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     old.write_text("before")
     (tmp_path / "new.partial").write_text("of a command that was killed")
     for place in (path, old):
-        with pytest.raises(KeyboardInterrupt), new_file(place) as partial:
-            partial.write_bytes(interrupted(b"half"))
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_half_way(place)
     assert [entry.name for entry in tmp_path.iterdir()] == ["old"]
     assert old.read_text() == "before"
-    write_text(old, "name \udcff")
+    with claimed(old):
+        write_text(old, "name \udcff")
     assert old.read_text() == "name \\udcff"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["old"]
+
+
+def test_of_two_commands_that_write_one_file_the_second_is_refused_before_its_work(
+    reference: Path,
+    checkpoint: Path,
+    jsonl: Jsonl,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("it began to work")
+
+    monkeypatch.setattr("edgemed.engine.job.run_job", work)
+    monkeypatch.setattr("edgemed.evaluation.report.evaluate", work)
+    monkeypatch.setattr("edgemed.quant.plan_html.plan_page", work)
+    monkeypatch.setattr("edgemed.commands.convert.choose", work)
+    texts, taken, other = jsonl("notes", {"text": "a"}), tmp_path / "taken", tmp_path / "other"
+    evaluate = ("eval", reference, "--reference", reference, "--data", texts)
+    with claimed(taken):
+        partial_of(taken).write_text("the first's")
+        for words in (
+            ("calibrate", reference, texts, "-o", taken),
+            ("calibrate", reference, texts, "-o", other, "--imatrix", taken),
+            (*evaluate, "-o", taken),
+            (*evaluate, "-o", other, "--html", taken),
+            ("inspect", reference, "--html", taken),
+            ("convert", checkpoint, "-o", other, "--save-plan", taken),
+        ):
+            assert main([*map(str, words)]) == 1, words
+            told = f"edgemed: Another command is writing {taken} at this moment; wait for it to end.\n"
+            assert capsys.readouterr().err == told
+        with pytest.raises(SetupError, match="Another command is writing"):
+            convert(str(checkpoint), taken, Plan.uniform(4.5))
+        assert partial_of(taken).read_text() == "the first's"
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.jsonl"]
+
+
+def test_what_grows_once_a_file_is_placed_is_another_commands(tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    with ExitStack() as second:
+        with claimed(path):
+            write_text(path, "first")
+            second.enter_context(claimed(path))
+        assert path.read_text() == "first"
+        write_text(path, "second")
+    assert path.read_text() == "second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_system_without_locks_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_here(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("edgemed.growing.fcntl.flock", none_here)
+    with claimed(tmp_path / "card.json"):
+        write_text(tmp_path / "card.json", "{}")
+    assert (tmp_path / "card.json").read_text() == "{}"
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "x" * 250])

@@ -14,8 +14,9 @@ import pytest
 
 from edgemed.convert import Progress, convert
 from edgemed.convert.journal import Journal
-from edgemed.convert.output import JOURNAL_SUFFIX, PARTIAL_SUFFIX
+from edgemed.convert.output import JOURNAL_SUFFIX
 from edgemed.errors import SetupError
+from edgemed.growing import partial_of
 from edgemed.quant.plan import Plan
 
 PLAN = Plan.uniform(3.4)
@@ -82,7 +83,7 @@ def test_what_the_disk_lost_is_written_again(small: Path, tmp_path: Path) -> Non
     """The journal's checksums are compared with the file's bytes before they are believed."""
     output = tmp_path / "out.gguf"
     interrupt(small, output)
-    partial = output.with_name(output.name + PARTIAL_SUFFIX)
+    partial = partial_of(output)
     content = partial.read_bytes()
     partial.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
     convert(str(small), output, PLAN)
@@ -131,7 +132,7 @@ def test_two_conversions_of_one_file(small: Path, tmp_path: Path) -> None:
 
     def again(progress: Progress) -> None:
         if not refused:
-            with pytest.raises(SetupError, match="Another conversion is writing") as caught:
+            with pytest.raises(SetupError, match="Another command is writing") as caught:
                 convert(str(small), output, PLAN)
             refused.append(caught)
 
@@ -158,7 +159,7 @@ def test_a_conversion_that_ends_between_opening_and_locking_is_spared(
 
     first.start()
     assert opening.wait(60)
-    monkeypatch.setattr("edgemed.convert.output.fcntl", SimpleNamespace(**vars(fcntl) | {"flock": wait_for_the_first}))
+    monkeypatch.setattr("edgemed.growing.fcntl", SimpleNamespace(**vars(fcntl) | {"flock": wait_for_the_first}))
     with pytest.raises(SetupError, match="ended at this moment"):
         convert(str(small), output, PLAN)
     monkeypatch.undo()

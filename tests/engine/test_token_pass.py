@@ -11,7 +11,7 @@ from edgemed.convert import convert
 from edgemed.quant.plan import Plan
 from tests.support.checkpoints import Shape, make_checkpoint
 from tests.support.engine_probe import Probe, run_probes
-from tests.support.processor import PRODUCTS, skip_without
+from tests.support.processor import AVX2, skip_without
 
 F32 = Plan.uniform(Type.F32)
 
@@ -58,7 +58,7 @@ def test_nothing_is_guessed_where_nothing_is_missing(tmp_path: Path) -> None:
 def test_attention_is_nearer_to_exact_than_llama_cpp_s(batches: tuple[int, ...], tmp_path: Path) -> None:
     """Both with keys and values in half precision; exact: both in F32, and no fused attention. Of longer batches
     llama.cpp may make tiles in single precision, as we do."""
-    skip_without(PRODUCTS)
+    skip_without(AVX2)
     convert(str(make_checkpoint(tmp_path / "checkpoint", Shape())), tmp_path / "m.gguf", F32, layout="llama.cpp")
     exact = Probe(str(tmp_path / "m.gguf"), tuple(range(20, 220)), batches)
     ours = replace(exact, kv_type="f16", flash_attn=True)

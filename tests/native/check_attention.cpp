@@ -8,7 +8,7 @@
 
 #include "attention.h"
 #include "check.h"
-#include "products.h"
+#include "instructions.h"
 
 using namespace edgemed;
 
@@ -71,11 +71,7 @@ void compute(int64_t tokens, int64_t keys, int64_t width, int64_t shared_by) {
     for (float value : out) CHECK(value > mean - 1e-3f && value < mean + 1e-3f);
 }
 
-}  // namespace
-
-void check_attention() {
-    const_cast<ggml::Api &>(ggml::api()).cpu_buffer_type = ordinary;
-    if (!products::usable()) return;  // ggml computes all of it
+void check_attention_kernels() {
     const std::function<void(Scene &)> as_well[] = {
         [](Scene &) {},
         [](Scene & s) { s.q.ne[1] = 1; },
@@ -124,4 +120,17 @@ void check_attention() {
     for (const int64_t tokens : {1, 2, 13, 30})
         for (const int64_t keys : {1, 17, 64, 65, 200})
             for (const int64_t shared_by : {1, 8, 100}) compute(tokens, keys, keys % 2 ? 64 : 128, shared_by);
+}
+
+}  // namespace
+
+void check_attention() {
+    const_cast<ggml::Api &>(ggml::api()).cpu_buffer_type = ordinary;
+    for (const Instructions most : {Instructions::kAvx2, Instructions::kAvx512, Instructions::kNone}) {
+        limit_instructions(most);
+        Scene scene;
+        CHECK(is_attention(&scene.node) == (instructions() != Instructions::kNone));  // else ggml computes all of it
+        if (instructions() != Instructions::kNone) check_attention_kernels();
+    }
+    limit_instructions(Instructions::kAvx512);
 }

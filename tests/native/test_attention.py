@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from edgemed.engine.library import start_llama
 from edgemed.native.attention import Floats, Halves, attend
-from tests.support.processor import PRODUCTS, skip_without
+from tests.support.processor import AVX2, skip_without
 
 ERROR = 3e-6  # of the largest value
 
 start_llama()
-skip_without(PRODUCTS)
+skip_without(AVX2)
+pytestmark = pytest.mark.usefixtures("instructions")
 
 
 def right(q: Floats, k: Halves, v: Halves, mask: Halves | None, scale: float) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ NATIVE = Path(edgemed.native.__file__).parent
 # The store and what it stands on; the rest needs ggml.
 _SOURCES = ("store", "eviction", "background", "hot", "activity", "reader", "slots", "xxh3")
 _SOURCES += ("instructions", "products", "products_avx512", "products_avx_vnni", "products_avx2", "products_books")
-_SOURCES += ("ggml_api", "attention", "attention_token", "attention_batch")
+_SOURCES += ("ggml_api", "attention", "attention_token", "attention_batch", "attention_avx512", "attention_avx2")
 _FLAGS = ("-O1", "-g1", "-fopenmp")
 
 

@@ -1,20 +1,47 @@
 """What the processor has, by its own word: there products and attention of ours must not be missing."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from edgemed.engine.survey import cpu_flags
+from edgemed.native.instructions import Instructions, instructions, limit_instructions
 
-PRODUCTS = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx2", "fma", "f16c")
+AVX2 = ("avx2", "fma", "f16c")
+PRODUCTS = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", *AVX2)
 SINGLE_PRODUCTS = (*PRODUCTS, "gfni", "avx512vbmi", "bmi2")
+_FLAGS = {
+    Instructions.AVX2: AVX2,
+    Instructions.AVX_VNNI: (*AVX2, "avx_vnni"),
+    Instructions.AVX512: PRODUCTS,
+}
+
+
+def instructions_here() -> list[Instructions]:
+    """All that kernels are written for and the processor has."""
+    return [which for which, flags in _FLAGS.items() if not _lacking(flags)]
+
+
+@contextmanager
+def limited_to(which: Instructions) -> Iterator[None]:
+    """Our kernels use these, meanwhile."""
+    before = instructions()
+    try:
+        assert limit_instructions(which) is which
+        yield
+    finally:
+        limit_instructions(before)
 
 
 def skip_without(flags: tuple[str, ...]) -> None:
     """Skip the test, or outside one its module, where ggml computes instead of us."""
-    if lacking := set(flags).difference(cpu_flags(flags)):
-        pytest.skip(
-            f"this processor lacks {', '.join(sorted(lacking))}: ggml computes instead of us", allow_module_level=True
-        )
+    if lacking := _lacking(flags):
+        pytest.skip(f"this processor lacks {', '.join(lacking)}: ggml computes instead of us", allow_module_level=True)
     if os.environ.get("EDGEMED_KERNELS") == "ggml":
         pytest.skip("EDGEMED_KERNELS says that ggml computes instead of us", allow_module_level=True)
+
+
+def _lacking(flags: tuple[str, ...]) -> list[str]:
+    return sorted(set(flags).difference(cpu_flags(flags)))

@@ -1,0 +1,13 @@
+from collections.abc import Iterator
+
+import pytest
+
+from edgemed.native.instructions import Instructions
+from tests.support.processor import instructions_here, limited_to
+
+
+@pytest.fixture(scope="module", params=instructions_here(), ids=lambda which: which.name)
+def instructions(request: pytest.FixtureRequest) -> Iterator[Instructions]:
+    """All that the processor has, in turn: a test with it runs on each."""
+    with limited_to(request.param):
+        yield request.param

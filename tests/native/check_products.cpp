@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "check.h"
+#include "instructions.h"
 #include "products.h"
 
 using namespace edgemed;
@@ -51,12 +52,17 @@ void check_type(int type, const products::Kernel & kernel, Random & random) {
 }  // namespace
 
 void check_products() {
-    Random random(7);
-    int    types = 0;
-    for (int type = 0; type < 40; type++)
-        if (const products::Kernel * kernel = products::find(type, kWide, products::kLanes)) {
-            check_type(type, *kernel, random);
-            types++;
-        }
-    CHECK(types == 0 || types == 14);  // none where the processor lacks the instructions
+    const Instructions best = instructions();
+    for (Instructions which : {Instructions::kAvx512, Instructions::kAvxVnni, Instructions::kAvx2, Instructions::kNone}) {
+        limit_instructions(which);
+        Random random(7);
+        int    types = 0;
+        for (int type = 0; type < 40; type++)
+            if (const products::Kernel * kernel = products::find(type, kWide, products::kLanes)) {
+                check_type(type, *kernel, random);
+                types++;
+            }
+        CHECK(types == (instructions() == Instructions::kNone ? 0 : 14));
+    }
+    limit_instructions(best);
 }

@@ -4,13 +4,21 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import pytest
+from gguf import GGML_QUANT_SIZES
+from gguf import GGMLQuantizationType as Type
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmarks.products import CODEBOOKS, HALVES_AT, K_QUANTS, random_weights
 from edgemed.engine.library import start_llama
+from edgemed.ggml import ggml
 from edgemed.native.attention import attend
+from edgemed.native.products import multiply
 from tests.support.processor import AVX2, instructions_here, limited_to, skip_without
+
+TYPES = [*K_QUANTS, *CODEBOOKS]
 
 start_llama()
 skip_without(AVX2)
@@ -62,3 +70,42 @@ def test_attention(
     for masked in (None, mask):
         first, *others = bits_on_each(partial(attend, q, k, v, masked, size / np.sqrt(width)))
         assert all(other == first for other in others)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from((*K_QUANTS, *CODEBOOKS)),
+    st.integers(1, 40),
+    st.integers(1, 4),
+    st.booleans(),
+    st.integers(0, 1 << 30),
+)
+def test_products(name: str, count: int, blocks: int, at_the_ends: bool, seed: int) -> None:
+    """Of any weights, and of activations whose codes are all at an end of their range."""
+    rng = np.random.default_rng(seed)
+    weights = random_weights(Type[name], 32, 256 * blocks, seed)
+    x = rng.standard_normal((count, 256 * blocks), np.float32)
+    if at_the_ends:
+        x = np.sign(x)
+    first, *others = bits_on_each(partial(multiply, Type[name], weights, x))
+    assert all(other == first for other in others)
+
+
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("byte", [0x00, 0x55, 0x7F, 0x80, 0xAA, 0xFF])
+def test_no_sum_of_codes_overflows(name: str, byte: int) -> None:
+    """Every code and scale at an end of its range: 16 bits must hold what is added up in them."""
+    weights = random_weights(Type[name], 16, 1024)
+    scales = weights.copy()
+    weights[:] = byte
+    block = weights.shape[1] // (1024 // GGML_QUANT_SIZES[Type[name]][0])
+    for at in HALVES_AT.get(name, (0,)):
+        for start in range(at, weights.shape[1], block):
+            weights[:, start : start + 2] = scales[:, start : start + 2]
+    for x in (np.full(1024, 127, np.float32), np.full(1024, -127, np.float32), np.resize([127, -127], 1024)):
+        first, *others = bits_on_each(partial(multiply, Type[name], weights, np.tile(x.astype(np.float32), (3, 1))))
+        assert all(other == first for other in others)
+        if name != "IQ1_M":
+            values = ggml().dequantise(Type[name], weights, 1024).astype(np.float64).reshape(16, 1024)
+            size = np.abs(values).sum(axis=1) * 127 + 64 * 0.02 * 127 * 1024
+            assert (np.abs(np.frombuffer(first, np.float32).reshape(3, 16) - values @ x) <= 3e-6 * size).all()

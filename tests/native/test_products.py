@@ -16,7 +16,7 @@ from edgemed.engine.library import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.products import multiply
 from tests.support.activations import round_activations
-from tests.support.processor import PRODUCTS, skip_without
+from tests.support.processor import AVX2, skip_without
 
 TYPES = [Type[name] for name in (*K_QUANTS, *CODEBOOKS)]
 TILED_FROM = 8  # rows from which ggml takes its tiled kernels
@@ -25,7 +25,8 @@ DOUBTFUL = 4e-5  # activations nearer than this to half-way between two codes, i
 ERROR = 3e-6  # of the sum of magnitudes; only floats' order of additions is left
 
 start_llama()
-skip_without(PRODUCTS)
+skip_without(AVX2)
+pytestmark = pytest.mark.usefixtures("instructions")
 
 
 def activations(count: int, columns: int = COLUMNS, seed: int = 1) -> NDArray[np.float32]:

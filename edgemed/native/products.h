@@ -1,7 +1,7 @@
-// Products of a matrix in a GGUF type and many rows of activations, on AVX-512 VNNI: each block of weights is unpacked
-// once and multiplied with all rows (products_panel.h). Sums of codes are exact integers as in ggml's own products; only
-// floats are added up in another order. A row's result depends on nothing but the row: not on how many others there
-// are, nor on threads.
+// Products of a matrix in a GGUF type and many rows of activations: each block of weights is unpacked once and multiplied
+// with all rows (products_panel.h). Sums of codes are exact integers as in ggml's own products; only floats are added up
+// in another order. A row's result depends on nothing but the row: not on how many others there are, nor on threads, nor
+// on the instructions (instructions.h) for which the kernels, products_*.inc, are compiled one after another.
 #pragma once
 
 #include <algorithm>

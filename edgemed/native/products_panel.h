@@ -1,7 +1,7 @@
 // What a family of types has to provide to be multiplied: how a panel of its weights is unpacked, and by which sum.
 //
 // A panel is 16 rows of 256 weights, unpacked to one byte each and interleaved, so that one instruction multiplies four
-// weights of each of the 16 rows with the same four activations. It stays in the first-level cache while all rows of
+// weights of each of the 16 rows (or of eight) with the same four activations. It stays in the first-level cache while all rows of
 // activations pass by: the cost of unpacking is shared by all of them. A tile is up to 12 rows of 256 activations.
 #pragma once
 
@@ -34,8 +34,8 @@ struct alignas(64) Lanes {
     float value[kLanes];  // of the panel's rows
 };
 
-// How a panel and a tile make a sum: one scale for each 16 or 32 columns, for all 256 (and a constant added to all
-// codes), or floats on both sides for each 32.
+// How a panel and a tile make a sum: one scale for each 16 or 32 columns (and 4, 32 or 128 added to all codes), for all 256
+// (and 127 added), or floats on both sides for each 32.
 enum class Sum { k16Shifted2, k16Shifted5, k16Shifted7, k32, k32Shifted7, kWhole, kWholeStarted, kFloat32 };
 
 // Unpacks the block that begins `at` bytes into each row.

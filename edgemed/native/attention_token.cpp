@@ -73,7 +73,7 @@ ggml::Status TokenAttention::compute(const ggml::Tensor * node, int threads) {
             std::fill(out, out + width, 0.0f);
             for (int64_t piece = 0; piece < pieces; piece++) {
                 const float * size = size_.data() + 2 * (piece * heads + head);
-                if (size[0] == kNothing) continue;
+                if (size[1] == 0) continue;  // nothing to see
                 const float   weight = std::exp(size[0] - highest);
                 const float * part = part_.data() + (piece * heads + head) * width;
                 total += weight * size[1];

@@ -109,6 +109,20 @@ def test_what_is_no_number_stays_none(asking: int, where: str, broken: float) ->
     assert not np.isfinite(found[0, 0]).any() if where != "v" else not np.isfinite(found[0, 0, 3])
 
 
+@pytest.mark.parametrize("asking", [1, 30])
+def test_what_is_no_number_is_not_lost_behind_minus_infinity(asking: int) -> None:
+    q, k, v = scene(7, asking, 64, 1, 4, 200)
+    q = np.abs(q)
+    k[:128:4] = -np.inf  # a piece that is seen has no other scores than these
+    k[0] = np.nan
+    mask = np.zeros((asking, 200), np.float16)
+    mask[:, :128] = -np.inf
+    mask[:, :128:4] = 0
+    found = attend(q, k, v, mask, 0.1)
+    assert found is not None
+    assert np.isnan(found).all()
+
+
 @pytest.mark.parametrize("threads", [2, 3, 7])
 @pytest.mark.parametrize("asking", [1, 50])
 def test_threads_change_nothing(asking: int, threads: int) -> None:

@@ -3,9 +3,11 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <deque>
+#include <vector>
 
 #include "ggml_api.h"
 #include "moe_graph.h"
@@ -16,6 +18,10 @@ namespace {
 using namespace ggml;
 
 BufferType g_buffer_type;
+
+// libllama reads each tensor into memory of its own before it hands it over, 150 MB for each of AntAngelMed's 93 virtual
+// ones, and goes through that byte by byte. Until it has loaded them they have no strides: of each it reads a row.
+thread_local std::vector<Tensor *> t_flat;
 
 struct Addresses {
     void *                   base;
@@ -32,6 +38,8 @@ Status init_tensor(Buffer * buffer, Tensor * tensor) {
     const int which = std::strcmp(projection, "gate") == 0 ? 0 : std::strcmp(projection, "up") == 0 ? 1 : 2;
     addresses(buffer).tensors.push_back({block, which});
     tensor->extra = &addresses(buffer).tensors.back();
+    std::fill(tensor->nb + 1, tensor->nb + kMaxDims, size_t{0});
+    t_flat.push_back(tensor);
     return kSuccess;
 }
 
@@ -59,6 +67,16 @@ Buffer * alloc_buffer(BufferType * type, size_t size) {
 }  // namespace
 
 BufferType * expert_buffer_type() { return &g_buffer_type; }
+
+void experts_load() { t_flat.clear(); }
+
+void experts_loaded() {
+    for (Tensor * tensor : t_flat) {
+        tensor->nb[1] = api().row_size(tensor->type, tensor->ne[0]);
+        for (int i = 2; i < kMaxDims; i++) tensor->nb[i] = tensor->nb[i - 1] * static_cast<size_t>(tensor->ne[i - 1]);
+    }
+    t_flat.clear();
+}
 
 void init_expert_buffer_type(Device * device) {
     g_buffer_type.iface = {[](BufferType *) { return "edgemed experts"; },

@@ -104,6 +104,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
             ctypes.c_int,
         ),
     ),
+    "edgemed_stream_loaded": (None, ()),
     "edgemed_stream_damaged": (ctypes.c_int, (_HANDLE,)),
     "edgemed_stream_read_error": (ctypes.c_int, (_HANDLE,)),
     "edgemed_stream_verified": (ctypes.c_int, (_HANDLE,)),

@@ -76,15 +76,18 @@ EDGEMED_API void edgemed_close(void * handle) {
     delete engine;
 }
 
+// The model as libllama reads it, on the thread that calls this; edgemed_stream_loaded() when it has.
 EDGEMED_API void * edgemed_stream(void * handle, const char * path, const uint8_t * header, size_t header_size, uint64_t size,
                                   const edgemed::StreamExtent * extents, int count) {
     return guarded([&]() -> void * {
         auto & dense = static_cast<Engine *>(handle)->dense;
         const std::string fault = dense.open(path, std::vector<uint8_t>(header, header + header_size), size,
                                              std::vector<edgemed::StreamExtent>(extents, extents + count));
+        edgemed::experts_load();
         return report(fault) == 0 ? dense.file() : nullptr;
     });
 }
+EDGEMED_API void edgemed_stream_loaded() { edgemed::experts_loaded(); }
 
 EDGEMED_API int edgemed_stream_damaged(void * handle) { return static_cast<Engine *>(handle)->dense.damaged(); }
 EDGEMED_API int edgemed_stream_read_error(void * handle) { return static_cast<Engine *>(handle)->dense.read_error(); }

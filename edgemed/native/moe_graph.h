@@ -49,5 +49,8 @@ bool match_layer(ggml::Graph * graph, int * at, MoeLayer * layer);
 // The buffer type of the virtual expert tensors: addresses without memory.
 ggml::BufferType * expert_buffer_type();
 void               init_expert_buffer_type(ggml::Device * device);
+// Around libllama's loading of a model, on its thread; the second only where it succeeded.
+void experts_load();
+void experts_loaded();
 
 }  // namespace edgemed

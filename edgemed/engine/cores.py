@@ -6,18 +6,32 @@ import os
 import time
 from pathlib import Path
 
+_SYSTEM = Path("/sys/devices")
+
 
 def physical_cores() -> int:
-    """Cores this process may use, each counted once: a second thread on a core computes nothing faster here."""
+    """Cores this process may use, each counted once: a second thread on a core computes nothing faster here. Of a
+    processor with two kinds of cores, the fast ones: all threads wait for the slowest after every matrix."""
     allowed = os.sched_getaffinity(0)
+    allowed = allowed & _fast() or allowed
     cores = set()
     for cpu in allowed:
         try:
-            siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
+            siblings = (_SYSTEM / f"system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
         except OSError:
             return len(allowed)
         cores.add(siblings)
     return len(cores)
+
+
+def _fast() -> set[int]:
+    """The performance cores of an Intel processor that has others beside them; else nothing."""
+    try:
+        text = (_SYSTEM / "cpu_core/cpus").read_text()
+    except OSError:
+        return set()
+    ranges = [[int(end) for end in part.split("-")] for part in text.split(",") if part.strip()]
+    return {cpu for ends in ranges for cpu in range(ends[0], ends[-1] + 1)}
 
 
 def idle_and_total() -> tuple[int, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.engine import machine
+from edgemed.engine import cores, machine
 from edgemed.engine.cores import measure_busy
 from edgemed.engine.machine import DiskProbe, measure_memory
 from edgemed.errors import SetupError
@@ -102,3 +102,45 @@ def test_too_small_or_missing_files_are_refused(tmp_path: Path, file: Path) -> N
 
 def test_a_share_is_a_share() -> None:
     assert 0 <= measure_busy(0.05) <= 1
+
+
+def topology(folder: Path, siblings: list[str], fast: str | None) -> Path:
+    """/sys/devices of a processor whose hardware threads have these siblings, and these performance cores."""
+    for cpu, text in enumerate(siblings):
+        place = folder / f"system/cpu/cpu{cpu}/topology"
+        place.mkdir(parents=True)
+        (place / "thread_siblings_list").write_text(text + "\n")
+    if fast is not None:
+        (folder / "cpu_core").mkdir()
+        (folder / "cpu_core/cpus").write_text(fast + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("siblings", "fast", "allowed", "count"),
+    [
+        (["0", "1", "2", "3"], None, {0, 1, 2, 3}, 4),
+        (["0-1", "0-1", "2-3", "2-3"], None, {0, 1, 2, 3}, 2),
+        (["0-1", "0-1", "2-3", "2-3"], None, {1, 2}, 2),
+        (["0-1", "0-1", "2-3", "2-3", "4", "5", "6"], "0-3", set(range(7)), 2),  # two fast cores and three slow ones
+        (["0", "1", "2", "3", "4"], "0,2-3", set(range(5)), 3),
+        (["0-1", "0-1", "2", "3"], "0-1", {2, 3}, 2),  # only slow ones may be used
+    ],
+)
+def test_the_cores_that_compute(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    siblings: list[str],
+    fast: str | None,
+    allowed: set[int],
+    count: int,
+) -> None:
+    monkeypatch.setattr(cores, "_SYSTEM", topology(tmp_path, siblings, fast))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: allowed)
+    assert cores.physical_cores() == count
+
+
+def test_without_a_topology_every_thread_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "_SYSTEM", tmp_path)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 5, 9})
+    assert cores.physical_cores() == 3

@@ -135,10 +135,11 @@ def _huge_page_slack(file: ModelFile) -> int:
 def _batch_scratch(file: ModelFile, n_batch: int, *, observed: bool) -> int:
     """What a batch's experts and dense products keep beside libllama's own scratch, at most.
 
-    Where our products do the work (native/moe_batch.cpp, moe_group.cpp, matrix_product.cpp): the input of all tokens
-    quantised, and laid out for experts that get a single row; for a group of experts, of which one may have all
-    tokens, floats and quantised hidden rows and tiles of both; tiles of 512 rows of the widest dense matrix. Where ggml
-    does: the input, and 512 rows of everything. An observer sees the input and a group's input and output.
+    Where our products do the work (native: graph/moe_batch.cpp, graph/moe_group.cpp, products/matrix_product.cpp): the
+    input of all tokens quantised, and laid out for experts that get a single row; for a group of experts, of which one
+    may have all tokens, floats and quantised hidden rows and tiles of both; tiles of 512 rows of the widest dense
+    matrix. Where ggml does: the input, and 512 rows of everything. An observer sees the input and a group's input and
+    output.
     """
     h = file.hparams
     types = file.experts.type[: h.n_layer - h.n_dense_lead]

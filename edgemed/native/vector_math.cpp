@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "clones.h"
-#include "ggml_api.h"
+#include "ggml/ggml_api.h"
 
 namespace edgemed {
 // ggml's own, to the bit: a text computed token by token must round its activations as the same text in one batch does.

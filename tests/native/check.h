@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "store.h"
+#include "store/store.h"
 
 extern "C" void faulty_reads(const char * suffix, int error, int stall_ms, long most, long skip, long times);
 extern "C" long faulty_reads_hit(void);

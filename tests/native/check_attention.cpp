@@ -6,7 +6,7 @@
 #include <functional>
 #include <vector>
 
-#include "attention.h"
+#include "attention/attention.h"
 #include "check.h"
 #include "instructions.h"
 

@@ -5,7 +5,7 @@
 
 #include "check.h"
 #include "instructions.h"
-#include "products.h"
+#include "products/products.h"
 
 using namespace edgemed;
 

@@ -11,10 +11,8 @@ import edgemed.native
 
 CHECKS = Path(__file__).parents[1] / "native"
 NATIVE = Path(edgemed.native.__file__).parent
-# The store and what it stands on; the rest needs ggml.
-_SOURCES = ("store", "eviction", "background", "hot", "activity", "reader", "slots", "xxh3")
-_SOURCES += ("instructions", "products", "products_avx512", "products_avx_vnni", "products_avx2", "products_books")
-_SOURCES += ("ggml_api", "attention", "attention_token", "attention_batch", "attention_avx512", "attention_avx2")
+# The rooms that need no ggml, and what they stand on.
+_SOURCES = ("store/*.cpp", "products/*.cpp", "attention/*.cpp", "ggml/*.cpp", "instructions.cpp", "xxh3.cpp")
 _FLAGS = ("-O1", "-g1", "-fopenmp")
 
 
@@ -37,7 +35,9 @@ def build_checks(folder: Path, flags: Sequence[str] = ()) -> Path:
     _run(str(folder / "probe"))  # a sanitizer's runtime may refuse this kernel
     together = folder / "checks.cpp"
     together.write_text("".join(f'#include "{path}"\n' for path in sorted(CHECKS.glob("*.cpp"))))
-    objects = {together: "g++", CHECKS / "faulty_reads.c": "gcc"} | {NATIVE / f"{name}.cpp": "g++" for name in _SOURCES}
+    objects = {together: "g++", CHECKS / "faulty_reads.c": "gcc"} | {
+        source: "g++" for pattern in _SOURCES for source in NATIVE.glob(pattern)
+    }
 
     def compile_one(item: tuple[Path, str]) -> str:
         source, compiler = item

@@ -9,7 +9,7 @@
 #include <deque>
 #include <vector>
 
-#include "ggml_api.h"
+#include "ggml/ggml_api.h"
 #include "moe_graph.h"
 
 namespace edgemed {

@@ -3,7 +3,7 @@
 
 #include "observer.h"
 #include "predictor.h"
-#include "store.h"
+#include "store/store.h"
 
 namespace edgemed {
 

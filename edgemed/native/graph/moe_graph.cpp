@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "dense_batch.h"
-#include "ggml_api.h"
+#include "ggml/ggml_api.h"
 
 namespace edgemed {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "moe_pass.h"
-#include "row_product.h"
+#include "products/row_product.h"
 #include "vector_math.h"
 
 namespace edgemed {

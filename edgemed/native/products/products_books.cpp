@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "ggml_api.h"
+#include "ggml/ggml_api.h"
 #include "products_kernels.h"
 
 namespace edgemed::products {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "ggml_api.h"
+#include "ggml/ggml_api.h"
 #include "products_single.h"
 
 namespace edgemed {

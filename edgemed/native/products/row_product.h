@@ -2,7 +2,7 @@
 #pragma once
 
 #include "activations.h"
-#include "ggml_api.h"
+#include "ggml/ggml_api.h"
 #include "products_single.h"
 
 namespace edgemed {

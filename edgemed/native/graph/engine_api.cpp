@@ -8,7 +8,7 @@
 #include "capi.h"
 #include "dense_stream.h"
 #include "device.h"
-#include "ggml_api.h"
+#include "ggml/ggml_api.h"
 #include "moe_graph.h"
 
 namespace {

@@ -4,10 +4,10 @@
 #include <cstring>
 #include <vector>
 
-#include "attention.h"
+#include "attention/attention.h"
 #include "capi.h"
 #include "dense_batch.h"
-#include "ggml_api.h"
+#include "ggml/ggml_api.h"
 #include "moe_graph.h"
 #include "moe_pass.h"
 

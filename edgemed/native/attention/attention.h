@@ -4,7 +4,7 @@
 #include <atomic>
 #include <vector>
 
-#include "ggml_api.h"
+#include "ggml/ggml_api.h"
 
 namespace edgemed {
 

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "products_kernels.h"
+#include "products/products_kernels.h"
 
 namespace edgemed::ggml {
 namespace {

@@ -1,8 +1,8 @@
 // Recognises the experts of one MoE layer in the piece of graph the scheduler hands us.
 #pragma once
 
-#include "expert.h"
-#include "ggml_abi.h"
+#include "store/expert.h"
+#include "ggml/ggml_abi.h"
 
 namespace edgemed {
 

@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "moe_pass.h"
-#include "row_product.h"
+#include "products/row_product.h"
 #include "vector_math.h"
 
 namespace edgemed {

@@ -2,7 +2,7 @@
 // tokens the node stays with ggml's CPU backend, which owns the weight.
 #pragma once
 
-#include "matrix_product.h"
+#include "products/matrix_product.h"
 
 namespace edgemed {
 

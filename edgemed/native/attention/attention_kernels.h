@@ -5,7 +5,7 @@
 #include <cstring>
 #include <limits>
 
-#include "ggml_api.h"
+#include "ggml/ggml_api.h"
 #include "instructions.h"
 
 namespace edgemed::attention {

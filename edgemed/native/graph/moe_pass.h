@@ -4,11 +4,11 @@
 #include <atomic>
 #include <vector>
 
-#include "activations.h"
+#include "products/activations.h"
 #include "device.h"
-#include "ggml_api.h"
+#include "ggml/ggml_api.h"
 #include "moe_graph.h"
-#include "products.h"
+#include "products/products.h"
 
 namespace edgemed {
 

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "moe_pass.h"
-#include "row_product.h"
+#include "products/row_product.h"
 #include "vector_math.h"
 
 namespace edgemed {

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from edgemed.errors import SetupError, UsageError, spelt_out
-from edgemed.growing import in_the_way, is_partial, open_partial, partial_of
+from edgemed.growing import in_the_way, is_partial, may_grow, open_partial, partial_of, refuse_if_growing
 
 
 def check_outputs(
     outputs: Iterable[Path | None], inputs: Iterable[Path | None] = (), *, overwrite: bool = False
 ) -> None:
-    """Raise UsageError for a place that is taken or cannot be written to, before any work is done.
+    """Raise UsageError for a place that is taken or cannot be written to, before any work is done; SetupError where
+    another command is writing it.
 
     `inputs`: what the command reads. Told to overwrite, it replaces files, but neither these nor another output.
     """
@@ -74,7 +74,7 @@ def _check(path: Path, overwrite: bool) -> None:
     if not os.access(folder, os.W_OK):
         raise UsageError(f"Nothing can be written to the folder {folder}; choose another place.")
     try:
-        if not stat.S_ISREG(partial_of(path).lstat().st_mode):
+        if not may_grow(partial_of(path).lstat()):
             raise UsageError(in_the_way(path))
     except FileNotFoundError:
         pass
@@ -86,6 +86,7 @@ def _check(path: Path, overwrite: bool) -> None:
         raise UsageError(f"{path} exists already; choose another name, or pass --overwrite.")
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is no ordinary file, and would be lost; choose another name.")
+    refuse_if_growing(path)
 
 
 def _let_go(file: int, path: Path) -> None:

@@ -91,7 +91,8 @@ def _about(installation: Installation, machine: Machine, free: int) -> list[str]
     way = "past the page cache" if machine.direct else "through the page cache: direct reads are refused there"
     engine = installation.engine_fault or "bound to llama.cpp"
     own = installation.kernels
-    kernels = "ggml's: edgemed's own need AVX2" if own is None else f"edgemed's own, for {own}"
+    why = "as EDGEMED_KERNELS says" if "avx2" in installation.cpu_flags else "edgemed's own need AVX2"
+    kernels = f"ggml's: {why}" if own is None else f"edgemed's own, for {own}"
     compute = machine.compute
     experts = ", ".join(f"{kind} {rate / 1e9:.1f}" for kind, rate in compute.experts.items())
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -13,11 +14,15 @@ import numpy as np
 from edgemed.errors import SetupError
 
 LIBRARY = Path(__file__).parent / "libedgemed.so"
+KERNELS = "EDGEMED_KERNELS"  # instructions.h
+KERNEL_SETS = ("ggml", "avx2", "avx-vnni", "avx512")
 
 
 @cache
 def library() -> ctypes.CDLL:
-    """The loaded library. Raises SetupError where it was not built."""
+    """The loaded library. Raises SetupError where it was not built, or is to use kernels that there are not."""
+    if (wish := os.environ.get(KERNELS, KERNEL_SETS[-1])) not in KERNEL_SETS:
+        raise SetupError(f"{KERNELS}={wish} names no kernels; unset it, or say one of {', '.join(KERNEL_SETS)}.")
     try:
         lib = ctypes.CDLL(str(LIBRARY))
     except OSError as error:

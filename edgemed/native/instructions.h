@@ -7,7 +7,8 @@
 
 namespace edgemed {
 
-// Each has the ones before it. kNone: ggml computes in place of our kernels.
+// The better ones last. kNone: ggml computes in place of our kernels. Some processors with AVX-512 have no AVX-VNNI: there a
+// limit to that means AVX2.
 enum class Instructions : int { kNone, kAvx2, kAvxVnni, kAvx512 };
 
 // The best that the processor has and the environment allows: EDGEMED_KERNELS=ggml, avx2, avx-vnni or avx512, else all.

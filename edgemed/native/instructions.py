@@ -8,7 +8,7 @@ from edgemed.native import library
 
 
 class Instructions(IntEnum):
-    """Each has the ones before it. NONE: ggml computes in place of our kernels."""
+    """The better ones last. NONE: ggml computes in place of our kernels."""
 
     NONE = 0
     AVX2 = 1

@@ -1,7 +1,9 @@
 """What commands write replaces their own former output only, whole or not at all."""
 
 import errno
+import fcntl
 import os
+import struct
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -141,6 +143,7 @@ def test_of_two_commands_that_write_one_file_the_second_is_refused_before_its_wo
             (*evaluate, "-o", other, "--html", taken),
             ("inspect", reference, "--html", taken),
             ("convert", checkpoint, "-o", other, "--save-plan", taken),
+            ("convert", checkpoint, "-o", taken, "--save-plan", other),
         ):
             assert main([*map(str, words)]) == 1, words
             told = f"edgemed: Another command is writing {taken} at this moment; wait for it to end.\n"
@@ -163,11 +166,33 @@ def test_what_grows_once_a_file_is_placed_is_another_commands(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_grows_can_be_written_and_read_by_name_meanwhile(tmp_path: Path) -> None:
+    """The lock is on no byte that a file has: where locks bind everybody (SMB), those who fill the file go on."""
+    path = tmp_path / "card.json"
+    with claimed(path):
+        other = os.open(partial_of(path), os.O_RDWR)
+        held = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1 << 61, 0)
+        fcntl.fcntl(other, fcntl.F_OFD_SETLK, held)  # nobody else has any of these
+        os.close(other)
+        write_text(path, "{}")
+
+
+def test_another_name_of_the_growing_file_is_spared(tmp_path: Path) -> None:
+    path, precious = tmp_path / "card.json", tmp_path / "precious"
+    precious.write_text("years of work")
+    partial_of(path).hardlink_to(precious)
+    with pytest.raises(UsageError, match="in the way"):
+        check_outputs([path])
+    with pytest.raises(SetupError, match="in the way"), claimed(path):
+        pass
+    assert precious.read_text() == "years of work"
+
+
 def test_a_file_system_without_locks_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none_here(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr("edgemed.growing.fcntl.flock", none_here)
+    monkeypatch.setattr("edgemed.growing.fcntl.fcntl", none_here)
     with claimed(tmp_path / "card.json"):
         write_text(tmp_path / "card.json", "{}")
     assert (tmp_path / "card.json").read_text() == "{}"

@@ -1,6 +1,5 @@
 """Interruptions: kill -9 in the middle, a changed checkpoint, a full disk, a second conversion of the same file."""
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -8,7 +7,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +14,7 @@ from edgemed.convert import Progress, convert
 from edgemed.convert.journal import Journal
 from edgemed.convert.output import JOURNAL_SUFFIX
 from edgemed.errors import SetupError
-from edgemed.growing import partial_of
+from edgemed.growing import hold, partial_of
 from edgemed.quant.plan import Plan
 
 PLAN = Plan.uniform(3.4)
@@ -152,14 +150,14 @@ def test_a_conversion_that_ends_between_opening_and_locking_is_spared(
         kwargs={"on_progress": lambda progress: progress.experts_done and (opening.set(), ends.wait(60))},
     )
 
-    def wait_for_the_first(file: int, operation: int) -> None:
+    def wait_for_the_first(file: int, path: Path) -> None:
         ends.set()
         first.join()
-        fcntl.flock(file, operation)
+        hold(file, path)
 
     first.start()
     assert opening.wait(60)
-    monkeypatch.setattr("edgemed.growing.fcntl", SimpleNamespace(**vars(fcntl) | {"flock": wait_for_the_first}))
+    monkeypatch.setattr("edgemed.growing.hold", wait_for_the_first)
     with pytest.raises(SetupError, match="ended at this moment"):
         convert(str(small), output, PLAN)
     monkeypatch.undo()

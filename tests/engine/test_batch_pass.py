@@ -10,7 +10,7 @@ from edgemed.convert import convert
 from edgemed.quant.plan import Plan
 from tests.support.checkpoints import Shape, make_checkpoint
 from tests.support.engine_probe import Probe, run_probes
-from tests.support.processor import PRODUCTS, skip_without
+from tests.support.processor import AVX2, skip_without
 
 
 def probe(folder: Path, shape: Shape) -> Probe:
@@ -21,7 +21,7 @@ def probe(folder: Path, shape: Shape) -> Probe:
 
 def test_experts_are_read_before_the_first_layer_that_has_some(tmp_path: Path) -> None:
     """Where a batch has as many tokens as there are experts, and wants nearly all; the numbers stay the same."""
-    skip_without(PRODUCTS)  # ggml says nothing before it multiplies a dense layer
+    skip_without(AVX2)  # ggml says nothing before it multiplies a dense layer
     shape = Shape(num_hidden_layers=3)
     held = probe(tmp_path, shape)
     missing = replace(held, small_cache=True)
@@ -33,7 +33,7 @@ def test_experts_are_read_before_the_first_layer_that_has_some(tmp_path: Path) -
 
 
 def test_what_a_short_batch_wanted_says_nothing_of_a_long_one(tmp_path: Path) -> None:
-    skip_without(PRODUCTS)
+    skip_without(AVX2)
     long = replace(probe(tmp_path, Shape(num_hidden_layers=5)), small_cache=True)
     at_once, after_short = run_probes(tmp_path, long, replace(long, batches=(2, 78)))
     assert 0 < at_once.stats["guesses"] == after_short.stats["guesses"]

@@ -10,6 +10,7 @@
 #include <map>
 #include <numeric>
 
+#include "instructions.h"
 #include "xxh3.h"
 
 using namespace edgemed;
@@ -145,6 +146,7 @@ int main(int count, char ** arguments) {
         {"scans", check_scans},
         {"sizes", check_sizes},
     };
+    std::printf("instructions: %d\n", static_cast<int>(instructions()));
     for (int i = 1; i < count; i++) {
         CHECK(checks.count(arguments[i]) == 1);
         const auto from = Clock::now();

@@ -18,6 +18,7 @@ from edgemed.native.attention import attend
 from edgemed.native.products import multiply
 from tests.support.processor import AVX2, instructions_here, limited_to, skip_without
 
+ODD = st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 1e38, 1e-40]), max_size=3)
 TYPES = [*K_QUANTS, *CODEBOOKS]
 
 start_llama()
@@ -78,15 +79,18 @@ def test_attention(
     st.integers(1, 40),
     st.integers(1, 4),
     st.booleans(),
+    ODD,
     st.integers(0, 1 << 30),
 )
-def test_products(name: str, count: int, blocks: int, at_the_ends: bool, seed: int) -> None:
+def test_products(name: str, count: int, blocks: int, at_the_ends: bool, odd: list[float], seed: int) -> None:
     """Of any weights, and of activations whose codes are all at an end of their range."""
     rng = np.random.default_rng(seed)
     weights = random_weights(Type[name], 32, 256 * blocks, seed)
     x = rng.standard_normal((count, 256 * blocks), np.float32)
     if at_the_ends:
         x = np.sign(x)
+    for value in odd:
+        x.flat[rng.integers(x.size)] = value
     first, *others = bits_on_each(partial(multiply, Type[name], weights, x))
     assert all(other == first for other in others)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edgemed.native.instructions import Instructions
 from tests.support.native_build import CannotBuildError, build_checks
 
 CHECKS = (
@@ -47,18 +48,17 @@ def test_check(program: Path, check: str) -> None:
     assert done.returncode == 0, done.stderr[-4000:]
 
 
-@pytest.fixture(scope="module")
-def plain_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        return build_checks(tmp_path_factory.mktemp("emulated"))
-    except CannotBuildError as error:
-        pytest.skip(f"the native checks cannot be built here: {error}")
-
-
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="there is no qemu-x86_64 to be another processor")
-@pytest.mark.parametrize("processor", ["Nehalem", "Haswell", "EPYC"])  # no AVX; AVX2 of Intel's and of AMD's
+@pytest.mark.parametrize("program", ["plain"], indirect=True)
+@pytest.mark.parametrize(
+    ("processor", "which"),
+    [("Nehalem", Instructions.NONE), ("Haswell", Instructions.AVX2), ("EPYC", Instructions.AVX2)],
+)
 @pytest.mark.parametrize("check", ["products", "attention"])
-def test_other_processors_meet_no_instruction_they_lack(plain_program: Path, check: str, processor: str) -> None:
-    command = ["qemu-x86_64", "-cpu", processor, plain_program, check]
+def test_other_processors_meet_no_instruction_they_lack(
+    program: Path, check: str, processor: str, which: Instructions
+) -> None:
+    command = ["qemu-x86_64", "-cpu", processor, program, check]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout.startswith(f"instructions: {which:d}\n")

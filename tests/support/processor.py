@@ -1,12 +1,12 @@
 """What the processor has, by its own word: there products and attention of ours must not be missing."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from edgemed.engine.survey import cpu_flags
+from edgemed.native import KERNELS
 from edgemed.native.instructions import Instructions, instructions, limit_instructions
 
 AVX2 = ("avx2", "fma", "f16c")
@@ -39,8 +39,9 @@ def skip_without(flags: tuple[str, ...]) -> None:
     """Skip the test, or outside one its module, where ggml computes instead of us."""
     if lacking := _lacking(flags):
         pytest.skip(f"this processor lacks {', '.join(lacking)}: ggml computes instead of us", allow_module_level=True)
-    if os.environ.get("EDGEMED_KERNELS") == "ggml":
-        pytest.skip("EDGEMED_KERNELS says that ggml computes instead of us", allow_module_level=True)
+    needed = Instructions.AVX512 if set(flags) >= set(PRODUCTS) else Instructions.AVX2
+    if instructions() < needed:
+        pytest.skip(f"{KERNELS} says that ggml computes instead of us", allow_module_level=True)
 
 
 def _lacking(flags: tuple[str, ...]) -> list[str]:

@@ -10,7 +10,7 @@ namespace edgemed::products {
 namespace {
 
 constexpr size_t kCacheLine = 64;
-constexpr int kPlus = 127, kPlusQ80 = 128;  // what products_k.cpp adds to codes
+constexpr int kPlus = 127, kPlusQ80 = 128;  // what products_k.inc adds to codes
 
 float half_to_float(uint16_t half) {
     const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, magnitude = half & 0x7fff;
@@ -42,9 +42,13 @@ void fill(Tile & tile, int t, const BlockQ8K & block) {
 
 void fill(Tile & tile, int t, const BlockQ80 * blocks) {
     for (int i = 0; i < 8; i++) {
-        std::memcpy(tile.code[t] + 32 * i, blocks[i].code, sizeof blocks[i].code);
         int32_t sum = 0;
-        for (int8_t code : blocks[i].code) sum += code;
+        for (int k = 0; k < 32; k++) {
+            // -128 stands for what was no number, and its negative would be no byte (products_sum_pairs.inc).
+            const int8_t code = std::max<int8_t>(blocks[i].code[k], -127);
+            tile.code[t][32 * i + k] = code;
+            sum += code;
+        }
         tile.start[t][i] = -kPlusQ80 * sum;
         tile.d[t][i] = half_to_float(blocks[i].d);
     }

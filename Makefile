@@ -12,7 +12,7 @@ help: ## what can be made
 
 setup: $(READY) ## everything edgemed needs, into .venv (builds llama.cpp: about 4 minutes)
 
-$(READY): pyproject.toml CMakeLists.txt tools/check_machine.sh $(wildcard edgemed/native/*.h edgemed/native/*.cpp edgemed/native/*/*.*)
+$(READY): pyproject.toml CMakeLists.txt tools/check_machine.sh $(wildcard $(foreach kind,h cpp inc,edgemed/native/*.$(kind) edgemed/native/*/*.$(kind)))
 	@PYTHON=$(PYTHON) sh tools/check_machine.sh
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV); building llama.cpp the first time takes about 4 minutes."

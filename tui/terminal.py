@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import select
+import signal
 from collections.abc import Callable
 from typing import Any, TextIO, cast
 
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 
+LOOK_SECONDS = 1.0
+
 
 class LastingDriver(LinuxDriver):
     """Textual writes on a thread, which an error ends; the next thirty writes then wait for it, and the program with
-    them, for ever. Here what no terminal takes any more falls on the floor, and the program can end."""
+    them, for ever. Here what no terminal takes any more falls on the floor, and the program can end.
+
+    And it does, with the terminal: SIGHUP is for the program that the terminal belongs to, and `make` or a shell before
+    the chat may wait for it without passing that on, while Textual's input thread reads nothing as fast as it can.
+    """
 
     def __init__(
         self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         self._file = cast(Any, Lasting(cast(TextIO, self._file)))
+
+    def start_application_mode(self) -> None:
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        self._look()
+
+    def _look(self) -> None:
+        if is_gone(self.fileno):
+            signal.raise_signal(signal.SIGHUP)
+        else:
+            self._loop.call_later(LOOK_SECONDS, self._look)
+
+
+def is_gone(terminal: int) -> bool:
+    """Whether the terminal of this descriptor was closed."""
+    watch = select.poll()
+    watch.register(terminal, 0)  # it tells that unasked
+    return bool(watch.poll(0))
 
 
 class Lasting:

@@ -43,6 +43,19 @@ def test_a_terminal_that_is_closed_ends_the_chat() -> None:
         assert terminal.status() == 128 + signal.SIGHUP
 
 
+def test_a_terminal_that_is_closed_ends_the_chat_though_another_program_keeps_the_signal() -> None:
+    """As `make demo` does: the terminal is make's, which waits for what it started."""
+    waiting = f"""
+import signal, subprocess, sys
+signal.signal(signal.SIGHUP, lambda *_: None)
+sys.exit(subprocess.run([sys.executable, "-c", {CHAT!r}]).returncode)
+"""
+    with PseudoTerminal(waiting) as terminal:
+        terminal.wait_for("mini")
+        terminal.hang_up()
+        assert terminal.status() == 128 + signal.SIGHUP
+
+
 def test_what_no_terminal_takes_any_more_keeps_nobody_waiting() -> None:
     output = WriterThread(cast(TextIO, Lasting(Gone())))
     output.start()

@@ -14,8 +14,8 @@ import numpy as np
 from edgemed.errors import SetupError
 
 LIBRARY = Path(__file__).parent / "libedgemed.so"
-KERNELS = "EDGEMED_KERNELS"  # instructions.h
-KERNEL_SETS = ("ggml", "avx2", "avx-vnni", "avx512")
+KERNELS = "EDGEMED_KERNELS"
+KERNEL_SETS = ("ggml", "avx2", "avx-vnni", "avx512")  # by their numbers in instructions.h
 
 
 @cache
@@ -27,6 +27,7 @@ def library() -> ctypes.CDLL:
         lib = ctypes.CDLL(str(LIBRARY))
     except OSError as error:
         raise SetupError(f"edgemed's native library cannot be loaded ({error}); install edgemed again.") from None
+    lib.edgemed_limit_instructions(KERNEL_SETS.index(wish))
     lib.edgemed_xxh3_64.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     lib.edgemed_xxh3_64.restype = ctypes.c_uint64
     lib.edgemed_xxh3_state_size.restype = ctypes.c_size_t

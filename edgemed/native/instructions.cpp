@@ -1,8 +1,6 @@
 #include "instructions.h"
 
 #include <atomic>
-#include <cstdlib>
-#include <cstring>
 
 #include "capi.h"
 
@@ -46,17 +44,8 @@ Instructions best(Instructions most) {
     return Instructions::kNone;
 }
 
-Instructions wished() {
-    const char * wish = std::getenv("EDGEMED_KERNELS");
-    if (wish == nullptr) return Instructions::kAvx512;
-    return std::strcmp(wish, "ggml") == 0       ? Instructions::kNone
-           : std::strcmp(wish, "avx2") == 0     ? Instructions::kAvx2
-           : std::strcmp(wish, "avx-vnni") == 0 ? Instructions::kAvxVnni
-                                                : Instructions::kAvx512;
-}
-
 std::atomic<Instructions> & chosen() {
-    static std::atomic<Instructions> answer{best(wished())};
+    static std::atomic<Instructions> answer{best(Instructions::kAvx512)};
     return answer;
 }
 
@@ -71,7 +60,7 @@ void limit_instructions(Instructions most) { chosen() = best(most); }
 // The number of those in use (instructions.h).
 EDGEMED_API int edgemed_instructions() { return static_cast<int>(edgemed::instructions()); }
 
-// The same, once no better ones than `most` are used any more. For tests.
+// The same, once no better ones than `most` are used any more.
 EDGEMED_API int edgemed_limit_instructions(int most) {
     edgemed::limit_instructions(static_cast<edgemed::Instructions>(most));
     return edgemed_instructions();

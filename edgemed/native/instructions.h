@@ -11,10 +11,10 @@ namespace edgemed {
 // limit to that means AVX2.
 enum class Instructions : int { kNone, kAvx2, kAvxVnni, kAvx512 };
 
-// The best that the processor has and the environment allows: EDGEMED_KERNELS=ggml, avx2, avx-vnni or avx512, else all.
+// The best that the processor has, up to the limit.
 Instructions instructions();
 
-// For tests: no better ones from now on, whatever the environment says.
+// No better ones from now on, for measuring and for tests.
 void limit_instructions(Instructions most);
 
 }  // namespace edgemed

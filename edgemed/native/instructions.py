@@ -27,5 +27,5 @@ def instructions() -> Instructions:
 
 
 def limit_instructions(most: Instructions) -> Instructions:
-    """Use no better ones from now on, whatever the environment says, and return those in use. For tests."""
+    """Use no better ones from now on, and return those in use. For tests."""
     return Instructions(library().edgemed_limit_instructions(int(most)))

@@ -12,13 +12,14 @@ from edgemed.quant.plan import Plan
 from tests.support.checkpoints import Shape, make_checkpoint
 
 CONTEXT = 512
+SHAPE = Shape(max_position_embeddings=CONTEXT, ends_turns=False)
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Layout -> file. Random weights: what they say is noise, and they hardly ever end a turn."""
+    """Layout -> file. Random weights: what they say is noise."""
     folder = tmp_path_factory.mktemp("models")
-    checkpoint = make_checkpoint(folder / "checkpoint", Shape(max_position_embeddings=CONTEXT))
+    checkpoint = make_checkpoint(folder / "checkpoint", SHAPE)
     files = {}
     for layout in ("edgemed", "llama.cpp"):
         files[layout] = folder / f"{layout}.gguf"

@@ -21,11 +21,12 @@ from tests.support.number_formats import FP8_BLOCK, encode_bf16, quantise_fp8_bl
 
 Dtype = Literal["bf16", "f16", "f32", "fp8"]
 Tensor = tuple[str, NDArray[Any]]  # safetensors dtype, codes in that dtype's width
+ENDS = ("<|endoftext|>", "<|role_end|>")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A checkpoint's config, in its own words; the last three set how sharply and how evenly the router chooses.
+    """A checkpoint's config, in its own words, and what its random weights are like.
 
     llama.cpp needs: heads * head_dim = hidden_size, groups dividing experts, topk_group < n_group < num_experts and at
     least two experts in a group. Widths in multiples of 256 allow every K-quant.
@@ -56,6 +57,8 @@ class Shape:
     expert_bias_mean: float = 0.0
     expert_bias_spread: float = 0.1
     attention_scale: float = 1.0  # of what attention adds to the residual
+    # A turn of random words ends once in some 900 tokens; or never: such tokens then score 0, beyond a random top 20.
+    ends_turns: bool = True
 
     def __post_init__(self) -> None:
         assert self.hidden_size % self.num_attention_heads == 0
@@ -159,7 +162,7 @@ def make_checkpoint(
     config = shape.config(dtype) | dict(config_changes or {})
     for key in config_drop:
         del config[key]
-    ends = {"eos_token_id": [ids["<|endoftext|>"], ids["<|role_end|>"]], "pad_token_id": ids["<|endoftext|>"]}
+    ends = {"eos_token_id": [ids[token] for token in ENDS], "pad_token_id": ids["<|endoftext|>"]}
     for name, content in (
         ("config.json", config),
         ("generation_config.json", ends if generation_config is None else dict(generation_config)),
@@ -265,6 +268,8 @@ def _values(name: str, dimensions: tuple[int, ...], shape: Shape, seed: int) -> 
     if name.endswith("attention.dense.weight"):
         gain *= shape.attention_scale
     values: NDArray[np.float32] = (gain / np.sqrt(dimensions[1]) * noise).astype(np.float32)
+    if name == "lm_head.weight" and not shape.ends_turns:
+        values[[tokenizers_json.special_ids()[token] for token in ENDS]] = 0
     return values
 
 

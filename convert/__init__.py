@@ -3,7 +3,7 @@
 from edgemed.convert.filling import Progress
 from edgemed.convert.pipeline import Conversion, convert
 from edgemed.convert.planning import Goal, Memory, Planned, hparams_of, plan_for
-from edgemed.convert.source import find_source
+from edgemed.convert.source import Source, find_source
 
 __all__ = [
     "Conversion",
@@ -11,6 +11,7 @@ __all__ = [
     "Memory",
     "Planned",
     "Progress",
+    "Source",
     "convert",
     "find_source",
     "hparams_of",

@@ -51,19 +51,18 @@ class Conversion:
 
 
 def convert(
-    source: str,
+    source: Source | str,
     output: Path,
     plan: Plan,
     *,
     layout: LayoutName = "edgemed",
     calibrated: Calibrated | None = None,
-    revision: str | None = None,
     overwrite: bool = False,
     threads: int | None = None,
     sync_seconds: float = SYNC_SECONDS,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Conversion:
-    """Convert the checkpoint in the folder or hub repository `source` to `output`.
+    """Convert the checkpoint `source`, a folder's or hub repository's name or what `find_source` found, to `output`.
 
     `calibrated`: what the experts' codes are chosen with; otherwise ggml rounds every weight by itself.
 
@@ -74,7 +73,7 @@ def convert(
     output = output.absolute()
     if output.exists() and not output.is_dir() and not overwrite:
         raise SetupError(f"{output} exists already; remove it first, or choose another name.")
-    found = find_source(source, revision)
+    found = find_source(source) if isinstance(source, str) else source
     with Shards(found.folder, found.fp8_block) as shards:
         contents, notes = _examine(found, shards, plan, layout, calibrated)
         blank = build_header(contents)

@@ -23,7 +23,7 @@ from edgemed.convert.architectures import find_architecture
 from edgemed.convert.header import Contents, build_header
 from edgemed.convert.layout import LayoutName, make_layout
 from edgemed.convert.shards import Shards
-from edgemed.convert.source import find_source
+from edgemed.convert.source import Source
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.errors import BudgetError
 from edgemed.model_file import HParams
@@ -70,17 +70,15 @@ class Planned:
     speed: tuple[float, float] | None = None
 
 
-def hparams_of(source: str, revision: str | None) -> HParams:
+def hparams_of(source: Source) -> HParams:
     """A checkpoint's shape. Raises CheckpointError."""
-    found = find_source(source, revision)
-    with Shards(found.folder, found.fp8_block) as shards:
+    with Shards(source.folder, source.fp8_block) as shards:
         shapes = {name: tensor.shape for name, tensor in shards.tensors.items()}
-        return find_architecture(found.config).read_config(found.config, shapes)[0]
+        return find_architecture(source.config).read_config(source.config, shapes)[0]
 
 
 def plan_for(
-    source: str,
-    revision: str | None,
+    source: Source,
     goal: Goal,
     calibration: Path | None,
     *,
@@ -90,21 +88,20 @@ def plan_for(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Planned:
     """Raises CheckpointError, CalibrationError, or BudgetError for a goal below what the palette can."""
-    found = find_source(source, revision)
-    with Shards(found.folder, found.fp8_block) as shards:
-        architecture = find_architecture(found.config)
+    with Shards(source.folder, source.fp8_block) as shards:
+        architecture = find_architecture(source.config)
         shapes = {name: tensor.shape for name, tensor in shards.tensors.items()}
-        hparams, _ = architecture.read_config(found.config, shapes)
+        hparams, _ = architecture.read_config(source.config, shapes)
         # Any plan's layout refuses a checkpoint that is not whole: before names are made for its rows and weights read.
-        make_layout(architecture, hparams, found.config, Plan.uniform(Type.F32), layout, shapes)
-        tokenizer = read_tokenizer(found.folder, hparams.n_vocab)
+        make_layout(architecture, hparams, source.config, Plan.uniform(Type.F32), layout, shapes)
+        tokenizer = read_tokenizer(source.folder, hparams.n_vocab)
         calibrated = Calibrated.load(calibration, hparams, compensated=compensated) if calibration else None
-        source_digest = found.digest(shards.digest)
+        source_digest = source.digest(shards.digest)
 
         def size(plan: Plan) -> int:
             """Bytes of the file that this plan makes."""
-            made = make_layout(architecture, hparams, found.config, plan, layout, shapes)
-            contents = Contents(architecture, hparams, tokenizer, found, source_digest, plan, made)
+            made = make_layout(architecture, hparams, source.config, plan, layout, shapes)
+            contents = Contents(architecture, hparams, tokenizer, source, source_digest, plan, made)
             return len(build_header(contents.calibrated_by(calibrated))) + made.data_bytes
 
         if calibrated is None:
@@ -123,7 +120,7 @@ def plan_for(
 
     shapes_of_dense = [
         (mapped.target, mapped.shape)
-        for mapped in architecture.dense_tensors(hparams, found.config)
+        for mapped in architecture.dense_tensors(hparams, source.config)
         if len(mapped.shape) == 2
     ]
     seen = calibrated.statistics

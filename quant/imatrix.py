@@ -71,17 +71,22 @@ def read_imatrix(path: Path, layers: Sequence[int], n_expert: int, n_embd: int, 
     return found
 
 
+def is_gguf(path: Path) -> bool:
+    """Whether the statistics are no file of our own, but perhaps an imatrix. Raises CalibrationError if they cannot be
+    read."""
+    try:
+        size_of_file(path)
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise CalibrationError(f"The statistics {path} cannot be read: {error.strerror}.") from None
+
+
 def read_calibration(path: Path, hparams: HParams) -> Statistics:
     """The statistics of a model of this shape: our own file, or an imatrix. Raises CalibrationError."""
     layers = tuple(range(hparams.n_dense_lead, hparams.n_layer))
     shape = (hparams.n_expert, hparams.n_embd, hparams.n_ff_exp)
-    try:
-        size_of_file(path)
-        with path.open("rb") as file:
-            is_gguf = file.read(len(MAGIC)) == MAGIC
-    except OSError as error:
-        raise CalibrationError(f"The statistics {path} cannot be read: {error.strerror}.") from None
-    if is_gguf:
+    if is_gguf(path):
         return read_imatrix(path, layers, *shape)
     found = Statistics.load(path)
     seen = (*found.input_squares.shape[1:], found.inner_squares.shape[2])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgemed.commands._progress import ProgressLine
-    from edgemed.convert import Conversion, Progress
+    from edgemed.convert import Conversion, Progress, Source
     from edgemed.quant.calibrated import Calibrated
     from edgemed.quant.plan import Plan
 
@@ -96,26 +96,29 @@ def run(args: argparse.Namespace) -> int:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgemed.commands._progress import ProgressLine
     from edgemed.convert import convert, find_source
+    from edgemed.quant.imatrix import is_gguf
     from edgemed.quant.plan import Plan
 
+    # What can be refused without hours of downloading comes first.
     outputs, read = (args.output, args.save_plan), (args.plan, args.calibration)
     check_outputs(outputs, read, overwrite=args.overwrite)
     given = Plan.load(args.plan) if args.plan else None
+    if args.calibration:
+        is_gguf(args.calibration)  # which can be told only if it can be read
     try:
-        found = find_source(args.source, args.revision)  # after what can be refused without hours of downloading
-        check_outputs(outputs, (*read, *found.files), overwrite=args.overwrite)
+        source = find_source(args.source, args.revision)
+        check_outputs(outputs, (*read, *source.files), overwrite=args.overwrite)
         with claimed(args.save_plan):
-            plan, calibrated = choose(args, given)
+            plan, calibrated = choose(args, source, given)
             if args.save_plan:
                 write_text(args.save_plan, plan.text)
         with ProgressLine() as line:
             done = convert(
-                args.source,
+                source,
                 args.output,
                 plan,
                 layout=args.layout,
                 calibrated=calibrated,
-                revision=args.revision,
                 overwrite=args.overwrite,
                 on_progress=shown_on(line),
             )
@@ -139,7 +142,7 @@ def shown_on(line: ProgressLine) -> Callable[[Progress], None]:
     return show
 
 
-def choose(args: argparse.Namespace, given: Plan | None) -> tuple[Plan, Calibrated | None]:
+def choose(args: argparse.Namespace, source: Source, given: Plan | None) -> tuple[Plan, Calibrated | None]:
     """The plan, `given` or as the options ask for it, and the statistics to convert with. Raises EdgemedErrors."""
     from edgemed.commands._progress import ProgressLine
     from edgemed.convert import Goal, hparams_of, plan_for
@@ -149,15 +152,12 @@ def choose(args: argparse.Namespace, given: Plan | None) -> tuple[Plan, Calibrat
     if given is not None:
         if not args.calibration:
             return given, None
-        hparams = hparams_of(args.source, args.revision)
-        return given, Calibrated.load(args.calibration, hparams, compensated=not args.quick)
+        return given, Calibrated.load(args.calibration, hparams_of(source), compensated=not args.quick)
     goal = Goal(size_bytes=args.size) if args.size else Goal(bits=args.bits)
     if args.ram:
         from edgemed.commands._memory_goal import memory_of, say_chosen
 
-        memory = memory_of(
-            hparams_of(args.source, args.revision), args.ram, args.output.absolute().parent, args.palette
-        )
+        memory = memory_of(hparams_of(source), args.ram, args.output.absolute().parent, args.palette)
         goal = Goal(memory=memory)
         if not args.calibration:
             bits, speed = memory.most_bits(0, 0)
@@ -167,8 +167,7 @@ def choose(args: argparse.Namespace, given: Plan | None) -> tuple[Plan, Calibrat
         return Plan.uniform(goal.bits or DEFAULT_BITS, args.palette), None
     with ProgressLine(amount=lambda count: f"{count:,} experts") as line:
         planned = plan_for(
-            args.source,
-            args.revision,
+            source,
             goal,
             args.calibration,
             palette=args.palette,

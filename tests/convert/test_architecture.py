@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from gguf import GGUFReader
 
-from edgemed.convert import Goal, convert, plan_for
+from edgemed.convert import Goal, convert, find_source, plan_for
 from edgemed.convert.architectures import bailing_moe_v2 as bailing
 from edgemed.convert.architectures import find_architecture
 from edgemed.convert.config import Config
@@ -150,7 +150,7 @@ def test_a_vocabulary_larger_than_the_embedding_is_refused_before_it_is_made(tmp
         with pytest.raises(CheckpointError, match=r"word_embeddings\.weight has the shape"):
             convert(str(folder), tmp_path / "out.gguf", Plan.uniform(4.5))
         with pytest.raises(CheckpointError, match=r"word_embeddings\.weight has the shape"):
-            plan_for(str(folder), None, Goal(size_bytes=1 << 20), None)
+            plan_for(find_source(str(folder)), Goal(size_bytes=1 << 20), None)
         assert tracemalloc.get_traced_memory()[1] < 50 << 20  # names for the rows it lacks would take 100 MB
     finally:
         tracemalloc.stop()

@@ -21,12 +21,14 @@ REPOSITORY = "them/tiny"
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves one folder as the only repository; `served` lists the files that were fetched."""
+    """Serves one folder as the only repository; `served` lists the files that were fetched, `asked` counts questions
+    for what a branch is now."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
         self.folder = folder
         self.served: list[str] = []
+        self.asked = 0
 
     @property
     def address(self) -> str:
@@ -49,6 +51,7 @@ class _Answer(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0].strip("/")
         files = sorted(file.name for file in self.server.folder.iterdir())
         if path.startswith(f"api/models/{REPOSITORY}/revision/"):
+            self.server.asked += 1
             listing = {"id": REPOSITORY, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]}
             self._send(json.dumps(listing).encode(), with_body, "application/json")
         elif path.startswith(f"api/models/{REPOSITORY}/tree/"):
@@ -133,11 +136,25 @@ def test_what_is_cached_of_a_repository_is_spared(hub: Hub, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "options", [("--bits", "99"), ("--plan", "none.json"), ("-o", "none/out.gguf"), ("--save-plan", "out.gguf")]
+    "options",
+    [
+        ("--bits", "99"),
+        ("--plan", "none.json"),
+        ("--calibration", "none.npz"),
+        ("-o", "none/out.gguf"),
+        ("--save-plan", "out.gguf"),
+    ],
 )
 def test_what_can_be_refused_is_refused_before_the_download(hub: Hub, tmp_path: Path, options: tuple[str, ...]) -> None:
     assert convert(hub, tmp_path, REPOSITORY, *options).returncode in (1, 2)
     assert hub.served == []
+
+
+def test_plan_and_weights_are_of_one_commit(hub: Hub, tmp_path: Path) -> None:
+    """The branch may move while a conversion runs: what it is now is asked only once."""
+    done = convert(hub, tmp_path, REPOSITORY, "--size", "3MiB", "--save-plan", "plan.json")
+    assert done.returncode == 0, done.stderr
+    assert hub.asked == 1
 
 
 def test_a_repository_that_is_not_there(hub: Hub, tmp_path: Path) -> None:

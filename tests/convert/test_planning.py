@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.convert import Goal, Memory, convert, hparams_of, plan_for
+from edgemed.convert import Goal, Memory, convert, find_source, hparams_of, plan_for
 from edgemed.convert.layout import LAYOUTS, LayoutName
 from edgemed.errors import BudgetError, CalibrationError
 from edgemed.model_file import keys, open_model
@@ -51,19 +51,19 @@ def statistics(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_bits_are_kept_and_spent(checkpoint: Path, statistics: Path) -> None:
-    planned = plan_for(str(checkpoint), None, Goal(bits=3.6), statistics)
+    planned = plan_for(find_source(str(checkpoint)), Goal(bits=3.6), statistics)
     kinds = [planned.plan.expert_type(layer, e, p) for layer in (1, 2) for e in range(8) for p in range(3)]
     bits = float(sum(bits_per_weight(kind) for kind in kinds)) / len(kinds)
     assert 3.6 * 0.97 < bits <= 3.6
     assert set(kinds) <= set(PALETTES["fast"])
     assert len(set(kinds)) > 1
-    again = plan_for(str(checkpoint), None, Goal(bits=3.6), statistics)
+    again = plan_for(find_source(str(checkpoint)), Goal(bits=3.6), statistics)
     assert again.plan.text == planned.plan.text
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_damage_beyond_all_numbers_is_a_sentence(checkpoint: Path, statistics: Path) -> None:
-    calibrated = Calibrated.load(statistics, hparams_of(str(checkpoint), None), compensated=False)
+    calibrated = Calibrated.load(statistics, hparams_of(find_source(str(checkpoint))), compensated=False)
     huge = (np.full((256, 256), 1e30, np.float32),) * 3
     with pytest.raises(CalibrationError, match="too large for their damage to be told"):
         calibrated.weigh_all(lambda layer, expert: huge, PALETTES["fast"], 1, lambda done, total: None)
@@ -78,7 +78,7 @@ def test_a_size_is_never_exceeded_and_nearly_reached(
     )
     wanted = (least.size_bytes + most.size_bytes) // 2
     goal = Goal(size_bytes=wanted)
-    planned = plan_for(str(checkpoint), None, goal, statistics, layout=layout, compensated=False)
+    planned = plan_for(find_source(str(checkpoint)), goal, statistics, layout=layout, compensated=False)
     done = convert(str(checkpoint), tmp_path / "m.gguf", planned.plan, calibrated=planned.calibrated, layout=layout)
     assert planned.calibrated is not None
     seen = planned.calibrated.statistics.tokens.sum(axis=0)
@@ -88,7 +88,7 @@ def test_a_size_is_never_exceeded_and_nearly_reached(
     # 48 matrices are coarse coins, and whole tensors of a layer six; at full size there are 23,808.
     assert wanted * (0.98 if layout == "edgemed" else 0.9) < done.size_bytes <= wanted
     with pytest.raises(BudgetError, match="too small"):
-        plan_for(str(checkpoint), None, Goal(size_bytes=1 << 20), None)
+        plan_for(find_source(str(checkpoint)), Goal(size_bytes=1 << 20), None)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_size_is_shared_by_experts_and_dense_matrices(
     uniform = (convert(str(checkpoint), tmp_path / f"{t.name}.gguf", Plan.uniform(t)) for t in (Type.Q2_K, Type.Q3_K))
     wanted = sum(done.size_bytes for done in uniform) // 2
     goal = Goal(size_bytes=wanted)
-    planned = plan_for(str(checkpoint), None, goal, weighed, compensated=False)
+    planned = plan_for(find_source(str(checkpoint)), goal, weighed, compensated=False)
     assert wanted * 0.98 < planned.size_bytes <= wanted
     assert "output" not in planned.plan.dense
     assert planned.plan.dense["token_embd"] == Type.Q6_K
@@ -118,14 +118,16 @@ def test_a_size_is_shared_by_experts_and_dense_matrices(
     assert file.tensors["token_embd.weight"].type == Type.Q6_K
     assert file.tensors["output.weight"].type == Type.Q8_0
     # Where nothing was measured, dense matrices stay as they always were.
-    assert plan_for(str(checkpoint), None, goal, statistics, compensated=False).plan.dense == {}
+    assert plan_for(find_source(str(checkpoint)), goal, statistics, compensated=False).plan.dense == {}
     # A size below that of the smallest experts with dense matrices in Q8_0 can be reached.
-    least = plan_for(str(checkpoint), None, Goal(size_bytes=wanted - (wanted >> 4)), weighed, compensated=False)
+    least = plan_for(find_source(str(checkpoint)), Goal(size_bytes=wanted - (wanted >> 4)), weighed, compensated=False)
     assert set(least.plan.dense.values()) == {Type.Q6_K}
 
 
 def test_for_bits_a_dense_byte_wins_as_much_as_the_experts_last(checkpoint: Path, weighed: Path) -> None:
-    few, many = (plan_for(str(checkpoint), None, Goal(bits=b), weighed, compensated=False).plan for b in (3.6, 6.5625))
+    few, many = (
+        plan_for(find_source(str(checkpoint)), Goal(bits=b), weighed, compensated=False).plan for b in (3.6, 6.5625)
+    )
     assert "token_embd" in few.dense
     assert "output" not in few.dense
     assert many.dense == {}
@@ -139,7 +141,7 @@ def test_memory_takes_the_least_damaging_plan_that_is_usable(checkpoint: Path, w
         asked.append(saved + saved_embedding)
         return 2.7 + 1e-5 * saved, 5.0
 
-    plan = plan_for(str(checkpoint), None, Goal(memory=Memory(most_bits, 3.0)), weighed, compensated=False)
+    plan = plan_for(find_source(str(checkpoint)), Goal(memory=Memory(most_bits, 3.0)), weighed, compensated=False)
     assert asked == sorted(asked)
     assert asked[0] == 0
     assert plan.speed is not None
@@ -147,7 +149,7 @@ def test_memory_takes_the_least_damaging_plan_that_is_usable(checkpoint: Path, w
     assert "attn_qkv" in plan.plan.dense
     assert "output" not in plan.plan.dense
     slow = Memory(lambda saved, _: (2.7, 2.0 + saved / max(asked)), 3.0)
-    planned = plan_for(str(checkpoint), None, Goal(memory=slow), weighed, compensated=False)
+    planned = plan_for(find_source(str(checkpoint)), Goal(memory=slow), weighed, compensated=False)
     assert "output" in planned.plan.dense  # none is usable: the fastest
     assert planned.speed is not None
     assert planned.speed[1] < 3
@@ -157,24 +159,24 @@ def test_memory_takes_the_least_damaging_plan_that_is_usable(checkpoint: Path, w
             raise BudgetError("too small")
         return 2.7, 5.0
 
-    planned = plan_for(str(checkpoint), None, Goal(memory=Memory(tight, 3.0)), weighed, compensated=False)
+    planned = plan_for(find_source(str(checkpoint)), Goal(memory=Memory(tight, 3.0)), weighed, compensated=False)
     assert "output" in planned.plan.dense, "what fits only with the smallest dense matrices fits"
     nothing = Memory(lambda saved, _: tight(-1, 0), 3.0)
     with pytest.raises(BudgetError, match="too small"):
-        plan_for(str(checkpoint), None, Goal(memory=nothing), weighed, compensated=False)
+        plan_for(find_source(str(checkpoint)), Goal(memory=nothing), weighed, compensated=False)
 
 
 def test_without_calibration_the_largest_type_that_fits(checkpoint: Path, tmp_path: Path) -> None:
     exact = convert(str(checkpoint), tmp_path / "m.gguf", Plan.uniform(Type.Q4_K)).size_bytes
     for size, kind in ((exact + 5000, Type.Q4_K), (exact - 5000, Type.Q3_K)):
-        planned = plan_for(str(checkpoint), None, Goal(size_bytes=size), None)
+        planned = plan_for(find_source(str(checkpoint)), Goal(size_bytes=size), None)
         assert planned.plan.default == (kind,) * 3
         assert planned.size_bytes <= size
 
 
 def test_calibrated_codes_do_less_damage(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
     """Against ggml's rounding, in the measure the statistics define; the file says what it was made with."""
-    hparams = hparams_of(str(checkpoint), None)
+    hparams = hparams_of(find_source(str(checkpoint)))
     plan = Plan.uniform(Type.Q2_K)
     files = {}
     for name, calibrated in (
@@ -211,7 +213,7 @@ def _matrix(path: Path, layer: int, expert: int, projection: int) -> np.ndarray:
 
 
 def test_an_interrupted_conversion_ends_with_the_same_bytes(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
-    hparams = hparams_of(str(checkpoint), None)
+    hparams = hparams_of(find_source(str(checkpoint)))
     calibrated, plan = Calibrated.load(statistics, hparams, compensated=False), Plan.uniform(Type.Q3_K)
     convert(str(checkpoint), tmp_path / "whole.gguf", plan, calibrated=calibrated)
 
@@ -228,14 +230,14 @@ def test_an_interrupted_conversion_ends_with_the_same_bytes(checkpoint: Path, st
 
 def test_an_importance_matrix_serves(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
     write_imatrix(Statistics.load(statistics), tmp_path / "i.gguf")
-    planned = plan_for(str(checkpoint), None, Goal(bits=3.2), tmp_path / "i.gguf")
+    planned = plan_for(find_source(str(checkpoint)), Goal(bits=3.2), tmp_path / "i.gguf")
     assert "sums only" in planned.notes[0]
     convert(str(checkpoint), tmp_path / "m.gguf", planned.plan, calibrated=planned.calibrated)
     assert open_model(tmp_path / "m.gguf").verified
 
 
 def test_statistics_of_another_model_are_refused(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
-    hparams = hparams_of(str(checkpoint), None)
+    hparams = hparams_of(find_source(str(checkpoint)))
     with pytest.raises(CalibrationError, match="2 layers of 8 experts"):
         Calibrated.load(statistics, replace(hparams, n_layer=5))
     empty = Statistics.empty(["d"], (1, 2), n_expert=8, n_used=2, n_embd=256, n_ff=256)

@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-#include "clones.h"
+#include "widest.h"
 
 namespace edgemed {
 namespace {
@@ -23,11 +23,11 @@ struct Tile {
           error(group * most), wish(group * most) {}
 };
 
-inline __attribute__((always_inline)) int64_t column_of(const Codebook & book, const BlockTask & task, int64_t k) {
+inline EDGEMED_INLINE int64_t column_of(const Codebook & book, const BlockTask & task, int64_t k) {
     return task.order[k / book.group] + k % book.group;
 }
 
-inline __attribute__((always_inline)) void load(
+inline EDGEMED_INLINE void load(
     const Codebook & book, const BlockTask & task, int64_t first, Tile & tile) {
     for (int64_t k = 0; k < kBlock; k++) {
         const int64_t from = first * kBlock + column_of(book, task, k), to = k * tile.rows;
@@ -42,7 +42,7 @@ inline __attribute__((always_inline)) void load(
 
 // pushed[column] += sum over the group's columns of coupling * error
 template <int kGroup>
-inline __attribute__((always_inline)) void push(const BlockTask & task, int64_t k, Tile & tile) {
+inline EDGEMED_INLINE void push(const BlockTask & task, int64_t k, Tile & tile) {
     const float * coupling         = task.coupling + k * kBlock;
     const float * __restrict error = tile.error.data();
     const int64_t rows             = tile.rows;
@@ -60,7 +60,7 @@ inline __attribute__((always_inline)) void push(const BlockTask & task, int64_t 
 
 // wish [group][rows] = goal + pushed * solve
 template <int kGroup>
-inline __attribute__((always_inline)) void make_wish(const BlockTask & task, int64_t k, Tile & tile) {
+inline EDGEMED_INLINE void make_wish(const BlockTask & task, int64_t k, Tile & tile) {
     const float * solve = task.solve + k * kGroup;
     for (int j = 0; j < kGroup; j++) {
         float * __restrict wish = tile.wish.data() + j * tile.rows;
@@ -74,7 +74,7 @@ inline __attribute__((always_inline)) void make_wish(const BlockTask & task, int
     }
 }
 
-inline __attribute__((always_inline)) void choose_integers(
+inline EDGEMED_INLINE void choose_integers(
     const Codebook & book, const BlockTask & task, int64_t first, Tile & tile) {
     load(book, task, first, tile);
     const float low = static_cast<float>(book.low), high = static_cast<float>(book.high);
@@ -97,7 +97,7 @@ inline __attribute__((always_inline)) void choose_integers(
     }
 }
 
-inline __attribute__((always_inline)) void choose_steps(
+inline EDGEMED_INLINE void choose_steps(
     const Codebook & book, const BlockTask & task, int64_t first, Tile & tile) {
     load(book, task, first, tile);
     for (int64_t k = 0; k < kBlock; k++) {
@@ -125,7 +125,7 @@ inline __attribute__((always_inline)) void choose_steps(
 
 // Of every pattern of signs, [1 << group][count]: (signs * point) metric (signs * point)^T.
 template <int kGroup>
-inline __attribute__((always_inline)) void square(
+inline EDGEMED_INLINE void square(
     const Codebook & book, const float * metric, const std::vector<float> & products, std::vector<float> & squares) {
     for (int pattern = 0; pattern < 1 << kGroup; pattern++) {
         float * sums = squares.data() + static_cast<int64_t>(pattern) * book.count;
@@ -143,7 +143,7 @@ inline __attribute__((always_inline)) void square(
 // Each weight keeps the sign of its wish. Up to a constant, the error of point p is then
 // scale^2 (s p) M (s p)^T - 2 scale (wish M) (s p)^T, whose first term depends on signs and point only.
 template <int kGroup>
-inline __attribute__((always_inline)) int32_t nearest_point(
+inline EDGEMED_INLINE int32_t nearest_point(
     const Codebook & book, const float * squares, float scale, const float * linear) {
     float   best[kLanes];
     int32_t point[kLanes] = {};
@@ -163,7 +163,7 @@ inline __attribute__((always_inline)) int32_t nearest_point(
 }
 
 template <int kGroup>
-inline __attribute__((always_inline)) void choose_points(const Codebook & book, const BlockTask & task, Tile & tile) {
+inline EDGEMED_INLINE void choose_points(const Codebook & book, const BlockTask & task, Tile & tile) {
     load(book, task, 0, tile);
     std::vector<float> products, squares((int64_t(1) << kGroup) * book.count);
     for (int i = 0; i < kGroup; i++)
@@ -206,35 +206,19 @@ inline __attribute__((always_inline)) void choose_points(const Codebook & book, 
     }
 }
 
-EDGEMED_CLONES void integers(const Codebook & book, const BlockTask & task, int64_t first, Tile & tile) {
-    choose_integers(book, task, first, tile);
-}
-
-EDGEMED_CLONES void steps(const Codebook & book, const BlockTask & task, int64_t first, Tile & tile) {
-    choose_steps(book, task, first, tile);
-}
-
-EDGEMED_CLONES void points_of_4(const Codebook & book, const BlockTask & task, Tile & tile) {
-    choose_points<4>(book, task, tile);
-}
-
-EDGEMED_CLONES void points_of_8(const Codebook & book, const BlockTask & task, Tile & tile) {
-    choose_points<8>(book, task, tile);
-}
-
 }  // namespace
 
 void choose_codes(const Codebook & book, const BlockTask & task) {
     if (book.group > 1) {
         // All rows at once: the table of squares is made once for each group of columns.
         Tile tile(task.rows, book.group);
-        book.group == 4 ? points_of_4(book, task, tile) : points_of_8(book, task, tile);
+        widest([&]() EDGEMED_INLINE { book.group == 4 ? choose_points<4>(book, task, tile) : choose_points<8>(book, task, tile); });
         return;
     }
     Tile tile(kTile, 1);
     for (int64_t first = 0; first < task.rows; first += kTile) {
         tile.rows = std::min(kTile, task.rows - first);
-        book.count ? steps(book, task, first, tile) : integers(book, task, first, tile);
+        widest([&]() EDGEMED_INLINE { book.count ? choose_steps(book, task, first, tile) : choose_integers(book, task, first, tile); });
     }
 }
 

@@ -40,7 +40,7 @@ def test_every_bf16_and_f16_code() -> None:
     assert np.array_equal(half, codes.view(np.float16).astype(np.float32), equal_nan=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     rows=st.integers(1, 300),
     columns=st.integers(1, 300),

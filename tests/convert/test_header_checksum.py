@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemed.convert import convert
@@ -49,7 +49,7 @@ def test_another_letter_in_the_vocabulary(model: Path, tmp_path: Path) -> None:
         open_model(damaged)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(where=st.floats(0, 1, exclude_max=True), flipped=st.integers(1, 255))
 def test_any_byte_of_it(model: Path, tmp_path: Path, where: float, flipped: int) -> None:
     header = read_header(model).bytes

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemed.convert.safetensors import MAX_HEADER_BYTES, read_header
@@ -81,7 +81,7 @@ def test_a_broken_header_is_refused(tmp_path: Path, header: bytes, length: int |
         read_header(path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(cut=st.integers(0, 400), flip=st.integers(0, 400), bit=st.integers(0, 7))
 def test_no_damage_gets_past_the_reader(tmp_path: Path, cut: int, flip: int, bit: int) -> None:
     """Whatever bytes change, the reader answers with tensors inside the file or with a CheckpointError."""

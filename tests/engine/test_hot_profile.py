@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed.engine.hot_profile import profile_path, read_profile, write_profile
@@ -65,7 +65,6 @@ def test_a_profile_of_another_model_is_ignored(model: Path, scores: np.ndarray) 
 
 
 @given(data=st.binary(min_size=1, max_size=8), at=st.integers(0, 200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_damage_leaves_scores_that_can_be_or_none(model: Path, data: bytes, at: int) -> None:
     write_profile(model, np.linspace(-9, 0, 24, dtype=np.float32).reshape(SHAPE))
     whole = bytearray(profile_path(model).read_bytes())

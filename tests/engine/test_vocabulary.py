@@ -60,7 +60,7 @@ PARTS = [*SPECIAL_TOKENS, "<|role", "_end|>", "<", "|>", "</", "role>", "[CLS", 
     content=st.lists(st.sampled_from(PARTS) | st.text(min_size=1, max_size=5), min_size=1).map("".join),
     after=st.sampled_from([END, ">", "end|>", "|>", "/role>", ""]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_content_makes_a_special_token(vocabulary: Vocabulary, before: str, content: str, after: str) -> None:
     """Also not together with template text that could be a token's other half."""
     content = content.encode(errors="replace").decode()
@@ -94,7 +94,7 @@ def test_turns_end_on_every_known_end(vocabulary: Vocabulary) -> None:
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=30) | st.just("胸痛和糖尿病 😀👨‍👩‍👧 é"))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_characters_split_over_tokens_come_out_whole(vocabulary: Vocabulary, text: str) -> None:
     decoder, shown = codecs.getincrementaldecoder("utf-8")("replace"), ""
     for token in vocabulary.encode([Span(text, True)]):

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed.evaluation.doses import carry_dose
@@ -33,13 +33,11 @@ def test_words(text: str, expected: str) -> None:
     assert marked(text) == expected
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=6), max_size=20))
 def test_any_bytes(pieces: list[bytes]) -> None:
     assert carry_dose(pieces).shape == (len(pieces),)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="5 mg西林不no\u00b5x\n", max_size=40), st.data())
 def test_cuts_change_nothing(text: str, data: st.DataObject) -> None:
     """Each byte's mark is the same whether it stands alone or in a longer token; a token has the marks of its bytes."""

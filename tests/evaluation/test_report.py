@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed.quant import html
@@ -42,7 +42,6 @@ def check_page(page: str) -> None:
     assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_only_text(value: str) -> None:
     written = html.text(value)
@@ -62,7 +61,6 @@ def test_a_page_with_hostile_names() -> None:
     )
 
 
-@settings(deadline=None)
 @given(st.floats(0.5, 32), st.floats(0.5, 32))
 def test_more_bits_are_brighter(one: float, other: float) -> None:
     low, high = sorted((one, other))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed.evaluation.scores import FEW, Scored, choices, proportion, summary
@@ -24,7 +24,6 @@ def scored(*lengths: int, seed: int = 0, shift: float = 0.0) -> list[Scored]:
     ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), max_size=12), st.integers(0, 100))
 def test_numbers_are_those_of_all_positions(lengths: list[int], seed: int) -> None:
     passages = scored(*lengths, seed=seed)
@@ -69,7 +68,6 @@ def test_quantile_intervals_hold_the_quantile() -> None:
         assert low < found[name] < high
 
 
-@settings(deadline=None)
 @given(st.integers(0, 300), st.integers(1, 300))
 def test_wilson(successes: int, trials: int) -> None:
     low, high = proportion(min(successes, trials), trials)

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed.engine.reader import Encoded
@@ -30,7 +30,6 @@ TEXTS = st.lists(
 ).map(lambda parts: [Text(str(number), d, lang, text="x" * n) for number, (lang, d, n) in enumerate(parts)])
 
 
-@settings(deadline=None)
 @given(TEXTS, st.integers(1, 2000), st.randoms())
 def test_balance(texts: list[Text], tokens: int, random) -> None:  # type: ignore[no-untyped-def]
     usable = sum(len(text.text) for text in texts if len(text.text) >= SHORTEST_PASSAGE)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed.errors import TextsError
@@ -153,7 +153,6 @@ def test_a_file_whose_name_is_no_text_has_a_domain_that_is(tmp_path: Path) -> No
         assert text.name.startswith("caf\\xe9" + suffix.decode())
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_every_text_has_a_language(text: str) -> None:
     assert language_of(text) in ("en", "zh")

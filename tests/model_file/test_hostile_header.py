@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemed.model_file import ModelFile, open_model
@@ -165,7 +165,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path, make: Callab
     assert words in str(try_to_open(path))
 
 
-FUZZ = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=400)
 
 
 @FUZZ

@@ -46,7 +46,7 @@ def causal(asking: int, tokens: int) -> Halves:
     return np.where(ahead, -np.inf, 0).astype(np.float16)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(
     seed=st.integers(0, 1 << 30),
     asking=st.one_of(st.just(1), st.integers(2, 40)),
@@ -130,7 +130,7 @@ def test_threads_change_nothing(asking: int, threads: int) -> None:
     assert np.array_equal(attend(q, k, v, None, 0.1, threads), attend(q, k, v, None, 0.1))  # type: ignore[arg-type]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     asking=st.integers(2, 60),
     behind=st.integers(0, 200),

@@ -37,7 +37,7 @@ def bits_on_each(compute: Callable[[], NDArray[np.float32] | None]) -> list[byte
     return answers
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 1 << 30),
     asking=st.one_of(st.just(1), st.integers(2, 40)),
@@ -73,7 +73,7 @@ def test_attention(
         assert all(other == first for other in others)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.sampled_from((*K_QUANTS, *CODEBOOKS)),
     st.integers(1, 40),

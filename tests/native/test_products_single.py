@@ -36,7 +36,7 @@ def rounded_row(columns: int, kind: Type, seed: int) -> tuple[NDArray[np.float32
             return x, rounded[0]
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(st.sampled_from(KINDS), st.integers(1, 9), st.integers(1, 6), st.integers(0, 1 << 30))
 def test_matches_float64(kind: Type, rows: int, blocks: int, seed: int) -> None:
     columns = 256 * blocks

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed.errors import BudgetError
@@ -27,7 +27,6 @@ def by_brute_force(size: np.ndarray, damage: np.ndarray, budget: int) -> float:
     return min(damage[rows, list(c)].sum() for c in all_choices if size[rows, list(c)].sum() <= budget)
 
 
-@settings(deadline=None)
 @given(problems(), st.floats(0, 1))
 def test_matches_brute_force(problem: tuple[np.ndarray, np.ndarray], share: float) -> None:
     size, damage = problem

@@ -112,7 +112,7 @@ def test_sharing_a_budget_loses_no_more_than_any_division_of_it() -> None:
     assert together.damage < alone.damage
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0, 1e-2), min_size=6, max_size=6), st.floats(0, 1))
 def test_the_division_is_the_best_there_is(won: list[float], share: float) -> None:
     """One layer's whole tensors and six groups: against every choice."""

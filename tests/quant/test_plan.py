@@ -102,7 +102,7 @@ types_of_experts = st.lists(st.sampled_from(types.SMALL), min_size=2 * 4 * 3, ma
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(types_of_experts, st.randoms())
 def test_text_round_trips_and_does_not_depend_on_order(chosen: dict[tuple[int, int, int], Type], random) -> None:
     plan = Plan.of_types(chosen, {"output": Type.Q6_K})
@@ -127,7 +127,6 @@ def test_a_narrow_dense_exception_beats_its_kind() -> None:
     assert Plan.parse(plan.text).dense_type("blk.2.attn_qkv.weight", (256, 512)) == Type.Q8_0
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(0, 300)))
 def test_ranges_round_trip(numbers: set[int]) -> None:
     if numbers:

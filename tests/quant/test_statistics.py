@@ -58,7 +58,7 @@ def assert_same(a: Statistics, b: Statistics) -> None:
 texts = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 4)), min_size=1, max_size=6)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(texts, st.randoms())
 def test_merging_parts_in_any_order_is_one_pass(content: list[tuple[str, int]], random) -> None:
     whole = empty(sorted({domain for domain, _ in content}))

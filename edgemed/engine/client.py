@@ -65,7 +65,7 @@ class Engine:
         self._child: Child | None = None
         self._requests = itertools.count(1)
         self._running = 0  # the request being answered, 0 when none is
-        self._stop_asked = threading.Event()
+        self._stopped = 0  # the last request that was to be stopped
         self._busy = threading.Lock()
         self._asking = threading.Lock()
         self._last_stats: EngineStats | None = None
@@ -116,7 +116,6 @@ class Engine:
         try:
             child = self._living_child()
             request = next(self._requests)
-            self._stop_asked.clear()
             self._running = request
             # Drawn here, so that the seed of an answer is known even if the engine cannot tell it any more.
             sampling = sampling or self.info.defaults
@@ -132,7 +131,7 @@ class Engine:
         child, request = self._child, self._running
         if child is None or not request:
             return
-        self._stop_asked.set()
+        self._stopped = request
         with contextlib.suppress(EngineDied):  # `generate` will say so itself
             child.send(Stop(), request)
         child.events.put((request, Woken()))
@@ -209,7 +208,7 @@ class Engine:
         deadline: float | None = None
         try:
             while True:
-                if deadline is None and self._stop_asked.is_set():
+                if deadline is None and self._stopped == request:
                     deadline = time.monotonic() + STOP_SECONDS
                 try:
                     timeout = None if deadline is None else max(0.0, deadline - time.monotonic())

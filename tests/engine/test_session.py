@@ -125,48 +125,6 @@ def test_what_a_user_types_is_text(engine: Engine) -> None:
     assert marked - plain > 20  # spelt out, not five tokens
 
 
-def test_stop_ends_an_answer_within_100_ms(engine: Engine) -> None:
-    """Before anything came, and in the middle of the words; a busy machine may spoil one of three."""
-    assert sorted(stopping(engine, wait) for wait in (0.03, 0.15, 0.5))[1] < 0.1
-
-
-def stopping(engine: Engine, wait: float) -> float:
-    """Seconds from a stop, `wait` seconds into an answer, to its `Finished`."""
-    asked: list[float] = []
-
-    def stop() -> None:
-        asked.append(time.monotonic())
-        engine.stop()
-
-    events, timer = engine.generate(OTHER, Sampling(max_tokens=100_000)), threading.Timer(wait, stop)
-    text = ""
-    timer.start()
-    for event in events:
-        if isinstance(event, Piece):
-            text += event.text
-        if isinstance(event, Finished):
-            took = time.monotonic() - asked[0] if asked else 0.0
-            last = event
-    timer.join()
-    assert last.stop_reason in ("stopped", "context")
-    assert last.text == text
-    assert finish(engine, HELLO).stop_reason == "length"
-    return took
-
-
-def test_stop_in_a_prefill_is_prompt_and_leaves_nothing_half_done(model_path: Path) -> None:
-    with Engine.start(model_path, EngineSettings(threads=1)) as engine:
-        long = [Message("user", "fever " * 300)]
-        expected = finish(engine, long, Sampling(max_tokens=8, seed=3)).text
-        for delay in (0.05, 0.15, 0.25):
-            timer = threading.Timer(delay, engine.stop)
-            timer.start()
-            stopped = finish(engine, long, Sampling(max_tokens=8, seed=4))
-            timer.join()
-            assert stopped.stop_reason in ("stopped", "length")
-            assert finish(engine, long, Sampling(max_tokens=8, seed=3)).text == expected
-
-
 def test_an_abandoned_answer_does_not_leak_into_the_next(engine: Engine) -> None:
     events = engine.generate(OTHER, Sampling(max_tokens=100_000))
     for event in events:

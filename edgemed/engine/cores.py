@@ -47,4 +47,5 @@ def measure_busy(seconds: float = 0.3) -> float:
     time.sleep(seconds)
     later_idle, later_total = idle_and_total()
     used = later_total - total - (later_idle - idle) - (time.process_time() - own) * os.sysconf("SC_CLK_TCK")
-    return max(0.0, used) / max(1, later_total - total)
+    # The kernel's count of time spent waiting for the disk may fall, and what is idle with it (proc_stat(5)).
+    return min(1.0, max(0.0, used) / max(1, later_total - total))

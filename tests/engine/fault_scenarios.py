@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from edgemed.engine.model import LoadedModel, load_model
 from edgemed.model_file import open_model
 from edgemed.model_file.header import read_header
 from tests.support.resealed import resealed
+from tests.support.timing import soon, within
 
 IDS = (3, 14, 15, 92, 65, 35, 89, 79)
 LONG = tuple(range(20, 60))  # more than a layer has experts: they are read before the first layer that has some
@@ -204,29 +206,33 @@ def a_stop_while_reads_are_in_flight(path: Path, _stock: Path) -> None:
     with loaded(path) as model:
         right = {ids: logits(model, ids) for ids in (IDS, LONG)}
     for (ids, one_by_one), small in itertools.product(((IDS, False), (IDS, True), (LONG, False)), (False, True)):
-        with loaded(path, force_small=small, ram_bytes=1 if small else None) as model:
-            faulty_reads(path, stall_ms=700, times=3)
-            asked: list[float] = []
+        assert within(STOP_SECONDS, partial(stopped_after, path, small, ids, one_by_one, right[ids]))
 
-            def stop(stopped: LoadedModel = model, when: list[float] = asked) -> None:
-                time.sleep(0.2)
-                when.append(time.monotonic())
-                stopped.request_abort()
 
-            stopper = threading.Thread(target=stop)
-            stopper.start()
-            try:
-                logits(model, ids, one_by_one=one_by_one)
-                raise AssertionError("nothing stopped it")
-            except Failed:
-                took = time.monotonic() - asked[0]
-            stopper.join()
-            healthy_reads()
-            assert took < STOP_SECONDS, took
-            model.clear_abort()
-            assert model.last_error() is None
-            if not one_by_one:
-                assert np.array_equal(logits(model, ids), right[ids])
+def stopped_after(path: Path, small: bool, ids: tuple[int, ...], one_by_one: bool, right: Logits) -> float:
+    """Seconds from a stop to the end of a computation that waits for the disk."""
+    asked: list[float] = []
+
+    def stop() -> None:
+        asked.append(time.monotonic())
+        model.request_abort()
+
+    with loaded(path, force_small=small, ram_bytes=1 if small else None) as model:
+        faulty_reads(path, stall_ms=700, times=3)
+        stopper = threading.Timer(0.2, stop)
+        stopper.start()
+        try:
+            logits(model, ids, one_by_one=one_by_one)
+            raise AssertionError("nothing stopped it")
+        except Failed:
+            took = time.monotonic() - asked[0]
+        stopper.join()
+        healthy_reads()
+        model.clear_abort()
+        assert model.last_error() is None
+        if not one_by_one:
+            assert np.array_equal(logits(model, ids), right)
+    return took
 
 
 def two_models_on_one_file(path: Path, stock: Path) -> None:
@@ -273,10 +279,11 @@ def the_same_bits_whatever_the_cache(path: Path, stock: Path) -> None:
 
 
 def nothing_is_left_behind(path: Path, _stock: Path) -> None:
-    def counts() -> tuple[int, int, int]:
-        maps = Path("/proc/self/maps").read_text().splitlines()
-        task, descriptors = (sum(1 for _ in Path(f"/proc/self/{name}").iterdir()) for name in ("task", "fd"))
-        return task, descriptors, len(maps)
+    def threads_and_descriptors() -> tuple[int, ...]:
+        return tuple(sum(1 for _ in Path(f"/proc/self/{name}").iterdir()) for name in ("task", "fd"))
+
+    def maps() -> int:
+        return len(Path("/proc/self/maps").read_text().splitlines())
 
     def cycle(number: int) -> None:
         with loaded(path, n_batch=16, n_outputs=16, reader_threads=1 + number % 3) as model:
@@ -292,12 +299,12 @@ def nothing_is_left_behind(path: Path, _stock: Path) -> None:
 
     for number in range(20):
         cycle(number)
-    threads, descriptors, maps = counts()
+    # A thread that was joined is still listed for a moment, now and then.
+    before, maps_before = min(threads_and_descriptors() for _ in range(100)), maps()
     for number in range(CYCLES):
         cycle(number)
-    now = counts()
-    assert now[:2] == (threads, descriptors), (now, threads, descriptors)
-    assert now[2] <= maps + 10, (now, maps)  # the allocator's own may come and go; a leak would show 200 times
+    assert soon(lambda: threads_and_descriptors() == before), (threads_and_descriptors(), before)
+    assert maps() <= maps_before + 10  # the allocator's own may come and go; a leak would show 200 times
 
 
 def broken_files_are_refused(path: Path, stock: Path) -> None:

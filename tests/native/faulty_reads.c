@@ -2,7 +2,8 @@
 //
 // Loaded with LD_PRELOAD or linked into a program. Faults hit only descriptors whose file name ends in `suffix`.
 // FAULTY_READS="suffix error stall_ms most skip times" arms it from outside, faulty_reads() from inside. With
-// FAULTY_READS_WHILE, reads are hit only while a file of that name exists.
+// FAULTY_READS_WHILE, reads are hit only while a file of that name exists; with FAULTY_READS_FROM, only those from that
+// offset on.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -44,7 +45,10 @@ __attribute__((constructor)) static void arm_from_environment(void) {
         faulty_reads(suffix, error, stall_ms, most, skip, times);
 }
 
-static int is_meant(int fd) {
+static int is_meant(int fd, off_t offset) {
+    const char * while_there = getenv("FAULTY_READS_WHILE");
+    const char * from = getenv("FAULTY_READS_FROM");
+    if ((while_there && access(while_there, F_OK) != 0) || (from && offset < atol(from))) return 0;
     char          link[64], name[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     const ssize_t n = readlink(link, name, sizeof name - 1);
@@ -56,8 +60,7 @@ static ssize_t faulty(int fd, void * out, size_t count, off_t offset, const char
     int  error = 0, stall_ms = 0, hit = 0;
     long most = 0;
     pthread_mutex_lock(&g_lock);
-    const char * while_there = getenv("FAULTY_READS_WHILE");
-    if (g_suffix[0] && g_times != 0 && is_meant(fd) && (!while_there || access(while_there, F_OK) == 0)) {
+    if (g_suffix[0] && g_times != 0 && is_meant(fd, offset)) {
         if (g_skip > 0) {
             g_skip--;
         } else {

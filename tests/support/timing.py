@@ -1,0 +1,19 @@
+"""Limits of time on a machine that may be elsewhere for a moment."""
+
+import time
+from collections.abc import Callable
+
+
+def within(seconds: float, measure: Callable[[], float]) -> bool:
+    """Whether something takes no longer than that: one of three measurements says so."""
+    return any(measure() < seconds for _ in range(3))
+
+
+def soon(holds: Callable[[], bool], seconds: float = 60) -> bool:
+    """Whether this comes to hold, however busy the machine is."""
+    limit = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > limit:
+            return False
+        time.sleep(0.01)
+    return True

@@ -11,7 +11,7 @@ from edgemed.engine.protocol import EngineSettings
 from edgemed.quant.plan import Plan
 from tests.support.checkpoints import Shape, make_checkpoint
 
-CONTEXT = 512
+CONTEXT = 8192  # an answer that nobody ends takes seconds: longer than a busy machine keeps whoever is to end it
 SHAPE = Shape(max_position_embeddings=CONTEXT, ends_turns=False)
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from edgemed.engine.client import Engine
 from edgemed.engine.protocol import EngineSettings, Finished, Message, Piece, Sampling
 from tests.engine.test_session import HELLO, OTHER, finish
+from tests.support.timing import within
 
 
 def test_stop_ends_an_answer_within_100_ms(engine: Engine) -> None:
-    """Before anything came, and in the middle of the words; a busy machine may spoil one of three."""
-    assert sorted(stopping(engine, wait) for wait in (0.03, 0.15, 0.5))[1] < 0.1
+    """Before anything came, and in the middle of the words."""
+    for wait in (0.03, 0.15, 0.5):
+        assert within(0.1, lambda wait=wait: stopping(engine, wait)), wait  # type: ignore[misc]
 
 
 def stopping(engine: Engine, wait: float) -> float:
@@ -29,10 +31,10 @@ def stopping(engine: Engine, wait: float) -> float:
         if isinstance(event, Piece):
             text += event.text
         if isinstance(event, Finished):
-            took = time.monotonic() - asked[0] if asked else 0.0
+            took = time.monotonic() - asked[0]
             last = event
     timer.join()
-    assert last.stop_reason in ("stopped", "context")
+    assert last.stop_reason == "stopped"
     assert last.text == text
     assert finish(engine, HELLO).stop_reason == "length"
     return took

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import select
 import signal
+import termios
+import tty
 from collections.abc import Callable
 from typing import Any, TextIO, cast
 
@@ -28,8 +30,21 @@ class LastingDriver(LinuxDriver):
         self._file = cast(Any, Lasting(cast(TextIO, self._file)))
 
     def start_application_mode(self) -> None:
+        # Before anything is seen: Textual shows its screen first, and to a terminal as it was Ctrl+Q is no key.
+        before = self._take_keys()
         super().start_application_mode()  # type: ignore[no-untyped-call]
+        self.attrs_before = before
         self._look()
+
+    def _take_keys(self) -> list[Any] | None:
+        """Let every key come to us from now on; how the terminal was set, if that could be done."""
+        try:
+            before, ours = termios.tcgetattr(self.fileno), termios.tcgetattr(self.fileno)
+            ours[tty.IFLAG], ours[tty.LFLAG] = self._patch_iflag(ours[tty.IFLAG]), self._patch_lflag(ours[tty.LFLAG])
+            termios.tcsetattr(self.fileno, termios.TCSANOW, ours)
+        except termios.error:
+            return None
+        return before
 
     def _look(self) -> None:
         if is_gone(self.fileno):

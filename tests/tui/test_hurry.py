@@ -50,8 +50,17 @@ async def test_what_is_typed_while_the_chat_opens_keeps_its_order(monkeypatch: p
         await shows(pilot, "15 mg, not 51 mg")
 
 
-def test_the_chat_can_be_left_while_it_opens() -> None:
-    with PseudoTerminal(chat_program('["first"]')) as terminal:
+SLOW_TERMINAL = """
+import termios, time
+set_terminal = termios.tcsetattr
+termios.tcsetattr = lambda *arguments: (time.sleep(0.3), set_terminal(*arguments))
+"""
+
+
+@pytest.mark.parametrize("slow", ["", SLOW_TERMINAL], ids=["", "slow"])
+def test_the_chat_can_be_left_while_it_opens(slow: str) -> None:
+    """To a terminal that is not ours yet, Ctrl+Q means to go on with its output, and no program sees it."""
+    with PseudoTerminal(slow + chat_program('["first"]')) as terminal:
         terminal.wait_for(ALTERNATE_SCREEN)
         terminal.send(CTRL_Q)
         assert terminal.status() == 0

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "store/store.h"
@@ -31,6 +32,13 @@ constexpr bool kSanitized = false;
 
 using Clock = std::chrono::steady_clock;
 inline double seconds_since(Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); }
+
+// Whether this comes to hold, however busy the machine is.
+template <typename Condition> bool soon(Condition holds) {
+    for (const auto from = Clock::now(); seconds_since(from) < 60; std::this_thread::sleep_for(std::chrono::milliseconds(2)))
+        if (holds()) return true;
+    return false;
+}
 
 using Random = std::mt19937_64;
 inline uint64_t below(Random & random, uint64_t limit) { return random() % limit; }

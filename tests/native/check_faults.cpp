@@ -116,7 +116,7 @@ void check_stops() {
     {
         Store store;
         open_store(store, file, plan, all_bytes(file), true, 2);
-        faulty_reads(kSuffix, 0, 400, 0, 0, 2);  // both readers hang
+        faulty_reads(kSuffix, 0, 1000, 0, 0, 2);  // both readers hang
         for (int i = 0; i < plan.per_row; i++) CHECK(store.pin(0, i, 1));
         CHECK(store.guess(1, 0, true));
         const auto  from = Clock::now();
@@ -126,7 +126,7 @@ void check_stops() {
         });
         CHECK(store.wait(0, 0) == nullptr);
         CHECK(!store.wait_for_room());
-        CHECK(seconds_since(from) < 0.15);
+        CHECK(seconds_since(from) < 0.7);  // as long as a busy machine may need; nobody waited for the readers
         stopper.join();
         for (int i = 0; i < plan.per_row; i++) store.unpin(0, i);
         // What nobody waits for any more does not stand in the way of the next question.
@@ -191,7 +191,7 @@ void check_failing_reads() {
     {  // Of a failing disk that takes its time nobody waits for what was only queued.
         Store store;
         open_store(store, file, plan, all_bytes(file), true, 2);
-        faulty_reads(kSuffix, EIO, 50, 0, 0, -1);
+        faulty_reads(kSuffix, EIO, 200, 0, 0, -1);
         for (int i = 0; i < plan.per_row; i++) CHECK(store.pin(0, i, 1));
         CHECK(store.wait(0, 0) == nullptr);
         for (int i = 0; i < plan.per_row; i++) store.unpin(0, i);
@@ -284,7 +284,8 @@ void check_opening_and_closing() {
     once();
     const size_t threads = entries("/proc/self/task"), descriptors = entries("/proc/self/fd");
     for (int i = 0; i < 200; i++) once();
-    CHECK(entries("/proc/self/task") == threads && entries("/proc/self/fd") == descriptors);
+    // A thread that was joined is still listed for a moment, now and then.
+    CHECK(soon([&] { return entries("/proc/self/task") <= threads; }) && entries("/proc/self/fd") == descriptors);
     // Two stores on one file do not know of each other.
     Store one, other;
     open_store(one, file, plan, all_bytes(file));

@@ -113,7 +113,7 @@ def test_against_itself_there_is_no_damage_and_rounds_change_nothing(
     assert same["multiple_choice"]["mcq"]["questions"] == 2
     room = 200 * 2 * model.hparams.n_vocab
     once, rounds = (evaluate(open_model(coarse), model, data[:1], **options, room_bytes=r) for r in (1 << 40, room))
-    assert once == rounds
+    assert once | {"date": rounds["date"]} == rounds  # midnight may lie between them
     assert list(tmp_path.glob("edgemed-*")) == []
 
 

@@ -214,6 +214,7 @@ class Terminal(io.StringIO):
 def test_progress_in_a_terminal_and_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr("edgemed.commands._progress.time.monotonic", lambda: now[0])
+    monkeypatch.setenv("COLUMNS", "80")
     shown = {}
     for stream in (Terminal(), io.StringIO()):
         now[0] = 1000.0

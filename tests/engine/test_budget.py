@@ -26,7 +26,12 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Experts of 0.8 MB, 77 MB together: a token's worth is an eighth of them."""
     folder = tmp_path_factory.mktemp("large")
     shape = Shape(
-        hidden_size=512, moe_intermediate_size=512, num_experts=32, num_hidden_layers=4, max_position_embeddings=4096
+        hidden_size=512,
+        moe_intermediate_size=512,
+        num_experts=32,
+        num_hidden_layers=4,
+        max_position_embeddings=4096,
+        ends_turns=False,
     )
     checkpoint = make_checkpoint(folder / "checkpoint", shape)
     convert(str(checkpoint), folder / "large.gguf", Plan.uniform(8.0))
@@ -51,7 +56,7 @@ def generate(model: Path, ram: int) -> list[str]:
 
 
 def smallest_named(model: Path) -> int:
-    refused = subprocess.run(generate(model, 1 << 20), capture_output=True, text=True, timeout=60, check=False)
+    refused = subprocess.run(generate(model, 1 << 20), capture_output=True, text=True, timeout=120, check=False)
     assert refused.returncode == 1
     found = re.search(r"at least \d+ MiB \(--ram (\d+MiB)\)\.", refused.stderr + refused.stdout)
     assert found, refused.stderr
@@ -60,9 +65,9 @@ def smallest_named(model: Path) -> int:
 
 def test_the_smallest_budget_named_works_and_a_smaller_one_does_not(large: Path) -> None:
     smallest = smallest_named(large)
-    less = subprocess.run(generate(large, smallest - (32 << 20)), capture_output=True, timeout=60, check=False)
+    less = subprocess.run(generate(large, smallest - (32 << 20)), capture_output=True, timeout=120, check=False)
     assert less.returncode == 1
-    done = subprocess.run(generate(large, smallest), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(generate(large, smallest), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["tokens"] == TOKENS

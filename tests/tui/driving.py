@@ -16,7 +16,7 @@ from edgemed.tui.session import ChatSession
 from edgemed.tui.widgets.composer import Composer
 from tests.support.fake_engine import DIGEST, FakeEngine, Step, starting
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
 
 
 def session(

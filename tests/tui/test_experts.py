@@ -176,7 +176,7 @@ def test_a_watcher_outlives_an_engine_that_is_too_busy() -> None:
     watcher = Watcher(lambda: engine, post)
     watcher.start()
     watcher.start()
-    assert came.wait(5)
+    assert came.wait(60)
     watcher.stop()
     watcher.stop()
     assert looked[0].seen.rows == 5
@@ -189,7 +189,7 @@ async def test_bench_is_watched_to_its_end() -> None:
     def measure(say: object) -> int:
         assert callable(say)
         say("Answer 1 of 3")
-        go_on.wait(5)
+        go_on.wait(60)
         return 42
 
     app: WatchApp[int] = WatchApp(engine, measure)
@@ -203,7 +203,7 @@ async def test_bench_is_watched_to_its_end() -> None:
 async def test_bench_may_be_left_and_its_errors_come_out() -> None:
     engine = FakeEngine()
     left = threading.Event()
-    app: WatchApp[None] = WatchApp(engine, lambda say: left.wait(5) and None)
+    app: WatchApp[None] = WatchApp(engine, lambda say: left.wait(60) and None)
     async with app.run_test() as pilot:
         await shows(pilot, "mini")
         await pilot.press("escape")

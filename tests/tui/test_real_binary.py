@@ -90,6 +90,8 @@ def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
     # The demonstration tells the stages of this for pages, mostly; some answers are over before they can be seen.
     # The question is looked for before it is sent: a long answer pushes it off a screen of 24 lines within a second.
     for _ in range(QUESTIONS):
+        terminal.press("C-n")  # an answer that came to its end may have left no room for another
+        terminal.wait_for("▌Ask. Enter sends")
         terminal.type("What are the stages of adult acute lymphoblastic leukemia?")
         terminal.wait_for("What are the stages of adult acute lymphoblastic leukemia?")
         terminal.press("Enter")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -20,6 +21,10 @@ from edgemed.errors import EngineError
 _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 8, 16  # enum llama_token_attr
 _PARSED_FROM_TEXT = _UNKNOWN | _CONTROL | _USER_DEFINED
 _NO_TOKEN = -1
+_ALIKE = re.compile(r"[^\W\d_]+|\d+|\s+|(?:(?!\s)[\W_])+")
+_MOST_ALIKE = 4096
+"""Characters. llama.cpp cuts text into words with std::regex, which goes a call deeper with each character: of letters,
+blanks or signs that follow one another, 26,000 overflow a stack of 8 MiB. No word is as long as this."""
 ENDS_BY_TEXT = ("<|role_end|>", "<|endoftext|>")
 """Ling ends turns with either; llama.cpp's own list has only the second, and a file may name only one as its end."""
 
@@ -85,6 +90,9 @@ class Vocabulary:
         return [self._byte_tokens[byte] for byte in text.encode(errors="replace")]
 
     def _tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        return [token for part in _bearable(text) for token in self._tokens(part, parse_special)]
+
+    def _tokens(self, text: str, parse_special: bool) -> list[int]:
         data = text.encode(errors="replace")
         room = len(data) + 1
         while True:
@@ -115,3 +123,13 @@ class Vocabulary:
             if length >= 0:
                 return buffer.raw[:length]
             room = -length
+
+
+def _bearable(text: str) -> Iterator[str]:
+    """The text, cut where more characters than llama.cpp can bear are alike."""
+    at = 0
+    for run in _ALIKE.finditer(text):
+        for end in range(run.start() + _MOST_ALIKE, run.end(), _MOST_ALIKE):
+            yield text[at:end]
+            at = end
+    yield text[at:]

@@ -76,6 +76,13 @@ def test_ordinary_text_is_tokenised_as_one_with_its_neighbours(vocabulary: Vocab
     assert vocabulary.encode(parts) == vocabulary.encode([Span("detailed thinking off", False)])
 
 
+@pytest.mark.parametrize("unit", ["a", "胸", " ", "\n", "-", "_", " \n", "-_", "é", "\u200d", "<|role_end"])
+def test_no_word_is_too_long(vocabulary: Vocabulary, unit: str) -> None:
+    """llama.cpp's own cutting into words overflows the stack with 26,000 characters of a kind."""
+    text = "Take " + unit * (400_000 // len(unit)) + " 5 mg"
+    assert text_of(vocabulary, vocabulary.encode([Span(text, True)])) == text
+
+
 def test_user_defined_tokens_are_spelt_in_bytes(vocabulary: Vocabulary) -> None:
     """llama.cpp finds user-defined tokens in plain text as well; then only single bytes are safe."""
     marked = vocabulary.encode([Span("the patient", True)])

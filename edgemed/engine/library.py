@@ -66,7 +66,8 @@ class LogCapture:
         return int(sum(mib for (owner, _), mib in self._buffers.items() if owner != elsewhere) * 2**20)
 
 
-_BUFFER_SIZE = re.compile(r"(\S+)\s+((?:compute|output) buffer) size\s*=\s*([\d.]+) MiB")
+# From a word's beginning only: a line may hold what the model file says, and one word of 100 kB took 25 s otherwise.
+_BUFFER_SIZE = re.compile(r"(?<!\S)(\S+)\s+((?:compute|output) buffer) size\s*=\s*([\d.]+) MiB")
 _capture: Callable[[int, str], None] | None = None
 
 

@@ -24,7 +24,11 @@ from edgemed.native.engine import StreamExtent
 # (ggml type, weights a block, bytes a block): Q1_0, then types whose blocks divide anything a model may have.
 _NARROW_TYPES = ((41, 128, 18), (8, 32, 34), (1, 1, 2))
 _U32 = 4
-TOKENS = "tokenizer.ggml.tokens"
+TOKENIZER, TOKENS = "tokenizer.ggml.model", "tokenizer.ggml.tokens"
+BYTE_LEVEL_BPE = "gpt2"  # as llama.cpp calls it
+# The sum of tokens' squared lengths: libllama answers each character of a token that stands for no byte with the whole
+# token, so that one of a megabyte takes a terabyte. Ling's 157,000 tokens have some 10 million.
+_MOST_SQUARED_BYTES = 1 << 28
 _BLOCK = re.compile(r"blk\.([0-9]+)\.")
 
 
@@ -49,11 +53,10 @@ class _Declared:
 def virtual_gguf(model: ModelFile) -> VirtualGguf:
     """Describe `model` to libllama. MTP layers are left out: its graph does not use them.
 
-    Raises ModelFileError for a vocabulary with one token twice, at which libllama aborts.
+    Raises ModelFileError for a vocabulary at which libllama aborts or takes all memory.
     """
-    tokens = model.metadata.get(TOKENS)
-    if isinstance(tokens, list) and len(set(tokens)) < len(tokens):
-        raise ModelFileError(f"{model.path.name} has one token twice in its vocabulary; convert the checkpoint again.")
+    if fault := _fault_of_vocabulary(model):
+        raise ModelFileError(f"{model.path.name} has {fault}; convert the checkpoint again.")
     tensors = list(_declared(model))
     pairs = list(_pairs(model))
     header = bytearray(MAGIC + struct.pack("<IQQ", VERSION, len(tensors), len(pairs)))
@@ -75,6 +78,20 @@ def virtual_gguf(model: ModelFile) -> VirtualGguf:
         if tensor.number is not None
     ]
     return VirtualGguf(bytes(header), start + at, extents)
+
+
+def _fault_of_vocabulary(model: ModelFile) -> str | None:
+    kind, tokens = model.metadata.get(TOKENIZER), model.metadata.get(TOKENS)
+    if kind != BYTE_LEVEL_BPE:  # of the others, several abort for want of tokens that this model does not have
+        return f"the tokenizer {kind!r:.40}, where models of this architecture have {BYTE_LEVEL_BPE!r}"
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        return "no list of tokens"
+    read = {token.partition("\0")[0] or f"[EMPTY_{number}]" for number, token in enumerate(tokens)}  # as libllama does
+    if len(read) < len(tokens):
+        return "one token twice in its vocabulary"
+    if sum(len(token.encode()) ** 2 for token in tokens) > _MOST_SQUARED_BYTES:
+        return "tokens in its vocabulary that are too long"
+    return None
 
 
 def _declared(model: ModelFile) -> Iterator[_Declared]:

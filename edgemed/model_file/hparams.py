@@ -14,6 +14,7 @@ MAX_EXPERTS = 1024
 MAX_INTEGER = 1 << 31
 MAX_REAL = float(MAX_INTEGER - 128)  # the largest below that in GGUF's 32 bits, so that rounding leads to no larger one
 REALS = ("rope_theta", "rms_eps", "weights_scale", "yarn_factor")
+ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")  # what llama.cpp knows; it aborts on any other
 _SIGMOID = 2  # llama.cpp's number for the router's score function
 
 
@@ -112,7 +113,12 @@ class HParams:
         n_embd, n_head = number("embedding_length"), number("attention.head_count")
         head_dim = number("attention.key_length", n_embd // max(n_head, 1))
         n_ff_exp = number("expert_feed_forward_length")
-        yarn = metadata.get(f"{ARCHITECTURE}.rope.scaling.type") == "yarn"
+        scaling = metadata.get(f"{ARCHITECTURE}.rope.scaling.type", "none")
+        if scaling not in ROPE_SCALINGS:
+            raise ModelFileError(
+                f"The model file scales its RoPE in a way nobody knows ({scaling!r:.40}); convert the checkpoint again."
+            )
+        yarn = scaling == "yarn"
         return cls(
             n_layer=number("block_count") - n_nextn,
             n_nextn=n_nextn,

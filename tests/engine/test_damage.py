@@ -1,5 +1,6 @@
 """Damaged and inconsistent files through the whole engine: a sentence that names the fault, and no dead process."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -59,11 +60,21 @@ def test_a_flipped_bit_in_a_dense_tensor_is_named(own_copy: Path, name: str) -> 
         Engine.start(own_copy, EngineSettings(threads=1))
 
 
+NAMES = [f"token {number}" for number in range(766)]
+
+
 @pytest.mark.parametrize(
     ("key", "kind", "value"),
     [
         ("tokenizer.ggml.tokens", Kind.ARRAY, (Kind.STRING, ["the same"] * 768)),
         ("tokenizer.ggml.tokens", Kind.ARRAY, (Kind.STRING, ["a", "b", "c"])),
+        ("tokenizer.ggml.tokens", Kind.ARRAY, (Kind.STRING, ["", "[EMPTY_0]", *NAMES])),
+        ("tokenizer.ggml.tokens", Kind.ARRAY, (Kind.STRING, ["same\0one", "same\0other", *NAMES])),
+        ("tokenizer.ggml.tokens", Kind.ARRAY, (Kind.STRING, ["\n" * 100_000, "one", *NAMES])),
+        ("tokenizer.ggml.tokens", Kind.ARRAY, (Kind.U32, [*range(768)])),
+        ("tokenizer.ggml.model", Kind.STRING, "llama"),
+        ("tokenizer.ggml.model", Kind.STRING, "none"),
+        ("tokenizer.ggml.model", Kind.U32, 3),
         ("tokenizer.ggml.merges", Kind.U32, 1),
         ("tokenizer.ggml.pre", Kind.STRING, "no such thing"),
         ("bailingmoe2.attention.value_length", Kind.U32, 3),
@@ -71,9 +82,9 @@ def test_a_flipped_bit_in_a_dense_tensor_is_named(own_copy: Path, name: str) -> 
     ],
 )
 def test_a_file_that_contradicts_itself_is_refused_and_nothing_dies(
-    model_path: Path, tmp_path: Path, key: str, kind: Kind, value: object
+    models: dict[str, Path], tmp_path: Path, key: str, kind: Kind, value: object
 ) -> None:
-    gguf = load(model_path)
+    gguf = load(models["llama.cpp"])  # whose header has no checksum that would tell
     gguf.set_key(key, kind, value)
     path = tmp_path / "contradiction.gguf"
     path.write_bytes(gguf.encode())
@@ -81,3 +92,14 @@ def test_a_file_that_contradicts_itself_is_refused_and_nothing_dies(
         Engine.start(path, EngineSettings(threads=1))
     assert not isinstance(caught.value, EngineDied)
     assert str(caught.value).endswith(".")
+
+
+def test_a_name_as_long_as_a_book_is_no_hindrance(models: dict[str, Path], tmp_path: Path) -> None:
+    """libllama writes it into its log, which is searched."""
+    gguf = load(models["llama.cpp"])
+    gguf.set_key("general.name", Kind.STRING, "x" * 100_000)
+    path = tmp_path / "named.gguf"
+    path.write_bytes(gguf.encode())
+    started = time.monotonic()
+    Engine.start(path, EngineSettings(threads=1)).close()
+    assert time.monotonic() - started < 15

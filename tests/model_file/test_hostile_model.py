@@ -136,6 +136,14 @@ def test_a_yarn_that_no_context_has(path: Path, factor: float, original: int, wo
         assert words in str(opened)
 
 
+@pytest.mark.parametrize("scaling", ["", "dynamic", "Yarn"])
+def test_a_rope_scaling_that_nobody_knows(path: Path, scaling: str) -> None:
+    """At these llama.cpp aborts."""
+    gguf = small_model("edgemed")
+    gguf.set_key("bailingmoe2.rope.scaling.type", Kind.STRING, scaling)
+    assert f"in a way nobody knows ({scaling!r})" in refused(path, gguf.encode())
+
+
 def test_a_router_that_does_not_normalise_its_weights(path: Path) -> None:
     """llama.cpp would open it and compute another model than BailingMoeV2."""
     gguf = small_model("edgemed")

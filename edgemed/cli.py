@@ -74,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _replace_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is no text is printed all the same
         sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):  # and what is no text is refused where it would be used
+        sys.stdin.reconfigure(errors="surrogateescape")
     try:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()

@@ -109,8 +109,10 @@ class Engine:
         """Answer `messages`; yields events as they come, `Finished` last.
 
         `sampling` None means the model's own defaults. Raises EngineError when another answer is running, the prompt
-        does not fit or the computation failed, TemplateError, and EngineDied when the process ended meanwhile.
+        does not fit or the computation failed, UsageError for what is no text, TemplateError, and EngineDied when the
+        process ended meanwhile.
         """
+        _refuse_what_is_no_text(messages)
         if not self._busy.acquire(blocking=False):
             raise EngineError("The engine is answering already; stop that answer first.")
         try:
@@ -275,6 +277,15 @@ class _Seen:
             seed=self._seed,
             n_ctx=self._info.n_ctx,
         )
+
+
+def _refuse_what_is_no_text(messages: Sequence[Message]) -> None:
+    """Bytes that are not UTF-8 come from the command line and standard input as halves of surrogate pairs. Left out,
+    the µ of a dose would be."""
+    try:
+        "\n".join(message.content for message in messages).encode()
+    except UnicodeEncodeError:
+        raise UsageError("The question is not UTF-8 text; convert it to UTF-8 and ask again.") from None
 
 
 def _wait_until_ready(child: Child, on_progress: OnProgress | None) -> EngineInfo:

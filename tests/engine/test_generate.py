@@ -1,6 +1,7 @@
 """`edgemed generate` as users call it: a process of its own, which locks itself."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -55,6 +56,18 @@ def test_text_comes_from_standard_input_and_says_where_it_was_cut(model_path: Pa
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip("\n").endswith(cut_off())
     assert done.stderr == "edgemed: The answer reached --max-tokens.\n"
+
+
+@pytest.mark.parametrize("way", ["argument", "standard input"])
+def test_bytes_that_are_no_text_are_refused(model_path: Path, way: str) -> None:
+    """In a UTF-8 locale, too: there Python itself would stop with a traceback."""
+    question = b"5 \xb5g of it?"  # Latin-1
+    prompt = os.fsdecode(question) if way == "argument" else "-"
+    command = [sys.executable, "-m", "edgemed.cli", "generate", str(model_path), "-p", prompt]
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, capture_output=True, input=question, env=strict)
+    assert done.returncode == 2
+    assert done.stderr == b"edgemed: The question is not UTF-8 text; convert it to UTF-8 and ask again.\n"
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -22,6 +22,7 @@ from edgemed.engine.model import load_model
 from edgemed.engine.offload import HOST, Offload
 from edgemed.engine.protocol import Message
 from edgemed.engine.residual import ResidualSize
+from edgemed.engine.sampling import refuse_no_numbers
 from edgemed.engine.vocabulary import Vocabulary
 from edgemed.errors import EngineError, UsageError
 from edgemed.model_file import ModelFile
@@ -132,7 +133,9 @@ class Reader:
             fault = self.loaded.last_error()
             raise EngineError(fault or f"llama.cpp could not read a passage of {len(tokens)} tokens (status {status}).")
         pointer = ctypes.cast(llama_cpp.llama_get_logits(self.loaded.ctx), ctypes.POINTER(ctypes.c_float))
-        return np.ctypeslib.as_array(pointer, (len(tokens) - first, self.vocabulary.size))
+        logits = np.ctypeslib.as_array(pointer, (len(tokens) - first, self.vocabulary.size))
+        refuse_no_numbers(logits)  # now, and not when hours of reading have become a card or statistics of NaN
+        return logits
 
     def _framed(self, turns: tuple[tuple[str, str], ...]) -> list[Span]:
         """The conversation rendered. Rendering takes a process, so conversations of the same roles share one."""

@@ -30,8 +30,7 @@ class Sampler:
 
     def pick(self, logits: Logits) -> int:
         """One token id for `logits` [n_vocab]. Raises EngineError when they are no numbers."""
-        if np.isnan(logits).any() or not np.isfinite(logits.max()):
-            raise EngineError("The model computed no usable numbers; check the file with `edgemed verify`.")
+        refuse_no_numbers(logits)
         scores = self._penalised(logits)
         token = int(scores.argmax()) if self._sampling.temperature == 0 else self._draw(scores)
         self._seen.add(token)
@@ -56,6 +55,12 @@ class Sampler:
         cumulative = cumulative[:kept]
         place = int(np.searchsorted(cumulative, self._random.random() * cumulative[-1], side="right"))
         return int(candidates[min(place, len(cumulative) - 1)])
+
+
+def refuse_no_numbers(logits: Logits) -> None:
+    """Raises EngineError for logits [..., n_vocab] of which nothing can be told. -inf is a token that never comes."""
+    if not np.isfinite(logits.max(axis=-1)).all():  # the maximum of anything and NaN is NaN
+        raise EngineError("The model computed no usable numbers; check the file with `edgemed verify`.")
 
 
 def _likeliest(scores: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.intp]:

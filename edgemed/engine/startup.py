@@ -106,9 +106,10 @@ def context_length(file: ModelFile, wanted: int | None) -> int:
 def recorded_sampling(file: ModelFile) -> Sampling:
     """The sampling the file recommends; edgemed's defaults for what it does not mention or makes no sense."""
     recorded = {name: file.metadata[key] for name, key in _SAMPLING_KEYS.items() if key in file.metadata}
+    numbers = all(type(value) in (int, float) for value in recorded.values())  # a bool is none
     try:
-        return Sampling(**recorded)
-    except (UsageError, TypeError):
+        return Sampling(**recorded) if numbers and type(recorded.get("top_k", 0)) is int else Sampling()
+    except UsageError:
         return Sampling()
 
 

@@ -186,6 +186,31 @@ def test_refusals(
         assert (printed.err.count("\n"), printed.out) == (1, "")
 
 
+@pytest.mark.parametrize("command", ["eval", "eval its reference", "calibrate"])
+def test_what_computes_no_numbers_is_neither_judged_nor_learnt_from(
+    command: str,
+    checkpoint: Path,
+    reference: Path,
+    data: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A card of NaN has a page that cannot be drawn, and statistics of NaN are refused by whoever reads them."""
+    broken, out = tmp_path / "broken.gguf", tmp_path / "out"
+    convert(str(checkpoint), broken, Plan.uniform(8.0), layout="llama.cpp")  # without checksums
+    norm = open_model(broken).tensors["output_norm.weight"]
+    with broken.open("r+b") as file:
+        file.seek(norm.offset)
+        file.write(np.full(norm.nbytes // 4, np.nan, np.float32).tobytes())
+    model, judge = (reference, broken) if command == "eval its reference" else (broken, reference)
+    words: tuple[str | Path, ...] = ("eval", model, "--reference", judge, "--data", data[0], "-o", out, *SMALL)
+    if command == "calibrate":
+        words = ("calibrate", broken, data[0], "-o", out, "--effects", "0", *SMALL)
+    assert main([*map(str, words)]) == 1
+    assert capsys.readouterr().err.startswith("edgemed: The model computed no usable numbers;")
+    assert not out.exists()
+
+
 def test_texts_longer_than_a_passage_are_read_in_parts(reference: Path, tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text("A sentence of a long text about nothing. " * 60)
     model = open_model(reference)

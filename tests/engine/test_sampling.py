@@ -1,6 +1,8 @@
 """The sampler against the definitions it implements."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,10 @@ from numpy.typing import NDArray
 
 from edgemed.engine.protocol import Sampling
 from edgemed.engine.sampling import Sampler
+from edgemed.engine.startup import recorded_sampling
 from edgemed.errors import EngineError, UsageError
+from edgemed.model_file import open_model
+from tests.support.gguf_bytes import Kind, small_model
 
 PLAIN = Sampling(temperature=1, top_p=1, top_k=0, repeat_penalty=1)
 LOGITS = np.array([1.0, 3.0, 2.0, 2.5, -1.0], np.float32)
@@ -106,3 +111,26 @@ def test_every_pick_is_within_both_limits(
 def test_settings_that_mean_nothing_are_refused(setting: str, value: float) -> None:
     with pytest.raises(UsageError, match=f"The sampling setting {setting} is"):
         Sampling(**{setting: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "value", "expected"),
+    [
+        ("temp", Kind.U32, 1, Sampling(temperature=1)),
+        ("top_k", Kind.I32, 7, Sampling(top_k=7)),
+        ("top_k", Kind.F32, 7.0, Sampling()),
+        ("temp", Kind.BOOL, True, Sampling()),
+        ("top_p", Kind.F32, float("nan"), Sampling()),
+        ("penalty_repeat", Kind.STRING, "much", Sampling()),
+        ("temp", Kind.ARRAY, (Kind.F32, [1.0]), Sampling()),
+    ],
+)
+def test_what_a_file_recommends_counts_where_it_makes_sense(
+    tmp_path: Path, name: str, kind: Kind, value: Any, expected: Sampling
+) -> None:
+    """A number of another kind would be garbled on its way out of the engine, and the model never start."""
+    gguf = small_model("edgemed")
+    gguf.set_key(f"general.sampling.{name}", kind, value)
+    path = tmp_path / "model.gguf"
+    path.write_bytes(gguf.encode())
+    assert recorded_sampling(open_model(path)) == expected

@@ -60,7 +60,8 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
     folder = Path(request["scratch"])
     # Readers after this one find the statistics in memory.
-    taken = statistics_bytes(model.hparams, sample) + observation_bytes(model.hparams, request["passage"])
+    domains = sorted({text.domain for text in texts})
+    taken = statistics_bytes(model.hparams, domains, sample) + observation_bytes(model.hparams, request["passage"])
     reader = open_(model, residual=True, caller_bytes=taken)
     try:
         passages = choose(texts, lambda text: encode(reader, text), request["tokens"], request["passage"])
@@ -98,9 +99,9 @@ def usual_sample(h: HParams) -> int:
     return min(LARGEST_SAMPLE, SAMPLE_BYTES // (2 * h.n_embd * (h.n_layer - h.n_dense_lead)))
 
 
-def statistics_bytes(h: HParams, sample: int) -> int:
+def statistics_bytes(h: HParams, domains: list[str], sample: int) -> int:
     """What they take in memory, found without taking it."""
-    nothing, one = (empty(h, ["all"], size).nbytes for size in (0, 1))
+    nothing, one = (empty(h, domains, size).nbytes for size in (0, 1))
     return nothing + sample * (one - nothing)
 
 

@@ -23,6 +23,7 @@ from edgemed.files import size_of_file
 PLAIN_FIELDS = ("text", "abstract", "definition", "content", "case")
 TITLES = ("title", "name")
 MOST_OPTIONS = 26
+MOST_DOMAINS = 1024  # statistics keep every expert's use in each: of AntAngelMed's 8,192 that is 200 kB a domain
 PART_CHARACTERS = 20_000  # a plain text file is cut into parts of about this length, between lines
 _SPEAKERS = {
     "patient": "user",
@@ -76,7 +77,7 @@ def letter_of(number: int) -> str:
 def read_texts(paths: Sequence[Path], split: str) -> tuple[list[Text], list[Question]]:
     """Everything in the files that belongs to `split` or to none.
 
-    Raises TextsError for a file that cannot be read or holds nothing to use, naming the line.
+    Raises TextsError for a file that cannot be read or holds nothing to use, naming the line; or for too many domains.
     """
     texts: list[Text] = []
     questions: list[Question] = []
@@ -97,6 +98,12 @@ def read_texts(paths: Sequence[Path], split: str) -> tuple[list[Text], list[Ques
             raise TextsError(f"The file of texts {path} is not UTF-8; convert it first.") from None
         if len(texts) + len(questions) == before:
             raise TextsError(f"The file {path} holds no texts of the split {split}; leave it out or look what it has.")
+    domains = {text.domain for text in texts} | {question.domain for question in questions}
+    if len(domains) > MOST_DOMAINS:
+        raise TextsError(
+            f"The texts are of {len(domains):,} domains, and {MOST_DOMAINS:,} are the most; give rows that belong "
+            "together one `domain`, or put plain texts together in fewer files."
+        )
     return texts, questions
 
 

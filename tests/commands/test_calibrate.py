@@ -10,7 +10,7 @@ import pytest
 
 from edgemed.cli import main
 from edgemed.convert import convert
-from edgemed.evaluation.collect import Router, empty, usual_sample
+from edgemed.evaluation.collect import Router, empty, statistics_bytes, usual_sample
 from edgemed.model_file import open_model
 from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.imatrix import read_calibration
@@ -111,6 +111,13 @@ def test_the_sample_is_within_the_memory_allowed(
     more = 4_000_000 * (empty(h, ["all"], 1).nbytes - empty(h, ["all"], 0).nbytes)
     assert more > 4_000_000 * 2 * h.n_embd * 2
     assert needed[1] - needed[0] == pytest.approx(more, rel=0.1)  # both commands' own memory differs a little
+
+
+def test_memory_is_reckoned_for_every_domain(reference: Path) -> None:
+    h = open_model(reference).hparams
+    one, many = (statistics_bytes(h, [str(number) for number in range(count)], 10) for count in (1, 1000))
+    assert many == empty(h, ["all"] * 1000, 10).nbytes
+    assert many > one + 999 * 3 * 8 * h.n_expert * (h.n_layer - h.n_dense_lead)
 
 
 def test_an_effect_is_what_leaving_one_part_alone_wins(

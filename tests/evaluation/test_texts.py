@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed.errors import TextsError
-from edgemed.evaluation.texts import Question, Text, language_of, read_texts
+from edgemed.evaluation.texts import MOST_DOMAINS, Question, Text, language_of, read_texts
 
 
 def write(folder: Path, *rows: Any, name: str = "some.jsonl") -> Path:
@@ -132,6 +132,14 @@ def test_files_that_hold_nothing_are_refused(tmp_path: Path) -> None:
 def test_a_whole_surrogate_pair_is_a_character(tmp_path: Path) -> None:
     texts, _ = read_texts([write(tmp_path, '{"text": "\\ud83d\\ude00", "domain": "\\\\ud800"}')], "eval")
     assert (texts[0].text, texts[0].domain) == ("😀", "\\ud800")
+
+
+def test_more_domains_than_anybody_tells_apart_are_refused(tmp_path: Path) -> None:
+    """A name for every row, where a domain is meant, costs hours and gigabytes."""
+    rows = [{"text": "A cough.", "domain": f"patient {number}"} for number in range(MOST_DOMAINS + 1)]
+    assert len(read_texts([write(tmp_path, *rows[1:])], "eval")[0]) == MOST_DOMAINS
+    with pytest.raises(TextsError, match="are of 1,025 domains"):
+        read_texts([write(tmp_path, *rows)], "eval")
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".jsonl"])

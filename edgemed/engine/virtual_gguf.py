@@ -25,7 +25,7 @@ from edgemed.native.engine import StreamExtent
 _NARROW_TYPES = ((41, 128, 18), (8, 32, 34), (1, 1, 2))
 _U32 = 4
 TOKENIZER, TOKENS = "tokenizer.ggml.model", "tokenizer.ggml.tokens"
-BYTE_LEVEL_BPE = "gpt2"  # as llama.cpp calls it
+BYTE_LEVEL_BPE, NO_TOKENIZER = "gpt2", "none"  # as llama.cpp calls them
 # The sum of tokens' squared lengths: libllama answers each character of a token that stands for no byte with the whole
 # token, so that one of a megabyte takes a terabyte. Ling's 157,000 tokens have some 10 million.
 _MOST_SQUARED_BYTES = 1 << 28
@@ -82,6 +82,8 @@ def virtual_gguf(model: ModelFile) -> VirtualGguf:
 
 def _fault_of_vocabulary(model: ModelFile) -> str | None:
     kind, tokens = model.metadata.get(TOKENIZER), model.metadata.get(TOKENS)
+    if kind == NO_TOKENIZER:
+        return None  # a twin's, which only computes: `Vocabulary` refuses it to all others
     if kind != BYTE_LEVEL_BPE:  # of the others, several abort for want of tokens that this model does not have
         return f"the tokenizer {kind!r:.40}, where models of this architecture have {BYTE_LEVEL_BPE!r}"
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):

@@ -16,7 +16,7 @@ from typing import Any
 from llama_cpp import llama_cpp
 
 from edgemed.engine.chat_template import Span
-from edgemed.errors import EngineError
+from edgemed.errors import EngineError, ModelFileError
 
 _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 8, 16  # enum llama_token_attr
 _PARSED_FROM_TEXT = _UNKNOWN | _CONTROL | _USER_DEFINED
@@ -30,9 +30,14 @@ ENDS_BY_TEXT = ("<|role_end|>", "<|endoftext|>")
 
 
 class Vocabulary:
-    """A view of a `llama_vocab`, which must outlive it. `ends`: further ids that end a turn, from the file."""
+    """A view of a `llama_vocab`, which must outlive it. `ends`: further ids that end a turn, from the file.
+
+    Raises ModelFileError for a model without one.
+    """
 
     def __init__(self, vocab: Any, ends: Iterable[int] = ()) -> None:
+        if llama_cpp.llama_vocab_type(vocab) == llama_cpp.LLAMA_VOCAB_TYPE_NONE:  # it aborts when asked for a token
+            raise ModelFileError("The model file has no vocabulary; convert the checkpoint again.")
         self._vocab = vocab
         self.size = int(llama_cpp.llama_vocab_n_tokens(vocab))
         self.special = {

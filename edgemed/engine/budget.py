@@ -79,6 +79,19 @@ def plan_budget(
     return Budget(ram_bytes, resident, compute, cache)
 
 
+def refuse_beyond_memory(file: ModelFile, ram_bytes: int | None, fixed_bytes: int, n_ctx: int) -> None:
+    """Raises BudgetError where dense weights, keys and values fit neither this machine nor what the user says it has.
+
+    Trying would end in the kernel's choice of a process to kill, before `plan_budget` knows what is resident.
+    """
+    room = max(ram_bytes or 0, available_bytes())
+    if fixed_bytes > room:
+        raise BudgetError(
+            f"{file.path.name} with a context of {n_ctx} tokens takes {_rounded(fixed_bytes, up=True)} of memory "
+            f"without any expert, and {_rounded(room)} are free; choose a smaller --ctx, or close other programs."
+        )
+
+
 def token_bytes(file: ModelFile) -> int:
     """The experts of one token, at each layer's largest: below this a cache never hits."""
     rows = _slots(file)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from llama_cpp import llama_cpp
 
-from edgemed.engine.budget import Budget, layer_bytes, plan_budget
+from edgemed.engine.budget import Budget, layer_bytes, plan_budget, refuse_beyond_memory
 from edgemed.engine.hot_profile import calibrated_scores, read_profile, write_profile
 from edgemed.engine.library import LogCapture, capture_log, start_llama
 from edgemed.engine.load_settings import KV_TYPES, LoadSettings
@@ -54,6 +54,7 @@ class LoadedModel:
         self._log = LogCapture()
         start_llama()
         self.placement = place(file, settings.offload, settings.n_ctx, settings.kv_type)
+        refuse_beyond_memory(file, settings.ram_bytes, self.placement.host_bytes, settings.n_ctx)
         self.handle = check(self._open_store(settings), EngineError)
         capture_log(self._log)
         if self.placement.device is None:  # else it would cut the graph of the layers left here into more pieces

@@ -66,11 +66,13 @@ AUTO, HOST = Offload(), Offload(layers=0)
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What became of it: the last `layers` of `of` on `device`, all in the process's own memory where there is none."""
+    """What became of it: the last `layers` of `of` on `device`, all in the process's own memory where there is none.
+    `host_bytes`: what those take that are left here, their keys and values included."""
 
     device: Device | None
     layers: int
     of: int
+    host_bytes: int
 
     @property
     def handles(self) -> ctypes.Array[ctypes.c_void_p]:
@@ -113,7 +115,7 @@ def place(file: ModelFile, offload: Offload, n_ctx: int, kv_type: str) -> Placem
     """Decide before loading. Raises SetupError where layers were asked for and there is no device for them, or one that
     cannot hold them."""
     needs = layer_bytes(file, n_ctx, kv_type)
-    nowhere = Placement(None, 0, len(needs))
+    nowhere = Placement(None, 0, len(needs), sum(needs))
     if offload.layers == 0:
         return nowhere
     device = rpc_device(offload.rpc) if offload.rpc is not None else own_device()
@@ -128,7 +130,7 @@ def place(file: ModelFile, offload: Offload, n_ctx: int, kv_type: str) -> Placem
             f"{free_memory(device)}, which does not hold {layers} layers; {fitting} fit and leave 1 GiB for the rest "
             f"(--gpu {fitting or 'off'})."
         )
-    return Placement(device, layers, len(needs)) if layers else nowhere
+    return Placement(device, layers, len(needs), sum(needs[layers:])) if layers else nowhere
 
 
 def layer_bytes(file: ModelFile, n_ctx: int, kv_type: str) -> list[int]:

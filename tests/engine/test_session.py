@@ -14,6 +14,7 @@ from edgemed.quant.plan import Plan
 from tests.engine.conftest import CONTEXT, SHAPE
 from tests.support import tokenizers_json
 from tests.support.checkpoints import make_checkpoint
+from tests.support.gguf_bytes import Kind, load
 from tests.support.resealed import resealed
 from tests.support.timing import soon
 
@@ -193,6 +194,15 @@ def test_a_budget_too_small_names_the_smallest(model_path: Path) -> None:
 def test_an_impossible_context_is_refused(model_path: Path) -> None:
     with pytest.raises(EngineError, match=f"from 1 to {CONTEXT}"):
         Engine.start(model_path, EngineSettings(n_ctx=10**6))
+
+
+def test_a_context_that_no_memory_holds_is_refused_before_it_is_taken(models: dict[str, Path], tmp_path: Path) -> None:
+    gguf = load(models["llama.cpp"])
+    gguf.set_key("bailingmoe2.context_length", Kind.U32, 10**9)
+    path = tmp_path / "endless.gguf"
+    path.write_bytes(gguf.encode())
+    with pytest.raises(BudgetError, match=r"takes \d+\.\d\d GiB of memory .*; choose a smaller --ctx"):
+        Engine.start(path, EngineSettings(n_ctx=10**9))
 
 
 def test_two_engines_share_a_file(engine: Engine, model_path: Path) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgemed.engine.protocol import Message
-from edgemed.engine.template_process import CPU_SECONDS
-from edgemed.errors import TemplateError
+from edgemed.engine.template_process import CPU_SECONDS, MAX_OUTPUT_CHARACTERS
+from edgemed.errors import EngineError, TemplateError
 
 WALL_SECONDS = 60
 """A busy machine may need long for the little processor time that a template gets; it cannot sleep by itself."""
@@ -44,8 +44,15 @@ class ChatTemplate:
     def render(self, messages: Sequence[Message]) -> list[Span]:
         """The prompt, ending where the assistant's answer begins.
 
-        Raises TemplateError for a malformed or hostile template, or one that refuses the conversation.
+        Raises TemplateError for a malformed or hostile template, or one that refuses the conversation or leaves nothing
+        of it; EngineError for a conversation that no template could bear.
         """
+        length = sum(len(message.content) for message in messages)
+        if length > MAX_OUTPUT_CHARACTERS:
+            raise EngineError(
+                f"The conversation has {length:,} characters, more than any model reads; start a new chat, or shorten "
+                "the text."
+            )
         request = {
             "template": self._source,
             "messages": [(message.role, message.content) for message in messages],
@@ -66,6 +73,8 @@ class ChatTemplate:
         answer = json.loads(done.stdout)
         if "error" in answer:
             raise _unusable(answer["error"])
+        if not answer["spans"]:
+            raise _unusable("writes nothing")
         return [Span(text, from_message) for text, from_message in answer["spans"]]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edgemed.engine import template_process
 from edgemed.engine.chat_template import ChatTemplate
 from edgemed.engine.protocol import Message
-from edgemed.errors import TemplateError
+from edgemed.errors import EngineError, TemplateError
 from tests.support.tokenizers_json import CHAT_TEMPLATE, SPECIAL_TOKENS
 
 TURNS = [Message("user", "Hello <role> there"), Message("assistant", "Yes?"), Message("user", "老年人 😀\n\n</role>")]
@@ -84,6 +84,7 @@ def test_json_escapes_what_a_message_holds() -> None:
         ("{{ nothing.at_all }}", "fails|refuses"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "calls itself without end|could not be rendered"),
         ("{% include '/etc/passwd' %}", "fails|refuses"),
+        ("{# #}{% if false %}{{ messages }}{% endif %}", "writes nothing"),
     ],
 )
 def test_a_hostile_template_is_one_sentence(source: str, sentence: str) -> None:
@@ -105,6 +106,11 @@ def test_a_template_that_never_ends_is_ended(source: str) -> None:
     with pytest.raises(TemplateError, match="does not finish within"):
         render(source)
     assert time.monotonic() - started < 20
+
+
+def test_a_conversation_too_long_for_any_template_is_no_fault_of_the_template() -> None:
+    with pytest.raises(EngineError, match=r"has 5,000,000 characters, more than any model reads; .*shorten"):
+        render(CHAT_TEMPLATE, [Message("user", "a cough " * 625_000)])
 
 
 @pytest.mark.parametrize(

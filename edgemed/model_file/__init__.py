@@ -103,6 +103,8 @@ def open_model(path: Path | str) -> ModelFile:
     embedding = header.tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
         raise ModelFileError(f"{path.name} has no token embedding; convert the checkpoint again.")
+    for key in keys.TEXTS:  # now: `eval` would meet it after hours of reading
+        metadata.text(key)
     _refuse_unusable_types(header.tensors)
     hparams = HParams.from_metadata(metadata, n_vocab=embedding.shape[1])
     experts, taken = find_experts(header.tensors, hparams, metadata.numbers(keys.EXPERT_CHECKSUMS))

@@ -34,6 +34,12 @@ them included."""
 END_OF_GENERATION_IDS = "edgemed.eog_token_ids"
 """u32 array: every token id that ends a turn."""
 
+TEXTS = (
+    *(SOURCE_REPOSITORY, SOURCE_REVISION, SOURCE_DIGEST),
+    *(PLAN, PLAN_DIGEST, CALIBRATION_DIGEST, WEIGHTS_DIGEST),
+)
+"""What holds text where it is present."""
+
 PREFIX = "edgemed."
 CURRENT_FORMAT = 2
 FIRST_FORMAT = 1

@@ -7,6 +7,7 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 
 from edgemed.model_file import ModelFile, open_model
+from edgemed.model_file.keys import TEXTS
 from tests.support.gguf_bytes import EXPERTS, Kind, Tensor, small_model
 from tests.support.hostile import refused, try_to_open
 
@@ -192,7 +193,7 @@ def test_checksums_of_the_wrong_number_or_kind(key: str, kind: Kind, value: Any,
     assert "checksum" in refused(path, gguf.encode())
 
 
-@pytest.mark.parametrize("key", ["edgemed.intended_use", "edgemed.weights_digest", "edgemed.format_version"])
+@pytest.mark.parametrize("key", ["edgemed.intended_use", "edgemed.format_version", *TEXTS])
 @pytest.mark.parametrize(("kind", "value"), [(Kind.U32, 7), (Kind.ARRAY, (Kind.STRING, ["a"])), (Kind.F32, 0.5)])
 def test_our_keys_of_the_wrong_kind(key: str, kind: Kind, value: Any, path: Path) -> None:
     gguf = small_model("edgemed")

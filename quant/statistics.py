@@ -236,8 +236,8 @@ class Statistics:
         alike = all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
         if not alike or (sample.domain < 0).any() or (sample.domain >= max(d, 1)).any():
             raise CalibrationError(f"The statistics {path} do not fit together ({d} domains, {count} layers).")
-        limits = [(a, LARGEST_SUM) for a, _ in pairs[: len(ARRAYS)]]
-        limits += [(a, LARGEST_OF_A_TOKEN) for a in (sample.shares, sample.entropy)]
+        limits = [(a, LARGEST_SUM) for a, _ in pairs[: len(SUMS)]]
+        limits += [(a, LARGEST_OF_A_TOKEN) for a in (found.effects, found.dense, sample.shares, sample.entropy)]
         possible = all(((a >= 0) & (a <= most)).all() for a, most in limits) and np.isfinite(sample.inputs).all()
         if not possible or (found.share > LARGEST_OF_A_TOKEN * found.tokens).any():
             raise CalibrationError(f"The statistics {path} hold values that are no sums of squares or counts.")

@@ -139,6 +139,8 @@ def test_damaged_files_are_sentences(tmp_path: Path) -> None:
         ({"share": good.share * 1e30}, "no sums of squares"),
         ({"input_squares": good.input_squares * 1e38}, "no sums of squares"),
         ({"sample": dataclasses.replace(good.sample, shares=good.sample.shares * 1e30)}, "no sums of squares"),
+        ({"effects": np.full_like(good.effects, 1e30)}, "no sums of squares"),  # nats: times such, damage is infinite
+        ({"dense": np.full_like(good.dense, 1e30)}, "no sums of squares"),
         ({"output": good.output.astype(np.float32)}, "do not fit together"),
         ({"sample": dataclasses.replace(good.sample, domain=good.sample.domain + 1)}, "do not fit together"),
         ({"sample": dataclasses.replace(good.sample, experts=good.sample.experts.ravel())}, "cannot be read"),

@@ -1,4 +1,4 @@
-// What the types' products with single rows share: how bits and scales are brought to their places, and sums.
+// What the types' products with single rows share on AVX-512: how bits and scales are brought to their places, and sums.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,10 @@ constexpr int8_t kOrders[kLayouts][8] = {{0, 4, 1, 5, 2, 6, 3, 7}, {0, 2, 1, 3, 
 #ifdef EDGEMED_HAS_KERNELS
 #include "intrinsics.h"
 
-#define EDGEMED_GFNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx2,bmi2,fma,f16c,gfni")))
-#define EDGEMED_GFNI_INLINE EDGEMED_GFNI __attribute__((always_inline)) inline
+#define EDGEMED_SIMD __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx2,bmi2,fma,f16c,gfni")))
+#define EDGEMED_SIMD_INLINE EDGEMED_SIMD __attribute__((always_inline)) inline
+
+#include "products_single_floats.inc"
 
 namespace edgemed::products::singles {
 
@@ -59,48 +61,48 @@ constexpr int64_t moved(int from, int count, int to) {
     for (int i = 0; i < count; i++) matrix |= uint64_t{1} << (8 * (7 - to - i) + from + i);
     return static_cast<int64_t>(matrix);
 }
-template <int From, int Count, int To, int Added = 0> EDGEMED_GFNI_INLINE __m512i move_bits(__m512i x) {
+template <int From, int Count, int To, int Added = 0> EDGEMED_SIMD_INLINE __m512i move_bits(__m512i x) {
     return _mm512_gf2p8affine_epi64_epi8(x, _mm512_set1_epi64(moved(From, Count, To)), Added);
 }
 // Another move for each half of the register.
-template <int From, int Upper, int Count, int To> EDGEMED_GFNI_INLINE __m512i move_bits_of_halves(__m512i x) {
+template <int From, int Upper, int Count, int To> EDGEMED_SIMD_INLINE __m512i move_bits_of_halves(__m512i x) {
     constexpr int64_t low = moved(From, Count, To), high = moved(Upper, Count, To);
     return _mm512_gf2p8affine_epi64_epi8(x, _mm512_setr_epi64(low, low, low, low, high, high, high, high), 0);
 }
 
 // Loads that the compiler must not repeat: a block's bytes mostly lie across two cache lines.
-EDGEMED_GFNI_INLINE __m512i load64(const uint8_t * from) {
+EDGEMED_SIMD_INLINE __m512i load64(const uint8_t * from) {
     __m512i x = _mm512_loadu_si512(from);
     asm("" : "+v"(x));
     return x;
 }
-EDGEMED_GFNI_INLINE __m512i load32_twice(const uint8_t * from) {
+EDGEMED_SIMD_INLINE __m512i load32_twice(const uint8_t * from) {
     __m512i x = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)));
     asm("" : "+v"(x));
     return x;
 }
-EDGEMED_GFNI_INLINE __m128i load16(const uint8_t * from) {
+EDGEMED_SIMD_INLINE __m128i load16(const uint8_t * from) {
     __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i *>(from));
     asm("" : "+v"(x));
     return x;
 }
-EDGEMED_GFNI_INLINE __m512i table(const Bytes & bytes) { return _mm512_load_si512(bytes.at); }
-EDGEMED_GFNI_INLINE __m512i codes(const Single & x, int kind) { return _mm512_load_si512(x.code + 64 * kind); }
-EDGEMED_GFNI_INLINE __m256i sums16(const Single & x) { return _mm256_load_si256(reinterpret_cast<const __m256i *>(x.sum16)); }
-EDGEMED_GFNI_INLINE __m256i halves_added(__m512i x) { return _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1)); }
-EDGEMED_GFNI_INLINE __m512i byte(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
+EDGEMED_SIMD_INLINE __m512i table(const Bytes & bytes) { return _mm512_load_si512(bytes.at); }
+EDGEMED_SIMD_INLINE __m512i codes(const Single & x, int kind) { return _mm512_load_si512(x.code + 64 * kind); }
+EDGEMED_SIMD_INLINE __m256i sums16(const Single & x) { return _mm256_load_si256(reinterpret_cast<const __m256i *>(x.sum16)); }
+EDGEMED_SIMD_INLINE __m256i halves_added(__m512i x) { return _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1)); }
+EDGEMED_SIMD_INLINE __m512i byte(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
 
 template <Layout L> constexpr Bytes kWidePlaces[4] = {wide_places(L, 0), wide_places(L, 1), wide_places(L, 2), wide_places(L, 3)};
 
 // Signed scales of 16 columns each, each where its codes are.
-template <Layout L> EDGEMED_GFNI_INLINE void spread_signed(__m256i scales, __m512i (&spread)[4]) {
+template <Layout L> EDGEMED_SIMD_INLINE void spread_signed(__m256i scales, __m512i (&spread)[4]) {
 #pragma GCC unroll 4
     for (int kind = 0; kind < 4; kind++) spread[kind] = _mm512_permutexvar_epi16(table(kWidePlaces<L>[kind]), _mm512_castsi256_si512(scales));
 }
 
 // Four kinds of codes, each times its scales: eight sums, each of four columns of every 32, as ggml's. With `Less`, x's
 // `less` is taken away from products before.
-template <bool Less> EDGEMED_GFNI_INLINE __m256i scaled_sums(const __m512i (&weights)[4], const Single & x, const __m512i (&scales)[4]) {
+template <bool Less> EDGEMED_SIMD_INLINE __m256i scaled_sums(const __m512i (&weights)[4], const Single & x, const __m512i (&scales)[4]) {
     __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
 #pragma GCC unroll 4
     for (int kind = 0; kind < 4; kind++) {
@@ -116,17 +118,6 @@ struct RowSum {
     __m256 value;
     __m128 offset;
 };
-
-EDGEMED_GFNI_INLINE __m256 add_times(__m256 sum, __m256i products, __m128 d) {
-    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_broadcastss_ps(d), sum);
-}
-EDGEMED_GFNI_INLINE __m128 scaled(__m128i halves, const Single & x) { return _mm_mul_ps(_mm_cvtph_ps(halves), _mm_set1_ps(x.d)); }
-
-EDGEMED_GFNI_INLINE __m128i half_at(const uint8_t * from) {
-    uint16_t half;
-    std::memcpy(&half, from, sizeof half);
-    return _mm_cvtsi32_si128(half);
-}
 
 }  // namespace edgemed::products::singles
 #endif

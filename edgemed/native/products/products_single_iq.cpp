@@ -16,7 +16,7 @@ template <typename T> T load(const uint8_t * from) {
     std::memcpy(&value, from, sizeof value);
     return value;
 }
-EDGEMED_GFNI_INLINE __m256i load32(const uint8_t * from) {
+EDGEMED_SIMD_INLINE __m256i load32(const uint8_t * from) {
     __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from));
     asm("" : "+v"(x));
     return x;
@@ -28,7 +28,7 @@ struct Magnitudes {
     __mmask64 negative[4];
 };
 
-EDGEMED_GFNI_INLINE __m256i signed_sums(const Magnitudes & weights, const Single & x, const __m512i (&scales)[4]) {
+EDGEMED_SIMD_INLINE __m256i signed_sums(const Magnitudes & weights, const Single & x, const __m512i (&scales)[4]) {
     __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
 #pragma GCC unroll 4
     for (int kind = 0; kind < 4; kind++) {
@@ -46,20 +46,20 @@ template <int Step> constexpr Bytes narrow_places(int kind) {
     return result;
 }
 template <int Step> constexpr Bytes kNarrowPlaces[4] = {narrow_places<Step>(0), narrow_places<Step>(1), narrow_places<Step>(2), narrow_places<Step>(3)};
-template <int Step> EDGEMED_GFNI_INLINE void spread_narrow(__m512i scales, __m512i (&spread)[4]) {
+template <int Step> EDGEMED_SIMD_INLINE void spread_narrow(__m512i scales, __m512i (&spread)[4]) {
 #pragma GCC unroll 4
     for (int kind = 0; kind < 4; kind++) spread[kind] = _mm512_permutexvar_epi16(table(kNarrowPlaces<Step>[kind]), scales);
 }
 
 // 4 bits each, the lower first, of up to eight bytes.
-EDGEMED_GFNI_INLINE __m128i nibbles(__m128i bytes) {
+EDGEMED_SIMD_INLINE __m128i nibbles(__m128i bytes) {
     const __m128i four = _mm_set1_epi8(0x0f);
     return _mm_unpacklo_epi8(_mm_and_si128(bytes, four), _mm_and_si128(_mm_srli_epi16(bytes, 4), four));
 }
-EDGEMED_GFNI_INLINE __m256i twice_and_one(__m256i x) { return _mm256_add_epi16(_mm256_add_epi16(x, x), _mm256_set1_epi16(1)); }
+EDGEMED_SIMD_INLINE __m256i twice_and_one(__m256i x) { return _mm256_add_epi16(_mm256_add_epi16(x, x), _mm256_set1_epi16(1)); }
 
 // A mask of 64 columns for each kind, from a bit for each column.
-EDGEMED_GFNI_INLINE void plain_signs(const uint8_t * from, Magnitudes & weights) {
+EDGEMED_SIMD_INLINE void plain_signs(const uint8_t * from, Magnitudes & weights) {
 #pragma GCC unroll 4
     for (int kind = 0; kind < 4; kind++) weights.negative[kind] = load<uint64_t>(from + 8 * kind);
 }
@@ -70,17 +70,17 @@ constexpr int64_t kEvenSigns = [] {
     for (int i = 0; i < 7; i++) matrix |= uint64_t{1} << (8 * (7 - i) + i);
     return static_cast<int64_t>(matrix);
 }();
-EDGEMED_GFNI_INLINE __m512i with_eighth(__m512i sevens) { return _mm512_gf2p8affine_epi64_epi8(sevens, _mm512_set1_epi64(kEvenSigns), 0); }
+EDGEMED_SIMD_INLINE __m512i with_eighth(__m512i sevens) { return _mm512_gf2p8affine_epi64_epi8(sevens, _mm512_set1_epi64(kEvenSigns), 0); }
 
 // By way of memory: masks have no shorter one.
-EDGEMED_GFNI_INLINE void signs_of(__m256i bytes, Magnitudes & weights) {
+EDGEMED_SIMD_INLINE void signs_of(__m256i bytes, Magnitudes & weights) {
     alignas(32) uint8_t signs[32];
     _mm256_store_si256(reinterpret_cast<__m256i *>(signs), bytes);
     plain_signs(signs, weights);
 }
 
 // From 28 bits for each 32 columns, in words of 64 bits.
-EDGEMED_GFNI_INLINE void signs_of_sevens(__m512i words, Magnitudes & weights) {
+EDGEMED_SIMD_INLINE void signs_of_sevens(__m512i words, Magnitudes & weights) {
     signs_of(_mm512_cvtepi64_epi32(with_eighth(_mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x15'0e'07'00), words))), weights);
 }
 
@@ -99,7 +99,7 @@ constexpr Bytes kInterleaved = [] {
 }();
 
 // Two bytes of a point, with two columns each: `Low` and `High` make numbers of their halves, with `Added` bits.
-template <int64_t Low, int64_t High, int Added> EDGEMED_GFNI_INLINE void four_columns(__m512i first, __m512i second, Magnitudes & weights) {
+template <int64_t Low, int64_t High, int Added> EDGEMED_SIMD_INLINE void four_columns(__m512i first, __m512i second, Magnitudes & weights) {
     const __m512i pair[2] = {_mm512_unpacklo_epi8(first, second), _mm512_unpackhi_epi8(first, second)};
 #pragma GCC unroll 2
     for (int i = 0; i < 2; i++) {
@@ -111,17 +111,17 @@ template <int64_t Low, int64_t High, int Added> EDGEMED_GFNI_INLINE void four_co
 }
 
 // A byte of 256 for each number.
-EDGEMED_GFNI_INLINE __m512i look_up(const uint8_t * table, __m512i numbers) {
+EDGEMED_SIMD_INLINE __m512i look_up(const uint8_t * table, __m512i numbers) {
     const __m512i low = _mm512_permutex2var_epi8(_mm512_load_si512(table), numbers, _mm512_load_si512(table + 64));
     const __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(table + 128), numbers, _mm512_load_si512(table + 192));
     return _mm512_mask_blend_epi8(_mm512_movepi8_mask(numbers), low, high);
 }
 
 // The same of 512, with the numbers' ninth bits; and of 1024.
-EDGEMED_GFNI_INLINE __m512i look_up(const uint8_t * table, __m512i numbers, __mmask64 ninth) {
+EDGEMED_SIMD_INLINE __m512i look_up(const uint8_t * table, __m512i numbers, __mmask64 ninth) {
     return _mm512_mask_blend_epi8(ninth, look_up(table, numbers), look_up(table + 256, numbers));
 }
-EDGEMED_GFNI_INLINE __m512i look_up(const uint8_t * table, __m512i numbers, __mmask64 ninth, __mmask64 tenth) {
+EDGEMED_SIMD_INLINE __m512i look_up(const uint8_t * table, __m512i numbers, __mmask64 ninth, __mmask64 tenth) {
     return _mm512_mask_blend_epi8(tenth, look_up(table, numbers, ninth), look_up(table + 512, numbers, ninth));
 }
 
@@ -136,7 +136,7 @@ struct Iq3Xxs {
     static constexpr Layout kLayout = kPlain;
     const Books &           known = books();
 
-    EDGEMED_GFNI_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
+    EDGEMED_SIMD_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
         const __m512i numbers = _mm512_permutexvar_epi8(table(kInterleaved), load64(w + 2));
         Magnitudes    weights;
         four_columns<kEightTimes<0>, kEightTimes<4>, 4>(look_up(known.iq3_xxs_pairs[0], numbers), look_up(known.iq3_xxs_pairs[1], numbers), weights);
@@ -156,7 +156,7 @@ struct Iq3S {
     static constexpr Layout kLayout = kPlain;
     const Books &           known = books();
 
-    EDGEMED_GFNI_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
+    EDGEMED_SIMD_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
         const __m512i   order = table(kInterleaved), numbers = _mm512_permutexvar_epi8(order, load64(w + 2));
         const __mmask64 ninth = _mm512_movepi8_mask(_mm512_permutexvar_epi8(order, _mm512_movm_epi8(load<uint64_t>(w + 66))));
         Magnitudes      weights;
@@ -170,7 +170,7 @@ struct Iq3S {
 
 // Points of eight columns with three values each, 2 bits that stand for them, in a byte for each four.
 constexpr Bytes kEights[4] = {eights(0), eights(1), eights(2), eights(3)};
-EDGEMED_GFNI_INLINE void spread_eights(__m512i first, __m512i second, Magnitudes & weights) {
+EDGEMED_SIMD_INLINE void spread_eights(__m512i first, __m512i second, Magnitudes & weights) {
     const __m512i fours = _mm512_inserti64x4(first, _mm512_castsi512_si256(second), 1), two_bits = _mm512_set1_epi64(0x0e'0c'0a'08'06'04'02'00);
     // 8, 25 and 43: bit 3, and for the lower bit bits 0 and 4, for the upper one bits 0, 1 and 5.
     const __m512i numbers = _mm512_set1_epi64(moved(0, 1, 0) | moved(0, 1, 4) | moved(1, 1, 0) | moved(1, 1, 1) | moved(1, 1, 5));
@@ -189,7 +189,7 @@ struct Iq2Xxs {
     static constexpr Layout kLayout = kPlain;
     const Books &           known = books();
 
-    EDGEMED_GFNI_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
+    EDGEMED_SIMD_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
         const __m512i both = load64(w + 2), words = _mm512_srli_epi64(both, 32);
         Magnitudes    weights;
         const __m512i numbers = _mm512_castsi256_si512(_mm512_cvtepi64_epi32(both));
@@ -210,7 +210,7 @@ struct Iq2Xs {
     static constexpr Layout kLayout = kPlain;
     const Books &           known = books();
 
-    EDGEMED_GFNI_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
+    EDGEMED_SIMD_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
         const __m512i words = load64(w + 2);
         Magnitudes    weights;
         const __m512i   numbers = _mm512_castsi256_si512(_mm512_cvtepi16_epi8(words));
@@ -231,7 +231,7 @@ struct Iq2S {
     static constexpr Layout kLayout = kPlain;
     const Books &           known = books();
 
-    EDGEMED_GFNI_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
+    EDGEMED_SIMD_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
         const uint64_t  upper = load<uint64_t>(w + 66), odd = 0x5555555555555555;
         const __mmask64 ninth = _pext_u64(upper, odd), tenth = _pext_u64(upper, odd << 1);
         const __m512i   numbers = _mm512_castsi256_si512(load32(w + 2));
@@ -251,7 +251,7 @@ struct Iq4Xs {
     static constexpr float  kUnit = 1;
     static constexpr Layout kLayout = kPlain;
 
-    EDGEMED_GFNI_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
+    EDGEMED_SIMD_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
         const __m512i sizes = _mm512_broadcast_i32x4(_mm_setr_epi8(127, 104, 83, 65, 49, 35, 22, 10, 1, 13, 25, 38, 53, 69, 89, 113));
         constexpr int64_t low = moved(0, 4, 0), high = moved(4, 4, 0);
         Magnitudes        weights;

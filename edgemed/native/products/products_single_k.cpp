@@ -18,7 +18,7 @@ struct Q2K {
     static constexpr Layout kLayout = kQuarters;
     static constexpr Bytes  kSpread = spread(kLayout);
 
-    EDGEMED_GFNI_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
+    EDGEMED_SIMD_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
         const __m128i both = load16(w), four = _mm_set1_epi8(0x0f);
         const __m512i scales = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_and_si128(both, four)), table(kSpread));
         const __m512i products = _mm512_mullo_epi16(scales, _mm512_set1_epi32(0x03020100));
@@ -44,7 +44,7 @@ struct Q3K {
     static constexpr float  kUnit = 1;
     static constexpr Layout kLayout = kQuarters;
 
-    EDGEMED_GFNI_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
+    EDGEMED_SIMD_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
         const __m128i tail = load16(w + 94);  // the last two bytes of qs, scales, d
         const __m128i low = _mm_and_si128(_mm_srlv_epi32(_mm_shuffle_epi8(tail, _mm_setr_epi8(2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5, 6, 7, 8, 9)),
                                                          _mm_setr_epi32(0, 0, 4, 4)), _mm_set1_epi8(0x0f));
@@ -69,7 +69,7 @@ struct Q6K {
     static constexpr float  kUnit = 1;
     static constexpr Layout kLayout = kPlain;
 
-    EDGEMED_GFNI_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
+    EDGEMED_SIMD_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
         __m512i weights[4];
 #pragma GCC unroll 2
         for (int half = 0; half < 2; half++) {
@@ -88,7 +88,7 @@ struct Q6K {
 struct SixBits {
     __m128i head, scales_and_minima;  // eight bytes each
 
-    EDGEMED_GFNI_INLINE explicit SixBits(const uint8_t * w) : head(load16(w)) {
+    EDGEMED_SIMD_INLINE explicit SixBits(const uint8_t * w) : head(load16(w)) {
         const int     six = 0x3f3f3f3f, four = 0x0f0f0f0f, two = 0x30303030;
         const __m128i low = _mm_and_si128(_mm_srlv_epi32(_mm_shuffle_epi32(head, _MM_SHUFFLE(3, 2, 3, 1)), _mm_setr_epi32(0, 0, 0, 4)),
                                           _mm_setr_epi32(six, four, six, four));
@@ -96,13 +96,13 @@ struct SixBits {
         scales_and_minima = _mm_or_si128(low, high);
     }
 
-    EDGEMED_GFNI_INLINE __m256i sums(const __m512i (&weights)[4], const Bytes (&places)[4], const Single & x) const {
+    EDGEMED_SIMD_INLINE __m256i sums(const __m512i (&weights)[4], const Bytes (&places)[4], const Single & x) const {
         const __m512i scales = _mm512_broadcast_i32x4(scales_and_minima);
         const __m512i spread[4] = {_mm512_shuffle_epi8(scales, table(places[0])), _mm512_shuffle_epi8(scales, table(places[1])),
                                    _mm512_shuffle_epi8(scales, table(places[2])), _mm512_shuffle_epi8(scales, table(places[3]))};
         return scaled_sums<false>(weights, x, spread);
     }
-    EDGEMED_GFNI_INLINE __m128i offsets(const Single & x) const {
+    EDGEMED_SIMD_INLINE __m128i offsets(const Single & x) const {
         const __m128i minima = _mm_cvtepu8_epi16(_mm_unpackhi_epi64(scales_and_minima, scales_and_minima));
         return _mm_madd_epi16(minima, _mm_load_si128(reinterpret_cast<const __m128i *>(x.sum32)));
     }
@@ -117,7 +117,7 @@ struct Q4K {
     static constexpr float  kUnit = 1;
     static constexpr Layout kLayout = kPairs;
 
-    EDGEMED_GFNI_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
+    EDGEMED_SIMD_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
         const __m512i q[2] = {load64(w + 16), load64(w + 80)};
         const __m512i weights[4] = {_mm512_and_si512(q[0], byte(0x0f)), move_bits<4, 4, 0>(q[0]), _mm512_and_si512(q[1], byte(0x0f)), move_bits<4, 4, 0>(q[1])};
         const SixBits six(w);
@@ -134,7 +134,7 @@ struct Q5K {
     static constexpr float  kUnit = 1;
     static constexpr Layout kLayout = kPairs;
 
-    EDGEMED_GFNI_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
+    EDGEMED_SIMD_INLINE void operator()(RowSum & sum, const uint8_t * w, const Single & x) const {
         const __m512i q[2] = {load64(w + 48), load64(w + 112)}, h = load32_twice(w + 16);
         const __m512i weights[4] = {_mm512_or_si512(_mm512_and_si512(q[0], byte(0x0f)), move_bits_of_halves<0, 2, 1, 4>(h)),
                                     _mm512_or_si512(move_bits<4, 4, 0>(q[0]), move_bits_of_halves<1, 3, 1, 4>(h)),

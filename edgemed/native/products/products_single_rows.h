@@ -1,4 +1,4 @@
-// Rows of a type that says how one block is added up.
+// Rows of a type that says how one block is added up, on AVX-512.
 #pragma once
 
 #include "products_single_bits.h"
@@ -7,25 +7,16 @@
 
 namespace edgemed::products::singles {
 
-constexpr int64_t kRowsAtOnce = 4;  // whose sums are added up together
-
-// The sums of four rows' four floats each.
-EDGEMED_GFNI_INLINE __m128 add_up(const __m128 (&rows)[kRowsAtOnce]) {
-    const __m128 first = _mm_add_ps(_mm_unpacklo_ps(rows[0], rows[1]), _mm_unpackhi_ps(rows[0], rows[1]));
-    const __m128 second = _mm_add_ps(_mm_unpacklo_ps(rows[2], rows[3]), _mm_unpackhi_ps(rows[2], rows[3]));
-    return _mm_add_ps(_mm_movelh_ps(first, second), _mm_movehl_ps(second, first));
-}
-
-template <class Type> EDGEMED_GFNI void multiply_rows(const uint8_t * weights, int64_t blocks, const Single * x, int64_t rows, float * out) {
+template <class Type> EDGEMED_SIMD void multiply_rows(const uint8_t * weights, int64_t blocks, const Single * x, int64_t rows, float * out) {
     const Type add_block{};
     // Rows one after another, as they lie: several at once are several streams, and the processor follows them worse.
-    for (int64_t row = 0; row < rows; row += kRowsAtOnce) {
-        __m128        values[kRowsAtOnce] = {}, offsets[kRowsAtOnce] = {};
-        const int64_t count = rows - row < kRowsAtOnce ? rows - row : kRowsAtOnce;
+    for (int64_t row = 0; row < rows; row += kRowsSummed) {
+        __m128        values[kRowsSummed] = {}, offsets[kRowsSummed] = {};
+        const int64_t count = rows - row < kRowsSummed ? rows - row : kRowsSummed;
         for (int64_t i = 0; i < count; i++) {
             RowSum sum = {_mm256_setzero_ps(), _mm_setzero_ps()};
             for (int64_t b = 0; b < blocks; b++, weights += Type::kBytes) add_block(sum, weights, x[b]);
-            values[i] = _mm_add_ps(_mm256_castps256_ps128(sum.value), _mm256_extractf128_ps(sum.value, 1));
+            values[i] = half_sums(sum.value);
             offsets[i] = sum.offset;
         }
         __m128 sums = _mm_add_ps(add_up(values), add_up(offsets));

@@ -1,11 +1,12 @@
-// The batch products over memory of exactly the needed size, on random bits: no byte beside it is touched, and a row's
-// sums do not depend on how many rows there are.
+// Products over memory of exactly the needed size, on random bits: no byte beside it is touched, and a row's sums do not
+// depend on how many rows there are.
 
 #include <cstring>
 
 #include "check.h"
 #include "instructions.h"
 #include "products/products.h"
+#include "products/products_single.h"
 
 using namespace edgemed;
 
@@ -18,6 +19,8 @@ std::vector<uint8_t> random_bytes(Random & random, size_t count) {
     for (uint8_t & byte : bytes) byte = static_cast<uint8_t>(random());
     return bytes;
 }
+
+bool same(float one, float other) { return (one != one && other != other) || std::memcmp(&one, &other, sizeof one) == 0; }
 
 void check_type(int type, const products::Kernel & kernel, Random & random) {
     const int    most = 40;
@@ -40,13 +43,30 @@ void check_type(int type, const products::Kernel & kernel, Random & random) {
         const int from = static_cast<int>(below(random, static_cast<uint64_t>(most - count)));
         run(from, count, some);
         for (int i = 0; i < count; i++)
-            for (int lane = 0; lane < products::kLanes; lane++) {
-                const float one = all[static_cast<size_t>(from + i)].value[lane], other = some[static_cast<size_t>(i)].value[lane];
-                CHECK((one != one && other != other) || std::memcmp(&one, &other, sizeof one) == 0);
-            }
+            for (int lane = 0; lane < products::kLanes; lane++)
+                CHECK(same(all[static_cast<size_t>(from + i)].value[lane], some[static_cast<size_t>(i)].value[lane]));
     }
     CHECK(products::find(type, kWide + 32, 16) == nullptr);
     CHECK(products::find(type, kWide, 24) == nullptr);
+}
+
+// A matrix of seven rows at once, and each of its rows alone.
+void check_single(const products::SingleKernel & kernel, size_t block_bytes, Random & random) {
+    const int64_t              rows = 7, blocks = kWide / products::kColumns;
+    const size_t               stride = block_bytes * static_cast<size_t>(blocks);
+    const std::vector<uint8_t> weights = random_bytes(random, stride * static_cast<size_t>(rows)), quantised = random_bytes(random, kWide / 256 * 292);
+    std::vector<products::Single> x(static_cast<size_t>(blocks));
+    products::lay_out(kernel.layout, quantised.data(), kWide, x.data());
+    std::vector<float> all(static_cast<size_t>(rows));
+    kernel.multiply(weights.data(), blocks, x.data(), rows, all.data());
+    for (int64_t row = 0; row < rows; row++) {
+        const auto                 begin = weights.begin() + row * static_cast<int64_t>(stride);
+        const std::vector<uint8_t> alone(begin, begin + static_cast<int64_t>(stride));
+        float                      one;
+        kernel.multiply(alone.data(), blocks, x.data(), 1, &one);
+        CHECK(same(one, all[static_cast<size_t>(row)]));
+    }
+    kernel.multiply(weights.data(), blocks, x.data(), 0, all.data());
 }
 
 }  // namespace
@@ -56,13 +76,18 @@ void check_products() {
     for (Instructions which : {Instructions::kAvx512, Instructions::kAvxVnni, Instructions::kAvx2, Instructions::kNone}) {
         limit_instructions(which);
         Random random(7);
-        int    types = 0;
+        int    types = 0, singles = 0;
         for (int type = 0; type < 40; type++)
             if (const products::Kernel * kernel = products::find(type, kWide, products::kLanes)) {
                 check_type(type, *kernel, random);
                 types++;
+                if (const products::SingleKernel * single = products::find_single(type, kWide)) {
+                    check_single(*single, kernel->block_bytes, random);
+                    singles++;
+                }
             }
         CHECK(types == (instructions() == Instructions::kNone ? 0 : 14));
+        CHECK(instructions() == Instructions::kNone ? singles == 0 : singles == 7 || (singles == 11 && instructions() == Instructions::kAvx512));
     }
     limit_instructions(best);
 }

@@ -15,8 +15,8 @@ from benchmarks.products import CODEBOOKS, HALVES_AT, K_QUANTS, random_weights
 from edgemed.engine.library import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.attention import attend
-from edgemed.native.products import multiply
-from tests.support.processor import AVX2, instructions_here, limited_to, skip_without
+from edgemed.native.products import multiply, multiply_single
+from tests.support.processor import AVX2, SINGLE_BY_AVX2, instructions_here, limited_to, skip_without
 
 ODD = st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 1e38, 1e-40]), max_size=3)
 TYPES = [*K_QUANTS, *CODEBOOKS]
@@ -92,6 +92,33 @@ def test_products(name: str, count: int, blocks: int, at_the_ends: bool, odd: li
     for value in odd:
         x.flat[rng.integers(x.size)] = value
     first, *others = bits_on_each(partial(multiply, Type[name], weights, x))
+    assert all(other == first for other in others)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from(SINGLE_BY_AVX2),
+    st.integers(1, 9),
+    st.integers(1, 6),
+    st.one_of(st.none(), st.integers(0, 255)),
+    st.booleans(),
+    ODD,
+    st.integers(0, 1 << 30),
+)
+def test_products_of_a_single_row(
+    kind: Type, rows: int, blocks: int, byte: int | None, at_the_ends: bool, odd: list[float], seed: int
+) -> None:
+    """The same of single rows; with a byte, all weights are that, and their scales what it makes of them."""
+    rng = np.random.default_rng(seed)
+    weights = random_weights(kind, rows, 256 * blocks, seed)
+    if byte is not None:
+        weights[:] = byte
+    x = rng.standard_normal(256 * blocks).astype(np.float32)
+    if at_the_ends:
+        x = np.sign(x)
+    for value in odd:
+        x[rng.integers(x.size)] = value
+    first, *others = bits_on_each(partial(multiply_single, kind, weights, x))
     assert all(other == first for other in others)
 
 

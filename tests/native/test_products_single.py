@@ -1,5 +1,7 @@
 """Products of a matrix and a single row of activations: against float64, against ggml, at the ends of codes' ranges."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
@@ -10,18 +12,28 @@ from numpy.typing import NDArray
 from benchmarks.products import GgmlProducts, random_weights
 from edgemed.engine.library import start_llama
 from edgemed.ggml import ggml
+from edgemed.native.instructions import Instructions
 from edgemed.native.products import multiply_single
 from tests.support.activations import round_activations
-from tests.support.processor import SINGLE_PRODUCTS, skip_without
+from tests.support.processor import AVX2, instructions_here, limited_to, single_types, skip_without
 
-K_QUANTS = (Type.Q2_K, Type.Q3_K, Type.Q4_K, Type.Q5_K, Type.Q6_K)
 BOOKS = (Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_XXS, Type.IQ3_S, Type.IQ4_XS)
-KINDS = K_QUANTS + BOOKS
 ERROR = 2e-6  # of the sum of magnitudes: the order in which floats are added up
 DOUBTFUL = 4e-5
 
 start_llama()
-skip_without(SINGLE_PRODUCTS)
+skip_without(AVX2)
+
+
+CASES = [(which, kind) for which in instructions_here() for kind in single_types(which)]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0].name}-{case[1].name}")
+def kind(request: pytest.FixtureRequest) -> Iterator[Type]:
+    """Each type that is multiplied on each of the processor's instructions, which are in use meanwhile."""
+    which, kind = request.param
+    with limited_to(which):
+        yield kind
 
 
 def rounded_row(columns: int, kind: Type, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -36,21 +48,22 @@ def rounded_row(columns: int, kind: Type, seed: int) -> tuple[NDArray[np.float32
             return x, rounded[0]
 
 
-@settings(max_examples=120)
-@given(st.sampled_from(KINDS), st.integers(1, 9), st.integers(1, 6), st.integers(0, 1 << 30))
-def test_matches_float64(kind: Type, rows: int, blocks: int, seed: int) -> None:
+@settings(max_examples=200)
+@given(st.sampled_from(CASES), st.integers(1, 9), st.integers(1, 6), st.integers(0, 1 << 30))
+def test_matches_float64(case: tuple[Instructions, Type], rows: int, blocks: int, seed: int) -> None:
+    which, kind = case
     columns = 256 * blocks
     weights = random_weights(kind, rows, columns, seed)
     values = ggml().dequantise(kind, weights, columns).astype(np.float64).reshape(rows, columns)
     x, rounded = rounded_row(columns, kind, seed)
-    y = multiply_single(kind, weights, x)
+    with limited_to(which):
+        y = multiply_single(kind, weights, x)
     assert y is not None
     # Minima are taken away from products: the error is of both, not of their difference.
     size = np.abs(values) @ np.abs(rounded) + 64 * 0.02 * np.abs(rounded).sum()
     assert (np.abs(y - values @ rounded) <= ERROR * size).all()
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("byte", [0x00, 0x55, 0xAA, 0xFF])
 def test_no_sum_of_codes_overflows(kind: Type, byte: int) -> None:
     """Every code, scale and minimum at its end, every activation at -127 or 127."""
@@ -69,7 +82,6 @@ def test_no_sum_of_codes_overflows(kind: Type, byte: int) -> None:
         assert (np.abs(y - values @ x) <= ERROR * size).all()
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_row_of_weights_is_multiplied_alike_wherever_it_lies(kind: Type) -> None:
     weights = random_weights(kind, 23, 768)
     x, _ = rounded_row(768, kind, 3)
@@ -81,7 +93,6 @@ def test_a_row_of_weights_is_multiplied_alike_wherever_it_lies(kind: Type) -> No
         assert alone[0] == together[row]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("blocks", [1, 3, 4, 16])
 def test_the_very_bits_of_ggml(kind: Type, blocks: int) -> None:
     weights = random_weights(kind, 65, 256 * blocks)
@@ -93,9 +104,9 @@ def test_the_very_bits_of_ggml(kind: Type, blocks: int) -> None:
         assert np.array_equal(multiply_single(kind, weights, x[0]), theirs)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("kind", "columns"), [(Type.IQ1_S, 256), (Type.IQ1_M, 256), (Type.Q8_0, 256), (Type.F16, 256), (Type.Q4_K, 288)]
-)
-def test_the_rest_is_left_to_ggml(kind: Type, columns: int) -> None:
+def test_the_rest_is_left_to_ggml(instructions: Instructions) -> None:
     weights = np.zeros((4, 1024), np.uint8)
-    assert multiply_single(kind, weights, np.ones(columns, np.float32)) is None
+    for kind in Type:
+        ours = kind in single_types(instructions)
+        assert (multiply_single(kind, weights, np.ones(256, np.float32)) is not None) == ours
+    assert multiply_single(Type.Q3_K, weights, np.ones(288, np.float32)) is None

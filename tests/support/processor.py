@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from gguf import GGMLQuantizationType as Type
 
 from edgemed.engine.survey import cpu_flags
 from edgemed.native import KERNELS
@@ -11,7 +12,8 @@ from edgemed.native.instructions import Instructions, instructions, limit_instru
 
 AVX2 = ("avx2", "fma", "f16c")
 PRODUCTS = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", *AVX2)
-SINGLE_PRODUCTS = (*PRODUCTS, "gfni", "avx512vbmi", "bmi2")
+SINGLE_BY_AVX2 = (Type.Q3_K, Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_XXS, Type.IQ3_S, Type.IQ4_XS)
+SINGLE_BY_AVX512 = (Type.Q2_K, Type.Q4_K, Type.Q5_K, Type.Q6_K)  # besides those
 _FLAGS = {
     Instructions.AVX2: AVX2,
     Instructions.AVX_VNNI: (*AVX2, "avx_vnni"),
@@ -22,6 +24,12 @@ _FLAGS = {
 def instructions_here() -> list[Instructions]:
     """All that kernels are written for and the processor has."""
     return [which for which, flags in _FLAGS.items() if not _lacking(flags)]
+
+
+def single_types(which: Instructions) -> tuple[Type, ...]:
+    """Those of which single rows are multiplied by our own products."""
+    wide = which is Instructions.AVX512 and not _lacking(("gfni", "avx512vbmi", "bmi2"))
+    return SINGLE_BY_AVX2 + SINGLE_BY_AVX512 if wide else SINGLE_BY_AVX2
 
 
 @contextmanager

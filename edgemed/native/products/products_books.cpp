@@ -36,6 +36,10 @@ template <size_t Count, typename Code> void fill_pairs(uint8_t (&pairs)[2][Count
         for (unsigned k = 0; k < 4; k++) pairs[k / 2][i] |= static_cast<uint8_t>(code(book[i] >> 8 * k & 0xff) << 4 * (k % 2));
 }
 
+template <size_t Count> void fill_upper(uint64_t (&upper)[Count], const uint32_t (&book)[Count]) {
+    for (size_t i = 0; i < Count; i++) upper[i] = uint64_t{book[i]} << 32;
+}
+
 }  // namespace
 
 const Books & books() { return g_books; }
@@ -49,6 +53,8 @@ void read_books() {
     fill(g_books.iq3_xxs, api.dequantise_iq3_xxs, kFour, 2, 0);
     fill(g_books.iq3_s, api.dequantise_iq3_s, kOne, 2, 66);
     for (unsigned i = 0; i < 128; i++) g_books.eight_signs[i] = static_cast<uint8_t>(i | static_cast<unsigned>(__builtin_parity(i)) << 7);
+    fill_upper(g_books.iq3_xxs_upper, g_books.iq3_xxs);
+    fill_upper(g_books.iq3_s_upper, g_books.iq3_s);
     fill_fours(g_books.iq2_xxs_fours, g_books.iq2_xxs);
     fill_fours(g_books.iq2_xs_fours, g_books.iq2_xs);
     fill_fours(g_books.iq2_s_fours, g_books.iq2_s);

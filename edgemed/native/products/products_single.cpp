@@ -8,13 +8,29 @@
 
 namespace edgemed::products {
 
+#ifdef EDGEMED_HAS_KERNELS
+namespace {
+
+bool has_vbmi_and_gfni() {
+    return __builtin_cpu_supports("gfni") && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("bmi2");
+}
+
+}  // namespace
+#endif
+
 const SingleKernel * find_single(int type, int64_t columns) {
 #ifdef EDGEMED_HAS_KERNELS
-    if (columns % kColumns != 0 || instructions() != Instructions::kAvx512 || !__builtin_cpu_supports("gfni") || !__builtin_cpu_supports("avx512vbmi") || !__builtin_cpu_supports("bmi2"))
+    const Instructions by = instructions();
+    if (columns % kColumns != 0 || by == Instructions::kNone) return nullptr;
+    if (by == Instructions::kAvx512 && has_vbmi_and_gfni()) {
+        for (const SingleKernel * kernel : {&kSingleQ2K, &kSingleQ3K, &kSingleQ4K, &kSingleQ5K, &kSingleQ6K, &kSingleIQ2XXS, &kSingleIQ2XS,
+                                            &kSingleIQ2S, &kSingleIQ3XXS, &kSingleIQ3S, &kSingleIQ4XS})
+            if (kernel->type == type) return kernel;
         return nullptr;
-    for (const SingleKernel * kernel : {&kSingleQ2K, &kSingleQ3K, &kSingleQ4K, &kSingleQ5K, &kSingleQ6K, &kSingleIQ2XXS, &kSingleIQ2XS, &kSingleIQ2S,
-                                        &kSingleIQ3XXS, &kSingleIQ3S, &kSingleIQ4XS})
-        if (kernel->type == type) return kernel;
+    }
+    // The first processors with AVX-512 have neither VBMI nor GFNI: they take AVX2's.
+    for (const SingleKernel & kernel : by == Instructions::kAvxVnni ? kSingleAvxVnni : kSingleAvx2)
+        if (kernel.type == type) return &kernel;
 #else
     (void)type, (void)columns;
 #endif

@@ -1,7 +1,7 @@
-// Products of rows of a matrix and a single row of activations, on AVX-512 VNNI, VBMI and GFNI: what a token needs of its
-// experts. ggml's dot products keep two cores from the memory's rate where a row is short or its bits are few; these
-// do with fewer instructions (docs/decisions.md). The results are ggml's, bit for bit: sums of codes are exact integers,
-// and floats are added up in the order of its AVX2 routines.
+// Products of rows of a matrix and a single row of activations: what a token needs of its experts. ggml's dot products keep
+// two cores from the memory's rate where a row is short or its bits are few; these do with fewer instructions
+// (docs/decisions.md), on AVX-512 VNNI, VBMI and GFNI, and for the types that gain most on AVX2 and AVX-VNNI. The results
+// are ggml's, bit for bit: sums of codes are exact integers, and floats are added up in the order of its AVX2 routines.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +35,8 @@ struct SingleKernel {
 #ifdef EDGEMED_HAS_KERNELS
 extern const SingleKernel kSingleQ2K, kSingleQ3K, kSingleQ4K, kSingleQ5K, kSingleQ6K;
 extern const SingleKernel kSingleIQ2XXS, kSingleIQ2XS, kSingleIQ2S, kSingleIQ3XXS, kSingleIQ3S, kSingleIQ4XS;
+constexpr int kSinglesAhead = 7;  // products_single_ahead_types.inc
+extern const SingleKernel kSingleAvx2[kSinglesAhead], kSingleAvxVnni[kSinglesAhead];
 #endif
 
 // What multiplies this type; null where only ggml can, as products::find.

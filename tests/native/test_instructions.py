@@ -95,7 +95,7 @@ def test_products(name: str, count: int, blocks: int, at_the_ends: bool, odd: li
     assert all(other == first for other in others)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.sampled_from(SINGLE_BY_AVX2),
     st.integers(1, 9),

@@ -133,7 +133,7 @@ class Engine:
         child, request = self._child, self._running
         if child is None or not request:
             return
-        self._stopped = request
+        self._stopped = max(self._stopped, request)  # another thread may have stopped a later one meanwhile
         with contextlib.suppress(EngineDied):  # `generate` will say so itself
             child.send(Stop(), request)
         child.events.put((request, Woken()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -21,7 +21,6 @@ from edgemed.errors import EngineError, ModelFileError
 _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 8, 16  # enum llama_token_attr
 _PARSED_FROM_TEXT = _UNKNOWN | _CONTROL | _USER_DEFINED
 _NO_TOKEN = -1
-_ALIKE = re.compile(r"[^\W\d_]+|\d+|\s+|(?:(?!\s)[\W_])+")
 _MOST_ALIKE = 4096
 """Characters. llama.cpp cuts text into words with std::regex, which goes a call deeper with each character: of letters,
 blanks or signs that follow one another, 26,000 overflow a stack of 8 MiB. No word is as long as this."""
@@ -95,7 +94,8 @@ class Vocabulary:
         return [self._byte_tokens[byte] for byte in text.encode(errors="replace")]
 
     def _tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        return [token for part in _bearable(text) for token in self._tokens(part, parse_special)]
+        whole = self.reserved_texts if parse_special else ()
+        return [token for part in _bearable(text, whole) for token in self._tokens(part, parse_special)]
 
     def _tokens(self, text: str, parse_special: bool) -> list[int]:
         data = text.encode(errors="replace")
@@ -130,11 +130,28 @@ class Vocabulary:
             room = -length
 
 
-def _bearable(text: str) -> Iterator[str]:
-    """The text, cut where more characters than llama.cpp can bear are alike."""
-    at = 0
-    for run in _ALIKE.finditer(text):
-        for end in range(run.start() + _MOST_ALIKE, run.end(), _MOST_ALIKE):
-            yield text[at:end]
-            at = end
+def _bearable(text: str, whole: Sequence[str]) -> Iterator[str]:
+    """The text, cut where more characters than llama.cpp can bear are alike; but nothing of what is to stay `whole`."""
+    at = run = 0  # where this part begins, and what is alike
+    kind, known = "", -1  # of these, and the last character of which that is certain
+    for i, character in enumerate(text):
+        if its := _kind(character):
+            if its != kind:
+                run = known + 1  # what is uncertain between may be of either kind
+            kind, known = its, i
+        if i - run >= _MOST_ALIKE:
+            straddling = (text.find(part, max(at, i - len(part) + 1), i + len(part) - 1) for part in whole)
+            cut = min((begin for begin in straddling if begin >= 0), default=i)
+            yield text[at:cut]
+            at = run = cut
     yield text[at:]
+
+
+@functools.cache
+def _kind(character: str) -> str:
+    """Letter, number, blank or sign; empty where Python and llama.cpp may be of two minds: controls, and what only a newer
+    Unicode knows."""
+    category = unicodedata.category(character)
+    if category in ("Cc", "Cn"):
+        return "Z" if character in " \t\n\r" else ""
+    return category[0] if category[0] in "LNZ" else "S"

@@ -76,11 +76,31 @@ def test_ordinary_text_is_tokenised_as_one_with_its_neighbours(vocabulary: Vocab
     assert vocabulary.encode(parts) == vocabulary.encode([Span("detailed thinking off", False)])
 
 
-@pytest.mark.parametrize("unit", ["a", "胸", " ", "\n", "-", "_", " \n", "-_", "é", "\u200d", "<|role_end"])
+CONTROLS_AND_NEWER_LETTERS = ["\x1c", "-\x1c", "a\x1c", " \x1c", "a\U00031350", "-\U00031350"]
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", "胸", " ", "\n", "-", "_", " \n", "-_", "é", "\u200d", "<|role_end", *CONTROLS_AND_NEWER_LETTERS]
+)
 def test_no_word_is_too_long(vocabulary: Vocabulary, unit: str) -> None:
     """llama.cpp's own cutting into words overflows the stack with 26,000 characters of a kind."""
     text = "Take " + unit * (400_000 // len(unit)) + " 5 mg"
     assert text_of(vocabulary, vocabulary.encode([Span(text, True)])) == text
+
+
+@pytest.mark.parametrize("sign", ["-", "<", "a", "\n"])
+def test_where_a_word_is_cut_the_template_stays_whole(vocabulary: Vocabulary, sign: str) -> None:
+    """Its tokens' brackets are signs, as a line of dashes before them is."""
+    for length in (*range(4070, 4105), *range(8180, 8200)):
+        tokens = vocabulary.encode(around(sign * length))
+        assert specials_in(tokens) == FRAME
+        assert text_of(vocabulary, tokens) == HUMAN + sign * length + END + ASSISTANT
+
+
+def test_no_text_without_such_words_is_cut(vocabulary: Vocabulary) -> None:
+    text = "胸痛、发热 and cough, 5 mg/kg (IV) -- " * 4000
+    whole = vocabulary._tokens(text, parse_special=False)
+    assert vocabulary.encode([Span(text, True)]) == whole
 
 
 def test_user_defined_tokens_are_spelt_in_bytes(vocabulary: Vocabulary) -> None:

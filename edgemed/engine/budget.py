@@ -87,8 +87,9 @@ def refuse_beyond_memory(file: ModelFile, ram_bytes: int | None, fixed_bytes: in
     room = max(ram_bytes or 0, available_bytes())
     if fixed_bytes > room:
         raise BudgetError(
-            f"{file.path.name} with a context of {n_ctx} tokens takes {_rounded(fixed_bytes, up=True)} of memory "
-            f"without any expert, and {_rounded(room)} are free; choose a smaller --ctx, or close other programs."
+            f"{file.path.name} with a context of {n_ctx:,} tokens takes {_rounded(fixed_bytes, up=True)} of memory "
+            f"without any expert, and there are {_rounded(room)}; choose a shorter context, close other programs, or "
+            "say with --ram how much may be taken all the same."
         )
 
 
@@ -111,22 +112,25 @@ def all_experts_bytes(file: ModelFile) -> int:
 
 
 def available_bytes() -> int:
-    """Memory that can be taken without swapping: the kernel's estimate, or what a control group leaves of its limit."""
+    """Memory that can be taken without swapping: the kernel's estimate, or what a control group leaves of its limit,
+    where files that were read or written and are not in use give way."""
     meminfo = Path("/proc/meminfo").read_text()
     available = next(int(line.split()[1]) * 1024 for line in meminfo.splitlines() if line.startswith("MemAvailable"))
-    for limit, usage in _GROUP_FILES:
+    for limit, usage, stat, unused in _GROUP_FILES:
         try:
-            left = int(limit.read_text()) - int(usage.read_text())
-        except (OSError, ValueError):  # no such controller, or "max"
+            taken = int(usage.read_text()) - int(dict(map(str.split, stat.read_text().splitlines()))[unused])
+            left = int(limit.read_text()) - taken
+        except (OSError, ValueError, KeyError):  # no such controller, or "max"
             continue
         available = min(available, max(left, 0))
     return available
 
 
-_GROUP = Path("/sys/fs/cgroup")
+_V2 = Path("/sys/fs/cgroup")
+_V1 = _V2 / "memory"
 _GROUP_FILES = (
-    (_GROUP / "memory.max", _GROUP / "memory.current"),
-    (_GROUP / "memory/memory.limit_in_bytes", _GROUP / "memory/memory.usage_in_bytes"),
+    (_V2 / "memory.max", _V2 / "memory.current", _V2 / "memory.stat", "inactive_file"),
+    (_V1 / "memory.limit_in_bytes", _V1 / "memory.usage_in_bytes", _V1 / "memory.stat", "total_inactive_file"),
 )
 
 

@@ -60,7 +60,10 @@ class Sampler:
 def refuse_no_numbers(logits: Logits) -> None:
     """Raises EngineError for logits [..., n_vocab] of which nothing can be told. -inf is a token that never comes."""
     if not np.isfinite(logits.max(axis=-1)).all():  # the maximum of anything and NaN is NaN
-        raise EngineError("The model computed no usable numbers; check the file with `edgemed verify`.")
+        raise EngineError(
+            "The model computed no usable numbers; check the file with `edgemed verify`, and where a GPU computes, try "
+            "--gpu off."
+        )
 
 
 def _likeliest(scores: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.intp]:

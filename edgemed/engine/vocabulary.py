@@ -149,8 +149,8 @@ def _bearable(text: str, whole: Sequence[str]) -> Iterator[str]:
 
 @functools.cache
 def _kind(character: str) -> str:
-    """Letter, number, blank or sign; empty where Python and llama.cpp may be of two minds: controls, and what only a newer
-    Unicode knows."""
+    """Letter, number, blank or sign; empty where Python and llama.cpp may be of two minds: controls, and what only a
+    newer Unicode knows."""
     category = unicodedata.category(character)
     if category in ("Cc", "Cn"):
         return "Z" if character in " \t\n\r" else ""

@@ -1,4 +1,4 @@
-// Which of the processor's instructions our kernels use. What they compute is the same for all, bit for bit.
+// Which of the processor's instructions our kernels use. Products and attention are the same for all, bit for bit.
 #pragma once
 
 #if defined(__x86_64__) && defined(__GNUC__)

@@ -38,6 +38,17 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "large.gguf"
 
 
+def test_files_in_a_group_that_nobody_uses_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was just converted or copied lies in the page cache, which counts as used."""
+    files = [tmp_path / name for name in ("limit", "usage", "stat")]
+    for file, text in zip(files, ("1000000", "900000", "anon 100000\ninactive_file 700000\n"), strict=True):
+        file.write_text(text)
+    monkeypatch.setattr(budget, "_GROUP_FILES", [(*files, "inactive_file")])
+    assert budget.available_bytes() == 800_000
+    files[0].write_text("max")
+    assert budget.available_bytes() > 1 << 20
+
+
 def test_budgets_in_messages_are_never_rounded_to_what_does_not_work() -> None:
     sizes = (1, 10 << 20, (10 << 20) + 1, (1 << 30) - 1, 1 << 30, (1 << 30) + 1, 3 << 29)
     assert [budget._rounded(size) for size in sizes] == [

@@ -201,7 +201,7 @@ def test_a_context_that_no_memory_holds_is_refused_before_it_is_taken(models: di
     gguf.set_key("bailingmoe2.context_length", Kind.U32, 10**9)
     path = tmp_path / "endless.gguf"
     path.write_bytes(gguf.encode())
-    with pytest.raises(BudgetError, match=r"takes \d+\.\d\d GiB of memory .*; choose a smaller --ctx"):
+    with pytest.raises(BudgetError, match=r"takes \d+\.\d\d GiB of memory .*; choose a shorter context"):
         Engine.start(path, EngineSettings(n_ctx=10**9))
 
 

@@ -1,16 +1,19 @@
 """Error compensation: real blocks, less damage than ggml's rounding, and never more."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from edgemed.errors import PlanError
 from edgemed.native.compensate import Codebook, Coupling, choose_codes
+from edgemed.native.instructions import Instructions
 from edgemed.quant import codecs, types
 from edgemed.quant.compensate import Moments, compensate, row_damage
 from edgemed.quant.quantize import dequantize, quantize
 from edgemed.quant.types import Type
+from tests.support.processor import instructions_here, limited_to
 
 # ggml needs half a minute of search tables for IQ2_S; IQ3_S is the same kind of code.
 CODED = [Type.Q2_K, Type.Q3_K, Type.Q4_K, Type.Q5_K, Type.Q6_K, Type.IQ4_XS, Type.IQ3_S]
@@ -61,6 +64,14 @@ def plain_choice(
     return found
 
 
+@pytest.fixture(params=[Instructions.NONE, *instructions_here()], ids=lambda which: which.name)
+def on_each(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The same loops, compiled for other instructions."""
+    with limited_to(request.param):
+        yield
+
+
+@pytest.mark.usefixtures("on_each")
 @pytest.mark.parametrize("later", [True, False])
 @pytest.mark.parametrize("type_", [Type.Q2_K, Type.Q5_K, Type.IQ4_XS])
 def test_native_code_chooses_what_the_plain_loop_chooses(type_: Type, later: bool) -> None:
@@ -82,6 +93,7 @@ def test_native_code_chooses_what_the_plain_loop_chooses(type_: Type, later: boo
     assert np.array_equal(dequantize(codec.write(quantize(weights, type_), codes), type_, 256)[agree], values[agree])
 
 
+@pytest.mark.usefixtures("on_each")
 @pytest.mark.parametrize("type_", [Type.IQ3_S, Type.IQ2_XXS])
 def test_points_are_no_worse_than_a_search_over_all_of_them(type_: Type) -> None:
     """Native code fixes the signs first, which an exhaustive search need not: a little is lost, not more."""

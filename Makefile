@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 
-.PHONY: help setup demo test lint format docs wheel mini clean
+.PHONY: help setup demo test search lint format docs wheel mini clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -26,6 +26,9 @@ demo: $(READY) ## convert the bundled checkpoint, show the plan, open the chat
 
 test: $(READY) ## the whole test suite
 	@$(BIN)/python -m pytest -q
+
+search: $(READY) ## the same with new examples for its property tests, which have the same ones in `test`
+	@$(BIN)/python -m pytest -q --hypothesis-profile=search
 
 lint: $(READY) ## ruff, mypy --strict, import contracts, generated docs are fresh
 	@$(BIN)/ruff check .

@@ -26,15 +26,36 @@ class LastingDriver(LinuxDriver):
     def __init__(
         self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
+        self._continued = self._looks = False  # first: from then on SIGCONT starts us
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         self._file = cast(Any, Lasting(cast(TextIO, self._file)))
 
     def start_application_mode(self) -> None:
-        # Before anything is seen: Textual shows its screen first, and to a terminal as it was Ctrl+Q is no key.
-        before = self._take_keys()
-        super().start_application_mode()  # type: ignore[no-untyped-call]
-        self.attrs_before = before
-        self._look()
+        """Also what SIGCONT does, whatever stopped us. In the background this stops us too, and SIGCONT amid it would
+        do all of it twice: here it is only noted then, and what was interrupted is tried again.
+        """
+        running, before = self._is_running(), None
+        self._continued = True
+        with self.no_automatic_restart():
+            while self._continued:
+                self._continued = False
+                # Before anything is seen: Textual shows its screen first, and to a terminal as it was Ctrl+Q is no key.
+                taken = self._take_keys()
+                before = before or taken
+                if not self._continued and not self._is_running():
+                    super().start_application_mode()  # type: ignore[no-untyped-call]
+        if before is not None and not running:
+            self.attrs_before = before
+        if not self._looks:
+            self._looks = True
+            self._look()
+
+    def _sigcont_application(self, *arguments: object) -> None:
+        self._continued = True
+        super()._sigcont_application(*arguments)
+
+    def _is_running(self) -> bool:
+        return self._key_thread is not None and self._key_thread.is_alive()
 
     def _take_keys(self) -> list[Any] | None:
         """Let every key come to us from now on; how the terminal was set, if that could be done."""

@@ -1,0 +1,117 @@
+"""The chat as a job of a shell: however it was stopped and continued, it runs once, and its terminal is given back."""
+
+from __future__ import annotations
+
+import os
+import signal
+from unittest.mock import Mock
+
+import pytest
+from textual.drivers.linux_driver import LinuxDriver
+
+from edgemed.tui.terminal import LOOK_SECONDS, LastingDriver
+from tests.support.pseudo_terminal import PseudoTerminal, chat_program
+
+ALTERNATE_SCREEN, QUIT = "\x1b[?1049h", "\x11"
+
+# Told by SIGUSR1, the chat says which of Textual's threads it has; from its loop, once no start is under way.
+CHAT = f"""
+import asyncio, ctypes, os, signal, threading
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: nothing is left of a test that failed
+def tell():
+    names = [thread.name for thread in threading.enumerate()]
+    os.write(2, b"[%d in, %d out]" % (names.count("textual-input"), names.count("textual-output")))
+signal.signal(signal.SIGUSR1, lambda *_: asyncio.get_running_loop().call_soon_threadsafe(tell))
+{chat_program("[]")}
+"""
+
+# What a shell does for its one job. `bg` and `fg` are typed to it while the job is stopped.
+SHELL = """
+import os, signal, sys, termios
+
+def give_terminal(group):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+    os.tcsetpgrp(0, group)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTTOU])
+
+before = termios.tcgetattr(0)
+job = os.fork()
+if not job:
+    os.setpgid(0, 0)
+    if {foreground}:
+        give_terminal(os.getpid())
+    os.execv(sys.executable, [sys.executable, "-c", {chat!r}])
+print(f"[{{job}} is the job]", flush=True)
+while True:
+    status = os.waitpid(job, os.WUNTRACED)[1]
+    if not os.WIFSTOPPED(status):
+        break
+    give_terminal(os.getpid())
+    print("[stopped]", flush=True)
+    if sys.stdin.readline().strip() == "fg":
+        give_terminal(job)
+    os.killpg(job, signal.SIGCONT)
+as_before = "as before" if termios.tcgetattr(0) == before else "changed"
+print(f"[ended with {{os.waitstatus_to_exitcode(status)}}, terminal {{as_before}}]", flush=True)
+"""
+
+
+class Job:
+    """The chat, started by a shell on this terminal."""
+
+    def __init__(self, terminal: PseudoTerminal) -> None:
+        self._terminal = terminal
+        terminal.wait_for(" is the job]")
+        self._process = int(terminal.output.partition(" is the job]")[0].rpartition("[")[2])
+        self._stops = 0
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self._process, number)
+
+    def continues(self, *commands: str) -> None:
+        """Once it is stopped, type each command, the next when it is stopped again."""
+        for command in commands:
+            self._stops += 1
+            self._terminal.wait_for("[stopped]", self._stops)
+            self._terminal.send(f"{command}\n")
+
+    def ends_well(self) -> None:
+        self.signal(signal.SIGUSR1)
+        self._terminal.wait_for(" out]")
+        assert "[1 in, 1 out]" in self._terminal.output
+        self._terminal.send(QUIT)
+        self._terminal.wait_for("[ended with 0, terminal as before]")
+
+
+@pytest.mark.parametrize("commands", [("fg",), ("bg", "fg"), ("bg", "bg", "fg")], ids=" ".join)
+@pytest.mark.parametrize(("stop", "starts"), [(signal.SIGTSTP, 2), (signal.SIGSTOP, 1)], ids=["TSTP", "STOP"])
+def test_a_chat_that_was_stopped_goes_on(stop: signal.Signals, starts: int, commands: tuple[str, ...]) -> None:
+    with PseudoTerminal(SHELL.format(foreground=True, chat=CHAT)) as terminal:
+        job = Job(terminal)
+        terminal.wait_for("mini")
+        job.signal(stop)
+        job.continues(*commands)
+        terminal.wait_for(ALTERNATE_SCREEN, starts)
+        job.ends_well()
+
+
+@pytest.mark.parametrize("commands", [("fg",), ("bg", "fg")], ids=" ".join)
+def test_a_chat_started_in_the_background_opens_in_the_foreground(commands: tuple[str, ...]) -> None:
+    with PseudoTerminal(SHELL.format(foreground=False, chat=CHAT)) as terminal:
+        job = Job(terminal)
+        job.continues(*commands)
+        terminal.wait_for("mini")
+        job.ends_well()
+
+
+async def test_a_chat_that_goes_on_looks_after_its_terminal_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LinuxDriver, "start_application_mode", lambda _: None)
+    monkeypatch.setattr("edgemed.tui.terminal.is_gone", lambda _: False)
+    monkeypatch.setattr(LastingDriver, "_take_keys", lambda _: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    driver = LastingDriver(Mock())
+    loop = Mock()
+    driver._loop = loop
+    for _ in range(3):
+        driver.start_application_mode()
+    loop.call_later.assert_called_once_with(LOOK_SECONDS, driver._look)

@@ -46,7 +46,9 @@ class LastingDriver(LinuxDriver):
                     super().start_application_mode()  # type: ignore[no-untyped-call]
         if before is not None and not running:
             self.attrs_before = before
-        if not self._looks:
+        if self._looks:
+            self._app.call_later(self._app.refresh, layout=True)  # the terminal has forgotten what it showed
+        else:
             self._looks = True
             self._look()
 

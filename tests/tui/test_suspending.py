@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 from textual.drivers.linux_driver import LinuxDriver
@@ -104,7 +104,7 @@ def test_a_chat_started_in_the_background_opens_in_the_foreground(commands: tupl
         job.ends_well()
 
 
-async def test_a_chat_that_goes_on_looks_after_its_terminal_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_going_on_it_paints_anew_and_looks_after_its_terminal_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LinuxDriver, "start_application_mode", lambda _: None)
     monkeypatch.setattr("edgemed.tui.terminal.is_gone", lambda _: False)
     monkeypatch.setattr(LastingDriver, "_take_keys", lambda _: None)
@@ -115,3 +115,5 @@ async def test_a_chat_that_goes_on_looks_after_its_terminal_once(monkeypatch: py
     for _ in range(3):
         driver.start_application_mode()
     loop.call_later.assert_called_once_with(LOOK_SECONDS, driver._look)
+    again = call(driver._app.refresh, layout=True)
+    assert driver._app.call_later.mock_calls == [again, again]

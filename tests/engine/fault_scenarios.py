@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ from edgemed.engine.model import LoadedModel, load_model
 from edgemed.model_file import open_model
 from edgemed.model_file.header import read_header
 from tests.support.resealed import resealed
-from tests.support.timing import soon, within
+from tests.support.timing import Later, soon, within
 
 IDS = (3, 14, 15, 92, 65, 35, 89, 79)
 LONG = tuple(range(20, 60))  # more than a layer has experts: they are read before the first layer that has some
@@ -211,22 +210,16 @@ def a_stop_while_reads_are_in_flight(path: Path, _stock: Path) -> None:
 
 def stopped_after(path: Path, small: bool, ids: tuple[int, ...], one_by_one: bool, right: Logits) -> float:
     """Seconds from a stop to the end of a computation that waits for the disk."""
-    asked: list[float] = []
-
-    def stop() -> None:
-        asked.append(time.monotonic())
-        model.request_abort()
-
     with loaded(path, force_small=small, ram_bytes=1 if small else None) as model:
         faulty_reads(path, stall_ms=700, times=3)
-        stopper = threading.Timer(0.2, stop)
-        stopper.start()
+        stop = Later(0.2, model.request_abort)
+        stop.start()
         try:
             logits(model, ids, one_by_one=one_by_one)
             raise AssertionError("nothing stopped it")
         except Failed:
-            took = time.monotonic() - asked[0]
-        stopper.join()
+            took = stop.ago()
+        stop.join()
         healthy_reads()
         model.clear_abort()
         assert model.last_error() is None

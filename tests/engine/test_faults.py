@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from edgemed.errors import EngineError
 from edgemed.model_file import open_model
 from tests.engine.fault_scenarios import SCENARIOS
 from tests.support.native_build import CannotBuildError, build_faulty_reads
-from tests.support.timing import within
+from tests.support.timing import Later, within
 
 HELLO = [Message("user", "What is a fever?")]
 SHORT = Sampling(max_tokens=8, seed=1)
@@ -76,18 +75,12 @@ class FaultyDisk:
 
 def _stopped_after(engine: Engine) -> float:
     """Seconds from a stop to the end of an answer that waits for the disk."""
-    asked: list[float] = []
-
-    def stop() -> None:
-        asked.append(time.monotonic())
-        engine.stop()
-
-    events, stopper = engine.generate(HELLO, SHORT), threading.Timer(0.3, stop)
+    events, stop = engine.generate(HELLO, SHORT), Later(0.3, engine.stop)
     next(events)  # it has begun
-    stopper.start()
+    stop.start()
     *_, last = events
-    took = time.monotonic() - asked[0]
-    stopper.join()
+    took = stop.ago()
+    stop.join()
     assert isinstance(last, Finished)
     assert (last.stop_reason, last.tokens) == ("stopped", 0)
     return took

@@ -1,13 +1,12 @@
 """Stops: prompt, whenever they come, and of the answer that was meant."""
 
 import threading
-import time
 from pathlib import Path
 
 from edgemed.engine.client import Engine
 from edgemed.engine.protocol import EngineSettings, Finished, Message, Piece, Sampling
 from tests.engine.test_session import HELLO, OTHER, finish
-from tests.support.timing import within
+from tests.support.timing import Later, within
 
 
 def test_stop_ends_an_answer_within_100_ms(engine: Engine) -> None:
@@ -18,22 +17,16 @@ def test_stop_ends_an_answer_within_100_ms(engine: Engine) -> None:
 
 def stopping(engine: Engine, wait: float) -> float:
     """Seconds from a stop, `wait` seconds into an answer, to its `Finished`."""
-    asked: list[float] = []
-
-    def stop() -> None:
-        asked.append(time.monotonic())
-        engine.stop()
-
-    events, timer = engine.generate(OTHER, Sampling(max_tokens=100_000)), threading.Timer(wait, stop)
+    events, stop = engine.generate(OTHER, Sampling(max_tokens=100_000)), Later(wait, engine.stop)
     text = ""
-    timer.start()
+    stop.start()
     for event in events:
         if isinstance(event, Piece):
             text += event.text
         if isinstance(event, Finished):
-            took = time.monotonic() - asked[0]
+            took = stop.ago()
             last = event
-    timer.join()
+    stop.join()
     assert last.stop_reason == "stopped"
     assert last.text == text
     assert finish(engine, HELLO).stop_reason == "length"

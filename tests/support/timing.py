@@ -1,7 +1,23 @@
 """Limits of time on a machine that may be elsewhere for a moment."""
 
+import threading
 import time
 from collections.abc import Callable
+
+
+class Later(threading.Timer):
+    """Once started, calls `stop` after so many seconds, and tells how long ago that was."""
+
+    def __init__(self, seconds: float, stop: Callable[[], None]) -> None:
+        super().__init__(seconds, self._call)
+        self._then = stop
+
+    def _call(self) -> None:
+        self._called = time.monotonic()
+        self._then()
+
+    def ago(self) -> float:
+        return time.monotonic() - self._called
 
 
 def within(seconds: float, measure: Callable[[], float]) -> bool:

@@ -27,8 +27,9 @@ bool has(Instructions which) {
         case Instructions::kAvx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && f16c();
         case Instructions::kAvxVnni: return has(Instructions::kAvx2) && avx_vnni();
         case Instructions::kAvx512:
-            return has(Instructions::kAvx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+            return has(Instructions::kAvx2) && __builtin_cpu_supports("avx512f") &&
+                   __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
         default: return true;
     }
 }
@@ -36,7 +37,8 @@ bool has(Instructions which) {
 bool has(Instructions which) { return which == Instructions::kNone; }
 #endif
 
-constexpr Instructions kBestFirst[] = {Instructions::kAvx512, Instructions::kAvxVnni, Instructions::kAvx2, Instructions::kNone};
+constexpr Instructions kBestFirst[] = {Instructions::kAvx512, Instructions::kAvxVnni, Instructions::kAvx2,
+                                       Instructions::kNone};
 
 Instructions best(Instructions most) {
     for (Instructions which : kBestFirst)

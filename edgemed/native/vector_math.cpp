@@ -12,7 +12,7 @@ constexpr int64_t kLanes = 32;
 
 inline EDGEMED_INLINE float from_bf16(uint16_t half) {
     const uint32_t bits = static_cast<uint32_t>(half) << 16;
-    float          value;
+    float value;
     std::memcpy(&value, &bits, sizeof value);
     return value;
 }
@@ -38,7 +38,7 @@ void add_squares(float * sums, const float * x, float scale, int64_t count) {
 // Partial sums, added up in double: the compiler may use its widest registers, and long rows lose nothing.
 double dot(const float * a, const float * b, int64_t count) {
     return widest([=]() EDGEMED_INLINE {
-        float   lanes[kLanes] = {};
+        float lanes[kLanes] = {};
         int64_t i = 0;
         for (; i + kLanes <= count; i += kLanes)
             for (int64_t lane = 0; lane < kLanes; lane++) lanes[lane] += a[i + lane] * b[i + lane];
@@ -51,7 +51,7 @@ double dot(const float * a, const float * b, int64_t count) {
 
 float dot_bf16(const uint16_t * a, const float * b, int64_t count) {
     return widest([=]() EDGEMED_INLINE {
-        float   lanes[kLanes] = {};
+        float lanes[kLanes] = {};
         int64_t i = 0;
         for (; i + kLanes <= count; i += kLanes)
             for (int64_t lane = 0; lane < kLanes; lane++) lanes[lane] += from_bf16(a[i + lane]) * b[i + lane];

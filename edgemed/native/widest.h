@@ -10,10 +10,7 @@
 namespace edgemed {
 
 #ifdef EDGEMED_HAS_KERNELS
-template <typename Work>
-__attribute__((target("avx2,fma"))) auto on_avx2(const Work & work) {
-    return work();
-}
+template <typename Work> __attribute__((target("avx2,fma"))) auto on_avx2(const Work & work) { return work(); }
 
 template <typename Work>
 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))) auto on_avx512(const Work & work) {
@@ -22,8 +19,7 @@ __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))) auto on_a
 #endif
 
 // What `work` returns.
-template <typename Work>
-auto widest(const Work & work) {
+template <typename Work> auto widest(const Work & work) {
 #ifdef EDGEMED_HAS_KERNELS
     const Instructions by = instructions();
     if (by == Instructions::kAvx512) return on_avx512(work);

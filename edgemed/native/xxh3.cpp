@@ -11,9 +11,11 @@ namespace edgemed {
 namespace {
 
 constexpr uint64_t kPrime32_1 = 0x9E3779B1U, kPrime64_1 = 0x9E3779B185EBCA87ULL, kPrime64_2 = 0xC2B2AE3D27D4EB4FULL,
-                   kPrime64_3 = 0x165667B19E3779F9ULL, kPrimeMx1 = 0x165667919E3779F9ULL, kPrimeMx2 = 0x9FB21C651E98DF25ULL;
+                   kPrime64_3 = 0x165667B19E3779F9ULL, kPrimeMx1 = 0x165667919E3779F9ULL,
+                   kPrimeMx2 = 0x9FB21C651E98DF25ULL;
 constexpr size_t kStripe = 64, kStripesPerBlock = 16, kMidLength = 240;
 
+// clang-format off
 constexpr uint8_t kSecret[192] = {
     0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe, 0x7c, 0x01, 0x81, 0x2c, 0xf7, 0x21, 0xad, 0x1c,
     0xde, 0xd4, 0x6d, 0xe9, 0x83, 0x90, 0x97, 0xdb, 0x72, 0x40, 0xa4, 0xa4, 0xb7, 0xb3, 0x67, 0x1f,
@@ -28,6 +30,7 @@ constexpr uint8_t kSecret[192] = {
     0x2b, 0x16, 0xbe, 0x58, 0x7d, 0x47, 0xa1, 0xfc, 0x8f, 0xf8, 0xb8, 0xd1, 0x7a, 0xd0, 0x31, 0xce,
     0x45, 0xcb, 0x3a, 0x8f, 0x95, 0x16, 0x04, 0x28, 0xaf, 0xd7, 0xfb, 0xca, 0xbb, 0x4b, 0x40, 0x7e,
 };
+// clang-format on
 
 template <typename T> T load(const uint8_t * at) {
     T value;
@@ -72,8 +75,8 @@ uint64_t hash_up_to_16(const uint8_t * in, size_t size) {
         return h ^ h >> 28;
     }
     if (size > 0) {
-        const uint64_t mixed = static_cast<uint64_t>(in[0]) << 16 | static_cast<uint64_t>(in[size >> 1]) << 24 | in[size - 1] |
-                               static_cast<uint64_t>(size) << 8;
+        const uint64_t mixed = static_cast<uint64_t>(in[0]) << 16 | static_cast<uint64_t>(in[size >> 1]) << 24 |
+                               in[size - 1] | static_cast<uint64_t>(size) << 8;
         return avalanche_xxh64(mixed ^ (u32(kSecret) ^ u32(kSecret + 4)));
     }
     return avalanche_xxh64(u64(kSecret + 56) ^ u64(kSecret + 64));
@@ -107,13 +110,15 @@ void stripes_plain(uint64_t * acc, const uint8_t * in, const uint8_t * secret, s
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) void stripes_avx2(uint64_t * acc, const uint8_t * in, const uint8_t * secret, size_t count) {
+__attribute__((target("avx2"))) void stripes_avx2(uint64_t * acc, const uint8_t * in, const uint8_t * secret,
+                                                  size_t count) {
     auto * out = reinterpret_cast<__m256i *>(acc);
     __m256i sum[2] = {_mm256_loadu_si256(out), _mm256_loadu_si256(out + 1)};
     for (size_t i = 0; i < count; i++, in += kStripe, secret += 8) {
         for (size_t half = 0; half < 2; half++) {
             const __m256i value = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(in) + half);
-            const __m256i key = _mm256_xor_si256(value, _mm256_loadu_si256(reinterpret_cast<const __m256i *>(secret) + half));
+            const __m256i key =
+                _mm256_xor_si256(value, _mm256_loadu_si256(reinterpret_cast<const __m256i *>(secret) + half));
             const __m256i product = _mm256_mul_epu32(key, _mm256_srli_epi64(key, 32));
             const __m256i swapped = _mm256_shuffle_epi32(value, _MM_SHUFFLE(1, 0, 3, 2));
             sum[half] = _mm256_add_epi64(sum[half], _mm256_add_epi64(product, swapped));
@@ -128,7 +133,9 @@ void stripes(uint64_t * acc, const uint8_t * in, const uint8_t * secret, size_t 
     (avx2 ? stripes_avx2 : stripes_plain)(acc, in, secret, count);
 }
 #else
-void stripes(uint64_t * acc, const uint8_t * in, const uint8_t * secret, size_t count) { stripes_plain(acc, in, secret, count); }
+void stripes(uint64_t * acc, const uint8_t * in, const uint8_t * secret, size_t count) {
+    stripes_plain(acc, in, secret, count);
+}
 #endif
 
 }  // namespace

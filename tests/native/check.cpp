@@ -21,8 +21,8 @@ ExpertFile::ExpertFile(const Plan & plan) {
     CHECK(fd >= 0);
     ::close(fd);
     path_ = name;
-    Random     random(plan.seed);
-    uint64_t   at = kPage * (1 + below(random, 3));
+    Random random(plan.seed);
+    uint64_t at = kPage * (1 + below(random, 3));
     const auto place = [&](uint64_t nbytes, uint64_t alignment, uint64_t gap) {
         at = (at + gap + alignment - 1) / alignment * alignment;
         const uint64_t here = at;
@@ -36,17 +36,20 @@ ExpertFile::ExpertFile(const Plan & plan) {
         for (int p : order) {
             record.nbytes[p] = plan.smallest + below(random, plan.largest - plan.smallest + 1);
             // A few sizes often, so that classes are shared.
-            if (below(random, 3) > 0) record.nbytes[p] = plan.smallest + (plan.largest - plan.smallest) * below(random, 4) / 4;
+            if (below(random, 3) > 0)
+                record.nbytes[p] = plan.smallest + (plan.largest - plan.smallest) * below(random, 4) / 4;
             if (plan.halves) record.nbytes[p] = i % plan.per_row < plan.per_row / 2 ? plan.smallest : plan.largest;
-            record.offset[p] = plan.checksums ? place(record.nbytes[p], kPage, 0)
-                                              : place(record.nbytes[p], 32, below(random, 3) * below(random, 3 * kPage));
+            record.offset[p] = plan.checksums
+                                   ? place(record.nbytes[p], kPage, 0)
+                                   : place(record.nbytes[p], 32, below(random, 3) * below(random, 3 * kPage));
         }
         records_.push_back(record);
     }
     bytes_.resize(at + below(random, kPage));
     for (const ExpertRecord & record : records_)
         for (int p = 0; p < kProjections; p++)
-            for (uint64_t i = 0; i < record.nbytes[p]; i++) bytes_[record.offset[p] + i] = static_cast<uint8_t>(random());
+            for (uint64_t i = 0; i < record.nbytes[p]; i++)
+                bytes_[record.offset[p] + i] = static_cast<uint8_t>(random());
     if (plan.checksums)
         for (ExpertRecord & record : records_) {
             record.has_checksum = 1;
@@ -66,7 +69,9 @@ std::vector<Expert> ExpertFile::experts() const {
 
 bool ExpertFile::matches(const Expert & expert, size_t which, const uint8_t * slot) const {
     for (int p = 0; p < kProjections; p++)
-        if (std::memcmp(slot + expert.place[p], bytes_.data() + records_[which].offset[p], records_[which].nbytes[p]) != 0) return false;
+        if (std::memcmp(slot + expert.place[p], bytes_.data() + records_[which].offset[p], records_[which].nbytes[p]) !=
+            0)
+            return false;
     return true;
 }
 
@@ -96,19 +101,21 @@ uint64_t all_bytes(const ExpertFile & file) {
 
 uint64_t least_bytes(const ExpertFile & file, const Plan & plan, int at_once) {
     const std::vector<Expert> experts = file.experts();
-    const auto                per_row = static_cast<size_t>(plan.per_row);
-    uint64_t                  most = 0, placed = 0;
+    const auto per_row = static_cast<size_t>(plan.per_row);
+    uint64_t most = 0, placed = 0;
     for (const Expert & expert : experts) placed += expert.slot_bytes;
     for (size_t row = 0; row < experts.size() / per_row; row++) {
         std::vector<uint64_t> sizes;
         for (size_t i = 0; i < per_row; i++) sizes.push_back(experts[row * per_row + i].slot_bytes);
         std::sort(sizes.rbegin(), sizes.rend());
-        most = std::max(most, std::accumulate(sizes.begin(), sizes.begin() + std::min(at_once, plan.per_row), uint64_t{0}));
+        most = std::max(most,
+                        std::accumulate(sizes.begin(), sizes.begin() + std::min(at_once, plan.per_row), uint64_t{0}));
     }
     return most + all_bytes(file) - placed;
 }
 
-void open_store(Store & store, const ExpertFile & file, const Plan & plan, uint64_t budget, bool direct, int threads, bool background) {
+void open_store(Store & store, const ExpertFile & file, const Plan & plan, uint64_t budget, bool direct, int threads,
+                bool background) {
     StoreOptions options{};
     options.budget_bytes = budget;
     options.reader_threads = threads;

@@ -14,14 +14,14 @@
 
 extern "C" void faulty_reads(const char * suffix, int error, int stall_ms, long most, long skip, long times);
 extern "C" long faulty_reads_hit(void);
-inline void     healthy_reads() { faulty_reads("", 0, 0, 0, 0, 0); }
+inline void healthy_reads() { faulty_reads("", 0, 0, 0, 0, 0); }
 
-#define CHECK(condition)                                                                        \
-    do {                                                                                        \
-        if (!(condition)) {                                                                     \
-            std::fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);        \
-            std::exit(1);                                                                       \
-        }                                                                                       \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            std::fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                               \
+            std::exit(1);                                                                                              \
+        }                                                                                                              \
     } while (0)
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -31,11 +31,14 @@ constexpr bool kSanitized = false;
 #endif
 
 using Clock = std::chrono::steady_clock;
-inline double seconds_since(Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); }
+inline double seconds_since(Clock::time_point from) {
+    return std::chrono::duration<double>(Clock::now() - from).count();
+}
 
 // Whether this comes to hold, however busy the machine is.
 template <typename Condition> bool soon(Condition holds) {
-    for (const auto from = Clock::now(); seconds_since(from) < 60; std::this_thread::sleep_for(std::chrono::milliseconds(2)))
+    for (const auto from = Clock::now(); seconds_since(from) < 60;
+         std::this_thread::sleep_for(std::chrono::milliseconds(2)))
         if (holds()) return true;
     return false;
 }
@@ -45,11 +48,11 @@ inline uint64_t below(Random & random, uint64_t limit) { return random() % limit
 
 // How a test's file is laid out.
 struct Plan {
-    int      rows = 3, per_row = 12;
-    bool     checksums = true;  // experts in one piece, pages aligned; otherwise anywhere and in any order
+    int rows = 3, per_row = 12;
+    bool checksums = true;  // experts in one piece, pages aligned; otherwise anywhere and in any order
     uint64_t smallest = 300, largest = 40000;  // bytes of one matrix
     uint64_t seed = 1;
-    bool     halves = false;  // of each row the first half is smallest, the second largest
+    bool halves = false;  // of each row the first half is smallest, the second largest
 };
 
 // A file of random bytes with experts in it, deleted at the end.
@@ -60,10 +63,10 @@ class ExpertFile {
     ExpertFile(const ExpertFile &) = delete;
     ExpertFile & operator=(const ExpertFile &) = delete;
 
-    const std::string &                        path() const { return path_; }
+    const std::string & path() const { return path_; }
     const std::vector<edgemed::ExpertRecord> & records() const { return records_; }
-    std::vector<edgemed::Expert>               experts() const;
-    uint64_t                                   size() const { return bytes_.size(); }
+    std::vector<edgemed::Expert> experts() const;
+    uint64_t size() const { return bytes_.size(); }
     // Whether the slot holds exactly this expert's three matrices.
     bool matches(const edgemed::Expert & expert, size_t which, const uint8_t * slot) const;
     void write(uint64_t offset, const std::vector<uint8_t> & bytes);  // into the file alone: what is right stays
@@ -72,19 +75,21 @@ class ExpertFile {
     void replace();  // another file of zeros takes its name
 
   private:
-    std::string                        path_;
-    std::vector<uint8_t>               bytes_;
+    std::string path_;
+    std::vector<uint8_t> bytes_;
     std::vector<edgemed::ExpertRecord> records_;
 };
 
 // A store on such a file. Options' budget 0 means room for everything.
-void open_store(edgemed::Store & store, const ExpertFile & file, const Plan & plan, uint64_t budget, bool direct = true, int threads = 3, bool background = false);
+void open_store(edgemed::Store & store, const ExpertFile & file, const Plan & plan, uint64_t budget, bool direct = true,
+                int threads = 3, bool background = false);
 
-uint64_t all_bytes(const ExpertFile & file);                                    // a budget that holds everything
-uint64_t least_bytes(const ExpertFile & file, const Plan & plan, int at_once);  // and one for any so many of a row together
-void     wait_until_read(edgemed::Store & store, int row, int index);  // pins, waits, checks nothing, unpins
+uint64_t all_bytes(const ExpertFile & file);  // a budget that holds everything
+uint64_t least_bytes(const ExpertFile & file, const Plan & plan,
+                     int at_once);                                 // and one for any so many of a row together
+void wait_until_read(edgemed::Store & store, int row, int index);  // pins, waits, checks nothing, unpins
 
-void     go_through(edgemed::Store & store);  // a batch's way through all experts
+void go_through(edgemed::Store & store);  // a batch's way through all experts
 
 // Each returns when all is well.
 void check_lay_out();

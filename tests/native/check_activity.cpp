@@ -26,9 +26,9 @@ constexpr auto kReady = static_cast<uint8_t>(Store::State::ready);
 }  // namespace
 
 void check_looking() {
-    const Plan       plan;
+    const Plan plan;
     const ExpertFile file(plan);
-    Store            store;
+    Store store;
     open_store(store, file, plan, all_bytes(file));
     CHECK(store.scanned() < 0);
     store.scan(2);

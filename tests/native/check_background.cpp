@@ -33,7 +33,8 @@ void settle_down(const Store & store) {
 void demand(Store & store, const ExpertFile & file, const Plan & plan, int row, int index) {
     while (!store.pin(row, index, 1)) CHECK(store.wait_for_room());
     const uint8_t * slot = store.wait(row, index);
-    CHECK(slot != nullptr && file.matches(store.expert(row, index), static_cast<size_t>(row * plan.per_row + index), slot));
+    CHECK(slot != nullptr &&
+          file.matches(store.expert(row, index), static_cast<size_t>(row * plan.per_row + index), slot));
     store.unpin(row, index);
 }
 
@@ -44,8 +45,8 @@ void check_background() {
     large.smallest = 300000, large.largest = 900000, large.rows = 2, large.per_row = 8;
     for (const Plan & plan : {small, large}) {
         const ExpertFile file(plan);
-        const uint64_t   everything = all_bytes(file);
-        const int        experts = plan.rows * plan.per_row;
+        const uint64_t everything = all_bytes(file);
+        const int experts = plan.rows * plan.per_row;
         {  // A budget that holds all: all is read, unasked.
             Store store;
             open_store(store, file, plan, 0, true, 3, true);
@@ -71,7 +72,8 @@ void check_background() {
         const uint64_t budget = std::max(least_bytes(file, plan, 3), everything * 2 / 3);
         store.set_budget(budget);
         CHECK(soon([&] {
-            return ready(store) > 2 && store.ready(plan.rows - 1, plan.per_row - 1) && store.ready(plan.rows - 1, plan.per_row - 2);
+            return ready(store) > 2 && store.ready(plan.rows - 1, plan.per_row - 1) &&
+                   store.ready(plan.rows - 1, plan.per_row - 2);
         }));
         settle_down(store);
         CHECK(store.stats().evictions == 0 && store.stats().resident_bytes <= budget && ready(store) < experts);
@@ -90,8 +92,8 @@ void check_background_waits() {
     Plan plan;
     plan.smallest = plan.largest = 30000, plan.rows = 4;
     const ExpertFile file(plan);
-    const int        experts = plan.rows * plan.per_row;
-    bool             asked_without_pause = false;
+    const int experts = plan.rows * plan.per_row;
+    bool asked_without_pause = false;
     for (int tries = 0; tries < 5 && !asked_without_pause; tries++) {
         Store store;
         open_store(store, file, plan, 0, true, 3, true);
@@ -104,7 +106,7 @@ void check_background_waits() {
         }
         const int read = ready(store);
         asked_without_pause = asked_without_pause && seconds_since(last) < 0.05;
-        if (asked_without_pause) CHECK(read == 1);                  // while somebody asks, nothing else is read
+        if (asked_without_pause) CHECK(read == 1);                 // while somebody asks, nothing else is read
         CHECK(soon([&] { return ready(store) >= experts / 3; }));  // then what fits
         settle_down(store);
         CHECK(soon([&] {  // in every row alike
@@ -124,7 +126,7 @@ void check_guesses_step_aside() {
     Plan plan;  // experts of several MiB, which is what a thread reads at once
     plan.smallest = plan.largest = 2 << 20, plan.rows = 2, plan.per_row = 4;
     const ExpertFile file(plan);
-    Store            store;
+    Store store;
     open_store(store, file, plan, all_bytes(file), true, 1);
     faulty_reads(kFiles, 0, 30, 0, 0, -1);  // every MiB takes 30 ms
     CHECK(store.guess(1, 0, false));

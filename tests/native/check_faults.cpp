@@ -25,7 +25,8 @@ bool says(const Store & store, const char * words) {
 bool right(Store & store, const ExpertFile & file, const Plan & plan, int row, int index) {
     while (!store.pin(row, index, 1)) CHECK(store.wait_for_room());  // guesses may hold it on a busy machine
     const uint8_t * data = store.wait(row, index);
-    const bool      fits = data != nullptr && file.matches(store.expert(row, index), static_cast<size_t>(row * plan.per_row + index), data);
+    const bool fits = data != nullptr &&
+                      file.matches(store.expert(row, index), static_cast<size_t>(row * plan.per_row + index), data);
     store.unpin(row, index);
     return fits;
 }
@@ -50,9 +51,10 @@ void check_budgets_at_the_edge() {
         Plan plan;
         if (large) plan.smallest = 300000, plan.largest = 900000, plan.rows = 1, plan.per_row = 6;
         const ExpertFile file(plan);
-        Store            store;
+        Store store;
         open_store(store, file, plan, 0);
-        const uint64_t least = least_bytes(file, plan, 3), slack = large ? 6 * 2 << 20 : 0;  // each class keeps a huge page
+        const uint64_t least = least_bytes(file, plan, 3),
+                       slack = large ? 6 * 2 << 20 : 0;  // each class keeps a huge page
         // Nothing fits: a refusal with a reason, at once, instead of waiting for room that never comes.
         CHECK(!store.pin(0, 0, 1));
         CHECK(!store.wait_for_room());
@@ -91,9 +93,9 @@ void check_budgets_at_the_edge() {
         CHECK(right(store, file, plan, 0, 1) && right(store, file, plan, 0, 0));
     }
     // A failed read under a withdrawn budget leaves no debt behind.
-    Plan             plan;
+    Plan plan;
     const ExpertFile file(plan);
-    Store            store;
+    Store store;
     open_store(store, file, plan, all_bytes(file));
     for (int i = 1; i < plan.per_row; i++) CHECK(right(store, file, plan, 0, i));
     faulty_reads(kSuffix, EIO, 30, 0, 0, 1);
@@ -111,7 +113,7 @@ void check_budgets_at_the_edge() {
 }
 
 void check_stops() {
-    Plan             plan;
+    Plan plan;
     const ExpertFile file(plan);
     {
         Store store;
@@ -119,7 +121,7 @@ void check_stops() {
         faulty_reads(kSuffix, 0, 1000, 0, 0, 2);  // both readers hang
         for (int i = 0; i < plan.per_row; i++) CHECK(store.pin(0, i, 1));
         CHECK(store.guess(1, 0, true));
-        const auto  from = Clock::now();
+        const auto from = Clock::now();
         std::thread stopper([&] {
             std::this_thread::sleep_for(std::chrono::milliseconds(50));
             store.request_abort(true);
@@ -158,7 +160,7 @@ void check_stops() {
 }
 
 void check_failing_reads() {
-    Plan             plan;
+    Plan plan;
     const ExpertFile file(plan);
     for (bool direct : {true, false}) {
         Store store;
@@ -204,7 +206,7 @@ void check_failing_reads() {
     Store store;
     open_store(store, file, plan, all_bytes(file) / 3);
     Random random(5);
-    int    failures = 0;
+    int failures = 0;
     for (int round = 0; round < 600; round++) {
         faulty_reads(kSuffix, EIO, 0, 0, static_cast<long>(below(random, 3)), 1);
         const int row = static_cast<int>(below(random, 3)), index = static_cast<int>(below(random, 12));
@@ -225,7 +227,7 @@ void check_changing_files() {
     bare.checksums = false;
     for (const Plan & plan : {checked, bare}) {
         ExpertFile file(plan);
-        Store      store;
+        Store store;
         open_store(store, file, plan, all_bytes(file));
         CHECK(right(store, file, plan, 0, 0));
         // Cut short: what lies behind the end is missed, what lies before it is not.
@@ -241,7 +243,7 @@ void check_changing_files() {
     }
     for (const Plan & plan : {checked, bare}) {
         ExpertFile file(plan);
-        Store      store;
+        Store store;
         open_store(store, file, plan, all_bytes(file));
         CHECK(right(store, file, plan, 0, 0));
         std::this_thread::sleep_for(std::chrono::milliseconds(20));  // longer than the file system's clock ticks
@@ -260,7 +262,7 @@ void check_changing_files() {
     // Another file under its name is another file: this one is still there for who has it open.
     for (const Plan & plan : {checked, bare}) {
         ExpertFile file(plan);
-        Store      store;
+        Store store;
         open_store(store, file, plan, all_bytes(file));
         file.replace();
         CHECK(right(store, file, plan, 1, 1) && store.fault().empty());
@@ -268,12 +270,13 @@ void check_changing_files() {
 }
 
 void check_opening_and_closing() {
-    Plan             plan;
+    Plan plan;
     const ExpertFile file(plan);
     {
-        Store        store;
+        Store store;
         StoreOptions options{};
-        CHECK(store.open("/nonexistent/file.experts", file.experts(), plan.rows, plan.per_row, options).find("cannot be opened") != std::string::npos);
+        CHECK(store.open("/nonexistent/file.experts", file.experts(), plan.rows, plan.per_row, options)
+                  .find("cannot be opened") != std::string::npos);
     }
     const auto once = [&] {
         Store store;

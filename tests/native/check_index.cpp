@@ -24,7 +24,7 @@ void check_sound(const ExpertRecord & record, const Expert & expert) {
         int homes = 0;
         for (int s = 0; s < expert.segments; s++) {
             const Segment & segment = expert.segment[s];
-            const uint64_t  end = record.offset[p] + record.nbytes[p];
+            const uint64_t end = record.offset[p] + record.nbytes[p];
             if (expert.place[p] < segment.memory || expert.place[p] >= segment.memory + segment.length) continue;
             homes++;
             CHECK(expert.place[p] - segment.memory == record.offset[p] - segment.file);
@@ -57,7 +57,7 @@ bool overlaps(const ExpertRecord & record, int p, int q) {
 
 void check_lay_out() {
     Random random(7);
-    int    accepted = 0;
+    int accepted = 0;
     for (int round = 0; round < 300000; round++) {
         ExpertRecord record{};
         if (round % 2 == 0) {
@@ -78,7 +78,8 @@ void check_lay_out() {
         for (int p = 0; p < kProjections; p++) record.type[p] = static_cast<int32_t>(random() % 40);
         record.has_checksum = static_cast<int32_t>(below(random, 2));
         record.checksum = random();
-        const bool nonsense = overlaps(record, kGate, kUp) || overlaps(record, kUp, kDown) || overlaps(record, kGate, kDown);
+        const bool nonsense =
+            overlaps(record, kGate, kUp) || overlaps(record, kUp, kDown) || overlaps(record, kGate, kDown);
         if (!plausible(record)) {
             CHECK(round % 2 == 0 || record.has_checksum);  // a checksum asks for one piece, in order
             continue;

@@ -12,37 +12,39 @@ using namespace edgemed;
 namespace {
 
 struct Pinned {
-    int             row, index;
+    int row, index;
     const uint8_t * data;  // null while not waited for
 };
 
 struct Course {
-    Plan     plan;
-    double   budget_share;  // of everything
-    bool     direct;
-    int      threads;
-    bool     disturbed;  // another thread changes the budget, asks for statistics and stops
+    Plan plan;
+    double budget_share;  // of everything
+    bool direct;
+    int threads;
+    bool disturbed;  // another thread changes the budget, asks for statistics and stops
     uint64_t seed;
 };
 
 void run(const Course & course) {
     const ExpertFile file(course.plan);
-    Store            store;
-    const uint64_t   everything = all_bytes(file);
+    Store store;
+    const uint64_t everything = all_bytes(file);
     open_store(store, file, course.plan, everything, course.direct, course.threads);
-    const int      at_once = 4;
+    const int at_once = 4;
     const uint64_t least = least_bytes(file, course.plan, at_once);
-    const auto     budget = std::max(least, static_cast<uint64_t>(static_cast<double>(everything) * course.budget_share));
+    const auto budget = std::max(least, static_cast<uint64_t>(static_cast<double>(everything) * course.budget_share));
     store.set_budget(budget);
 
     std::atomic<bool> over{false};
-    std::thread       other([&] {
-        Random               random(course.seed + 1);
+    std::thread other([&] {
+        Random random(course.seed + 1);
         std::vector<uint8_t> seen(3 * static_cast<size_t>(course.plan.rows * course.plan.per_row));
         while (course.disturbed && !over) {
             switch (below(random, 4)) {
                 case 0: store.set_budget(least + below(random, budget - least + 1)); break;
-                case 1: store.look(seen.data(), seen.data() + seen.size() / 3, seen.data() + seen.size() / 3 * 2); break;
+                case 1:
+                    store.look(seen.data(), seen.data() + seen.size() / 3, seen.data() + seen.size() / 3 * 2);
+                    break;
                 case 2: store.request_abort(below(random, 2) == 0); break;
                 default: CHECK(store.stats().hits + store.stats().misses < UINT32_MAX);
             }
@@ -51,10 +53,10 @@ void run(const Course & course) {
         store.request_abort(false);
     });
 
-    Random             random(course.seed);
+    Random random(course.seed);
     std::deque<Pinned> pinned;
-    uint64_t           answers = 0;
-    const auto         let_go = [&](size_t at) {
+    uint64_t answers = 0;
+    const auto let_go = [&](size_t at) {
         const Pinned one = pinned[at];
         const size_t which = static_cast<size_t>(one.row * course.plan.per_row + one.index);
         // A pinned expert stays where it is, whatever came and went meanwhile.
@@ -81,7 +83,8 @@ void run(const Course & course) {
                     one.data = store.wait(one.row, one.index);
                     answers += one.data != nullptr;
                     CHECK(one.data != nullptr || course.disturbed);
-                    if (one.data == nullptr) std::this_thread::sleep_for(std::chrono::microseconds(300));  // until it may go on
+                    if (one.data == nullptr)
+                        std::this_thread::sleep_for(std::chrono::microseconds(300));  // until it may go on
                 }
                 break;
             default:

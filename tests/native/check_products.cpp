@@ -20,19 +20,21 @@ std::vector<uint8_t> random_bytes(Random & random, size_t count) {
     return bytes;
 }
 
-bool same(float one, float other) { return (one != one && other != other) || std::memcmp(&one, &other, sizeof one) == 0; }
+bool same(float one, float other) {
+    return (one != one && other != other) || std::memcmp(&one, &other, sizeof one) == 0;
+}
 
 void check_type(int type, const products::Kernel & kernel, Random & random) {
-    const int    most = 40;
-    const bool   q8_0 = kernel.in_floats;
+    const int most = 40;
+    const bool q8_0 = kernel.in_floats;
     const size_t quantised = q8_0 ? kWide / 32 * 34 : kWide / 256 * 292;
     const size_t stride = kernel.block_bytes * (kWide / 256);
     // Exactly 16 rows of weights and exactly one row of activations at a time.
-    const std::vector<uint8_t>        weights = random_bytes(random, stride * products::kLanes);
+    const std::vector<uint8_t> weights = random_bytes(random, stride * products::kLanes);
     std::vector<std::vector<uint8_t>> rows;
     for (int i = 0; i < most; i++) rows.push_back(random_bytes(random, quantised));
     std::vector<products::Lanes> all(most), some(most);
-    const auto                   run = [&](int from, int count, std::vector<products::Lanes> & sums) {
+    const auto run = [&](int from, int count, std::vector<products::Lanes> & sums) {
         products::Tiles tiles;
         tiles.start(kWide, products::Tiles::count(count));
         for (int i = 0; i < count; i++) tiles.put(kernel, 0, count, i, rows[static_cast<size_t>(from + i)].data());
@@ -52,17 +54,18 @@ void check_type(int type, const products::Kernel & kernel, Random & random) {
 
 // A matrix of seven rows at once, and each of its rows alone.
 void check_single(const products::SingleKernel & kernel, size_t block_bytes, Random & random) {
-    const int64_t              rows = 7, blocks = kWide / products::kColumns;
-    const size_t               stride = block_bytes * static_cast<size_t>(blocks);
-    const std::vector<uint8_t> weights = random_bytes(random, stride * static_cast<size_t>(rows)), quantised = random_bytes(random, kWide / 256 * 292);
+    const int64_t rows = 7, blocks = kWide / products::kColumns;
+    const size_t stride = block_bytes * static_cast<size_t>(blocks);
+    const std::vector<uint8_t> weights = random_bytes(random, stride * static_cast<size_t>(rows)),
+                               quantised = random_bytes(random, kWide / 256 * 292);
     std::vector<products::Single> x(static_cast<size_t>(blocks));
     products::lay_out(kernel.layout, quantised.data(), kWide, x.data());
     std::vector<float> all(static_cast<size_t>(rows));
     kernel.multiply(weights.data(), blocks, x.data(), rows, all.data());
     for (int64_t row = 0; row < rows; row++) {
-        const auto                 begin = weights.begin() + row * static_cast<int64_t>(stride);
+        const auto begin = weights.begin() + row * static_cast<int64_t>(stride);
         const std::vector<uint8_t> alone(begin, begin + static_cast<int64_t>(stride));
-        float                      one;
+        float one;
         kernel.multiply(alone.data(), blocks, x.data(), 1, &one);
         CHECK(same(one, all[static_cast<size_t>(row)]));
     }
@@ -73,10 +76,11 @@ void check_single(const products::SingleKernel & kernel, size_t block_bytes, Ran
 
 void check_products() {
     const Instructions best = instructions();
-    for (Instructions which : {Instructions::kAvx512, Instructions::kAvxVnni, Instructions::kAvx2, Instructions::kNone}) {
+    for (Instructions which :
+         {Instructions::kAvx512, Instructions::kAvxVnni, Instructions::kAvx2, Instructions::kNone}) {
         limit_instructions(which);
         Random random(7);
-        int    types = 0, singles = 0;
+        int types = 0, singles = 0;
         for (int type = 0; type < 40; type++)
             if (const products::Kernel * kernel = products::find(type, kWide, products::kLanes)) {
                 check_type(type, *kernel, random);
@@ -87,7 +91,9 @@ void check_products() {
                 }
             }
         CHECK(types == (instructions() == Instructions::kNone ? 0 : 14));
-        CHECK(instructions() == Instructions::kNone ? singles == 0 : singles == 7 || (singles == 11 && instructions() == Instructions::kAvx512));
+        CHECK(instructions() == Instructions::kNone
+                  ? singles == 0
+                  : singles == 7 || (singles == 11 && instructions() == Instructions::kAvx512));
     }
     limit_instructions(best);
 }

@@ -27,8 +27,8 @@ void check_scans() {
     Plan plan;
     plan.rows = 5, plan.per_row = 40, plan.smallest = plan.largest = 2000;
     const ExpertFile file(plan);
-    Store            store;
-    const int        fits = plan.rows * plan.per_row * 45 / 100;
+    Store store;
+    const int fits = plan.rows * plan.per_row * 45 / 100;
     open_store(store, file, plan, all_bytes(file) * 45 / 100);
 
     go_through(store);  // cold: the first rows fill the memory

@@ -26,7 +26,8 @@ void decode(Store & store, Random & random, int tokens, uint64_t often) {
         for (int row = 0; row < kRows; row++) {
             std::vector<int> wanted;
             while (wanted.size() < 4) {
-                const int index = static_cast<int>(below(random, kPerRow / 2)) + (below(random, 10) < often ? kPerRow / 2 : 0);
+                const int index =
+                    static_cast<int>(below(random, kPerRow / 2)) + (below(random, 10) < often ? kPerRow / 2 : 0);
                 if (std::find(wanted.begin(), wanted.end(), index) == wanted.end()) wanted.push_back(index);
             }
             for (int index : wanted) CHECK(store.pin(row, index, 1));
@@ -49,11 +50,11 @@ void check_sizes() {
     Plan plan;
     plan.rows = kRows, plan.per_row = kPerRow, plan.smallest = 20000, plan.largest = 30000, plan.halves = true;
     const ExpertFile file(plan);
-    Store            store;
+    Store store;
     open_store(store, file, plan, all_bytes(file) / 2);
     go_through(store);
     const uint64_t evicted = store.stats().evictions;
-    const long     before = pages_faulted();
+    const long before = pages_faulted();
     for (int batch = 0; batch < 8; batch++) go_through(store);
     const uint64_t pages = (store.stats().evictions - evicted) * 3 * plan.smallest / kPage;
     CHECK(pages > 5000);

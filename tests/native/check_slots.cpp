@@ -12,7 +12,7 @@ namespace {
 uint64_t anonymous_bytes() {
     std::FILE * file = std::fopen("/proc/self/smaps_rollup", "r");
     CHECK(file != nullptr);
-    char     line[256];
+    char line[256];
     uint64_t kib = 0;
     while (std::fgets(line, sizeof line, file) != nullptr && std::sscanf(line, "Anonymous: %lu kB", &kib) != 1) {}
     std::fclose(file);
@@ -20,13 +20,13 @@ uint64_t anonymous_bytes() {
 }
 
 struct Taken {
-    int       size_class;
+    int size_class;
     uint8_t * place;
-    uint8_t   mark;
+    uint8_t mark;
 };
 
 void fill_and_drain(const std::vector<uint64_t> & sizes, int each, uint64_t seed) {
-    Random              random(seed);
+    Random random(seed);
     std::vector<Expert> experts;
     for (uint64_t size : sizes)
         for (int i = 0; i < each; i++) {
@@ -39,15 +39,16 @@ void fill_and_drain(const std::vector<uint64_t> & sizes, int each, uint64_t seed
     CHECK(slots.classes() == static_cast<int>(sizes.size()));
     for (const Expert & expert : experts) CHECK(slots.bytes(expert.size_class) == expert.slot_bytes);
 
-    const uint64_t     before = anonymous_bytes();
+    const uint64_t before = anonymous_bytes();
     std::vector<Taken> taken;
-    std::vector<int>   used(sizes.size(), 0);
+    std::vector<int> used(sizes.size(), 0);
     for (int step = 0; step < (kSanitized ? 150 : 400); step++) {
         const int wanted = static_cast<int>(below(random, sizes.size()));
-        const int filling = static_cast<int>(step / 50 % 2 == 0 ? 8 : 2);  // waves, so that everything is given back again
+        const int filling =
+            static_cast<int>(step / 50 % 2 == 0 ? 8 : 2);  // waves, so that everything is given back again
         if (static_cast<int>(below(random, 10)) < filling && used[static_cast<size_t>(wanted)] < each) {
             const uint64_t held = slots.resident_bytes(), cost = slots.cost(wanted);
-            uint8_t *      place = slots.take(wanted);
+            uint8_t * place = slots.take(wanted);
             CHECK(slots.resident_bytes() == held + cost);
             const auto mark = static_cast<uint8_t>(step);
             std::memset(place, mark, slots.bytes(wanted));
@@ -55,8 +56,9 @@ void fill_and_drain(const std::vector<uint64_t> & sizes, int each, uint64_t seed
             used[static_cast<size_t>(wanted)]++;
         } else if (!taken.empty()) {
             const size_t at = below(random, taken.size());
-            const Taken  one = taken[at];
-            for (uint64_t i = 0; i < slots.bytes(one.size_class); i += 64) CHECK(one.place[i] == one.mark);  // nobody else was here
+            const Taken one = taken[at];
+            for (uint64_t i = 0; i < slots.bytes(one.size_class); i += 64)
+                CHECK(one.place[i] == one.mark);  // nobody else was here
             slots.give_back(one.size_class, one.place);
             used[static_cast<size_t>(one.size_class)]--;
             taken[at] = taken.back();

@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
-static char            g_suffix[256];
-static int             g_error, g_stall_ms;
-static long            g_most, g_skip, g_times, g_hits;
+static char g_suffix[256];
+static int g_error, g_stall_ms;
+static long g_most, g_skip, g_times, g_hits;
 
 // error: errno to fail with, 0 = none. most: bytes a read returns at most, 0 = all. skip: reads let through first.
 // times: how many reads are hit after that; -1 = all.
@@ -38,9 +38,9 @@ long faulty_reads_hit(void) {
 
 __attribute__((constructor)) static void arm_from_environment(void) {
     const char * said = getenv("FAULTY_READS");
-    char         suffix[256];
-    int          error, stall_ms;
-    long         most, skip, times;
+    char suffix[256];
+    int error, stall_ms;
+    long most, skip, times;
     if (said && sscanf(said, "%255s %d %d %ld %ld %ld", suffix, &error, &stall_ms, &most, &skip, &times) == 6)
         faulty_reads(suffix, error, stall_ms, most, skip, times);
 }
@@ -49,15 +49,15 @@ static int is_meant(int fd, off_t offset) {
     const char * while_there = getenv("FAULTY_READS_WHILE");
     const char * from = getenv("FAULTY_READS_FROM");
     if ((while_there && access(while_there, F_OK) != 0) || (from && offset < atol(from))) return 0;
-    char          link[64], name[4096];
+    char link[64], name[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     const ssize_t n = readlink(link, name, sizeof name - 1);
-    const size_t  want = strlen(g_suffix);
+    const size_t want = strlen(g_suffix);
     return n >= (ssize_t)want && want > 0 && memcmp(name + n - want, g_suffix, want) == 0;
 }
 
 static ssize_t faulty(int fd, void * out, size_t count, off_t offset, const char * real_name) {
-    int  error = 0, stall_ms = 0, hit = 0;
+    int error = 0, stall_ms = 0, hit = 0;
     long most = 0;
     pthread_mutex_lock(&g_lock);
     if (g_suffix[0] && g_times != 0 && is_meant(fd, offset)) {

@@ -22,7 +22,7 @@ constexpr int kSums = 6;  // that stay in registers together, beside what is mul
 EDGEMED_SIMD_INLINE Floats all(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 EDGEMED_SIMD_INLINE Floats zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 EDGEMED_SIMD_INLINE Floats load(const float * from) { return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)}; }
-EDGEMED_SIMD_INLINE void   store(float * to, Floats x) {
+EDGEMED_SIMD_INLINE void store(float * to, Floats x) {
     _mm256_storeu_ps(to, x.low);
     _mm256_storeu_ps(to + 8, x.high);
 }
@@ -32,9 +32,15 @@ EDGEMED_SIMD_INLINE Floats load_halves(const void * from) {
 }
 EDGEMED_SIMD_INLINE float first(Floats x) { return _mm256_cvtss_f32(x.low); }
 
-EDGEMED_SIMD_INLINE Floats add(Floats a, Floats b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
-EDGEMED_SIMD_INLINE Floats subtract(Floats a, Floats b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }
-EDGEMED_SIMD_INLINE Floats multiply(Floats a, Floats b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
+EDGEMED_SIMD_INLINE Floats add(Floats a, Floats b) {
+    return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
+}
+EDGEMED_SIMD_INLINE Floats subtract(Floats a, Floats b) {
+    return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)};
+}
+EDGEMED_SIMD_INLINE Floats multiply(Floats a, Floats b) {
+    return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
+}
 EDGEMED_SIMD_INLINE Floats multiply_add(Floats a, Floats b, Floats c) {  // a b + c
     return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
 }
@@ -52,13 +58,16 @@ EDGEMED_SIMD_INLINE Floats nearest(Floats x) {
 // In two steps, since 2^n itself may be too small for a float: the first is exact. The second is an FMA, of which no
 // compiler makes one with whatever its result is added to.
 EDGEMED_SIMD_INLINE __m256 scale_eight(__m256 x, __m256 n) {
-    const __m256i bias = _mm256_set1_epi32(127), whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1), rest = _mm256_sub_epi32(whole, half);
-    const __m256  by_half = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
-    const __m256  by_rest = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
+    const __m256i bias = _mm256_set1_epi32(127), whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1),
+                  rest = _mm256_sub_epi32(whole, half);
+    const __m256 by_half = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
+    const __m256 by_rest = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
     return _mm256_fmadd_ps(_mm256_mul_ps(x, by_half), by_rest, _mm256_setzero_ps());
 }
 // x 2^n, rounded once, for x about 1 and a whole n from -160 to 0.
-EDGEMED_SIMD_INLINE Floats scale(Floats x, Floats n) { return {scale_eight(x.low, n.low), scale_eight(x.high, n.high)}; }
+EDGEMED_SIMD_INLINE Floats scale(Floats x, Floats n) {
+    return {scale_eight(x.low, n.low), scale_eight(x.high, n.high)};
+}
 
 EDGEMED_SIMD_INLINE Floats where_equal(Floats a, Floats b, Floats then, Floats otherwise) {
     return {_mm256_blendv_ps(otherwise.low, then.low, _mm256_cmp_ps(a.low, b.low, _CMP_EQ_OQ)),

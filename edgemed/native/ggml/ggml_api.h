@@ -29,7 +29,8 @@ struct Api {
     Status (*graph_compute)(Backend *, Graph *);
     void (*backend_free)(Backend *);
 
-    ToFloat dequantise_iq1_s, dequantise_iq2_xxs, dequantise_iq2_xs, dequantise_iq2_s, dequantise_iq3_xxs, dequantise_iq3_s;
+    ToFloat dequantise_iq1_s, dequantise_iq2_xxs, dequantise_iq2_xs, dequantise_iq2_s, dequantise_iq3_xxs,
+        dequantise_iq3_s;
 
     const CpuTraits * (*cpu_traits)(int type);
     Backend * (*cpu_init)();

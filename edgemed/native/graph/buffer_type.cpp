@@ -24,15 +24,15 @@ BufferType g_buffer_type;
 thread_local std::vector<Tensor *> t_flat;
 
 struct Addresses {
-    void *                   base;
-    size_t                   size;
+    void * base;
+    size_t size;
     std::deque<ExpertTensor> tensors;  // a deque: pointers into it stay valid
 };
 
 Addresses & addresses(Buffer * buffer) { return *static_cast<Addresses *>(buffer->context); }
 
 Status init_tensor(Buffer * buffer, Tensor * tensor) {
-    int  block = 0;
+    int block = 0;
     char projection[8] = {};
     if (std::sscanf(tensor->name, "blk.%d.ffn_%7[a-z]_exps.weight", &block, projection) != 2) return kSuccess;
     const int which = std::strcmp(projection, "gate") == 0 ? 0 : std::strcmp(projection, "up") == 0 ? 1 : 2;

@@ -9,7 +9,8 @@
 
 namespace edgemed {
 
-std::string DenseStream::open(const char * path, std::vector<uint8_t> header, uint64_t size, std::vector<StreamExtent> extents) {
+std::string DenseStream::open(const char * path, std::vector<uint8_t> header, uint64_t size,
+                              std::vector<StreamExtent> extents) {
     header_ = std::move(header);
     size_ = size;
     extents_ = std::move(extents);
@@ -18,7 +19,7 @@ std::string DenseStream::open(const char * path, std::vector<uint8_t> header, ui
     cookie_io_functions_t io{};
     io.read = [](void * self, char * out, size_t n) { return static_cast<DenseStream *>(self)->read(out, n); };
     io.seek = [](void * self, off64_t * offset, int whence) {
-        int64_t   at = *offset;
+        int64_t at = *offset;
         const int result = static_cast<DenseStream *>(self)->seek(&at, whence);
         *offset = at;
         return result;
@@ -46,7 +47,7 @@ ssize_t DenseStream::read(char * out, size_t size) {
         std::memcpy(out, header_.data() + position_, size);
     } else {
         const StreamExtent * extent = extent_at(position_);
-        const uint64_t       within = extent != nullptr ? position_ - extent->at : 0;
+        const uint64_t within = extent != nullptr ? position_ - extent->at : 0;
         if (extent != nullptr && within < extent->length) {
             size = std::min<uint64_t>(size, extent->length - within);
             if (!read_source(*extent, within, out, size)) {

@@ -19,19 +19,19 @@ using namespace ggml;
 constexpr const char * kName = "edgemed";
 constexpr const char * kDescription = "experts from a fixed memory budget";
 
-Device                 g_device;
-Registry               g_registry;
+Device g_device;
+Registry g_registry;
 std::vector<Experts *> g_experts;  // of the engines that are open, the newest last; not owned
 
 struct Stream {
     explicit Stream(Experts & all) : experts(all), pass(all) {}
-    Experts &     experts;
-    MoePass       pass;
-    DenseBatch    dense;
-    Attention     attention;
-    int           threads = 1;
+    Experts & experts;
+    MoePass pass;
+    DenseBatch dense;
+    Attention attention;
+    int threads = 1;
     AbortCallback abort = nullptr;
-    void *        abort_data = nullptr;
+    void * abort_data = nullptr;
 };
 
 Stream & stream(Backend * backend) { return *static_cast<Stream *>(backend->context); }
@@ -52,9 +52,10 @@ Status graph_compute(Backend * backend, Graph * graph) {
         if (is_no_work(node) || (node->flags & kFlagCompute) == 0) continue;
         const bool dense = is_dense_batch(node);
         if (dense) self.pass.before_matrix(node);
-        const Status status = dense                      ? self.dense.compute(node, self.threads, self.experts.store.stop_flag())
-                              : is_attention(node)       ? self.attention.compute(node, self.threads, self.experts.store.stop_flag())
-                                                         : self.pass.node(node);
+        const Status status = dense ? self.dense.compute(node, self.threads, self.experts.store.stop_flag())
+                              : is_attention(node)
+                                  ? self.attention.compute(node, self.threads, self.experts.store.stop_flag())
+                                  : self.pass.node(node);
         if (status != kSuccess) return status;
     }
     return kSuccess;
@@ -77,8 +78,9 @@ Backend * init_backend(Device * device, const char *) {
 }
 
 bool supports_op(Device *, const Tensor * node) {
-    return is_no_work(node) || is_expert_product(node) || is_swiglu_of_experts(node) || is_weighting(node) || is_rank_sum(node) ||
-           is_shared_product(node) || is_swiglu_of_shared(node) || is_shared_sum(node) || is_residual_sum(node) || is_dense_batch(node) ||
+    return is_no_work(node) || is_expert_product(node) || is_swiglu_of_experts(node) || is_weighting(node) ||
+           is_rank_sum(node) || is_shared_product(node) || is_swiglu_of_shared(node) || is_shared_sum(node) ||
+           is_residual_sum(node) || is_dense_batch(node) ||
            (!g_experts.empty() && g_experts.back()->attends && is_attention(node));
 }
 
@@ -114,7 +116,9 @@ void describe() {
     // The scheduler allocates our results here: they must be where the CPU can read them.
     d.get_buffer_type = [](Device *) { return api().cpu_buffer_type(); };
     d.supports_op = supports_op;
-    d.supports_buft = [](Device *, BufferType * type) { return type == expert_buffer_type() || api().buft_is_host(type); };
+    d.supports_buft = [](Device *, BufferType * type) {
+        return type == expert_buffer_type() || api().buft_is_host(type);
+    };
     g_device.reg = &g_registry;
 
     g_registry.api_version = kBackendApiVersion;
@@ -129,7 +133,9 @@ void describe() {
 
 void attach_experts(Experts * experts) { g_experts.push_back(experts); }
 
-void detach_experts(const Experts * experts) { g_experts.erase(std::remove(g_experts.begin(), g_experts.end(), experts), g_experts.end()); }
+void detach_experts(const Experts * experts) {
+    g_experts.erase(std::remove(g_experts.begin(), g_experts.end(), experts), g_experts.end());
+}
 
 }  // namespace edgemed
 

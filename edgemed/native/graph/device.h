@@ -9,11 +9,11 @@ namespace edgemed {
 
 // What the device computes with. It must outlive its use.
 struct Experts {
-    Store     store;
-    Observer  observer;
+    Store store;
+    Observer observer;
     Predictor predictor;
-    int       guesses = 0;  // predicted misses to read ahead in each layer
-    bool      attends = false;  // attention is ours too
+    int guesses = 0;       // predicted misses to read ahead in each layer
+    bool attends = false;  // attention is ours too
 };
 
 // ggml's devices are global: contexts made from now on use these experts.

@@ -11,12 +11,12 @@
 namespace edgemed {
 namespace {
 
-constexpr int    kRowsAtOnce = 512;  // bounds scratch; a fixed cut, so results do not depend on anything else
-constexpr int    kGroupRows = 256;   // a group of experts is complete with as many
+constexpr int kRowsAtOnce = 512;  // bounds scratch; a fixed cut, so results do not depend on anything else
+constexpr int kGroupRows = 256;   // a group of experts is complete with as many
 constexpr size_t kNodes = 16;
 // Experts asked for in advance, where others must go for them: of this layer, enough to keep the disk busy; of the next
 // one, what it reads while one matrix or one group is multiplied.
-constexpr size_t   kUnderWay = 32;
+constexpr size_t kUnderWay = 32;
 constexpr uint32_t kNextUnderWay = 64;
 
 }  // namespace
@@ -38,7 +38,8 @@ void MoePass::sort_by_expert(const MoeLayer & layer) {
         const int first = count_[static_cast<size_t>(e)], rows = count_[static_cast<size_t>(e) + 1];
         count_[static_cast<size_t>(e) + 1] += first;
         const Expert & expert = store_.expert(layer.row, e);
-        const bool     ours = products::find(expert.type[kGate], layer.n_embd, layer.n_ff) && products::find(expert.type[kUp], layer.n_embd, layer.n_ff) &&
+        const bool ours = products::find(expert.type[kGate], layer.n_embd, layer.n_ff) &&
+                          products::find(expert.type[kUp], layer.n_embd, layer.n_ff) &&
                           products::find(expert.type[kDown], layer.n_ff, layer.n_embd);
         if (rows > 0) wanted_.push_back({e, first, rows, ours});
     }
@@ -52,7 +53,7 @@ void MoePass::sort_by_expert(const MoeLayer & layer) {
 
 void MoePass::show_routing(const MoeLayer & layer) {
     std::vector<int32_t> experts;
-    std::vector<float>   weights;
+    std::vector<float> weights;
     for (int t = 0; t < layer.n_tokens; t++)
         for (int r = 0; r < layer.k; r++) {
             experts.push_back(layer.id(t, r));
@@ -65,7 +66,7 @@ void MoePass::show_routing(const MoeLayer & layer) {
 // kept quantised for our products, and as it is for ggml's and for the observer.
 void MoePass::keep_input(const MoeLayer & layer) {
     const int64_t width = layer.n_embd;
-    bool          plain = observed_;
+    bool plain = observed_;
     alone_.assign(static_cast<size_t>(layer.n_tokens), 0);
     input_.start(width, layer.n_tokens);
     for (const Wanted & wanted : wanted_) {
@@ -78,7 +79,8 @@ void MoePass::keep_input(const MoeLayer & layer) {
     if (plain) x_.resize(static_cast<size_t>(width) * static_cast<size_t>(layer.n_tokens));
 #pragma omp parallel for num_threads(threads_)
     for (int t = 0; t < layer.n_tokens; t++) {
-        const auto * from = reinterpret_cast<const float *>(static_cast<const char *>(layer.x->data) + static_cast<size_t>(t) * layer.x->nb[2]);
+        const auto * from = reinterpret_cast<const float *>(static_cast<const char *>(layer.x->data) +
+                                                            static_cast<size_t>(t) * layer.x->nb[2]);
         for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, t, from, alone_[static_cast<size_t>(t)] != 0);
         if (plain) std::copy(from, from + width, x_.data() + t * width);
     }
@@ -86,7 +88,8 @@ void MoePass::keep_input(const MoeLayer & layer) {
 
 void MoePass::clear_result(const MoeLayer & layer) {
     for (int t = 0; t < layer.n_tokens; t++) {
-        auto * y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + static_cast<size_t>(t) * layer.y->nb[1]);
+        auto * y =
+            reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + static_cast<size_t>(t) * layer.y->nb[1]);
         std::fill(y, y + layer.n_embd, 0.0f);
     }
 }
@@ -100,13 +103,15 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
 
     wants_all_ = wanted_.size() * 4 > static_cast<size_t>(store_.per_row()) * 3;
     if (layer.n_tokens >= store_.per_row()) prompts_want_all_ = wants_all_;
-    size_t     pinned = 0, done = 0;
+    size_t pinned = 0, done = 0;
     const auto unpin_rest = [&] {
         for (; done < pinned; done++) store_.unpin(layer.row, wanted_[done].expert);
         return failed();
     };
     while (done < wanted_.size()) {
-        while (pinned < wanted_.size() && store_.pin(layer.row, wanted_[pinned].expert, wanted_[pinned].count, pinned - done >= kUnderWay)) pinned++;
+        while (pinned < wanted_.size() &&
+               store_.pin(layer.row, wanted_[pinned].expert, wanted_[pinned].count, pinned - done >= kUnderWay))
+            pinned++;
         if (pinned == done) {
             if (!store_.wait_for_room()) return failed();
             continue;
@@ -121,8 +126,8 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
             if (!wanted_[end].ours && !expert_rows(layer, wanted_[end], data)) return unpin_rest();
             if (wanted_[end].ours) add_member(layer, wanted_[end], data);
             end++;
-        } while (wanted_[end - 1].ours && end < pinned && wanted_[end].ours && group_rows_ + wanted_[end].count <= kGroupRows &&
-                 store_.ready(layer.row, wanted_[end].expert));
+        } while (wanted_[end - 1].ours && end < pinned && wanted_[end].ours &&
+                 group_rows_ + wanted_[end].count <= kGroupRows && store_.ready(layer.row, wanted_[end].expert));
         if (!group_.empty() && !multiply_group(layer)) return unpin_rest();
         for (; done < end; done++) store_.unpin(layer.row, wanted_[done].expert);
         store_.scan(layer.row, wanted_[done - 1].expert + 1);
@@ -140,12 +145,12 @@ void MoePass::read_row(int row) {
 }
 
 void MoePass::before_matrix(const ggml::Tensor * node) {
-    int          block;
+    int block;
     const char * name = node->src[0]->name;
-    const int    tokens = static_cast<int>(node->ne[1]);
+    const int tokens = static_cast<int>(node->ne[1]);
     if (std::sscanf(name, "blk.%d.", &block) != 1) return;
     const bool after_experts = std::strstr(name, "_shexp.") != nullptr;
-    const int  row = std::max(store_.row_of(block) + after_experts, 0);
+    const int row = std::max(store_.row_of(block) + after_experts, 0);
     if (row == 0) {
         if (tokens < store_.per_row()) return;  // nothing tells how many experts it will want
         wants_all_ = prompts_want_all_;
@@ -156,7 +161,7 @@ void MoePass::before_matrix(const ggml::Tensor * node) {
 
 bool MoePass::expert_rows(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data) {
     const ggml::Api & api = ggml::api();
-    const Expert &    expert = store_.expert(layer.row, wanted.expert);
+    const Expert & expert = store_.expert(layer.row, wanted.expert);
     if (cpu_ == nullptr) {
         cpu_ = api.cpu_init();
         api.cpu_set_abort_callback(cpu_, [](void * store) { return static_cast<Store *>(store)->aborted(); }, &store_);
@@ -165,7 +170,8 @@ bool MoePass::expert_rows(const MoeLayer & layer, const Wanted & wanted, const u
     api.cpu_set_n_threads(cpu_, threads_);
     const size_t width = static_cast<size_t>(layer.n_embd), n_ff = static_cast<size_t>(layer.n_ff);
     const size_t most = static_cast<size_t>(std::min(wanted.count, kRowsAtOnce));
-    for (auto [scratch, size] : {std::pair{&h_, most * width}, {&gate_, most * n_ff}, {&up_, most * n_ff}, {&out_, most * width}})
+    for (auto [scratch, size] :
+         {std::pair{&h_, most * width}, {&gate_, most * n_ff}, {&up_, most * n_ff}, {&out_, most * width}})
         if (scratch->size() < size) scratch->resize(size);
 
     for (int start = 0; start < wanted.count; start += kRowsAtOnce) {
@@ -196,10 +202,13 @@ bool MoePass::expert_rows(const MoeLayer & layer, const Wanted & wanted, const u
         const ggml::Status status = api.graph_compute(cpu_, graph);
         api.free(context);
         if (status != ggml::kSuccess) return false;
-        if (observed_) observer_.add(layer.row, wanted.expert, rows, h_.data(), gate_.data(), out_.data(), weights_.data() + first);
+        if (observed_)
+            observer_.add(layer.row, wanted.expert, rows, h_.data(), gate_.data(), out_.data(),
+                          weights_.data() + first);
         for (int r = 0; r < rows; r++) {
             const size_t pair = static_cast<size_t>(first + r);
-            auto * y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + static_cast<size_t>(order_[pair]) * layer.y->nb[1]);
+            auto * y = reinterpret_cast<float *>(static_cast<char *>(layer.y->data) +
+                                                 static_cast<size_t>(order_[pair]) * layer.y->nb[1]);
             add_scaled(y, out_.data() + width * static_cast<size_t>(r), weights_[pair], layer.n_embd);
         }
     }

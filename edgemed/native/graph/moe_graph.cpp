@@ -12,7 +12,9 @@ using ggml::Tensor;
 
 namespace {
 
-const ExpertTensor & which(const Tensor * product) { return *static_cast<const ExpertTensor *>(product->src[0]->extra); }
+const ExpertTensor & which(const Tensor * product) {
+    return *static_cast<const ExpertTensor *>(product->src[0]->extra);
+}
 
 const Tensor * next_work(ggml::Graph * graph, int * at, int end) {
     while (*at < end) {
@@ -25,8 +27,8 @@ const Tensor * next_work(ggml::Graph * graph, int * at, int end) {
 constexpr const char * kShared = "_shexp.weight";
 
 bool same_rows(const Tensor * a, const Tensor * b) {
-    return a->type == ggml::kF32 && b->type == ggml::kF32 && a->ne[0] == b->ne[0] && a->ne[1] == b->ne[1] && a->ne[2] == b->ne[2] &&
-           a->ne[3] == b->ne[3] && a->nb[0] == sizeof(float) && b->nb[0] == sizeof(float);
+    return a->type == ggml::kF32 && b->type == ggml::kF32 && a->ne[0] == b->ne[0] && a->ne[1] == b->ne[1] &&
+           a->ne[2] == b->ne[2] && a->ne[3] == b->ne[3] && a->nb[0] == sizeof(float) && b->nb[0] == sizeof(float);
 }
 
 const Tensor * viewed(const Tensor * view) { return view->op == ggml::kView ? view->src[0] : nullptr; }
@@ -34,17 +36,20 @@ const Tensor * viewed(const Tensor * view) { return view->op == ggml::kView ? vi
 }  // namespace
 
 int32_t MoeLayer::id(int token, int rank) const {
-    return *reinterpret_cast<const int32_t *>(static_cast<const char *>(ids->data) + static_cast<size_t>(token) * ids->nb[1] +
+    return *reinterpret_cast<const int32_t *>(static_cast<const char *>(ids->data) +
+                                              static_cast<size_t>(token) * ids->nb[1] +
                                               static_cast<size_t>(rank) * ids->nb[0]);
 }
 
 float MoeLayer::weight(int token, int rank) const {
-    return *reinterpret_cast<const float *>(static_cast<const char *>(weights->data) + static_cast<size_t>(token) * weights->nb[2] +
+    return *reinterpret_cast<const float *>(static_cast<const char *>(weights->data) +
+                                            static_cast<size_t>(token) * weights->nb[2] +
                                             static_cast<size_t>(rank) * weights->nb[1]);
 }
 
 bool is_expert_product(const Tensor * node) {
-    return node->op == ggml::kMulMatId && node->src[0]->buffer != nullptr && node->src[0]->buffer->buft == expert_buffer_type();
+    return node->op == ggml::kMulMatId && node->src[0]->buffer != nullptr &&
+           node->src[0]->buffer->buft == expert_buffer_type();
 }
 
 bool is_swiglu_of_experts(const Tensor * node) {
@@ -75,7 +80,8 @@ bool is_swiglu_of_shared(const Tensor * node) {
 }
 
 bool is_shared_sum(const Tensor * node) {
-    return node->op == ggml::kAdd && is_rank_sum(node->src[0]) && is_shared_product(node->src[1]) && is_swiglu_of_shared(node->src[1]->src[1]);
+    return node->op == ggml::kAdd && is_rank_sum(node->src[0]) && is_shared_product(node->src[1]) &&
+           is_swiglu_of_shared(node->src[1]->src[1]);
 }
 
 bool is_residual_sum(const Tensor * node) {
@@ -83,27 +89,30 @@ bool is_residual_sum(const Tensor * node) {
 }
 
 bool is_no_work(const Tensor * node) {
-    return node->op == ggml::kNone || node->op == ggml::kReshape || node->op == ggml::kView || node->op == ggml::kPermute ||
-           node->op == ggml::kTranspose;
+    return node->op == ggml::kNone || node->op == ggml::kReshape || node->op == ggml::kView ||
+           node->op == ggml::kPermute || node->op == ggml::kTranspose;
 }
 
 // The shared expert behind `layer`'s experts, for the same x.
 bool match_shared(ggml::Graph * graph, int * at, MoeLayer * layer) {
     const int end = ggml::api().graph_n_nodes(graph);
-    int       i = *at;
+    int i = *at;
     const Tensor * gate = next_work(graph, &i, end);
     const Tensor * up = next_work(graph, &i, end);
     const Tensor * glu = next_work(graph, &i, end);
     const Tensor * down = next_work(graph, &i, end);
     const Tensor * sum = next_work(graph, &i, end);
     const Tensor * out = next_work(graph, &i, end);
-    if (out == nullptr || !is_residual_sum(out) || out->src[0] != sum || sum->src[0] != layer->y || sum->src[1] != down || down->src[1] != glu)
+    if (out == nullptr || !is_residual_sum(out) || out->src[0] != sum || sum->src[0] != layer->y ||
+        sum->src[1] != down || down->src[1] != glu)
         return false;
     if (glu->src[0] != gate) std::swap(gate, up);
     const bool same_x = gate->src[1]->data == layer->x->data && up->src[1]->data == layer->x->data;
-    if (glu->src[0] != gate || glu->src[1] != up || !same_x || gate->src[0]->ne[0] != layer->n_embd || gate->src[0]->ne[1] != layer->n_ff)
+    if (glu->src[0] != gate || glu->src[1] != up || !same_x || gate->src[0]->ne[0] != layer->n_embd ||
+        gate->src[0]->ne[1] != layer->n_ff)
         return false;
-    for (const auto & [p, product] : {std::pair{kGate, gate}, {kUp, up}, {kDown, down}}) layer->shared[p] = product->src[0];
+    for (const auto & [p, product] : {std::pair{kGate, gate}, {kUp, up}, {kDown, down}})
+        layer->shared[p] = product->src[0];
     layer->residual = out->src[1];
     layer->y = const_cast<Tensor *>(out);
     *at = i;
@@ -112,7 +121,7 @@ bool match_shared(ggml::Graph * graph, int * at, MoeLayer * layer) {
 
 bool match_layer(ggml::Graph * graph, int * at, MoeLayer * layer) {
     const int end = ggml::api().graph_n_nodes(graph);
-    int       i = *at;
+    int i = *at;
     const Tensor * one = next_work(graph, &i, end);
     const Tensor * two = next_work(graph, &i, end);
     const Tensor * glu = next_work(graph, &i, end);
@@ -123,14 +132,15 @@ bool match_layer(ggml::Graph * graph, int * at, MoeLayer * layer) {
         return false;
     const Tensor * gate = glu->src[0];
     const Tensor * up = glu->src[1];
-    if (!((gate == one && up == two) || (gate == two && up == one)) || gate->src[1] != up->src[1] || gate->src[2] != up->src[2] ||
-        gate->src[2] != down->src[2] || which(gate).block != which(up).block || which(gate).block != which(down).block)
+    if (!((gate == one && up == two) || (gate == two && up == one)) || gate->src[1] != up->src[1] ||
+        gate->src[2] != up->src[2] || gate->src[2] != down->src[2] || which(gate).block != which(up).block ||
+        which(gate).block != which(down).block)
         return false;
 
     const Tensor * x = gate->src[1];
     const Tensor * ids = gate->src[2];
     const Tensor * weights = sum->src[1];
-    const int      k = static_cast<int>(ids->ne[0]);
+    const int k = static_cast<int>(ids->ne[0]);
     for (int rank = 1; rank < k; rank++) {
         const Tensor * add = next_work(graph, &i, end);
         if (add == nullptr || !is_rank_sum(add) || (rank > 1 && add->src[0] != sum)) return false;
@@ -139,8 +149,18 @@ bool match_layer(ggml::Graph * graph, int * at, MoeLayer * layer) {
     if (k < 2 || x->type != ggml::kF32 || x->ne[1] != 1 || x->nb[0] != sizeof(float) || weights->type != ggml::kF32 ||
         sum->type != ggml::kF32 || sum->nb[0] != sizeof(float))
         return false;
-    *layer = {which(gate).block, -1, x,    ids, weights, const_cast<Tensor *>(sum), gate->src[0]->ne[0], gate->src[0]->ne[1], k,
-              static_cast<int>(ids->ne[1]), {}, nullptr};
+    *layer = {which(gate).block,
+              -1,
+              x,
+              ids,
+              weights,
+              const_cast<Tensor *>(sum),
+              gate->src[0]->ne[0],
+              gate->src[0]->ne[1],
+              k,
+              static_cast<int>(ids->ne[1]),
+              {},
+              nullptr};
     *at = i;
     if (layer->n_tokens == 1) match_shared(graph, at, layer);
     return true;

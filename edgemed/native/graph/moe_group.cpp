@@ -24,21 +24,20 @@ products::Tiles & for_kernel(products::Tiles * of_kinds, const products::Kernel 
 
 // 16 rows of a matrix times an expert's activations: `x`'s row, and tiles where there are several. A single row is
 // multiplied as a single token's (moe_token.cpp) and rounds alike.
-void multiply_panel(const products::Kernel & kernel, const uint8_t * weights, int64_t columns, const Activations & x, int row, const products::Tile * tiles,
-                    int rows, Lanes * sums, const uint8_t * next) {
-    if (rows > 1)
-        products::multiply(kernel, weights, columns, tiles, rows, sums, next);
-    else
-        RowProduct(kernel.type, columns, x, row).multiply(weights, kLanes, sums[0].value);
+void multiply_panel(const products::Kernel & kernel, const uint8_t * weights, int64_t columns, const Activations & x,
+                    int row, const products::Tile * tiles, int rows, Lanes * sums, const uint8_t * next) {
+    if (rows > 1) products::multiply(kernel, weights, columns, tiles, rows, sums, next);
+    else RowProduct(kernel.type, columns, x, row).multiply(weights, kLanes, sums[0].value);
 }
 
 }  // namespace
 
 void MoePass::add_member(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data) {
     const Expert & expert = store_.expert(layer.row, wanted.expert);
-    Member         member{&wanted, data, {}, group_rows_, group_tiles_};
+    Member member{&wanted, data, {}, group_rows_, group_tiles_};
     for (int p = 0; p < kProjections; p++)
-        member.kernel[p] = products::find(expert.type[p], p == kDown ? layer.n_ff : layer.n_embd, p == kDown ? layer.n_embd : layer.n_ff);
+        member.kernel[p] = products::find(expert.type[p], p == kDown ? layer.n_ff : layer.n_embd,
+                                          p == kDown ? layer.n_embd : layer.n_ff);
     group_.push_back(member);
     group_rows_ += wanted.count;
     group_tiles_ += products::Tiles::count(wanted.count);
@@ -47,7 +46,7 @@ void MoePass::add_member(const MoeLayer & layer, const Wanted & wanted, const ui
 bool MoePass::multiply_group(const MoeLayer & layer) {
     const int64_t n_embd = layer.n_embd, n_ff = layer.n_ff, members = static_cast<int64_t>(group_.size());
     const int64_t panels = n_ff / kLanes, out_panels = n_embd / kLanes;
-    const size_t  wide = static_cast<size_t>(group_rows_) * static_cast<size_t>(n_ff);
+    const size_t wide = static_cast<size_t>(group_rows_) * static_cast<size_t>(n_ff);
     hidden_.start(n_ff, group_rows_);
     int most = 0;
     for (const Member & member : group_) {
@@ -59,13 +58,15 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
     }
     for (std::vector<float> * scratch : {&gate_, &up_})
         if (scratch->size() < wide) scratch->resize(wide);
-    if (observed_ && out_.size() < static_cast<size_t>(group_rows_ * n_embd)) out_.resize(static_cast<size_t>(group_rows_ * n_embd));
+    if (observed_ && out_.size() < static_cast<size_t>(group_rows_ * n_embd))
+        out_.resize(static_cast<size_t>(group_rows_ * n_embd));
     sums_.resize(static_cast<size_t>(threads_));
     for (std::vector<Lanes> & sums : sums_)
         if (sums.size() < static_cast<size_t>(most)) sums.resize(static_cast<size_t>(most));
     // Which member a row of the group belongs to.
     member_of_.clear();
-    for (size_t m = 0; m < group_.size(); m++) member_of_.insert(member_of_.end(), static_cast<size_t>(group_[m].wanted->count), static_cast<int>(m));
+    for (size_t m = 0; m < group_.size(); m++)
+        member_of_.insert(member_of_.end(), static_cast<size_t>(group_[m].wanted->count), static_cast<int>(m));
     std::atomic<int64_t> next_hidden{0}, next_out{0};
 
 #pragma omp parallel num_threads(threads_)
@@ -75,11 +76,13 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
         for (int row = 0; row < group_rows_; row++) {
             const Member & member = group_[static_cast<size_t>(member_of_[static_cast<size_t>(row)])];
             const Expert & expert = store_.expert(layer.row, member.wanted->expert);
-            const int      own = row - member.row, token = order_[static_cast<size_t>(member.wanted->first + own)];
-            const auto &   gate = *member.kernel[kGate], &up = *member.kernel[kUp];
-            for_kernel(input_tiles_, gate).put(gate, member.tile, member.wanted->count, own, input_.row(expert.type[kGate], token));
+            const int own = row - member.row, token = order_[static_cast<size_t>(member.wanted->first + own)];
+            const auto &gate = *member.kernel[kGate], &up = *member.kernel[kUp];
+            for_kernel(input_tiles_, gate)
+                .put(gate, member.tile, member.wanted->count, own, input_.row(expert.type[kGate], token));
             if (&for_kernel(input_tiles_, gate) != &for_kernel(input_tiles_, up))
-                for_kernel(input_tiles_, up).put(up, member.tile, member.wanted->count, own, input_.row(expert.type[kUp], token));
+                for_kernel(input_tiles_, up)
+                    .put(up, member.tile, member.wanted->count, own, input_.row(expert.type[kUp], token));
         }
         for (Turns turns(next_hidden, members * panels, threads_); turns.more() && !store_.aborted(); turns.go_on())
             multiply_hidden(layer, turns.now(), turns.next(), sums);
@@ -88,11 +91,12 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
         for (int row = 0; row < group_rows_; row++) {
             const Member & member = group_[static_cast<size_t>(member_of_[static_cast<size_t>(row)])];
             const Expert & expert = store_.expert(layer.row, member.wanted->expert);
-            float *        hidden = gate_.data() + row * n_ff;
+            float * hidden = gate_.data() + row * n_ff;
             swiglu(hidden, up_.data() + row * n_ff, hidden, n_ff);
             for (int w = 0; w < hidden_.wanted(); w++) hidden_.quantise(w, row, hidden, member.wanted->count == 1);
             const auto & down = *member.kernel[kDown];
-            for_kernel(hidden_tiles_, down).put(down, member.tile, member.wanted->count, row - member.row, hidden_.row(expert.type[kDown], row));
+            for_kernel(hidden_tiles_, down)
+                .put(down, member.tile, member.wanted->count, row - member.row, hidden_.row(expert.type[kDown], row));
         }
         for (Turns turns(next_out, out_panels, threads_); turns.more() && !store_.aborted(); turns.go_on())
             for (const Member & member : group_) multiply_out(layer, member, turns.now(), turns.next(), sums);
@@ -109,11 +113,11 @@ const uint8_t * MoePass::panel_at(const MoeLayer & layer, const Member & member,
 
 // 16 columns of gate and up: of the group's, counted through.
 void MoePass::multiply_hidden(const MoeLayer & layer, int64_t index, int64_t next, Lanes * sums) {
-    const int64_t  panels = layer.n_ff / kLanes, panel = index % panels;
+    const int64_t panels = layer.n_ff / kLanes, panel = index % panels;
     const Member & member = group_[static_cast<size_t>(index / panels)];
     const Wanted & wanted = *member.wanted;
-    const int      token = order_[static_cast<size_t>(wanted.first)];
-    const size_t   after = static_cast<size_t>(next / panels);
+    const int token = order_[static_cast<size_t>(wanted.first)];
+    const size_t after = static_cast<size_t>(next / panels);
     for (Projection p : {kGate, kUp}) {
         multiply_panel(*member.kernel[p], panel_at(layer, member, p, panel), layer.n_embd, input_, token,
                        for_kernel(input_tiles_, *member.kernel[p]).at(member.tile), wanted.count, sums,
@@ -126,9 +130,11 @@ void MoePass::multiply_hidden(const MoeLayer & layer, int64_t index, int64_t nex
 // 16 columns of the result, to which each expert adds its weighted own.
 void MoePass::multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, int64_t next, Lanes * sums) {
     const Wanted & wanted = *member.wanted;
-    const auto     result = [&](int r) {
+    const auto result = [&](int r) {
         const int token = order_[static_cast<size_t>(wanted.first + r)];
-        return reinterpret_cast<float *>(static_cast<char *>(layer.y->data) + static_cast<size_t>(token) * layer.y->nb[1]) + panel * kLanes;
+        return reinterpret_cast<float *>(static_cast<char *>(layer.y->data) +
+                                         static_cast<size_t>(token) * layer.y->nb[1]) +
+               panel * kLanes;
     };
     for (int r = 0; r < wanted.count; r++) __builtin_prefetch(result(r), 1);  // tokens lie far apart
     multiply_panel(*member.kernel[kDown], panel_at(layer, member, kDown, panel), layer.n_ff, hidden_, member.row,
@@ -136,7 +142,8 @@ void MoePass::multiply_out(const MoeLayer & layer, const Member & member, int64_
                    next * kLanes < layer.n_embd ? panel_at(layer, member, kDown, next) : nullptr);
     for (int r = 0; r < wanted.count; r++) {
         add_scaled(result(r), sums[r].value, weights_[static_cast<size_t>(wanted.first + r)], kLanes);
-        if (observed_) std::copy_n(sums[r].value, kLanes, out_.data() + (member.row + r) * layer.n_embd + panel * kLanes);
+        if (observed_)
+            std::copy_n(sums[r].value, kLanes, out_.data() + (member.row + r) * layer.n_embd + panel * kLanes);
     }
 }
 
@@ -146,9 +153,10 @@ void MoePass::show_group(const MoeLayer & layer) {
         const Wanted & wanted = *member.wanted;
         h_.resize(std::max(h_.size(), static_cast<size_t>(wanted.count * width)));
         for (int r = 0; r < wanted.count; r++)
-            std::copy_n(x_.data() + width * order_[static_cast<size_t>(wanted.first + r)], width, h_.data() + width * r);
-        observer_.add(layer.row, wanted.expert, wanted.count, h_.data(), gate_.data() + member.row * layer.n_ff, out_.data() + member.row * width,
-                      weights_.data() + wanted.first);
+            std::copy_n(x_.data() + width * order_[static_cast<size_t>(wanted.first + r)], width,
+                        h_.data() + width * r);
+        observer_.add(layer.row, wanted.expert, wanted.count, h_.data(), gate_.data() + member.row * layer.n_ff,
+                      out_.data() + member.row * width, weights_.data() + wanted.first);
     }
 }
 

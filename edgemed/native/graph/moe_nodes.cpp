@@ -11,12 +11,14 @@ namespace edgemed {
 namespace {
 
 template <typename T = float> T * row(const ggml::Tensor * t, int64_t i1, int64_t i2) {
-    return reinterpret_cast<T *>(static_cast<char *>(t->data) + static_cast<size_t>(i1) * t->nb[1] + static_cast<size_t>(i2) * t->nb[2]);
+    return reinterpret_cast<T *>(static_cast<char *>(t->data) + static_cast<size_t>(i1) * t->nb[1] +
+                                 static_cast<size_t>(i2) * t->nb[2]);
 }
 
 template <typename Combine> void each_row(const ggml::Tensor * out, int threads, Combine combine) {
 #pragma omp parallel for num_threads(threads)
-    for (int64_t i = 0; i < out->ne[1] * out->ne[2]; i++) combine(row(out, i % out->ne[1], i / out->ne[1]), i % out->ne[1], i / out->ne[1]);
+    for (int64_t i = 0; i < out->ne[1] * out->ne[2]; i++)
+        combine(row(out, i % out->ne[1], i / out->ne[1]), i % out->ne[1], i / out->ne[1]);
 }
 
 constexpr int64_t kRowsAtOnce = 64;  // of a matrix, by one thread
@@ -24,19 +26,20 @@ constexpr int64_t kRowsAtOnce = 64;  // of a matrix, by one thread
 }  // namespace
 
 ggml::Status MoePass::node(const ggml::Tensor * node) {
-    const int64_t        width = node->ne[0];
+    const int64_t width = node->ne[0];
     const ggml::Tensor * a = node->src[0];
     const ggml::Tensor * b = node->src[1];
     if (is_expert_product(node)) return product(node);
     if (is_shared_product(node)) return shared_product(node);
     if (is_swiglu_of_experts(node) || is_swiglu_of_shared(node)) {
-        each_row(node, threads_, [&](float * out, int64_t i1, int64_t i2) { swiglu(row(a, i1, i2), row(b, i1, i2), out, width); });
+        each_row(node, threads_,
+                 [&](float * out, int64_t i1, int64_t i2) { swiglu(row(a, i1, i2), row(b, i1, i2), out, width); });
         return ggml::kSuccess;
     }
     if (is_weighting(node)) {
         each_row(node, threads_, [&](float * out, int64_t i1, int64_t i2) {
             const float * in = row(a, i1, i2);
-            const float   weight = *row(b, i1, i2);
+            const float weight = *row(b, i1, i2);
             for (int64_t i = 0; i < width; i++) out[i] = in[i] * weight;
         });
         return ggml::kSuccess;
@@ -66,25 +69,27 @@ ggml::Status MoePass::shared_product(const ggml::Tensor * node) {
 }
 
 ggml::Status MoePass::product(const ggml::Tensor * node) {
-    const auto &         which = *static_cast<const ExpertTensor *>(node->src[0]->extra);
-    const int            block_row = store_.row_of(which.block);
+    const auto & which = *static_cast<const ExpertTensor *>(node->src[0]->extra);
+    const int block_row = store_.row_of(which.block);
     const ggml::Tensor * in = node->src[1];
     const ggml::Tensor * ids = node->src[2];
-    const int64_t        columns = node->src[0]->ne[0], n = node->src[0]->ne[1];
+    const int64_t columns = node->src[0]->ne[0], n = node->src[0]->ne[1];
     for (int64_t t = 0; t < ids->ne[1]; t++) {
         for (int64_t r = 0; r < ids->ne[0]; r++) {
             const int32_t index = *reinterpret_cast<const int32_t *>(static_cast<const char *>(ids->data) +
-                                                                     static_cast<size_t>(t) * ids->nb[1] + static_cast<size_t>(r) * ids->nb[0]);
+                                                                     static_cast<size_t>(t) * ids->nb[1] +
+                                                                     static_cast<size_t>(r) * ids->nb[0]);
             while (!store_.pin(block_row, index, 1))
                 if (!store_.wait_for_room()) return failed();
             const uint8_t * slot = store_.wait(block_row, index);
             if (slot != nullptr) {
                 const Expert & expert = store_.expert(block_row, index);
-                const int      type = expert.type[which.projection];
+                const int type = expert.type[which.projection];
                 input_.start(columns, 1);
                 input_.want(type, true);
                 input_.quantise(0, 0, row(in, in->ne[1] == 1 ? 0 : r, t));
-                RowProduct(type, columns, input_, 0).multiply(slot + expert.place[which.projection], n, row(node, r, t));
+                RowProduct(type, columns, input_, 0)
+                    .multiply(slot + expert.place[which.projection], n, row(node, r, t));
             }
             store_.unpin(block_row, index);
             if (slot == nullptr) return failed();

@@ -37,10 +37,10 @@ void Observer::add(int row, int index, int count, const float * input, const flo
                    const float * weights) {
     std::lock_guard lock(mutex_);
     if (sums_.empty()) return;
-    const size_t  which = static_cast<size_t>(row * per_row_ + index);
+    const size_t which = static_cast<size_t>(row * per_row_ + index);
     float * const input_sum = input_.data() + which * static_cast<size_t>(n_embd_);
     float * const hidden_sum = hidden_.data() + which * static_cast<size_t>(n_ff_);
-    ExpertSums &  sums = sums_[which];
+    ExpertSums & sums = sums_[which];
     for (int r = 0; r < count; r++) {
         const double weight = weights[r];
         add_squares(input_sum, input + r * n_embd_, 1.0f, n_embd_);

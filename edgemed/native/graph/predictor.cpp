@@ -36,7 +36,7 @@ void Predictor::load(const RouterShape & shape, const float * router, const floa
 }
 
 void Predictor::from_input(int row, const float * x, int threads, int32_t * experts) {
-    const size_t  next = static_cast<size_t>(row), width = static_cast<size_t>(shape_.n_embd);
+    const size_t next = static_cast<size_t>(row), width = static_cast<size_t>(shape_.n_embd);
     const float * here = norm_.data() + width * (next - 1);
     const float * there = norm_.data() + width * next;
     for (size_t i = 0; i < width; i++) x_[i] = std::fabs(here[i]) > kTiny ? x[i] / here[i] * there[i] : 0.0f;
@@ -44,9 +44,10 @@ void Predictor::from_input(int row, const float * x, int threads, int32_t * expe
 }
 
 void Predictor::from_residual(int row, const float * y, int threads, int32_t * experts) {
-    const size_t  next = static_cast<size_t>(row), width = static_cast<size_t>(shape_.n_embd);
+    const size_t next = static_cast<size_t>(row), width = static_cast<size_t>(shape_.n_embd);
     const float * there = norm_.data() + width * next;
-    const auto    scale = static_cast<float>(1 / std::sqrt(sum_of_squares(y, shape_.n_embd) / static_cast<double>(width) + kTiny));
+    const auto scale =
+        static_cast<float>(1 / std::sqrt(sum_of_squares(y, shape_.n_embd) / static_cast<double>(width) + kTiny));
     for (size_t i = 0; i < width; i++) x_[i] = y[i] * scale * there[i];
     choose(next, threads, experts);
 }
@@ -70,15 +71,17 @@ void Predictor::choose(size_t row, int threads, int32_t * experts) {
             group_[g] = best + second;
         }
         std::iota(order_.begin(), order_.begin() + shape_.groups, 0);
-        std::partial_sort(order_.begin(), order_.begin() + shape_.groups_used, order_.begin() + shape_.groups,
-                          [this](int32_t a, int32_t b) { return group_[static_cast<size_t>(a)] > group_[static_cast<size_t>(b)]; });
+        std::partial_sort(
+            order_.begin(), order_.begin() + shape_.groups_used, order_.begin() + shape_.groups,
+            [this](int32_t a, int32_t b) { return group_[static_cast<size_t>(a)] > group_[static_cast<size_t>(b)]; });
         for (auto g = order_.begin() + shape_.groups_used; g != order_.begin() + shape_.groups; ++g)
             std::fill_n(score_.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(*g) * per_group), per_group,
                         -std::numeric_limits<float>::infinity());
     }
     std::iota(order_.begin(), order_.end(), 0);
-    std::partial_sort(order_.begin(), order_.begin() + shape_.used, order_.end(),
-                      [this](int32_t a, int32_t b) { return score_[static_cast<size_t>(a)] > score_[static_cast<size_t>(b)]; });
+    std::partial_sort(order_.begin(), order_.begin() + shape_.used, order_.end(), [this](int32_t a, int32_t b) {
+        return score_[static_cast<size_t>(a)] > score_[static_cast<size_t>(b)];
+    });
     std::copy_n(order_.begin(), shape_.used, experts);
 }
 

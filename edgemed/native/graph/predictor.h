@@ -30,11 +30,11 @@ class Predictor {
   private:
     void choose(size_t row, int threads, int32_t * experts);  // for x_
 
-    RouterShape           shape_{};
+    RouterShape shape_{};
     std::vector<uint16_t> router_;  // bf16: half the memory, and a guess needs no more
-    std::vector<float>    bias_, norm_;
-    std::vector<float>    x_, score_, group_;
-    std::vector<int32_t>  order_;
+    std::vector<float> bias_, norm_;
+    std::vector<float> x_, score_, group_;
+    std::vector<int32_t> order_;
 };
 
 }  // namespace edgemed

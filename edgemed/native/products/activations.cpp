@@ -32,16 +32,15 @@ void Activations::want(int matrix_type, bool single) {
 }
 
 void Activations::quantise(int wanted, int row, const float * from, bool single) {
-    Kind &    kind = kinds_[static_cast<size_t>(types_[static_cast<size_t>(wanted)])];
+    Kind & kind = kinds_[static_cast<size_t>(types_[static_cast<size_t>(wanted)])];
     uint8_t * to = kind.data.data() + kind.stride * static_cast<size_t>(row);
-    if (kind.type == ggml::kF32)
-        std::memcpy(to, from, static_cast<size_t>(width_) * sizeof(float));
-    else
-        ggml::api().cpu_traits(kind.type)->from_float(from, to, width_);
+    if (kind.type == ggml::kF32) std::memcpy(to, from, static_cast<size_t>(width_) * sizeof(float));
+    else ggml::api().cpu_traits(kind.type)->from_float(from, to, width_);
     if (kind.type != ggml::kQ8K || !single) return;
     for (int layout = 0; layout < products::kLayouts; layout++)
         if (wants_[layout])
-            products::lay_out(static_cast<products::Layout>(layout), to, width_, singles_[layout].data() + blocks_ * static_cast<size_t>(row));
+            products::lay_out(static_cast<products::Layout>(layout), to, width_,
+                              singles_[layout].data() + blocks_ * static_cast<size_t>(row));
 }
 
 const uint8_t * Activations::row(int matrix_type, int row) const {

@@ -13,26 +13,29 @@ namespace edgemed {
 // wanted type is quantised once, whatever number of experts share it.
 class Activations {
   public:
-    void          start(int64_t width, int rows);
-    void          want(int matrix_type, bool single = false);  // single: a RowProduct will ask for it
-    int           wanted() const { return static_cast<int>(types_.size()); }
-    void          quantise(int wanted, int row, const float * from, bool single = true);  // single: a RowProduct asks for this row
+    void start(int64_t width, int rows);
+    void want(int matrix_type, bool single = false);  // single: a RowProduct will ask for it
+    int wanted() const { return static_cast<int>(types_.size()); }
+    void quantise(int wanted, int row, const float * from,
+                  bool single = true);  // single: a RowProduct asks for this row
     const uint8_t * row(int matrix_type, int row) const;
-    const products::Single * single(products::Layout layout, int row) const { return singles_[layout].data() + blocks_ * static_cast<size_t>(row); }
+    const products::Single * single(products::Layout layout, int row) const {
+        return singles_[layout].data() + blocks_ * static_cast<size_t>(row);
+    }
 
   private:
     struct Kind {
-        int                  type;
-        size_t               stride;
+        int type;
+        size_t stride;
         std::vector<uint8_t> data;
     };
-    int64_t           width_ = 0;
-    int               rows_ = 0;
-    std::vector<Kind> kinds_;   // kept from layer to layer, so that nothing is allocated after the first
-    std::vector<int>  types_;   // indices into kinds_ wanted by this layer
+    int64_t width_ = 0;
+    int rows_ = 0;
+    std::vector<Kind> kinds_;  // kept from layer to layer, so that nothing is allocated after the first
+    std::vector<int> types_;   // indices into kinds_ wanted by this layer
 
-    size_t                        blocks_ = 0;  // of 256 in a row
-    bool                          wants_[products::kLayouts] = {};
+    size_t blocks_ = 0;  // of 256 in a row
+    bool wants_[products::kLayouts] = {};
     std::vector<products::Single> singles_[products::kLayouts];
 };
 

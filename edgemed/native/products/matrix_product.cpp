@@ -25,28 +25,37 @@ bool MatrixProduct::run(const MatrixTask & task, int threads, const std::atomic<
     sums_.resize(std::max(sums_.size(), static_cast<size_t>(threads)));
     for (std::vector<products::Lanes> & sums : sums_)
         if (sums.size() < static_cast<size_t>(most)) sums.resize(static_cast<size_t>(most));
-    for (int from = 0; from < task.count && !stop; from += kMost) some_rows(task, *kernel, from, std::min(task.count - from, kMost), threads, stop);
+    for (int from = 0; from < task.count && !stop; from += kMost)
+        some_rows(task, *kernel, from, std::min(task.count - from, kMost), threads, stop);
     return !stop;
 }
 
-void MatrixProduct::some_rows(const MatrixTask & task, const products::Kernel & kernel, int from, int count, int threads, const std::atomic<bool> & stop) {
-    const int64_t        panels = task.rows / kLanes;
+void MatrixProduct::some_rows(const MatrixTask & task, const products::Kernel & kernel, int from, int count,
+                              int threads, const std::atomic<bool> & stop) {
+    const int64_t panels = task.rows / kLanes;
     std::atomic<int64_t> next{0};
 
 #pragma omp parallel num_threads(threads)
     {
-        const int               me = omp_get_thread_num();
+        const int me = omp_get_thread_num();
         products::Lanes * const sums = sums_[static_cast<size_t>(me)].data();
 #pragma omp for
         for (int t = 0; t < count; t++) {
-            input_.quantise(0, me, reinterpret_cast<const float *>(task.x + static_cast<size_t>(from + t) * task.x_stride));
+            input_.quantise(0, me,
+                            reinterpret_cast<const float *>(task.x + static_cast<size_t>(from + t) * task.x_stride));
             tiles_.put(kernel, 0, count, t, input_.row(task.type, me));
         }
-        const auto panel_at = [&](int64_t panel) { return panel < panels ? products::panel_at(kernel, task.weights, task.columns, panel) : nullptr; };
-        for (products::Turns turns(next, panels, threads); turns.more() && !stop.load(std::memory_order_relaxed); turns.go_on()) {
-            products::multiply(kernel, panel_at(turns.now()), task.columns, tiles_.at(0), count, sums, panel_at(turns.next()));
+        const auto panel_at = [&](int64_t panel) {
+            return panel < panels ? products::panel_at(kernel, task.weights, task.columns, panel) : nullptr;
+        };
+        for (products::Turns turns(next, panels, threads); turns.more() && !stop.load(std::memory_order_relaxed);
+             turns.go_on()) {
+            products::multiply(kernel, panel_at(turns.now()), task.columns, tiles_.at(0), count, sums,
+                               panel_at(turns.next()));
             for (int t = 0; t < count; t++)
-                std::memcpy(task.y + static_cast<size_t>(from + t) * task.y_stride + static_cast<size_t>(turns.now()) * sizeof *sums, sums[t].value, sizeof *sums);
+                std::memcpy(task.y + static_cast<size_t>(from + t) * task.y_stride +
+                                static_cast<size_t>(turns.now()) * sizeof *sums,
+                            sums[t].value, sizeof *sums);
         }
     }
 }

@@ -10,14 +10,14 @@
 namespace edgemed {
 
 struct MatrixTask {
-    int             type;
+    int type;
     const uint8_t * weights;  // [rows, columns]
-    int64_t         rows, columns;
-    const char *    x;  // [count, columns] f32
-    size_t          x_stride;  // bytes from row to row
-    char *          y;  // [count, rows] f32
-    size_t          y_stride;
-    int             count;
+    int64_t rows, columns;
+    const char * x;   // [count, columns] f32
+    size_t x_stride;  // bytes from row to row
+    char * y;         // [count, rows] f32
+    size_t y_stride;
+    int count;
 };
 
 class MatrixProduct {
@@ -26,10 +26,11 @@ class MatrixProduct {
     bool run(const MatrixTask & task, int threads, const std::atomic<bool> & stop);
 
   private:
-    void some_rows(const MatrixTask & task, const products::Kernel & kernel, int from, int count, int threads, const std::atomic<bool> & stop);
+    void some_rows(const MatrixTask & task, const products::Kernel & kernel, int from, int count, int threads,
+                   const std::atomic<bool> & stop);
 
-    Activations                               input_;  // a row for each thread
-    products::Tiles                           tiles_;
+    Activations input_;  // a row for each thread
+    products::Tiles tiles_;
     std::vector<std::vector<products::Lanes>> sums_;  // of each thread
 };
 

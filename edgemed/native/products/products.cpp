@@ -14,8 +14,8 @@ constexpr int kPlus = 127, kPlusQ80 = 128;  // what products_k.inc adds to codes
 
 float half_to_float(uint16_t half) {
     const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, magnitude = half & 0x7fff;
-    uint32_t       bits = magnitude << 13;
-    float          value;
+    uint32_t bits = magnitude << 13;
+    float value;
     if (magnitude >= 0x7c00) {
         bits |= 0x7f800000;
     } else {
@@ -60,7 +60,9 @@ const Kernel * find(int type, int64_t columns, int64_t rows) {
 #ifdef EDGEMED_HAS_KERNELS
     const Instructions by = instructions();
     if (columns % kColumns != 0 || rows % kLanes != 0 || by == Instructions::kNone) return nullptr;
-    for (const Kernel & kernel : by == Instructions::kAvx512 ? kAvx512 : by == Instructions::kAvxVnni ? kAvxVnni : kAvx2)
+    for (const Kernel & kernel : by == Instructions::kAvx512    ? kAvx512
+                                 : by == Instructions::kAvxVnni ? kAvxVnni
+                                                                : kAvx2)
         if (kernel.type == type) return &kernel;
 #else
     (void)type, (void)columns, (void)rows;
@@ -76,28 +78,28 @@ void Tiles::start(int64_t columns, int tiles) {
 
 void Tiles::put(const Kernel & kernel, int first, int rows, int row, const uint8_t * quantised) {
     // Tiles of nearly equal height: tile i holds the rows from i * rows / tiles on.
-    const int    tiles = count(rows), tile = ((row + 1) * tiles - 1) / rows, t = row - tile * rows / tiles;
+    const int tiles = count(rows), tile = ((row + 1) * tiles - 1) / rows, t = row - tile * rows / tiles;
     Tile * const to = tiles_.data() + static_cast<size_t>(first + tile) * blocks_;
     for (size_t b = 0; b < blocks_; b++) {
-        if (kernel.in_floats)
-            fill(to[b], t, reinterpret_cast<const BlockQ80 *>(quantised) + 8 * b);
-        else
-            fill(to[b], t, reinterpret_cast<const BlockQ8K *>(quantised)[b]);
+        if (kernel.in_floats) fill(to[b], t, reinterpret_cast<const BlockQ80 *>(quantised) + 8 * b);
+        else fill(to[b], t, reinterpret_cast<const BlockQ8K *>(quantised)[b]);
     }
 }
 
-void multiply(const Kernel & kernel, const uint8_t * weights, int64_t columns, const Tile * tiles, int rows, Lanes * sums, const uint8_t * next) {
+void multiply(const Kernel & kernel, const uint8_t * weights, int64_t columns, const Tile * tiles, int rows,
+              Lanes * sums, const uint8_t * next) {
 #ifdef EDGEMED_HAS_KERNELS
-    const size_t    blocks = static_cast<size_t>(columns / kColumns);
+    const size_t blocks = static_cast<size_t>(columns / kColumns);
     const uint8_t * lanes[kLanes];
     for (size_t r = 0; r < kLanes; r++) lanes[r] = weights + r * blocks * kernel.block_bytes;
     std::memset(sums, 0, static_cast<size_t>(rows) * sizeof *sums);
-    const int       n = Tiles::count(rows);
-    Panel           panel;
+    const int n = Tiles::count(rows);
+    Panel panel;
     for (size_t b = 0; b < blocks; b++) {
         // 16 rows are more streams than the processor follows by itself: the next panel is fetched meanwhile.
         const size_t bytes = kLanes * kernel.block_bytes;
-        for (size_t i = b * bytes; next != nullptr && i < (b + 1) * bytes; i += kCacheLine) __builtin_prefetch(next + i, 0, 2);
+        for (size_t i = b * bytes; next != nullptr && i < (b + 1) * bytes; i += kCacheLine)
+            __builtin_prefetch(next + i, 0, 2);
         kernel.unpack(lanes, b * kernel.block_bytes, panel);
         for (int i = 0; i < n; i++) {
             const int from = i * rows / n, to = (i + 1) * rows / n;

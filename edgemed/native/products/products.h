@@ -30,7 +30,7 @@ class Tiles {
     const Tile * at(int first) const { return tiles_.data() + static_cast<size_t>(first) * blocks_; }
 
   private:
-    size_t            blocks_ = 0;
+    size_t blocks_ = 0;
     std::vector<Tile> tiles_;  // [tile][block of 256 columns]
 };
 
@@ -40,12 +40,12 @@ class Tiles {
 class Turns {
   public:
     Turns(std::atomic<int64_t> & shared, int64_t count, int threads)
-        : shared_(shared), count_(count), at_once_(std::clamp<int64_t>(count / (8 * threads), 1, 4)), enough_(count >= 4 * threads),
-          now_(claim()), ahead_(enough_ ? claim() : count), end_(now_ + at_once_) {}
-    bool    more() const { return now_ < count_; }
+        : shared_(shared), count_(count), at_once_(std::clamp<int64_t>(count / (8 * threads), 1, 4)),
+          enough_(count >= 4 * threads), now_(claim()), ahead_(enough_ ? claim() : count), end_(now_ + at_once_) {}
+    bool more() const { return now_ < count_; }
     int64_t now() const { return now_; }
     int64_t next() const { return std::min(now_ + 1 < end_ ? now_ + 1 : ahead_, count_); }  // `count`: none
-    void    go_on() {
+    void go_on() {
         if (++now_ < end_) return;
         now_ = enough_ ? ahead_ : claim();
         end_ = now_ + at_once_;
@@ -56,9 +56,9 @@ class Turns {
     int64_t claim() { return shared_.fetch_add(at_once_, std::memory_order_relaxed); }
 
     std::atomic<int64_t> & shared_;
-    const int64_t          count_, at_once_;
-    const bool             enough_;
-    int64_t                now_, ahead_, end_;
+    const int64_t count_, at_once_;
+    const bool enough_;
+    int64_t now_, ahead_, end_;
 };
 
 // Where panel `panel` of a matrix begins: 16 of its rows.
@@ -68,6 +68,7 @@ inline const uint8_t * panel_at(const Kernel & kernel, const uint8_t * matrix, i
 
 // sums[row] = the panel that begins at `weights`, times each of `rows` rows. `next`: the panel that this thread multiplies
 // next, or null.
-void multiply(const Kernel & kernel, const uint8_t * weights, int64_t columns, const Tile * tiles, int rows, Lanes * sums, const uint8_t * next);
+void multiply(const Kernel & kernel, const uint8_t * weights, int64_t columns, const Tile * tiles, int rows,
+              Lanes * sums, const uint8_t * next);
 
 }  // namespace edgemed::products

@@ -8,11 +8,19 @@
 
 // y [count, rows] = x [count, columns] times weights [rows, columns] of a GGUF type, as its transpose. Returns 0, 1 where
 // edgemed has no product for that type and size on this machine, or -1 where memory ran out. edgemed_bind() comes before.
-EDGEMED_API int edgemed_multiply(int type, const uint8_t * weights, int64_t rows, int64_t columns, const float * x, int count, float * y, int threads) {
+EDGEMED_API int edgemed_multiply(int type, const uint8_t * weights, int64_t rows, int64_t columns, const float * x,
+                                 int count, float * y, int threads) {
     static const std::atomic<bool> go_on{false};
     const size_t wide = sizeof(float);
-    const edgemed::MatrixTask task = {type, weights, rows, columns, reinterpret_cast<const char *>(x), wide * static_cast<size_t>(columns),
-                                      reinterpret_cast<char *>(y), wide * static_cast<size_t>(rows), count};
+    const edgemed::MatrixTask task = {type,
+                                      weights,
+                                      rows,
+                                      columns,
+                                      reinterpret_cast<const char *>(x),
+                                      wide * static_cast<size_t>(columns),
+                                      reinterpret_cast<char *>(y),
+                                      wide * static_cast<size_t>(rows),
+                                      count};
     try {
         static thread_local edgemed::MatrixProduct product;  // its scratch is kept
         return product.run(task, threads, go_on) ? 0 : 1;
@@ -22,7 +30,9 @@ EDGEMED_API int edgemed_multiply(int type, const uint8_t * weights, int64_t rows
 }
 
 // Whether a batch is multiplied by our own kernels here.
-EDGEMED_API int edgemed_has_product(int type, int64_t columns, int64_t rows) { return edgemed::products::find(type, columns, rows) != nullptr; }
+EDGEMED_API int edgemed_has_product(int type, int64_t columns, int64_t rows) {
+    return edgemed::products::find(type, columns, rows) != nullptr;
+}
 
 // The layout of activations in which a single row is multiplied, or -1 where ggml does that.
 EDGEMED_API int edgemed_single_layout(int type, int64_t columns) {
@@ -31,7 +41,8 @@ EDGEMED_API int edgemed_single_layout(int type, int64_t columns) {
 }
 
 // y [rows] = weights [rows, columns] of a GGUF type times x [columns], as a single token is multiplied. As above.
-EDGEMED_API int edgemed_multiply_single(int type, const uint8_t * weights, int64_t rows, int64_t columns, const float * x, float * y) {
+EDGEMED_API int edgemed_multiply_single(int type, const uint8_t * weights, int64_t rows, int64_t columns,
+                                        const float * x, float * y) {
     if (edgemed::products::find_single(type, columns) == nullptr) return 1;
     try {
         static thread_local edgemed::Activations input;

@@ -10,24 +10,25 @@
 
 namespace edgemed::products {
 
-constexpr int kLanes = 16;   // rows of a panel
+constexpr int kLanes = 16;  // rows of a panel
 constexpr int kTileRows = 12;
 constexpr int kColumns = 256;
 
 struct alignas(64) Panel {
     uint8_t code[kColumns / 4][kLanes][4];
-    int32_t scale[16][kLanes];       // of each 16 or 32 columns
-    int16_t offset[8][kLanes][2];    // what the codes' sums are multiplied with: a pair for each 32 or 64 columns
-    float   d[8][kLanes];            // of all columns (first row), or of each 32
-    float   d_offset[kLanes];        // value = d * scale * code - d_offset * offset
+    int32_t scale[16][kLanes];     // of each 16 or 32 columns
+    int16_t offset[8][kLanes][2];  // what the codes' sums are multiplied with: a pair for each 32 or 64 columns
+    float d[8][kLanes];            // of all columns (first row), or of each 32
+    float d_offset[kLanes];        // value = d * scale * code - d_offset * offset
 };
 
 struct alignas(64) Tile {
-    int8_t  code[kTileRows][kColumns];
+    int8_t code[kTileRows][kColumns];
     int16_t sum16[kTileRows][16];  // of each 16 codes
     int16_t sum32[kTileRows][8];   // of each 32 codes
-    int32_t start[kTileRows][8];   // what sums begin with where weights are stored with a constant added, for each 32; first: all
-    float   d[kTileRows][8];       // of each 32 columns; first: of all
+    int32_t start[kTileRows]
+                 [8];  // what sums begin with where weights are stored with a constant added, for each 32; first: all
+    float d[kTileRows][8];  // of each 32 columns; first: of all
 };
 
 struct alignas(64) Lanes {
@@ -44,11 +45,11 @@ using Unpack = void (*)(const uint8_t * const rows[kLanes], size_t at, Panel &);
 using Multiply = void (*)(const Panel &, const Tile &, int rows, Lanes * sums);
 
 struct Kernel {
-    int      type;         // of the weights
-    size_t   block_bytes;  // of 256 weights
-    Unpack   unpack;
+    int type;            // of the weights
+    size_t block_bytes;  // of 256 weights
+    Unpack unpack;
     Multiply multiply;
-    bool     in_floats;  // activations are Q8_0, else Q8_K
+    bool in_floats;  // activations are Q8_0, else Q8_K
 };
 
 }  // namespace edgemed::products

@@ -23,8 +23,9 @@ const SingleKernel * find_single(int type, int64_t columns) {
     const Instructions by = instructions();
     if (columns % kColumns != 0 || by == Instructions::kNone) return nullptr;
     if (by == Instructions::kAvx512 && has_vbmi_and_gfni()) {
-        for (const SingleKernel * kernel : {&kSingleQ2K, &kSingleQ3K, &kSingleQ4K, &kSingleQ5K, &kSingleQ6K, &kSingleIQ2XXS, &kSingleIQ2XS,
-                                            &kSingleIQ2S, &kSingleIQ3XXS, &kSingleIQ3S, &kSingleIQ4XS})
+        for (const SingleKernel * kernel :
+             {&kSingleQ2K, &kSingleQ3K, &kSingleQ4K, &kSingleQ5K, &kSingleQ6K, &kSingleIQ2XXS, &kSingleIQ2XS,
+              &kSingleIQ2S, &kSingleIQ3XXS, &kSingleIQ3S, &kSingleIQ4XS})
             if (kernel->type == type) return kernel;
         return nullptr;
     }
@@ -44,7 +45,8 @@ void lay_out(Layout layout, const uint8_t * quantised, int64_t columns, Single *
             std::memcpy(to[b].code + 32 * i, from[b].code + 32 * kOrders[layout][i], 32);
             to[b].sum32[i] = static_cast<int16_t>(from[b].sum16[2 * i] + from[b].sum16[2 * i + 1]);
         }
-        for (int i = 0; i < kColumns / 2; i++) to[b].less[i] = static_cast<int16_t>(4 * (to[b].code[2 * i] + to[b].code[2 * i + 1]));
+        for (int i = 0; i < kColumns / 2; i++)
+            to[b].less[i] = static_cast<int16_t>(4 * (to[b].code[2 * i] + to[b].code[2 * i + 1]));
         std::memcpy(to[b].sum16, from[b].sum16, sizeof to[b].sum16);
         to[b].d = from[b].d;
     }

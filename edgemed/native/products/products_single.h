@@ -17,16 +17,16 @@ enum Layout : int { kQuarters, kPairs, kPlain, kLayouts };
 
 // 256 activations in one of these orders.
 struct alignas(64) Single {
-    int8_t  code[kColumns];
-    int16_t less[kColumns / 2];      // four times the sum of each pair of codes: Q3_K's weights have four too much
+    int8_t code[kColumns];
+    int16_t less[kColumns / 2];   // four times the sum of each pair of codes: Q3_K's weights have four too much
     int16_t sum16[16], sum32[8];  // of each 16 and 32 codes, in the columns' order
-    float   d;
+    float d;
 };
 
 static_assert(sizeof(Single) == 576, "edgemed/engine/budget.py counts them");
 
 struct SingleKernel {
-    int    type;  // of the weights
+    int type;  // of the weights
     Layout layout;
     // out[r] = row r of `rows`, which follow each other, times the activations.
     void (*multiply)(const uint8_t * weights, int64_t blocks, const Single * x, int64_t rows, float * out);

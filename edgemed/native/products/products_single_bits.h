@@ -15,7 +15,8 @@ constexpr int8_t kOrders[kLayouts][8] = {{0, 4, 1, 5, 2, 6, 3, 7}, {0, 2, 1, 3, 
 #ifdef EDGEMED_HAS_KERNELS
 #include "intrinsics.h"
 
-#define EDGEMED_SIMD __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx2,bmi2,fma,f16c,gfni")))
+#define EDGEMED_SIMD                                                                                                   \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx2,bmi2,fma,f16c,gfni")))
 #define EDGEMED_SIMD_INLINE EDGEMED_SIMD __attribute__((always_inline)) inline
 
 #include "products_single_floats.inc"
@@ -51,7 +52,8 @@ constexpr Bytes spread(Layout layout) {
 // The same for scales that are 16 bits wide already.
 constexpr Bytes wide_places(Layout layout, int kind) {
     Bytes result{};
-    for (int i = 0; i < 64; i += 2) result.at[i] = static_cast<uint8_t>((32 * kOrders[layout][2 * kind + i / 32] + i % 32) / 16);
+    for (int i = 0; i < 64; i += 2)
+        result.at[i] = static_cast<uint8_t>((32 * kOrders[layout][2 * kind + i / 32] + i % 32) / 16);
     return result;
 }
 
@@ -88,21 +90,28 @@ EDGEMED_SIMD_INLINE __m128i load16(const uint8_t * from) {
 }
 EDGEMED_SIMD_INLINE __m512i table(const Bytes & bytes) { return _mm512_load_si512(bytes.at); }
 EDGEMED_SIMD_INLINE __m512i codes(const Single & x, int kind) { return _mm512_load_si512(x.code + 64 * kind); }
-EDGEMED_SIMD_INLINE __m256i sums16(const Single & x) { return _mm256_load_si256(reinterpret_cast<const __m256i *>(x.sum16)); }
-EDGEMED_SIMD_INLINE __m256i halves_added(__m512i x) { return _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1)); }
+EDGEMED_SIMD_INLINE __m256i sums16(const Single & x) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i *>(x.sum16));
+}
+EDGEMED_SIMD_INLINE __m256i halves_added(__m512i x) {
+    return _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+}
 EDGEMED_SIMD_INLINE __m512i byte(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
 
-template <Layout L> constexpr Bytes kWidePlaces[4] = {wide_places(L, 0), wide_places(L, 1), wide_places(L, 2), wide_places(L, 3)};
+template <Layout L>
+constexpr Bytes kWidePlaces[4] = {wide_places(L, 0), wide_places(L, 1), wide_places(L, 2), wide_places(L, 3)};
 
 // Signed scales of 16 columns each, each where its codes are.
 template <Layout L> EDGEMED_SIMD_INLINE void spread_signed(__m256i scales, __m512i (&spread)[4]) {
 #pragma GCC unroll 4
-    for (int kind = 0; kind < 4; kind++) spread[kind] = _mm512_permutexvar_epi16(table(kWidePlaces<L>[kind]), _mm512_castsi256_si512(scales));
+    for (int kind = 0; kind < 4; kind++)
+        spread[kind] = _mm512_permutexvar_epi16(table(kWidePlaces<L>[kind]), _mm512_castsi256_si512(scales));
 }
 
 // Four kinds of codes, each times its scales: eight sums, each of four columns of every 32, as ggml's. With `Less`, x's
 // `less` is taken away from products before.
-template <bool Less> EDGEMED_SIMD_INLINE __m256i scaled_sums(const __m512i (&weights)[4], const Single & x, const __m512i (&scales)[4]) {
+template <bool Less>
+EDGEMED_SIMD_INLINE __m256i scaled_sums(const __m512i (&weights)[4], const Single & x, const __m512i (&scales)[4]) {
     __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
 #pragma GCC unroll 4
     for (int kind = 0; kind < 4; kind++) {

@@ -7,11 +7,12 @@
 
 namespace edgemed::products::singles {
 
-template <class Type> EDGEMED_SIMD void multiply_rows(const uint8_t * weights, int64_t blocks, const Single * x, int64_t rows, float * out) {
+template <class Type>
+EDGEMED_SIMD void multiply_rows(const uint8_t * weights, int64_t blocks, const Single * x, int64_t rows, float * out) {
     const Type add_block{};
     // Rows one after another, as they lie: several at once are several streams, and the processor follows them worse.
     for (int64_t row = 0; row < rows; row += kRowsSummed) {
-        __m128        values[kRowsSummed] = {}, offsets[kRowsSummed] = {};
+        __m128 values[kRowsSummed] = {}, offsets[kRowsSummed] = {};
         const int64_t count = rows - row < kRowsSummed ? rows - row : kRowsSummed;
         for (int64_t i = 0; i < count; i++) {
             RowSum sum = {_mm256_setzero_ps(), _mm_setzero_ps()};
@@ -25,7 +26,9 @@ template <class Type> EDGEMED_SIMD void multiply_rows(const uint8_t * weights, i
     }
 }
 
-template <class Type> constexpr SingleKernel single_kernel() { return {Type::kType, Type::kLayout, multiply_rows<Type>}; }
+template <class Type> constexpr SingleKernel single_kernel() {
+    return {Type::kType, Type::kLayout, multiply_rows<Type>};
+}
 
 }  // namespace edgemed::products::singles
 #endif

@@ -11,10 +11,8 @@ class RowProduct {
   public:
     // Row `row` of `x`, which was told to want(type, true).
     RowProduct(int type, int64_t columns, const Activations & x, int row)
-        : stride_(ggml::api().row_size(type, columns)),
-          columns_(columns),
-          kernel_(products::find_single(type, columns)),
-          dot_(ggml::api().cpu_traits(type)->vec_dot),
+        : stride_(ggml::api().row_size(type, columns)), columns_(columns),
+          kernel_(products::find_single(type, columns)), dot_(ggml::api().cpu_traits(type)->vec_dot),
           x_(kernel_ != nullptr ? nullptr : x.row(type, row)),
           single_(kernel_ != nullptr ? x.single(kernel_->layout, row) : nullptr) {}
 
@@ -22,16 +20,17 @@ class RowProduct {
 
     void multiply(const uint8_t * weights, int64_t rows, float * out) const {
         if (kernel_ != nullptr) return kernel_->multiply(weights, columns_ / products::kColumns, single_, rows, out);
-        for (int64_t r = 0; r < rows; r++) dot_(static_cast<int>(columns_), out + r, 0, weights + stride_ * static_cast<size_t>(r), 0, x_, 0, 1);
+        for (int64_t r = 0; r < rows; r++)
+            dot_(static_cast<int>(columns_), out + r, 0, weights + stride_ * static_cast<size_t>(r), 0, x_, 0, 1);
     }
 
   private:
-    size_t                         stride_;
-    int64_t                        columns_;
+    size_t stride_;
+    int64_t columns_;
     const products::SingleKernel * kernel_;
-    ggml::VecDot                   dot_;
-    const uint8_t *                x_;
-    const products::Single *       single_;
+    ggml::VecDot dot_;
+    const uint8_t * x_;
+    const products::Single * single_;
 };
 
 }  // namespace edgemed

@@ -19,7 +19,7 @@ namespace {
 using Words = __m512i;
 
 EDGEMED_SIMD_INLINE Words load(const void * from) { return _mm512_load_si512(from); }
-EDGEMED_SIMD_INLINE void  store(void * to, Words x) { _mm512_store_si512(to, x); }
+EDGEMED_SIMD_INLINE void store(void * to, Words x) { _mm512_store_si512(to, x); }
 EDGEMED_SIMD_INLINE Words all_words(int value) { return _mm512_set1_epi32(value); }
 EDGEMED_SIMD_INLINE Words all_bytes(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
 EDGEMED_SIMD_INLINE Words everywhere(__m128i x) { return _mm512_broadcast_i32x4(x); }
@@ -43,13 +43,17 @@ EDGEMED_SIMD_INLINE __mmask64 bits_at(const void * flags) {
     std::memcpy(&bits, flags, sizeof bits);
     return bits;
 }
-EDGEMED_SIMD_INLINE Words negated(Words x, const void * flags) { return _mm512_mask_sub_epi8(x, bits_at(flags), _mm512_setzero_si512(), x); }
-EDGEMED_SIMD_INLINE Words lowered(Words x, const void * flags) { return _mm512_mask_sub_epi8(x, bits_at(flags), x, _mm512_set1_epi8(2)); }
+EDGEMED_SIMD_INLINE Words negated(Words x, const void * flags) {
+    return _mm512_mask_sub_epi8(x, bits_at(flags), _mm512_setzero_si512(), x);
+}
+EDGEMED_SIMD_INLINE Words lowered(Words x, const void * flags) {
+    return _mm512_mask_sub_epi8(x, bits_at(flags), x, _mm512_set1_epi8(2));
+}
 
 // 16 bytes of each row become four registers, each with one 32-bit word of every row.
 EDGEMED_SIMD_INLINE void words_of_rows(const uint8_t * const * rows, size_t at, Words * out) {
     const auto part = [&](int row) { return _mm_loadu_si128(reinterpret_cast<const __m128i *>(rows[row] + at)); };
-    Words      four[4];  // rows i, i + 4, i + 8, i + 12
+    Words four[4];  // rows i, i + 4, i + 8, i + 12
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         Words x = _mm512_castsi128_si512(part(i));
@@ -86,7 +90,7 @@ EDGEMED_SIMD_INLINE Register plus_pairs(Register sum, Register a, Register b) { 
 
 EDGEMED_SIMD_INLINE Floats in_floats(Register x) { return _mm512_cvtepi32_ps(x); }
 EDGEMED_SIMD_INLINE Floats load_floats(const float * from) { return _mm512_load_ps(from); }
-EDGEMED_SIMD_INLINE void   store_floats(float * to, Floats x) { _mm512_store_ps(to, x); }
+EDGEMED_SIMD_INLINE void store_floats(float * to, Floats x) { _mm512_store_ps(to, x); }
 EDGEMED_SIMD_INLINE Floats in_all_floats(float value) { return _mm512_set1_ps(value); }
 EDGEMED_SIMD_INLINE Floats product(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
 EDGEMED_SIMD_INLINE Floats plus_product(Floats sum, Floats a, Floats b) { return _mm512_fmadd_ps(a, b, sum); }

@@ -13,11 +13,11 @@
 namespace edgemed {
 namespace {
 
-constexpr int      kNice = 10;              // of the thread that makes memory ready, beside computing ones
-constexpr uint32_t kFillsAtOnce = 2;        // keep a disk busy, and leave a reader to whoever demands
-constexpr auto     kLook = std::chrono::milliseconds(20);  // how soon an idle disk is noticed
-constexpr auto     kQuiet = std::chrono::milliseconds(100);  // longer than a token's layer
-constexpr int      kPopulateWrite = 23;     // MADV_POPULATE_WRITE, since Linux 5.14
+constexpr int kNice = 10;                                // of the thread that makes memory ready, beside computing ones
+constexpr uint32_t kFillsAtOnce = 2;                     // keep a disk busy, and leave a reader to whoever demands
+constexpr auto kLook = std::chrono::milliseconds(20);    // how soon an idle disk is noticed
+constexpr auto kQuiet = std::chrono::milliseconds(100);  // longer than a token's layer
+constexpr int kPopulateWrite = 23;                       // MADV_POPULATE_WRITE, since Linux 5.14
 
 void touch(uint8_t * place, uint64_t bytes) {
     if (madvise(place, bytes, kPopulateWrite) == 0) return;
@@ -34,7 +34,8 @@ void Store::plan_filling() {
     cold_.clear();
     for (int index = per_row_ - 1; index >= 0; index--)
         for (int row = rows_ - 1; row >= 0; row--) cold_.push_back(id(row, index));
-    std::stable_sort(cold_.begin(), cold_.end(), [this](uint32_t a, uint32_t b) { return entries_[a].score < entries_[b].score; });
+    std::stable_sort(cold_.begin(), cold_.end(),
+                     [this](uint32_t a, uint32_t b) { return entries_[a].score < entries_[b].score; });
     background_wake_.notify_one();
 }
 
@@ -42,10 +43,8 @@ void Store::filled(Entry & entry) {
     if (!entry.filling) return;
     entry.filling = false;
     filling_--;
-    if (quiet())
-        fill_one();  // at once: the thread of the background may be at slow memory
-    else
-        background_wake_.notify_one();  // in its own time
+    if (quiet()) fill_one();             // at once: the thread of the background may be at slow memory
+    else background_wake_.notify_one();  // in its own time
 }
 
 bool Store::quiet() const { return std::chrono::steady_clock::now() - asked_at_ > kQuiet; }
@@ -57,7 +56,7 @@ bool Store::fill_one() {
     const bool any = quiet() || slots_.everything_bytes() <= budget_;
     for (; !cold_.empty(); cold_.pop_back()) {
         const uint32_t which = cold_.back();
-        Entry &        entry = entries_[which];
+        Entry & entry = entries_[which];
         if (entry.state.load(std::memory_order_relaxed) != State::absent) continue;
         const bool idle = slots_.has_idle(experts_[which].size_class), used = entry.score > kNeverUsed;
         if (!used && !any) return false;
@@ -97,10 +96,8 @@ void Store::work_in_background() {
     std::unique_lock lock(mutex_);
     while (!closing_) {
         if (fill_one() || ready_one(lock)) continue;
-        if (cold_.empty())
-            background_wake_.wait(lock);
-        else
-            background_wake_.wait_for(lock, kLook);
+        if (cold_.empty()) background_wake_.wait(lock);
+        else background_wake_.wait_for(lock, kLook);
     }
 }
 

@@ -9,12 +9,12 @@
 namespace edgemed {
 namespace {
 
-constexpr int   kSampled = 16;  // candidates looked at
+constexpr int kSampled = 16;  // candidates looked at
 // Taking another size gives its pages back and faults others in, which breaks huge pages: it must be worth half as much,
 // and on average, not by the luck of a sample. In a scan, what it has yet to reach is worth more, what it has passed is not.
 constexpr float kOtherSize = 1.0f, kOtherSizeScanned = 12.0f, kSmoothing = 1.0f / 32, kWorthless = -64.0f;
-constexpr float kScores = 4.0f;     // in a scan scores between 1/16 and 16 uses are told apart
-constexpr float kUneven = 16.0f;    // and a row with half its share gains as much as lies between them
+constexpr float kScores = 4.0f;   // in a scan scores between 1/16 and 16 uses are told apart
+constexpr float kUneven = 16.0f;  // and a row with half its share gains as much as lies between them
 constexpr uint64_t kShrinkStep = 64 << 20;
 
 }  // namespace
@@ -32,7 +32,8 @@ float Store::worth(uint32_t which) const {
     const int row = static_cast<int>(which) / per_row_;
     if (ahead && row <= scanned_ + 1) return kWantedNext;
     const float held = static_cast<float>(std::accumulate(held_.begin(), held_.end(), 0U));
-    const float share = static_cast<float>(held_[which / static_cast<uint32_t>(per_row_)]) * static_cast<float>(rows_) / held;
+    const float share =
+        static_cast<float>(held_[which / static_cast<uint32_t>(per_row_)]) * static_cast<float>(rows_) / held;
     return std::clamp(entry.score - now, -kScores, kScores) + (ahead ? 2 * kScores : 0) + kUneven * (1 - share);
 }
 
@@ -61,7 +62,7 @@ bool Store::evictable(uint32_t which) const {
 // The one worth least of a sample of a class.
 Store::Candidate Store::least_of(int size_class) {
     const std::vector<uint32_t> & residents = residents_[static_cast<size_t>(size_class)];
-    Candidate                     least;
+    Candidate least;
     for (int i = 0; i < kSampled && !residents.empty(); i++) {
         const uint32_t which = residents[draw(residents.size())];
         if (!evictable(which)) continue;
@@ -71,7 +72,7 @@ Store::Candidate Store::least_of(int size_class) {
     if (scanned_ >= 0 || least.worth == kAny) return least;
     const float now = static_cast<float>(static_cast<double>(clock_) / half_life_);
     const float above_now = std::clamp(least.worth - now, kWorthless, -kWorthless);
-    float &     marginal = marginal_[static_cast<size_t>(size_class)];
+    float & marginal = marginal_[static_cast<size_t>(size_class)];
     marginal = std::isnan(marginal) ? above_now : marginal + kSmoothing * (above_now - marginal);
     return least;
 }
@@ -81,9 +82,9 @@ Store::Candidate Store::least_of(int size_class) {
 bool Store::evict_one(int size_class, float ceiling) {
     Candidate least = least_of(size_class);
     for (int i = 0; i < kSampled && !passed_.empty(); i++) {
-        const size_t   at = draw(passed_.size());
+        const size_t at = draw(passed_.size());
         const uint32_t which = passed_[at];
-        const float    value = worth(which) + (experts_[which].size_class == size_class ? 0.0f : kOtherSizeScanned);
+        const float value = worth(which) + (experts_[which].size_class == size_class ? 0.0f : kOtherSizeScanned);
         if (evictable(which) && value < least.worth) least = {which, value};
         if (entries_[which].data != nullptr) continue;
         passed_[at] = passed_.back();  // gone already
@@ -93,9 +94,10 @@ bool Store::evict_one(int size_class, float ceiling) {
         const int other_class = static_cast<int>(draw(residents_.size()));
         if (other_class == size_class) continue;
         const Candidate other = least_of(other_class);
-        const bool      dearer = scanned_ >= 0 ? least.worth > other.worth + kOtherSizeScanned
-                                               : least.worth > other.worth && marginal_[static_cast<size_t>(size_class)] >
-                                                                                  marginal_[static_cast<size_t>(other_class)] + kOtherSize;
+        const bool dearer =
+            scanned_ >= 0 ? least.worth > other.worth + kOtherSizeScanned
+                          : least.worth > other.worth && marginal_[static_cast<size_t>(size_class)] >
+                                                             marginal_[static_cast<size_t>(other_class)] + kOtherSize;
         if (dearer || least.worth == kAny) least = other;
     }
     if (least.worth == kAny && ceiling == kAny)  // the samples were all in use: somebody waits, so look at everything
@@ -109,8 +111,8 @@ bool Store::evict_one(int size_class, float ceiling) {
 }
 
 void Store::evict(uint32_t victim) {
-    Entry &                 entry = entries_[victim];
-    const int               size_class = experts_[victim].size_class;
+    Entry & entry = entries_[victim];
+    const int size_class = experts_[victim].size_class;
     std::vector<uint32_t> & residents = residents_[static_cast<size_t>(size_class)];
     residents[entry.place] = residents.back();
     entries_[residents[entry.place]].place = entry.place;
@@ -128,7 +130,8 @@ void Store::set_budget(uint64_t bytes) {
         budget_ = bytes;
         plan_filling();
     }
-    for (bool more = true; more;) {  // the lock free in between: giving gigabytes back takes a while, and somebody may be computing
+    for (bool more = true;
+         more;) {  // the lock free in between: giving gigabytes back takes a while, and somebody may be computing
         std::lock_guard lock(mutex_);
         more = shrink();
     }

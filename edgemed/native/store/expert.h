@@ -18,8 +18,8 @@ inline uint64_t page_ceil(uint64_t n) { return page_floor(n + kPage - 1); }
 struct ExpertRecord {
     uint64_t offset[kProjections];  // from the file's first byte
     uint64_t nbytes[kProjections];
-    int32_t  type[kProjections];
-    int32_t  has_checksum;
+    int32_t type[kProjections];
+    int32_t has_checksum;
     uint64_t checksum;  // xxh3-64 from gate's first byte to down's last
 };
 
@@ -31,14 +31,14 @@ struct Segment {
 };
 
 struct Expert {
-    Segment  segment[kProjections];
-    int      segments;
+    Segment segment[kProjections];
+    int segments;
     uint64_t slot_bytes;
     uint64_t place[kProjections];  // where each matrix starts inside the slot
     uint64_t span;                 // checksummed bytes from place[kGate] on; 0 = no checksum
     uint64_t checksum;
-    int32_t  type[kProjections];
-    int32_t  size_class;  // set by Slots
+    int32_t type[kProjections];
+    int32_t size_class;  // set by Slots
 };
 
 inline Expert lay_out(const ExpertRecord & record) {
@@ -57,7 +57,8 @@ inline Expert lay_out(const ExpertRecord & record) {
             memory += last->length;
             continue;
         }
-        e.segment[e.segments++] = {page_floor(begin), memory, page_ceil(end) - page_floor(begin), end - page_floor(begin)};
+        e.segment[e.segments++] = {page_floor(begin), memory, page_ceil(end) - page_floor(begin),
+                                   end - page_floor(begin)};
         e.place[p] = memory + (begin - page_floor(begin));
         memory += page_ceil(end) - page_floor(begin);
     }
@@ -75,10 +76,12 @@ inline bool plausible(const ExpertRecord & record) {
     for (int p = 0; p < kProjections; p++) {
         if (record.nbytes[p] == 0 || record.nbytes[p] > kMost || record.offset[p] > kMost) return false;
         for (int q = 0; q < p; q++)
-            if (record.offset[p] < record.offset[q] + record.nbytes[q] && record.offset[q] < record.offset[p] + record.nbytes[p]) return false;
+            if (record.offset[p] < record.offset[q] + record.nbytes[q] &&
+                record.offset[q] < record.offset[p] + record.nbytes[p])
+                return false;
     }
-    return !record.has_checksum ||
-           (record.offset[kGate] < record.offset[kUp] && record.offset[kUp] < record.offset[kDown] && lay_out(record).segments == 1);
+    return !record.has_checksum || (record.offset[kGate] < record.offset[kUp] &&
+                                    record.offset[kUp] < record.offset[kDown] && lay_out(record).segments == 1);
 }
 
 }  // namespace edgemed

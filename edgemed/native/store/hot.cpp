@@ -10,7 +10,8 @@ namespace edgemed {
 void Store::copy_scores(float * out) const {
     std::lock_guard lock(mutex_);
     const float now = static_cast<float>(static_cast<double>(clock_) / half_life_);
-    for (size_t i = 0; i < entries_.size(); i++) out[i] = entries_[i].score == kNeverUsed ? kNeverUsed : entries_[i].score - now;
+    for (size_t i = 0; i < entries_.size(); i++)
+        out[i] = entries_[i].score == kNeverUsed ? kNeverUsed : entries_[i].score - now;
 }
 
 // Takes scores over, the hottest as if it were used once just now; the background reads the hottest in, as many as fit.

@@ -10,7 +10,8 @@
 namespace edgemed {
 namespace {
 
-constexpr uint64_t kUnitsOfMany = 4;  // at once, where every thread has a demand to itself: it needs the processor less often
+constexpr uint64_t kUnitsOfMany =
+    4;  // at once, where every thread has a demand to itself: it needs the processor less often
 
 }  // namespace
 
@@ -61,9 +62,10 @@ void Reader::promote(uint32_t id) {
 
 std::vector<uint32_t> Reader::forget(const std::function<bool(uint32_t, bool)> & unwanted) {
     std::vector<uint32_t> forgotten;
-    std::lock_guard       lock(mutex_);
+    std::lock_guard lock(mutex_);
     for (std::deque<ReadJob> * queue : {&demands_, &guesses_}) {
-        const auto rest = std::stable_partition(queue->begin(), queue->end(), [&](const ReadJob & job) { return !unwanted(job.id, queue == &demands_); });
+        const auto rest = std::stable_partition(
+            queue->begin(), queue->end(), [&](const ReadJob & job) { return !unwanted(job.id, queue == &demands_); });
         for (auto at = rest; at != queue->end(); ++at) forgotten.push_back(at->id);
         queue->erase(rest, queue->end());
     }
@@ -105,7 +107,8 @@ Reader::Reading * Reader::next() {
             if (reading.more() && reading.job.guess == guess) return &reading;
         std::deque<ReadJob> & queue = guess ? guesses_ : demands_;
         if (queue.empty()) continue;
-        const auto free = std::find_if(readings_.begin(), readings_.end(), [](const Reading & reading) { return reading.job.expert == nullptr; });
+        const auto free = std::find_if(readings_.begin(), readings_.end(),
+                                       [](const Reading & reading) { return reading.job.expert == nullptr; });
         if (free == readings_.end()) continue;
         free->begin(queue.front());
         queue.pop_front();
@@ -116,9 +119,9 @@ Reader::Reading * Reader::next() {
 
 void Reader::read_on(std::unique_lock<std::mutex> & lock, Reading & reading) {
     const Segment & segment = reading.job.expert->segment[reading.segment];
-    const uint64_t  units = !reading.job.guess && demands_.size() >= threads_.size() ? kUnitsOfMany : 1;
-    const uint64_t  from = reading.at, length = std::min(units * kUnit, segment.length - from);
-    const size_t    first = reading.asked;
+    const uint64_t units = !reading.job.guess && demands_.size() >= threads_.size() ? kUnitsOfMany : 1;
+    const uint64_t from = reading.at, length = std::min(units * kUnit, segment.length - from);
+    const size_t first = reading.asked;
     reading.asked += (length + kUnit - 1) / kUnit;
     reading.at += length;
     if (reading.at == segment.length) {
@@ -133,7 +136,8 @@ void Reader::read_on(std::unique_lock<std::mutex> & lock, Reading & reading) {
     lock.lock();
     reading.under_way--;
     if (!fault.empty()) reading.fault = std::move(fault);
-    std::fill(reading.there.begin() + static_cast<std::ptrdiff_t>(first), reading.there.begin() + static_cast<std::ptrdiff_t>(end), true);
+    std::fill(reading.there.begin() + static_cast<std::ptrdiff_t>(first),
+              reading.there.begin() + static_cast<std::ptrdiff_t>(end), true);
 }
 
 // Hashes what is there without a gap; one thread at a time, since a checksum goes in order.
@@ -156,7 +160,7 @@ void Reader::hash_on(std::unique_lock<std::mutex> & lock, Reading & reading) {
 
 void Reader::finish(std::unique_lock<std::mutex> & lock, Reading & reading) {
     const ReadJob job = reading.job;
-    std::string   fault = reading.fault;
+    std::string fault = reading.fault;
     if (fault.empty() && job.expert->span == 0 && !unchanged()) fault = "the file was changed while it was in use";
     if (fault.empty() && job.expert->span > 0 && reading.hash.digest() != job.expert->checksum)
         fault = "its bytes differ from their checksum: the file is damaged";
@@ -169,18 +173,19 @@ void Reader::finish(std::unique_lock<std::mutex> & lock, Reading & reading) {
 // All there is to tell by where no checksum is.
 bool Reader::unchanged() const {
     struct stat now;
-    return fstat(buffered_fd_, &now) == 0 && now.st_size == opened_.st_size && now.st_mtim.tv_sec == opened_.st_mtim.tv_sec &&
-           now.st_mtim.tv_nsec == opened_.st_mtim.tv_nsec;
+    return fstat(buffered_fd_, &now) == 0 && now.st_size == opened_.st_size &&
+           now.st_mtim.tv_sec == opened_.st_mtim.tv_sec && now.st_mtim.tv_nsec == opened_.st_mtim.tv_nsec;
 }
 
 std::string Reader::read(const ReadJob & job, const Segment & segment, uint64_t from, uint64_t length) {
-    uint8_t *      memory = job.slot + segment.memory + from;
+    uint8_t * memory = job.slot + segment.memory + from;
     const uint64_t place = segment.file + from, needed = std::min(length, segment.needed - from);
-    uint64_t       got = 0;
+    uint64_t got = 0;
     while (got < needed) {
         // After a short read the rest may start unaligned, which only the buffered descriptor accepts.
-        const bool    direct = direct_ && got % kPage == 0;
-        const ssize_t n = pread(direct ? direct_fd_ : buffered_fd_, memory + got, length - got, static_cast<off_t>(place + got));
+        const bool direct = direct_ && got % kPage == 0;
+        const ssize_t n =
+            pread(direct ? direct_fd_ : buffered_fd_, memory + got, length - got, static_cast<off_t>(place + got));
         if (n > 0) {
             if (!direct) posix_fadvise(buffered_fd_, static_cast<off_t>(place + got), n, POSIX_FADV_DONTNEED);
             got += static_cast<uint64_t>(n);

@@ -21,14 +21,15 @@ bool Slots::reserve(std::vector<Expert> & experts) {
     for (const Expert & expert : experts) sizes.push_back(expert.slot_bytes);
     std::sort(sizes.begin(), sizes.end());
     for (auto from = sizes.begin(); from != sizes.end();) {
-        const auto     to = std::upper_bound(from, sizes.end(), *from);
+        const auto to = std::upper_bound(from, sizes.end(), *from);
         const uint32_t places = static_cast<uint32_t>(to - from);
-        Class          one;
+        Class one;
         one.bytes = *from;
         one.places = places;
         one.huge = one.bytes >= kSmallestHuge;
         one.mapped = one.bytes * places + kHugePage;
-        one.mapping = mmap(nullptr, one.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        one.mapping =
+            mmap(nullptr, one.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (one.mapping == MAP_FAILED) return false;
         const auto start = reinterpret_cast<uintptr_t>(one.mapping);
         one.base = reinterpret_cast<uint8_t *>((start + kHugePage - 1) & ~(kHugePage - 1));
@@ -53,7 +54,8 @@ uint64_t Slots::cost(int size_class) const {
 }
 
 uint64_t Slots::slack_bytes() const {
-    return kHugePage * static_cast<uint64_t>(std::count_if(classes_.begin(), classes_.end(), [](const Class & one) { return one.huge; }));
+    return kHugePage * static_cast<uint64_t>(
+                           std::count_if(classes_.begin(), classes_.end(), [](const Class & one) { return one.huge; }));
 }
 
 uint64_t Slots::everything_bytes() const {
@@ -81,11 +83,11 @@ uint8_t * Slots::take_empty(int size_class) {
 }
 
 int Slots::barest(uint64_t budget) const {
-    int    best = -1;
+    int best = -1;
     double most = 0;
     for (int c = 0; c < classes(); c++) {
         const Class & one = at(c);
-        const double  bare = static_cast<double>(one.empty.size()) / one.places;
+        const double bare = static_cast<double>(one.empty.size()) / one.places;
         if (bare > most && held_ + empty_cost(one) <= budget) {
             most = bare;
             best = c;

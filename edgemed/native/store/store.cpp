@@ -10,7 +10,8 @@ constexpr auto kAbortPoll = std::chrono::milliseconds(10);
 
 }  // namespace
 
-std::string Store::open(const char * path, std::vector<Expert> experts, int rows, int per_row, const StoreOptions & options) {
+std::string Store::open(const char * path, std::vector<Expert> experts, int rows, int per_row,
+                        const StoreOptions & options) {
     experts_ = std::move(experts);
     entries_ = std::vector<Entry>(experts_.size());
     rows_ = rows;
@@ -47,7 +48,8 @@ Store::~Store() {
 // A score is log2 of the sum, over past uses, of 2^(when / half-life): uses halve in worth every half-life, yet no score
 // ever needs refreshing, and it outlives eviction.
 float Store::used(float score, int uses) const {
-    const float now = static_cast<float>(static_cast<double>(clock_) / half_life_) + std::log2(static_cast<float>(uses));
+    const float now =
+        static_cast<float>(static_cast<double>(clock_) / half_life_) + std::log2(static_cast<float>(uses));
     const float high = std::max(score, now), low = std::min(score, now);
     return high + std::log2(1.0f + std::exp2(low - high));
 }
@@ -76,7 +78,8 @@ bool Store::pin(int row, int index, int uses, bool patient) {
     filled(entry);
     entry.score = used(entry.score, uses);
     if (trace_ != nullptr) {
-        const uint32_t line[3] = {static_cast<uint32_t>(clock_), static_cast<uint32_t>(row), static_cast<uint32_t>(index)};
+        const uint32_t line[3] = {static_cast<uint32_t>(clock_), static_cast<uint32_t>(row),
+                                  static_cast<uint32_t>(index)};
         std::fwrite(line, sizeof line, 1, trace_);
     }
     return true;
@@ -134,7 +137,8 @@ void Store::finished(uint32_t which, const std::string & fault) {
     filled(entries_[which]);
     if (!fault.empty() && entries_[which].pins > 0) {
         const int row = static_cast<int>(which) / per_row_, index = static_cast<int>(which) % per_row_;
-        fault_ = "Expert " + std::to_string(index) + " of layer " + std::to_string(first_layer_ + row) + " cannot be used: " + fault + ".";
+        fault_ = "Expert " + std::to_string(index) + " of layer " + std::to_string(first_layer_ + row) +
+                 " cannot be used: " + fault + ".";
     }
     if (!fault.empty()) evict(which);  // one that nobody waits for is read again, should somebody want it
     entries_[which].state.store(fault.empty() ? State::ready : State::failed, std::memory_order_release);
@@ -147,7 +151,8 @@ const uint8_t * Store::wait(int row, int index) {
     if (entry.state.load(std::memory_order_acquire) == State::ready) return entry.data;
     const auto from = std::chrono::steady_clock::now();
     std::unique_lock lock(mutex_);
-    while (entry.state.load(std::memory_order_relaxed) == State::loading && !aborted()) arrived_.wait_for(lock, kAbortPoll);
+    while (entry.state.load(std::memory_order_relaxed) == State::loading && !aborted())
+        arrived_.wait_for(lock, kAbortPoll);
     stats_.wait_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
     return entry.state.load(std::memory_order_relaxed) == State::ready && !aborted() ? entry.data : nullptr;
 }
@@ -167,18 +172,23 @@ void Store::request_abort(bool on) {
     if (on) arrived_.notify_all();
     // A stopped prompt may leave seconds of reads in the queue, and the next one would wait behind them. What is read
     // because it was hot last time was never asked for by a prompt, and stays.
-    if (was && !on) forget_reads([this](uint32_t queued, bool demanded) { return demanded || entries_[queued].guessed; });
+    if (was && !on)
+        forget_reads([this](uint32_t queued, bool demanded) { return demanded || entries_[queued].guessed; });
 }
 
 // A layer's routing is known: what was guessed for it or for one before it, and not begun, only takes the disk's time now.
 void Store::settle(int row) {
-    forget_reads([this, end = id(row + 1, 0)](uint32_t queued, bool demanded) { return !demanded && entries_[queued].guessed && queued < end; });
+    forget_reads([this, end = id(row + 1, 0)](uint32_t queued, bool demanded) {
+        return !demanded && entries_[queued].guessed && queued < end;
+    });
 }
 
 void Store::forget_reads(const std::function<bool(uint32_t, bool)> & unwanted) {
     std::lock_guard lock(mutex_);
     if (loading_ == 0) return;
-    for (uint32_t which : reader_.forget([&](uint32_t queued, bool demanded) { return entries_[queued].pins == 0 && unwanted(queued, demanded); })) {
+    for (uint32_t which : reader_.forget([&](uint32_t queued, bool demanded) {
+             return entries_[queued].pins == 0 && unwanted(queued, demanded);
+         })) {
         evict(which);
         loading_--;
     }
@@ -202,7 +212,8 @@ void Store::clear_fault() {
     while (!fault_.empty() && loading_ > filling_ && !aborted()) arrived_.wait_for(lock, kAbortPoll);
     fault_.clear();
     for (Entry & entry : entries_)
-        if (entry.state.load(std::memory_order_relaxed) == State::failed) entry.state.store(State::absent, std::memory_order_relaxed);
+        if (entry.state.load(std::memory_order_relaxed) == State::failed)
+            entry.state.store(State::absent, std::memory_order_relaxed);
 }
 
 StoreStats Store::stats() const {

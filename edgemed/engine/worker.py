@@ -140,7 +140,7 @@ class Worker:
             case Shrink(nbytes):
                 self._cache.give_back(nbytes)
             case LookAway():
-                self._session.loaded.look_away()
+                self._session.loaded.stop_watching()
 
 
 def _failure(error: Exception) -> Failed:

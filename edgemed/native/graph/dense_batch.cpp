@@ -22,12 +22,12 @@ bool is_dense_batch(const ggml::Tensor * node) {
     const ggml::Tensor *weights = node->src[0], *x = node->src[1];
     return is_ordinary_matrix(weights) && x->type == ggml::kF32 && x->nb[0] == kOrdinary && is_matrix(x) &&
            x->ne[1] >= kFewest && node->nb[0] == kOrdinary &&
-           products::find(weights->type, weights->ne[0], weights->ne[1]) != nullptr;
+           matmul::find_gemm(weights->type, weights->ne[0], weights->ne[1]) != nullptr;
 }
 
 ggml::Status DenseBatch::compute(const ggml::Tensor * node, int threads, const std::atomic<bool> & stop) {
     const ggml::Tensor *weights = node->src[0], *x = node->src[1];
-    const MatrixTask task = {weights->type,
+    const MatmulTask task = {weights->type,
                              static_cast<const uint8_t *>(weights->data),
                              weights->ne[1],
                              weights->ne[0],

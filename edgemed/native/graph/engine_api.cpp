@@ -127,7 +127,7 @@ EDGEMED_API int edgemed_trace(void * handle, const char * path) {
 // From now on contexts leave attention to us, where `is_attention` is true of it.
 EDGEMED_API void edgemed_claim_attention(void * handle) { static_cast<Engine *>(handle)->attends = true; }
 
-// Turns reading ahead on: `guesses` predicted misses a layer.
+// ChunkClaimer reading ahead on: `guesses` predicted misses a layer.
 EDGEMED_API void edgemed_predict(void * handle, const edgemed::RouterShape * shape, const float * router,
                                  const float * bias, const float * norm, int guesses) {
     auto & engine = *static_cast<Engine *>(handle);

@@ -38,9 +38,9 @@ void MoePass::sort_by_expert(const MoeLayer & layer) {
         const int first = count_[static_cast<size_t>(e)], rows = count_[static_cast<size_t>(e) + 1];
         count_[static_cast<size_t>(e) + 1] += first;
         const Expert & expert = store_.expert(layer.row, e);
-        const bool ours = products::find(expert.type[kGate], layer.n_embd, layer.n_ff) &&
-                          products::find(expert.type[kUp], layer.n_embd, layer.n_ff) &&
-                          products::find(expert.type[kDown], layer.n_ff, layer.n_embd);
+        const bool ours = matmul::find_gemm(expert.type[kGate], layer.n_embd, layer.n_ff) &&
+                          matmul::find_gemm(expert.type[kUp], layer.n_embd, layer.n_ff) &&
+                          matmul::find_gemm(expert.type[kDown], layer.n_ff, layer.n_embd);
         if (rows > 0) wanted_.push_back({e, first, rows, ours});
     }
     for (int t = 0; t < layer.n_tokens; t++)

@@ -8,26 +8,26 @@
 #include <cstring>
 
 #include "moe_pass.h"
-#include "products/row_product.h"
+#include "matmul/row_matmul.h"
 #include "vector_math.h"
 
 namespace edgemed {
 namespace {
 
-using products::kLanes;
-using products::Lanes;
-using products::Turns;
+using matmul::ChunkClaimer;
+using matmul::kLanes;
+using matmul::Lanes;
 
-products::Tiles & for_kernel(products::Tiles * of_kinds, const products::Kernel & kernel) {
+matmul::Tiles & for_kernel(matmul::Tiles * of_kinds, const matmul::GemmKernel & kernel) {
     return of_kinds[kernel.in_floats ? 1 : 0];
 }
 
 // 16 rows of a matrix times an expert's activations: `x`'s row, and tiles where there are several. A single row is
 // multiplied as a single token's (moe_token.cpp) and rounds alike.
-void multiply_panel(const products::Kernel & kernel, const uint8_t * weights, int64_t columns, const Activations & x,
-                    int row, const products::Tile * tiles, int rows, Lanes * sums, const uint8_t * next) {
-    if (rows > 1) products::multiply(kernel, weights, columns, tiles, rows, sums, next);
-    else RowProduct(kernel.type, columns, x, row).multiply(weights, kLanes, sums[0].value);
+void multiply_panel(const matmul::GemmKernel & kernel, const uint8_t * weights, int64_t columns, const Activations & x,
+                    int row, const matmul::Tile * tiles, int rows, Lanes * sums, const uint8_t * next) {
+    if (rows > 1) matmul::gemm(kernel, weights, columns, tiles, rows, sums, next);
+    else RowMatmul(kernel.type, columns, x, row).multiply(weights, kLanes, sums[0].value);
 }
 
 }  // namespace
@@ -36,11 +36,11 @@ void MoePass::add_member(const MoeLayer & layer, const Wanted & wanted, const ui
     const Expert & expert = store_.expert(layer.row, wanted.expert);
     Member member{&wanted, data, {}, group_rows_, group_tiles_};
     for (int p = 0; p < kProjections; p++)
-        member.kernel[p] = products::find(expert.type[p], p == kDown ? layer.n_ff : layer.n_embd,
-                                          p == kDown ? layer.n_embd : layer.n_ff);
+        member.kernel[p] = matmul::find_gemm(expert.type[p], p == kDown ? layer.n_ff : layer.n_embd,
+                                             p == kDown ? layer.n_embd : layer.n_ff);
     group_.push_back(member);
     group_rows_ += wanted.count;
-    group_tiles_ += products::Tiles::count(wanted.count);
+    group_tiles_ += matmul::Tiles::count(wanted.count);
 }
 
 bool MoePass::multiply_group(const MoeLayer & layer) {
@@ -84,8 +84,9 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
                 for_kernel(input_tiles_, up)
                     .put(up, member.tile, member.wanted->count, own, input_.row(expert.type[kUp], token));
         }
-        for (Turns turns(next_hidden, members * panels, threads_); turns.more() && !store_.aborted(); turns.go_on())
-            multiply_hidden(layer, turns.now(), turns.next(), sums);
+        for (ChunkClaimer claimed(next_hidden, members * panels, threads_); claimed.more() && !store_.aborted();
+             claimed.advance())
+            multiply_hidden(layer, claimed.now(), claimed.next(), sums);
 #pragma omp barrier
 #pragma omp for
         for (int row = 0; row < group_rows_; row++) {
@@ -98,8 +99,9 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
             for_kernel(hidden_tiles_, down)
                 .put(down, member.tile, member.wanted->count, row - member.row, hidden_.row(expert.type[kDown], row));
         }
-        for (Turns turns(next_out, out_panels, threads_); turns.more() && !store_.aborted(); turns.go_on())
-            for (const Member & member : group_) multiply_out(layer, member, turns.now(), turns.next(), sums);
+        for (ChunkClaimer claimed(next_out, out_panels, threads_); claimed.more() && !store_.aborted();
+             claimed.advance())
+            for (const Member & member : group_) multiply_out(layer, member, claimed.now(), claimed.next(), sums);
     }
     if (store_.aborted()) return false;
     if (observed_) show_group(layer);
@@ -108,7 +110,7 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
 
 const uint8_t * MoePass::panel_at(const MoeLayer & layer, const Member & member, Projection p, int64_t panel) const {
     const uint8_t * matrix = member.data + store_.expert(layer.row, member.wanted->expert).place[p];
-    return products::panel_at(*member.kernel[p], matrix, p == kDown ? layer.n_ff : layer.n_embd, panel);
+    return matmul::panel_at(*member.kernel[p], matrix, p == kDown ? layer.n_ff : layer.n_embd, panel);
 }
 
 // 16 columns of gate and up: of the group's, counted through.

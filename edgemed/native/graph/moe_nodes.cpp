@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "moe_pass.h"
-#include "products/row_product.h"
+#include "matmul/row_matmul.h"
 #include "vector_math.h"
 
 namespace edgemed {
@@ -60,7 +60,7 @@ ggml::Status MoePass::shared_product(const ggml::Tensor * node) {
     input_.start(weights->ne[0], 1);
     input_.want(weights->type, true);
     for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, 0, row(node->src[1], 0, 0));
-    const RowProduct product(weights->type, weights->ne[0], input_, 0);
+    const RowMatmul product(weights->type, weights->ne[0], input_, 0);
 #pragma omp parallel for num_threads(threads_)
     for (int64_t from = 0; from < weights->ne[1]; from += kRowsAtOnce)
         product.multiply(static_cast<const uint8_t *>(weights->data) + product.stride() * static_cast<size_t>(from),
@@ -88,8 +88,7 @@ ggml::Status MoePass::product(const ggml::Tensor * node) {
                 input_.start(columns, 1);
                 input_.want(type, true);
                 input_.quantise(0, 0, row(in, in->ne[1] == 1 ? 0 : r, t));
-                RowProduct(type, columns, input_, 0)
-                    .multiply(slot + expert.place[which.projection], n, row(node, r, t));
+                RowMatmul(type, columns, input_, 0).multiply(slot + expert.place[which.projection], n, row(node, r, t));
             }
             store_.unpin(block_row, index);
             if (slot == nullptr) return failed();

@@ -4,11 +4,11 @@
 #include <atomic>
 #include <vector>
 
-#include "products/activations.h"
+#include "matmul/activations.h"
 #include "device.h"
 #include "ggml/ggml_api.h"
 #include "moe_graph.h"
-#include "products/products.h"
+#include "matmul/gemm.h"
 
 namespace edgemed {
 
@@ -43,7 +43,7 @@ class MoePass {
     struct Member {
         const Wanted * wanted;
         const uint8_t * data;
-        const products::Kernel * kernel[kProjections];
+        const matmul::GemmKernel * kernel[kProjections];
         int row, tile;
     };
 
@@ -65,9 +65,8 @@ class MoePass {
     void add_member(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data);
     bool multiply_group(const MoeLayer & layer);
     const uint8_t * panel_at(const MoeLayer & layer, const Member & member, Projection p, int64_t panel) const;
-    void multiply_hidden(const MoeLayer & layer, int64_t index, int64_t next, products::Lanes * sums);
-    void multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, int64_t next,
-                      products::Lanes * sums);
+    void multiply_hidden(const MoeLayer & layer, int64_t index, int64_t next, matmul::Lanes * sums);
+    void multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, int64_t next, matmul::Lanes * sums);
     void show_group(const MoeLayer & layer);
     bool expert_rows(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data);
     ggml::Status product(const ggml::Tensor * node);
@@ -94,8 +93,8 @@ class MoePass {
     bool prompts_want_all_ = true;  // the last one with no fewer tokens than experts did
     std::vector<int> member_of_;    // of each of the group's rows
     int group_rows_ = 0, group_tiles_ = 0;
-    products::Tiles input_tiles_[2], hidden_tiles_[2];  // for each kind of activations
-    std::vector<std::vector<products::Lanes>> sums_;    // of each thread
+    matmul::Tiles input_tiles_[2], hidden_tiles_[2];  // for each kind of activations
+    std::vector<std::vector<matmul::Lanes>> sums_;    // of each thread
     std::vector<float> weights_;
     std::vector<uint8_t> graph_memory_;
     std::vector<int32_t> predicted_;  // for row predicted_row_

@@ -152,7 +152,7 @@ def _huge_page_slack(file: ModelFile) -> int:
 def _batch_scratch(file: ModelFile, n_batch: int, *, observed: bool) -> int:
     """What a batch's experts and dense products keep beside libllama's own scratch, at most.
 
-    Where our products do the work (native: graph/moe_batch.cpp, graph/moe_group.cpp, products/matrix_product.cpp): the
+    Where our products do the work (native: graph/moe_batch.cpp, graph/moe_group.cpp, matmul/matmul.cpp): the
     input of all tokens quantised, and laid out for experts that get a single row; for a group of experts, of which one
     may have all tokens, floats and quantised hidden rows and tiles of both; tiles of 512 rows of the widest dense
     matrix. Where ggml does: the input, and 512 rows of everything. An observer sees the input and a group's input and
@@ -162,7 +162,7 @@ def _batch_scratch(file: ModelFile, n_batch: int, *, observed: bool) -> int:
     types = file.experts.type[: h.n_layer - h.n_dense_lead]
     sizes = ((h.n_embd, h.n_ff_exp), (h.n_embd, h.n_ff_exp), (h.n_ff_exp, h.n_embd))  # columns and rows: gate, up, down
     ours = ggmls = 0
-    find = engine_library().edgemed_has_product
+    find = engine_library().edgemed_has_gemm
     kinds = [{Type(int(each)) for each in np.unique(types[..., p])} for p in range(3)]
     found = [bool(find(int(each), *sizes[p])) for p in range(3) for each in kinds[p]]
     if any(found):
@@ -172,7 +172,7 @@ def _batch_scratch(file: ModelFile, n_batch: int, *, observed: bool) -> int:
             # Activations of two kinds: by 256 columns (Q8_K), or by 32 (Q8_0), which take a little less.
             formats = len({GGML_QUANT_SIZES[each][0] == _TILE_COLUMNS for each in wanted})
             ours += formats * columns // _TILE_COLUMNS * (rows * _Q8_K_BYTES + tiles)
-            layouts = {engine_library().edgemed_single_layout(int(each), columns) for each in wanted} - {-1}
+            layouts = {engine_library().edgemed_gemv_layout(int(each), columns) for each in wanted} - {-1}
             ours += len(layouts) * columns // _TILE_COLUMNS * rows * _SINGLE_BYTES
         ours += _FLOAT * rows * 2 * h.n_ff_exp
         ours += -(-_MATRIX_ROWS // _TILE_ROWS) * _TILE_BYTES * max(h.n_ff, h.n_embd) // _TILE_COLUMNS

@@ -149,7 +149,7 @@ int main(int count, char ** arguments) {
         {"changing_files", check_changing_files},
         {"opening_and_closing", check_opening_and_closing},
         {"looking", check_looking},
-        {"products", check_products},
+        {"matmul", check_matmul},
         {"attention", check_attention},
         {"background", check_background},
         {"background_waits", check_background_waits},

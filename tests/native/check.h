@@ -101,7 +101,7 @@ void check_failing_reads();
 void check_changing_files();
 void check_opening_and_closing();
 void check_looking();
-void check_products();
+void check_matmul();
 void check_attention();
 void check_background();
 void check_background_waits();

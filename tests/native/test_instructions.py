@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks.products import CODEBOOKS, HALVES_AT, K_QUANTS, random_weights
+from benchmarks.matmul import CODEBOOKS, HALVES_AT, K_QUANTS, random_weights
 from edgemed.engine.library import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.attention import attend
-from edgemed.native.products import multiply, multiply_single
+from edgemed.native.matmul import gemm, gemv
 from tests.support.processor import AVX2, SINGLE_BY_AVX2, instructions_here, limited_to, skip_without
 
 ODD = st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 1e38, 1e-40]), max_size=3)
@@ -91,7 +91,7 @@ def test_products(name: str, count: int, blocks: int, at_the_ends: bool, odd: li
         x = np.sign(x)
     for value in odd:
         x.flat[rng.integers(x.size)] = value
-    first, *others = bits_on_each(partial(multiply, Type[name], weights, x))
+    first, *others = bits_on_each(partial(gemm, Type[name], weights, x))
     assert all(other == first for other in others)
 
 
@@ -118,7 +118,7 @@ def test_products_of_a_single_row(
         x = np.sign(x)
     for value in odd:
         x[rng.integers(x.size)] = value
-    first, *others = bits_on_each(partial(multiply_single, kind, weights, x))
+    first, *others = bits_on_each(partial(gemv, kind, weights, x))
     assert all(other == first for other in others)
 
 
@@ -134,7 +134,7 @@ def test_no_sum_of_codes_overflows(name: str, byte: int) -> None:
         for start in range(at, weights.shape[1], block):
             weights[:, start : start + 2] = scales[:, start : start + 2]
     for x in (np.full(1024, 127, np.float32), np.full(1024, -127, np.float32), np.resize([127, -127], 1024)):
-        first, *others = bits_on_each(partial(multiply, Type[name], weights, np.tile(x.astype(np.float32), (3, 1))))
+        first, *others = bits_on_each(partial(gemm, Type[name], weights, np.tile(x.astype(np.float32), (3, 1))))
         assert all(other == first for other in others)
         if name != "IQ1_M":
             values = ggml().dequantise(Type[name], weights, 1024).astype(np.float64).reshape(16, 1024)

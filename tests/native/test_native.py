@@ -24,7 +24,7 @@ CHECKS = (
     "scans",
     "sizes",
     "looking",
-    "products",
+    "matmul",
     "attention",
 )
 BUILDS = {
@@ -54,7 +54,7 @@ def test_check(program: Path, check: str) -> None:
     ("processor", "which"),
     [("Nehalem", Instructions.NONE), ("Haswell", Instructions.AVX2), ("EPYC", Instructions.AVX2)],
 )
-@pytest.mark.parametrize("check", ["products", "attention"])
+@pytest.mark.parametrize("check", ["matmul", "attention"])
 def test_other_processors_meet_no_instruction_they_lack(
     program: Path, check: str, processor: str, which: Instructions
 ) -> None:

@@ -12,7 +12,7 @@ import edgemed.native
 CHECKS = Path(__file__).parents[1] / "native"
 NATIVE = Path(edgemed.native.__file__).parent
 # The rooms that need no ggml, and what they stand on.
-_SOURCES = ("store/*.cpp", "products/*.cpp", "attention/*.cpp", "ggml/*.cpp", "instructions.cpp", "xxh3.cpp")
+_SOURCES = ("store/*.cpp", "matmul/*.cpp", "attention/*.cpp", "ggml/*.cpp", "instructions.cpp", "xxh3.cpp")
 _FLAGS = ("-O1", "-g1", "-fopenmp")
 
 

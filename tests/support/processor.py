@@ -26,7 +26,7 @@ def instructions_here() -> list[Instructions]:
     return [which for which, flags in _FLAGS.items() if not _lacking(flags)]
 
 
-def single_types(which: Instructions) -> tuple[Type, ...]:
+def gemv_types(which: Instructions) -> tuple[Type, ...]:
     """Those of which single rows are multiplied by our own products."""
     wide = which is Instructions.AVX512 and not _lacking(("gfni", "avx512vbmi", "bmi2"))
     return SINGLE_BY_AVX2 + SINGLE_BY_AVX512 if wide else SINGLE_BY_AVX2

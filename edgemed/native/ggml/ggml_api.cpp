@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "products/products_kernels.h"
+#include "matmul/gemm_kernels.h"
 
 namespace edgemed::ggml {
 namespace {
@@ -106,7 +106,7 @@ std::string bind(const char * base_library, const char * cpu_library) {
                ", edgemed knows 0.25 only; install the llama-cpp-python edgemed names.";
     if (!operations_fit() || g_api.tensor_overhead() != kObjectSize + sizeof(Tensor))
         return "the installed ggml numbers its operations in another way; install the llama-cpp-python edgemed names.";
-    products::read_books();
+    matmul::load_codebooks();
     return {};
 }
 

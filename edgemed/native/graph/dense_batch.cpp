@@ -18,17 +18,17 @@ bool is_plain_cpu_weight(const ggml::Tensor * weights) {
 }
 
 bool is_dense_batch(const ggml::Tensor * node) {
-    if (node->op != ggml::kMulMat || node->op_params[1] != 0)
-        return false;  // op_params[1]: the matrix is a Hadamard one
+    // op_params[1] is set for a Hadamard matrix.
+    if (node->op != ggml::kMulMat || node->op_params[1] != 0) return false;
     const ggml::Tensor *weights = node->src[0], *x = node->src[1];
     return is_plain_cpu_weight(weights) && x->type == ggml::kF32 && x->nb[0] == kContiguous && is_matrix(x) &&
            x->ne[1] >= kMinTokens && node->nb[0] == kContiguous &&
-           products::find(weights->type, weights->ne[0], weights->ne[1]) != nullptr;
+           matmul::find_gemm(weights->type, weights->ne[0], weights->ne[1]) != nullptr;
 }
 
 ggml::Status DenseBatch::compute(const ggml::Tensor * node, int threads, const std::atomic<bool> & stop) {
     const ggml::Tensor *weights = node->src[0], *x = node->src[1];
-    const MatrixTask task = {weights->type,
+    const MatmulTask task = {weights->type,
                              static_cast<const uint8_t *>(weights->data),
                              weights->ne[1],
                              weights->ne[0],
@@ -37,7 +37,7 @@ ggml::Status DenseBatch::compute(const ggml::Tensor * node, int threads, const s
                              static_cast<char *>(node->data),
                              node->nb[1],
                              static_cast<int>(x->ne[1])};
-    return product_.run(task, threads, stop) ? ggml::kSuccess : stop ? ggml::kAborted : ggml::kFailed;
+    return matmul_.run(task, threads, stop) ? ggml::kSuccess : stop ? ggml::kAborted : ggml::kFailed;
 }
 
 }  // namespace edgemed

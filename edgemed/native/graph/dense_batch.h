@@ -2,7 +2,7 @@
 // node stays with ggml's CPU backend.
 #pragma once
 
-#include "products/matrix_product.h"
+#include "matmul/matmul.h"
 
 namespace edgemed {
 
@@ -14,7 +14,7 @@ class DenseBatch {
     ggml::Status compute(const ggml::Tensor * node, int threads, const std::atomic<bool> & stop);
 
   private:
-    MatrixProduct product_;
+    Matmul matmul_;
 };
 
 }  // namespace edgemed

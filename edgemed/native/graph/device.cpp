@@ -36,7 +36,7 @@ struct Stream {
 
 Stream & stream(Backend * backend) { return *static_cast<Stream *>(backend->context); }
 
-// One split of the scheduler: a MoE layer, a dense product of a batch, or attention.
+// One split of the scheduler: a MoE layer, a dense matmul of a batch, or attention.
 Status graph_compute(Backend * backend, Graph * graph) {
     Stream & self = stream(backend);
     const int n = api().graph_n_nodes(graph);

@@ -36,9 +36,9 @@ void MoePass::sort_by_expert(const MoeLayer & layer) {
         const int first = count_[static_cast<size_t>(e)], rows = count_[static_cast<size_t>(e) + 1];
         count_[static_cast<size_t>(e) + 1] += first;
         const Expert & expert = store_.expert(layer.moe_layer, e);
-        const bool own_kernels = products::find(expert.type[kGate], layer.n_embd, layer.n_ff) &&
-                                 products::find(expert.type[kUp], layer.n_embd, layer.n_ff) &&
-                                 products::find(expert.type[kDown], layer.n_ff, layer.n_embd);
+        const bool own_kernels = matmul::find_gemm(expert.type[kGate], layer.n_embd, layer.n_ff) &&
+                                 matmul::find_gemm(expert.type[kUp], layer.n_embd, layer.n_ff) &&
+                                 matmul::find_gemm(expert.type[kDown], layer.n_ff, layer.n_embd);
         if (rows > 0) routed_.push_back({e, first, rows, own_kernels});
     }
     for (int t = 0; t < layer.n_tokens; t++)

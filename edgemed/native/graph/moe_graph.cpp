@@ -12,8 +12,8 @@ using ggml::Tensor;
 
 namespace {
 
-const ExpertTensor & expert_tensor(const Tensor * product) {
-    return *static_cast<const ExpertTensor *>(product->src[0]->extra);
+const ExpertTensor & expert_tensor(const Tensor * matmul) {
+    return *static_cast<const ExpertTensor *>(matmul->src[0]->extra);
 }
 
 // The next node that computes something; null at `end`, or if its result is not wanted.
@@ -112,8 +112,8 @@ bool match_shared(ggml::Graph * graph, int * at, MoeLayer * layer) {
     if (glu->src[0] != gate || glu->src[1] != up || !same_x || gate->src[0]->ne[0] != layer->n_embd ||
         gate->src[0]->ne[1] != layer->n_ff)
         return false;
-    for (const auto & [p, product] : {std::pair{kGate, gate}, {kUp, up}, {kDown, down}})
-        layer->shared[p] = product->src[0];
+    for (const auto & [p, matmul] : {std::pair{kGate, gate}, {kUp, up}, {kDown, down}})
+        layer->shared[p] = matmul->src[0];
     layer->residual = out->src[1];
     layer->y = const_cast<Tensor *>(out);
     *at = i;

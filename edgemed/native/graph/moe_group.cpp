@@ -9,26 +9,26 @@
 #include <cstring>
 
 #include "moe_pass.h"
-#include "products/row_product.h"
+#include "matmul/row_matmul.h"
 #include "vector_math.h"
 
 namespace edgemed {
 namespace {
 
-using products::kLanes;
-using products::Lanes;
-using products::Turns;
+using matmul::ChunkClaimer;
+using matmul::kLanes;
+using matmul::Lanes;
 
-products::Tiles & for_kernel(products::Tiles * of_kinds, const products::Kernel & kernel) {
+matmul::Tiles & for_kernel(matmul::Tiles * of_kinds, const matmul::GemmKernel & kernel) {
     return of_kinds[kernel.in_floats ? 1 : 0];
 }
 
 // 16 rows of a matrix times an expert's activations: several rows as tiles, a single one as row `row` of `x`. A single
 // row is multiplied exactly as a single token's (moe_token.cpp), with the same rounding.
-void multiply_panel(const products::Kernel & kernel, const uint8_t * weights, int64_t columns, const Activations & x,
-                    int row, const products::Tile * tiles, int rows, Lanes * sums, const uint8_t * next) {
-    if (rows > 1) products::multiply(kernel, weights, columns, tiles, rows, sums, next);
-    else RowProduct(kernel.type, columns, x, row).multiply(weights, kLanes, sums[0].value);
+void multiply_panel(const matmul::GemmKernel & kernel, const uint8_t * weights, int64_t columns, const Activations & x,
+                    int row, const matmul::Tile * tiles, int rows, Lanes * sums, const uint8_t * next) {
+    if (rows > 1) matmul::gemm(kernel, weights, columns, tiles, rows, sums, next);
+    else RowMatmul(kernel.type, columns, x, row).multiply(weights, kLanes, sums[0].value);
 }
 
 }  // namespace
@@ -37,11 +37,11 @@ void MoePass::add_member(const MoeLayer & layer, const RoutedExpert & routed, co
     const Expert & expert = store_.expert(layer.moe_layer, routed.expert);
     Member member{&routed, data, {}, group_rows_, group_tiles_};
     for (int p = 0; p < kProjections; p++)
-        member.kernel[p] = products::find(expert.type[p], p == kDown ? layer.n_ff : layer.n_embd,
-                                          p == kDown ? layer.n_embd : layer.n_ff);
+        member.kernel[p] = matmul::find_gemm(expert.type[p], p == kDown ? layer.n_ff : layer.n_embd,
+                                             p == kDown ? layer.n_embd : layer.n_ff);
     group_.push_back(member);
     group_rows_ += routed.count;
-    group_tiles_ += products::Tiles::count(routed.count);
+    group_tiles_ += matmul::Tiles::count(routed.count);
 }
 
 bool MoePass::multiply_group(const MoeLayer & layer) {
@@ -85,8 +85,9 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
                 for_kernel(input_tiles_, up)
                     .put(up, member.tile, member.routed->count, own, input_.row(expert.type[kUp], token));
         }
-        for (Turns turns(next_hidden, members * panels, threads_); turns.more() && !store_.aborted(); turns.go_on())
-            multiply_hidden(layer, turns.now(), turns.next(), sums);
+        for (ChunkClaimer claimed(next_hidden, members * panels, threads_); claimed.more() && !store_.aborted();
+             claimed.advance())
+            multiply_hidden(layer, claimed.now(), claimed.next(), sums);
 #pragma omp barrier
 #pragma omp for
         for (int row = 0; row < group_rows_; row++) {
@@ -99,8 +100,9 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
             for_kernel(hidden_tiles_, down)
                 .put(down, member.tile, member.routed->count, row - member.row, hidden_.row(expert.type[kDown], row));
         }
-        for (Turns turns(next_out, out_panels, threads_); turns.more() && !store_.aborted(); turns.go_on())
-            for (const Member & member : group_) multiply_out(layer, member, turns.now(), turns.next(), sums);
+        for (ChunkClaimer claimed(next_out, out_panels, threads_); claimed.more() && !store_.aborted();
+             claimed.advance())
+            for (const Member & member : group_) multiply_out(layer, member, claimed.now(), claimed.next(), sums);
     }
     if (store_.aborted()) return false;
     if (observed_) observe_group(layer);
@@ -109,7 +111,7 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
 
 const uint8_t * MoePass::panel_at(const MoeLayer & layer, const Member & member, Projection p, int64_t panel) const {
     const uint8_t * matrix = member.data + store_.expert(layer.moe_layer, member.routed->expert).offset_in_slot[p];
-    return products::panel_at(*member.kernel[p], matrix, p == kDown ? layer.n_ff : layer.n_embd, panel);
+    return matmul::panel_at(*member.kernel[p], matrix, p == kDown ? layer.n_ff : layer.n_embd, panel);
 }
 
 // One panel of gate and of up: number `index`, counted through all members of the group. `next` is prefetched from

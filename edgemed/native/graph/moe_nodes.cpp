@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "moe_pass.h"
-#include "products/row_product.h"
+#include "matmul/row_matmul.h"
 #include "vector_math.h"
 
 namespace edgemed {
@@ -60,11 +60,11 @@ ggml::Status MoePass::shared_matmul(const ggml::Tensor * node) {
     input_.start(weights->ne[0], 1);
     input_.want(weights->type, true);
     for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, 0, row(node->src[1], 0, 0));
-    const RowProduct product(weights->type, weights->ne[0], input_, 0);
+    const RowMatmul gemv(weights->type, weights->ne[0], input_, 0);
 #pragma omp parallel for num_threads(threads_)
     for (int64_t from = 0; from < weights->ne[1]; from += kBlockRows)
-        product.multiply(static_cast<const uint8_t *>(weights->data) + product.stride() * static_cast<size_t>(from),
-                         std::min(kBlockRows, weights->ne[1] - from), row(node, 0, 0) + from);
+        gemv.multiply(static_cast<const uint8_t *>(weights->data) + gemv.stride() * static_cast<size_t>(from),
+                      std::min(kBlockRows, weights->ne[1] - from), row(node, 0, 0) + from);
     return ggml::kSuccess;
 }
 
@@ -90,7 +90,7 @@ ggml::Status MoePass::expert_matmul(const ggml::Tensor * node) {
                 input_.start(columns, 1);
                 input_.want(type, true);
                 input_.quantise(0, 0, row(in, in->ne[1] == 1 ? 0 : r, t));
-                RowProduct(type, columns, input_, 0)
+                RowMatmul(type, columns, input_, 0)
                     .multiply(slot + expert.offset_in_slot[tensor.projection], n, row(node, r, t));
             }
             store_.unpin(moe_layer, index);

@@ -5,11 +5,11 @@
 #include <atomic>
 #include <vector>
 
-#include "products/activations.h"
+#include "matmul/activations.h"
 #include "device.h"
 #include "ggml/ggml_api.h"
 #include "moe_graph.h"
-#include "products/products.h"
+#include "matmul/gemm.h"
 
 namespace edgemed {
 
@@ -45,7 +45,7 @@ class MoePass {
     struct Member {
         const RoutedExpert * routed;
         const uint8_t * data;
-        const products::Kernel * kernel[kProjections];
+        const matmul::GemmKernel * kernel[kProjections];
         int row, tile;
     };
 
@@ -67,9 +67,8 @@ class MoePass {
     void add_member(const MoeLayer & layer, const RoutedExpert & routed, const uint8_t * data);
     bool multiply_group(const MoeLayer & layer);
     const uint8_t * panel_at(const MoeLayer & layer, const Member & member, Projection p, int64_t panel) const;
-    void multiply_hidden(const MoeLayer & layer, int64_t index, int64_t next, products::Lanes * sums);
-    void multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, int64_t next,
-                      products::Lanes * sums);
+    void multiply_hidden(const MoeLayer & layer, int64_t index, int64_t next, matmul::Lanes * sums);
+    void multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, int64_t next, matmul::Lanes * sums);
     void observe_group(const MoeLayer & layer);
     bool multiply_with_ggml(const MoeLayer & layer, const RoutedExpert & routed, const uint8_t * data);
     ggml::Status expert_matmul(const ggml::Tensor * node);
@@ -104,9 +103,9 @@ class MoePass {
     std::vector<Member> group_;
     std::vector<int> member_of_;  // by row of the group
     int group_rows_ = 0, group_tiles_ = 0;
-    products::Tiles input_tiles_[2], hidden_tiles_[2];  // Q8_K and Q8_0 activations
-    std::vector<std::vector<products::Lanes>> sums_;    // by thread
-    std::vector<uint8_t> graph_memory_;                 // for the graphs of cpu_
+    matmul::Tiles input_tiles_[2], hidden_tiles_[2];  // Q8_K and Q8_0 activations
+    std::vector<std::vector<matmul::Lanes>> sums_;    // by thread
+    std::vector<uint8_t> graph_memory_;               // for the graphs of cpu_
 };
 
 }  // namespace edgemed

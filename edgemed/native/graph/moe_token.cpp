@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "moe_pass.h"
-#include "products/row_product.h"
+#include "matmul/row_matmul.h"
 #include "vector_math.h"
 
 namespace edgemed {
@@ -218,9 +218,9 @@ void MoePass::hidden_rows(const MoeLayer & layer, int rank, int64_t from, int64_
     const Matrices & expert = ranks_[static_cast<size_t>(rank)];
     const int64_t n_ff = layer.n_ff, to = std::min(from + rows, n_ff), base = rank * n_ff;
     for (Projection p : {kGate, kUp}) {
-        const RowProduct product(expert.type[p], layer.n_embd, input_, 0);
-        product.multiply(expert.data[p] + product.stride() * static_cast<size_t>(from), to - from,
-                         (p == kGate ? gate_ : up_).data() + base + from);
+        const RowMatmul gemv(expert.type[p], layer.n_embd, input_, 0);
+        gemv.multiply(expert.data[p] + gemv.stride() * static_cast<size_t>(from), to - from,
+                      (p == kGate ? gate_ : up_).data() + base + from);
     }
     swiglu(gate_.data() + base + from, up_.data() + base + from, h_.data() + base + from, to - from);
     Progress & progress = progress_[static_cast<size_t>(rank)];
@@ -235,9 +235,9 @@ void MoePass::output_rows(const MoeLayer & layer, int rank, int64_t from, int64_
     for (int spins = 0; !hidden.load(std::memory_order_acquire); spins++)
         if (spins > kSpins) std::this_thread::yield();  // the other thread may have lost its core
     const Matrices & expert = ranks_[static_cast<size_t>(rank)];
-    const RowProduct product(expert.type[kDown], layer.n_ff, hidden_, rank);
-    product.multiply(expert.data[kDown] + product.stride() * static_cast<size_t>(from),
-                     std::min(rows, layer.n_embd - from), out_.data() + rank * layer.n_embd + from);
+    const RowMatmul gemv(expert.type[kDown], layer.n_ff, hidden_, rank);
+    gemv.multiply(expert.data[kDown] + gemv.stride() * static_cast<size_t>(from), std::min(rows, layer.n_embd - from),
+                  out_.data() + rank * layer.n_embd + from);
 }
 
 }  // namespace edgemed

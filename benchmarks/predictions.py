@@ -25,12 +25,12 @@ from benchmarks.measure import Spec
 from benchmarks.side_by_side import WARM_TOKENS, refuse_when_busy, run_once, touch
 from edgemed.commands.bench import measure
 from edgemed.commands.doctor import BITS, READ_BYTES
-from edgemed.engine.client import Engine
 from edgemed.engine.hit_rates import KnownUse, known_use
 from edgemed.engine.machine import Machine
 from edgemed.engine.model_size import ModelSize, size_of, size_of_file
 from edgemed.engine.prediction import PROMPT_TOKENS, predict
-from edgemed.engine.protocol import EngineSettings
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import EngineSettings
 from edgemed.engine.survey import ANTANGELMED, survey_machine
 from edgemed.model_file import ModelFile, open_model
 from edgemed.sizes import format_size, parse_size

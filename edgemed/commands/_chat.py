@@ -50,7 +50,7 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
     """Look at the model file and get ready to load it. Raises ModelFileError for a file that is none."""
     from edgemed import privacy
     from edgemed.clinical import language_of
-    from edgemed.engine.client import Engine
+    from edgemed.engine.process.client import Engine
     from edgemed.model_file import open_model
     from edgemed.tui.session import ChatSession
 

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from edgemed.commands._progress import ProgressLine
-    from edgemed.engine.job import run_job
+    from edgemed.engine.process.job import run_job
     from edgemed.evaluation.collect import ENTRY
     from edgemed.evaluation.scratch import scratch_folder
 

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgemed.engine.protocol import Message
-from edgemed.engine.template_process import CPU_SECONDS, MAX_OUTPUT_CHARACTERS
+from edgemed.engine.process.protocol import Message
+from edgemed.engine.process.template import CPU_SECONDS, MAX_OUTPUT_CHARACTERS
 from edgemed.errors import EngineError, TemplateError
 
 WALL_SECONDS = 60
@@ -59,7 +59,7 @@ class ChatTemplate:
             "special_tokens": self._special_tokens,
             "variables": self._variables,
         }
-        command = [sys.executable, "-P", "-m", "edgemed.engine.template_process"]
+        command = [sys.executable, "-P", "-m", "edgemed.engine.process.template"]
         try:
             done = subprocess.run(
                 command, input=json.dumps(request).encode(), capture_output=True, timeout=WALL_SECONDS

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgemed.engine.child import environment
 from edgemed.engine.model_size import size_of_file
+from edgemed.engine.process.child import environment
 from edgemed.errors import EngineError, SetupError
 from edgemed.ggml import require_llama
 
@@ -95,7 +95,7 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
 
     from edgemed.engine.load_settings import LoadSettings
     from edgemed.engine.model import load_model
-    from edgemed.engine.protocol import Sampling
+    from edgemed.engine.process.protocol import Sampling
     from edgemed.engine.sampling import Sampler
     from edgemed.model_file import open_model
 

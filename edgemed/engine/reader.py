@@ -1,6 +1,6 @@
 """A model that reads: passages of tokens in, the logits of every position out. Used by calibration and evaluation.
 
-Only a child process opens one (`edgemed.engine.job`).
+Only a child process opens one (`edgemed.engine.process.job`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgemed.engine.cores import physical_cores
 from edgemed.engine.load_settings import LoadSettings
 from edgemed.engine.model import load_model
 from edgemed.engine.offload import HOST, Offload
-from edgemed.engine.protocol import Message
+from edgemed.engine.process.protocol import Message
 from edgemed.engine.residual import ResidualSize
 from edgemed.engine.sampling import refuse_no_numbers
 from edgemed.engine.vocabulary import Vocabulary

@@ -24,8 +24,7 @@ from llama_cpp import llama_cpp
 
 from edgemed.engine.chat_template import ChatTemplate
 from edgemed.engine.model import LoadedModel
-from edgemed.engine.process_memory import peak_rss_bytes, rss_bytes
-from edgemed.engine.protocol import (
+from edgemed.engine.process.protocol import (
     EngineStats,
     Event,
     ExpertsSeen,
@@ -36,6 +35,7 @@ from edgemed.engine.protocol import (
     Sampling,
     StopReason,
 )
+from edgemed.engine.process_memory import peak_rss_bytes, rss_bytes
 from edgemed.engine.sampling import Sampler
 from edgemed.engine.ticking import ticking
 from edgemed.engine.vocabulary import Vocabulary

@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgemed.engine.child import environment
 from edgemed.engine.compute_rates import Twins, measure_compute
 from edgemed.engine.cores import measure_busy, physical_cores
 from edgemed.engine.machine import DiskProbe, Machine, measure_memory
+from edgemed.engine.process.child import environment
 from edgemed.errors import SetupError
 from edgemed.model_file import HParams
 from edgemed.native.instructions import instructions

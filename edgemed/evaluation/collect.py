@@ -1,6 +1,6 @@
 """Calibration, in the child process: read passages, look on inside the engine, add up `Statistics`.
 
-`edgemed.engine.job` runs `collect` as a function from a JSON object to a JSON object.
+`edgemed.engine.process.job` runs `collect` as a function from a JSON object to a JSON object.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.engine.job import Report
 from edgemed.engine.observation import Observation, observe
+from edgemed.engine.process.job import Report
 from edgemed.engine.reader import Reader
 from edgemed.errors import TextsError
 from edgemed.evaluation.dense_effects import DenseEffects

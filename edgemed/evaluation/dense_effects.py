@@ -23,7 +23,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from edgemed.engine.job import Report
+from edgemed.engine.process.job import Report
 from edgemed.engine.reader import Reader
 from edgemed.errors import SetupError
 from edgemed.evaluation.readings import compare

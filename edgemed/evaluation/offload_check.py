@@ -2,7 +2,7 @@
 
 The same tokens, a prompt in one batch and then one by one, go through the model twice: dense part on the processor, and
 on the device. Their logits are compared, and ggml's scheduler is asked for its plan, which names every tensor it copies
-from one device's memory to another's. Each run is a job of its own (`edgemed.engine.job`), under the same locks as a
+from one device's memory to another's. Each run is a job of its own (`edgemed.engine.process.job`), under the same locks as a
 chat's engine.
 """
 
@@ -24,9 +24,9 @@ from llama_cpp import llama_cpp
 from numpy.typing import NDArray
 
 from edgemed.engine.devices import why_no_device
-from edgemed.engine.job import Report, run_job
 from edgemed.engine.library import capture_log
 from edgemed.engine.offload import HOST, Offload
+from edgemed.engine.process.job import Report, run_job
 from edgemed.engine.reader import Reader
 from edgemed.errors import EngineError, SetupError
 from edgemed.evaluation.metrics import log_softmax

@@ -5,7 +5,7 @@ distances from each position's largest: likely tokens keep the most digits, and 
 less than 1e-6. Where the file would grow beyond the room there is, the passages are worked through in rounds, one file
 after another. What remains of a position is a handful of numbers.
 
-`edgemed.engine.job` runs `read_reference` and `read_model`.
+`edgemed.engine.process.job` runs `read_reference` and `read_model`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.engine.job import Report
 from edgemed.engine.offload import Offload
+from edgemed.engine.process.job import Report
 from edgemed.engine.reader import Reader
 from edgemed.errors import EngineError, SetupError
 from edgemed.evaluation.doses import carry_dose

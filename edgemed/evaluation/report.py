@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from edgemed import __version__
-from edgemed.engine.job import Report, run_job
 from edgemed.engine.offload import HOST, Offload
+from edgemed.engine.process.job import Report, run_job
 from edgemed.engine.reader import tokenizer_digest
 from edgemed.errors import ModelFileError, SetupError
 from edgemed.evaluation import scores

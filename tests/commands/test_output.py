@@ -128,7 +128,7 @@ def test_of_two_commands_that_write_one_file_the_second_is_refused_before_its_wo
     def work(*_: object, **__: object) -> None:
         raise AssertionError("it began to work")
 
-    monkeypatch.setattr("edgemed.engine.job.run_job", work)
+    monkeypatch.setattr("edgemed.engine.process.job.run_job", work)
     monkeypatch.setattr("edgemed.evaluation.report.evaluate", work)
     monkeypatch.setattr("edgemed.quant.plan_html.plan_page", work)
     monkeypatch.setattr("edgemed.commands.convert.choose", work)

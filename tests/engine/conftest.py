@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from edgemed.convert.pipeline import convert
-from edgemed.engine.client import Engine
-from edgemed.engine.protocol import EngineSettings
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import EngineSettings
 from edgemed.quant.plan import Plan
 from tests.support.checkpoints import Shape, make_checkpoint
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.engine.client import Engine
-from edgemed.engine.protocol import EngineSettings, Finished, Message, Sampling
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import EngineSettings, Finished, Message, Sampling
 from edgemed.errors import ChecksumError, EngineDied, EngineError, ModelFileError
 from edgemed.model_file import open_model
 from tests.support.gguf_bytes import Kind, load

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.engine.client import Engine
-from edgemed.engine.protocol import EngineSettings, Event, Finished, Message, Sampling
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import EngineSettings, Event, Finished, Message, Sampling
 from edgemed.errors import EngineError
 from edgemed.model_file import open_model
 from tests.engine.fault_scenarios import SCENARIOS

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from edgemed.engine.client import Engine
-from edgemed.engine.job import Report, run_job
 from edgemed.engine.offload import Offload, reach
-from edgemed.engine.protocol import EngineSettings, Message, Sampling
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.job import Report, run_job
+from edgemed.engine.process.protocol import EngineSettings, Message, Sampling
 from edgemed.errors import EngineDied, SetupError
 from edgemed.evaluation import offload_check
 from tests.support.rpc_server import GET_TENSOR, SET_TENSOR, counting, needs_rpc, rpc_server

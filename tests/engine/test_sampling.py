@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgemed.engine.protocol import Sampling
+from edgemed.engine.process.protocol import Sampling
 from edgemed.engine.sampling import Sampler
 from edgemed.engine.startup import recorded_sampling
 from edgemed.errors import EngineError, UsageError

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from edgemed.convert.pipeline import convert
-from edgemed.engine.client import Engine
-from edgemed.engine.protocol import RESIDENT, EngineSettings, Finished, Message, Piece, PromptProgress, Sampling
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import RESIDENT, EngineSettings, Finished, Message, Piece, PromptProgress, Sampling
 from edgemed.errors import BudgetError, EngineError, ModelFileError, TemplateError, UsageError
 from edgemed.model_file.header import read_header
 from edgemed.quant.plan import Plan

@@ -2,8 +2,8 @@
 
 import time
 
-from edgemed.engine.client import Engine
-from edgemed.engine.protocol import Message, PromptProgress, Sampling
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import Message, PromptProgress, Sampling
 from edgemed.engine.ticking import ticking
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from edgemed.clinical import notice
-from edgemed.engine.protocol import (
+from edgemed.engine.process.protocol import (
     RESIDENT,
     EngineInfo,
     EngineStats,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from edgemed.engine.job import Report, run_job
+from edgemed.engine.process.job import Report, run_job
 from edgemed.ggml import library_folder
 
 _BUILT_FOR = ("cuda", "hip", "vulkan", "sycl")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.pilot import Pilot
 
-from edgemed.engine.protocol import PromptProgress
+from edgemed.engine.process.protocol import PromptProgress
 from edgemed.errors import EngineDied, EngineError
 from edgemed.tui.app import ChatApp
 from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen

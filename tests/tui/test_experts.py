@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.segment import Segment
 from textual.pilot import Pilot
 
-from edgemed.engine.protocol import RESIDENT, EngineStats, ExpertsSeen
+from edgemed.engine.process.protocol import RESIDENT, EngineStats, ExpertsSeen
 from edgemed.errors import EngineDied, EngineError
 from edgemed.tui.app import ChatApp
 from edgemed.tui.bench import WatchApp

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from edgemed.clinical import Language
-from edgemed.engine.protocol import Message
+from edgemed.engine.process.protocol import Message
 from edgemed.tui.conversation import Conversation, Turn, ending, state_after
 from edgemed.tui.facts import model_facts
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described

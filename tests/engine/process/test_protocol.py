@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemed.engine.frames import MAX_FRAME_BYTES, Frames, encode
-from edgemed.engine.protocol import (
+from edgemed.engine.process.frames import MAX_FRAME_BYTES, Frames, encode
+from edgemed.engine.process.protocol import (
     AnyMessage,
     EngineSettings,
     EngineStats,

@@ -21,9 +21,8 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from edgemed import errors
-from edgemed.engine.child import Child, Ended, Woken
-from edgemed.engine.process_memory import peak_rss_bytes
-from edgemed.engine.protocol import (
+from edgemed.engine.process.child import Child, Ended, Woken
+from edgemed.engine.process.protocol import (
     EngineInfo,
     EngineSettings,
     EngineStats,
@@ -45,6 +44,7 @@ from edgemed.engine.protocol import (
     Start,
     Stop,
 )
+from edgemed.engine.process_memory import peak_rss_bytes
 from edgemed.errors import EdgemedError, EngineDied, EngineError, UsageError
 
 STOP_SECONDS = 0.07

@@ -44,7 +44,7 @@ def _control_group() -> Path:
     return Path("/sys/fs/cgroup") / entry.removeprefix("0::").lstrip("/")
 
 
-def describe_death(status: int, log: Sequence[str], *, out_of_memory: bool) -> str:
+def describe_exit(status: int, log: Sequence[str], *, out_of_memory: bool) -> str:
     """The sentence for a process that ended with `status` (as subprocess tells it) after writing `log`."""
     if status >= 0:
         ending, cause = f"ended with exit status {status}", None

@@ -1,8 +1,8 @@
-"""The engine's own process: `python -m edgemed.engine.worker FD PARENT`.
+"""The engine's own process: `python -m edgemed.engine.process.worker FD PARENT`.
 
 llama.cpp aborts its process when an internal check fails, so it runs here, away from the chat. One thread answers, one
 listens: a stop must reach the engine while it computes, and statistics too. FD is one end of a socket pair
-(`edgemed.engine.frames`); when its other end closes, this process ends. So that no process outlives the chat even
+(`frames`); when its other end closes, this process ends. So that no process outlives the chat even
 when this one hangs, the kernel kills it with its parent.
 """
 
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed import privacy
-from edgemed.engine.belonging import belong_to
-from edgemed.engine.frames import Frames, encode
-from edgemed.engine.gathering import gathered
 from edgemed.engine.offload import reach
-from edgemed.engine.protocol import (
+from edgemed.engine.process.coalesce import coalesced
+from edgemed.engine.process.frames import Frames, encode
+from edgemed.engine.process.parent_death import die_with_parent
+from edgemed.engine.process.protocol import (
     AnyMessage,
     Failed,
     Finished,
@@ -103,7 +103,7 @@ class Worker:
                 session.stop()
         session.on_progress = lambda progress: self._connection.send(progress, request)
         try:
-            for event in gathered(session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse)):
+            for event in coalesced(session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse)):
                 if isinstance(event, Finished):
                     session.loaded.remember_hot()  # now: whoever wanted one answer ends this process next
                 self._connection.send(event, request)
@@ -156,7 +156,7 @@ def _failure(error: Exception) -> Failed:
 def main(arguments: list[str]) -> int:
     """Run the process; returns only when loading failed."""
     descriptor, parent = map(int, arguments)
-    if not belong_to(parent):
+    if not die_with_parent(parent):
         return 1
     connection = Connection(socket.socket(fileno=descriptor))
     ((_, start),) = connection.receive()

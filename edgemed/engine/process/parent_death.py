@@ -11,7 +11,7 @@ _PARENTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """They reach the whole group; the parent says what they mean, and ends us."""
 
 
-def belong_to(parent: int) -> bool:
+def die_with_parent(parent: int) -> bool:
     """From now on the kernel kills this process with its parent, and the signals that end one are left to that.
 
     False where `parent` died before it could be asked for.

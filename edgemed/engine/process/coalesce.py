@@ -1,8 +1,8 @@
 """Pieces of text that come faster than anybody reads are told together.
 
-Whoever listens has to be woken for a message, on a core that computes: a model whose tokens take a millisecond loses
-a fifth of its speed to that. So pieces are kept for `TOLD_SECONDS` after `QUICK` in a row came faster than that. What
-is kept goes out with the next piece, which may be late once, after so many that were not.
+A message wakes its listener, on a core that computes: a model whose tokens take a millisecond loses a fifth of its
+speed to that. So after `QUICK` pieces in a row came within `COALESCE_SECONDS` of each other, pieces are held for that
+long. A held piece goes out with the next one.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from edgemed.engine.protocol import Event, Piece
+from edgemed.engine.process.protocol import Event, Piece
 
-TOLD_SECONDS = 0.025
+COALESCE_SECONDS = 0.025
 QUICK = 8
 
 
-def gathered(events: Iterable[Event], clock: Callable[[], float] = time.monotonic) -> Iterator[Event]:
+def coalesced(events: Iterable[Event], clock: Callable[[], float] = time.monotonic) -> Iterator[Event]:
     """The same text, counts and other events in the same order, with fewer pieces; nothing is kept back at the end,
     nor when `events` fails."""
     held: list[Piece] = []
-    told = last = -TOLD_SECONDS
+    told = last = -COALESCE_SECONDS
     quick = 0
     try:
         for event in events:
             if isinstance(event, Piece):
                 now = clock()
-                quick = quick + 1 if now - last < TOLD_SECONDS else 0
+                quick = quick + 1 if now - last < COALESCE_SECONDS else 0
                 last = now
                 held.append(event)
-                if quick < QUICK or now - told >= TOLD_SECONDS:
+                if quick < QUICK or now - told >= COALESCE_SECONDS:
                     told = now
                     yield from _joined(held)
             else:

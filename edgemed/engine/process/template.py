@@ -1,4 +1,4 @@
-"""Renders a model file's chat template, in a process of its own: `python -m edgemed.engine.template_process`.
+"""Renders a model file's chat template, in a process of its own: `python -m edgemed.engine.process.template`.
 
 A template is a program from whoever made the file. jinja2's immutable sandbox keeps it from reaching Python's insides;
 against one that only wants time or memory (a loop in C such as `'x' * 10**12` cannot be interrupted from Python, and a

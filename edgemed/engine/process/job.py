@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from edgemed import errors, privacy
-from edgemed.engine.belonging import belong_to
-from edgemed.engine.child import LOG_LINES, environment
-from edgemed.engine.death import describe_death, oom_kills
 from edgemed.engine.offload import Offload, reach
+from edgemed.engine.process.child import LOG_LINES, environment
+from edgemed.engine.process.exit_reason import describe_exit, oom_kills
+from edgemed.engine.process.parent_death import die_with_parent
 from edgemed.errors import EdgemedError, EngineDied, EngineError
 from edgemed.ggml import require_llama
 
@@ -40,7 +40,7 @@ def run_job(entry: str, request: Mapping[str, Any], on_progress: Report) -> dict
     with tempfile.TemporaryFile() as log, os.fdopen(read_end, "rb") as answers:
         try:
             child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "edgemed.engine.job", entry, str(write_end), str(os.getpid())],
+                [sys.executable, "-P", "-m", "edgemed.engine.process.job", entry, str(write_end), str(os.getpid())],
                 pass_fds=(write_end,),
                 env=environment(),
                 stdin=subprocess.PIPE,
@@ -72,13 +72,13 @@ def run_job(entry: str, request: Mapping[str, Any], on_progress: Report) -> dict
             status = child.wait()
         log.seek(0)
         words = log.read().decode(errors="replace").splitlines()[-LOG_LINES:]
-        raise EngineDied(describe_death(status, words, out_of_memory=oom_kills() > killed))
+        raise EngineDied(describe_exit(status, words, out_of_memory=oom_kills() > killed))
 
 
 def main(arguments: list[str]) -> int:
     """The child's side: one request from standard input."""
     entry, descriptor, parent = arguments[0], int(arguments[1]), int(arguments[2])
-    if not belong_to(parent):
+    if not die_with_parent(parent):
         return 1
     module, _, function = entry.partition(":")
     with os.fdopen(descriptor, "w", encoding="ascii") as answers:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemed.engine.gathering import QUICK, TOLD_SECONDS, gathered
-from edgemed.engine.protocol import Event, Piece, PromptProgress
+from edgemed.engine.process.coalesce import COALESCE_SECONDS, QUICK, coalesced
+from edgemed.engine.process.protocol import Event, Piece, PromptProgress
 
 STEPS = st.lists(
     st.tuples(
@@ -54,7 +54,7 @@ def runs(events: list[Event]) -> list[tuple[str, int] | Event]:
 @given(STEPS)
 def test_text_counts_and_order_stay(steps: list[tuple[float, Event]]) -> None:
     clock = Clock()
-    assert runs(list(gathered(play(clock, steps), clock))) == runs([event for _, event in steps])
+    assert runs(list(coalesced(play(clock, steps), clock))) == runs([event for _, event in steps])
 
 
 @given(STEPS)
@@ -62,13 +62,13 @@ def test_a_failure_loses_no_text(steps: list[tuple[float, Event]]) -> None:
     clock = Clock()
     told: list[Event] = []
     with pytest.raises(ValueError):
-        told.extend(gathered(play(clock, steps, fails=True), clock))  # keeps what came before the failure
+        told.extend(coalesced(play(clock, steps, fails=True), clock))  # keeps what came before the failure
     assert runs(told) == runs([event for _, event in steps])
 
 
 def test_slow_pieces_are_told_at_once_and_fast_ones_together() -> None:
     clock = Clock()
-    slow: list[tuple[float, Event]] = [(2 * TOLD_SECONDS, Piece("a", 1))] * 3
-    assert list(gathered(play(clock, slow), clock)) == [Piece("a", 1)] * 3
-    fast: list[tuple[float, Event]] = [(TOLD_SECONDS / 16, Piece("b", 1))] * (QUICK + 64)
-    assert len(list(gathered(play(clock, fast), clock))) < QUICK + 10
+    slow: list[tuple[float, Event]] = [(2 * COALESCE_SECONDS, Piece("a", 1))] * 3
+    assert list(coalesced(play(clock, slow), clock)) == [Piece("a", 1)] * 3
+    fast: list[tuple[float, Event]] = [(COALESCE_SECONDS / 16, Piece("b", 1))] * (QUICK + 64)
+    assert len(list(coalesced(play(clock, fast), clock))) < QUICK + 10

@@ -1,4 +1,4 @@
-"""What the chat and the engine's process say to each other: dataclasses (`edgemed.engine.frames` carries them)."""
+"""The messages between the chat and the engine's process, as dataclasses (carried by `frames`)."""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from edgemed.engine.job import Report, run_job
+from edgemed.engine.process.job import Report, run_job
 from edgemed.errors import BudgetError, EngineDied, EngineError
 
-HERE = "tests.engine.test_job"
+HERE = "tests.engine.process.test_job"
 
 
 def double(request: dict[str, Any], report: Report) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import threading
 from pathlib import Path
 
-from edgemed.engine.client import Engine
-from edgemed.engine.protocol import EngineSettings, Finished, Message, Piece, Sampling
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import EngineSettings, Finished, Message, Piece, Sampling
 from tests.engine.test_session import HELLO, OTHER, finish
 from tests.support.timing import Later, within
 

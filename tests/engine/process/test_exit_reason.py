@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.engine import child as child_module
-from edgemed.engine.child import Child
-from edgemed.engine.client import Engine
-from edgemed.engine.death import describe_death
-from edgemed.engine.protocol import EngineSettings, Finished, Message, Piece, Sampling
+from edgemed.engine.process import child as child_module
+from edgemed.engine.process.child import Child
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.exit_reason import describe_exit
+from edgemed.engine.process.protocol import EngineSettings, Finished, Message, Piece, Sampling
 from edgemed.errors import EngineDied, EngineError
 from tests.support.timing import soon
 
@@ -80,7 +80,7 @@ def test_the_process_is_locked_and_dies_with_its_parent(model_path: Path) -> Non
     """A chat that is killed leaves no engine with patient text in its memory behind."""
     code = (
         "import sys, time\n"
-        "from edgemed.engine.client import Engine\n"
+        "from edgemed.engine.process.client import Engine\n"
         "engine = Engine.start(sys.argv[1])\n"
         "print(engine.pid, flush=True)\n"
         "time.sleep(60)\n"
@@ -159,7 +159,7 @@ def test_a_worker_that_talks_nonsense_is_ended(monkeypatch: pytest.MonkeyPatch, 
     ],
 )
 def test_every_end_has_its_sentence(status: int, out_of_memory: bool, words: str) -> None:
-    sentence = describe_death(status, ["", "Error:  x", "  "], out_of_memory=out_of_memory)
+    sentence = describe_exit(status, ["", "Error:  x", "  "], out_of_memory=out_of_memory)
     assert words in sentence
     assert "\n" not in sentence
 
@@ -167,11 +167,11 @@ def test_every_end_has_its_sentence(status: int, out_of_memory: bool, words: str
 def test_a_gpu_whose_memory_ran_out_is_named() -> None:
     """The words are those of llama.cpp's CUDA device."""
     log = ["CUDA error: out of memory", "  current device: 0, in function alloc at pool.cu:9", "pool.cu:9: CUDA error"]
-    sentence = describe_death(-signal.SIGABRT, log, out_of_memory=False)
+    sentence = describe_exit(-signal.SIGABRT, log, out_of_memory=False)
     assert "the GPU's memory ran out; give it fewer layers with --gpu" in sentence
     assert 'last words: "CUDA error: out of memory"' in sentence
     log[0] = "CUDA error: an illegal memory access was encountered"
-    sentence = describe_death(-signal.SIGABRT, log, out_of_memory=False)
+    sentence = describe_exit(-signal.SIGABRT, log, out_of_memory=False)
     assert "an internal check of llama.cpp failed" in sentence
     assert f'last words: "{log[0]}"' in sentence
 
@@ -179,9 +179,7 @@ def test_a_gpu_whose_memory_ran_out_is_named() -> None:
 def test_memory_that_the_system_refuses_is_named() -> None:
     """The words are those of the C++ runtime."""
     log = ["terminate called after throwing an instance of 'std::bad_alloc'", "  what():  std::bad_alloc"]
-    assert "SIGABRT: memory ran out; choose a smaller --ram" in describe_death(
-        -signal.SIGABRT, log, out_of_memory=False
-    )
+    assert "SIGABRT: memory ran out; choose a smaller --ram" in describe_exit(-signal.SIGABRT, log, out_of_memory=False)
 
 
 def test_a_machine_without_room_for_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

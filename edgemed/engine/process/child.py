@@ -14,13 +14,13 @@ import threading
 from typing import Any
 
 from edgemed.engine.cores import measure_busy
-from edgemed.engine.death import describe_death, oom_kills
-from edgemed.engine.frames import Frames, encode
-from edgemed.engine.protocol import AnyMessage, EngineStats, ExpertsSeen
+from edgemed.engine.process.exit_reason import describe_exit, oom_kills
+from edgemed.engine.process.frames import Frames, encode
+from edgemed.engine.process.protocol import AnyMessage, EngineStats, ExpertsSeen
 from edgemed.engine.threads import start_thread
 from edgemed.errors import EngineDied, EngineError, SetupError
 
-WORKER = "edgemed.engine.worker"
+WORKER = "edgemed.engine.process.worker"
 LOG_LINES = 60
 _CLOSING_SECONDS = 3.0
 _RECEIVE_BYTES = 1 << 16
@@ -131,7 +131,7 @@ class Child:
             status = process.wait()
         assert process.stdout is not None
         process.stdout.close()
-        self.death = nonsense or describe_death(status, self._log, out_of_memory=oom_kills() > self._oom_kills)
+        self.death = nonsense or describe_exit(status, self._log, out_of_memory=oom_kills() > self._oom_kills)
         self.events.put((0, Ended()))
         self.stats.put(Ended())
         self.looks.put(Ended())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgemed.engine.observation import Observation, observe
 from edgemed.engine.process.job import Report
-from edgemed.engine.reader import Reader
+from edgemed.engine.scoring_model import ScoringModel
 from edgemed.errors import TextsError
 from edgemed.evaluation.dense_effects import DenseEffects
 from edgemed.evaluation.effects import Effects, spread
@@ -54,9 +54,9 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
     sample = request["sample"] if request["sample"] is not None else usual_sample(model.hparams)
     sample = min(sample, request["tokens"] + request["passage"])
 
-    def open_(file: ModelFile, *, residual: bool = False, caller_bytes: int = 0) -> Reader:
+    def open_(file: ModelFile, *, residual: bool = False, caller_bytes: int = 0) -> ScoringModel:
         room = {name: request[name] for name in ("passage", "ram_bytes", "threads")}
-        return Reader(file, **room, residual=residual, caller_bytes=caller_bytes)
+        return ScoringModel(file, **room, residual=residual, caller_bytes=caller_bytes)
 
     folder = Path(request["scratch"])
     # Readers after this one find the statistics in memory.
@@ -124,7 +124,7 @@ def empty(h: HParams, domains: list[str], sample: int) -> Statistics:
     )
 
 
-def read_through(reader: Reader, passages: list[Passage], sample: int, report: Report) -> Statistics:
+def read_through(reader: ScoringModel, passages: list[Passage], sample: int, report: Report) -> Statistics:
     """The statistics of all passages, with a sample of up to `sample` tokens for each layer."""
     domains = sorted({passage.domain for passage in passages})
     total = sum(len(passage.tokens) for passage in passages)

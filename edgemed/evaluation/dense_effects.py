@@ -24,7 +24,7 @@ from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
 from edgemed.engine.process.job import Report
-from edgemed.engine.reader import Reader
+from edgemed.engine.scoring_model import ScoringModel
 from edgemed.errors import SetupError
 from edgemed.evaluation.readings import compare
 from edgemed.evaluation.selection import Passage
@@ -53,7 +53,7 @@ class DenseEffects:
     folder: Path
     logits: Path
     passages: list[Passage]
-    open_: Callable[[ModelFile], Reader]
+    open_: Callable[[ModelFile], ScoringModel]
 
     def measure(self, file: ModelFile, report: Report) -> NDArray[np.float64]:
         """Divergence won by Q8_0 instead of Q6_K, [groups]; 0 for groups `file` has not. Raises EdgemedErrors."""

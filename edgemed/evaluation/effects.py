@@ -22,7 +22,7 @@ from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
 from edgemed.engine.process.job import Report
-from edgemed.engine.reader import Reader
+from edgemed.engine.scoring_model import ScoringModel
 from edgemed.errors import SetupError
 from edgemed.evaluation.dense_effects import renamed, scratch_bytes
 from edgemed.evaluation.readings import compare, store
@@ -36,7 +36,7 @@ from edgemed.quant.statistics import Statistics
 from edgemed.sizes import format_size
 
 PAGE = 4096
-Open = Callable[[ModelFile], Reader]
+Open = Callable[[ModelFile], ScoringModel]
 
 
 def spread(passages: list[Passage], tokens: int) -> list[Passage]:
@@ -55,7 +55,7 @@ class Effects:
     passages: list[Passage]
     open_: Open
 
-    def keep_reference(self, reader: Reader, report: Report) -> None:
+    def keep_reference(self, reader: ScoringModel, report: Report) -> None:
         """Write down what the model itself says. Raises SetupError, also where the disk has not the room for more."""
         file = reader.file
         positions = sum(passage.positions for passage in self.passages)

@@ -24,10 +24,10 @@ from llama_cpp import llama_cpp
 from numpy.typing import NDArray
 
 from edgemed.engine.devices import why_no_device
-from edgemed.engine.library import capture_log
+from edgemed.engine.llama import capture_log
 from edgemed.engine.offload import HOST, Offload
 from edgemed.engine.process.job import Report, run_job
-from edgemed.engine.reader import Reader
+from edgemed.engine.scoring_model import ScoringModel
 from edgemed.errors import EngineError, SetupError
 from edgemed.evaluation.metrics import log_softmax
 from edgemed.model_file import open_model
@@ -216,12 +216,12 @@ def pieces_meant(splits: list[Split], moe_layers: int) -> int:
     return 2 * moe_layers + 2 - (begin == 0 or devices[begin - 1] == _EXPERTS)
 
 
-def _open(request: dict[str, Any]) -> tuple[Reader, list[int]]:
+def _open(request: dict[str, Any]) -> tuple[ScoringModel, list[int]]:
     """The model, and the tokens to read. Raises SetupError where a device was wanted and there is none."""
     count = PROMPT_TOKENS + ANSWER_TOKENS
     offload = Offload(**request["offload"])
     file = open_model(Path(request["model"]))
-    reader = Reader(file, passage=count, ram_bytes=None, threads=request["threads"], offload=offload)
+    reader = ScoringModel(file, passage=count, ram_bytes=None, threads=request["threads"], offload=offload)
     if offload.layers != 0 and reader.loaded.placement.device is None:
         reader.close()
         raise SetupError(f"No GPU can be checked. {why_no_device()}.")
@@ -229,7 +229,7 @@ def _open(request: dict[str, Any]) -> tuple[Reader, list[int]]:
     return reader, (tokens * (count // len(tokens) + 1))[:count]
 
 
-def _next(reader: Reader, token: int) -> Floats:
+def _next(reader: ScoringModel, token: int) -> Floats:
     """[1, vocabulary] after one more token. Raises EngineError."""
     context = reader.loaded.ctx
     status = llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one((llama_cpp.llama_token * 1)(token), 1))

@@ -18,7 +18,7 @@ import numpy as np
 from edgemed import __version__
 from edgemed.engine.offload import HOST, Offload
 from edgemed.engine.process.job import Report, run_job
-from edgemed.engine.reader import tokenizer_digest
+from edgemed.engine.scoring_model import tokenizer_digest
 from edgemed.errors import ModelFileError, SetupError
 from edgemed.evaluation import scores
 from edgemed.evaluation.readings import MODEL, REFERENCE, WORST, Work

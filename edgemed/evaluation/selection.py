@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from edgemed.engine.reader import Encoded, Reader
+from edgemed.engine.scoring_model import Encoded, ScoringModel
 from edgemed.errors import TextsError
 from edgemed.evaluation.texts import Text
 
@@ -43,7 +43,7 @@ class _Left:
     part: int = 0
 
 
-def encode(reader: Reader, text: Text) -> Encoded:
+def encode(reader: ScoringModel, text: Text) -> Encoded:
     """The text as the model reads it."""
     return reader.encode_chat(text.turns) if text.turns else reader.encode_text(text.text)
 

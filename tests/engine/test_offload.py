@@ -9,7 +9,7 @@ import pytest
 
 from edgemed.cli import main
 from edgemed.engine.budget import plan_budget
-from edgemed.engine.library import LogCapture
+from edgemed.engine.llama import LogCapture
 from edgemed.engine.offload import AUTO, HOST, Offload, layer_bytes, layers_that_fit, place
 from edgemed.engine.process.frames import Frames, encode
 from edgemed.engine.process.job import Report, run_job

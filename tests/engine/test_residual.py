@@ -18,9 +18,9 @@ TOKENS = list(range(30, 70))
 READ = """
 import json, sys
 from pathlib import Path
-from edgemed.engine.reader import Reader
+from edgemed.engine.scoring_model import ScoringModel
 from edgemed.model_file import open_model
-reader = Reader(open_model(Path(sys.argv[1])), passage=64, ram_bytes=None, threads=1, residual=True)
+reader = ScoringModel(open_model(Path(sys.argv[1])), passage=64, ram_bytes=None, threads=1, residual=True)
 found = []
 for tokens in json.loads(sys.argv[2]):
     reader.logits(tokens)

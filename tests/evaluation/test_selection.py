@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemed.engine.reader import Encoded
+from edgemed.engine.scoring_model import Encoded
 from edgemed.errors import TextsError
 from edgemed.evaluation.selection import SHORTEST_PASSAGE, choose
 from edgemed.evaluation.texts import Text

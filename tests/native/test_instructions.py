@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.products import CODEBOOKS, HALVES_AT, K_QUANTS, random_weights
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.attention import attend
 from edgemed.native.products import multiply, multiply_single

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.products import CODEBOOKS, K_QUANTS, GgmlProducts, random_weights
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.products import multiply
 from tests.support.activations import round_activations
@@ -91,7 +91,7 @@ SWITCHED_OFF = """
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 from benchmarks.products import random_weights
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.native.products import multiply, multiply_single
 
 start_llama()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.products import GgmlProducts, random_weights
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.instructions import Instructions
 from edgemed.native.products import multiply_single

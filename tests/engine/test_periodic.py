@@ -2,21 +2,21 @@
 
 import time
 
+from edgemed.engine.periodic import periodically
 from edgemed.engine.process.client import Engine
 from edgemed.engine.process.protocol import Message, PromptProgress, Sampling
-from edgemed.engine.ticking import ticking
 
 
 def test_it_ticks_while_the_block_runs_and_never_after() -> None:
     ticks: list[float] = []
-    with ticking(lambda: ticks.append(time.monotonic()), 0.01):
+    with periodically(lambda: ticks.append(time.monotonic()), 0.01):
         time.sleep(0.2)
     ended = time.monotonic()
     count = len(ticks)
     time.sleep(0.05)
     assert 2 <= count == len(ticks)
     assert ticks[-1] <= ended
-    with ticking(lambda: ticks.append(0.0), 5):
+    with periodically(lambda: ticks.append(0.0), 5):
         pass
     assert len(ticks) == count
 

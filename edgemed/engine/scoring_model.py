@@ -39,7 +39,7 @@ class Encoded:
     lead: int
 
 
-class Reader:
+class ScoringModel:
     """Loads the model. `passage`: the most tokens read at once; their logits are all there afterwards, and with
     `residual` the size of the residual stream too. `caller_bytes`: of ram_bytes, what the caller is about to take.
 

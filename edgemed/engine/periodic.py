@@ -12,7 +12,7 @@ TICK_SECONDS = 0.25
 
 
 @contextmanager
-def ticking(tick: Callable[[], None], seconds: float = TICK_SECONDS) -> Iterator[None]:
+def periodically(tick: Callable[[], None], seconds: float = TICK_SECONDS) -> Iterator[None]:
     """Call `tick` every so many seconds while the block runs, and never after it."""
     over = threading.Event()
 
@@ -20,7 +20,7 @@ def ticking(tick: Callable[[], None], seconds: float = TICK_SECONDS) -> Iterator
         while not over.wait(seconds):
             tick()
 
-    thread = start_thread(run, "ticking")
+    thread = start_thread(run, "periodically")
     try:
         yield
     finally:

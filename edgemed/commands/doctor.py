@@ -13,11 +13,11 @@ from edgemed.commands._output import show
 from edgemed.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
-    from edgemed.engine.hit_rates import KnownUse
-    from edgemed.engine.machine import Machine
-    from edgemed.engine.model_size import ModelSize
-    from edgemed.engine.prediction import Prediction
-    from edgemed.engine.survey import Installation
+    from edgemed.forecast.hit_rates import KnownUse
+    from edgemed.forecast.machine import Machine
+    from edgemed.forecast.model_size import ModelSize
+    from edgemed.forecast.prediction import Prediction
+    from edgemed.forecast.survey import Installation
     from edgemed.privacy import Check
 
 BITS = (2.6, 3.1, 3.5, 4.5)  # of an expert's weight: what conversions are usually asked for
@@ -50,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
 
         return _gpu_check.run(args)
     from edgemed.engine.budget import available_bytes
-    from edgemed.engine.hit_rates import known_use
-    from edgemed.engine.model_size import size_of, size_of_file
-    from edgemed.engine.survey import ANTANGELMED, survey_installation, survey_locks, survey_machine
+    from edgemed.forecast.hit_rates import known_use
+    from edgemed.forecast.model_size import size_of, size_of_file
+    from edgemed.forecast.survey import ANTANGELMED, survey_installation, survey_locks, survey_machine
+    from edgemed.forecast.twin import original_of_file, original_of_types, twins
     from edgemed.model_file import open_model
-    from edgemed.twin import original_of_file, original_of_types, twins
 
     if args.model is not None:
         file = open_model(args.model)
@@ -120,8 +120,8 @@ def _about_locks(locks: list[Check]) -> list[str]:
 def _forecast(
     models: dict[str, ModelSize], machine: Machine, ram: int, n_ctx: int, known: KnownUse | None
 ) -> list[str]:
-    from edgemed.engine.hit_rates import CALIBRATION, LAST_USE
-    from edgemed.engine.prediction import PROMPT_TOKENS, predict, smallest_ram
+    from edgemed.forecast.hit_rates import CALIBRATION, LAST_USE
+    from edgemed.forecast.prediction import PROMPT_TOKENS, predict, smallest_ram
 
     likely_words = "a conversation keeps to topics of its own (a guess)"
     if known:
@@ -142,7 +142,7 @@ def _forecast(
 
 
 def _as_json(model: ModelSize, machine: Machine, ram: int, n_ctx: int, known: KnownUse | None) -> dict[str, Any]:
-    from edgemed.engine.prediction import predict, smallest_ram
+    from edgemed.forecast.prediction import predict, smallest_ram
 
     def one(prediction: Prediction) -> dict[str, Any]:
         return asdict(prediction) | {"tokens_per_s": prediction.tokens_per_s}

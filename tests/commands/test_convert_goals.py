@@ -9,8 +9,8 @@ import pytest
 
 from edgemed.cli import main
 from edgemed.commands._memory_goal import USABLE, most_bits
-from edgemed.engine.survey import ANTANGELMED
 from edgemed.errors import BudgetError
+from edgemed.forecast.survey import ANTANGELMED
 from edgemed.quant.plan import Plan
 from tests.support.machines import machine
 

@@ -11,7 +11,7 @@ from gguf import GGMLQuantizationType as Type
 
 from edgemed.cli import main
 from edgemed.convert.pipeline import convert
-from edgemed.engine import survey
+from edgemed.forecast import survey
 from edgemed.quant.plan import Plan
 from tests.support.checkpoints import make_checkpoint
 

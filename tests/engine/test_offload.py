@@ -15,7 +15,7 @@ from edgemed.engine.process.frames import Frames, encode
 from edgemed.engine.process.job import Report, run_job
 from edgemed.engine.process.protocol import EngineSettings, Start
 from edgemed.errors import BudgetError, EngineError, SetupError, UsageError
-from edgemed.evaluation.offload_check import (
+from edgemed.forecast.gpu_check import (
     Comparison,
     LayerCopies,
     Speed,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import inf
 
-from edgemed.engine.compute_rates import ComputeRates
-from edgemed.engine.machine import Machine
-from edgemed.engine.model_size import TYPES
+from edgemed.forecast.compute_rates import ComputeRates
+from edgemed.forecast.machine import Machine
+from edgemed.forecast.model_size import TYPES
 
 GB = 10**9
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.engine.survey import cpu_flags
+from edgemed.forecast.survey import cpu_flags
 from edgemed.native import KERNELS
 from edgemed.native.instructions import Instructions, instructions, limit_instructions
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from edgemed.convert.architectures import Mapped, bailing_moe_v2
 from edgemed.convert.config import Config
-from edgemed.engine.compute_rates import DISTINCT_TOKENS, Twins
-from edgemed.engine.model_size import kind_of
-from edgemed.engine.prediction import PROMPT_TOKENS
 from edgemed.errors import SetupError
+from edgemed.forecast.compute_rates import DISTINCT_TOKENS, Twins
+from edgemed.forecast.model_size import kind_of
+from edgemed.forecast.prediction import PROMPT_TOKENS
 from edgemed.model_file import HParams, ModelFile, keys
 
 SMALL_WEIGHTS = 512 << 20

@@ -3,12 +3,12 @@
     token time = everything dense + the experts' products + the missed experts' reading
 
 Each part is bytes over a rate that was measured here, with the engine itself on a small model of the same shape
-(`edgemed.engine.compute_rates`, `edgemed.twin`) and with reads of an expert's size (`edgemed.engine.survey`). "Dense"
+(compute_rates.py, twin.py) and with reads of an expert's size (survey.py). "Dense"
 is all that is not experts: launching graphs, waking threads and drawing a token included, and attention, which goes
 through the keys and values of CONTEXT_TOKENS. A token reads every dense weight and `used` experts of each MoE layer
 once. How many of them are hits depends on how unequally a model uses its experts, which nobody knows before it has
 run: the worst case (every expert alike) and a guess (drifting topics, benchmarks/traces.py) are the ends of a range.
-Where the model was calibrated or has run, its counts say more (`edgemed.engine.hit_rates`).
+Where the model was calibrated or has run, its counts say more (`edgemed.forecast.hit_rates`).
 
 Hits are multiplied while misses are read, and yet the sum is nearer to what was measured than the larger of the two
 (docs/performance.md): reading takes memory bandwidth and cores, for its checksums, from what goes on beside it.
@@ -20,10 +20,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgemed.engine.compute_rates import ComputeRates
-from edgemed.engine.hit_rates import KnownUse
-from edgemed.engine.machine import Machine
-from edgemed.engine.model_size import ModelSize
+from edgemed.forecast.compute_rates import ComputeRates
+from edgemed.forecast.hit_rates import KnownUse
+from edgemed.forecast.machine import Machine
+from edgemed.forecast.model_size import ModelSize
 
 PROCESS_BYTES = 225 << 20
 """Parent, interpreter, libraries and headroom beside weights, KV cache, experts and scratch."""

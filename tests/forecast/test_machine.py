@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.engine import cores, machine
+from edgemed.engine import cores
 from edgemed.engine.cores import measure_busy
-from edgemed.engine.machine import DiskProbe, measure_memory
 from edgemed.errors import SetupError
+from edgemed.forecast import machine
+from edgemed.forecast.machine import DiskProbe, measure_memory
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgemed.engine.compute_rates import ComputeRates
 from edgemed.errors import SetupError
+from edgemed.forecast.compute_rates import ComputeRates
 from edgemed.native import xxh3_64
 
 PAGE = 4096

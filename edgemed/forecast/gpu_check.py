@@ -2,8 +2,8 @@
 
 The same tokens, a prompt in one batch and then one by one, go through the model twice: dense part on the processor, and
 on the device. Their logits are compared, and ggml's scheduler is asked for its plan, which names every tensor it copies
-from one device's memory to another's. Each run is a job of its own (`edgemed.engine.process.job`), under the same locks as a
-chat's engine.
+from one device's memory to another's. Each run is a job of its own (`job.py`), under the same locks as a chat's
+engine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from edgemed.errors import EngineError, SetupError
 from edgemed.evaluation.metrics import log_softmax
 from edgemed.model_file import open_model
 
-HERE = "edgemed.evaluation.offload_check"
+HERE = "edgemed.forecast.gpu_check"
 PROMPT_TOKENS, ANSWER_TOKENS = 96, 32
 COPIES_IN, COPIES_OUT = 3, 1
 """Of an MoE layer, to the experts (activations, expert ids, weights) and back (their sum)."""

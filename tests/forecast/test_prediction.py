@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed.convert.pipeline import convert
-from edgemed.engine.hit_rates import hit_rate_of, known_use
 from edgemed.engine.hot_profile import write_profile
-from edgemed.engine.model_size import size_of, size_of_file
-from edgemed.engine.prediction import (
+from edgemed.forecast.hit_rates import hit_rate_of, known_use
+from edgemed.forecast.model_size import size_of, size_of_file
+from edgemed.forecast.prediction import (
     CACHED_PART,
     CONTEXT_TOKENS,
     PROMPT_TOKENS,
@@ -24,7 +24,7 @@ from edgemed.engine.prediction import (
     predict,
     smallest_ram,
 )
-from edgemed.engine.survey import ANTANGELMED
+from edgemed.forecast.survey import ANTANGELMED
 from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan
 from tests.support.checkpoints import Shape, make_checkpoint

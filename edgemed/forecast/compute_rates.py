@@ -1,6 +1,6 @@
 """How fast this machine computes what tokens need: the engine itself, on models made for it, in a process of its own.
 
-python -m edgemed.engine.compute_rates THREADS SECONDS LONG SHORT TWIN...        JSON on standard output
+python -m edgemed.forecast.compute_rates THREADS SECONDS LONG SHORT TWIN...        JSON on standard output
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgemed.engine.model_size import size_of_file
 from edgemed.engine.process.child import environment
 from edgemed.errors import EngineError, SetupError
+from edgemed.forecast.model_size import size_of_file
 from edgemed.ggml import require_llama
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ DISTINCT_TOKENS = 512
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """Small models that compute as a large one would (`edgemed.twin`), by the kind of their experts. A prompt of
-    `short` tokens brings an expert as many rows as one of `long` brings to an expert of the large model."""
+    """Small models that compute as a large one would (`twin.py`), by the kind of their experts. A prompt of `short`
+    tokens brings as many rows to an expert as one of `long` tokens brings to an expert of the large model."""
 
     paths: Mapping[str, Path]
     long: int

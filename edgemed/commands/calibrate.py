@@ -52,10 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from edgemed.calibration.collect import ENTRY
     from edgemed.commands._progress import ProgressLine
     from edgemed.engine.process.job import run_job
-    from edgemed.evaluation.collect import ENTRY
-    from edgemed.evaluation.scratch import scratch_folder
+    from edgemed.scratch import scratch_folder
 
     check_reading(args, sample=0, effects=0)
     check_outputs((args.output, args.imatrix), (args.model, *args.data), overwrite=args.overwrite)

@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.corpus.passages import Passage, choose, encode
+from edgemed.corpus.texts import Question, letter_of, read_texts
 from edgemed.engine.offload import Offload
 from edgemed.engine.process.job import Report
 from edgemed.engine.scoring_model import ScoringModel
 from edgemed.errors import EngineError, SetupError
 from edgemed.evaluation.doses import carry_dose
 from edgemed.evaluation.metrics import Comparison, log_softmax
-from edgemed.evaluation.selection import Passage, choose, encode
-from edgemed.evaluation.texts import Question, letter_of, read_texts
 from edgemed.model_file import open_model
 
 SPLIT = "eval"

@@ -23,8 +23,8 @@ from edgemed.errors import ModelFileError, SetupError
 from edgemed.evaluation import scores
 from edgemed.evaluation.readings import MODEL, REFERENCE, WORST, Work
 from edgemed.evaluation.scores import Scored
-from edgemed.evaluation.scratch import scratch_folder
 from edgemed.model_file import ModelFile, keys
+from edgemed.scratch import scratch_folder
 
 VERSION = 1
 MOST_ROOM = 8 << 30

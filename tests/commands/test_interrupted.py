@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.evaluation.scratch import PREFIX, scratch_folder
+from edgemed.scratch import PREFIX, scratch_folder
 
 TEXTS = [{"text": f"The patient has had a cough for {number} days and takes 5 mg of it."} for number in range(300)]
 SMALL = ("--passage", "32", "--threads", "1", "--tokens", "100000")

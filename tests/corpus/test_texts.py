@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgemed.corpus.texts import MOST_DOMAINS, Question, Text, language_of, read_texts
 from edgemed.errors import TextsError
-from edgemed.evaluation.texts import MOST_DOMAINS, Question, Text, language_of, read_texts
 
 
 def write(folder: Path, *rows: Any, name: str = "some.jsonl") -> Path:

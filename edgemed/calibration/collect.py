@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.calibration.dense_effects import DenseEffects
+from edgemed.calibration.effects import Effects, spread
+from edgemed.corpus.passages import Passage, choose, encode
+from edgemed.corpus.texts import read_texts
 from edgemed.engine.observation import Observation, observe
 from edgemed.engine.process.job import Report
 from edgemed.engine.scoring_model import ScoringModel
 from edgemed.errors import TextsError
-from edgemed.evaluation.dense_effects import DenseEffects
-from edgemed.evaluation.effects import Effects, spread
 from edgemed.evaluation.metrics import log_softmax
-from edgemed.evaluation.selection import Passage, choose, encode
-from edgemed.evaluation.texts import read_texts
 from edgemed.model_file import HParams, ModelFile, open_model
 from edgemed.quant.dense import GROUPS
 from edgemed.quant.quantize import dequantize
@@ -28,7 +28,7 @@ from edgemed.quant.sample import token_keys
 from edgemed.quant.statistics import Statistics
 
 SPLIT = "calib"
-ENTRY = "edgemed.evaluation.collect:collect"
+ENTRY = "edgemed.calibration.collect:collect"
 SLICE = 32  # positions at once
 SAMPLE_BYTES, LARGEST_SAMPLE = 1 << 30, 65_536  # where nobody says how many tokens to keep for each layer
 Floats = NDArray[np.float32]

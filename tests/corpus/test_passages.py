@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgemed.corpus.passages import SHORTEST_PASSAGE, choose
+from edgemed.corpus.texts import Text
 from edgemed.engine.scoring_model import Encoded
 from edgemed.errors import TextsError
-from edgemed.evaluation.selection import SHORTEST_PASSAGE, choose
-from edgemed.evaluation.texts import Text
 
 LENGTH = 40
 

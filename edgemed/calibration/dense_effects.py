@@ -23,11 +23,11 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
+from edgemed.corpus.passages import Passage
 from edgemed.engine.process.job import Report
 from edgemed.engine.scoring_model import ScoringModel
 from edgemed.errors import SetupError
 from edgemed.evaluation.readings import compare
-from edgemed.evaluation.selection import Passage
 from edgemed.model_file import ModelFile, TensorInfo
 from edgemed.model_file.header import DEFAULT_ALIGNMENT
 from edgemed.quant import types

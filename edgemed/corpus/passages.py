@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from edgemed.corpus.texts import Text
 from edgemed.engine.scoring_model import Encoded, ScoringModel
 from edgemed.errors import TextsError
-from edgemed.evaluation.texts import Text
 
 SHORTEST_PASSAGE = 8  # tokens; what is left of a text below this is dropped
 

@@ -21,12 +21,12 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
+from edgemed.calibration.dense_effects import renamed, scratch_bytes
+from edgemed.corpus.passages import Passage
 from edgemed.engine.process.job import Report
 from edgemed.engine.scoring_model import ScoringModel
 from edgemed.errors import SetupError
-from edgemed.evaluation.dense_effects import renamed, scratch_bytes
 from edgemed.evaluation.readings import compare, store
-from edgemed.evaluation.selection import Passage
 from edgemed.model_file import Experts, ModelFile
 from edgemed.quant import types
 from edgemed.quant.calibrated import EFFECT_TYPE, Calibrated, Matrices

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from edgemed import cli
-from edgemed.commands._output import check_outputs
 from edgemed.errors import EdgemedError, UsageError
-from tests.support.gguf_bytes import small_model
+from edgemed.outputs import check_outputs
+from testing.gguf_bytes import small_model
 
 HELP_SECONDS = 0.2
 

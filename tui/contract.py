@@ -37,8 +37,8 @@ Progress = Callable[[str, float], None]
 
 
 class ChatEngine(Protocol):
-    """`client.Engine`, as far as the chat uses it. Calls block; all but `generate` and `restart` may
-    come from any thread."""
+    """The part of `edgemed.engine.process.client.Engine` that the chat uses. Calls block; all but `generate` and
+    `restart` may come from any thread."""
 
     @property
     def info(self) -> EngineInfo: ...

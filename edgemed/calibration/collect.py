@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.architectures.hparams import HParams
 from edgemed.calibration.dense_effects import DenseEffects
 from edgemed.calibration.effects import Effects, spread
 from edgemed.corpus.passages import Passage, choose, encode
@@ -21,7 +22,7 @@ from edgemed.engine.process.job import Report
 from edgemed.engine.scoring_model import ScoringModel
 from edgemed.errors import TextsError
 from edgemed.evaluation.metrics import log_softmax
-from edgemed.model_file import HParams, ModelFile, open_model
+from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.dense import GROUPS
 from edgemed.quant.quantize import dequantize
 from edgemed.quant.sample import token_keys

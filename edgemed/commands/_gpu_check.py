@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed.commands._engine import wanted_offload
-from edgemed.commands._output import show
+from edgemed.commands._print import show
 from edgemed.commands._progress import ProgressLine
 
 if TYPE_CHECKING:

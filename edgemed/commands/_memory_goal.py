@@ -11,10 +11,10 @@ from edgemed.errors import BudgetError
 from edgemed.sizes import format_size
 
 if TYPE_CHECKING:
+    from edgemed.architectures.hparams import HParams
     from edgemed.convert import Memory
     from edgemed.forecast.machine import Machine
     from edgemed.forecast.model_size import ModelSize
-    from edgemed.model_file import HParams
 
 USABLE = 3.0  # tokens a second: about the pace of reading aloud
 CONTEXT = 8192

@@ -13,7 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments, add_threads_argument, wanted_offload
-from edgemed.commands._output import show
+from edgemed.commands._print import show
 from edgemed.errors import EngineError, UsageError
 from edgemed.sizes import format_size, parse_size
 

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgemed.commands._output import check_outputs, claimed, place, show
+from edgemed.commands._print import show
 from edgemed.commands._reading import add_reading_arguments, check_reading
 from edgemed.errors import TextsError
-from edgemed.growing import partial_of
+from edgemed.outputs import check_outputs, claimed, partial_of, place
 from edgemed.sizes import format_size
 
 TOKENS = 200_000

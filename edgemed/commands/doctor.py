@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments
-from edgemed.commands._output import show
+from edgemed.commands._print import show
 from edgemed.sizes import format_size, parse_size
 
 if TYPE_CHECKING:

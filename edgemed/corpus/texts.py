@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemed.errors import TextsError
-from edgemed.files import size_of_file
+from edgemed.sizes import file_size
 
 PLAIN_FIELDS = ("text", "abstract", "definition", "content", "case")
 TITLES = ("title", "name")
@@ -88,7 +88,7 @@ def read_texts(paths: Sequence[Path], split: str) -> tuple[list[Text], list[Ques
         stems.add(path.name)
         before = len(texts) + len(questions)
         try:
-            size_of_file(path)
+            file_size(path)
             found = _rows(path, split) if path.suffix == ".jsonl" else _parts(path)
             for one in found:
                 (questions if isinstance(one, Question) else texts).append(one)  # type: ignore[arg-type]

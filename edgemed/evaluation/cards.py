@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edgemed.errors import ModelFileError, TextsError, spelt_out
-from edgemed.files import size_of_file
 from edgemed.model_file import ModelFile
+from edgemed.sizes import file_size
 
 MAX_CARD_BYTES = 64 << 20
 
@@ -24,7 +24,7 @@ def read_card(path: Path, model: ModelFile) -> dict[str, Any]:
     Raises TextsError for a file that is no report card, ModelFileError for a card of other weights.
     """
     try:
-        content = path.read_bytes() if size_of_file(path) <= MAX_CARD_BYTES else b""
+        content = path.read_bytes() if file_size(path) <= MAX_CARD_BYTES else b""
         card = json.loads(content)
         of, reference = card["model"]["weights_digest"], card["reference"]
         found = {

@@ -10,7 +10,8 @@ from math import prod
 import numpy as np
 from gguf.constants import GGMLQuantizationType as Type
 
-from edgemed.model_file import HParams, ModelFile
+from edgemed.architectures.hparams import HParams
+from edgemed.model_file import ModelFile
 
 # Types by which experts of any precision are made up, with their bits a weight.
 PALETTE = (("Q2_K", 2.625), ("Q3_K", 3.4375), ("Q4_K", 4.5), ("Q5_K", 5.5), ("Q6_K", 6.5625), ("Q8_0", 8.5))

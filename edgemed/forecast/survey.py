@@ -13,12 +13,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgemed.architectures.hparams import HParams
 from edgemed.engine.cores import measure_busy, physical_cores
 from edgemed.engine.process.child import environment
 from edgemed.errors import SetupError
 from edgemed.forecast.compute_rates import Twins, measure_compute
 from edgemed.forecast.machine import DiskProbe, Machine, measure_memory
-from edgemed.model_file import HParams
 from edgemed.native.instructions import instructions
 from edgemed.privacy import Check
 

@@ -20,13 +20,14 @@ from gguf import GGML_QUANT_SIZES, GGUFWriter
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from edgemed.convert.architectures import Mapped, bailing_moe_v2
-from edgemed.convert.config import Config
+from edgemed.architectures import Mapped, bailing_moe_v2
+from edgemed.architectures.config import Config
+from edgemed.architectures.hparams import HParams
 from edgemed.errors import SetupError
 from edgemed.forecast.compute_rates import DISTINCT_TOKENS, Twins
 from edgemed.forecast.model_size import kind_of
 from edgemed.forecast.prediction import PROMPT_TOKENS
-from edgemed.model_file import HParams, ModelFile, keys
+from edgemed.model_file import ModelFile, keys
 
 SMALL_WEIGHTS = 512 << 20
 """A model of no more than this is its own twin."""

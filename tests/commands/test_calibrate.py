@@ -18,7 +18,7 @@ from edgemed.quant.plan import Plan
 from edgemed.quant.statistics import Statistics
 from edgemed.quant.types import Type
 from edgemed.sizes import parse_size
-from tests.support.checkpoints import Shape, make_checkpoint
+from testing.checkpoints import Shape, make_checkpoint
 
 Jsonl = Callable[..., Path]
 SMALL = ("--passage", "64", "--threads", "1", "--json")

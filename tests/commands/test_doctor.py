@@ -13,7 +13,7 @@ from edgemed.cli import main
 from edgemed.convert.pipeline import convert
 from edgemed.forecast import survey
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import make_checkpoint
+from testing.checkpoints import make_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from edgemed.evaluation.readings import _rounds
 from edgemed.evaluation.report import evaluate
 from edgemed.model_file import open_model
 from edgemed.quant.plan import Plan
+from testing.checkpoints import Shape, make_checkpoint
+from testing.engine_probe import Probe, run_probes
 from tests.evaluation.test_report import check_page
-from tests.support.checkpoints import Shape, make_checkpoint
-from tests.support.engine_probe import Probe, run_probes
 
 Jsonl = Callable[..., Path]
 SMALL = ("--passage", "160", "--threads", "1")

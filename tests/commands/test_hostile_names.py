@@ -13,7 +13,7 @@ from edgemed.evaluation.cards import read_card
 from edgemed.model_file import open_model
 from edgemed.quant.imatrix import read_calibration
 from edgemed.quant.plan import Plan
-from tests.support.gguf_bytes import Kind, small_model
+from testing.gguf_bytes import Kind, small_model
 
 SMALL = ("--passage", "64", "--threads", "1")
 HOSTILE = "\x1b]0;owned\x07\u202e"

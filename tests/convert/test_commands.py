@@ -17,9 +17,9 @@ from edgemed.convert import filling
 from edgemed.convert.safetensors import read_header
 from edgemed.model_file import keys, open_model
 from edgemed.quant.plan import Plan
+from testing.checkpoints import make_checkpoint
+from testing.gguf_bytes import small_model
 from tests.convert.conftest import TINY
-from tests.support.checkpoints import make_checkpoint
-from tests.support.gguf_bytes import small_model
 
 PLAN = """{"edgemed_plan": 1, "experts": {"default": "Q3_K", "layers": {"2": {"down": {"Q6_K": "0-3"}}}}}"""
 

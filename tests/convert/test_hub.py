@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from edgemed.model_file import keys, open_model
+from testing.checkpoints import make_checkpoint
 from tests.convert.conftest import TINY
-from tests.support.checkpoints import make_checkpoint
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "them/tiny"

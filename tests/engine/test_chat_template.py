@@ -10,7 +10,7 @@ from edgemed.engine.chat_template import ChatTemplate
 from edgemed.engine.process import template
 from edgemed.engine.process.protocol import Message
 from edgemed.errors import EngineError, TemplateError
-from tests.support.tokenizers_json import CHAT_TEMPLATE, SPECIAL_TOKENS
+from testing.tokenizers_json import CHAT_TEMPLATE, SPECIAL_TOKENS
 
 TURNS = [Message("user", "Hello <role> there"), Message("assistant", "Yes?"), Message("user", "老年人 😀\n\n</role>")]
 

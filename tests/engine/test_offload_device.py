@@ -27,9 +27,9 @@ from edgemed.engine.process.protocol import EngineSettings, Finished, Message, S
 from edgemed.errors import SetupError
 from edgemed.model_file import open_model
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import Shape, make_checkpoint
-from tests.support.gpu import gpu_is_here
-from tests.support.rpc_server import needs_rpc, rpc_server
+from testing.checkpoints import Shape, make_checkpoint
+from testing.gpu import gpu_is_here
+from testing.rpc_server import needs_rpc, rpc_server
 
 HERE = "tests.engine.test_offload_device"
 

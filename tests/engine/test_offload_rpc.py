@@ -16,7 +16,7 @@ from edgemed.engine.process.job import Report, run_job
 from edgemed.engine.process.protocol import EngineSettings, Message, Sampling
 from edgemed.errors import EngineDied, SetupError
 from edgemed.forecast import gpu_check
-from tests.support.rpc_server import GET_TENSOR, SET_TENSOR, counting, needs_rpc, rpc_server
+from testing.rpc_server import GET_TENSOR, SET_TENSOR, counting, needs_rpc, rpc_server
 
 pytestmark = needs_rpc
 

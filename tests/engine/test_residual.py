@@ -12,7 +12,7 @@ from benchmarks import forward
 from edgemed.convert import convert
 from edgemed.quant.plan import Plan
 from edgemed.quant.types import Type
-from tests.support.checkpoints import Shape, make_checkpoint
+from testing.checkpoints import Shape, make_checkpoint
 
 TOKENS = list(range(30, 70))
 READ = """

@@ -27,9 +27,9 @@ from edgemed.forecast.prediction import (
 from edgemed.forecast.survey import ANTANGELMED
 from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import Shape, make_checkpoint
-from tests.support.gguf_bytes import small_model
-from tests.support.machines import GB, machine
+from testing.checkpoints import Shape, make_checkpoint
+from testing.gguf_bytes import small_model
+from testing.machines import GB, machine
 
 FULL = size_of(ANTANGELMED, 3.06)
 

@@ -19,7 +19,7 @@ from edgemed.forecast.survey import ANTANGELMED
 from edgemed.forecast.twin import LAYERS, original_of_file, original_of_types, twins
 from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import Shape, make_checkpoint
+from testing.checkpoints import Shape, make_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemed.model_file import ModelFile, open_model
-from tests.support.gguf_bytes import EXPERTS, Gguf, Kind, small_model
-from tests.support.hostile import LAYOUTS, Layout, refused, try_to_open
+from testing.gguf_bytes import EXPERTS, Gguf, Kind, small_model
+from testing.hostile import LAYOUTS, Layout, refused, try_to_open
 
 HUGE = ((1 << 63) - 1, (1 << 64) - 1, 1 << 40)
 

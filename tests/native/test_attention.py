@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgemed.engine.llama import start_llama
 from edgemed.native.attention import Floats, Halves, attend
-from tests.support.processor import AVX2, skip_without
+from testing.processor import AVX2, skip_without
 
 ERROR = 3e-6  # of the largest value
 

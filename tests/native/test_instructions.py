@@ -16,7 +16,7 @@ from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.attention import attend
 from edgemed.native.products import multiply, multiply_single
-from tests.support.processor import AVX2, SINGLE_BY_AVX2, instructions_here, limited_to, skip_without
+from testing.processor import AVX2, SINGLE_BY_AVX2, instructions_here, limited_to, skip_without
 
 ODD = st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 1e38, 1e-40]), max_size=3)
 TYPES = [*K_QUANTS, *CODEBOOKS]

@@ -15,8 +15,8 @@ from benchmarks.products import CODEBOOKS, K_QUANTS, GgmlProducts, random_weight
 from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.products import multiply
-from tests.support.activations import round_activations
-from tests.support.processor import AVX2, skip_without
+from testing.activations import round_activations
+from testing.processor import AVX2, skip_without
 
 TYPES = [Type[name] for name in (*K_QUANTS, *CODEBOOKS)]
 TILED_FROM = 8  # rows from which ggml takes its tiled kernels

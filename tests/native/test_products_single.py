@@ -14,8 +14,8 @@ from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.instructions import Instructions
 from edgemed.native.products import multiply_single
-from tests.support.activations import round_activations
-from tests.support.processor import AVX2, instructions_here, limited_to, single_types, skip_without
+from testing.activations import round_activations
+from testing.processor import AVX2, instructions_here, limited_to, single_types, skip_without
 
 BOOKS = (Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_XXS, Type.IQ3_S, Type.IQ4_XS)
 ERROR = 2e-6  # of the sum of magnitudes: the order in which floats are added up

@@ -12,7 +12,7 @@ from edgemed.tui.screens.help import HelpScreen
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.transcript import Transcript
 from edgemed.tui.widgets.turn import AnswerView
-from tests.support.fake_engine import FakeEngine, Hold, Step, finished
+from testing.fake_engine import FakeEngine, Hold, Step, finished
 from tests.tui.driving import chat, screen_text, session, shows, shows_not, wait_until, write
 
 NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"

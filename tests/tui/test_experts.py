@@ -23,7 +23,7 @@ from edgemed.tui.themes import DARK
 from edgemed.tui.watcher import Watcher
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.experts import ExpertMap, ExpertPanel
-from tests.support.fake_engine import FakeEngine, info
+from testing.fake_engine import FakeEngine, info
 from tests.tui.driving import screen_lines, screen_text, session, shows, shows_not, wait_until
 
 STATS = FakeEngine().stats()

@@ -17,7 +17,7 @@ from edgemed.tui.facts import model_facts
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
 from edgemed.tui.strings import CHINESE, ENGLISH, Strings, help_text
 from edgemed.tui.widgets.status import Figures, status_line
-from tests.support.fake_engine import finished, info
+from testing.fake_engine import finished, info
 
 
 def test_the_engine_is_given_whole_turns_and_the_open_question() -> None:

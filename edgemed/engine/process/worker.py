@@ -1,9 +1,9 @@
 """The engine's own process: `python -m edgemed.engine.process.worker FD PARENT`.
 
-llama.cpp aborts its process when an internal check fails, so it runs here, away from the chat. One thread answers, one
-listens: a stop must reach the engine while it computes, and statistics too. FD is one end of a socket pair
-(`frames`); when its other end closes, this process ends. So that no process outlives the chat even
-when this one hangs, the kernel kills it with its parent.
+llama.cpp aborts its process when an internal check fails, so it runs here, away from the chat. One thread answers and
+one listens, so that a stop and a request for statistics reach the engine while it computes. FD is one end of a socket
+pair (`frames`); when the other end closes, this process ends. The kernel kills this process with its parent, even when
+it hangs.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from edgemed.engine.process.client import Engine
 from edgemed.engine.process.exit_reason import describe_exit
 from edgemed.engine.process.protocol import EngineSettings, Finished, Message, Piece, Sampling
 from edgemed.errors import EngineDied, EngineError
-from tests.support.timing import soon
+from testing.timing import soon
 
 HELLO = [Message("user", "What is a fever?")]
 

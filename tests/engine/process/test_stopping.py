@@ -5,8 +5,8 @@ from pathlib import Path
 
 from edgemed.engine.process.client import Engine
 from edgemed.engine.process.protocol import EngineSettings, Finished, Message, Piece, Sampling
+from testing.timing import Later, within
 from tests.engine.test_session import HELLO, OTHER, finish
-from tests.support.timing import Later, within
 
 
 def test_stop_ends_an_answer_within_100_ms(engine: Engine) -> None:

@@ -12,9 +12,9 @@ from typing import Protocol, cast
 
 from gguf import GGUFWriter
 
-from edgemed.convert.config import Config
+from edgemed.architectures.config import Config
+from edgemed.architectures.hparams import HParams
 from edgemed.errors import CheckpointError
-from edgemed.model_file import HParams
 
 SUPPORTED = {"BailingMoeV2ForCausalLM": "bailing_moe_v2"}
 

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 
 from gguf import ExpertGatingFuncType, GGUFWriter, RopeScalingType
 
-from edgemed.convert.architectures import Mapped, TensorShapes
-from edgemed.convert.config import Config
+from edgemed.architectures import Mapped, TensorShapes
+from edgemed.architectures.config import Config
+from edgemed.architectures.hparams import ARCHITECTURE, HParams
+from edgemed.architectures.tensors import PROJECTIONS, tensor_name
 from edgemed.errors import CheckpointError, ModelFileError
-from edgemed.model_file import HParams
-from edgemed.model_file.experts import PROJECTIONS, tensor_name
-from edgemed.model_file.hparams import ARCHITECTURE
 
 GGUF_NAME = ARCHITECTURE
 

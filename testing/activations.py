@@ -10,7 +10,7 @@ others of their own, and logits differ by a few hundredths though nobody is wron
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.support.number_formats import decode_bf16, encode_bf16
+from testing.number_formats import decode_bf16, encode_bf16
 
 Floats = NDArray[np.float64]
 

@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 from gguf import GGUFReader
 
+from edgemed.architectures import bailing_moe_v2 as bailing
+from edgemed.architectures import find_architecture
+from edgemed.architectures.config import Config
+from edgemed.architectures.hparams import HParams
 from edgemed.convert import Goal, convert, find_source, plan_for
-from edgemed.convert.architectures import bailing_moe_v2 as bailing
-from edgemed.convert.architectures import find_architecture
-from edgemed.convert.config import Config
 from edgemed.errors import CheckpointError
-from edgemed.model_file import HParams, open_model
+from edgemed.model_file import open_model
 from edgemed.quant.plan import Plan
+from testing.checkpoints import Shape, make_checkpoint
 from tests.convert.conftest import TINY
-from tests.support.checkpoints import Shape, make_checkpoint
 
 SHAPE = Shape()
 

@@ -1,6 +1,6 @@
 """What happens when files and disks fail under a real, tiny model; for a process of its own with faulty reads loaded.
 
-python -m tests.engine.fault_scenarios EDGEMED.gguf STOCK.gguf RESULTS.json     (LD_PRELOAD=faulty_reads.so)
+python -m testing.fault_scenarios EDGEMED.gguf STOCK.gguf RESULTS.json     (LD_PRELOAD=faulty_reads.so)
 
 Every scenario works on its own copy of the file and ends with the same process answering as if nothing had happened.
 RESULTS.json: scenario -> "" or the traceback.
@@ -29,8 +29,8 @@ from edgemed.engine.load_settings import LoadSettings
 from edgemed.engine.model import LoadedModel, load_model
 from edgemed.model_file import open_model
 from edgemed.model_file.header import read_header
-from tests.support.resealed import resealed
-from tests.support.timing import Later, soon, within
+from testing.resealed import resealed
+from testing.timing import Later, soon, within
 
 IDS = (3, 14, 15, 92, 65, 35, 89, 79)
 LONG = tuple(range(20, 60))  # more than a layer has experts: they are read before the first layer that has some

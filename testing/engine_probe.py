@@ -1,7 +1,7 @@
 """Logits of every position from a child process: ggml's asserts kill a process, and its devices register once.
 
 (answer,) = run_probes(tmp_path, Probe(path=str(gguf), ids=(3, 14, 15)))       the parent's side
-python -m tests.support.engine_probe REQUEST.json ANSWERS.npz                  the child's side
+python -m testing.engine_probe REQUEST.json ANSWERS.npz                  the child's side
 """
 
 import ctypes
@@ -71,7 +71,7 @@ def run_probes(folder: Path, *probes: Probe, timeout: float = 120) -> list[Answe
 def _run_child(folder: Path, probes: Sequence[Probe], timeout: float) -> list[Answer]:
     request, out = folder / "probes.json", folder / "answers.npz"
     request.write_text(json.dumps([asdict(probe) for probe in probes]))
-    command = [sys.executable, "-m", "tests.support.engine_probe", str(request), str(out)]
+    command = [sys.executable, "-m", "testing.engine_probe", str(request), str(out)]
     child = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=timeout, check=False)
     if child.returncode:
         raise ProbeError(f"exit status {child.returncode}: {child.stderr[-2000:]}")

@@ -91,7 +91,7 @@ def chat_program(*scripts: str) -> str:
 import sys
 from edgemed.tui.launch import open_chat
 from edgemed.tui.session import ChatSession
-from tests.support.fake_engine import DIGEST, FakeEngine, Hold, starting
+from testing.fake_engine import DIGEST, FakeEngine, Hold, starting
 start = starting(FakeEngine({", ".join(scripts)}))
 sys.exit(open_chat(ChatSession(start, "mini", DIGEST, "demonstration")))
 """

@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.support import tokenizers_json
-from tests.support.number_formats import FP8_BLOCK, encode_bf16, quantise_fp8_blocks
+from testing import tokenizers_json
+from testing.number_formats import FP8_BLOCK, encode_bf16, quantise_fp8_blocks
 
 Dtype = Literal["bf16", "f16", "f32", "fp8"]
 Tensor = tuple[str, NDArray[Any]]  # safetensors dtype, codes in that dtype's width

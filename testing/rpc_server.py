@@ -2,7 +2,7 @@
 
 with rpc_server() as endpoint: ...
 with rpc_server() as endpoint, counting(endpoint) as (seen, there): ...
-python -m tests.support.rpc_server ENDPOINT                              the server's own side
+python -m testing.rpc_server ENDPOINT                              the server's own side
 """
 
 import collections
@@ -34,7 +34,7 @@ needs_rpc = pytest.mark.skipif(
 def rpc_server() -> Iterator[str]:
     """Its endpoint. The device it lends is the processor."""
     endpoint = f"127.0.0.1:{_free_port()}"
-    command = [sys.executable, "-m", "tests.support.rpc_server", endpoint]
+    command = [sys.executable, "-m", "testing.rpc_server", endpoint]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             _wait_for(endpoint)

@@ -1,44 +1,14 @@
-"""A checkpoint's JSON files, read with limits and asked in a typed way."""
+"""The values of a checkpoint's config.json, asked for by name and kind."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from edgemed.architectures.hparams import MAX_INTEGER
 from edgemed.errors import CheckpointError
-from edgemed.files import size_of_file
-from edgemed.model_file.hparams import MAX_INTEGER
 
-MAX_JSON_BYTES = 256 << 20
 LEAST_NUMBER, MOST_NUMBER = 1e-37, 1e38  # what GGUF's 32 bits hold
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. Raises CheckpointError when there is none or it is not one."""
-    try:
-        if size_of_file(path) > MAX_JSON_BYTES:
-            raise CheckpointError(f"{path.name} is larger than {MAX_JSON_BYTES >> 20} MiB, which no checkpoint needs.")
-        raw = path.read_bytes()
-        document = json.loads(raw)
-        if b"\\ud" in raw.lower():
-            # An escape may name half of a surrogate pair, which no file or terminal can take as text.
-            json.dumps(document, ensure_ascii=False).encode()
-    except FileNotFoundError:
-        raise CheckpointError(f"The checkpoint has no {path.name}; copy the whole folder.") from None
-    except OSError as error:
-        raise CheckpointError(f"{path.name} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} is not valid JSON ({error}); download it again.") from None
-    if not isinstance(document, dict):
-        raise CheckpointError(f"{path.name} is not a JSON object; download it again.")
-    return document
-
-
-def read_optional_json(path: Path) -> dict[str, Any]:
-    """As `read_json`, but an empty object where there is no such file."""
-    return read_json(path) if path.exists() else {}
 
 
 class Config:

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from edgemed.cli import main
-from edgemed.commands._output import check_outputs, claimed, write_text
 from edgemed.convert import convert
 from edgemed.errors import SetupError, UsageError
-from edgemed.growing import partial_of
+from edgemed.outputs import check_outputs, claimed, partial_of, write_text
 from edgemed.quant.plan import Plan
 
 Jsonl = Callable[..., Path]
@@ -192,7 +191,7 @@ def test_a_file_system_without_locks_can_be_written(tmp_path: Path, monkeypatch:
     def none_here(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr("edgemed.growing.fcntl.fcntl", none_here)
+    monkeypatch.setattr("edgemed.outputs.fcntl.fcntl", none_here)
     with claimed(tmp_path / "card.json"):
         write_text(tmp_path / "card.json", "{}")
     assert (tmp_path / "card.json").read_text() == "{}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import edgemed.native
 
-CHECKS = Path(__file__).parents[1] / "native"
+CHECKS = Path(__file__).parents[1] / "tests" / "native"
 NATIVE = Path(edgemed.native.__file__).parent
 # The rooms that need no ggml, and what they stand on.
 _SOURCES = ("store/*.cpp", "products/*.cpp", "attention/*.cpp", "ggml/*.cpp", "instructions.cpp", "xxh3.cpp")

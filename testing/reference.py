@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.support.activations import round_activations
-from tests.support.number_formats import decode_bf16, decode_fp8, spread_blocks
+from testing.activations import round_activations
+from testing.number_formats import decode_bf16, decode_fp8, spread_blocks
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
-from tests.support.reference import Floats, Model
+from testing.reference import Floats, Model
 
 _NAMES = {
     "token_embd.weight": "model.word_embeddings.weight",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tests.support.reference import Model, Result, forward
+from testing.reference import Model, Result, forward
 
 _CANDIDATES = 200
 

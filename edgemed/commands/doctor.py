@@ -65,11 +65,18 @@ def run(args: argparse.Namespace) -> int:
         models, known = {f"AntAngelMed at {bits} bits": size_of(ANTANGELMED, bits) for bits in BITS}, None
         original = original_of_types(ANTANGELMED, {kind for size in models.values() for kind in size.expert})
         read_bytes = READ_BYTES
+    ram = args.ram or available_bytes()
+    installation = survey_installation()
+    if installation.engine_fault is not None:  # nothing below works without the engine
+        if args.json:
+            print(json.dumps({"installation": asdict(installation)}, indent=1))
+        else:
+            show(_about_installation(installation))
+        return 1
+    locks = survey_locks()
     with twins(original) as made:
         machine = survey_machine(made, read_bytes, args.folder, args.model)
-    ram = args.ram or available_bytes()
-    installation, locks = survey_installation(), survey_locks()
-    healthy = installation.engine_fault is None and all(lock.passed for lock in locks)
+    healthy = all(lock.passed for lock in locks)
     if args.json:
         told = {
             "installation": asdict(installation),
@@ -86,20 +93,25 @@ def run(args: argparse.Namespace) -> int:
     return 0 if healthy else 1
 
 
-def _about(installation: Installation, machine: Machine, free: int) -> list[str]:
-    flags = ", ".join(installation.cpu_flags) or "none that help"
-    way = "past the page cache" if machine.direct else "through the page cache: direct reads are refused there"
-    engine = installation.engine_fault or "bound to llama.cpp"
+def _about_installation(installation: Installation) -> list[str]:
     own = installation.kernels
     why = "as EDGEMED_KERNELS says" if "avx2" in installation.cpu_flags else "edgemed's own need AVX2"
     kernels = f"ggml's: {why}" if own is None else f"edgemed's own, for {own}"
+    return [
+        f"system      {installation.system}, Python {installation.python}",
+        f"engine      {installation.engine_fault or 'bound to llama.cpp'}",
+        f"kernels     {kernels}",
+    ]
+
+
+def _about(installation: Installation, machine: Machine, free: int) -> list[str]:
+    flags = ", ".join(installation.cpu_flags) or "none that help"
+    way = "past the page cache" if machine.direct else "through the page cache: direct reads are refused there"
     compute = machine.compute
     experts = ", ".join(f"{kind} {rate / 1e9:.1f}" for kind, rate in compute.experts.items())
     return [
-        f"system      {installation.system}, Python {installation.python}",
-        f"engine      {engine}",
+        *_about_installation(installation),
         f"processor   {compute.threads} cores; {flags}",
-        f"kernels     {kernels}",
         f"memory      {format_size(free)} free; read at {machine.memory / 1e9:.1f} GB/s",
         f"experts     {experts} GB/s",
         f"dense part  {compute.dense / 1e9:.1f} GB/s, everything beside experts and attention included",

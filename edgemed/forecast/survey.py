@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from edgemed import privacy
 from edgemed.architectures.hparams import HParams
 from edgemed.engine.cores import measure_busy, physical_cores
-from edgemed.engine.process.child import environment
-from edgemed.errors import SetupError
+from edgemed.engine.process.job import Report, run_job
+from edgemed.errors import EdgemedError, SetupError
 from edgemed.forecast.compute_rates import Twins, measure_compute
 from edgemed.forecast.machine import DiskProbe, Machine, measure_memory
 from edgemed.native.instructions import instructions
@@ -51,22 +50,6 @@ ANTANGELMED = HParams(
     n_ctx_train=32768,
 )
 
-# Run in a process of its own, locked as the engine is: a driver that cannot live with that has no GPU to give.
-_ENGINE = """
-from edgemed import ggml, privacy
-ggml.require_llama()
-privacy.lock_down(allow_unsealed=True)
-from edgemed.engine.devices import survey_gpu
-print(survey_gpu())
-"""
-# Run in a process of its own: the locks cannot be opened again.
-_LOCKS = """
-import dataclasses, json
-from edgemed import privacy
-privacy.lock_down(allow_unsealed=True)
-privacy.seal(allow_unsealed=True)
-print(json.dumps([dataclasses.asdict(check) for check in privacy.proof()]))
-"""
 _FLAGS = ("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "gfni", "avx512vbmi", "avx512_bf16", "amx_int8")
 
 
@@ -85,21 +68,27 @@ class Installation:
 
 def survey_installation() -> Installation:
     """Look at the processor, and bind the engine to llama.cpp in a child process."""
-    bound = subprocess.run(
-        [sys.executable, "-P", "-c", _ENGINE],
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    said = bound.stderr.strip().splitlines() or [f"it ended with {bound.returncode}"]
+    fault, gpu = None, "unknown: the engine cannot start"
+    try:
+        gpu = run_job(f"{__name__}:find_gpu", {})["gpu"]
+    except EdgemedError as error:
+        fault = str(error)
     return Installation(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
         cpu_flags=cpu_flags(),
         kernels=instructions().label,
-        engine_fault=said[-1].partition(": ")[2] or said[-1] if bound.returncode else None,
-        gpu=bound.stdout.strip() or "unknown: the engine cannot start",
+        engine_fault=fault,
+        gpu=gpu,
     )
+
+
+def find_gpu(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """A job: bind llama.cpp under the engine's locks and look for a GPU. A driver that cannot work under them has no
+    GPU for us."""
+    from edgemed.engine.devices import survey_gpu
+
+    return {"gpu": survey_gpu()}
 
 
 def cpu_flags(wanted: tuple[str, ...] = _FLAGS) -> tuple[str, ...]:
@@ -130,10 +119,17 @@ def survey_machine(twins: Twins, read_bytes: int, folder: Path, model: Path | No
 
 def survey_locks() -> list[Check]:
     """Try every lock of privacy in a process that has just locked itself down. Raises SetupError if it cannot run."""
-    tried = subprocess.run([sys.executable, "-P", "-c", _LOCKS], capture_output=True, text=True)
-    if tried.returncode:
-        raise SetupError("The privacy locks cannot be tried: the process that locks itself down does not start.")
-    return [Check(**check) for check in json.loads(tried.stdout)]
+    try:
+        tried = run_job(f"{__name__}:try_locks", {})
+    except EdgemedError as error:
+        raise SetupError(f"The privacy locks cannot be tried. {error}") from None
+    return [Check(**check) for check in tried["checks"]]
+
+
+def try_locks(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """A job, which has locked itself down: seal it, and try every lock. Locks cannot be opened again."""
+    privacy.seal(allow_unsealed=True)
+    return {"checks": [asdict(check) for check in privacy.proof()]}
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def test_a_plan_may_lie_beside_the_checkpoint_but_not_where_one_of_its_files_wou
     absent = ["edgemed.json", "model.safetensors.index.json"]
     for name in (*spared, *absent):
         assert main([*words, str(folder / name)]) == 2, name
-        assert "is named to be read or written as something else too" in capsys.readouterr().err
+        assert "is also named as an input or as another output" in capsys.readouterr().err
     for name, text in zip(absent, ("{}", json.dumps({"weight_map": weight_map(folder)})), strict=True):
         (folder / name).write_text(text)
     command = [sys.executable, "-c", READ_AND_TOLD, *words[:-2], "--overwrite"]

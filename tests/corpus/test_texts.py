@@ -148,7 +148,7 @@ def test_what_has_no_end_is_no_file_of_texts(tmp_path: Path, suffix: str) -> Non
     os.mkfifo(pipe)
     endless.symlink_to("/dev/zero")
     for path in (pipe, endless):
-        with pytest.raises(TextsError, match="cannot be read: it is no ordinary file"):
+        with pytest.raises(TextsError, match="cannot be read: it is not a regular file"):
             read_texts([path], "eval")
 
 

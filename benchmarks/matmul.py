@@ -24,7 +24,7 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml, library_folder
 from edgemed.native import declare
 from edgemed.native.matmul import Bytes, Floats, gemm, gemv

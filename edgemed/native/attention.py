@@ -16,7 +16,7 @@ Halves = NDArray[np.float16]
 def attend(q: Floats, k: Halves, v: Halves, mask: Halves | None, scale: float, threads: int = 1) -> Floats | None:
     """softmax(scale q k + mask) v, [tokens that ask, heads, width], for q of that shape, k and v [tokens, heads that
     others share, width], mask [tokens that ask, tokens]; None where that is left to ggml: other widths than 64 and 128,
-    another processor. ggml must be bound (`edgemed.engine.library.start_llama`). Raises MemoryError."""
+    another processor. ggml must be bound (`edgemed.engine.llama.start_llama`). Raises MemoryError."""
     q, k, v = np.ascontiguousarray(q), np.ascontiguousarray(k), np.ascontiguousarray(v)
     mask = None if mask is None else np.ascontiguousarray(mask)
     out = np.empty_like(q)

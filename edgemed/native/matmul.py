@@ -35,7 +35,7 @@ def gemv(kind: Type, weights: Bytes, x: Floats) -> Floats | None:
 def gemm(kind: Type, weights: Bytes, x: Floats, threads: int = 1) -> Floats | None:
     """x [count, columns] times the transpose of weights [rows, bytes of a row], or None where there is no kernel of
     ours: for another type, rows not a multiple of 16, columns not of 256, another processor. ggml must be bound
-    (`edgemed.engine.library.start_llama`). Raises MemoryError."""
+    (`edgemed.engine.llama.start_llama`). Raises MemoryError."""
     weights, x = np.ascontiguousarray(weights), np.ascontiguousarray(x, np.float32)
     y = np.empty((len(x), len(weights)), np.float32)
     function = library().edgemed_gemm

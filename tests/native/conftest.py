@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from edgemed.native.instructions import Instructions
-from tests.support.processor import instructions_here, limited_to
+from testing.processor import instructions_here, limited_to
 
 
 @pytest.fixture(scope="module", params=instructions_here(), ids=lambda which: which.name)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.native.attention import Floats, Halves, attend
-from tests.support.processor import AVX2, skip_without
+from testing.processor import AVX2, skip_without
 
 ERROR = 3e-6  # of the largest value
 

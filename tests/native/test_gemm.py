@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.matmul import CODEBOOKS, K_QUANTS, GgmlMatmul, random_weights
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.matmul import gemm
-from tests.support.activations import round_activations
-from tests.support.processor import AVX2, skip_without
+from testing.activations import round_activations
+from testing.processor import AVX2, skip_without
 
 TYPES = [Type[name] for name in (*K_QUANTS, *CODEBOOKS)]
 TILED_FROM = 8  # rows from which ggml takes its tiled kernels
@@ -91,7 +91,7 @@ SWITCHED_OFF = """
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 from benchmarks.matmul import random_weights
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.native.matmul import gemm, gemv
 
 start_llama()

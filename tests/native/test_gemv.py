@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.matmul import GgmlMatmul, random_weights
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.instructions import Instructions
 from edgemed.native.matmul import gemv
-from tests.support.activations import round_activations
-from tests.support.processor import AVX2, gemv_types, instructions_here, limited_to, skip_without
+from testing.activations import round_activations
+from testing.processor import AVX2, gemv_types, instructions_here, limited_to, skip_without
 
 BOOKS = (Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_XXS, Type.IQ3_S, Type.IQ4_XS)
 ERROR = 2e-6  # of the sum of magnitudes: the order in which floats are added up

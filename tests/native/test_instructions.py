@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.matmul import CODEBOOKS, HALVES_AT, K_QUANTS, random_weights
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.attention import attend
 from edgemed.native.matmul import gemm, gemv
-from tests.support.processor import AVX2, SINGLE_BY_AVX2, instructions_here, limited_to, skip_without
+from testing.processor import AVX2, SINGLE_BY_AVX2, instructions_here, limited_to, skip_without
 
 ODD = st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 1e38, 1e-40]), max_size=3)
 TYPES = [*K_QUANTS, *CODEBOOKS]

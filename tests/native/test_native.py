@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgemed.native.instructions import Instructions
-from tests.support.native_build import CannotBuildError, build_checks
+from testing.native_build import CannotBuildError, build_checks
 
 CHECKS = (
     "lay_out",

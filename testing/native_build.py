@@ -1,4 +1,4 @@
-"""Compiling what tests need in C and C++: the native library's own checks, and the disk that fails when asked to."""
+"""Compiles what tests need in C and C++: the native library's checks, and the library that makes reads fail."""
 
 import os
 import shutil
@@ -11,13 +11,13 @@ import edgemed.native
 
 CHECKS = Path(__file__).parents[1] / "tests" / "native"
 NATIVE = Path(edgemed.native.__file__).parent
-# The rooms that need no ggml, and what they stand on.
+# What the checks cover: none of it calls ggml.
 _SOURCES = ("store/*.cpp", "matmul/*.cpp", "attention/*.cpp", "ggml/*.cpp", "instructions.cpp", "xxh3.cpp")
 _FLAGS = ("-O1", "-g1", "-fopenmp")
 
 
 class CannotBuildError(Exception):
-    """There is no compiler, or it lacks what was asked for; the message is its own."""
+    """There is no compiler, or it does not support the flags; the message is the compiler's."""
 
 
 def build_faulty_reads(folder: Path) -> Path:

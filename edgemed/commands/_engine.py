@@ -14,7 +14,7 @@ from edgemed.sizes import parse_size
 
 if TYPE_CHECKING:
     from edgemed.engine.offload import Offload
-    from edgemed.engine.protocol import EngineSettings
+    from edgemed.engine.process.protocol import EngineSettings
 
 AUTO, OFF = "auto", "off"
 MOST_THREADS = 512
@@ -98,7 +98,7 @@ def _layers(text: str) -> int | None:
 
 
 def engine_settings(args: argparse.Namespace) -> EngineSettings:
-    from edgemed.engine.protocol import EngineSettings
+    from edgemed.engine.process.protocol import EngineSettings
 
     return EngineSettings(
         ram_bytes=args.ram,

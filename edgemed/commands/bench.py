@@ -13,13 +13,13 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments, add_threads_argument, wanted_offload
-from edgemed.commands._output import show
+from edgemed.commands._print import show
 from edgemed.errors import EngineError, UsageError
 from edgemed.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
-    from edgemed.engine.client import Engine
-    from edgemed.engine.protocol import Finished
+    from edgemed.engine.process.client import Engine
+    from edgemed.engine.process.protocol import Finished
 
 SETTLE_SECONDS = 60.0  # after the first answer, for what the engine reads while nobody asks
 
@@ -64,9 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from edgemed.engine.client import Engine
     from edgemed.engine.cores import measure_busy
-    from edgemed.engine.protocol import EngineSettings
+    from edgemed.engine.process.client import Engine
+    from edgemed.engine.process.protocol import EngineSettings
 
     if args.watch and not sys.stderr.isatty():
         raise UsageError("--watch needs a terminal to draw on.")
@@ -134,7 +134,7 @@ def _answer(engine: Engine, question: str, tokens: int) -> Finished:
 
     Drawn at temperature 1 from many candidates: a likeliest token that repeats would find its experts in memory.
     """
-    from edgemed.engine.protocol import Finished, Message, Sampling
+    from edgemed.engine.process.protocol import Finished, Message, Sampling
 
     sampling = Sampling(temperature=1.0, top_p=1.0, top_k=256, repeat_penalty=1.0, seed=1, max_tokens=tokens)
     last = list(engine.generate([Message("user", question)], sampling))[-1]

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgemed.commands._output import check_outputs, claimed, place, show
+from edgemed.commands._print import show
 from edgemed.commands._reading import add_reading_arguments, check_reading
 from edgemed.errors import TextsError
-from edgemed.growing import partial_of
+from edgemed.outputs import check_outputs, claimed, partial_of, place
 from edgemed.sizes import format_size
 
 TOKENS = 200_000
@@ -52,10 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from edgemed.calibration.collect import ENTRY
     from edgemed.commands._progress import ProgressLine
-    from edgemed.engine.job import run_job
-    from edgemed.evaluation.collect import ENTRY
-    from edgemed.evaluation.scratch import scratch_folder
+    from edgemed.engine.process.job import run_job
+    from edgemed.scratch import scratch_folder
 
     check_reading(args, sample=0, effects=0)
     check_outputs((args.output, args.imatrix), (args.model, *args.data), overwrite=args.overwrite)

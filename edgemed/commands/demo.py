@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import edgemed
 from edgemed.commands._chat import add_chat_arguments, at_terminal, converse, open_session, seal_process
-from edgemed.commands._output import show
+from edgemed.commands._print import show
 from edgemed.commands.inspect import precision_map, summary
 from edgemed.demo import checkpoint_path
 from edgemed.errors import ModelFileError, SetupError

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments
-from edgemed.commands._output import show
+from edgemed.commands._print import show
 from edgemed.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
-    from edgemed.engine.hit_rates import KnownUse
-    from edgemed.engine.machine import Machine
-    from edgemed.engine.model_size import ModelSize
-    from edgemed.engine.prediction import Prediction
-    from edgemed.engine.survey import Installation
+    from edgemed.forecast.hit_rates import KnownUse
+    from edgemed.forecast.machine import Machine
+    from edgemed.forecast.model_size import ModelSize
+    from edgemed.forecast.prediction import Prediction
+    from edgemed.forecast.survey import Installation
     from edgemed.privacy import Check
 
 BITS = (2.6, 3.1, 3.5, 4.5)  # of an expert's weight: what conversions are usually asked for
@@ -50,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
 
         return _gpu_check.run(args)
     from edgemed.engine.budget import available_bytes
-    from edgemed.engine.hit_rates import known_use
-    from edgemed.engine.model_size import size_of, size_of_file
-    from edgemed.engine.survey import ANTANGELMED, survey_installation, survey_locks, survey_machine
+    from edgemed.forecast.hit_rates import known_use
+    from edgemed.forecast.model_size import size_of, size_of_file
+    from edgemed.forecast.survey import ANTANGELMED, survey_installation, survey_locks, survey_machine
+    from edgemed.forecast.twin import original_of_file, original_of_types, twins
     from edgemed.model_file import open_model
-    from edgemed.twin import original_of_file, original_of_types, twins
 
     if args.model is not None:
         file = open_model(args.model)
@@ -65,11 +65,18 @@ def run(args: argparse.Namespace) -> int:
         models, known = {f"AntAngelMed at {bits} bits": size_of(ANTANGELMED, bits) for bits in BITS}, None
         original = original_of_types(ANTANGELMED, {kind for size in models.values() for kind in size.expert})
         read_bytes = READ_BYTES
+    ram = args.ram or available_bytes()
+    installation = survey_installation()
+    if installation.engine_fault is not None:  # nothing below works without the engine
+        if args.json:
+            print(json.dumps({"installation": asdict(installation)}, indent=1))
+        else:
+            show(_about_installation(installation))
+        return 1
+    locks = survey_locks()
     with twins(original) as made:
         machine = survey_machine(made, read_bytes, args.folder, args.model)
-    ram = args.ram or available_bytes()
-    installation, locks = survey_installation(), survey_locks()
-    healthy = installation.engine_fault is None and all(lock.passed for lock in locks)
+    healthy = all(lock.passed for lock in locks)
     if args.json:
         told = {
             "installation": asdict(installation),
@@ -86,20 +93,25 @@ def run(args: argparse.Namespace) -> int:
     return 0 if healthy else 1
 
 
-def _about(installation: Installation, machine: Machine, free: int) -> list[str]:
-    flags = ", ".join(installation.cpu_flags) or "none that help"
-    way = "past the page cache" if machine.direct else "through the page cache: direct reads are refused there"
-    engine = installation.engine_fault or "bound to llama.cpp"
+def _about_installation(installation: Installation) -> list[str]:
     own = installation.kernels
     why = "as EDGEMED_KERNELS says" if "avx2" in installation.cpu_flags else "edgemed's own need AVX2"
     kernels = f"ggml's: {why}" if own is None else f"edgemed's own, for {own}"
+    return [
+        f"system      {installation.system}, Python {installation.python}",
+        f"engine      {installation.engine_fault or 'bound to llama.cpp'}",
+        f"kernels     {kernels}",
+    ]
+
+
+def _about(installation: Installation, machine: Machine, free: int) -> list[str]:
+    flags = ", ".join(installation.cpu_flags) or "none that help"
+    way = "past the page cache" if machine.direct else "through the page cache: direct reads are refused there"
     compute = machine.compute
     experts = ", ".join(f"{kind} {rate / 1e9:.1f}" for kind, rate in compute.experts.items())
     return [
-        f"system      {installation.system}, Python {installation.python}",
-        f"engine      {engine}",
+        *_about_installation(installation),
         f"processor   {compute.threads} cores; {flags}",
-        f"kernels     {kernels}",
         f"memory      {format_size(free)} free; read at {machine.memory / 1e9:.1f} GB/s",
         f"experts     {experts} GB/s",
         f"dense part  {compute.dense / 1e9:.1f} GB/s, everything beside experts and attention included",
@@ -120,8 +132,8 @@ def _about_locks(locks: list[Check]) -> list[str]:
 def _forecast(
     models: dict[str, ModelSize], machine: Machine, ram: int, n_ctx: int, known: KnownUse | None
 ) -> list[str]:
-    from edgemed.engine.hit_rates import CALIBRATION, LAST_USE
-    from edgemed.engine.prediction import PROMPT_TOKENS, predict, smallest_ram
+    from edgemed.forecast.hit_rates import CALIBRATION, LAST_USE
+    from edgemed.forecast.prediction import PROMPT_TOKENS, predict, smallest_ram
 
     likely_words = "a conversation keeps to topics of its own (a guess)"
     if known:
@@ -142,7 +154,7 @@ def _forecast(
 
 
 def _as_json(model: ModelSize, machine: Machine, ram: int, n_ctx: int, known: KnownUse | None) -> dict[str, Any]:
-    from edgemed.engine.prediction import predict, smallest_ram
+    from edgemed.forecast.prediction import predict, smallest_ram
 
     def one(prediction: Prediction) -> dict[str, Any]:
         return asdict(prediction) | {"tokens_per_s": prediction.tokens_per_s}

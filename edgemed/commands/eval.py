@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments, wanted_offload
-from edgemed.commands._output import check_outputs, claimed, show, write_text
+from edgemed.commands._print import show
 from edgemed.commands._reading import add_reading_arguments, check_reading
+from edgemed.outputs import check_outputs, claimed, write_text
 
 if TYPE_CHECKING:
     from edgemed.model_file import ModelFile

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemed.commands._output import show
+from edgemed.commands._print import show
 from edgemed.errors import ChecksumError
 
 if TYPE_CHECKING:

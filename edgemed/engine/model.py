@@ -14,7 +14,7 @@ from llama_cpp import llama_cpp
 
 from edgemed.engine.budget import Budget, layer_bytes, plan_budget, refuse_beyond_memory
 from edgemed.engine.hot_profile import calibrated_scores, read_profile, write_profile
-from edgemed.engine.library import LogCapture, capture_log, start_llama
+from edgemed.engine.llama import LogCapture, capture_log, start_llama
 from edgemed.engine.load_settings import KV_TYPES, LoadSettings
 from edgemed.engine.offload import place
 from edgemed.engine.process_memory import peak_rss_bytes

@@ -3,7 +3,6 @@
 #include "capi.h"
 #include "compensate.h"
 
-// Returns 0, or -1 where memory ran out.
 EDGEMED_API int edgemed_choose_codes(const edgemed::Codebook * book, const edgemed::BlockTask * task) {
     try {
         edgemed::choose_codes(*book, *task);

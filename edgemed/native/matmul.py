@@ -15,8 +15,11 @@ Bytes = NDArray[np.uint8]
 
 
 def gemv(kind: Type, weights: Bytes, x: Floats) -> Floats | None:
-    """x [columns] times the transpose of weights [rows, bytes of a row], as a token's activations are multiplied; else
-    as `gemm`."""
+    """Multiply a matrix by one row, as for a single token: x [columns] times weights^T [rows, bytes of a row].
+
+    Returns None if there is no kernel of ours: another type, columns not a multiple of 256, another processor. ggml
+    must be bound (`edgemed.engine.llama.start_llama`). Raises MemoryError.
+    """
     weights, x = np.ascontiguousarray(weights), np.ascontiguousarray(x, np.float32)
     y = np.empty(len(weights), np.float32)
     function = library().edgemed_gemv
@@ -33,9 +36,11 @@ def gemv(kind: Type, weights: Bytes, x: Floats) -> Floats | None:
 
 
 def gemm(kind: Type, weights: Bytes, x: Floats, threads: int = 1) -> Floats | None:
-    """x [count, columns] times the transpose of weights [rows, bytes of a row], or None where there is no kernel of
-    ours: for another type, rows not a multiple of 16, columns not of 256, another processor. ggml must be bound
-    (`edgemed.engine.library.start_llama`). Raises MemoryError."""
+    """Multiply a matrix by several rows: x [count, columns] times weights^T [rows, bytes of a row].
+
+    Returns None if there is no kernel of ours: another type, rows not a multiple of 16, columns not of 256, another
+    processor. ggml must be bound (`edgemed.engine.llama.start_llama`). Raises MemoryError.
+    """
     weights, x = np.ascontiguousarray(weights), np.ascontiguousarray(x, np.float32)
     y = np.empty((len(x), len(weights)), np.float32)
     function = library().edgemed_gemm

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgemed.model_file import open_model
-from tests.support.pseudo_terminal import PseudoTerminal
+from testing.pseudo_terminal import PseudoTerminal
 
 NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
 

@@ -11,9 +11,10 @@ from gguf import GGMLQuantizationType as Type
 
 from edgemed.cli import main
 from edgemed.convert.pipeline import convert
-from edgemed.engine import survey
+from edgemed.engine.process import launch
+from edgemed.forecast import survey
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import make_checkpoint
+from testing.checkpoints import make_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +65,9 @@ def test_doctor_reports_a_broken_engine(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "llama_cpp.py").write_text("raise ImportError('there is no llama here')")
-    monkeypatch.setattr(survey, "environment", lambda: {"PYTHONPATH": str(tmp_path)})
+    monkeypatch.setattr(launch, "environment", lambda: {"PYTHONPATH": str(tmp_path)})
     assert main(["doctor", str(model), "--ctx", "256"]) == 1
-    assert "engine      there is no llama here\n" in capsys.readouterr().out
+    assert "engine      llama-cpp-python cannot be loaded (there is no llama here)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("folder", ["/proc/self", "nowhere/at all"])

@@ -9,13 +9,13 @@ import pytest
 
 from edgemed.cli import main
 from edgemed.engine.budget import plan_budget
-from edgemed.engine.frames import Frames, encode
-from edgemed.engine.job import Report, run_job
-from edgemed.engine.library import LogCapture
+from edgemed.engine.llama import LogCapture
 from edgemed.engine.offload import AUTO, HOST, Offload, layer_bytes, layers_that_fit, place
-from edgemed.engine.protocol import EngineSettings, Start
+from edgemed.engine.process.frames import Frames, encode
+from edgemed.engine.process.job import Report, run_job
+from edgemed.engine.process.protocol import EngineSettings, Start
 from edgemed.errors import BudgetError, EngineError, SetupError, UsageError
-from edgemed.evaluation.offload_check import (
+from edgemed.forecast.gpu_check import (
     Comparison,
     LayerCopies,
     Speed,

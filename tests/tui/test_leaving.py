@@ -16,8 +16,8 @@ from edgemed.errors import BudgetError
 from edgemed.tui.app import ChatApp
 from edgemed.tui.contract import ChatEngine, Progress
 from edgemed.tui.terminal import Lasting
-from tests.support.fake_engine import FakeEngine, Hold
-from tests.support.pseudo_terminal import PseudoTerminal, chat_program
+from testing.fake_engine import FakeEngine, Hold
+from testing.pseudo_terminal import PseudoTerminal, chat_program
 from tests.tui.driving import session, shows, write
 
 CHAT = chat_program('["Take 5 mg", Hold()]')

@@ -11,7 +11,7 @@ using matmul::kLanes;
 
 namespace {
 
-constexpr int kMost = 512;  // rows of activations that are unpacked at once: bounds scratch
+constexpr int kMost = 512;  // rows of activations per pass over the matrix: bounds the scratch
 
 }  // namespace
 

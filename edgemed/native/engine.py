@@ -122,8 +122,10 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "edgemed_batch_layer": (ctypes.c_int, (_HANDLE,)),
     "edgemed_copy_scores": (None, (_HANDLE, ctypes.c_void_p)),
     "edgemed_restore_scores": (None, (_HANDLE, ctypes.c_void_p)),
-    "edgemed_has_gemm": (ctypes.c_int, (ctypes.c_int, ctypes.c_int64, ctypes.c_int64)),
-    "edgemed_gemv_layout": (ctypes.c_int, (ctypes.c_int, ctypes.c_int64)),
+    "edgemed_batch_scratch": (
+        ctypes.c_uint64,
+        (ctypes.c_void_p, *(ctypes.c_int64,) * 4, ctypes.c_int, ctypes.c_int),
+    ),
     "edgemed_record_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
     "edgemed_claim_attention": (None, (_HANDLE,)),
     "edgemed_enable_prefetch": (None, (_HANDLE, ctypes.POINTER(RouterShape), *(ctypes.c_void_p,) * 3, ctypes.c_int)),

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "batch_scratch.h"
 #include "capi.h"
 #include "dense_stream.h"
 #include "device.h"
@@ -167,6 +168,13 @@ EDGEMED_API void edgemed_enable_prefetch(void * handle, const edgemed::RouterSha
     auto & engine = *of(handle);
     engine.predictor.load(*shape, router, bias, norm);
     engine.prefetch_limit = prefetch_limit;
+}
+
+// Bytes of scratch that a batch of n_batch tokens takes at most, besides llama.cpp's own. types: GGML types of all experts'
+// matrices [experts][gate, up, down]; n_ff: rows of the widest dense matrix; observed: by calibration. Needs no handle.
+EDGEMED_API uint64_t edgemed_batch_scratch(const int32_t * types, int64_t experts, int64_t n_embd, int64_t n_ff_exp,
+                                           int64_t n_ff, int n_batch, int observed) {
+    return edgemed::batch_scratch({n_embd, n_ff_exp, n_ff, n_batch, observed != 0}, types, experts);
 }
 
 // Starts collecting calibration's statistics of batches (observer.h). used: experts per token; tokens: the largest

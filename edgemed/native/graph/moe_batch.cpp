@@ -5,14 +5,13 @@
 #include <cstdio>
 #include <cstring>
 
+#include "batch_limits.h"
 #include "moe_pass.h"
 #include "vector_math.h"
 
 namespace edgemed {
 namespace {
 
-constexpr int kMaxRowsAtOnce = 512;  // per ggml matmul: bounds scratch. Fixed, so that results do not depend on it
-constexpr int kGroupRows = 256;      // a group of experts is full with as many tokens
 constexpr size_t kNodes = 16;        // in one expert's ggml graph
 constexpr size_t kPinnedAhead = 32;  // experts of this layer that may evict others: enough to keep the disk busy
 constexpr uint32_t kPrefetchesInFlight = 64;  // of the next layer: what the disk reads during one matmul or group
@@ -125,7 +124,8 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
             if (routed_[end].own_kernels) add_member(layer, routed_[end], data);
             end++;
         } while (routed_[end - 1].own_kernels && end < pinned && routed_[end].own_kernels &&
-                 group_rows_ + routed_[end].count <= kGroupRows && store_.ready(layer.moe_layer, routed_[end].expert));
+                 group_rows_ + routed_[end].count <= kGroupTokens &&
+                 store_.ready(layer.moe_layer, routed_[end].expert));
         if (!group_.empty() && !multiply_group(layer)) return unpin_rest();
         for (; done < end; done++) store_.unpin(layer.moe_layer, routed_[done].expert);
         store_.scan(layer.moe_layer, routed_[done - 1].expert + 1);
@@ -161,7 +161,7 @@ void MoePass::before_dense_matmul(const ggml::Tensor * node) {
     prefetch_layer(moe_layer);
 }
 
-// One expert's tokens, in chunks of kMaxRowsAtOnce, through a ggml graph on a private CPU backend; adds to the result.
+// One expert's tokens, in chunks of kMaxGgmlRows, through a ggml graph on a private CPU backend; adds to the result.
 bool MoePass::multiply_with_ggml(const MoeLayer & layer, const RoutedExpert & routed, const uint8_t * data) {
     const ggml::Api & api = ggml::api();
     const Expert & expert = store_.expert(layer.moe_layer, routed.expert);
@@ -172,15 +172,15 @@ bool MoePass::multiply_with_ggml(const MoeLayer & layer, const RoutedExpert & ro
     }
     api.cpu_set_n_threads(cpu_, threads_);
     const size_t width = static_cast<size_t>(layer.n_embd), n_ff = static_cast<size_t>(layer.n_ff);
-    const size_t max_rows = static_cast<size_t>(std::min(routed.count, kMaxRowsAtOnce));
+    const size_t max_rows = static_cast<size_t>(std::min(routed.count, kMaxGgmlRows));
     for (auto [scratch, size] : {std::pair{&h_, max_rows * width},
                                  {&gate_, max_rows * n_ff},
                                  {&up_, max_rows * n_ff},
                                  {&out_, max_rows * width}})
         if (scratch->size() < size) scratch->resize(size);
 
-    for (int start = 0; start < routed.count; start += kMaxRowsAtOnce) {
-        const int rows = std::min(kMaxRowsAtOnce, routed.count - start);
+    for (int start = 0; start < routed.count; start += kMaxGgmlRows) {
+        const int rows = std::min(kMaxGgmlRows, routed.count - start);
         const int first = routed.first + start;
         for (int r = 0; r < rows; r++) {
             const float * from = x_.data() + width * static_cast<size_t>(order_[static_cast<size_t>(first + r)]);

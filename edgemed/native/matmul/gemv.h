@@ -26,8 +26,6 @@ struct alignas(64) Q8Block {
     float d;
 };
 
-static_assert(sizeof(Q8Block) == 576, "edgemed/engine/budget.py counts them");
-
 struct GemvKernel {
     int type;  // ggml's number of the weights' type
     Layout layout;

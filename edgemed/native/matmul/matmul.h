@@ -22,6 +22,8 @@ struct MatmulTask {
 
 class Matmul {
   public:
+    static constexpr int kMaxRows = 512;  // of activations per pass over the matrix: bounds the scratch
+
     // Returns false if find_gemm has no kernel for this type and size, or if `stop` became true, which leaves y
     // incomplete.
     bool run(const MatmulTask & task, int threads, const std::atomic<bool> & stop);

@@ -27,15 +27,6 @@ EDGEMED_API int edgemed_gemm(int type, const uint8_t * weights, int64_t rows, in
     }
 }
 
-EDGEMED_API int edgemed_has_gemm(int type, int64_t columns, int64_t rows) {
-    return edgemed::matmul::find_gemm(type, columns, rows) != nullptr;
-}
-
-EDGEMED_API int edgemed_gemv_layout(int type, int64_t columns) {
-    const edgemed::matmul::GemvKernel * kernel = edgemed::matmul::find_gemv(type, columns);
-    return kernel != nullptr ? kernel->layout : -1;
-}
-
 EDGEMED_API int edgemed_gemv(int type, const uint8_t * weights, int64_t rows, int64_t columns, const float * x,
                              float * y) {
     if (edgemed::matmul::find_gemv(type, columns) == nullptr) return 1;

@@ -33,6 +33,11 @@ struct StoreOptions {
     float half_life;      // tokens after which a use counts half
     int32_t background;   // prefault memory and read cold experts while the disk is idle
 };
+static_assert(sizeof(StoreOptions) == 32 && offsetof(StoreOptions, budget_bytes) == 0 &&
+                  offsetof(StoreOptions, reader_threads) == 8 && offsetof(StoreOptions, direct) == 12 &&
+                  offsetof(StoreOptions, first_layer) == 16 && offsetof(StoreOptions, half_life) == 20 &&
+                  offsetof(StoreOptions, background) == 24,
+              "StoreOptions of edgemed/native/engine.py has this layout");
 
 struct StoreStats {
     uint64_t hits, misses, prefetches, prefetches_used, evictions, predicted, predicted_right;
@@ -40,6 +45,14 @@ struct StoreStats {
     uint64_t shared_bytes;  // of shared experts multiplied within compute_seconds
     double wait_seconds, compute_seconds;
 };
+static_assert(sizeof(StoreStats) == 104 && offsetof(StoreStats, hits) == 0 && offsetof(StoreStats, misses) == 8 &&
+                  offsetof(StoreStats, prefetches) == 16 && offsetof(StoreStats, prefetches_used) == 24 &&
+                  offsetof(StoreStats, evictions) == 32 && offsetof(StoreStats, predicted) == 40 &&
+                  offsetof(StoreStats, predicted_right) == 48 && offsetof(StoreStats, bytes_read) == 56 &&
+                  offsetof(StoreStats, resident_bytes) == 64 && offsetof(StoreStats, budget_bytes) == 72 &&
+                  offsetof(StoreStats, shared_bytes) == 80 && offsetof(StoreStats, wait_seconds) == 88 &&
+                  offsetof(StoreStats, compute_seconds) == 96,
+              "StoreStats of edgemed/native/engine.py has this layout");
 
 class Store {
   public:

@@ -29,7 +29,7 @@ ExpertFile::ExpertFile(const Plan & plan) {
         at += nbytes;
         return here;
     };
-    for (int i = 0; i < plan.rows * plan.per_row; i++) {
+    for (int i = 0; i < plan.moe_layers * plan.experts_per_layer; i++) {
         ExpertRecord record{};
         int order[kProjections] = {kGate, kUp, kDown};
         if (!plan.checksums) std::shuffle(order, order + kProjections, random);
@@ -38,7 +38,9 @@ ExpertFile::ExpertFile(const Plan & plan) {
             // A few sizes often, so that classes are shared.
             if (below(random, 3) > 0)
                 record.nbytes[p] = plan.smallest + (plan.largest - plan.smallest) * below(random, 4) / 4;
-            if (plan.halves) record.nbytes[p] = i % plan.per_row < plan.per_row / 2 ? plan.smallest : plan.largest;
+            if (plan.halves)
+                record.nbytes[p] =
+                    i % plan.experts_per_layer < plan.experts_per_layer / 2 ? plan.smallest : plan.largest;
             record.offset[p] = plan.checksums
                                    ? place(record.nbytes[p], kPage, 0)
                                    : place(record.nbytes[p], 32, below(random, 3) * below(random, 3 * kPage));
@@ -69,8 +71,8 @@ std::vector<Expert> ExpertFile::experts() const {
 
 bool ExpertFile::matches(const Expert & expert, size_t which, const uint8_t * slot) const {
     for (int p = 0; p < kProjections; p++)
-        if (std::memcmp(slot + expert.place[p], bytes_.data() + records_[which].offset[p], records_[which].nbytes[p]) !=
-            0)
+        if (std::memcmp(slot + expert.offset_in_slot[p], bytes_.data() + records_[which].offset[p],
+                        records_[which].nbytes[p]) != 0)
             return false;
     return true;
 }
@@ -101,15 +103,16 @@ uint64_t all_bytes(const ExpertFile & file) {
 
 uint64_t least_bytes(const ExpertFile & file, const Plan & plan, int at_once) {
     const std::vector<Expert> experts = file.experts();
-    const auto per_row = static_cast<size_t>(plan.per_row);
+    const auto experts_per_layer = static_cast<size_t>(plan.experts_per_layer);
     uint64_t most = 0, placed = 0;
     for (const Expert & expert : experts) placed += expert.slot_bytes;
-    for (size_t row = 0; row < experts.size() / per_row; row++) {
+    for (size_t moe_layer = 0; moe_layer < experts.size() / experts_per_layer; moe_layer++) {
         std::vector<uint64_t> sizes;
-        for (size_t i = 0; i < per_row; i++) sizes.push_back(experts[row * per_row + i].slot_bytes);
+        for (size_t i = 0; i < experts_per_layer; i++)
+            sizes.push_back(experts[moe_layer * experts_per_layer + i].slot_bytes);
         std::sort(sizes.rbegin(), sizes.rend());
-        most = std::max(most,
-                        std::accumulate(sizes.begin(), sizes.begin() + std::min(at_once, plan.per_row), uint64_t{0}));
+        most = std::max(most, std::accumulate(sizes.begin(), sizes.begin() + std::min(at_once, plan.experts_per_layer),
+                                              uint64_t{0}));
     }
     return most + all_bytes(file) - placed;
 }
@@ -123,15 +126,16 @@ void open_store(Store & store, const ExpertFile & file, const Plan & plan, uint6
     options.first_layer = 1;
     options.half_life = 8;
     options.background = background;
-    const std::string fault = store.open(file.path().c_str(), file.experts(), plan.rows, plan.per_row, options);
+    const std::string fault =
+        store.open(file.path().c_str(), file.experts(), plan.moe_layers, plan.experts_per_layer, options);
     if (!fault.empty()) std::fprintf(stderr, "%s\n", fault.c_str());
     CHECK(fault.empty());
 }
 
-void wait_until_read(Store & store, int row, int index) {
-    CHECK(store.pin(row, index, 1));
-    store.wait(row, index);
-    store.unpin(row, index);
+void wait_until_read(Store & store, int moe_layer, int index) {
+    CHECK(store.pin(moe_layer, index, 1));
+    store.wait(moe_layer, index);
+    store.unpin(moe_layer, index);
 }
 
 int main(int count, char ** arguments) {
@@ -149,7 +153,7 @@ int main(int count, char ** arguments) {
         {"attention", check_attention},
         {"background", check_background},
         {"background_waits", check_background_waits},
-        {"guesses_step_aside", check_guesses_step_aside},
+        {"prefetches_yield", check_prefetches_yield},
         {"scans", check_scans},
         {"sizes", check_sizes},
     };

@@ -48,11 +48,11 @@ inline uint64_t below(Random & random, uint64_t limit) { return random() % limit
 
 // How a test's file is laid out.
 struct Plan {
-    int rows = 3, per_row = 12;
+    int moe_layers = 3, experts_per_layer = 12;
     bool checksums = true;  // experts in one piece, pages aligned; otherwise anywhere and in any order
     uint64_t smallest = 300, largest = 40000;  // bytes of one matrix
     uint64_t seed = 1;
-    bool halves = false;  // of each row the first half is smallest, the second largest
+    bool halves = false;  // of each layer the first half is smallest, the second largest
 };
 
 // A file of random bytes with experts in it, deleted at the end.
@@ -86,8 +86,8 @@ void open_store(edgemed::Store & store, const ExpertFile & file, const Plan & pl
 
 uint64_t all_bytes(const ExpertFile & file);  // a budget that holds everything
 uint64_t least_bytes(const ExpertFile & file, const Plan & plan,
-                     int at_once);                                 // and one for any so many of a row together
-void wait_until_read(edgemed::Store & store, int row, int index);  // pins, waits, checks nothing, unpins
+                     int at_once);                                       // and one for any so many of a layer together
+void wait_until_read(edgemed::Store & store, int moe_layer, int index);  // pins, waits, checks nothing, unpins
 
 void go_through(edgemed::Store & store);  // a batch's way through all experts
 
@@ -105,6 +105,6 @@ void check_matmul();
 void check_attention();
 void check_background();
 void check_background_waits();
-void check_guesses_step_aside();
+void check_prefetches_yield();
 void check_scans();
 void check_sizes();

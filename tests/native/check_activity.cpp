@@ -10,9 +10,9 @@ struct Seen {
     std::vector<uint8_t> states, hits, misses;
 
     explicit Seen(Store & store) {
-        const auto experts = static_cast<size_t>(store.rows() * store.per_row());
+        const auto experts = static_cast<size_t>(store.moe_layers() * store.experts_per_layer());
         for (std::vector<uint8_t> * part : {&states, &hits, &misses}) part->assign(experts, 77);
-        store.look(states.data(), hits.data(), misses.data());
+        store.store_state(states.data(), hits.data(), misses.data());
     }
     int sum(const std::vector<uint8_t> & counts) const {
         int all = 0;
@@ -30,13 +30,15 @@ void check_looking() {
     const ExpertFile file(plan);
     Store store;
     open_store(store, file, plan, all_bytes(file));
-    CHECK(store.scanned() < 0);
+    CHECK(store.scan_layer() < 0);
     store.scan(2);
-    CHECK(store.scanned() == 2);
+    CHECK(store.scan_layer() == 2);
     store.scan(-1);
-    const auto at = [&](int row, int index) { return static_cast<size_t>(row * plan.per_row + index); };
+    const auto at = [&](int moe_layer, int index) {
+        return static_cast<size_t>(moe_layer * plan.experts_per_layer + index);
+    };
 
-    wait_until_read(store, 0, 3);  // before anybody looks: not counted
+    wait_until_read(store, 0, 3);  // before anybody watches: not counted
     Seen seen(store);
     CHECK(seen.states[at(0, 3)] == kReady && seen.sum(seen.states) == kReady);
     CHECK(seen.sum(seen.hits) == 0 && seen.sum(seen.misses) == 0);
@@ -55,7 +57,7 @@ void check_looking() {
     seen = Seen(store);
     CHECK(seen.hits[at(0, 3)] == 255 && seen.sum(seen.hits) == 255);
 
-    store.look_away();
+    store.stop_watching();
     wait_until_read(store, 0, 3);
     seen = Seen(store);
     CHECK(seen.sum(seen.hits) == 0);

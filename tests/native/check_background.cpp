@@ -14,8 +14,8 @@ constexpr const char * kFiles = ".experts";
 
 int ready(const Store & store) {
     int count = 0;
-    for (int row = 0; row < store.rows(); row++)
-        for (int i = 0; i < store.per_row(); i++) count += store.ready(row, i);
+    for (int moe_layer = 0; moe_layer < store.moe_layers(); moe_layer++)
+        for (int i = 0; i < store.experts_per_layer(); i++) count += store.ready(moe_layer, i);
     return count;
 }
 
@@ -24,29 +24,29 @@ int ready(const Store & store) {
 void settle_down(const Store & store) {
     int count = -1, calm = 0;
     CHECK(soon([&] {
-        calm = ready(store) == count && store.under_way() == 0 ? calm + 1 : 0;
+        calm = ready(store) == count && store.reads_in_flight() == 0 ? calm + 1 : 0;
         count = ready(store);
         return calm > 150;  // looks, 2 ms apart: longer than the store waits before it reads unasked
     }));
 }
 
-void demand(Store & store, const ExpertFile & file, const Plan & plan, int row, int index) {
-    while (!store.pin(row, index, 1)) CHECK(store.wait_for_room());
-    const uint8_t * slot = store.wait(row, index);
-    CHECK(slot != nullptr &&
-          file.matches(store.expert(row, index), static_cast<size_t>(row * plan.per_row + index), slot));
-    store.unpin(row, index);
+void demand(Store & store, const ExpertFile & file, const Plan & plan, int moe_layer, int index) {
+    while (!store.pin(moe_layer, index, 1)) CHECK(store.wait_for_room());
+    const uint8_t * slot = store.wait(moe_layer, index);
+    CHECK(slot != nullptr && file.matches(store.expert(moe_layer, index),
+                                          static_cast<size_t>(moe_layer * plan.experts_per_layer + index), slot));
+    store.unpin(moe_layer, index);
 }
 
 }  // namespace
 
 void check_background() {
     Plan small, large;
-    large.smallest = 300000, large.largest = 900000, large.rows = 2, large.per_row = 8;
+    large.smallest = 300000, large.largest = 900000, large.moe_layers = 2, large.experts_per_layer = 8;
     for (const Plan & plan : {small, large}) {
         const ExpertFile file(plan);
         const uint64_t everything = all_bytes(file);
-        const int experts = plan.rows * plan.per_row;
+        const int experts = plan.moe_layers * plan.experts_per_layer;
         {  // A budget that holds all: all is read, unasked.
             Store store;
             open_store(store, file, plan, 0, true, 3, true);
@@ -72,8 +72,8 @@ void check_background() {
         const uint64_t budget = std::max(least_bytes(file, plan, 3), everything * 2 / 3);
         store.set_budget(budget);
         CHECK(soon([&] {
-            return ready(store) > 2 && store.ready(plan.rows - 1, plan.per_row - 1) &&
-                   store.ready(plan.rows - 1, plan.per_row - 2);
+            return ready(store) > 2 && store.ready(plan.moe_layers - 1, plan.experts_per_layer - 1) &&
+                   store.ready(plan.moe_layers - 1, plan.experts_per_layer - 2);
         }));
         settle_down(store);
         CHECK(store.stats().evictions == 0 && store.stats().resident_bytes <= budget && ready(store) < experts);
@@ -81,8 +81,8 @@ void check_background() {
         Random random(3);
         for (int round = 0; round < (kSanitized ? 100 : 400); round++) {
             if (round % 50 == 0) store.set_budget(round % 100 == 0 ? budget : least_bytes(file, plan, 3));
-            demand(store, file, plan, static_cast<int>(below(random, static_cast<uint64_t>(plan.rows))),
-                   static_cast<int>(below(random, static_cast<uint64_t>(plan.per_row))));
+            demand(store, file, plan, static_cast<int>(below(random, static_cast<uint64_t>(plan.moe_layers))),
+                   static_cast<int>(below(random, static_cast<uint64_t>(plan.experts_per_layer))));
             CHECK(store.stats().resident_bytes <= budget);
         }
     }
@@ -90,9 +90,9 @@ void check_background() {
 
 void check_background_waits() {
     Plan plan;
-    plan.smallest = plan.largest = 30000, plan.rows = 4;
+    plan.smallest = plan.largest = 30000, plan.moe_layers = 4;
     const ExpertFile file(plan);
-    const int experts = plan.rows * plan.per_row;
+    const int experts = plan.moe_layers * plan.experts_per_layer;
     bool asked_without_pause = false;
     for (int tries = 0; tries < 5 && !asked_without_pause; tries++) {
         Store store;
@@ -109,11 +109,11 @@ void check_background_waits() {
         if (asked_without_pause) CHECK(read == 1);                 // while somebody asks, nothing else is read
         CHECK(soon([&] { return ready(store) >= experts / 3; }));  // then what fits
         settle_down(store);
-        CHECK(soon([&] {  // in every row alike
-            int most = 0, least = plan.per_row;
-            for (int row = 0; row < plan.rows; row++) {
+        CHECK(soon([&] {  // evenly across layers
+            int most = 0, least = plan.experts_per_layer;
+            for (int moe_layer = 0; moe_layer < plan.moe_layers; moe_layer++) {
                 int count = 0;
-                for (int i = 0; i < plan.per_row; i++) count += store.ready(row, i);
+                for (int i = 0; i < plan.experts_per_layer; i++) count += store.ready(moe_layer, i);
                 most = std::max(most, count), least = std::min(least, count);
             }
             return most - least <= 1;
@@ -122,29 +122,29 @@ void check_background_waits() {
     }
 }
 
-void check_guesses_step_aside() {
+void check_prefetches_yield() {
     Plan plan;  // experts of several MiB, which is what a thread reads at once
-    plan.smallest = plan.largest = 2 << 20, plan.rows = 2, plan.per_row = 4;
+    plan.smallest = plan.largest = 2 << 20, plan.moe_layers = 2, plan.experts_per_layer = 4;
     const ExpertFile file(plan);
     Store store;
     open_store(store, file, plan, all_bytes(file), true, 1);
     faulty_reads(kFiles, 0, 30, 0, 0, -1);  // every MiB takes 30 ms
-    CHECK(store.guess(1, 0, false));
+    CHECK(store.prefetch(1, 0, false));
     CHECK(soon([&] { return faulty_reads_hit() > 0; }));
-    CHECK(store.guess(1, 1, false) && store.guess(1, 2, false));
+    CHECK(store.prefetch(1, 1, false) && store.prefetch(1, 2, false));
     faulty_reads(kFiles, 0, 500, 0, 6, -1);  // and what comes after the six MiB of the demand takes longer still
-    demand(store, file, plan, 0, 0);         // after at most one MiB of the guess, which goes on when it is over
+    demand(store, file, plan, 0, 0);         // after at most one MiB of the prefetch, which then continues
     CHECK(!store.ready(1, 0));
     faulty_reads(kFiles, 0, 30, 0, 0, -1);
-    store.settle(0);  // too early for row 1
+    store.cancel_prefetches(0);  // too early for layer 1
     CHECK(store.present(1, 1) && store.present(1, 2));
     CHECK(store.pin(1, 1, 1));
-    store.settle(1);  // 1, 1 is asked for and 1, 0 under way; nobody wants 1, 2
+    store.cancel_prefetches(1);  // 1, 1 is asked for and 1, 0 under way; nobody wants 1, 2
     CHECK(store.present(1, 0) && store.present(1, 1) && !store.present(1, 2));
     CHECK(store.wait(1, 1) != nullptr);
     store.unpin(1, 1);
     healthy_reads();
     CHECK(soon([&] { return store.ready(1, 0); }));
-    for (int i = 0; i < plan.per_row; i++) demand(store, file, plan, 1, i);
+    for (int i = 0; i < plan.experts_per_layer; i++) demand(store, file, plan, 1, i);
     CHECK(store.fault().empty());
 }

@@ -22,19 +22,20 @@ bool says(const Store & store, const char * words) {
     return false;
 }
 
-bool right(Store & store, const ExpertFile & file, const Plan & plan, int row, int index) {
-    while (!store.pin(row, index, 1)) CHECK(store.wait_for_room());  // guesses may hold it on a busy machine
-    const uint8_t * data = store.wait(row, index);
-    const bool fits = data != nullptr &&
-                      file.matches(store.expert(row, index), static_cast<size_t>(row * plan.per_row + index), data);
-    store.unpin(row, index);
+bool right(Store & store, const ExpertFile & file, const Plan & plan, int moe_layer, int index) {
+    while (!store.pin(moe_layer, index, 1)) CHECK(store.wait_for_room());  // prefetches may hold it on a busy machine
+    const uint8_t * data = store.wait(moe_layer, index);
+    const bool fits =
+        data != nullptr && file.matches(store.expert(moe_layer, index),
+                                        static_cast<size_t>(moe_layer * plan.experts_per_layer + index), data);
+    store.unpin(moe_layer, index);
     return fits;
 }
 
-bool fails(Store & store, int row, int index) {
-    CHECK(store.pin(row, index, 1));
-    const bool failed = store.wait(row, index) == nullptr;
-    store.unpin(row, index);
+bool fails(Store & store, int moe_layer, int index) {
+    CHECK(store.pin(moe_layer, index, 1));
+    const bool failed = store.wait(moe_layer, index) == nullptr;
+    store.unpin(moe_layer, index);
     return failed;
 }
 
@@ -49,7 +50,7 @@ size_t entries(const char * folder) {
 void check_budgets_at_the_edge() {
     for (bool large : {false, true}) {
         Plan plan;
-        if (large) plan.smallest = 300000, plan.largest = 900000, plan.rows = 1, plan.per_row = 6;
+        if (large) plan.smallest = 300000, plan.largest = 900000, plan.moe_layers = 1, plan.experts_per_layer = 6;
         const ExpertFile file(plan);
         Store store;
         open_store(store, file, plan, 0);
@@ -64,7 +65,7 @@ void check_budgets_at_the_edge() {
         Random random(3);
         store.set_budget(least);
         for (int round = 0; round < 60; round++) {
-            const int first = static_cast<int>(below(random, static_cast<uint64_t>(plan.per_row - 2)));
+            const int first = static_cast<int>(below(random, static_cast<uint64_t>(plan.experts_per_layer - 2)));
             for (int i = first; i < first + 3; i++)
                 while (!store.pin(0, i, 1)) CHECK(store.wait_for_room());
             CHECK(store.stats().resident_bytes <= least);
@@ -83,10 +84,10 @@ void check_budgets_at_the_edge() {
         // The same under reads: what was wanted is not any more when it comes.
         store.set_budget(least);
         faulty_reads(kSuffix, 0, 30, 0, 0, 3);
-        CHECK(store.pin(0, 1, 1) && store.guess(0, 2, true));
+        CHECK(store.pin(0, 1, 1) && store.prefetch(0, 2, true));
         store.unpin(0, 1);
         store.set_budget(0);
-        while (store.under_way() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        while (store.reads_in_flight() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
         CHECK(store.stats().resident_bytes <= slack);
         healthy_reads();
         store.set_budget(least);
@@ -97,7 +98,7 @@ void check_budgets_at_the_edge() {
     const ExpertFile file(plan);
     Store store;
     open_store(store, file, plan, all_bytes(file));
-    for (int i = 1; i < plan.per_row; i++) CHECK(right(store, file, plan, 0, i));
+    for (int i = 1; i < plan.experts_per_layer; i++) CHECK(right(store, file, plan, 0, i));
     faulty_reads(kSuffix, EIO, 30, 0, 0, 1);
     CHECK(store.pin(0, 0, 1));
     const uint64_t least = least_bytes(file, plan, 1);
@@ -105,7 +106,7 @@ void check_budgets_at_the_edge() {
     CHECK(store.wait(0, 0) == nullptr);
     store.unpin(0, 0);
     healthy_reads();
-    for (int i = 0; i < plan.per_row; i++) {
+    for (int i = 0; i < plan.experts_per_layer; i++) {
         while (!store.pin(0, i, 1)) CHECK(store.wait_for_room());
         CHECK(store.wait(0, i) != nullptr && store.stats().resident_bytes <= least);
         store.unpin(0, i);
@@ -119,8 +120,8 @@ void check_stops() {
         Store store;
         open_store(store, file, plan, all_bytes(file), true, 2);
         faulty_reads(kSuffix, 0, 1000, 0, 0, 2);  // both readers hang
-        for (int i = 0; i < plan.per_row; i++) CHECK(store.pin(0, i, 1));
-        CHECK(store.guess(1, 0, true));
+        for (int i = 0; i < plan.experts_per_layer; i++) CHECK(store.pin(0, i, 1));
+        CHECK(store.prefetch(1, 0, true));
         const auto from = Clock::now();
         std::thread stopper([&] {
             std::this_thread::sleep_for(std::chrono::milliseconds(50));
@@ -130,7 +131,7 @@ void check_stops() {
         CHECK(!store.wait_for_room());
         CHECK(seconds_since(from) < 0.7);  // as long as a busy machine may need; nobody waited for the readers
         stopper.join();
-        for (int i = 0; i < plan.per_row; i++) store.unpin(0, i);
+        for (int i = 0; i < plan.experts_per_layer; i++) store.unpin(0, i);
         // What nobody waits for any more does not stand in the way of the next question.
         const uint64_t read = store.stats().bytes_read;
         store.request_abort(false);
@@ -146,7 +147,7 @@ void check_stops() {
     for (int round = 0; round < 100; round++) {
         faulty_reads(kSuffix, 0, 2, 0, below(random, 4), 3);
         for (int i = 0; i < 4; i++) CHECK(store.pin(round % 3, i, 1));
-        store.guess((round + 1) % 3, 7, true);
+        store.prefetch((round + 1) % 3, 7, true);
         if (below(random, 2) == 0) store.request_abort(true);
         for (int i = 0; i < 4; i++) {
             const uint8_t * data = store.wait(round % 3, i);
@@ -156,7 +157,7 @@ void check_stops() {
         store.request_abort(false);
     }
     healthy_reads();
-    for (int row = 0; row < 3; row++) CHECK(right(store, file, plan, row, 3));
+    for (int moe_layer = 0; moe_layer < 3; moe_layer++) CHECK(right(store, file, plan, moe_layer, 3));
 }
 
 void check_failing_reads() {
@@ -170,7 +171,7 @@ void check_failing_reads() {
         CHECK(says(store, "Expert 2 of layer 2") && says(store, std::strerror(EIO)));
         CHECK(fails(store, 1, 2) && !store.ready(1, 2));  // tried again, failed again
         store.clear_fault();
-        CHECK(store.guess(2, 3, true));
+        CHECK(store.prefetch(2, 3, true));
         while (faulty_reads_hit() < 3) std::this_thread::sleep_for(std::chrono::milliseconds(1));
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
         CHECK(store.fault().empty());  // nobody asked for it
@@ -194,13 +195,13 @@ void check_failing_reads() {
         Store store;
         open_store(store, file, plan, all_bytes(file), true, 2);
         faulty_reads(kSuffix, EIO, 200, 0, 0, -1);
-        for (int i = 0; i < plan.per_row; i++) CHECK(store.pin(0, i, 1));
+        for (int i = 0; i < plan.experts_per_layer; i++) CHECK(store.pin(0, i, 1));
         CHECK(store.wait(0, 0) == nullptr);
-        for (int i = 0; i < plan.per_row; i++) store.unpin(0, i);
+        for (int i = 0; i < plan.experts_per_layer; i++) store.unpin(0, i);
         store.clear_fault();
-        CHECK(faulty_reads_hit() < plan.per_row && store.under_way() == 0 && store.fault().empty());
+        CHECK(faulty_reads_hit() < plan.experts_per_layer && store.reads_in_flight() == 0 && store.fault().empty());
         healthy_reads();
-        CHECK(right(store, file, plan, 0, plan.per_row - 1));
+        CHECK(right(store, file, plan, 0, plan.experts_per_layer - 1));
     }
     // Some reads fail, at random: an answer is right or none.
     Store store;
@@ -209,9 +210,9 @@ void check_failing_reads() {
     int failures = 0;
     for (int round = 0; round < 600; round++) {
         faulty_reads(kSuffix, EIO, 0, 0, static_cast<long>(below(random, 3)), 1);
-        const int row = static_cast<int>(below(random, 3)), index = static_cast<int>(below(random, 12));
-        store.guess(row, (index + 1) % 12, below(random, 2) == 0);
-        if (!right(store, file, plan, row, index)) {
+        const int moe_layer = static_cast<int>(below(random, 3)), index = static_cast<int>(below(random, 12));
+        store.prefetch(moe_layer, (index + 1) % 12, below(random, 2) == 0);
+        if (!right(store, file, plan, moe_layer, index)) {
             failures++;
             CHECK(says(store, "cannot be used"));
             store.clear_fault();
@@ -248,7 +249,7 @@ void check_changing_files() {
         CHECK(right(store, file, plan, 0, 0));
         std::this_thread::sleep_for(std::chrono::milliseconds(20));  // longer than the file system's clock ticks
         // One bit, and its expert is refused; the others are not, where a checksum tells them apart.
-        const ExpertRecord & record = file.records()[static_cast<size_t>(plan.per_row) + 3];
+        const ExpertRecord & record = file.records()[static_cast<size_t>(plan.experts_per_layer) + 3];
         file.write(record.offset[kUp] + record.nbytes[kUp] / 2, {0x5a, 0xa5});
         CHECK(fails(store, 1, 3));
         CHECK(says(store, "Expert 3 of layer 2") && says(store, plan.checksums ? "checksum" : "changed"));
@@ -275,13 +276,13 @@ void check_opening_and_closing() {
     {
         Store store;
         StoreOptions options{};
-        CHECK(store.open("/nonexistent/file.experts", file.experts(), plan.rows, plan.per_row, options)
+        CHECK(store.open("/nonexistent/file.experts", file.experts(), plan.moe_layers, plan.experts_per_layer, options)
                   .find("cannot be opened") != std::string::npos);
     }
     const auto once = [&] {
         Store store;
         open_store(store, file, plan, all_bytes(file));
-        for (int i = 0; i < plan.per_row; i++) store.guess(0, i, true);
+        for (int i = 0; i < plan.experts_per_layer; i++) store.prefetch(0, i, true);
         CHECK(right(store, file, plan, 1, 1));
     };  // closed while it reads
     once();
@@ -293,5 +294,6 @@ void check_opening_and_closing() {
     Store one, other;
     open_store(one, file, plan, all_bytes(file));
     open_store(other, file, plan, all_bytes(file) / 2, false);
-    for (int i = 0; i < plan.per_row; i++) CHECK(right(one, file, plan, 0, i) && right(other, file, plan, 0, i));
+    for (int i = 0; i < plan.experts_per_layer; i++)
+        CHECK(right(one, file, plan, 0, i) && right(other, file, plan, 0, i));
 }

@@ -25,9 +25,11 @@ void check_sound(const ExpertRecord & record, const Expert & expert) {
         for (int s = 0; s < expert.segments; s++) {
             const Segment & segment = expert.segment[s];
             const uint64_t end = record.offset[p] + record.nbytes[p];
-            if (expert.place[p] < segment.memory || expert.place[p] >= segment.memory + segment.length) continue;
+            if (expert.offset_in_slot[p] < segment.memory ||
+                expert.offset_in_slot[p] >= segment.memory + segment.length)
+                continue;
             homes++;
-            CHECK(expert.place[p] - segment.memory == record.offset[p] - segment.file);
+            CHECK(expert.offset_in_slot[p] - segment.memory == record.offset[p] - segment.file);
             CHECK(end <= segment.file + segment.needed);
         }
         CHECK(homes == 1);
@@ -35,7 +37,7 @@ void check_sound(const ExpertRecord & record, const Expert & expert) {
     }
     CHECK(!record.has_checksum || expert.segments == 1);
     if (record.has_checksum) CHECK(expert.span == record.offset[kDown] + record.nbytes[kDown] - record.offset[kGate]);
-    if (expert.span > 0) CHECK(expert.place[kGate] + expert.span <= expert.slot_bytes);
+    if (expert.span > 0) CHECK(expert.offset_in_slot[kGate] + expert.span <= expert.slot_bytes);
 }
 
 uint64_t any_number(Random & random) {

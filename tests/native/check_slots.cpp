@@ -21,7 +21,7 @@ uint64_t anonymous_bytes() {
 
 struct Taken {
     int size_class;
-    uint8_t * place;
+    uint8_t * slot;
     uint8_t mark;
 };
 
@@ -48,31 +48,31 @@ void fill_and_drain(const std::vector<uint64_t> & sizes, int each, uint64_t seed
             static_cast<int>(step / 50 % 2 == 0 ? 8 : 2);  // waves, so that everything is given back again
         if (static_cast<int>(below(random, 10)) < filling && used[static_cast<size_t>(wanted)] < each) {
             const uint64_t held = slots.resident_bytes(), cost = slots.cost(wanted);
-            uint8_t * place = slots.take(wanted);
+            uint8_t * slot = slots.acquire(wanted);
             CHECK(slots.resident_bytes() == held + cost);
             const auto mark = static_cast<uint8_t>(step);
-            std::memset(place, mark, slots.bytes(wanted));
-            taken.push_back({wanted, place, mark});
+            std::memset(slot, mark, slots.bytes(wanted));
+            taken.push_back({wanted, slot, mark});
             used[static_cast<size_t>(wanted)]++;
         } else if (!taken.empty()) {
             const size_t at = below(random, taken.size());
             const Taken one = taken[at];
             for (uint64_t i = 0; i < slots.bytes(one.size_class); i += 64)
-                CHECK(one.place[i] == one.mark);  // nobody else was here
-            slots.give_back(one.size_class, one.place);
+                CHECK(one.slot[i] == one.mark);  // nobody else was here
+            slots.release(one.size_class, one.slot);
             used[static_cast<size_t>(one.size_class)]--;
             taken[at] = taken.back();
             taken.pop_back();
         }
         if (below(random, 4) == 0) {
             const uint64_t held = slots.resident_bytes();
-            const uint64_t released = slots.release_idle(below(random, 8 << 20));
+            const uint64_t released = slots.trim_idle(below(random, 8 << 20));
             CHECK(slots.resident_bytes() == held - released);
         }
         if (!kSanitized && step % 5 == 0) CHECK(anonymous_bytes() <= before + slots.resident_bytes() + (256 << 10));
     }
-    for (const Taken & one : taken) slots.give_back(one.size_class, one.place);
-    slots.release_idle(UINT64_MAX);
+    for (const Taken & one : taken) slots.release(one.size_class, one.slot);
+    slots.trim_idle(UINT64_MAX);
     CHECK(slots.resident_bytes() == slots.slack_bytes() && slots.idle_bytes() == 0);
     if (!kSanitized) CHECK(anonymous_bytes() <= before + slots.slack_bytes() + (256 << 10));
 }

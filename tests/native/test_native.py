@@ -20,7 +20,7 @@ CHECKS = (
     "opening_and_closing",
     "background",
     "background_waits",
-    "guesses_step_aside",
+    "prefetches_yield",
     "scans",
     "sizes",
     "looking",

@@ -19,8 +19,9 @@ using namespace ggml;
 
 BufferType g_buffer_type;
 
-// libllama reads each tensor into memory of its own before it hands it over, 150 MB for each of AntAngelMed's 93 virtual
-// ones, and goes through that byte by byte. Until it has loaded them they have no strides: of each it reads a row.
+// libllama reads each tensor into memory of its own before it hands it over, 150 MB for each of AntAngelMed's 93
+// virtual ones, and goes through that byte by byte. Until it has loaded them they have no strides: of each it reads a
+// row.
 thread_local std::vector<Tensor *> t_flat;
 
 struct Addresses {
@@ -68,9 +69,9 @@ Buffer * alloc_buffer(BufferType * type, size_t size) {
 
 BufferType * expert_buffer_type() { return &g_buffer_type; }
 
-void experts_load() { t_flat.clear(); }
+void begin_expert_loading() { t_flat.clear(); }
 
-void experts_loaded() {
+void end_expert_loading() {
     for (Tensor * tensor : t_flat) {
         tensor->nb[1] = api().row_size(tensor->type, tensor->ne[0]);
         for (int i = 2; i < kMaxDims; i++) tensor->nb[i] = tensor->nb[i - 1] * static_cast<size_t>(tensor->ne[i - 1]);

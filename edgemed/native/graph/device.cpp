@@ -36,7 +36,7 @@ struct Stream {
 
 Stream & stream(Backend * backend) { return *static_cast<Stream *>(backend->context); }
 
-// One split of the scheduler: a MoE layer, a dense product of a batch, or attention.
+// One split of the scheduler: a MoE layer, a dense matmul of a batch, or attention.
 Status graph_compute(Backend * backend, Graph * graph) {
     Stream & self = stream(backend);
     const int n = api().graph_n_nodes(graph);
@@ -49,9 +49,9 @@ Status graph_compute(Backend * backend, Graph * graph) {
             continue;
         }
         const Tensor * node = api().graph_node(graph, i++);
-        if (is_no_work(node) || (node->flags & kFlagCompute) == 0) continue;
+        if (is_no_op(node) || (node->flags & kFlagCompute) == 0) continue;
         const bool dense = is_dense_batch(node);
-        if (dense) self.pass.before_matrix(node);
+        if (dense) self.pass.before_dense_matmul(node);
         const Status status = dense ? self.dense.compute(node, self.threads, self.experts.store.stop_flag())
                               : is_attention(node)
                                   ? self.attention.compute(node, self.threads, self.experts.store.stop_flag())
@@ -78,10 +78,10 @@ Backend * init_backend(Device * device, const char *) {
 }
 
 bool supports_op(Device *, const Tensor * node) {
-    return is_no_work(node) || is_expert_product(node) || is_swiglu_of_experts(node) || is_weighting(node) ||
-           is_rank_sum(node) || is_shared_product(node) || is_swiglu_of_shared(node) || is_shared_sum(node) ||
+    return is_no_op(node) || is_expert_matmul(node) || is_swiglu_of_experts(node) || is_route_weighting(node) ||
+           is_rank_sum(node) || is_shared_matmul(node) || is_swiglu_of_shared(node) || is_shared_sum(node) ||
            is_residual_sum(node) || is_dense_batch(node) ||
-           (!g_experts.empty() && g_experts.back()->attends && is_attention(node));
+           (!g_experts.empty() && g_experts.back()->claims_attention && is_attention(node));
 }
 
 void set_n_threads(Backend * backend, int n) {

@@ -1,4 +1,4 @@
-// edgemed's ggml device: claims the expert products of a graph, and nothing else.
+// edgemed's ggml device. It claims the matmuls of experts, of prompts and, if asked to, attention.
 #pragma once
 
 #include "observer.h"
@@ -12,8 +12,8 @@ struct Experts {
     Store store;
     Observer observer;
     Predictor predictor;
-    int guesses = 0;       // predicted misses to read ahead in each layer
-    bool attends = false;  // attention is ours too
+    int prefetch_limit = 0;  // predicted misses to prefetch per layer; 0: none
+    bool claims_attention = false;
 };
 
 // ggml's devices are global: contexts made from now on use these experts.

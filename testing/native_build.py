@@ -14,6 +14,7 @@ NATIVE = Path(edgemed.native.__file__).parent
 # What the checks cover: none of it calls ggml.
 _SOURCES = ("store/*.cpp", "matmul/*.cpp", "attention/*.cpp", "ggml/*.cpp", "instructions.cpp", "xxh3.cpp")
 _FLAGS = ("-O1", "-g1", "-fopenmp")
+_WARNINGS = ("-std=c++17", "-Wall", "-Wextra", "-Wshadow", "-Werror")
 
 
 class CannotBuildError(Exception):
@@ -42,7 +43,7 @@ def build_checks(folder: Path, flags: Sequence[str] = ()) -> Path:
     def compile_one(item: tuple[Path, str]) -> str:
         source, compiler = item
         out = folder / f"{source.stem}.o"
-        standard = ("-std=c++17", "-Wall", "-Wextra", "-Wshadow", "-Werror") if compiler == "g++" else ()
+        standard = _WARNINGS if compiler == "g++" else ()
         include = (f"-I{CHECKS}", f"-I{NATIVE}")
         _compile(compiler, *_FLAGS, *standard, *flags, *include, "-c", str(source), "-o", str(out), excused=False)
         return str(out)
@@ -52,6 +53,21 @@ def build_checks(folder: Path, flags: Sequence[str] = ()) -> Path:
     program = folder / "checks"
     _compile("g++", *flags, *made, "-o", str(program), "-fopenmp", "-pthread", "-ldl", excused=False)
     return program
+
+
+def check_warnings() -> None:
+    """Compile what build_checks leaves out, without generating code. A warning raises AssertionError."""
+    covered = {source for pattern in _SOURCES for source in NATIVE.glob(pattern)}
+    if shutil.which("g++") is None:
+        raise CannotBuildError("there is no g++")
+
+    def compile_one(source: Path) -> None:
+        _compile(
+            "g++", "-fsyntax-only", "-fopenmp", *_WARNINGS, "-Wpedantic", f"-I{NATIVE}", str(source), excused=False
+        )
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_one, sorted(set(NATIVE.rglob("*.cpp")) - covered)))
 
 
 def _compile(compiler: str, *arguments: str, excused: bool = True) -> None:

@@ -17,6 +17,19 @@ LIBRARY = Path(__file__).parent / "libedgemed.so"
 KERNELS = "EDGEMED_KERNELS"
 KERNEL_SETS = ("ggml", "avx2", "avx-vnni", "avx512")  # in the order of `Instructions` in instructions.h
 
+Signatures = Mapping[str, tuple[Any, tuple[Any, ...]]]
+"""Functions of capi.h: name -> (result type, argument types). `make lint` compares every _SIGNATURES with capi.h."""
+
+_SIGNATURES: Signatures = {
+    "edgemed_instructions": (ctypes.c_int, ()),
+    "edgemed_limit_instructions": (ctypes.c_int, (ctypes.c_int,)),
+    "edgemed_xxh3_64": (ctypes.c_uint64, (ctypes.c_void_p, ctypes.c_size_t)),
+    "edgemed_xxh3_state_size": (ctypes.c_size_t, ()),
+    "edgemed_xxh3_begin": (None, (ctypes.c_void_p,)),
+    "edgemed_xxh3_update": (None, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)),
+    "edgemed_xxh3_digest": (ctypes.c_uint64, (ctypes.c_void_p,)),
+}
+
 
 @cache
 def library() -> ctypes.CDLL:
@@ -27,21 +40,13 @@ def library() -> ctypes.CDLL:
         lib = ctypes.CDLL(str(LIBRARY))
     except OSError as error:
         raise SetupError(f"edgemed's native library cannot be loaded ({error}); reinstall edgemed.") from None
+    declare(lib, _SIGNATURES)
     lib.edgemed_limit_instructions(KERNEL_SETS.index(wish))
-    lib.edgemed_xxh3_64.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-    lib.edgemed_xxh3_64.restype = ctypes.c_uint64
-    lib.edgemed_xxh3_state_size.restype = ctypes.c_size_t
-    lib.edgemed_xxh3_begin.argtypes = [ctypes.c_void_p]
-    lib.edgemed_xxh3_begin.restype = None
-    lib.edgemed_xxh3_update.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-    lib.edgemed_xxh3_update.restype = None
-    lib.edgemed_xxh3_digest.argtypes = [ctypes.c_void_p]
-    lib.edgemed_xxh3_digest.restype = ctypes.c_uint64
     return lib
 
 
-def declare(library: ctypes.CDLL, signatures: Mapping[str, tuple[Any, tuple[Any, ...]]]) -> None:
-    """Declare result and argument types, name -> (result, arguments)."""
+def declare(library: ctypes.CDLL, signatures: Signatures) -> None:
+    """Declare the functions' result and argument types."""
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.native import library
+from edgemed.native import Signatures, declare, library
 
 Floats = NDArray[np.float32]
 Halves = NDArray[np.float16]
+
+_SIGNATURES: Signatures = {
+    "edgemed_attend": (
+        ctypes.c_int,
+        (*(ctypes.c_void_p,) * 4, ctypes.c_float, *(ctypes.c_int64,) * 5, ctypes.c_int, ctypes.c_void_p),
+    ),
+}
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    lib = library()
+    declare(lib, _SIGNATURES)
+    return lib
 
 
 def attend(q: Floats, k: Halves, v: Halves, mask: Halves | None, scale: float, threads: int = 1) -> Floats | None:
@@ -23,15 +38,7 @@ def attend(q: Floats, k: Halves, v: Halves, mask: Halves | None, scale: float, t
     q, k, v = np.ascontiguousarray(q), np.ascontiguousarray(k), np.ascontiguousarray(v)
     mask = None if mask is None else np.ascontiguousarray(mask)
     out = np.empty_like(q)
-    function = library().edgemed_attend
-    function.argtypes = (
-        *(ctypes.c_void_p,) * 4,
-        ctypes.c_float,
-        *(ctypes.c_int64,) * 5,
-        ctypes.c_int,
-        ctypes.c_void_p,
-    )
-    status = function(
+    status = _library().edgemed_attend(
         q.ctypes.data,
         k.ctypes.data,
         v.ctypes.data,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.native import library
+from edgemed.native import Signatures, declare, library
 
 BLOCK = 256  # `kBlock`
 Floats = NDArray[np.float32]
@@ -76,12 +75,16 @@ class Coupling:
     later: bool
 
 
+_SIGNATURES: Signatures = {
+    "edgemed_choose_codes": (ctypes.c_int, (ctypes.POINTER(_Codebook), ctypes.POINTER(_BlockTask))),
+}
+
+
 @cache
-def _function() -> Any:
-    function = library().edgemed_choose_codes
-    function.argtypes = (ctypes.POINTER(_Codebook), ctypes.POINTER(_BlockTask))
-    function.restype = ctypes.c_int
-    return function
+def _library() -> ctypes.CDLL:
+    lib = library()
+    declare(lib, _SIGNATURES)
+    return lib
 
 
 def choose_codes(
@@ -109,6 +112,6 @@ def choose_codes(
     )
     addresses = [array.ctypes.data for array in (order, *matrices)]
     task = _BlockTask(rows, *addresses, coupling.later, *(array.ctypes.data for array in (*inputs, chosen, codes)))
-    if _function()(ctypes.byref(stored), ctypes.byref(task)):
+    if _library().edgemed_choose_codes(ctypes.byref(stored), ctypes.byref(task)):
         raise MemoryError
     return codes, chosen

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgemed.errors import SetupError
-from edgemed.native import declare, library
+from edgemed.native import Signatures, declare, library
 
 EXPERT_RECORD = np.dtype(
     {
@@ -86,7 +86,7 @@ class RouterShape(ctypes.Structure):
 
 
 _HANDLE = ctypes.c_void_p
-_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+_SIGNATURES: Signatures = {
     "edgemed_error": (ctypes.c_char_p, ()),
     "edgemed_bind": (ctypes.c_int, (ctypes.c_char_p, ctypes.c_char_p)),
     "edgemed_buffer_type": (ctypes.c_void_p, ()),

@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from edgemed.native import library
+from edgemed.native import Signatures, declare, library
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
+
+_SIGNATURES: Signatures = {
+    "edgemed_gemm": (
+        ctypes.c_int,
+        (
+            ctypes.c_int,
+            ctypes.c_void_p,
+            *(ctypes.c_int64,) * 2,
+            ctypes.c_void_p,
+            ctypes.c_int,
+            ctypes.c_void_p,
+            ctypes.c_int,
+        ),
+    ),
+    "edgemed_gemv": (
+        ctypes.c_int,
+        (ctypes.c_int, ctypes.c_void_p, *(ctypes.c_int64,) * 2, *(ctypes.c_void_p,) * 2),
+    ),
+}
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    lib = library()
+    declare(lib, _SIGNATURES)
+    return lib
 
 
 def gemv(kind: Type, weights: Bytes, x: Floats) -> Floats | None:
@@ -22,14 +49,7 @@ def gemv(kind: Type, weights: Bytes, x: Floats) -> Floats | None:
     """
     weights, x = np.ascontiguousarray(weights), np.ascontiguousarray(x, np.float32)
     y = np.empty(len(weights), np.float32)
-    function = library().edgemed_gemv
-    function.argtypes = (
-        ctypes.c_int,
-        ctypes.c_void_p,
-        *(ctypes.c_int64,) * 2,
-        *(ctypes.c_void_p,) * 2,
-    )
-    status = function(int(kind), weights.ctypes.data, len(weights), len(x), x.ctypes.data, y.ctypes.data)
+    status = _library().edgemed_gemv(int(kind), weights.ctypes.data, len(weights), len(x), x.ctypes.data, y.ctypes.data)
     if status < 0:
         raise MemoryError
     return None if status else y
@@ -43,17 +63,7 @@ def gemm(kind: Type, weights: Bytes, x: Floats, threads: int = 1) -> Floats | No
     """
     weights, x = np.ascontiguousarray(weights), np.ascontiguousarray(x, np.float32)
     y = np.empty((len(x), len(weights)), np.float32)
-    function = library().edgemed_gemm
-    function.argtypes = (
-        ctypes.c_int,
-        ctypes.c_void_p,
-        *(ctypes.c_int64,) * 2,
-        ctypes.c_void_p,
-        ctypes.c_int,
-        ctypes.c_void_p,
-        ctypes.c_int,
-    )
-    status = function(
+    status = _library().edgemed_gemm(
         int(kind), weights.ctypes.data, len(weights), x.shape[1], x.ctypes.data, len(x), y.ctypes.data, threads
     )
     if status < 0:

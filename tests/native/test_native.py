@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgemed.native.instructions import Instructions
-from testing.native_build import CannotBuildError, build_checks
+from testing.native_build import CannotBuildError, build_checks, check_warnings
 
 CHECKS = (
     "lay_out",
@@ -46,6 +46,13 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_check(program: Path, check: str) -> None:
     done = subprocess.run([program, check], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
+
+
+def test_the_other_sources_compile_without_warnings() -> None:
+    try:
+        check_warnings()
+    except CannotBuildError as error:
+        pytest.skip(f"the native library cannot be compiled here: {error}")
 
 
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="qemu-x86_64 is not installed")

@@ -20,6 +20,7 @@ class Activations {
     int wanted() const { return static_cast<int>(types_.size()); }
     // Quantises row `row` to the `wanted`th type. for_gemv: RowMatmul will use this row.
     void quantise(int wanted, int row, const float * from, bool for_gemv = true);
+    // What quantise() made of a row: for ggml and for gemm, and for gemv.
     const uint8_t * row(int matrix_type, int row) const;
     const matmul::Q8Block * q8_row(matmul::Layout layout, int row) const {
         return q8_rows_[layout].data() + blocks_ * static_cast<size_t>(row);
@@ -34,7 +35,7 @@ class Activations {
     int64_t width_ = 0;
     int rows_ = 0;
     std::vector<Kind> kinds_;  // never shrinks
-    std::vector<int> types_;   // indices of the types this layer wants in kinds_
+    std::vector<int> types_;   // indices into kinds_ of the types wanted since start()
 
     size_t blocks_ = 0;  // blocks of 256 columns in a row
     bool wants_[matmul::kLayouts] = {};

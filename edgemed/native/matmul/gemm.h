@@ -59,7 +59,7 @@ class ChunkClaimer {
     std::atomic<int64_t> & shared_;
     const int64_t count_, at_once_;
     const bool enough_;
-    int64_t now_, ahead_, end_;
+    int64_t now_, ahead_, end_;  // this item, the first of the next run, the end of this run
 };
 
 // The first byte of panel `panel`, which is 16 rows of the matrix.

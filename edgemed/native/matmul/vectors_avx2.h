@@ -21,8 +21,7 @@ namespace {
 // One register of sums: half the lanes of a panel.
 using Register = __m256i;
 using Floats = __m256;
-// lanes of a Register
-constexpr int kWidth = 8;
+constexpr int kWidth = 8;  // lanes of a Register
 // Rows of activations whose sums stay in the 16 registers. Without VNNI a row also needs a temporary; GCC spills from
 // five rows on.
 #ifdef EDGEMED_VNNI

@@ -1,4 +1,4 @@
-"""Everything `edgemed doctor` finds out about this machine and installation, without loading a model."""
+"""What `edgemed doctor` finds out about this machine and installation, without loading the model."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from edgemed.native.instructions import instructions
 from edgemed.privacy import Check
 
 PROBE_BYTES = 1 << 30
-READERS = 3  # threads that read, as in the engine
-LOOKS = 3  # at the disk: before, between and after what is asked of memory and cores
-LOOK_SECONDS = 0.5
-# AntAngelMed, as its publisher's GGUF lists it; what `doctor` predicts before anything is downloaded.
+READERS = 3  # reader threads, as in the engine
+DISK_SAMPLES = 3  # before, between and after the measurements of memory and compute
+SAMPLE_SECONDS = 0.5
+# AntAngelMed, as in its publisher's GGUF: `doctor` predicts its speed before anything is downloaded.
 ANTANGELMED = HParams(
     n_layer=32,
     n_nextn=0,
@@ -55,8 +55,8 @@ _FLAGS = ("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "gfni", "
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What edgemed stands on. `kernels`: the instructions that ours use, None where ggml computes in their place;
-    `engine_fault`: why the engine cannot start here, or None; `gpu`: a sentence."""
+    """kernels: the instruction set that our kernels use, None if ggml's are used instead; engine_fault: why the engine
+    cannot start here, or None; gpu: a sentence."""
 
     python: str
     system: str
@@ -67,7 +67,7 @@ class Installation:
 
 
 def survey_installation() -> Installation:
-    """Look at the processor, and bind the engine to llama.cpp in a child process."""
+    """Inspect the processor, and bind the engine to llama.cpp in a child process."""
     fault, gpu = None, "unknown: the engine cannot start"
     try:
         gpu = run_job(f"{__name__}:find_gpu", {})["gpu"]
@@ -92,7 +92,7 @@ def find_gpu(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 
 def cpu_flags(wanted: tuple[str, ...] = _FLAGS) -> tuple[str, ...]:
-    """Of these instruction sets, by default those that matter for speed, the ones the processor has."""
+    """Which of the `wanted` instruction sets (by default those that matter for speed) the processor has."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -102,23 +102,23 @@ def cpu_flags(wanted: tuple[str, ...] = _FLAGS) -> tuple[str, ...]:
 
 
 def survey_machine(twins: Twins, read_bytes: int, folder: Path, model: Path | None = None) -> Machine:
-    """Measure memory, the cores with the twins of what is to run, and the disk by reads of `read_bytes` from `model`,
-    or from a file made in `folder` for it.
+    """Measure memory, compute (with the twins of the model), and the disk with reads of `read_bytes` from `model`, or
+    from a temporary file in `folder` if there is no model.
 
-    Raises SetupError where nothing can be written or read there.
+    Raises SetupError if nothing can be read or written there.
     """
     cores, busy = physical_cores(), measure_busy()
     with _probe(read_bytes, folder, model) as disk:
-        disk.look()
+        disk.sample()
         memory = measure_memory(cores)
-        disk.look()
+        disk.sample()
         compute = measure_compute(cores, twins)
-        disk.look()
+        disk.sample()
         return Machine(disk=disk.rate, memory=memory, compute=compute, direct=disk.direct, busy=busy)
 
 
 def survey_locks() -> list[Check]:
-    """Try every lock of privacy in a process that has just locked itself down. Raises SetupError if it cannot run."""
+    """Try every privacy lock in a process that has just locked itself down. Raises SetupError if it cannot start."""
     try:
         tried = run_job(f"{__name__}:try_locks", {})
     except EdgemedError as error:
@@ -135,16 +135,16 @@ def try_locks(request: dict[str, Any], report: Report) -> dict[str, Any]:
 @contextmanager
 def _probe(read_bytes: int, folder: Path, model: Path | None) -> Iterator[DiskProbe]:
     with ExitStack() as opened:
-        if model is None or model.stat().st_size < 8 * LOOKS * read_bytes:
+        if model is None or model.stat().st_size < 8 * DISK_SAMPLES * read_bytes:
             model = opened.enter_context(_own_file(folder))
         yield opened.enter_context(
-            DiskProbe(model, read_bytes, READERS, looks=LOOKS, seconds=LOOK_SECONDS, checked=True)
+            DiskProbe(model, read_bytes, READERS, samples=DISK_SAMPLES, seconds=SAMPLE_SECONDS, checked=True)
         )
 
 
 @contextmanager
 def _own_file(folder: Path) -> Iterator[Path]:
-    piece = os.urandom(8 << 20)  # what a disk could compress away would measure its processor
+    piece = os.urandom(8 << 20)  # random, because a compressing disk would be too fast
     with ExitStack() as opened:
         try:
             status = os.statvfs(folder)
@@ -152,7 +152,7 @@ def _own_file(folder: Path) -> Iterator[Path]:
                 raise SetupError(
                     f"{folder} has too little room to measure the disk; name another folder with --folder."
                 )
-            file = opened.enter_context(tempfile.TemporaryFile(dir=folder))  # without a name: kill -9 leaves nothing
+            file = opened.enter_context(tempfile.TemporaryFile(dir=folder))  # unnamed, so kill -9 leaves nothing behind
             for _ in range(PROBE_BYTES // len(piece)):
                 file.write(piece)
             file.flush()

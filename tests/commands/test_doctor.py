@@ -52,7 +52,7 @@ def test_doctor_measures_and_predicts_before_anything_is_downloaded(
 def test_doctor_for_people_says_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--folder", str(tmp_path), "--ram", "200MiB"]) == 0
     out = capsys.readouterr().out
-    assert "does not fit; it needs at least" in out
+    assert "does not fit; needs at least" in out
     assert "offline     proved: 8 of 8" in out
 
 

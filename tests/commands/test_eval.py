@@ -172,7 +172,7 @@ def test_refusals(
     (tmp_path / "short.txt").write_text("a")
     for arguments, sentence in (
         ((other, "--reference", reference, "--data", *data), "different tokenizers"),
-        ((reference, "--reference", reference, "--data", tmp_path / "empty.jsonl"), "holds no texts"),
+        ((reference, "--reference", reference, "--data", tmp_path / "empty.jsonl"), "has no texts of the split"),
         ((reference, "--reference", reference, "--data", tmp_path / "short.txt"), "too short"),
         ((reference, "--reference", reference, "--data", *data, "--questions", "0"), "--questions 0"),
         ((reference, "--reference", reference, "--data", *data, "--html", other), "exists already"),

@@ -153,7 +153,7 @@ def test_a_header_without_a_checksum_is_told(model: Path, tmp_path: Path, capsys
     for path, has in ((old, False), (model, True)):
         assert main(["verify", str(path)]) == 0
         said = capsys.readouterr().out
-        assert ("format 1, whose header (vocabulary, settings) has none" in said) is not has
+        assert ("format 1 has no checksum for the header" in said) is not has
         assert main(["verify", str(path), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["header_verified"] is has
 

@@ -217,9 +217,10 @@ class LoadedModel:
         params.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
         load = llama_cpp._lib.llama_model_load_from_file_ptr
         load.restype, load.argtypes = ctypes.c_void_p, (ctypes.c_void_p, type(params))
-        self.model = load(stream, params)
-        if self.model:
-            self._native.edgemed_stream_loaded()
+        try:
+            self.model = load(stream, params)
+        finally:
+            self._native.edgemed_end_stream()
         damaged = self._native.edgemed_stream_damaged(self.handle)
         if damaged >= 0:
             name = self.file.dense[damaged].name

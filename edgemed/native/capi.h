@@ -47,7 +47,7 @@ EDGEMED_API int edgemed_limit_instructions(int most);
 EDGEMED_API void * edgemed_buffer_type();
 
 // Opens the expert store on a model file. records: [moe_layers, experts_per_layer], copied. Returns a handle that
-// edgemed_close() frees, or null with a sentence.
+// edgemed_close() frees, or null with a sentence. A process can have one handle at a time.
 EDGEMED_API void * edgemed_open(const char * path, const edgemed::ExpertRecord * records, int moe_layers,
                                 int experts_per_layer, const edgemed::StoreOptions * options);
 
@@ -56,13 +56,13 @@ EDGEMED_API void edgemed_close(void * handle);
 
 // The virtual file that llama.cpp loads the model from, as a FILE *. It lives as long as the handle. header
 // [header_size]: the file's first bytes, copied; size: bytes of the whole file; extents [count]: the dense tensors,
-// copied. Load the model on the calling thread, then call edgemed_stream_loaded(). Returns null with a sentence on
-// failure.
+// copied. Load the model on the calling thread, then call edgemed_end_stream(), whether that succeeded or not. Returns
+// null with a sentence on failure.
 EDGEMED_API void * edgemed_open_stream(void * handle, const char * path, const uint8_t * header, size_t header_size,
                                        uint64_t size, const edgemed::StreamExtent * extents, int count);
 
-// Ends the loading of a model that edgemed_open_stream() began. Same thread.
-EDGEMED_API void edgemed_stream_loaded();
+// Ends the load that edgemed_open_stream() began on this thread. Harmless without one.
+EDGEMED_API void edgemed_end_stream();
 
 // The number (StreamExtent) of the dense tensor that could not be read or differs from its checksum, or -1 if none.
 EDGEMED_API int edgemed_stream_damaged(void * handle);

@@ -107,7 +107,7 @@ _SIGNATURES: Signatures = {
             ctypes.c_int,
         ),
     ),
-    "edgemed_stream_loaded": (None, ()),
+    "edgemed_end_stream": (None, ()),
     "edgemed_stream_damaged": (ctypes.c_int, (_HANDLE,)),
     "edgemed_stream_read_error": (ctypes.c_int, (_HANDLE,)),
     "edgemed_stream_verified": (ctypes.c_int, (_HANDLE,)),

@@ -69,9 +69,11 @@ EDGEMED_API void * edgemed_open(const char * path, const edgemed::ExpertRecord *
             experts.push_back(edgemed::lay_out(records[i]));
         }
         auto engine = std::make_unique<Engine>();
+        const std::string whole(path);
+        engine->name = whole.substr(whole.rfind('/') + 1);
         if (report(engine->store.open(path, std::move(experts), moe_layers, experts_per_layer, *options)) != 0)
             return nullptr;
-        edgemed::attach_experts(engine.get());
+        if (report(edgemed::attach_experts(engine.get())) != 0) return nullptr;
         return engine.release();
     });
 }
@@ -88,11 +90,12 @@ EDGEMED_API void * edgemed_open_stream(void * handle, const char * path, const u
         auto & dense = of(handle)->dense;
         const std::string fault = dense.open(path, std::vector<uint8_t>(header, header + header_size), size,
                                              std::vector<edgemed::StreamExtent>(extents, extents + count));
-        edgemed::begin_expert_loading();
-        return report(fault) == 0 ? dense.file() : nullptr;
+        if (report(fault) != 0) return nullptr;
+        edgemed::begin_expert_loading(of(handle));
+        return dense.file();
     });
 }
-EDGEMED_API void edgemed_stream_loaded() { edgemed::end_expert_loading(); }
+EDGEMED_API void edgemed_end_stream() { edgemed::end_expert_loading(); }
 
 EDGEMED_API int edgemed_stream_damaged(void * handle) { return of(handle)->dense.damaged(); }
 EDGEMED_API int edgemed_stream_read_error(void * handle) { return of(handle)->dense.read_error(); }

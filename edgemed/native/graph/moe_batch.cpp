@@ -28,8 +28,10 @@ void MoePass::sort_by_expert(const MoeLayer & layer) {
     count_.assign(static_cast<size_t>(store_.experts_per_layer()) + 1, 0);
     order_.resize(pairs);
     weights_.resize(pairs);
+    // count_[e + 1]: how many pairs expert e has.
     for (int t = 0; t < layer.n_tokens; t++)
         for (int r = 0; r < layer.k; r++) count_[static_cast<size_t>(layer.id(t, r)) + 1]++;
+    // Running sums turn that into count_[e]: where the pairs of expert e start.
     routed_.clear();
     for (int e = 0; e < store_.experts_per_layer(); e++) {
         const int first = count_[static_cast<size_t>(e)], rows = count_[static_cast<size_t>(e) + 1];
@@ -40,6 +42,7 @@ void MoePass::sort_by_expert(const MoeLayer & layer) {
                                  matmul::find_gemm(expert.type[kDown], layer.n_ff, layer.n_embd);
         if (rows > 0) routed_.push_back({e, first, rows, own_kernels});
     }
+    // Place the pairs; count_[e] moves on to the next free place of expert e.
     for (int t = 0; t < layer.n_tokens; t++)
         for (int r = 0; r < layer.k; r++) {
             const int at = count_[static_cast<size_t>(layer.id(t, r))]++;
@@ -105,6 +108,7 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
         for (; done < pinned; done++) store_.unpin(layer.moe_layer, routed_[done].expert);
         return failed();
     };
+    // routed_[0 .. done) are computed, [done .. pinned) are pinned and being read.
     while (done < routed_.size()) {
         while (pinned < routed_.size() && store_.pin(layer.moe_layer, routed_[pinned].expert, routed_[pinned].count,
                                                      pinned - done >= kPinnedAhead))
@@ -186,6 +190,7 @@ bool MoePass::multiply_with_ggml(const MoeLayer & layer, const RoutedExpert & ro
             const float * from = x_.data() + width * static_cast<size_t>(order_[static_cast<size_t>(first + r)]);
             std::copy(from, from + width, h_.data() + width * static_cast<size_t>(r));
         }
+        // out = down(swiglu(gate x, up x)), over the store's slot and our scratch.
         ggml::Context * context = api.init({graph_memory_.size(), graph_memory_.data(), true});
         const auto matrix = [&](Projection p, int64_t columns, int64_t n) {
             ggml::Tensor * w = api.new_tensor_2d(context, expert.type[p], columns, n);

@@ -6,10 +6,13 @@
 
 namespace edgemed {
 
+struct Experts;  // device.h
+
 // What a virtual expert tensor stands for. Its Tensor::extra points here.
 struct ExpertTensor {
-    int block;  // blk.N
-    int projection;
+    Experts * experts;  // of its model
+    int block;          // blk.N
+    Projection projection;
 };
 
 // One layer's routed experts:
@@ -19,6 +22,7 @@ struct ExpertTensor {
 //   shared down(swiglu(shared gate x, shared up x)) + residual
 // from the nodes MUL_MAT gate, MUL_MAT up, GLU, MUL_MAT down, ADD, ADD.
 struct MoeLayer {
+    Experts * experts;
     int block;
     int moe_layer;                 // of the store; set by MoePass
     const ggml::Tensor * x;        // [n_embd, 1, n_tokens] f32
@@ -51,8 +55,8 @@ bool match_layer(ggml::Graph * graph, int * at, MoeLayer * layer);
 // The buffer type of the virtual expert tensors: reserved addresses without memory (buffer_type.cpp).
 ggml::BufferType * expert_buffer_type();
 void init_expert_buffer_type(ggml::Device * device);
-// Call these on the loading thread before llama.cpp loads a model and after it has loaded one successfully.
-void begin_expert_loading();
+// Call these on the loading thread before and after llama.cpp loads a model, whether it succeeds or not.
+void begin_expert_loading(Experts * experts);
 void end_expert_loading();
 
 }  // namespace edgemed

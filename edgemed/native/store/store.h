@@ -123,8 +123,8 @@ class Store {
     struct Entry {
         uint8_t * data = nullptr;
         std::atomic<State> state{State::absent};
-        bool prefetched = false;  // and not pinned since
-        bool warming = false;     // being read by the background
+        bool prefetched = false;       // and not pinned since
+        bool background_fill = false;  // being read by the background
         uint16_t pins = 0;
         uint32_t resident_index = 0;  // in residents_ of its size class
         float score = kNeverUsed;
@@ -163,9 +163,9 @@ class Store {
     void evict(uint32_t victim);
     bool shrink();
     bool start(uint32_t key, float ceiling, bool demanded);
-    void finish_warming(Entry & entry);
-    void plan_warm_up();
-    bool warm_one();
+    void finish_fill(Entry & entry);
+    void plan_background_fill();
+    bool fill_one();
     bool no_recent_demand() const;
     bool prefault_one(std::unique_lock<std::mutex> & lock);
 
@@ -181,8 +181,8 @@ class Store {
     int moe_layers_ = 0, experts_per_layer_ = 0, first_layer_ = 0;
     float half_life_ = 1;
     uint64_t budget_ = 0, clock_ = 0, random_ = 0x9E3779B97F4A7C15ULL;
-    uint32_t reads_in_flight_ = 0;           // queued or running, warm_up_reads_ included
-    uint32_t warm_up_reads_ = 0;             // and slots being prefaulted
+    uint32_t reads_in_flight_ = 0;           // queued or running, background_reads_ included
+    uint32_t background_reads_ = 0;          // and slots being prefaulted
     int scan_layer_ = -1, scan_index_ = 0;   // how far a batch has come
     std::vector<uint32_t> scanned_;          // unpinned by this scan: evicted first
     std::vector<uint32_t> layer_residents_;  // by MoE layer: how many are loading or ready

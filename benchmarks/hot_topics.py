@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.engine.client import Engine
 from edgemed.engine.hot_profile import profile_path, read_profile
-from edgemed.engine.protocol import EngineSettings, Message, Sampling
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import EngineSettings, Message, Sampling
 from edgemed.model_file import open_model
 
 TOKENS = 40

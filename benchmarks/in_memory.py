@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks import side_by_side as sides
 from benchmarks.measure import Spec
 from benchmarks.turns import both
-from edgemed.engine.machine import measure_memory
+from edgemed.forecast.machine import measure_memory
 from edgemed.model_file import open_model
 
 PROMPTS_BEFORE = 2  # the first meets cold files and fresh memory

@@ -1,10 +1,10 @@
-"""Products of quantised matrices and many rows: our own kernels against ggml's, in GOP/s.
+"""Speed of quantised matmul, our kernels against ggml's, in GOP/s.
 
     python -m benchmarks.matmul [--threads 2] [--json]
 
-One operation is a multiplication or an addition. Eight matrices [1024, 4096] of random bits (an expert's gate is of
-that shape) are multiplied one after another; the best of the repetitions counts. Time is the processor's, so that other
-programs disturb little. ggml's side is its MUL_MAT, with whatever kernel it chooses.
+One operation is a multiplication or an addition. Eight matrices [1024, 4096] of random bits (the shape of an expert's
+gate) are multiplied one after another; the best repetition counts. It measures processor time, so that other programs
+matter little. ggml's side is its MUL_MAT with the kernel that it chooses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml, library_folder
 from edgemed.native import declare
 from edgemed.native.matmul import Bytes, Floats, gemm, gemv
@@ -33,19 +33,19 @@ K_QUANTS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_0")
 CODEBOOKS = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_XS")
 ROWS, COLUMNS, MATRICES = 1024, 4096, 8
 COUNTS = (1, 4, 16, 64, 512)
-MOST_RUNS = 20  # each takes a little of ggml's memory pool
+MOST_RUNS = 20  # every run takes some of ggml's memory pool
 HALVES_AT = {"Q2_K": (80, 82), "Q3_K": (108,), "Q6_K": (208,), "Q4_K": (0, 2), "Q5_K": (0, 2)}  # elsewhere: (0,)
 
 
 def random_weights(kind: Type, rows: int, columns: int, seed: int = 0) -> Bytes:
-    """[rows, bytes of a row] of random bits, the blocks' scales near 0.01 and so finite."""
+    """Return [rows, bytes of a row] of random bits, except that block scales are near 0.01 and so finite."""
     rng = np.random.default_rng(seed)
     values, size = GGML_QUANT_SIZES[kind]
     blocks = rng.integers(0, 256, (rows * columns // values, size), np.uint8)
     for at in HALVES_AT.get(kind.name, (0,)):
         scales = rng.uniform(0.005, 0.02, len(blocks)).astype(np.float16)
         blocks[:, at : at + 2] = scales.view(np.uint8).reshape(-1, 2)
-    if kind is Type.IQ1_M:  # its scale is spread over the upper four bits of four words: 0x2400 is 0.0156
+    if kind is Type.IQ1_M:  # its scale is the top four bits of four words: 0x2400 is 0.0156
         blocks[:, 49::2] = blocks[:, 49::2] & 0x0F | np.array([0, 0, 0x40, 0x20], np.uint8)
     return blocks.reshape(rows, -1)
 
@@ -73,7 +73,7 @@ def _ggml() -> tuple[ctypes.CDLL, ctypes.CDLL]:
 
 
 class GgmlMatmul:
-    """ggml's graph of the products of each matrix with the same x [count, columns]. To be closed."""
+    """A ggml graph that multiplies each matrix by the same x [count, columns]. A context manager."""
 
     def __init__(self, kind: Type, matrices: list[Bytes], x: Floats) -> None:
         base, _ = _ggml()
@@ -99,18 +99,18 @@ class GgmlMatmul:
         _ggml()[0].ggml_free(self._context)
 
     def compute(self, threads: int) -> None:
-        """Compute all products."""
+        """Compute all matrices."""
         _ggml()[1].ggml_graph_compute_with_ctx(self._context, self._graph, threads)
 
     def result(self, which: int = 0) -> Floats:
-        """The product with one of the matrices [count, rows]."""
+        """Return the result for one of the matrices [count, rows]."""
         y = np.empty(self._shape, np.float32)
         ctypes.memmove(y.ctypes.data, _ggml()[0].ggml_get_data(self._products[which]), y.nbytes)
         return y
 
 
 def _best(compute: Callable[[], object], seconds: float) -> float:
-    """The least processor time of the runs that fit into so many seconds, but of three at least."""
+    """Return the shortest processor time of the runs that fit into `seconds`, but of three at least."""
     best, end, runs = float("inf"), time.perf_counter() + seconds, 0
     while runs < 3 or (runs < MOST_RUNS and time.perf_counter() < end):
         start = time.process_time()
@@ -121,14 +121,14 @@ def _best(compute: Callable[[], object], seconds: float) -> float:
 
 
 def measure(kind: Type, count: int, threads: int, seconds: float) -> dict[str, float | None]:
-    """GOP/s of both sides, all threads together."""
+    """Return the GOP/s of both sides, all threads together."""
     x = np.random.default_rng(1).standard_normal((count, COLUMNS), np.float32)
     matrices = [random_weights(kind, ROWS, COLUMNS, seed) for seed in range(MATRICES)]
     operations = 2e-9 * ROWS * COLUMNS * count * MATRICES * threads
     rates: dict[str, float | None] = {"edgemed": None}
 
     def ours(weights: Bytes) -> Floats | None:
-        # A single row has products of its own, which the engine's threads call on rows of the matrix.
+        # A single row goes through gemv, which the engine's threads call on parts of the matrix.
         single = gemv(kind, weights, x[0]) if count == threads == 1 else None
         return gemm(kind, weights, x, threads) if single is None else single
 

@@ -27,13 +27,13 @@ from benchmarks.limit import find_limit
 from benchmarks.measure import Spec
 from benchmarks.traces import load
 from edgemed.engine.budget import available_bytes
-from edgemed.engine.compute_rates import measure_compute, routed_seconds
-from edgemed.engine.machine import DiskProbe
-from edgemed.engine.model_size import size_of_file
-from edgemed.engine.prediction import computing_seconds
+from edgemed.forecast.compute_rates import measure_compute, routed_seconds
+from edgemed.forecast.machine import DiskProbe
+from edgemed.forecast.model_size import size_of_file
+from edgemed.forecast.prediction import computing_seconds
+from edgemed.forecast.twin import original_of_file, twins
 from edgemed.model_file import ModelFile, open_model
 from edgemed.sizes import parse_size
-from edgemed.twin import original_of_file, twins
 
 DEPTHS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -43,7 +43,7 @@ def best_disk_rate(path: Path, size: int) -> dict[int, float]:
     rates = {}
     for depth in DEPTHS:
         with DiskProbe(path, size, depth) as probe:
-            probe.look()
+            probe.sample()
             rates[depth] = probe.rate
     return rates
 

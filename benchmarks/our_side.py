@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks import forward
 from benchmarks.passages import Passages
 from benchmarks.rivals import Experts
-from edgemed.evaluation.collect import entropies
+from edgemed.calibration.collect import entropies
 from edgemed.evaluation.metrics import Comparison, log_softmax
 from edgemed.quant import types
 from edgemed.quant.calibrated import EFFECT_TYPE, Calibrated

@@ -25,16 +25,16 @@ from benchmarks.measure import Spec
 from benchmarks.side_by_side import WARM_TOKENS, refuse_when_busy, run_once, touch
 from edgemed.commands.bench import measure
 from edgemed.commands.doctor import BITS, READ_BYTES
-from edgemed.engine.client import Engine
-from edgemed.engine.hit_rates import KnownUse, known_use
-from edgemed.engine.machine import Machine
-from edgemed.engine.model_size import ModelSize, size_of, size_of_file
-from edgemed.engine.prediction import PROMPT_TOKENS, predict
-from edgemed.engine.protocol import EngineSettings
-from edgemed.engine.survey import ANTANGELMED, survey_machine
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import EngineSettings
+from edgemed.forecast.hit_rates import KnownUse, known_use
+from edgemed.forecast.machine import Machine
+from edgemed.forecast.model_size import ModelSize, size_of, size_of_file
+from edgemed.forecast.prediction import PROMPT_TOKENS, predict
+from edgemed.forecast.survey import ANTANGELMED, survey_machine
+from edgemed.forecast.twin import original_of_file, original_of_types, twins
 from edgemed.model_file import ModelFile, open_model
 from edgemed.sizes import format_size, parse_size
-from edgemed.twin import original_of_file, original_of_types, twins
 
 CONTEXT = 1024
 TOKENS = 48

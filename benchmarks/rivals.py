@@ -15,15 +15,15 @@ from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
 from benchmarks import forward
+from edgemed.architectures import bailing_moe_v2
 from edgemed.convert import convert
-from edgemed.convert.architectures import bailing_moe_v2
 from edgemed.convert.safetensors import DTYPE_BYTES, read_header
 from edgemed.convert.source import find_source
 from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan
 from edgemed.quant.quantize import dequantize, quantize
 from edgemed.quant.statistics import Statistics
-from tests.support.checkpoints import write_safetensors
+from testing.checkpoints import write_safetensors
 
 Floats = NDArray[np.float32]
 Experts = tuple[Floats, Floats, Floats]

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from benchmarks.direct_writer import DirectWriter
 from benchmarks.true_shape import write_folder
-from edgemed.convert.architectures import Mapped, find_architecture
-from edgemed.convert.config import Config
-from tests.support.number_formats import FP8_BLOCK, encode_bf16, quantise_fp8_blocks
+from edgemed.architectures import Mapped, find_architecture
+from edgemed.architectures.config import Config
+from testing.number_formats import FP8_BLOCK, encode_bf16, quantise_fp8_blocks
 
 SHARD_BYTES = 4 << 30
 Dtype = Literal["bf16", "fp8"]

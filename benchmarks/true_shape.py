@@ -31,18 +31,18 @@ from numpy.typing import NDArray
 
 from benchmarks import traces
 from benchmarks.direct_writer import DirectWriter
-from edgemed.convert.architectures import Architecture, find_architecture
-from edgemed.convert.config import Config
+from edgemed.architectures import Architecture, find_architecture
+from edgemed.architectures.config import Config
+from edgemed.architectures.hparams import HParams
 from edgemed.convert.header import Contents, build_header
 from edgemed.convert.layout import LayoutName, Tensor, make_layout
 from edgemed.convert.source import find_source
 from edgemed.convert.tokenizer import read_tokenizer
-from edgemed.model_file import HParams
 from edgemed.native import Xxh3
 from edgemed.quant.plan import Plan
 from edgemed.quant.quantize import quantize
 from edgemed.quant.types import parse_type
-from tests.support import checkpoints, tokenizers_json
+from testing import checkpoints, tokenizers_json
 
 Bytes = NDArray[np.uint8]
 EXPERT = re.compile(r"blk\.(\d+)\.ffn_(gate|up|down)\.(\d+)\.weight")

@@ -12,11 +12,12 @@ import numpy as np
 from gguf import GGML_QUANT_VERSION, GGUFValueType, GGUFWriter
 from gguf.gguf_writer import WriterState
 
-from edgemed.convert.architectures import Architecture
+from edgemed.architectures import Architecture
+from edgemed.architectures.hparams import HParams
 from edgemed.convert.layout import Layout
 from edgemed.convert.source import Source
 from edgemed.convert.tokenizer import Tokenizer
-from edgemed.model_file import HParams, keys
+from edgemed.model_file import keys
 from edgemed.model_file.header import header_checksum
 from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.plan import Plan

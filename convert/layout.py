@@ -14,11 +14,12 @@ from typing import Literal
 
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.convert.architectures import Architecture, Mapped, TensorShapes
-from edgemed.convert.config import Config
+from edgemed.architectures import Architecture, Mapped, TensorShapes
+from edgemed.architectures.config import Config
+from edgemed.architectures.hparams import HParams
+from edgemed.architectures.tensors import PROJECTIONS, stacked_name
 from edgemed.errors import CheckpointError, PlanError
-from edgemed.model_file import HParams, keys
-from edgemed.model_file.experts import PROJECTIONS, stacked_name
+from edgemed.model_file import keys
 from edgemed.model_file.header import DEFAULT_ALIGNMENT
 from edgemed.quant import types
 from edgemed.quant.plan import Plan

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgemed.convert.floats import Bytes
 from edgemed.convert.journal import Journal
 from edgemed.errors import SetupError
-from edgemed.growing import in_the_way, open_partial, partial_of
+from edgemed.outputs import in_the_way, open_partial, partial_of
 
 JOURNAL_SUFFIX = ".journal"
 NO_RESERVATION = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)

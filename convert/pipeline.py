@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgemed import __version__
-from edgemed.convert.architectures import find_architecture
+from edgemed.architectures import find_architecture
 from edgemed.convert.filling import Filling, Progress
 from edgemed.convert.header import Contents, build_header
 from edgemed.convert.layout import LayoutName, make_layout

@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.convert.architectures import find_architecture
+from edgemed.architectures import find_architecture
+from edgemed.architectures.hparams import HParams
 from edgemed.convert.header import Contents, build_header
 from edgemed.convert.layout import LayoutName, make_layout
 from edgemed.convert.shards import Shards
 from edgemed.convert.source import Source
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.errors import BudgetError
-from edgemed.model_file import HParams
 from edgemed.quant import types
 from edgemed.quant.allocation import Allocation
 from edgemed.quant.calibrated import PALETTES, Calibrated, Matrices

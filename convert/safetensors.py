@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemed.errors import CheckpointError
-from edgemed.files import size_of_file
+from edgemed.sizes import file_size
 
 MAX_HEADER_BYTES = 100_000_000
 MAX_DIMENSIONS = 8
@@ -45,7 +45,7 @@ class ShardHeader:
 def read_header(path: Path) -> ShardHeader:
     """Read `path`'s header. Raises CheckpointError when it is damaged, cut short or of an unsupported dtype."""
     try:
-        size = size_of_file(path)
+        size = file_size(path)
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if length > MAX_HEADER_BYTES:

@@ -13,8 +13,9 @@ from types import TracebackType
 
 import numpy as np
 
-from edgemed.convert.config import Config, read_json
+from edgemed.architectures.config import Config
 from edgemed.convert.floats import Bytes, Floats, apply_block_scales, to_float32
+from edgemed.convert.json_files import read_json
 from edgemed.convert.safetensors import ShardHeader, StoredTensor, read_header
 from edgemed.errors import CheckpointError
 

@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgemed.convert.config import Config, read_json, read_optional_json
+from edgemed.architectures.config import Config
+from edgemed.convert.json_files import read_json, read_optional_json
 from edgemed.convert.shards import FP8_BLOCK, INDEX
 from edgemed.errors import CheckpointError
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from gguf import GGUFValueType, GGUFWriter, TokenType
 
-from edgemed.convert.config import read_json, read_optional_json
+from edgemed.convert.json_files import read_json, read_optional_json
 from edgemed.errors import CheckpointError
-from edgemed.files import size_of_file
 from edgemed.model_file import keys
+from edgemed.sizes import file_size
 
 # Regular expression -> the name under which llama.cpp implements it (src/llama-vocab.cpp).
 PRE_TOKENIZERS = {
@@ -201,7 +201,7 @@ def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
     file = folder / "chat_template.jinja"
     if file.exists():
         try:
-            if size_of_file(file) > MAX_TEMPLATE_BYTES:
+            if file_size(file) > MAX_TEMPLATE_BYTES:
                 raise CheckpointError(
                     f"{file.name} is larger than {MAX_TEMPLATE_BYTES >> 20} MiB; that is no template."
                 )

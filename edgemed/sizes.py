@@ -1,9 +1,13 @@
-"""Sizes of memory and files as people write them: `8GiB`, `500MB`, `1073741824`."""
+"""Sizes of memory and files, in bytes and as people write them: `8GiB`, `500MB`, `1073741824`."""
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import re
+import stat
+from pathlib import Path
 
 from edgemed.errors import UsageError
 
@@ -43,3 +47,14 @@ def format_size(size: int) -> str:
             break
         value, unit = value / 1024, larger
     return f"{value:.0f} {unit}" if unit == "B" or value >= 99.95 else f"{value:.3g} {unit}"
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a regular file. Raises OSError, also for any other kind: a pipe blocks its reader, a device may have no
+    end."""
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return status.st_size

@@ -19,8 +19,8 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
+from edgemed.architectures.hparams import HParams
 from edgemed.errors import CalibrationError
-from edgemed.model_file import HParams
 from edgemed.quant import types
 from edgemed.quant.compensate import Moments, compensate
 from edgemed.quant.imatrix import read_calibration

@@ -15,11 +15,11 @@ from gguf import GGMLQuantizationType as Type
 from gguf import GGUFWriter
 from numpy.typing import NDArray
 
+from edgemed.architectures.hparams import HParams
 from edgemed.errors import CalibrationError, ModelFileError
-from edgemed.files import size_of_file
-from edgemed.model_file import HParams
 from edgemed.model_file.header import Header, read_header
 from edgemed.quant.statistics import LARGEST_SUM, Statistics
+from edgemed.sizes import file_size
 
 KIND = "imatrix"
 MAGIC = b"GGUF"
@@ -75,7 +75,7 @@ def is_gguf(path: Path) -> bool:
     """Whether the statistics are no file of our own, but perhaps an imatrix. Raises CalibrationError if they cannot be
     read."""
     try:
-        size_of_file(path)
+        file_size(path)
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError as error:

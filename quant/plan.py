@@ -29,9 +29,8 @@ from typing import Any
 
 from gguf import GGMLQuantizationType as Type
 
+from edgemed.architectures.hparams import HParams
 from edgemed.errors import PlanError
-from edgemed.files import size_of_file
-from edgemed.model_file.hparams import HParams
 from edgemed.quant import types
 from edgemed.quant.plan_text import (
     PROJECTIONS,
@@ -43,6 +42,7 @@ from edgemed.quant.plan_text import (
     unique_object,
     write_ranges,
 )
+from edgemed.sizes import file_size
 
 VERSION = 1
 MAX_PLAN_BYTES = 32 << 20
@@ -89,7 +89,7 @@ class Plan:
     def load(cls, path: Path) -> Plan:
         """The plan in a JSON file. Raises PlanError."""
         try:
-            if size_of_file(path) > MAX_PLAN_BYTES:
+            if file_size(path) > MAX_PLAN_BYTES:
                 raise PlanError(f"The plan {path} is larger than {MAX_PLAN_BYTES >> 20} MiB; that is no plan.")
             text = path.read_text("utf-8")
         except OSError as error:

@@ -9,7 +9,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from edgemed.model_file.hparams import HParams
+from edgemed.architectures.hparams import HParams
 from edgemed.quant import types
 from edgemed.quant.allocation import Allocation, allocate, allocate_together
 from edgemed.quant.dense import Dense, kinds_of

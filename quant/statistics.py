@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemed.errors import CalibrationError
-from edgemed.files import size_of_file
 from edgemed.quant.dense import GROUPS
 from edgemed.quant.sample import UNUSED, Sample
+from edgemed.sizes import file_size
 
 VERSION = 3
 MARGIN_BINS = 16
@@ -199,7 +199,7 @@ class Statistics:
     def load(cls, path: Path) -> Statistics:
         """Read what `save` wrote. Raises CalibrationError."""
         try:
-            size = size_of_file(path)
+            size = file_size(path)
             with zipfile.ZipFile(path) as archive:
                 if sum(entry.file_size for entry in archive.infolist()) > min(MAX_FILE_BYTES, 2 * size):
                     raise CalibrationError(

@@ -20,8 +20,8 @@ from edgemed.commands.bench import measure
 from edgemed.commands.demo import WHAT_IT_IS, converted
 from edgemed.commands.inspect import precision_map
 from edgemed.demo import checkpoint_path
-from edgemed.engine.client import Engine
-from edgemed.engine.protocol import EngineSettings
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import EngineSettings
 from edgemed.tui.app import ChatApp
 from edgemed.tui.bench import WatchApp
 from edgemed.tui.session import ChatSession

@@ -1,1 +1,1 @@
-"""The tests mirror the packages; `tests.support` builds tiny checkpoints and holds the numeric reference."""
+"""The tests mirror the packages; `testing` builds tiny checkpoints and holds the numeric reference."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from edgemed.engine.protocol import (
+from edgemed.engine.process.protocol import (
     EngineInfo,
     EngineStats,
     Event,
@@ -37,8 +37,8 @@ Progress = Callable[[str, float], None]
 
 
 class ChatEngine(Protocol):
-    """`edgemed.engine.client.Engine`, as far as the chat uses it. Calls block; all but `generate` and `restart` may
-    come from any thread."""
+    """The part of `edgemed.engine.process.client.Engine` that the chat uses. Calls block; all but `generate` and
+    `restart` may come from any thread."""
 
     @property
     def info(self) -> EngineInfo: ...

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.engine.protocol import RESIDENT
+from edgemed.engine.process.protocol import RESIDENT
 from edgemed.tui.contract import EngineStats, ExpertsSeen
 
 Shares = NDArray[np.float32]

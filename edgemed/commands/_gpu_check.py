@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed.commands._engine import wanted_offload
-from edgemed.commands._output import show
+from edgemed.commands._print import show
 from edgemed.commands._progress import ProgressLine
 
 if TYPE_CHECKING:
-    from edgemed.evaluation.offload_check import Comparison
+    from edgemed.forecast.gpu_check import Comparison
 
 
 def run(args: argparse.Namespace) -> int:
     from edgemed.ggml import require_llama
 
     require_llama()
-    from edgemed.evaluation.offload_check import compare
+    from edgemed.forecast.gpu_check import compare
     from edgemed.model_file import open_model
 
     offload = wanted_offload(args)
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 def lines(found: Comparison) -> list[str]:
     """For people."""
-    from edgemed.evaluation.offload_check import WORST_DIVERGENCE
+    from edgemed.forecast.gpu_check import WORST_DIVERGENCE
 
     offloaded = [layer for layer in found.layers if layer.into or layer.out]
     into, out = (sorted({len(getattr(layer, side)) for layer in offloaded}) for side in ("into", "out"))

@@ -11,10 +11,10 @@ from edgemed.errors import BudgetError
 from edgemed.sizes import format_size
 
 if TYPE_CHECKING:
+    from edgemed.architectures.hparams import HParams
     from edgemed.convert import Memory
-    from edgemed.engine.machine import Machine
-    from edgemed.engine.model_size import ModelSize
-    from edgemed.model_file import HParams
+    from edgemed.forecast.machine import Machine
+    from edgemed.forecast.model_size import ModelSize
 
 USABLE = 3.0  # tokens a second: about the pace of reading aloud
 CONTEXT = 8192
@@ -28,9 +28,9 @@ def memory_of(hparams: HParams, ram_bytes: int, folder: Path, palette: str) -> M
     Raises SetupError where nothing can be measured.
     """
     from edgemed.convert import Memory
-    from edgemed.engine.model_size import TYPES, size_of
-    from edgemed.engine.survey import survey_machine
-    from edgemed.twin import original_of_types, twins
+    from edgemed.forecast.model_size import TYPES, size_of
+    from edgemed.forecast.survey import survey_machine
+    from edgemed.forecast.twin import original_of_types, twins
 
     with twins(original_of_types(hparams, TYPES)) as made:
         machine = survey_machine(made, int(size_of(hparams, READ_BITS).expert_bytes), folder)
@@ -61,8 +61,8 @@ def most_bits(
     """
     import numpy as np
 
-    from edgemed.engine.model_size import size_of
-    from edgemed.engine.prediction import predict, smallest_ram
+    from edgemed.forecast.model_size import size_of
+    from edgemed.forecast.prediction import predict, smallest_ram
     from edgemed.quant.calibrated import PALETTES
     from edgemed.quant.types import bits_per_weight
 

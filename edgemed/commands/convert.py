@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemed.commands._output import check_outputs, claimed, show, write_text
+from edgemed.commands._print import show
 from edgemed.errors import UsageError
+from edgemed.outputs import check_outputs, claimed, write_text
 from edgemed.sizes import parse_size
 
 if TYPE_CHECKING:

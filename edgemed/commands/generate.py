@@ -17,8 +17,8 @@ from edgemed.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgemed.engine.client import Engine
-    from edgemed.engine.protocol import Event, Finished, Message, Sampling
+    from edgemed.engine.process.client import Engine
+    from edgemed.engine.process.protocol import Event, Finished, Message, Sampling
 
 INTERRUPTED = 130
 STANDARD_INPUT = "-"
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         _lock_down(args)
 
     from edgemed import privacy
-    from edgemed.engine.client import Engine
+    from edgemed.engine.process.client import Engine
 
     messages = _messages(args)
     with Engine.start(args.model, settings, _tell_progress) as engine:
@@ -86,7 +86,7 @@ def _answer(engine: Engine, messages: list[Message], sampling: Sampling, *, as_j
 
 def _print_text(engine: Engine, events: Iterator[Event]) -> Finished:
     from edgemed import clinical
-    from edgemed.engine.protocol import Finished, Piece
+    from edgemed.engine.process.protocol import Finished, Piece
     from edgemed.tui.visible import VisibleStream
 
     # What steers a terminal is spelt out there; a file gets the text as it is.
@@ -106,7 +106,7 @@ def _print_text(engine: Engine, events: Iterator[Event]) -> Finished:
 
 
 def _print_json(engine: Engine, events: Iterator[Event]) -> Finished:
-    from edgemed.engine.protocol import Finished
+    from edgemed.engine.process.protocol import Finished
 
     finished = list(events)[-1]
     assert isinstance(finished, Finished)
@@ -125,7 +125,7 @@ def _print_json(engine: Engine, events: Iterator[Event]) -> Finished:
 
 
 def _messages(args: argparse.Namespace) -> list[Message]:
-    from edgemed.engine.protocol import Message
+    from edgemed.engine.process.protocol import Message
 
     prompt = sys.stdin.read() if args.prompt == STANDARD_INPUT else args.prompt
     if not prompt.strip():

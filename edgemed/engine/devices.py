@@ -140,7 +140,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 @cache
 def registry() -> ctypes.CDLL:
     """ggml's registry and devices, as libllama sees them. In the engine's process only."""
-    from edgemed.engine.library import start_llama
+    from edgemed.engine.llama import start_llama
     from edgemed.ggml import library_folder
     from edgemed.native import declare
 

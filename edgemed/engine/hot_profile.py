@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgemed.files import size_of_file
 from edgemed.model_file import ModelFile
+from edgemed.sizes import file_size
 
 Scores = npt.NDArray[np.float32]
 """[row, expert]: log2 of decayed uses, relative to the moment of writing; NEVER where never used."""
@@ -46,7 +46,7 @@ def read_profile(model: Path, shape: tuple[int, int]) -> Scores | None:
     """The last run's scores; None without a usable profile of a model of this shape."""
     path, most = profile_path(model), prod(shape) * np.dtype(np.float32).itemsize + _MOST_HEADER_BYTES
     try:
-        if size_of_file(path) > most:
+        if file_size(path) > most:
             return None
         scores = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
     except Exception:  # numpy raises a dozen kinds for damaged files, and a start needs no profile

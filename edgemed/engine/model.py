@@ -14,7 +14,7 @@ from llama_cpp import llama_cpp
 
 from edgemed.engine.budget import Budget, layer_bytes, plan_budget, refuse_beyond_memory
 from edgemed.engine.hot_profile import calibrated_scores, read_profile, write_profile
-from edgemed.engine.library import LogCapture, capture_log, start_llama
+from edgemed.engine.llama import LogCapture, capture_log, start_llama
 from edgemed.engine.load_settings import KV_TYPES, LoadSettings
 from edgemed.engine.offload import place
 from edgemed.engine.process_memory import peak_rss_bytes
@@ -217,9 +217,10 @@ class LoadedModel:
         params.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
         load = llama_cpp._lib.llama_model_load_from_file_ptr
         load.restype, load.argtypes = ctypes.c_void_p, (ctypes.c_void_p, type(params))
-        self.model = load(stream, params)
-        if self.model:
-            self._native.edgemed_stream_loaded()
+        try:
+            self.model = load(stream, params)
+        finally:
+            self._native.edgemed_end_stream()
         damaged = self._native.edgemed_stream_damaged(self.handle)
         if damaged >= 0:
             name = self.file.dense[damaged].name

@@ -3,7 +3,7 @@
 Experts stay where they are, in the cache of this process; attention, shared experts, router, output head and the KV
 cache of the layers concerned live in the device's memory. A device is what the installed llama.cpp was built for
 (CUDA, Vulkan and so on), or one that a llama.cpp RPC server lends. The scheduler then copies three tensors of an MoE
-layer to us (activations, expert ids, their weights) and one back; `edgemed.evaluation.offload_check` counts them.
+layer to us (activations, expert ids, their weights) and one back; `edgemed.forecast.gpu_check` counts them.
 
 An RPC server neither asks who connects nor encrypts. So that nothing else can leave this process, `reach` makes the one
 connection there is before privacy's locks close, and they close as tightly as ever.

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from edgemed.engine.protocol import Sampling
+from edgemed.engine.process.protocol import Sampling
 from edgemed.errors import EngineError
 
 Logits = npt.NDArray[np.float32]

@@ -24,8 +24,8 @@ from llama_cpp import llama_cpp
 
 from edgemed.engine.chat_template import ChatTemplate
 from edgemed.engine.model import LoadedModel
-from edgemed.engine.process_memory import peak_rss_bytes, rss_bytes
-from edgemed.engine.protocol import (
+from edgemed.engine.periodic import periodically
+from edgemed.engine.process.protocol import (
     EngineStats,
     Event,
     ExpertsSeen,
@@ -36,8 +36,8 @@ from edgemed.engine.protocol import (
     Sampling,
     StopReason,
 )
+from edgemed.engine.process_memory import peak_rss_bytes, rss_bytes
 from edgemed.engine.sampling import Sampler
-from edgemed.engine.ticking import ticking
 from edgemed.engine.vocabulary import Vocabulary
 from edgemed.errors import EngineError
 
@@ -138,7 +138,7 @@ class Session:
         def tick() -> None:
             tell(PromptProgress(done + int(self.loaded.batch_progress() * count), total, reused))
 
-        return ticking(tick)
+        return periodically(tick)
 
     def decode(self, tokens: Sequence[int]) -> None:
         """Compute `tokens` after the cached ones. Raises _Stopped, or EngineError when it cannot be done."""

@@ -13,7 +13,7 @@ from edgemed.engine.cores import physical_cores
 from edgemed.engine.load_settings import LoadSettings
 from edgemed.engine.model import LoadedModel, load_model
 from edgemed.engine.pressure import CacheSize, Governor, watch
-from edgemed.engine.protocol import EngineInfo, EngineSettings, Message, Sampling
+from edgemed.engine.process.protocol import EngineInfo, EngineSettings, Message, Sampling
 from edgemed.engine.session import Session
 from edgemed.engine.vocabulary import Vocabulary
 from edgemed.errors import EngineError, TemplateError, UsageError

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
+from edgemed.architectures.hparams import ARCHITECTURE
+from edgemed.architectures.tensors import PROJECTIONS, stacked_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file import ModelFile, TensorInfo
-from edgemed.model_file.experts import PROJECTIONS, stacked_name
 from edgemed.model_file.header import DEFAULT_ALIGNMENT, MAGIC, VERSION
-from edgemed.model_file.hparams import ARCHITECTURE
 from edgemed.model_file.keys import PREFIX
 from edgemed.native.engine import StreamExtent
 

@@ -1,1 +1,1 @@
-"""Models that read texts: calibration (what texts do inside) and evaluation (how far two models are apart)."""
+"""How far two models are apart: divergence, multiple choice, a report card."""

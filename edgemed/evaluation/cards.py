@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgemed.errors import ModelFileError, TextsError, spelt_out
-from edgemed.files import size_of_file
+from edgemed.errors import ModelFileError, TextsError, escaped
 from edgemed.model_file import ModelFile
+from edgemed.sizes import file_size
 
 MAX_CARD_BYTES = 64 << 20
 
@@ -24,13 +24,13 @@ def read_card(path: Path, model: ModelFile) -> dict[str, Any]:
     Raises TextsError for a file that is no report card, ModelFileError for a card of other weights.
     """
     try:
-        content = path.read_bytes() if size_of_file(path) <= MAX_CARD_BYTES else b""
+        content = path.read_bytes() if file_size(path) <= MAX_CARD_BYTES else b""
         card = json.loads(content)
         of, reference = card["model"]["weights_digest"], card["reference"]
         found = {
             "digest": hashlib.sha256(content).hexdigest(),
-            "date": spelt_out(str(card["date"])),
-            "reference": {"file": spelt_out(str(reference["file"])), "weights_digest": reference["weights_digest"]},
+            "date": escaped(str(card["date"])),
+            "reference": {"file": escaped(str(reference["file"])), "weights_digest": reference["weights_digest"]},
             "overall": _numbers(card["overall"]) if card["overall"] else None,
         }
     except OSError as error:

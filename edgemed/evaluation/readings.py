@@ -5,7 +5,7 @@ distances from each position's largest: likely tokens keep the most digits, and 
 less than 1e-6. Where the file would grow beyond the room there is, the passages are worked through in rounds, one file
 after another. What remains of a position is a handful of numbers.
 
-`edgemed.engine.job` runs `read_reference` and `read_model`.
+`edgemed.engine.process.job` runs `read_reference` and `read_model`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.engine.job import Report
+from edgemed.corpus.passages import Passage, choose, encode
+from edgemed.corpus.texts import Question, letter_of, read_texts
 from edgemed.engine.offload import Offload
-from edgemed.engine.reader import Reader
+from edgemed.engine.process.job import Report
+from edgemed.engine.scoring_model import ScoringModel
 from edgemed.errors import EngineError, SetupError
 from edgemed.evaluation.doses import carry_dose
 from edgemed.evaluation.metrics import Comparison, log_softmax
-from edgemed.evaluation.selection import Passage, choose, encode
-from edgemed.evaluation.texts import Question, letter_of, read_texts
 from edgemed.model_file import open_model
 
 SPLIT = "eval"
@@ -113,9 +113,9 @@ def read_model(request: dict[str, Any], report: Report) -> dict[str, Any]:
     return {"worst": worst}
 
 
-def _reader(request: dict[str, Any], report: Report) -> Reader:
+def _reader(request: dict[str, Any], report: Report) -> ScoringModel:
     report("loading the model", 0, 1)
-    return Reader(
+    return ScoringModel(
         open_model(Path(request["model"])),
         passage=request["passage"],
         ram_bytes=request["ram_bytes"],
@@ -124,7 +124,7 @@ def _reader(request: dict[str, Any], report: Report) -> Reader:
     )
 
 
-def _choose(reader: Reader, request: dict[str, Any]) -> Work:
+def _choose(reader: ScoringModel, request: dict[str, Any]) -> Work:
     texts, questions = read_texts([Path(path) for path in request["data"]], SPLIT)
     length = request["passage"]
     passages = choose(texts, lambda text: encode(reader, text), request["tokens"], length) if texts else []
@@ -142,7 +142,7 @@ def _some(questions: Sequence[Question], each: int) -> list[Question]:
     return [question for domain in sorted(chosen) for question in chosen[domain][:each]]
 
 
-def _choice(reader: Reader, question: Question) -> Choice:
+def _choice(reader: ScoringModel, question: Question) -> Choice:
     letters = [reader.encode_text(letter_of(number)) for number in range(len(question.options))]
     ids = [encoded.tokens[encoded.lead] for encoded in letters]
     if len(set(ids)) < len(ids):
@@ -161,7 +161,7 @@ def _rounds(sizes: Sequence[int], room: int) -> list[tuple[int, int]]:
     return [*rounds, (first, len(sizes))]
 
 
-def _answer(reader: Reader, choices: list[Choice], out: Path, report: Report, who: str) -> None:
+def _answer(reader: ScoringModel, choices: list[Choice], out: Path, report: Report, who: str) -> None:
     """Log probabilities of each question's letters [questions, options], -inf beyond its options."""
     widest = max((len(choice.letters) for choice in choices), default=1)
     answers = np.full((len(choices), widest), -np.inf)
@@ -175,7 +175,7 @@ def _answer(reader: Reader, choices: list[Choice], out: Path, report: Report, wh
     np.save(out, answers)
 
 
-def store(reader: Reader, passages: list[Passage], out: Path, report: Report) -> None:
+def store(reader: ScoringModel, passages: list[Passage], out: Path, report: Report) -> None:
     """Keep the logits before every token of the texts' own. Raises SetupError."""
     total = sum(len(passage.tokens) for passage in passages)
     done = 0
@@ -197,7 +197,7 @@ def halved(logits: Floats) -> NDArray[np.float16]:
 
 
 def compare(
-    reader: Reader, passages: list[Passage], stored: Path, report: Report
+    reader: ScoringModel, passages: list[Passage], stored: Path, report: Report
 ) -> tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]:
     """(scores by position, the worst passages) against the logits that `store` kept of the same passages."""
     size = reader.vocabulary.size

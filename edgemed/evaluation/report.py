@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from edgemed import __version__
-from edgemed.engine.job import Report, run_job
 from edgemed.engine.offload import HOST, Offload
-from edgemed.engine.reader import tokenizer_digest
+from edgemed.engine.process.job import Report, run_job
+from edgemed.engine.scoring_model import tokenizer_digest
 from edgemed.errors import ModelFileError, SetupError
 from edgemed.evaluation import scores
 from edgemed.evaluation.readings import MODEL, REFERENCE, WORST, Work
 from edgemed.evaluation.scores import Scored
-from edgemed.evaluation.scratch import scratch_folder
 from edgemed.model_file import ModelFile, keys
+from edgemed.scratch import scratch_folder
 
 VERSION = 1
 MOST_ROOM = 8 << 30
@@ -73,7 +73,7 @@ def evaluate(
             passages = _scored(folder, work)
             letters = np.load(folder / "reference.npy"), np.load(folder / "model.npy")
     except OSError as error:
-        raise SetupError(f"The scratch folder {scratch or folder.parent} fails: {error.strerror}.") from None
+        raise SetupError(f"The temporary folder {scratch or folder.parent} cannot be used: {error.strerror}.") from None
     worst = sorted(worst, key=lambda one: -one["kl_mean"])[:WORST]
     return card(model, reference, [path.name for path in data], passage, work, passages, letters, worst)
 

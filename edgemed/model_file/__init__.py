@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 from gguf.constants import GGMLQuantizationType
 
+from edgemed.architectures.hparams import ARCHITECTURE, HParams
+from edgemed.architectures.tensors import stacked_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file import keys
-from edgemed.model_file.experts import Experts, find_experts, stacked_name
+from edgemed.model_file.experts import Experts, find_experts
 from edgemed.model_file.header import Header, Metadata, TensorInfo, header_checksum, read_header
-from edgemed.model_file.hparams import ARCHITECTURE, HParams
 
-__all__ = ["Experts", "HParams", "IntendedUse", "ModelFile", "TensorInfo", "open_model"]
+__all__ = ["Experts", "IntendedUse", "ModelFile", "TensorInfo", "open_model"]
 
 IntendedUse = Literal["demonstration", "unevaluated", "evaluated"]
 _Type = GGMLQuantizationType

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edgemed.architectures.hparams import HParams
+from edgemed.architectures.tensors import PROJECTIONS, stacked_name, tensor_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file.header import TensorInfo
-from edgemed.model_file.hparams import HParams
-
-PROJECTIONS = ("gate", "up", "down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +38,6 @@ class Experts:
     @property
     def per_layer(self) -> int:
         return int(self.offset.shape[1])
-
-
-def tensor_name(layer: int, expert: int, projection: str) -> str:
-    """The edgemed layout's name of one expert's matrix."""
-    return f"blk.{layer}.ffn_{projection}.{expert}.weight"
-
-
-def stacked_name(layer: int, projection: str) -> str:
-    """The stock layout's name of all experts' matrices of one layer."""
-    return f"blk.{layer}.ffn_{projection}_exps.weight"
 
 
 def find_experts(

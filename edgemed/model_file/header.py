@@ -19,8 +19,8 @@ from typing import Any
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from edgemed.errors import ModelFileError
-from edgemed.files import size_of_file
 from edgemed.native import Xxh3
+from edgemed.sizes import file_size
 
 MAGIC = b"GGUF"
 VERSION = 3
@@ -127,7 +127,7 @@ def header_checksum(header: bytes, value_at: int) -> int:
 def read_header(path: Path) -> Header:
     """Read `path`'s header. Raises ModelFileError for anything that is not a well-formed GGUF v3."""
     try:
-        size = size_of_file(path)
+        size = file_size(path)
         with path.open("rb") as file:
             return _parse(_Cursor(file.fileno(), size, path.name))
     except FileNotFoundError:

@@ -10,10 +10,10 @@
 namespace edgemed {
 namespace {
 
-constexpr int64_t kTile = 64;  // rows worked on at once where codes are single weights: everything stays in L2
+constexpr int64_t kTile = 64;  // rows worked on at a time if codes are single weights: keeps a tile in L2
 constexpr int64_t kLanes = 16;
 
-// A tile of rows, column after column in the order of choosing, so that every loop below runs along rows.
+// A tile of rows, stored column by column in the order of choosing. The loops below vectorise along rows.
 struct Tile {
     int64_t rows;
     std::vector<float> goal, pushed, scale, offset, error, wish;
@@ -39,7 +39,7 @@ inline EDGEMED_INLINE void load(const Codebook & book, const BlockTask & task, i
     }
 }
 
-// pushed[column] += sum over the group's columns of coupling * error
+// pushed[column] += sum over the group's columns i of coupling[i][column] * error[i]. This is the hot loop.
 template <int kGroup> inline EDGEMED_INLINE void push(const BlockTask & task, int64_t k, Tile & tile) {
     const float * coupling = task.coupling + k * kBlock;
     const float * __restrict error = tile.error.data();
@@ -56,7 +56,7 @@ template <int kGroup> inline EDGEMED_INLINE void push(const BlockTask & task, in
     }
 }
 
-// wish [group][rows] = goal + pushed * solve
+// wish [group][rows] = goal + pushed * solve: the group's optimum given the errors so far.
 template <int kGroup> inline EDGEMED_INLINE void make_wish(const BlockTask & task, int64_t k, Tile & tile) {
     const float * solve = task.solve + k * kGroup;
     for (int j = 0; j < kGroup; j++) {
@@ -71,6 +71,7 @@ template <int kGroup> inline EDGEMED_INLINE void make_wish(const BlockTask & tas
     }
 }
 
+// Integer codes: the nearest one is a rounding.
 inline EDGEMED_INLINE void choose_integers(const Codebook & book, const BlockTask & task, int64_t first, Tile & tile) {
     load(book, task, first, tile);
     const float low = static_cast<float>(book.low), high = static_cast<float>(book.high);
@@ -93,6 +94,7 @@ inline EDGEMED_INLINE void choose_integers(const Codebook & book, const BlockTas
     }
 }
 
+// Codes with a table of ascending values: the code is the number of midpoints below the wish.
 inline EDGEMED_INLINE void choose_steps(const Codebook & book, const BlockTask & task, int64_t first, Tile & tile) {
     load(book, task, first, tile);
     for (int64_t k = 0; k < kBlock; k++) {
@@ -118,7 +120,8 @@ inline EDGEMED_INLINE void choose_steps(const Codebook & book, const BlockTask &
     }
 }
 
-// Of every pattern of signs, [1 << group][count]: (signs * point) metric (signs * point)^T.
+// For each pattern of signs and each point, [1 << group][count]: (s p) M (s p)^T with signs s, point p and metric M.
+// Uses the products p_i p_j, each pair once.
 template <int kGroup>
 inline EDGEMED_INLINE void square(const Codebook & book, const float * metric, const std::vector<float> & products,
                                   std::vector<float> & squares) {
@@ -135,8 +138,10 @@ inline EDGEMED_INLINE void square(const Codebook & book, const float * metric, c
     }
 }
 
-// Each weight keeps the sign of its wish. Up to a constant, the error of point p is then
-// scale^2 (s p) M (s p)^T - 2 scale (wish M) (s p)^T, whose first term depends on signs and point only.
+// Each weight keeps the sign of its wish. Up to a constant, the error of point p is then scale^2 (s p) M (s p)^T - 2
+// scale (wish M) (s p)^T. The first term depends only on signs and point (`squares`); the cost below is divided by
+// scale.
+// kLanes candidates are kept side by side for the vector unit; ties go to the lower index.
 template <int kGroup>
 inline EDGEMED_INLINE int32_t nearest_point(const Codebook & book, const float * squares, float scale,
                                             const float * linear) {
@@ -170,6 +175,7 @@ inline EDGEMED_INLINE void choose_points(const Codebook & book, const BlockTask 
         const float * metric = task.metric + k * kGroup;
         const int64_t column = column_of(book, task, k);
         square<kGroup>(book, metric, products, squares);
+        // The signs of the wishes. If their number must be even, flip the sign that costs least.
         for (int64_t r = 0; r < task.rows; r++) {
             float wish[kGroup], sign[kGroup], linear[kGroup];
             int32_t signs = 0, weakest = 0, negative = 0;
@@ -182,12 +188,14 @@ inline EDGEMED_INLINE void choose_points(const Codebook & book, const BlockTask 
             }
             if (book.even && negative % 2) signs ^= 1 << weakest;
             for (int i = 0; i < kGroup; i++) sign[i] = (signs >> i & 1) != 0 ? -1.0f : 1.0f;
+            // linear = 2 (wish M), with the signs of the point.
             for (int i = 0; i < kGroup; i++) {
                 float sum = 0;
                 for (int j = 0; j < kGroup; j++) sum += wish[j] * metric[j * kGroup + i];
                 linear[i] = 2 * sum * sign[i];
             }
             const float scale = tile.scale[k * tile.rows + r];
+            // A scale of 0 makes all points equal.
             const int32_t point =
                 scale > 0 ? nearest_point<kGroup>(book, squares.data() + int64_t(signs) * book.count, scale, linear)
                           : 0;
@@ -206,7 +214,7 @@ inline EDGEMED_INLINE void choose_points(const Codebook & book, const BlockTask 
 
 void choose_codes(const Codebook & book, const BlockTask & task) {
     if (book.group > 1) {
-        // All rows at once: the table of squares is made once for each group of columns.
+        // All rows at once: `squares` is computed once for each group of columns.
         Tile tile(task.rows, book.group);
         widest([&]() EDGEMED_INLINE {
             book.group == 4 ? choose_points<4>(book, task, tile) : choose_points<8>(book, task, tile);

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgemed.errors import SetupError
-from edgemed.native import declare, library
+from edgemed.native import Signatures, declare, library
 
 EXPERT_RECORD = np.dtype(
     {
@@ -86,7 +86,7 @@ class RouterShape(ctypes.Structure):
 
 
 _HANDLE = ctypes.c_void_p
-_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+_SIGNATURES: Signatures = {
     "edgemed_error": (ctypes.c_char_p, ()),
     "edgemed_bind": (ctypes.c_int, (ctypes.c_char_p, ctypes.c_char_p)),
     "edgemed_buffer_type": (ctypes.c_void_p, ()),
@@ -107,7 +107,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
             ctypes.c_int,
         ),
     ),
-    "edgemed_stream_loaded": (None, ()),
+    "edgemed_end_stream": (None, ()),
     "edgemed_stream_damaged": (ctypes.c_int, (_HANDLE,)),
     "edgemed_stream_read_error": (ctypes.c_int, (_HANDLE,)),
     "edgemed_stream_verified": (ctypes.c_int, (_HANDLE,)),
@@ -122,8 +122,10 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "edgemed_batch_layer": (ctypes.c_int, (_HANDLE,)),
     "edgemed_copy_scores": (None, (_HANDLE, ctypes.c_void_p)),
     "edgemed_restore_scores": (None, (_HANDLE, ctypes.c_void_p)),
-    "edgemed_has_gemm": (ctypes.c_int, (ctypes.c_int, ctypes.c_int64, ctypes.c_int64)),
-    "edgemed_gemv_layout": (ctypes.c_int, (ctypes.c_int, ctypes.c_int64)),
+    "edgemed_batch_scratch": (
+        ctypes.c_uint64,
+        (ctypes.c_void_p, *(ctypes.c_int64,) * 4, ctypes.c_int, ctypes.c_int),
+    ),
     "edgemed_record_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
     "edgemed_claim_attention": (None, (_HANDLE,)),
     "edgemed_enable_prefetch": (None, (_HANDLE, ctypes.POINTER(RouterShape), *(ctypes.c_void_p,) * 3, ctypes.c_int)),

@@ -12,7 +12,7 @@ namespace edgemed {
 namespace {
 
 #ifdef EDGEMED_HAS_KERNELS
-// By their bits: Clang 16 does not know F16C's name yet, and GCC 12 not AVX-VNNI's.
+// Tested by CPUID bits: Clang 16 does not know the name f16c, and GCC 12 does not know avxvnni.
 bool f16c() {
     unsigned a, b, c, d;
     return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
@@ -59,10 +59,8 @@ void limit_instructions(Instructions most) { chosen() = best(most); }
 
 }  // namespace edgemed
 
-// The number of those in use (instructions.h).
 EDGEMED_API int edgemed_instructions() { return static_cast<int>(edgemed::instructions()); }
 
-// The same, once no better ones than `most` are used any more.
 EDGEMED_API int edgemed_limit_instructions(int most) {
     edgemed::limit_instructions(static_cast<edgemed::Instructions>(most));
     return edgemed_instructions();

@@ -82,6 +82,7 @@ uint64_t hash_up_to_16(const uint8_t * in, size_t size) {
     return avalanche_xxh64(u64(kSecret + 56) ^ u64(kSecret + 64));
 }
 
+// 17 to 240 bytes; the specification counts 17 to 128 and 129 to 240 separately.
 uint64_t hash_up_to_240(const uint8_t * in, size_t size) {
     uint64_t h = size * kPrime64_1;
     if (size <= 128) {
@@ -97,6 +98,7 @@ uint64_t hash_up_to_240(const uint8_t * in, size_t size) {
     return avalanche(h + mix16(in + size - 16, kSecret + 136 - 17));
 }
 
+// Adds one stripe of 64 bytes to the eight accumulators.
 void accumulate_plain(uint64_t * acc, const uint8_t * in, const uint8_t * secret) {
     for (size_t lane = 0; lane < 8; lane++) {
         const uint64_t value = u64(in + 8 * lane), key = value ^ u64(secret + 8 * lane);
@@ -110,6 +112,7 @@ void stripes_plain(uint64_t * acc, const uint8_t * in, const uint8_t * secret, s
 }
 
 #if defined(__x86_64__)
+// The same for `count` stripes, four lanes at a time. The secret advances by 8 bytes for each stripe.
 __attribute__((target("avx2"))) void stripes_avx2(uint64_t * acc, const uint8_t * in, const uint8_t * secret,
                                                   size_t count) {
     auto * out = reinterpret_cast<__m256i *>(acc);
@@ -140,7 +143,7 @@ void stripes(uint64_t * acc, const uint8_t * in, const uint8_t * secret, size_t 
 
 }  // namespace
 
-// Eats whole stripes, never the input's last one: the caller keeps at least one byte back.
+// Consumes whole stripes, but never the input's last one: the caller keeps at least one byte.
 void Xxh3::consume(const uint8_t * data, size_t count) {
     while (count > 0) {
         const size_t now = std::min(count, kStripesPerBlock - stripe_);
@@ -148,6 +151,7 @@ void Xxh3::consume(const uint8_t * data, size_t count) {
         data += kStripe * now;
         count -= now;
         stripe_ += now;
+        // Scramble at the end of a block.
         if (stripe_ == kStripesPerBlock) {
             for (size_t lane = 0; lane < 8; lane++)
                 acc_[lane] = (acc_[lane] ^ acc_[lane] >> 47 ^ u64(kSecret + 128 + 8 * lane)) * kPrime32_1;
@@ -172,6 +176,7 @@ void Xxh3::update(const void * data, size_t size) {
         size -= fill;
         consume(buffer_, kBuffered / kStripe);
     }
+    // Keep between 1 and kStripe bytes back for digest().
     if (size > kStripe) {
         const size_t count = (size - 1) / kStripe;
         consume(in, count);
@@ -190,7 +195,7 @@ uint64_t Xxh3::digest() const {
     const size_t whole = (pending_ - 1) / kStripe;
     if (whole > 0) rest.consume(rest.buffer_, whole);
 
-    // The last 64 bytes, part of which may already have been eaten.
+    // The last 64 bytes, some of which may have been consumed already.
     uint8_t tail[kStripe];
     const size_t fresh = std::min(pending_, kStripe);
     std::memcpy(tail, last_stripe_ + fresh, kStripe - fresh);

@@ -3,7 +3,7 @@
     python recipes/reference_check/check.py        from the checkout's root; the README beside it says what to install
 
 GLM-4.5 and BailingMoeV2 are the same mathematics under other names, so every tensor of a tiny random checkpoint has a
-place in a Glm4Moe model. transformers' logits go to tests/data/glm4_moe.{json,npz}; tests/support/test_reference.py
+place in a Glm4Moe model. transformers' logits go to tests/data/glm4_moe.{json,npz}; testing/test_reference.py
 makes the same checkpoints again from their seeds and compares, without torch.
 """
 
@@ -25,8 +25,8 @@ from transformers.modeling_layers import MtpLayer
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.support.checkpoints import Shape, make_checkpoint  # noqa: E402
-from tests.support.reference import forward, forward_mtp, load_checkpoint  # noqa: E402
+from testing.checkpoints import Shape, make_checkpoint  # noqa: E402
+from testing.reference import forward, forward_mtp, load_checkpoint  # noqa: E402
 
 FIXTURE = ROOT / "tests" / "data" / "glm4_moe"
 KEPT_POSITIONS = 6  # the last ones of each case, so that the fixture stays small

@@ -15,7 +15,7 @@ from benchmarks.measure import Run, Spec
 from benchmarks.side_by_side import Outcome, specs
 from edgemed.convert.pipeline import convert
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import make_checkpoint
+from testing.checkpoints import make_checkpoint
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import numpy as np
 
 from benchmarks import forward
 from edgemed.quant.types import Type
-from tests.support.checkpoints import make_checkpoint
-from tests.support.reference import forward as reference
-from tests.support.reference import load_checkpoint
+from testing.checkpoints import make_checkpoint
+from testing.reference import forward as reference
+from testing.reference import load_checkpoint
 
 
 def test_logits_are_the_references(tmp_path: Path) -> None:

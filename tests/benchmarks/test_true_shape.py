@@ -17,7 +17,7 @@ from edgemed.convert.pipeline import convert
 from edgemed.model_file import ModelFile, open_model
 from edgemed.native import xxh3_64
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import Shape
+from testing.checkpoints import Shape
 
 SMALL = Shape().config()
 

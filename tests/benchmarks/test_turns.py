@@ -12,7 +12,7 @@ from benchmarks.measure import Spec
 from benchmarks.turns import both
 from edgemed.convert.pipeline import convert
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import make_checkpoint
+from testing.checkpoints import make_checkpoint
 
 
 def test_both_sides_take_turns(tmp_path: Path) -> None:

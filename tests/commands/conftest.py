@@ -10,7 +10,7 @@ from gguf import GGMLQuantizationType as Type
 
 from edgemed.convert import convert
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import Shape, make_checkpoint
+from testing.checkpoints import Shape, make_checkpoint
 
 
 @pytest.fixture(scope="session")

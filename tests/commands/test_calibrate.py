@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgemed.calibration.collect import Router, empty, statistics_bytes, usual_sample
 from edgemed.cli import main
 from edgemed.convert import convert
-from edgemed.evaluation.collect import Router, empty, statistics_bytes, usual_sample
 from edgemed.model_file import open_model
 from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.imatrix import read_calibration
@@ -18,7 +18,7 @@ from edgemed.quant.plan import Plan
 from edgemed.quant.statistics import Statistics
 from edgemed.quant.types import Type
 from edgemed.sizes import parse_size
-from tests.support.checkpoints import Shape, make_checkpoint
+from testing.checkpoints import Shape, make_checkpoint
 
 Jsonl = Callable[..., Path]
 SMALL = ("--passage", "64", "--threads", "1", "--json")

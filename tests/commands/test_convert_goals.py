@@ -9,10 +9,10 @@ import pytest
 
 from edgemed.cli import main
 from edgemed.commands._memory_goal import USABLE, most_bits
-from edgemed.engine.survey import ANTANGELMED
 from edgemed.errors import BudgetError
+from edgemed.forecast.survey import ANTANGELMED
 from edgemed.quant.plan import Plan
-from tests.support.machines import machine
+from testing.machines import machine
 
 GIB = 1 << 30
 MACHINE = machine(disk=3.0, product=50.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.evaluation.scratch import PREFIX, scratch_folder
+from edgemed.scratch import PREFIX, scratch_folder
 
 TEXTS = [{"text": f"The patient has had a cough for {number} days and takes 5 mg of it."} for number in range(300)]
 SMALL = ("--passage", "32", "--threads", "1", "--tokens", "100000")
@@ -67,8 +67,8 @@ def test_a_signal_that_was_ignored_stays_so(tmp_path: Path) -> None:
 
 HANGS_UP = """
 import os, signal
-from edgemed.commands._signals import ending_orderly
-with ending_orderly():
+from edgemed.commands._signals import signals_interrupt
+with signals_interrupt():
     os.kill(os.getpid(), signal.SIGHUP)
     print("went on")
 """

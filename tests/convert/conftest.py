@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checkpoints import Shape, make_checkpoint
+from testing.checkpoints import Shape, make_checkpoint
 
 TINY = Shape(num_hidden_layers=2, num_experts=8, num_experts_per_tok=2)
 """One MoE layer of 8 experts: for tests that look at one thing only."""

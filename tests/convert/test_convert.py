@@ -17,10 +17,10 @@ from edgemed.model_file.integrity import check
 from edgemed.native import xxh3_64
 from edgemed.quant.plan import Plan
 from edgemed.quant.quantize import quantize
+from testing.checkpoints import Dtype, Shape, make_checkpoint, write_safetensors
+from testing.gguf_weights import load_gguf
+from testing.reference import load_checkpoint
 from tests.convert.conftest import TINY
-from tests.support.checkpoints import Dtype, Shape, make_checkpoint, write_safetensors
-from tests.support.gguf_weights import load_gguf
-from tests.support.reference import load_checkpoint
 
 MIXED = Plan.parse(
     json.dumps(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from edgemed.convert.floats import E4M3, apply_block_scales, to_float32
 from edgemed.convert.shards import Shards
 from edgemed.errors import CheckpointError
-from tests.support.checkpoints import Tensor, write_shards
-from tests.support.number_formats import encode_bf16, quantise_fp8_blocks
+from testing.checkpoints import Tensor, write_shards
+from testing.number_formats import encode_bf16, quantise_fp8_blocks
 
 
 def e4m3(code: int) -> float:

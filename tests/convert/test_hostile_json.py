@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgemed.architectures import find_architecture
+from edgemed.architectures.bailing_moe_v2 import dense_tensors
 from edgemed.convert import convert
-from edgemed.convert.architectures import find_architecture
-from edgemed.convert.architectures.bailing_moe_v2 import dense_tensors
 from edgemed.convert.shards import INDEX, Shards
 from edgemed.convert.source import MARKING, find_source
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.errors import CheckpointError
 from edgemed.quant.plan import Plan
+from testing import tokenizers_json
+from testing.checkpoints import make_checkpoint
 from tests.convert.conftest import TINY
-from tests.support import tokenizers_json
-from tests.support.checkpoints import make_checkpoint
 
 JSON = st.recursive(
     st.none()
@@ -134,5 +134,5 @@ def test_what_is_no_ordinary_file_is_not_read(tmp_path: Path, name: str, kind: s
         os.mkfifo(path)
     else:
         path.symlink_to("/dev/zero")
-    with pytest.raises(CheckpointError, match="cannot be read: it is no ordinary file"):
+    with pytest.raises(CheckpointError, match="cannot be read: it is not a regular file"):
         convert(str(folder), tmp_path / "out.gguf", Plan.uniform(4.5))

@@ -7,11 +7,11 @@ from dataclasses import replace
 from math import prod
 from pathlib import Path
 
-from edgemed.convert.architectures import bailing_moe_v2 as bailing
-from edgemed.convert.config import Config
+from edgemed.architectures import bailing_moe_v2 as bailing
+from edgemed.architectures.config import Config
 from edgemed.model_file import open_model
+from testing.checkpoints import make_checkpoint
 from tests.convert.conftest import TINY
-from tests.support.checkpoints import make_checkpoint
 
 ALLOWED = 256 << 20
 MEASURE = """

@@ -21,7 +21,7 @@ from edgemed.quant.sample import token_keys
 from edgemed.quant.sensitivity import measure
 from edgemed.quant.statistics import Statistics
 from edgemed.quant.types import bits_per_weight
-from tests.support.checkpoints import Shape, make_checkpoint
+from testing.checkpoints import Shape, make_checkpoint
 
 SHAPE = Shape(num_hidden_layers=3, num_experts=8, n_group=2, topk_group=1, num_experts_per_tok=2)
 

@@ -14,7 +14,7 @@ from edgemed.convert import Progress, convert
 from edgemed.convert.journal import Journal
 from edgemed.convert.output import JOURNAL_SUFFIX
 from edgemed.errors import SetupError
-from edgemed.growing import hold, partial_of
+from edgemed.outputs import hold, partial_of
 from edgemed.quant.plan import Plan
 
 PLAN = Plan.uniform(3.4)
@@ -157,8 +157,8 @@ def test_a_conversion_that_ends_between_opening_and_locking_is_spared(
 
     first.start()
     assert opening.wait(60)
-    monkeypatch.setattr("edgemed.growing.hold", wait_for_the_first)
-    with pytest.raises(SetupError, match="ended at this moment"):
+    monkeypatch.setattr("edgemed.outputs.hold", wait_for_the_first)
+    with pytest.raises(SetupError, match="has just finished writing"):
         convert(str(small), output, PLAN)
     monkeypatch.undo()
     convert(str(small), tmp_path / "whole.gguf", PLAN)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgemed.convert.safetensors import MAX_HEADER_BYTES, read_header
 from edgemed.convert.shards import INDEX, Shards
 from edgemed.errors import CheckpointError
-from tests.support.checkpoints import make_checkpoint, write_safetensors, write_shards
+from testing.checkpoints import make_checkpoint, write_safetensors, write_shards
 
 GOOD = {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}
 

@@ -12,11 +12,11 @@ from gguf import GGMLQuantizationType as Type
 
 from edgemed.convert import convert
 from edgemed.quant.plan import Plan
+from testing.checkpoints import make_checkpoint
+from testing.engine_probe import Probe, run_probes
+from testing.reference import forward, load_checkpoint
+from testing.tokenizers_json import special_ids
 from tests.convert.conftest import TINY
-from tests.support.checkpoints import make_checkpoint
-from tests.support.engine_probe import Probe, run_probes
-from tests.support.reference import forward, load_checkpoint
-from tests.support.tokenizers_json import special_ids
 
 # Prints what llama.cpp makes of the file, or how it refuses it.
 LOOK = """

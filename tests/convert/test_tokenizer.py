@@ -10,7 +10,7 @@ from gguf import TokenType
 
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.errors import CheckpointError
-from tests.support import tokenizers_json
+from testing import tokenizers_json
 
 IDS = tokenizers_json.special_ids()
 ROWS = tokenizers_json.vocab_size()

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from edgemed.convert.pipeline import convert
-from edgemed.engine.client import Engine
-from edgemed.engine.protocol import EngineSettings
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import EngineSettings
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import Shape, make_checkpoint
+from testing.checkpoints import Shape, make_checkpoint
 
 CONTEXT = 8192  # an answer that nobody ends takes seconds: longer than a busy machine keeps whoever is to end it
 SHAPE = Shape(max_position_embeddings=CONTEXT, ends_turns=False)

@@ -8,9 +8,9 @@ from gguf import GGMLQuantizationType as Type
 
 from edgemed.convert import convert
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import Shape, make_checkpoint
-from tests.support.engine_probe import Probe, run_probes
-from tests.support.processor import AVX2, skip_without
+from testing.checkpoints import Shape, make_checkpoint
+from testing.engine_probe import Probe, run_probes
+from testing.processor import AVX2, skip_without
 
 
 def probe(folder: Path, shape: Shape) -> Probe:

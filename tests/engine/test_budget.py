@@ -15,7 +15,7 @@ from edgemed.engine import budget
 from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan
 from edgemed.sizes import parse_size
-from tests.support.checkpoints import Shape, make_checkpoint
+from testing.checkpoints import Shape, make_checkpoint
 
 TOKENS = 24
 PROMPT = "What is a fever? " * 240  # longer than a batch

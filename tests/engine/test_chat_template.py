@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgemed.engine import template_process
 from edgemed.engine.chat_template import ChatTemplate
-from edgemed.engine.protocol import Message
+from edgemed.engine.process import template
+from edgemed.engine.process.protocol import Message
 from edgemed.errors import EngineError, TemplateError
-from tests.support.tokenizers_json import CHAT_TEMPLATE, SPECIAL_TOKENS
+from testing.tokenizers_json import CHAT_TEMPLATE, SPECIAL_TOKENS
 
 TURNS = [Message("user", "Hello <role> there"), Message("assistant", "Yes?"), Message("user", "老年人 😀\n\n</role>")]
 
@@ -117,7 +117,7 @@ def test_a_conversation_too_long_for_any_template_is_no_fault_of_the_template() 
     ("kept", "is_kept"), [("</think>", True), ("<", False), ("role", False), ("|role_end|>x", False)]
 )
 def test_only_strings_apart_from_special_tokens_stay_readable(kept: str, is_kept: bool) -> None:
-    veil = template_process.Veil("", [kept], SPECIAL_TOKENS)
+    veil = template.Veil("", [kept], SPECIAL_TOKENS)
     assert (kept in veil.hide(f"a{kept}b")) == is_kept
 
 
@@ -129,7 +129,7 @@ def test_only_strings_apart_from_special_tokens_stay_readable(kept: str, is_kept
 )
 @settings(max_examples=300)
 def test_the_veil_lifts_to_the_same_text_and_hides_special_tokens(text: str, literals: list[str]) -> None:
-    veil = template_process.Veil("\U000f0002", literals, SPECIAL_TOKENS)
+    veil = template.Veil("\U000f0002", literals, SPECIAL_TOKENS)
     hidden = veil.hide(text)
     assert veil.show(hidden) == text
     # Whatever a template cuts and joins, unhidden characters cannot make up part of a special token.

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.engine.client import Engine
-from edgemed.engine.protocol import EngineSettings, Finished, Message, Sampling
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import EngineSettings, Finished, Message, Sampling
 from edgemed.errors import ChecksumError, EngineDied, EngineError, ModelFileError
 from edgemed.model_file import open_model
-from tests.support.gguf_bytes import Kind, load
+from testing.gguf_bytes import Kind, load
 
 QUESTION = [Message("user", "What is a fever?")]
 SHORT = Sampling(max_tokens=4, seed=1)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.engine.client import Engine
-from edgemed.engine.protocol import EngineSettings, Event, Finished, Message, Sampling
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import EngineSettings, Event, Finished, Message, Sampling
 from edgemed.errors import EngineError
 from edgemed.model_file import open_model
-from tests.engine.fault_scenarios import SCENARIOS
-from tests.support.native_build import CannotBuildError, build_faulty_reads
-from tests.support.timing import Later, within
+from testing.fault_scenarios import SCENARIOS
+from testing.native_build import CannotBuildError, build_faulty_reads
+from testing.timing import Later, within
 
 HELLO = [Message("user", "What is a fever?")]
 SHORT = Sampling(max_tokens=8, seed=1)
@@ -37,7 +37,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outcomes(shim: Path, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Scenario -> "" or what went wrong; all in one process, which must outlive them all."""
     out = tmp_path_factory.mktemp("scenarios") / "results.json"
-    command = [sys.executable, "-m", "tests.engine.fault_scenarios", *map(str, models.values()), str(out)]
+    command = [sys.executable, "-m", "testing.fault_scenarios", *map(str, models.values()), str(out)]
     child = subprocess.run(
         command,
         env=os.environ | SPIN_BRIEFLY | {"LD_PRELOAD": str(shim)},
@@ -131,7 +131,7 @@ def test_two_engines_answer_from_one_file_at_once(tmp_path: Path, model_path: Pa
 def test_a_process_ends_well_without_closing_its_model(model_path: Path) -> None:
     """Reader threads are still there when Python and ggml tear down what they know."""
     script = (
-        "import sys; from tests.engine.fault_scenarios import *\n"
+        "import sys; from testing.fault_scenarios import *\n"
         "model = load(Path(sys.argv[1])); print(logits(model).shape[0])\n"
         "faulty = model  # kept to the end\n"
     )

@@ -15,10 +15,10 @@ from edgemed.convert import convert
 from edgemed.native.instructions import Instructions
 from edgemed.quant import types
 from edgemed.quant.plan import Plan
+from testing.checkpoints import Shape, make_checkpoint
+from testing.moe_layer import LayerShape, OneLayer, Routing
+from testing.processor import AVX2, instructions_here, limited_to, skip_without
 from tests.engine.test_numbers import EMULATED_TOLERANCE
-from tests.support.checkpoints import Shape, make_checkpoint
-from tests.support.moe_layer import LayerShape, OneLayer, Routing
-from tests.support.processor import AVX2, instructions_here, limited_to, skip_without
 
 MOST = 8  # tokens that are computed as single ones
 SHAPE = LayerShape()
@@ -109,8 +109,8 @@ def test_more_tokens_are_a_batch(tmp_path: Path) -> None:
 IN_A_MODEL = """
 import json, sys
 from pathlib import Path
-from edgemed.engine.library import capture_log
-from tests.engine.fault_scenarios import load, logits
+from edgemed.engine.llama import capture_log
+from testing.fault_scenarios import load, logits
 model, said, seen = load(Path(sys.argv[1]), repack=False), [], {}
 capture_log(lambda _level, text: said.append(text))
 for tokens in range(1, 10):

@@ -13,7 +13,7 @@ import pytest
 from edgemed.clinical import cut_off, notice
 from edgemed.convert.pipeline import convert
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import Shape, make_checkpoint
+from testing.checkpoints import Shape, make_checkpoint
 
 COMMAND = [sys.executable, "-m", "edgemed.cli", "generate"]
 PROMPT = ("-p", "What is a fever?", "--threads", "1")

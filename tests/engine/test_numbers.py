@@ -13,11 +13,11 @@ from edgemed.convert import convert
 from edgemed.convert.layout import LayoutName
 from edgemed.quant import types
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import Dtype, Shape, make_checkpoint
-from tests.support.engine_probe import Answer, Probe, run_probes
-from tests.support.gguf_weights import load_gguf
-from tests.support.prompts import unambiguous_prompt
-from tests.support.reference import Model, Result, load_checkpoint
+from testing.checkpoints import Dtype, Shape, make_checkpoint
+from testing.engine_probe import Answer, Probe, run_probes
+from testing.gguf_weights import load_gguf
+from testing.prompts import unambiguous_prompt
+from testing.reference import Model, Result, load_checkpoint
 
 F32_TOLERANCE = 1e-3  # the promise; measured: 5e-6
 F16_TOLERANCE = 1e-2  # the promise; measured: 6e-3, nearly all of it activations that ggml rounds to F16

@@ -9,13 +9,13 @@ import pytest
 
 from edgemed.cli import main
 from edgemed.engine.budget import plan_budget
-from edgemed.engine.frames import Frames, encode
-from edgemed.engine.job import Report, run_job
-from edgemed.engine.library import LogCapture
+from edgemed.engine.llama import LogCapture
 from edgemed.engine.offload import AUTO, HOST, Offload, layer_bytes, layers_that_fit, place
-from edgemed.engine.protocol import EngineSettings, Start
+from edgemed.engine.process.frames import Frames, encode
+from edgemed.engine.process.job import Report, run_job
+from edgemed.engine.process.protocol import EngineSettings, Start
 from edgemed.errors import BudgetError, EngineError, SetupError, UsageError
-from edgemed.evaluation.offload_check import (
+from edgemed.forecast.gpu_check import (
     Comparison,
     LayerCopies,
     Speed,
@@ -201,7 +201,7 @@ def test_commands_warn_before_anything_leaves_this_machine(
     assert main(command) == 2
     assert "say --rpc-unencrypted" in capsys.readouterr().err
     assert main([*command, "--gpu", "fast"]) == 2
-    assert "write auto, off or a number" in capsys.readouterr().err
+    assert "give auto, off, or a number" in capsys.readouterr().err
 
 
 def test_what_cannot_be_checked_is_one_sentence(model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

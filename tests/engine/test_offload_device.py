@@ -18,18 +18,18 @@ from gguf import GGMLQuantizationType as Type
 
 from edgemed.cli import main
 from edgemed.convert.pipeline import convert
-from edgemed.engine.client import Engine
-from edgemed.engine.job import Report, run_job
 from edgemed.engine.load_settings import LoadSettings
 from edgemed.engine.model import load_model
 from edgemed.engine.offload import AUTO, HOST, Offload, place
-from edgemed.engine.protocol import EngineSettings, Finished, Message, Sampling
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.job import Report, run_job
+from edgemed.engine.process.protocol import EngineSettings, Finished, Message, Sampling
 from edgemed.errors import SetupError
 from edgemed.model_file import open_model
 from edgemed.quant.plan import Plan
-from tests.support.checkpoints import Shape, make_checkpoint
-from tests.support.gpu import gpu_is_here
-from tests.support.rpc_server import needs_rpc, rpc_server
+from testing.checkpoints import Shape, make_checkpoint
+from testing.gpu import gpu_is_here
+from testing.rpc_server import needs_rpc, rpc_server
 
 HERE = "tests.engine.test_offload_device"
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from edgemed.engine.client import Engine
-from edgemed.engine.job import Report, run_job
 from edgemed.engine.offload import Offload, reach
-from edgemed.engine.protocol import EngineSettings, Message, Sampling
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.job import Report, run_job
+from edgemed.engine.process.protocol import EngineSettings, Message, Sampling
 from edgemed.errors import EngineDied, SetupError
-from edgemed.evaluation import offload_check
-from tests.support.rpc_server import GET_TENSOR, SET_TENSOR, counting, needs_rpc, rpc_server
+from edgemed.forecast import gpu_check
+from testing.rpc_server import GET_TENSOR, SET_TENSOR, counting, needs_rpc, rpc_server
 
 pytestmark = needs_rpc
 
@@ -36,10 +36,10 @@ def endpoint() -> Iterator[str]:
 
 def some_tokens(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """A job: a few tokens at once, then some one by one."""
-    reader, tokens = offload_check._open(request)
+    reader, tokens = gpu_check._open(request)
     reader.logits(tokens[:8])
     for token in tokens[8 : 8 + request["count"]]:
-        offload_check._next(reader, token)
+        gpu_check._next(reader, token)
     reader.close()
     return {}
 
@@ -63,7 +63,7 @@ def reach_too_late(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 def test_a_wrong_weight_on_the_device_is_found(model_path: Path, endpoint: str) -> None:
     with counting(endpoint, spoil=True) as (_, spoilt):
-        found = offload_check.compare(model_path, Offload(rpc=spoilt), 1, lambda *_: None)
+        found = gpu_check.compare(model_path, Offload(rpc=spoilt), 1, lambda *_: None)
     assert not found.same_model
     assert found.same_split
 
@@ -79,7 +79,7 @@ def test_what_the_plan_says_is_what_passes(model_path: Path, endpoint: str) -> N
             run_job(f"{HERE}:some_tokens", asked, lambda *_: None)
         totals.append(seen)
     passed = totals[1] - totals[0]
-    plan = run_job(f"{offload_check.HERE}:plan", request | {"offload": asdict(Offload(rpc=endpoint))}, lambda *_: None)
+    plan = run_job(f"{gpu_check.HERE}:plan", request | {"offload": asdict(Offload(rpc=endpoint))}, lambda *_: None)
     ours = sum(len(inputs) for device, inputs in plan["splits"] if device == "edgemed")
     theirs = sum(len(inputs) for device, inputs in plan["splits"] if device.startswith("RPC"))
     assert ours == 3 * 2

@@ -12,15 +12,15 @@ from benchmarks import forward
 from edgemed.convert import convert
 from edgemed.quant.plan import Plan
 from edgemed.quant.types import Type
-from tests.support.checkpoints import Shape, make_checkpoint
+from testing.checkpoints import Shape, make_checkpoint
 
 TOKENS = list(range(30, 70))
 READ = """
 import json, sys
 from pathlib import Path
-from edgemed.engine.reader import Reader
+from edgemed.engine.scoring_model import ScoringModel
 from edgemed.model_file import open_model
-reader = Reader(open_model(Path(sys.argv[1])), passage=64, ram_bytes=None, threads=1, residual=True)
+reader = ScoringModel(open_model(Path(sys.argv[1])), passage=64, ram_bytes=None, threads=1, residual=True)
 found = []
 for tokens in json.loads(sys.argv[2]):
     reader.logits(tokens)

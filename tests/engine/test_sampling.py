@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgemed.engine.protocol import Sampling
+from edgemed.engine.process.protocol import Sampling
 from edgemed.engine.sampling import Sampler
 from edgemed.engine.startup import recorded_sampling
 from edgemed.errors import EngineError, UsageError
 from edgemed.model_file import open_model
-from tests.support.gguf_bytes import Kind, small_model
+from testing.gguf_bytes import Kind, small_model
 
 PLAIN = Sampling(temperature=1, top_p=1, top_k=0, repeat_penalty=1)
 LOGITS = np.array([1.0, 3.0, 2.0, 2.5, -1.0], np.float32)

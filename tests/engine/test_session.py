@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from edgemed.convert.pipeline import convert
-from edgemed.engine.client import Engine
-from edgemed.engine.protocol import RESIDENT, EngineSettings, Finished, Message, Piece, PromptProgress, Sampling
+from edgemed.engine.process.client import Engine
+from edgemed.engine.process.protocol import RESIDENT, EngineSettings, Finished, Message, Piece, PromptProgress, Sampling
 from edgemed.errors import BudgetError, EngineError, ModelFileError, TemplateError, UsageError
 from edgemed.model_file.header import read_header
 from edgemed.quant.plan import Plan
+from testing import tokenizers_json
+from testing.checkpoints import make_checkpoint
+from testing.gguf_bytes import Kind, load
+from testing.resealed import resealed
+from testing.timing import soon
 from tests.engine.conftest import CONTEXT, SHAPE
-from tests.support import tokenizers_json
-from tests.support.checkpoints import make_checkpoint
-from tests.support.gguf_bytes import Kind, load
-from tests.support.resealed import resealed
-from tests.support.timing import soon
 
 SHORT = Sampling(max_tokens=12)
 SEEDED = Sampling(max_tokens=12, seed=11)

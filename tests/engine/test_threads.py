@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.engine.child import Child
+from edgemed.engine.process.child import Child
 from edgemed.engine.threads import start_thread
 from edgemed.errors import SetupError
 

@@ -11,7 +11,7 @@ from llama_cpp import llama_cpp
 
 from edgemed.engine.chat_template import Span
 from edgemed.engine.vocabulary import Vocabulary
-from tests.support.tokenizers_json import SPECIAL_TOKENS, special_ids
+from testing.tokenizers_json import SPECIAL_TOKENS, special_ids
 
 HUMAN, END, ASSISTANT = "<role>HUMAN</role>", "<|role_end|>", "<role>ASSISTANT</role>"
 

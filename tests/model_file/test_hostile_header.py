@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemed.model_file import ModelFile, open_model
-from tests.support.gguf_bytes import EXPERTS, Gguf, Kind, small_model
-from tests.support.hostile import LAYOUTS, Layout, refused, try_to_open
+from testing.gguf_bytes import EXPERTS, Gguf, Kind, small_model
+from testing.hostile import LAYOUTS, Layout, refused, try_to_open
 
 HUGE = ((1 << 63) - 1, (1 << 64) - 1, 1 << 40)
 
@@ -153,8 +153,8 @@ def test_absurd_alignments(alignment: int, path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (os.mkfifo, "m.gguf cannot be read: it is no ordinary file; name a .gguf file that can be."),
-        (lambda path: path.symlink_to("/dev/zero"), "m.gguf cannot be read: it is no ordinary file; name a .gguf"),
+        (os.mkfifo, "m.gguf cannot be read: it is not a regular file; name a .gguf file that can be."),
+        (lambda path: path.symlink_to("/dev/zero"), "m.gguf cannot be read: it is not a regular file; name a .gguf"),
         (Path.mkdir, "m.gguf is a folder; name a .gguf file"),
         (lambda path: None, "There is no model file at "),
     ],

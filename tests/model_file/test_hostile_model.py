@@ -8,8 +8,8 @@ from gguf import GGMLQuantizationType as Type
 
 from edgemed.model_file import ModelFile, open_model
 from edgemed.model_file.keys import TEXTS
-from tests.support.gguf_bytes import EXPERTS, Kind, Tensor, small_model
-from tests.support.hostile import refused, try_to_open
+from testing.gguf_bytes import EXPERTS, Kind, Tensor, small_model
+from testing.hostile import refused, try_to_open
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ ExpertFile::ExpertFile(const Plan & plan) {
         if (!plan.checksums) std::shuffle(order, order + kProjections, random);
         for (int p : order) {
             record.nbytes[p] = plan.smallest + below(random, plan.largest - plan.smallest + 1);
-            // A few sizes often, so that classes are shared.
+            // Two thirds of the matrices have one of four sizes, so that size classes are shared.
             if (below(random, 3) > 0)
                 record.nbytes[p] = plan.smallest + (plan.largest - plan.smallest) * below(random, 4) / 4;
             if (plan.halves)

@@ -1,4 +1,4 @@
-// What the live view is shown, against a sequence of demands whose outcome is known.
+// What the live view reports, for a sequence of demands with a known outcome.
 
 #include "check.h"
 
@@ -51,7 +51,7 @@ void check_looking() {
     CHECK(seen.hits[at(0, 3)] == 3 && seen.hits[at(2, 5)] == 1 && seen.sum(seen.hits) == 4);
     CHECK(seen.misses[at(2, 5)] == 1 && seen.sum(seen.misses) == 1);
 
-    seen = Seen(store);  // each demand is told once
+    seen = Seen(store);  // every demand is reported once
     CHECK(seen.sum(seen.hits) == 0 && seen.sum(seen.misses) == 0);
     for (int i = 0; i < 300; i++) wait_until_read(store, 0, 3);
     seen = Seen(store);
@@ -62,7 +62,7 @@ void check_looking() {
     seen = Seen(store);
     CHECK(seen.sum(seen.hits) == 0);
 
-    store.set_budget(0);  // what was evicted is seen to be gone, and missed when wanted again
+    store.set_budget(0);  // evicted experts are absent, and a miss when demanded again
     seen = Seen(store);
     CHECK(seen.sum(seen.states) == 0);
     store.set_budget(all_bytes(file));

@@ -1,5 +1,5 @@
-// Which attention is ours to compute: one deviation at a time from what is, each of which ggml has to compute. And that
-// it touches nothing beyond its tensors.
+// Which attention nodes are ours: deviates from a node we compute in one respect at a time, and ggml must compute each
+// of those. Also checks that nothing outside the tensors is touched.
 
 #include <atomic>
 #include <cstring>
@@ -43,8 +43,8 @@ struct Scene {
 
 void put(ggml::Tensor & node, int index, float value) { std::memcpy(node.op_params + index, &value, sizeof value); }
 
-// With tensors in blocks of exactly their size, which a sanitizer watches. Keys are all alike, so that every token's
-// result is the mean of the values it sees: those of the first half are 1, of the others 3, the last are masked.
+// Tensors in blocks of exactly their size, which the sanitizers watch. All keys are equal, so every token's result is
+// the mean of the values it sees: those of the first half are 1, the others 3, the last ones are masked.
 void compute(int64_t tokens, int64_t keys, int64_t width, int64_t shared_by) {
     Scene scene;
     const uint16_t one = 0x3c00, three = 0x4200, nothing = 0xfc00;
@@ -68,7 +68,7 @@ void compute(int64_t tokens, int64_t keys, int64_t width, int64_t shared_by) {
     Attention attention;
     CHECK(is_attention(&scene.node));
     CHECK(attention.compute(&scene.node, 1, stop) ==
-          ggml::kSuccess);  // one: a team's runtime is not the sanitizers' to judge
+          ggml::kSuccess);  // one thread: the OpenMP runtime is not built for the sanitizers
     const float mean = static_cast<float>(3 * seen - 2 * (long_ / 2)) / static_cast<float>(seen);
     for (float value : out) CHECK(value > mean - 1e-3f && value < mean + 1e-3f);
 }
@@ -112,7 +112,7 @@ void check_attention_kernels() {
         [](Scene & s) { s.mask.ne[3] = 2; },
         [](Scene & s) { s.node.src[4] = &s.sinks; },
         [](Scene & s) { put(s.node, 1, 8.0f); },   // ALiBi
-        [](Scene & s) { put(s.node, 2, 30.0f); },  // a cap on scores
+        [](Scene & s) { put(s.node, 2, 30.0f); },  // soft cap
     };
     for (const auto & change : not_ours) {
         Scene scene;
@@ -131,7 +131,8 @@ void check_attention() {
     for (const Instructions most : {Instructions::kAvx2, Instructions::kAvx512, Instructions::kNone}) {
         limit_instructions(most);
         Scene scene;
-        CHECK(is_attention(&scene.node) == (instructions() != Instructions::kNone));  // else ggml computes all of it
+        // otherwise ggml computes everything
+        CHECK(is_attention(&scene.node) == (instructions() != Instructions::kNone));
         if (instructions() != Instructions::kNone) check_attention_kernels();
     }
     limit_instructions(Instructions::kAvx512);

@@ -1,4 +1,4 @@
-// What the store does unasked: it never takes more than its budget, and gives way to whoever asks.
+// Background work of the store: it stays within the budget and yields to demands.
 
 #include <algorithm>
 #include <chrono>
@@ -19,14 +19,14 @@ int ready(const Store & store) {
     return count;
 }
 
-// Until no more experts come, or a busy machine keeps the background from its work for a while: after this only what
-// holds in between, too, may be insisted upon.
+// Waits until no more experts arrive, or until a busy machine has stalled the background thread for a while. After
+// this, only conditions that hold at every moment may be checked.
 void settle_down(const Store & store) {
     int count = -1, calm = 0;
     CHECK(soon([&] {
         calm = ready(store) == count && store.reads_in_flight() == 0 ? calm + 1 : 0;
         count = ready(store);
-        return calm > 150;  // looks, 2 ms apart: longer than the store waits before it reads unasked
+        return calm > 150;  // polls 2 ms apart: longer than the store waits before it works in the background
     }));
 }
 
@@ -47,7 +47,7 @@ void check_background() {
         const ExpertFile file(plan);
         const uint64_t everything = all_bytes(file);
         const int experts = plan.moe_layers * plan.experts_per_layer;
-        {  // A budget that holds all: all is read, unasked.
+        {  // The budget holds everything: everything is read without a demand.
             Store store;
             open_store(store, file, plan, 0, true, 3, true);
             store.set_budget(everything);
@@ -56,14 +56,14 @@ void check_background() {
             CHECK(stats.hits == 0 && stats.misses == 0 && stats.evictions == 0 && stats.resident_bytes <= everything);
             demand(store, file, plan, 1, 2);
             CHECK(store.stats().hits == 1);
-            // Less, and it is given back; more again, and what was used comes first and the rest after it.
+            // A lower budget is obeyed; when it is raised again, used experts return first and then the rest.
             const uint64_t less = std::max(least_bytes(file, plan, 3), everything / 2);
             store.set_budget(less);
             CHECK(store.stats().resident_bytes <= less);
             store.set_budget(everything);
             CHECK(soon([&] { return ready(store) == experts; }));
         }
-        // A smaller one: what was hottest is read, however hot the rest, and then what fits beside it.
+        // A smaller budget from the start: the hottest experts are read, then whatever fits beside them.
         std::vector<float> scores(static_cast<size_t>(experts), 3);
         scores[scores.size() - 1] = 20, scores[scores.size() - 2] = 19;  // the last to be read otherwise
         Store store;
@@ -77,7 +77,7 @@ void check_background() {
         }));
         settle_down(store);
         CHECK(store.stats().evictions == 0 && store.stats().resident_bytes <= budget && ready(store) < experts);
-        // Whoever asks meanwhile gets the right bytes, within the budget, whatever the background is at.
+        // Demands get the right bytes within the budget, whatever the background thread is doing.
         Random random(3);
         for (int round = 0; round < (kSanitized ? 100 : 400); round++) {
             if (round % 50 == 0) store.set_budget(round % 100 == 0 ? budget : least_bytes(file, plan, 3));
@@ -102,12 +102,13 @@ void check_background_waits() {
         asked_without_pause = true;
         for (const auto from = last; seconds_since(from) < 0.4 && asked_without_pause; last = Clock::now()) {
             demand(store, file, plan, 0, 0);
-            asked_without_pause = seconds_since(last) < 0.05;  // else the machine was busy, and this says nothing
+            // otherwise the machine was busy and the round proves nothing
+            asked_without_pause = seconds_since(last) < 0.05;
         }
         const int read = ready(store);
         asked_without_pause = asked_without_pause && seconds_since(last) < 0.05;
-        if (asked_without_pause) CHECK(read == 1);                 // while somebody asks, nothing else is read
-        CHECK(soon([&] { return ready(store) >= experts / 3; }));  // then what fits
+        if (asked_without_pause) CHECK(read == 1);                 // nothing else is read between frequent demands
+        CHECK(soon([&] { return ready(store) >= experts / 3; }));  // afterwards, as much as fits
         settle_down(store);
         CHECK(soon([&] {  // evenly across layers
             int most = 0, least = plan.experts_per_layer;
@@ -123,7 +124,7 @@ void check_background_waits() {
 }
 
 void check_prefetches_yield() {
-    Plan plan;  // experts of several MiB, which is what a thread reads at once
+    Plan plan;  // experts of several MiB; a thread reads 1 MiB at a time
     plan.smallest = plan.largest = 2 << 20, plan.moe_layers = 2, plan.experts_per_layer = 4;
     const ExpertFile file(plan);
     Store store;
@@ -132,14 +133,14 @@ void check_prefetches_yield() {
     CHECK(store.prefetch(1, 0, false));
     CHECK(soon([&] { return faulty_reads_hit() > 0; }));
     CHECK(store.prefetch(1, 1, false) && store.prefetch(1, 2, false));
-    faulty_reads(kFiles, 0, 500, 0, 6, -1);  // and what comes after the six MiB of the demand takes longer still
-    demand(store, file, plan, 0, 0);         // after at most one MiB of the prefetch, which then continues
+    faulty_reads(kFiles, 0, 500, 0, 6, -1);  // what comes after the six MiB of the demand takes even longer
+    demand(store, file, plan, 0, 0);         // starts after at most one MiB of the prefetch, which continues afterwards
     CHECK(!store.ready(1, 0));
     faulty_reads(kFiles, 0, 30, 0, 0, -1);
     store.cancel_prefetches(0);  // too early for layer 1
     CHECK(store.present(1, 1) && store.present(1, 2));
     CHECK(store.pin(1, 1, 1));
-    store.cancel_prefetches(1);  // 1, 1 is asked for and 1, 0 under way; nobody wants 1, 2
+    store.cancel_prefetches(1);  // 1, 1 is demanded and 1, 0 is being read; only 1, 2 is cancelled
     CHECK(store.present(1, 0) && store.present(1, 1) && !store.present(1, 2));
     CHECK(store.wait(1, 1) != nullptr);
     store.unpin(1, 1);

@@ -1,4 +1,4 @@
-// Everything that can go wrong with the file and the disk, and stops in the middle of it.
+// Failing, changing and missing files, budgets at the edge, and stops at any moment.
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -23,7 +23,8 @@ bool says(const Store & store, const char * words) {
 }
 
 bool right(Store & store, const ExpertFile & file, const Plan & plan, int moe_layer, int index) {
-    while (!store.pin(moe_layer, index, 1)) CHECK(store.wait_for_room());  // prefetches may hold it on a busy machine
+    // prefetches may hold the room on a busy machine
+    while (!store.pin(moe_layer, index, 1)) CHECK(store.wait_for_room());
     const uint8_t * data = store.wait(moe_layer, index);
     const bool fits =
         data != nullptr && file.matches(store.expert(moe_layer, index),
@@ -55,13 +56,13 @@ void check_budgets_at_the_edge() {
         Store store;
         open_store(store, file, plan, 0);
         const uint64_t least = least_bytes(file, plan, 3),
-                       slack = large ? 6 * 2 << 20 : 0;  // each class keeps a huge page
-        // Nothing fits: a refusal with a reason, at once, instead of waiting for room that never comes.
+                       slack = large ? 6 * 2 << 20 : 0;  // every size class keeps a huge page
+        // Nothing fits: refuses at once with a reason instead of waiting for room that never comes.
         CHECK(!store.pin(0, 0, 1));
         CHECK(!store.wait_for_room());
         CHECK(says(store, "budget"));
         store.clear_fault();
-        // Whatever was there before, any three experts fit together.
+        // Whatever was in memory before, any three experts fit together.
         Random random(3);
         store.set_budget(least);
         for (int round = 0; round < 60; round++) {
@@ -74,14 +75,14 @@ void check_budgets_at_the_edge() {
                 store.unpin(0, i);
             }
         }
-        // A budget withdrawn under pinned experts: they stay, nothing else comes, and it comes when they go.
+        // The budget is withdrawn while experts are pinned: they stay, nothing else is read until they are unpinned.
         CHECK(right(store, file, plan, 0, 0) && store.pin(0, 0, 1));
         store.set_budget(0);
         CHECK(store.ready(0, 0) && !store.pin(0, 1, 1) && !store.wait_for_room());
         store.clear_fault();
         store.unpin(0, 0);
         CHECK(store.stats().resident_bytes <= slack);
-        // The same under reads: what was wanted is not any more when it comes.
+        // The budget is withdrawn during reads: what they bring is not kept.
         store.set_budget(least);
         faulty_reads(kSuffix, 0, 30, 0, 0, 3);
         CHECK(store.pin(0, 1, 1) && store.prefetch(0, 2, true));
@@ -93,7 +94,7 @@ void check_budgets_at_the_edge() {
         store.set_budget(least);
         CHECK(right(store, file, plan, 0, 1) && right(store, file, plan, 0, 0));
     }
-    // A failed read under a withdrawn budget leaves no debt behind.
+    // A failed read under a withdrawn budget does not leak its bytes.
     Plan plan;
     const ExpertFile file(plan);
     Store store;
@@ -129,18 +130,18 @@ void check_stops() {
         });
         CHECK(store.wait(0, 0) == nullptr);
         CHECK(!store.wait_for_room());
-        CHECK(seconds_since(from) < 0.7);  // as long as a busy machine may need; nobody waited for the readers
+        CHECK(seconds_since(from) < 0.7);  // generous for a busy machine; it did not wait for the readers
         stopper.join();
         for (int i = 0; i < plan.experts_per_layer; i++) store.unpin(0, i);
-        // What nobody waits for any more does not stand in the way of the next question.
+        // Reads that nobody waits for any more do not delay the next demand.
         const uint64_t read = store.stats().bytes_read;
         store.request_abort(false);
         CHECK(right(store, file, plan, 2, 0));
         CHECK(store.stats().bytes_read - read <= 4 * 3 * (plan.largest + kPage));
         CHECK(store.fault().empty());
-        CHECK(right(store, file, plan, 0, 5));  // forgotten, not lost
+        CHECK(right(store, file, plan, 0, 5));  // its read was dropped, and works again
     }
-    // A stop, a new question, a stop: the same experts, over and over.
+    // Stop, demand, stop, with the same experts over and over.
     Store store;
     open_store(store, file, plan, all_bytes(file) / 2);
     Random random(11);
@@ -169,12 +170,12 @@ void check_failing_reads() {
         faulty_reads(kSuffix, EIO, 0, 0, 0, -1);
         CHECK(fails(store, 1, 2));
         CHECK(says(store, "Expert 2 of layer 2") && says(store, std::strerror(EIO)));
-        CHECK(fails(store, 1, 2) && !store.ready(1, 2));  // tried again, failed again
+        CHECK(fails(store, 1, 2) && !store.ready(1, 2));  // read again, failed again
         store.clear_fault();
         CHECK(store.prefetch(2, 3, true));
         while (faulty_reads_hit() < 3) std::this_thread::sleep_for(std::chrono::milliseconds(1));
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
-        CHECK(store.fault().empty());  // nobody asked for it
+        CHECK(store.fault().empty());  // nobody demanded it
         healthy_reads();
         CHECK(right(store, file, plan, 1, 2) && right(store, file, plan, 2, 3) && store.fault().empty());
 
@@ -185,13 +186,13 @@ void check_failing_reads() {
         faulty_reads(kSuffix, 0, 0, 2 * kPage, 0, -1);
         CHECK(right(store, file, plan, 0, 3));
         CHECK(store.reads_directly() == direct);
-        faulty_reads(kSuffix, EINVAL, 0, 0, 0, 1);  // a file system that thinks better of O_DIRECT
+        faulty_reads(kSuffix, EINVAL, 0, 0, 0, 1);  // a file system that refuses O_DIRECT after opening
         CHECK(right(store, file, plan, 0, 4) == direct);
         CHECK(!store.reads_directly());
         healthy_reads();
         CHECK(right(store, file, plan, 0, 5));
     }
-    {  // Of a failing disk that takes its time nobody waits for what was only queued.
+    {  // On a slow failing disk, nobody waits for reads that were only queued.
         Store store;
         open_store(store, file, plan, all_bytes(file), true, 2);
         faulty_reads(kSuffix, EIO, 200, 0, 0, -1);
@@ -203,7 +204,7 @@ void check_failing_reads() {
         healthy_reads();
         CHECK(right(store, file, plan, 0, plan.experts_per_layer - 1));
     }
-    // Some reads fail, at random: an answer is right or none.
+    // Random failures: a demand gets the right bytes or fails.
     Store store;
     open_store(store, file, plan, all_bytes(file) / 3);
     Random random(5);
@@ -231,13 +232,13 @@ void check_changing_files() {
         Store store;
         open_store(store, file, plan, all_bytes(file));
         CHECK(right(store, file, plan, 0, 0));
-        // Cut short: what lies behind the end is missed, what lies before it is not.
+        // The file is truncated: experts beyond the end fail, the others do not.
         const ExpertRecord & last = file.records().back();
         file.truncate(std::min({last.offset[kGate], last.offset[kUp], last.offset[kDown]}) + 100);
         CHECK(fails(store, 2, 11));
         CHECK(says(store, "Expert 11 of layer 3") && says(store, plan.checksums ? "cut short" : "file"));
         store.clear_fault();
-        if (!plan.checksums) continue;  // once changed, an unchecked file is not believed any more; see below
+        if (!plan.checksums) continue;  // without checksums, a changed file is refused altogether; see below
         CHECK(right(store, file, plan, 0, 1));
         file.restore();
         CHECK(right(store, file, plan, 2, 11));
@@ -247,20 +248,21 @@ void check_changing_files() {
         Store store;
         open_store(store, file, plan, all_bytes(file));
         CHECK(right(store, file, plan, 0, 0));
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));  // longer than the file system's clock ticks
-        // One bit, and its expert is refused; the others are not, where a checksum tells them apart.
+        // longer than the granularity of the file system's clock
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        // One flipped bit: its expert is refused; with checksums the others are not.
         const ExpertRecord & record = file.records()[static_cast<size_t>(plan.experts_per_layer) + 3];
         file.write(record.offset[kUp] + record.nbytes[kUp] / 2, {0x5a, 0xa5});
         CHECK(fails(store, 1, 3));
         CHECK(says(store, "Expert 3 of layer 2") && says(store, plan.checksums ? "checksum" : "changed"));
         store.clear_fault();
-        CHECK(right(store, file, plan, 0, 0));  // it was read before
+        CHECK(right(store, file, plan, 0, 0));  // it was read before the change
         if (!plan.checksums) continue;
         CHECK(right(store, file, plan, 1, 2));
         file.restore();
         CHECK(right(store, file, plan, 1, 3));
     }
-    // Another file under its name is another file: this one is still there for who has it open.
+    // A new file replaces the name: the open store still reads the old file.
     for (const Plan & plan : {checked, bare}) {
         ExpertFile file(plan);
         Store store;
@@ -288,9 +290,9 @@ void check_opening_and_closing() {
     once();
     const size_t threads = entries("/proc/self/task"), descriptors = entries("/proc/self/fd");
     for (int i = 0; i < 200; i++) once();
-    // A thread that was joined is still listed for a moment, now and then.
+    // /proc may still list a joined thread for a moment.
     CHECK(soon([&] { return entries("/proc/self/task") <= threads; }) && entries("/proc/self/fd") == descriptors);
-    // Two stores on one file do not know of each other.
+    // Two stores on one file are independent.
     Store one, other;
     open_store(one, file, plan, all_bytes(file));
     open_store(other, file, plan, all_bytes(file) / 2, false);

@@ -1,4 +1,4 @@
-// A fuzzer over the index: any record Python could hand over is either laid out soundly or refused.
+// A fuzzer for the expert index: every record that Python could pass is laid out correctly or refused.
 
 #include <algorithm>
 
@@ -8,14 +8,14 @@ using namespace edgemed;
 
 namespace {
 
-// The rules of a sound layout, for a record whose matrices do not overlap.
+// The invariants of a layout, for a record whose matrices do not overlap.
 void check_sound(const ExpertRecord & record, const Expert & expert) {
     CHECK(expert.segments >= 1 && expert.segments <= kProjections);
     uint64_t memory = 0;
     for (int s = 0; s < expert.segments; s++) {
         const Segment & segment = expert.segment[s];
         CHECK(segment.file % kPage == 0 && segment.length % kPage == 0 && segment.length > 0);
-        CHECK(segment.memory == memory);  // one after another, without holes
+        CHECK(segment.memory == memory);  // contiguous in memory
         CHECK(segment.needed <= segment.length && segment.needed + kPage > segment.length);
         memory += segment.length;
     }
@@ -67,7 +67,7 @@ void check_lay_out() {
                 record.offset[p] = any_number(random);
                 record.nbytes[p] = any_number(random);
             }
-        } else {  // sound, wherever it may lie
+        } else {  // valid, at any offset
             int order[kProjections] = {kGate, kUp, kDown};
             if (below(random, 2) == 0) std::shuffle(order, order + kProjections, random);
             uint64_t at = below(random, 1 << 20);
@@ -83,7 +83,7 @@ void check_lay_out() {
         const bool nonsense =
             overlaps(record, kGate, kUp) || overlaps(record, kUp, kDown) || overlaps(record, kGate, kDown);
         if (!plausible(record)) {
-            CHECK(round % 2 == 0 || record.has_checksum);  // a checksum asks for one piece, in order
+            CHECK(round % 2 == 0 || record.has_checksum);  // a checksum requires one piece, in order
             continue;
         }
         CHECK(!nonsense);

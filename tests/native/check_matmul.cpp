@@ -1,5 +1,5 @@
-// Products over memory of exactly the needed size, on random bits: no byte beside it is touched, and a row's sums do not
-// depend on how many rows there are.
+// The matmul kernels on random bits, with buffers of exactly the needed size: they touch no byte outside (the
+// sanitizers watch), and a row's result does not depend on the number of rows.
 
 #include <cstring>
 
@@ -29,7 +29,7 @@ void check_type(int type, const matmul::GemmKernel & kernel, Random & random) {
     const bool q8_0 = kernel.in_floats;
     const size_t quantised = q8_0 ? kWide / 32 * 34 : kWide / 256 * 292;
     const size_t stride = kernel.block_bytes * (kWide / 256);
-    // Exactly 16 rows of weights and exactly one row of activations at a time.
+    // Exactly 16 rows of weights, and one row of activations at a time.
     const std::vector<uint8_t> weights = random_bytes(random, stride * matmul::kLanes);
     std::vector<std::vector<uint8_t>> rows;
     for (int i = 0; i < most; i++) rows.push_back(random_bytes(random, quantised));
@@ -52,7 +52,7 @@ void check_type(int type, const matmul::GemmKernel & kernel, Random & random) {
     CHECK(matmul::find_gemm(type, kWide, 24) == nullptr);
 }
 
-// A matrix of seven rows at once, and each of its rows alone.
+// Seven rows at once must equal each row alone.
 void check_single(const matmul::GemvKernel & kernel, size_t block_bytes, Random & random) {
     const int64_t rows = 7, blocks = kWide / matmul::kColumns;
     const size_t stride = block_bytes * static_cast<size_t>(blocks);

@@ -1,4 +1,5 @@
-// The store against a model: random demands, prefetches and shrinking budgets; always the right bytes, never too many.
+// The store against a model: random demands, prefetches and shrinking budgets. The bytes must be right and the budget
+// kept.
 
 #include <atomic>
 #include <cstring>
@@ -13,15 +14,15 @@ namespace {
 
 struct Pinned {
     int moe_layer, index;
-    const uint8_t * data;  // null while not waited for
+    const uint8_t * data;  // null before wait()
 };
 
 struct Course {
     Plan plan;
-    double budget_share;  // of everything
+    double budget_share;  // of the bytes of all experts
     bool direct;
     int threads;
-    bool disturbed;  // another thread changes the budget, asks for statistics and stops
+    bool disturbed;  // another thread changes the budget, reads statistics and stops
     uint64_t seed;
 };
 
@@ -59,7 +60,7 @@ void run(const Course & course) {
     const auto let_go = [&](size_t at) {
         const Pinned one = pinned[at];
         const size_t which = static_cast<size_t>(one.moe_layer * course.plan.experts_per_layer + one.index);
-        // A pinned expert stays where it is, whatever came and went meanwhile.
+        // A pinned expert does not move, whatever is read or evicted.
         if (one.data != nullptr) CHECK(file.matches(store.expert(one.moe_layer, one.index), which, one.data));
         store.unpin(one.moe_layer, one.index);
         pinned.erase(pinned.begin() + static_cast<long>(at));
@@ -84,7 +85,8 @@ void run(const Course & course) {
                     answers += one.data != nullptr;
                     CHECK(one.data != nullptr || course.disturbed);
                     if (one.data == nullptr)
-                        std::this_thread::sleep_for(std::chrono::microseconds(300));  // until it may go on
+                        // until computing is allowed again
+                        std::this_thread::sleep_for(std::chrono::microseconds(300));
                 }
                 break;
             default:
@@ -93,7 +95,7 @@ void run(const Course & course) {
                 store.scan(static_cast<int>(below(random, 4)) - 1);
         }
         const StoreStats stats = store.stats();
-        // A lower budget holds from when what is in use was let go; until then it may be above.
+        // A lower budget applies once experts in use are unpinned; until then more may be resident.
         if (!course.disturbed) CHECK(stats.resident_bytes <= budget);
     }
     over = true;
@@ -102,7 +104,7 @@ void run(const Course & course) {
     CHECK(store.fault().empty());
     if (course.budget_share < 1) CHECK(store.stats().evictions > 100);
 
-    // However it was left: at the smallest budget, what one layer needs fits and is right.
+    // In whatever state the store is: with the smallest budget, one layer's experts fit and are right.
     store.set_budget(least);
     for (int moe_layer = 0; moe_layer < course.plan.moe_layers; moe_layer++) {
         for (int i = 0; i < at_once; i++)
@@ -124,7 +126,7 @@ void check_against_a_model() {
     Plan aligned;
     Plan scattered;
     scattered.checksums = false;
-    Plan large;  // huge pages, and not many of them
+    Plan large;  // huge pages, few of them
     large.moe_layers = 2, large.experts_per_layer = 6, large.smallest = 150000, large.largest = 900000;
     run({aligned, 0.3, true, 3, false, 1});
     run({aligned, 0.0, true, 1, true, 2});

@@ -1,5 +1,5 @@
-// A batch goes through all experts in order, again and again, with room for fewer than half of them: most of what is there
-// at its start is still there when it is reached, and no layer is left with nothing.
+// Batches go through all experts in order, with room for fewer than half: most experts that are resident at the start
+// of a batch are still resident when it reaches them, and every layer keeps some.
 
 #include <algorithm>
 
@@ -7,7 +7,7 @@
 
 using namespace edgemed;
 
-// One batch, which asks for a few experts in advance as MoePass::batch does.
+// One batch, which pins a few experts in advance as MoePass::batch does.
 void go_through(Store & store) {
     constexpr int kAtOnce = 4;
     store.advance_clock(64);

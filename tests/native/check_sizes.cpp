@@ -1,5 +1,5 @@
-// Experts of two sizes, all wanted by batch after batch: hardly any pages go back to the kernel. One size used far more
-// than the other by tokens: its share grows.
+// Experts of two sizes. If batches use all of them, hardly any pages are returned to the kernel. If tokens use one size
+// much more, its share of the cache grows.
 
 #include <sys/resource.h>
 
@@ -19,7 +19,7 @@ long pages_faulted() {
     return usage.ru_minflt;
 }
 
-// Tokens that want four experts of each layer: `often` of ten those of the second half.
+// Tokens that use four experts of each layer; `often` in ten come from the second half.
 void decode(Store & store, Random & random, int tokens, uint64_t often) {
     for (int token = 0; token < tokens; token++) {
         store.advance_clock(1);

@@ -1,4 +1,4 @@
-// The memory of experts: what Slots says it holds is never less than what the kernel says it holds.
+// The memory of slots: Slots never reports less than the kernel counts.
 
 #include <cstring>
 
@@ -8,7 +8,7 @@ using namespace edgemed;
 
 namespace {
 
-// Anonymous memory of this process, counted page by page.
+// Anonymous memory of this process in bytes, counted page by page.
 uint64_t anonymous_bytes() {
     std::FILE * file = std::fopen("/proc/self/smaps_rollup", "r");
     CHECK(file != nullptr);
@@ -45,7 +45,7 @@ void fill_and_drain(const std::vector<uint64_t> & sizes, int each, uint64_t seed
     for (int step = 0; step < (kSanitized ? 150 : 400); step++) {
         const int wanted = static_cast<int>(below(random, sizes.size()));
         const int filling =
-            static_cast<int>(step / 50 % 2 == 0 ? 8 : 2);  // waves, so that everything is given back again
+            static_cast<int>(step / 50 % 2 == 0 ? 8 : 2);  // in waves, so that everything is returned in between
         if (static_cast<int>(below(random, 10)) < filling && used[static_cast<size_t>(wanted)] < each) {
             const uint64_t held = slots.resident_bytes(), cost = slots.cost(wanted);
             uint8_t * slot = slots.acquire(wanted);
@@ -58,7 +58,7 @@ void fill_and_drain(const std::vector<uint64_t> & sizes, int each, uint64_t seed
             const size_t at = below(random, taken.size());
             const Taken one = taken[at];
             for (uint64_t i = 0; i < slots.bytes(one.size_class); i += 64)
-                CHECK(one.slot[i] == one.mark);  // nobody else was here
+                CHECK(one.slot[i] == one.mark);  // nobody else wrote here
             slots.release(one.size_class, one.slot);
             used[static_cast<size_t>(one.size_class)]--;
             taken[at] = taken.back();

@@ -1,4 +1,4 @@
-"""Batch products of every type: against float64, against ggml's own kernels, and with our own switched off."""
+"""gemm for every type: against float64, against ggml's kernels, and with our own kernels switched off."""
 
 import os
 import subprocess
@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.matmul import CODEBOOKS, K_QUANTS, GgmlMatmul, random_weights
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.matmul import gemm
-from tests.support.activations import round_activations
-from tests.support.processor import AVX2, skip_without
+from testing.activations import round_activations
+from testing.processor import AVX2, skip_without
 
 TYPES = [Type[name] for name in (*K_QUANTS, *CODEBOOKS)]
-TILED_FROM = 8  # rows from which ggml takes its tiled kernels
+TILED_FROM = 8  # ggml uses its tiled kernels from this number of rows
 COLUMNS = 768
-DOUBTFUL = 4e-5  # activations nearer than this to half-way between two codes, in codes, may get the other one
-ERROR = 3e-6  # of the sum of magnitudes; only floats' order of additions is left
+DOUBTFUL = 4e-5  # activations closer than this to the middle between two codes (in codes) may get either code
+ERROR = 3e-6  # relative to the sum of magnitudes; only the order of float additions differs
 
 start_llama()
 skip_without(AVX2)
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("instructions")
 
 
 def activations(count: int, columns: int = COLUMNS, seed: int = 1) -> NDArray[np.float32]:
-    """[count, columns] of very different sizes, one block of zeros among them."""
+    """Return [count, columns] of very different sizes, including one block of zeros."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((count, columns)) * np.exp(rng.uniform(-6, 6, (count, 1)))
     x[0, :256] = 0
@@ -53,8 +53,8 @@ def test_every_row_count_matches_float64(kind: Type) -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
-def test_the_very_bits_of_ggml(kind: Type) -> None:
-    """Where ggml has tiled kernels, from eight rows on, ours round as those; elsewhere to float32's noise."""
+def test_equals_ggml_bit_for_bit(kind: Type) -> None:
+    """From eight rows on ggml has tiled kernels, and ours round like them; otherwise equal to float32 noise."""
     weights = random_weights(kind, 32, COLUMNS, seed=3)
     for count in (1, 2, TILED_FROM - 1, TILED_FROM, 13, 40, 130):
         x = activations(count)
@@ -71,7 +71,7 @@ def test_the_very_bits_of_ggml(kind: Type) -> None:
 
 @settings(max_examples=40)
 @given(st.sampled_from(TYPES), st.integers(1, 60), st.integers(1, 4), st.integers(1, 5), st.integers(1, 3))
-def test_a_row_depends_on_nothing_else(kind: Type, count: int, blocks: int, panels: int, threads: int) -> None:
+def test_a_row_depends_only_on_itself(kind: Type, count: int, blocks: int, panels: int, threads: int) -> None:
     weights = random_weights(kind, 16 * panels, 256 * blocks)
     x = activations(count, 256 * blocks)
     together = gemm(kind, weights, x, threads)
@@ -83,7 +83,7 @@ def test_a_row_depends_on_nothing_else(kind: Type, count: int, blocks: int, pane
 
 
 @pytest.mark.parametrize(("kind", "rows", "columns"), [(Type.F16, 16, 256), (Type.Q8_0, 16, 288), (Type.Q4_K, 24, 256)])
-def test_what_ours_leave_to_ggml(kind: Type, rows: int, columns: int) -> None:
+def test_other_types_and_sizes_are_left_to_ggml(kind: Type, rows: int, columns: int) -> None:
     assert gemm(kind, random_weights(kind, rows, columns), activations(3, columns)) is None
 
 
@@ -91,7 +91,7 @@ SWITCHED_OFF = """
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 from benchmarks.matmul import random_weights
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.native.matmul import gemm, gemv
 
 start_llama()
@@ -101,6 +101,6 @@ assert gemv(Type.Q4_K, weights, np.ones(256, np.float32)) is None
 """
 
 
-def test_ours_can_be_switched_off() -> None:
+def test_our_kernels_can_be_switched_off() -> None:
     environment = os.environ | {"EDGEMED_KERNELS": "ggml"}
     subprocess.run([sys.executable, "-c", SWITCHED_OFF], env=environment, check=True, timeout=60)

@@ -1,4 +1,4 @@
-"""Products of a matrix and a single row of activations: against float64, against ggml, at the ends of codes' ranges."""
+"""gemv for every type it has: against float64, against ggml, and at the ends of the codes' ranges."""
 
 from collections.abc import Iterator
 
@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.matmul import GgmlMatmul, random_weights
-from edgemed.engine.library import start_llama
+from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.instructions import Instructions
 from edgemed.native.matmul import gemv
-from tests.support.activations import round_activations
-from tests.support.processor import AVX2, gemv_types, instructions_here, limited_to, skip_without
+from testing.activations import round_activations
+from testing.processor import AVX2, gemv_types, instructions_here, limited_to, skip_without
 
 BOOKS = (Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_XXS, Type.IQ3_S, Type.IQ4_XS)
-ERROR = 2e-6  # of the sum of magnitudes: the order in which floats are added up
+ERROR = 2e-6  # relative to the sum of magnitudes: the order of float additions
 DOUBTFUL = 4e-5
 
 start_llama()
@@ -30,14 +30,14 @@ CASES = [(which, kind) for which in instructions_here() for kind in gemv_types(w
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0].name}-{case[1].name}")
 def kind(request: pytest.FixtureRequest) -> Iterator[Type]:
-    """Each type that is multiplied on each of the processor's instructions, which are in use meanwhile."""
+    """Every type that gemv has on each instruction set of this processor; the test runs on that instruction set."""
     which, kind = request.param
     with limited_to(which):
         yield kind
 
 
 def rounded_row(columns: int, kind: Type, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Activations of very different sizes, one block of zeros among them, none in doubt of its code; and rounded."""
+    """Return activations of very different sizes with unambiguous codes, some blocks zero, and their rounded values."""
     rng = np.random.default_rng(seed)
     while True:
         x = rng.standard_normal(columns) * np.repeat(np.exp(rng.uniform(-6, 6, columns // 256)), 256)
@@ -59,14 +59,14 @@ def test_matches_float64(case: tuple[Instructions, Type], rows: int, blocks: int
     with limited_to(which):
         y = gemv(kind, weights, x)
     assert y is not None
-    # Minima are taken away from products: the error is of both, not of their difference.
+    # Minima are subtracted from dot products: the error is relative to both, not to their difference.
     size = np.abs(values) @ np.abs(rounded) + 64 * 0.02 * np.abs(rounded).sum()
     assert (np.abs(y - values @ rounded) <= ERROR * size).all()
 
 
 @pytest.mark.parametrize("byte", [0x00, 0x55, 0xAA, 0xFF])
 def test_no_sum_of_codes_overflows(kind: Type, byte: int) -> None:
-    """Every code, scale and minimum at its end, every activation at -127 or 127."""
+    """Every code, scale and minimum at an end of its range, every activation -127 or 127."""
     weights = random_weights(kind, 4, 1024)
     scales = weights.copy()
     weights[:] = byte
@@ -82,7 +82,7 @@ def test_no_sum_of_codes_overflows(kind: Type, byte: int) -> None:
         assert (np.abs(y - values @ x) <= ERROR * size).all()
 
 
-def test_a_row_of_weights_is_multiplied_alike_wherever_it_lies(kind: Type) -> None:
+def test_a_row_of_weights_gives_the_same_bits_at_any_position(kind: Type) -> None:
     weights = random_weights(kind, 23, 768)
     x, _ = rounded_row(768, kind, 3)
     together = gemv(kind, weights, x)
@@ -94,7 +94,7 @@ def test_a_row_of_weights_is_multiplied_alike_wherever_it_lies(kind: Type) -> No
 
 
 @pytest.mark.parametrize("blocks", [1, 3, 4, 16])
-def test_the_very_bits_of_ggml(kind: Type, blocks: int) -> None:
+def test_equals_ggml_bit_for_bit(kind: Type, blocks: int) -> None:
     weights = random_weights(kind, 65, 256 * blocks)
     for seed in range(4):
         x = np.random.default_rng(seed).standard_normal((1, 256 * blocks), np.float32)
@@ -104,7 +104,7 @@ def test_the_very_bits_of_ggml(kind: Type, blocks: int) -> None:
         assert np.array_equal(gemv(kind, weights, x[0]), theirs)  # type: ignore[arg-type]
 
 
-def test_the_rest_is_left_to_ggml(instructions: Instructions) -> None:
+def test_other_types_and_sizes_are_left_to_ggml(instructions: Instructions) -> None:
     weights = np.zeros((4, 1024), np.uint8)
     for kind in Type:
         ours = kind in gemv_types(instructions)

@@ -13,7 +13,7 @@ from edgemed.quant import codecs, types
 from edgemed.quant.compensate import Moments, compensate, row_damage
 from edgemed.quant.quantize import dequantize, quantize
 from edgemed.quant.types import Type
-from tests.support.processor import instructions_here, limited_to
+from testing.processor import instructions_here, limited_to
 
 # ggml needs half a minute of search tables for IQ2_S; IQ3_S is the same kind of code.
 CODED = [Type.Q2_K, Type.Q3_K, Type.Q4_K, Type.Q5_K, Type.Q6_K, Type.IQ4_XS, Type.IQ3_S]

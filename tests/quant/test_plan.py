@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgemed.architectures.hparams import HParams
 from edgemed.errors import PlanError
-from edgemed.model_file.hparams import HParams
 from edgemed.quant import types
 from edgemed.quant.plan import PROJECTIONS, Plan
 from edgemed.quant.plan_text import read_ranges, write_ranges

@@ -14,7 +14,7 @@ from edgemed.tui.app import ChatApp
 from edgemed.tui.keys import PasteParser
 from edgemed.tui.session import ChatSession
 from edgemed.tui.widgets.composer import Composer
-from tests.support.fake_engine import DIGEST, FakeEngine, Step, starting
+from testing.fake_engine import DIGEST, FakeEngine, Step, starting
 
 WAIT_SECONDS = 60.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.pilot import Pilot
 
-from edgemed.engine.protocol import PromptProgress
+from edgemed.engine.process.protocol import PromptProgress
 from edgemed.errors import EngineDied, EngineError
 from edgemed.tui.app import ChatApp
 from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen
@@ -12,7 +12,7 @@ from edgemed.tui.screens.help import HelpScreen
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.transcript import Transcript
 from edgemed.tui.widgets.turn import AnswerView
-from tests.support.fake_engine import FakeEngine, Hold, Step, finished
+from testing.fake_engine import FakeEngine, Hold, Step, finished
 from tests.tui.driving import chat, screen_text, session, shows, shows_not, wait_until, write
 
 NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"

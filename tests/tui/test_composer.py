@@ -14,8 +14,8 @@ from textual.pilot import Pilot
 from edgemed.tui.keys import PasteParser, teach_keys
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.turn import AnswerView
-from tests.support.fake_engine import Hold
-from tests.support.pseudo_terminal import PseudoTerminal, chat_program
+from testing.fake_engine import Hold
+from testing.pseudo_terminal import PseudoTerminal, chat_program
 from tests.tui.driving import chat, send, shows, wait_until, write
 
 

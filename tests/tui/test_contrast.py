@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 
 from edgemed.errors import EngineDied
 from edgemed.tui.themes import THEMES
-from tests.support.fake_engine import Hold
+from testing.fake_engine import Hold
 from tests.tui.driving import chat, screen_lines, shows, write
 
 MINIMUM = 4.5

@@ -7,7 +7,7 @@ from textual.pilot import Pilot
 
 from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen
 from edgemed.tui.widgets.turn import AnswerView
-from tests.support.fake_engine import Hold
+from testing.fake_engine import Hold
 from tests.tui.driving import chat, screen_text, shows, wait_until, write
 
 NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.segment import Segment
 from textual.pilot import Pilot
 
-from edgemed.engine.protocol import RESIDENT, EngineStats, ExpertsSeen
+from edgemed.engine.process.protocol import RESIDENT, EngineStats, ExpertsSeen
 from edgemed.errors import EngineDied, EngineError
 from edgemed.tui.app import ChatApp
 from edgemed.tui.bench import WatchApp
@@ -23,7 +23,7 @@ from edgemed.tui.themes import DARK
 from edgemed.tui.watcher import Watcher
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.experts import ExpertMap, ExpertPanel
-from tests.support.fake_engine import FakeEngine, info
+from testing.fake_engine import FakeEngine, info
 from tests.tui.driving import screen_lines, screen_text, session, shows, shows_not, wait_until
 
 STATS = FakeEngine().stats()

@@ -13,8 +13,8 @@ from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.noticed import NoticedPalette
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.turn import AnswerView
-from tests.support.fake_engine import FakeEngine, Hold
-from tests.support.pseudo_terminal import PseudoTerminal, chat_program
+from testing.fake_engine import FakeEngine, Hold
+from testing.pseudo_terminal import PseudoTerminal, chat_program
 from tests.tui.driving import chat, send, session, shows, wait_until, write
 
 CTRL_N, CTRL_P, CTRL_Q, PAGE_DOWN = "\x0e", "\x10", "\x11", "\x1b[6~"

@@ -13,8 +13,8 @@ import pytest
 
 from edgemed.errors import EngineDied
 from edgemed.tui.plain import PlainChat
-from tests.support.fake_engine import FakeEngine, Hold, finished
-from tests.support.pseudo_terminal import PseudoTerminal
+from testing.fake_engine import FakeEngine, Hold, finished
+from testing.pseudo_terminal import PseudoTerminal
 from tests.tui.driving import session
 
 HEADER = "OFFLINE | UNVALIDATED AI TEXT | VERIFY | ab12cd34"
@@ -99,7 +99,7 @@ def test_a_full_context_names_the_command_of_this_mode() -> None:
 
 AT_TERMINAL = """
 from edgemed.tui.plain import PlainChat
-from tests.support.fake_engine import FakeEngine
+from testing.fake_engine import FakeEngine
 from tests.tui.driving import session
 engine = FakeEngine(["Rest."], ["Drink."], ["Sleep."], ["Eat."])
 PlainChat(session(engine)).run()
@@ -146,7 +146,7 @@ def test_a_signal_at_the_prompt_leaves_the_terminal_as_it_was(number: signal.Sig
     run = """
 from argparse import Namespace
 from edgemed.commands._chat import converse
-from tests.support.fake_engine import FakeEngine
+from testing.fake_engine import FakeEngine
 from tests.tui.driving import session
 try:
     converse(session(FakeEngine()), Namespace(plain=True))

@@ -14,7 +14,7 @@ from textual.widgets import Markdown
 from edgemed.tui.app import ChatApp
 from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.noticed import NoticedPalette
-from tests.support.fake_engine import FakeEngine
+from testing.fake_engine import FakeEngine
 from tests.tui.driving import chat, screen_text, session, shows, wait_until, write
 
 SECRET = "Mrs Miller, born 1950"

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from edgemed.clinical import Language
-from edgemed.engine.protocol import Message
+from edgemed.engine.process.protocol import Message
 from edgemed.tui.conversation import Conversation, Turn, ending, state_after
 from edgemed.tui.facts import model_facts
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
 from edgemed.tui.strings import CHINESE, ENGLISH, Strings, help_text
 from edgemed.tui.widgets.status import Figures, status_line
-from tests.support.fake_engine import finished, info
+from testing.fake_engine import finished, info
 
 
 def test_the_engine_is_given_whole_turns_and_the_open_question() -> None:

@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from edgemed.errors import EngineDied
-from tests.support.fake_engine import Hold, Step
+from testing.fake_engine import Hold, Step
 from tests.tui.driving import chat, shows, wait_until, write
 
 Compare = Callable[..., bool]

@@ -10,7 +10,7 @@ import pytest
 from textual.drivers.linux_driver import LinuxDriver
 
 from edgemed.tui.terminal import LOOK_SECONDS, LastingDriver
-from tests.support.pseudo_terminal import PseudoTerminal, chat_program
+from testing.pseudo_terminal import PseudoTerminal, chat_program
 
 ALTERNATE_SCREEN, QUIT = "\x1b[?1049h", "\x11"
 

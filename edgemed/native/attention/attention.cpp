@@ -21,7 +21,7 @@ bool is_attention(const ggml::Tensor * node) {
            (mask == nullptr || (mask->type == ggml::kF16 && mask->nb[0] == sizeof(uint16_t) &&
                                 mask->ne[1] >= q->ne[1] && mask->ne[2] == 1 && mask->ne[3] == 1)) &&
            node->src[4] == nullptr && attention::parameter(node, 1) == 0 &&
-           attention::parameter(node, 2) == 0;  // sinks, ALiBi, a cap on scores
+           attention::parameter(node, 2) == 0;  // attention sinks, ALiBi, soft cap
 #else
     (void)node;
     return false;

@@ -1,4 +1,4 @@
-// Attention, for tests.
+// The C function that computes one attention, for tests. capi.h documents it.
 
 #include <algorithm>
 #include <cstring>
@@ -7,14 +7,13 @@
 #include "attention.h"
 #include "capi.h"
 
-// out [asking, heads, width] from q [asking, heads, width] f32, k and v [tokens, kv_heads, width] f16, and a mask [asking, tokens] f16 or
-// null. Returns 0, 1 where edgemed leaves that to ggml on this machine, or -1 where memory ran out. edgemed_bind() comes before.
 EDGEMED_API int edgemed_attend(const float * q, const uint16_t * k, const uint16_t * v, const uint16_t * mask,
                                float scale, int64_t width, int64_t heads, int64_t kv_heads, int64_t asking,
                                int64_t tokens, int threads, float * out) {
     using namespace edgemed;
     ggml::Buffer buffer{};
     buffer.buft = ggml::api().cpu_buffer_type();
+    // ggml tensors over the caller's memory; steps count elements.
     const auto tensor = [&](ggml::Type type, const void * data, int64_t n0, int64_t n1, int64_t n2, size_t step1,
                             size_t step2) {
         const size_t wide = type == ggml::kF32 ? sizeof(float) : sizeof(uint16_t);

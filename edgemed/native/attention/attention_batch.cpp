@@ -1,6 +1,7 @@
-// Many tokens: the queries of some tokens and of the heads that share keys go through keys and values together, a tile
-// after another, each converted once for all of them. Scores of a tile become weights relative to the highest so far;
-// when a higher one comes, what was added up before shrinks accordingly (online softmax, Milakov and Gimelshein 2018).
+// Attention of several tokens. The queries of some tokens, for all heads that share keys, go through keys and values
+// together, one tile after another, so that each tile is converted once for all of them. Weights are relative to the
+// highest score so far; when a tile has a higher one, the sums so far shrink accordingly (online softmax, Milakov and
+// Gimelshein 2018).
 
 #include <omp.h>
 
@@ -18,7 +19,7 @@ using namespace attention;
 
 namespace {
 
-// What one thread needs for some tokens of the heads that share keys; a row is a token's query of a head.
+// A thread's scratch for some tokens and the heads that share keys. A row is one token's query of one head.
 struct Scratch {
     float *query, *sum, *score;       // [row][width] scaled, [row][width], [row][kKeys]
     float *highest, *total, *shrink;  // [row]
@@ -40,7 +41,7 @@ struct Scratch {
     }
 };
 
-// `tokens` tokens from `first` on, of the heads that share the keys of `group`.
+// `tokens` tokens from `first` on, for the heads that share the keys of `group`.
 void some_tokens(const Kernels & by, const ggml::Tensor * node, int64_t group, int64_t first, int64_t tokens,
                  const Scratch & of, Mask & mask) {
     const ggml::Tensor *q = node->src[0], *k = node->src[1], *v = node->src[2];
@@ -52,8 +53,9 @@ void some_tokens(const Kernels & by, const ggml::Tensor * node, int64_t group, i
         for (int64_t i = 0; i < width; i++) of.query[row * width + i] = from[i] * scale;
     }
     std::fill_n(of.sum, rows * width, 0.0f);
-    std::fill_n(of.highest, rows, kNothing);
+    std::fill_n(of.highest, rows, kMinusInfinity);
     std::fill_n(of.total, rows, 0.0f);
+    // One tile of keys and values at a time: scores, weights, weighted values.
     for (int64_t from = 0; from < k->ne[1]; from += kKeys) {
         by.read_mask(node->src[3], first, tokens, from, std::min(kKeys, k->ne[1] - from), mask);
         if (mask.seen == 0) continue;
@@ -93,7 +95,8 @@ ggml::Status BatchAttention::compute(const ggml::Tensor * node, int threads, con
         Mask mask;
         for (int64_t unit; (unit = next.fetch_add(1, std::memory_order_relaxed)) < blocks * groups &&
                            !stop.load(std::memory_order_relaxed);) {
-            const int64_t first = (blocks - 1 - unit / groups) * at_once;  // the last tokens see most: they come first
+            // the last tokens see the most keys: start with them
+            const int64_t first = (blocks - 1 - unit / groups) * at_once;
             some_tokens(by, node, unit % groups, first, std::min(at_once, tokens - first), of, mask);
         }
     }

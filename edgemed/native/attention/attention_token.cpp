@@ -1,5 +1,5 @@
-// One token: ggml goes through keys and values once for each head that asks; here the heads that share them ask together,
-// so that each is converted once for four of them.
+// Attention of one token. ggml reads all keys and values once for each query head; here the heads that share them are
+// computed together, so that each key is converted from half precision once for up to four heads.
 
 #include <algorithm>
 #include <atomic>
@@ -17,6 +17,7 @@ using namespace attention;
 
 namespace {
 
+// The tokens of a piece that the mask does not hide, and what it adds to their scores.
 __attribute__((target("f16c"))) Visible visible(const ggml::Tensor * mask, int64_t from, int64_t to) {
     Visible result;
     for (int64_t t = from; t < to; t++) {
@@ -27,7 +28,7 @@ __attribute__((target("f16c"))) Visible visible(const ggml::Tensor * mask, int64
                         sizeof half);
             added = _cvtsh_ss(half);
         }
-        if (added == kNothing) continue;
+        if (added == kMinusInfinity) continue;
         result.token[result.count] = static_cast<int>(t);
         result.added[result.count++] = added;
     }
@@ -43,6 +44,7 @@ ggml::Status TokenAttention::compute(const ggml::Tensor * node, int threads) {
     const auto resize = [](std::vector<float> & to, int64_t count) {
         if (to.size() < static_cast<size_t>(count)) to.resize(static_cast<size_t>(count));
     };
+    // Every piece of kPiece tokens gives each head a partial sum and its size. Pieces do not depend on threads.
     resize(query_, heads * width);
     resize(part_, pieces * heads * width);
     resize(size_, pieces * heads * 2);
@@ -52,6 +54,7 @@ ggml::Status TokenAttention::compute(const ggml::Tensor * node, int threads) {
         for (int64_t i = 0; i < width; i++) query_[static_cast<size_t>(h * width + i)] = from[i] * scale;
     }
     const Kernels & by = kernels();
+    // Threads take pairs of piece and group of heads; then each merges the pieces of some heads, in order.
     std::atomic<int64_t> next{0};
 #pragma omp parallel num_threads(threads)
     {
@@ -70,7 +73,8 @@ ggml::Status TokenAttention::compute(const ggml::Tensor * node, int threads) {
 #pragma omp barrier
 #pragma omp for
         for (int64_t head = 0; head < heads; head++) {
-            float highest = kNothing, total = 0;
+            // Weights are relative to the highest score of their piece: rescale them to the highest of all.
+            float highest = kMinusInfinity, total = 0;
             for (int64_t piece = 0; piece < pieces; piece++)
                 highest = std::max(highest, size_[static_cast<size_t>(2 * (piece * heads + head))]);
             auto * out =
@@ -78,7 +82,7 @@ ggml::Status TokenAttention::compute(const ggml::Tensor * node, int threads) {
             std::fill(out, out + width, 0.0f);
             for (int64_t piece = 0; piece < pieces; piece++) {
                 const float * size = size_.data() + 2 * (piece * heads + head);
-                if (size[1] == 0) continue;  // nothing to see
+                if (size[1] == 0) continue;  // all of this piece is masked
                 const float weight = std::exp(size[0] - highest);
                 const float * part = part_.data() + (piece * heads + head) * width;
                 total += weight * size[1];

@@ -1,8 +1,8 @@
-// The part of ggml's binary interface that edgemed speaks: backend API version 2, as in ggml 0.25.
+// The part of ggml's binary interface that edgemed uses: backend API version 2, as in ggml 0.25.
 //
-// These are our own declarations, so that the library builds without llama.cpp's headers. They are facts of that
-// version and of no other: ggml_api.cpp checks version, operation names and struct sizes at run time and refuses to go
-// on with anything it does not know. Members edgemed neither sets nor reads are plain pointers.
+// These are our own declarations, so that the library builds without llama.cpp's headers. They hold for that version
+// only: ggml_api.cpp checks the version, operation names and struct sizes at run time and refuses anything else.
+// Members that edgemed neither sets nor reads are declared as plain pointers.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ namespace edgemed::ggml {
 
 constexpr int kBackendApiVersion = 2;
 constexpr int kMaxDims = 4, kMaxOpParams = 64, kMaxSources = 10, kMaxName = 64;
-constexpr size_t kObjectSize = 32;  // of the list node ggml keeps before every tensor
+constexpr size_t kObjectSize = 32;  // size of the list node that ggml keeps before every tensor
 
 enum Type : int { kF32 = 0, kF16 = 1, kQ8K = 15, kI32 = 26, kBF16 = 30, kTypeCount = 43 };
 enum Op : int {

@@ -11,6 +11,7 @@ namespace {
 
 Api g_api;
 
+// Looks symbols up and remembers the first that is missing.
 struct Found {
     void * handle;
     const char * missing = nullptr;
@@ -53,6 +54,7 @@ const char * find_base(void * handle) {
     return find.missing;
 }
 
+// ggml-cpu is a separate library.
 const char * find_cpu(void * handle) {
     Found find{handle};
     find(g_api.cpu_traits, "ggml_get_type_traits_cpu");
@@ -63,7 +65,7 @@ const char * find_cpu(void * handle) {
     return find.missing;
 }
 
-// Our numbers against ggml's own names: a shifted enumeration would run the wrong operation.
+// Compares our operation numbers with ggml's names: after a renumbering we would run the wrong operation.
 bool operations_fit() {
     const struct {
         int op;
@@ -100,12 +102,14 @@ std::string bind(const char * base_library, const char * cpu_library) {
         missing = find.missing;
     }
     if (missing != nullptr)
-        return std::string("the installed ggml has no ") + missing + "; install the llama-cpp-python edgemed names.";
+        return std::string("the installed ggml lacks ") + missing +
+               "; install the version of llama-cpp-python that edgemed requires.";
     if (std::strncmp(g_api.version(), "0.25.", 5) != 0)
         return std::string("the installed ggml is ") + g_api.version() +
-               ", edgemed knows 0.25 only; install the llama-cpp-python edgemed names.";
+               ", but edgemed needs 0.25; install the version of llama-cpp-python that edgemed requires.";
     if (!operations_fit() || g_api.tensor_overhead() != kObjectSize + sizeof(Tensor))
-        return "the installed ggml numbers its operations in another way; install the llama-cpp-python edgemed names.";
+        return "the installed ggml numbers its operations differently; "
+               "install the version of llama-cpp-python that edgemed requires.";
     matmul::load_codebooks();
     return {};
 }

@@ -2,6 +2,7 @@
 // for the virtual expert tensors.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -20,6 +21,10 @@ struct StreamExtent {
     int32_t has_checksum;
     int32_t number;  // of the dense tensor
 };
+static_assert(sizeof(StreamExtent) == 40 && offsetof(StreamExtent, at) == 0 && offsetof(StreamExtent, length) == 8 &&
+                  offsetof(StreamExtent, source) == 16 && offsetof(StreamExtent, checksum) == 24 &&
+                  offsetof(StreamExtent, has_checksum) == 32 && offsetof(StreamExtent, number) == 36,
+              "StreamExtent of edgemed/native/engine.py has this layout");
 
 class DenseStream {
   public:

@@ -5,14 +5,13 @@
 #include <cstdio>
 #include <cstring>
 
+#include "batch_limits.h"
 #include "moe_pass.h"
 #include "vector_math.h"
 
 namespace edgemed {
 namespace {
 
-constexpr int kMaxRowsAtOnce = 512;  // per ggml matmul: bounds scratch. Fixed, so that results do not depend on it
-constexpr int kGroupRows = 256;      // a group of experts is full with as many tokens
 constexpr size_t kNodes = 16;        // in one expert's ggml graph
 constexpr size_t kPinnedAhead = 32;  // experts of this layer that may evict others: enough to keep the disk busy
 constexpr uint32_t kPrefetchesInFlight = 64;  // of the next layer: what the disk reads during one matmul or group
@@ -29,8 +28,10 @@ void MoePass::sort_by_expert(const MoeLayer & layer) {
     count_.assign(static_cast<size_t>(store_.experts_per_layer()) + 1, 0);
     order_.resize(pairs);
     weights_.resize(pairs);
+    // count_[e + 1]: how many pairs expert e has.
     for (int t = 0; t < layer.n_tokens; t++)
         for (int r = 0; r < layer.k; r++) count_[static_cast<size_t>(layer.id(t, r)) + 1]++;
+    // Running sums turn that into count_[e]: where the pairs of expert e start.
     routed_.clear();
     for (int e = 0; e < store_.experts_per_layer(); e++) {
         const int first = count_[static_cast<size_t>(e)], rows = count_[static_cast<size_t>(e) + 1];
@@ -41,6 +42,7 @@ void MoePass::sort_by_expert(const MoeLayer & layer) {
                                  matmul::find_gemm(expert.type[kDown], layer.n_ff, layer.n_embd);
         if (rows > 0) routed_.push_back({e, first, rows, own_kernels});
     }
+    // Place the pairs; count_[e] moves on to the next free place of expert e.
     for (int t = 0; t < layer.n_tokens; t++)
         for (int r = 0; r < layer.k; r++) {
             const int at = count_[static_cast<size_t>(layer.id(t, r))]++;
@@ -106,6 +108,7 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
         for (; done < pinned; done++) store_.unpin(layer.moe_layer, routed_[done].expert);
         return failed();
     };
+    // routed_[0 .. done) are computed, [done .. pinned) are pinned and being read.
     while (done < routed_.size()) {
         while (pinned < routed_.size() && store_.pin(layer.moe_layer, routed_[pinned].expert, routed_[pinned].count,
                                                      pinned - done >= kPinnedAhead))
@@ -125,7 +128,8 @@ ggml::Status MoePass::batch(const MoeLayer & layer) {
             if (routed_[end].own_kernels) add_member(layer, routed_[end], data);
             end++;
         } while (routed_[end - 1].own_kernels && end < pinned && routed_[end].own_kernels &&
-                 group_rows_ + routed_[end].count <= kGroupRows && store_.ready(layer.moe_layer, routed_[end].expert));
+                 group_rows_ + routed_[end].count <= kGroupTokens &&
+                 store_.ready(layer.moe_layer, routed_[end].expert));
         if (!group_.empty() && !multiply_group(layer)) return unpin_rest();
         for (; done < end; done++) store_.unpin(layer.moe_layer, routed_[done].expert);
         store_.scan(layer.moe_layer, routed_[done - 1].expert + 1);
@@ -162,7 +166,7 @@ void MoePass::before_dense_matmul(const ggml::Tensor * node) {
     prefetch_layer(moe_layer);
 }
 
-// One expert's tokens, in chunks of kMaxRowsAtOnce, through a ggml graph on a private CPU backend; adds to the result.
+// One expert's tokens, in chunks of kMaxGgmlRows, through a ggml graph on a private CPU backend; adds to the result.
 bool MoePass::multiply_with_ggml(const MoeLayer & layer, const RoutedExpert & routed, const uint8_t * data) {
     const ggml::Api & api = ggml::api();
     const Expert & expert = store_.expert(layer.moe_layer, routed.expert);
@@ -173,20 +177,21 @@ bool MoePass::multiply_with_ggml(const MoeLayer & layer, const RoutedExpert & ro
     }
     api.cpu_set_n_threads(cpu_, threads_);
     const size_t width = static_cast<size_t>(layer.n_embd), n_ff = static_cast<size_t>(layer.n_ff);
-    const size_t max_rows = static_cast<size_t>(std::min(routed.count, kMaxRowsAtOnce));
+    const size_t max_rows = static_cast<size_t>(std::min(routed.count, kMaxGgmlRows));
     for (auto [scratch, size] : {std::pair{&h_, max_rows * width},
                                  {&gate_, max_rows * n_ff},
                                  {&up_, max_rows * n_ff},
                                  {&out_, max_rows * width}})
         if (scratch->size() < size) scratch->resize(size);
 
-    for (int start = 0; start < routed.count; start += kMaxRowsAtOnce) {
-        const int rows = std::min(kMaxRowsAtOnce, routed.count - start);
+    for (int start = 0; start < routed.count; start += kMaxGgmlRows) {
+        const int rows = std::min(kMaxGgmlRows, routed.count - start);
         const int first = routed.first + start;
         for (int r = 0; r < rows; r++) {
             const float * from = x_.data() + width * static_cast<size_t>(order_[static_cast<size_t>(first + r)]);
             std::copy(from, from + width, h_.data() + width * static_cast<size_t>(r));
         }
+        // out = down(swiglu(gate x, up x)), over the store's slot and our scratch.
         ggml::Context * context = api.init({graph_memory_.size(), graph_memory_.data(), true});
         const auto matrix = [&](Projection p, int64_t columns, int64_t n) {
             ggml::Tensor * w = api.new_tensor_2d(context, expert.type[p], columns, n);

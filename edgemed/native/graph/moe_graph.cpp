@@ -157,7 +157,8 @@ bool match_layer(ggml::Graph * graph, int * at, MoeLayer * layer) {
     if (k < 2 || x->type != ggml::kF32 || x->ne[1] != 1 || x->nb[0] != sizeof(float) || weights->type != ggml::kF32 ||
         sum->type != ggml::kF32 || sum->nb[0] != sizeof(float))
         return false;
-    *layer = {expert_tensor(gate).block,
+    *layer = {expert_tensor(gate).experts,
+              expert_tensor(gate).block,
               -1,
               x,
               ids,

@@ -1,18 +1,19 @@
 // Recognises the experts of one MoE layer in a split of llama.cpp's graph.
 #pragma once
 
+#include "batch_limits.h"
 #include "store/expert.h"
 #include "ggml/ggml_abi.h"
 
 namespace edgemed {
 
-// Up to this many tokens are a small batch: a layer is computed as for single tokens, and every row has the same bits.
-constexpr int kSmallBatch = 8;
+struct Experts;  // device.h
 
 // What a virtual expert tensor stands for. Its Tensor::extra points here.
 struct ExpertTensor {
-    int block;  // blk.N
-    int projection;
+    Experts * experts;  // of its model
+    int block;          // blk.N
+    Projection projection;
 };
 
 // One layer's routed experts:
@@ -22,6 +23,7 @@ struct ExpertTensor {
 //   shared down(swiglu(shared gate x, shared up x)) + residual
 // from the nodes MUL_MAT gate, MUL_MAT up, GLU, MUL_MAT down, ADD, ADD.
 struct MoeLayer {
+    Experts * experts;
     int block;
     int moe_layer;                 // of the store; set by MoePass
     const ggml::Tensor * x;        // [n_embd, 1, n_tokens] f32
@@ -55,8 +57,8 @@ bool match_layer(ggml::Graph * graph, int * at, MoeLayer * layer);
 // The buffer type of the virtual expert tensors: reserved addresses without memory (buffer_type.cpp).
 ggml::BufferType * expert_buffer_type();
 void init_expert_buffer_type(ggml::Device * device);
-// Call these on the loading thread before llama.cpp loads a model and after it has loaded one successfully.
-void begin_expert_loading();
+// Call these on the loading thread before and after llama.cpp loads a model, whether it succeeds or not.
+void begin_expert_loading(Experts * experts);
 void end_expert_loading();
 
 }  // namespace edgemed

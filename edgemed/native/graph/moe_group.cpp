@@ -73,6 +73,7 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
 #pragma omp parallel num_threads(threads_)
     {
         Lanes * const sums = sums_[static_cast<size_t>(omp_get_thread_num())].data();
+        // The input of each row of the group, as tiles of gate's and up's kernels.
 #pragma omp for
         for (int row = 0; row < group_rows_; row++) {
             const Member & member = group_[static_cast<size_t>(member_of_[static_cast<size_t>(row)])];
@@ -85,10 +86,12 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
                 for_kernel(input_tiles_, up)
                     .put(up, member.tile, member.routed->count, own, input_.row(expert.type[kUp], token));
         }
+        // Panels of gate and up, of all members.
         for (ChunkClaimer claimed(next_hidden, members * panels, threads_); claimed.more() && !store_.aborted();
              claimed.advance())
             multiply_hidden(layer, claimed.now(), claimed.next(), sums);
 #pragma omp barrier
+        // Hidden values, quantised and as tiles of down's kernel.
 #pragma omp for
         for (int row = 0; row < group_rows_; row++) {
             const Member & member = group_[static_cast<size_t>(member_of_[static_cast<size_t>(row)])];
@@ -100,6 +103,7 @@ bool MoePass::multiply_group(const MoeLayer & layer) {
             for_kernel(hidden_tiles_, down)
                 .put(down, member.tile, member.routed->count, row - member.row, hidden_.row(expert.type[kDown], row));
         }
+        // Panels of down. The thread that claims one adds it up over all members.
         for (ChunkClaimer claimed(next_out, out_panels, threads_); claimed.more() && !store_.aborted();
              claimed.advance())
             for (const Member & member : group_) multiply_out(layer, member, claimed.now(), claimed.next(), sums);

@@ -76,6 +76,7 @@ ggml::Status MoePass::shared_matmul(const ggml::Tensor * node) {
 // rank.
 ggml::Status MoePass::expert_matmul(const ggml::Tensor * node) {
     const auto & tensor = *static_cast<const ExpertTensor *>(node->src[0]->extra);
+    if (tensor.experts != &experts_) return ggml::kFailed;  // this context was made for another model
     const int moe_layer = store_.moe_layer_of(tensor.block);
     const ggml::Tensor * in = node->src[1];
     const ggml::Tensor * ids = node->src[2];

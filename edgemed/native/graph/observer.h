@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <vector>
@@ -14,6 +15,9 @@ struct ExpertSums {
     double weight;           // sum of route weights
     double weighted_output;  // sum of weight^2 * |output|^2
 };
+static_assert(sizeof(ExpertSums) == 24 && offsetof(ExpertSums, tokens) == 0 && offsetof(ExpertSums, weight) == 8 &&
+                  offsetof(ExpertSums, weighted_output) == 16,
+              "edgemed/engine/observation.py reads it as three float64");
 
 class Observer {
   public:

@@ -63,9 +63,9 @@ void Predictor::route(size_t moe_layer, int threads, int32_t * experts) {
         const float logit = dot_bf16(router_.data() + (moe_layer * count + e) * width, x_.data(), shape_.n_embd);
         score_[e] = 1.0f / (1.0f + std::exp(-logit)) + bias_[moe_layer * count + e];
     }
-    // Mask out the experts of all but the best groups.
     const size_t per_group = count / groups;
     if (shape_.groups_used < shape_.groups) {
+        // A group's score is the sum of its two best experts'.
         for (size_t g = 0; g < groups; g++) {
             float best = -std::numeric_limits<float>::infinity(), second = best;
             for (size_t e = g * per_group; e < (g + 1) * per_group; e++) {
@@ -74,6 +74,7 @@ void Predictor::route(size_t moe_layer, int threads, int32_t * experts) {
             }
             group_[g] = best + second;
         }
+        // Mask out the experts of all but the best groups.
         std::iota(order_.begin(), order_.begin() + shape_.groups, 0);
         std::partial_sort(
             order_.begin(), order_.begin() + shape_.groups_used, order_.begin() + shape_.groups,
@@ -82,6 +83,7 @@ void Predictor::route(size_t moe_layer, int threads, int32_t * experts) {
             std::fill_n(score_.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(*g) * per_group), per_group,
                         -std::numeric_limits<float>::infinity());
     }
+    // The best experts of what is left.
     std::iota(order_.begin(), order_.end(), 0);
     std::partial_sort(order_.begin(), order_.begin() + shape_.used, order_.end(), [this](int32_t a, int32_t b) {
         return score_[static_cast<size_t>(a)] > score_[static_cast<size_t>(b)];

@@ -12,6 +12,11 @@ struct RouterShape {
     int32_t moe_layers, experts, used, groups, groups_used;
     int64_t n_embd;
 };
+static_assert(sizeof(RouterShape) == 32 && offsetof(RouterShape, moe_layers) == 0 &&
+                  offsetof(RouterShape, experts) == 4 && offsetof(RouterShape, used) == 8 &&
+                  offsetof(RouterShape, groups) == 12 && offsetof(RouterShape, groups_used) == 16 &&
+                  offsetof(RouterShape, n_embd) == 24,
+              "RouterShape of edgemed/native/engine.py has this layout");
 
 class Predictor {
   public:

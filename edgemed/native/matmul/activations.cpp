@@ -12,8 +12,8 @@ void Activations::start(int64_t width, int rows) {
     for (bool & wants : wants_) wants = false;
 }
 
-void Activations::want(int matrix_type, bool single) {
-    if (const matmul::GemvKernel * kernel = single ? matmul::find_gemv(matrix_type, width_) : nullptr) {
+void Activations::want(int matrix_type, bool for_gemv) {
+    if (const matmul::GemvKernel * kernel = for_gemv ? matmul::find_gemv(matrix_type, width_) : nullptr) {
         wants_[kernel->layout] = true;
         const size_t wanted = blocks_ * static_cast<size_t>(rows_);
         if (q8_rows_[kernel->layout].size() < wanted) q8_rows_[kernel->layout].resize(wanted);
@@ -31,12 +31,12 @@ void Activations::want(int matrix_type, bool single) {
     types_.push_back(static_cast<int>(at));
 }
 
-void Activations::quantise(int wanted, int row, const float * from, bool single) {
+void Activations::quantise(int wanted, int row, const float * from, bool for_gemv) {
     Kind & kind = kinds_[static_cast<size_t>(types_[static_cast<size_t>(wanted)])];
     uint8_t * to = kind.data.data() + kind.stride * static_cast<size_t>(row);
     if (kind.type == ggml::kF32) std::memcpy(to, from, static_cast<size_t>(width_) * sizeof(float));
     else ggml::api().cpu_traits(kind.type)->from_float(from, to, width_);
-    if (kind.type != ggml::kQ8K || !single) return;
+    if (kind.type != ggml::kQ8K || !for_gemv) return;
     for (int layout = 0; layout < matmul::kLayouts; layout++)
         if (wants_[layout])
             matmul::rearrange(static_cast<matmul::Layout>(layout), to, width_,

@@ -1,4 +1,5 @@
-// The codebooks, asked of ggml: it unpacks blocks that hold one point each, with a scale that makes them whole numbers.
+// Reads the codebooks out of ggml: dequantises blocks that contain one point each, with a scale that makes all values
+// integers.
 
 #include <cstring>
 
@@ -10,7 +11,8 @@ namespace {
 
 Codebooks g_codebooks;
 
-// Block bytes 0 and 1 are d, a half-precision float; `low` and `high` are where the point's number goes.
+// Makes the table of one type's points. Bytes 0 and 1 of a block are d, a half-precision float; `low` and `high` are
+// the offsets of the low and high bits of the first point's index.
 template <typename Point, size_t Count>
 void fill(Point (&book)[Count], ggml::ToFloat to_float, uint16_t d, size_t low, size_t high) {
     for (size_t i = 0; i < Count; i++) {
@@ -26,7 +28,7 @@ void fill(Point (&book)[Count], ggml::ToFloat to_float, uint16_t d, size_t low, 
     }
 }
 
-// The three numbers that IQ2's points are made of lie 17 and 18 apart.
+// IQ2 points consist of the values 8, 25 and 43: value / 17 numbers them 0, 1 and 2.
 template <size_t Count> void fill_fours(uint8_t (&fours)[2][Count], const uint64_t (&book)[Count]) {
     for (size_t i = 0; i < Count; i++)
         for (unsigned k = 0; k < 8; k++)

@@ -10,7 +10,7 @@ namespace edgemed::matmul {
 namespace {
 
 constexpr size_t kCacheLine = 64;
-constexpr int kPlus = 127, kPlusQ80 = 128;  // what gemm_k.inc adds to codes
+constexpr int kPlus = 127, kPlusQ80 = 128;  // constants that panels add to codes of Q3_K and Q8_0 (gemm_k.inc)
 
 float half_to_float(uint16_t half) {
     const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, magnitude = half & 0x7fff;
@@ -20,7 +20,7 @@ float half_to_float(uint16_t half) {
         bits |= 0x7f800000;
     } else {
         std::memcpy(&value, &bits, sizeof value);
-        value *= 0x1p112f;  // the exponents' difference; subnormal halves become normal floats
+        value *= 0x1p112f;  // corrects the exponent's bias; subnormal halves become normal floats
         std::memcpy(&bits, &value, sizeof bits);
     }
     bits |= sign;
@@ -44,7 +44,8 @@ void fill(Tile & tile, int t, const BlockQ80 * blocks) {
     for (int i = 0; i < 8; i++) {
         int32_t sum = 0;
         for (int k = 0; k < 32; k++) {
-            // -128 stands for what was no number, and its negative would be no byte (gemm_sum_maddubs.inc).
+            // ggml quantises NaN to -128. Its negative does not fit a byte, and gemm_sum_maddubs.inc negates
+            // activations.
             const int8_t code = std::max<int8_t>(blocks[i].code[k], -127);
             tile.code[t][32 * i + k] = code;
             sum += code;
@@ -77,7 +78,7 @@ void Tiles::start(int64_t columns, int tiles) {
 }
 
 void Tiles::put(const GemmKernel & kernel, int first, int rows, int row, const uint8_t * quantised) {
-    // Tiles of nearly equal height: tile i holds the rows from i * rows / tiles on.
+    // Tiles of nearly equal height: tile i starts at row i * rows / tiles.
     const int tiles = count(rows), tile = ((row + 1) * tiles - 1) / rows, t = row - tile * rows / tiles;
     Tile * const to = tiles_.data() + static_cast<size_t>(first + tile) * blocks_;
     for (size_t b = 0; b < blocks_; b++) {
@@ -96,7 +97,7 @@ void gemm(const GemmKernel & kernel, const uint8_t * weights, int64_t columns, c
     const int n = Tiles::count(rows);
     Panel panel;
     for (size_t b = 0; b < blocks; b++) {
-        // 16 rows are more streams than the processor follows by itself: the next panel is fetched meanwhile.
+        // Sixteen rows are more streams than the hardware prefetcher follows: prefetch the next panel in software.
         const size_t bytes = kLanes * kernel.block_bytes;
         for (size_t i = b * bytes; next != nullptr && i < (b + 1) * bytes; i += kCacheLine)
             __builtin_prefetch(next + i, 0, 2);

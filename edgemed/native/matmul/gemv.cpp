@@ -28,7 +28,7 @@ const GemvKernel * find_gemv(int type, int64_t columns) {
             if (kernel->type == type) return kernel;
         return nullptr;
     }
-    // The first processors with AVX-512 have neither VBMI nor GFNI: they take AVX2's.
+    // The first processors with AVX-512 lack VBMI and GFNI; they use the AVX2 kernels.
     for (const GemvKernel & kernel : by == Instructions::kAvxVnni ? kGemvAvxVnni : kGemvAvx2)
         if (kernel.type == type) return &kernel;
 #else
@@ -45,7 +45,7 @@ void rearrange(Layout layout, const uint8_t * quantised, int64_t columns, Q8Bloc
             to[b].sum32[i] = static_cast<int16_t>(from[b].sum16[2 * i] + from[b].sum16[2 * i + 1]);
         }
         for (int i = 0; i < kColumns / 2; i++)
-            to[b].less[i] = static_cast<int16_t>(4 * (to[b].code[2 * i] + to[b].code[2 * i + 1]));
+            to[b].pair_sums4[i] = static_cast<int16_t>(4 * (to[b].code[2 * i] + to[b].code[2 * i + 1]));
         std::memcpy(to[b].sum16, from[b].sum16, sizeof to[b].sum16);
         to[b].d = from[b].d;
     }

@@ -9,24 +9,18 @@ namespace edgemed {
 
 using matmul::kLanes;
 
-namespace {
-
-constexpr int kMost = 512;  // rows of activations that are unpacked at once: bounds scratch
-
-}  // namespace
-
 bool Matmul::run(const MatmulTask & task, int threads, const std::atomic<bool> & stop) {
     const matmul::GemmKernel * kernel = matmul::find_gemm(task.type, task.columns, task.rows);
     if (kernel == nullptr) return false;
     input_.start(task.columns, threads);
     input_.want(task.type);
-    const int most = std::min(task.count, kMost);
+    const int most = std::min(task.count, kMaxRows);
     tiles_.start(task.columns, matmul::Tiles::count(most));
     sums_.resize(std::max(sums_.size(), static_cast<size_t>(threads)));
     for (std::vector<matmul::Lanes> & sums : sums_)
         if (sums.size() < static_cast<size_t>(most)) sums.resize(static_cast<size_t>(most));
-    for (int from = 0; from < task.count && !stop; from += kMost)
-        some_rows(task, *kernel, from, std::min(task.count - from, kMost), threads, stop);
+    for (int from = 0; from < task.count && !stop; from += kMaxRows)
+        some_rows(task, *kernel, from, std::min(task.count - from, kMaxRows), threads, stop);
     return !stop;
 }
 

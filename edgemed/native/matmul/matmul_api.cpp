@@ -1,4 +1,4 @@
-// A product by our own kernels, for tests and benchmarks.
+// The C functions for one multiplication with our own kernels. capi.h documents them.
 
 #include <exception>
 
@@ -6,8 +6,6 @@
 #include "matmul.h"
 #include "row_matmul.h"
 
-// y [count, rows] = x [count, columns] times weights [rows, columns] of a GGUF type, as its transpose. Returns 0, 1 where
-// edgemed has no product for that type and size on this machine, or -1 where memory ran out. edgemed_bind() comes before.
 EDGEMED_API int edgemed_gemm(int type, const uint8_t * weights, int64_t rows, int64_t columns, const float * x,
                              int count, float * y, int threads) {
     static const std::atomic<bool> advance{false};
@@ -22,25 +20,13 @@ EDGEMED_API int edgemed_gemm(int type, const uint8_t * weights, int64_t rows, in
                                       wide * static_cast<size_t>(rows),
                                       count};
     try {
-        static thread_local edgemed::Matmul product;  // its scratch is kept
+        static thread_local edgemed::Matmul product;  // keeps its scratch between calls
         return product.run(task, threads, advance) ? 0 : 1;
     } catch (const std::exception &) {
         return -1;
     }
 }
 
-// Whether a batch is multiplied by our own kernels here.
-EDGEMED_API int edgemed_has_gemm(int type, int64_t columns, int64_t rows) {
-    return edgemed::matmul::find_gemm(type, columns, rows) != nullptr;
-}
-
-// The layout of activations in which a single row is multiplied, or -1 where ggml does that.
-EDGEMED_API int edgemed_gemv_layout(int type, int64_t columns) {
-    const edgemed::matmul::GemvKernel * kernel = edgemed::matmul::find_gemv(type, columns);
-    return kernel != nullptr ? kernel->layout : -1;
-}
-
-// y [rows] = weights [rows, columns] of a GGUF type times x [columns], as a single token is multiplied. As above.
 EDGEMED_API int edgemed_gemv(int type, const uint8_t * weights, int64_t rows, int64_t columns, const float * x,
                              float * y) {
     if (edgemed::matmul::find_gemv(type, columns) == nullptr) return 1;

@@ -8,7 +8,7 @@ namespace edgemed {
 struct BlockQ8K {
     float d;
     int8_t code[256];
-    int16_t sum16[16];  // of each 16 codes
+    int16_t sum16[16];  // sum of each 16 codes
 };
 struct BlockQ80 {
     uint16_t d;

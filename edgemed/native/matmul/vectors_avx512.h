@@ -1,7 +1,7 @@
-// Sixteen lanes of 32 bits for the products (vectors_avx2.h has the same names): one register of AVX-512.
+// Sixteen 32-bit lanes in one AVX-512 register. vectors_avx2.h defines the same names for AVX2.
 //
-// A source includes one of the two, and is compiled once for each set of instructions. Their names are internal to it: two
-// sources must not share a function that was compiled for one of them.
+// A source includes one of the two and is compiled for that instruction set. Everything here has internal linkage: if
+// two sources shared an inline function, the linker could keep the copy that the running processor cannot execute.
 #pragma once
 
 #include <cstddef>
@@ -16,44 +16,50 @@
 namespace edgemed {
 namespace {
 
+// Sixteen 32-bit words, or 64 bytes: what the unpackers work on.
 using Words = __m512i;
 
 EDGEMED_SIMD_INLINE Words load(const void * from) { return _mm512_load_si512(from); }
 EDGEMED_SIMD_INLINE void store(void * to, Words x) { _mm512_store_si512(to, x); }
-EDGEMED_SIMD_INLINE Words all_words(int value) { return _mm512_set1_epi32(value); }
-EDGEMED_SIMD_INLINE Words all_bytes(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
-EDGEMED_SIMD_INLINE Words everywhere(__m128i x) { return _mm512_broadcast_i32x4(x); }
+EDGEMED_SIMD_INLINE Words splat32(int value) { return _mm512_set1_epi32(value); }
+EDGEMED_SIMD_INLINE Words splat8(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
+EDGEMED_SIMD_INLINE Words repeat128(__m128i x) { return _mm512_broadcast_i32x4(x); }
 
-EDGEMED_SIMD_INLINE Words left(Words x, int bits) { return _mm512_slli_epi32(x, static_cast<unsigned>(bits)); }
-EDGEMED_SIMD_INLINE Words right(Words x, int bits) { return _mm512_srli_epi32(x, static_cast<unsigned>(bits)); }
-EDGEMED_SIMD_INLINE Words right_signed(Words x, int bits) { return _mm512_srai_epi32(x, static_cast<unsigned>(bits)); }
-EDGEMED_SIMD_INLINE Words minus(Words a, Words b) { return _mm512_sub_epi32(a, b); }
-EDGEMED_SIMD_INLINE Words times(Words a, Words b) { return _mm512_mullo_epi32(a, b); }
-EDGEMED_SIMD_INLINE Words bytes_added(Words a, Words b) { return _mm512_add_epi8(a, b); }
-EDGEMED_SIMD_INLINE Words bytes_less(Words a, Words b) { return _mm512_sub_epi8(a, b); }
-// Bytes of each 16 of `table` by the numbers `at`.
-EDGEMED_SIMD_INLINE Words looked_up(Words table, Words at) { return _mm512_shuffle_epi8(table, at); }
-// `more` is added to the bytes in which `flags` has one of the bits of `bit`.
-EDGEMED_SIMD_INLINE Words added_where(Words x, Words flags, Words bit, Words more) {
+// Shifts and arithmetic of 32-bit words, or of bytes where the name ends in 8.
+EDGEMED_SIMD_INLINE Words shift_left(Words x, int bits) { return _mm512_slli_epi32(x, static_cast<unsigned>(bits)); }
+EDGEMED_SIMD_INLINE Words shift_right(Words x, int bits) { return _mm512_srli_epi32(x, static_cast<unsigned>(bits)); }
+EDGEMED_SIMD_INLINE Words shift_right_signed(Words x, int bits) {
+    return _mm512_srai_epi32(x, static_cast<unsigned>(bits));
+}
+EDGEMED_SIMD_INLINE Words sub(Words a, Words b) { return _mm512_sub_epi32(a, b); }
+EDGEMED_SIMD_INLINE Words mul(Words a, Words b) { return _mm512_mullo_epi32(a, b); }
+EDGEMED_SIMD_INLINE Words add8(Words a, Words b) { return _mm512_add_epi8(a, b); }
+EDGEMED_SIMD_INLINE Words sub8(Words a, Words b) { return _mm512_sub_epi8(a, b); }
+// Looks bytes up in a table: each 16-byte lane of `at` indexes the same 16-byte lane of `table`.
+EDGEMED_SIMD_INLINE Words shuffle8(Words table, Words at) { return _mm512_shuffle_epi8(table, at); }
+// x + more in the bytes where `flags` has the bits of `bit`, else x.
+EDGEMED_SIMD_INLINE Words add8_where(Words x, Words flags, Words bit, Words more) {
     return _mm512_mask_add_epi8(x, _mm512_test_epi8_mask(flags, bit), x, more);
 }
-// Bytes, but those with a bit in the 64 at `flags` are negated, or lie two lower.
-EDGEMED_SIMD_INLINE __mmask64 bits_at(const void * flags) {
+// The 64 bits at `flags`, one for each byte.
+EDGEMED_SIMD_INLINE __mmask64 load_mask(const void * flags) {
     uint64_t bits;
     std::memcpy(&bits, flags, sizeof bits);
     return bits;
 }
-EDGEMED_SIMD_INLINE Words negated(Words x, const void * flags) {
-    return _mm512_mask_sub_epi8(x, bits_at(flags), _mm512_setzero_si512(), x);
+// -x in the bytes whose flag is set, else x.
+EDGEMED_SIMD_INLINE Words negate8_where(Words x, const void * flags) {
+    return _mm512_mask_sub_epi8(x, load_mask(flags), _mm512_setzero_si512(), x);
 }
-EDGEMED_SIMD_INLINE Words lowered(Words x, const void * flags) {
-    return _mm512_mask_sub_epi8(x, bits_at(flags), x, _mm512_set1_epi8(2));
+// x - 2 in the bytes whose flag is set, else x.
+EDGEMED_SIMD_INLINE Words subtract2_where(Words x, const void * flags) {
+    return _mm512_mask_sub_epi8(x, load_mask(flags), x, _mm512_set1_epi8(2));
 }
 
-// 16 bytes of each row become four registers, each with one 32-bit word of every row.
-EDGEMED_SIMD_INLINE void words_of_rows(const uint8_t * const * rows, size_t at, Words * out) {
+// Transposes 16 bytes of each of 16 rows: lane r of out[w] is 32-bit word w of row r.
+EDGEMED_SIMD_INLINE void transpose16(const uint8_t * const * rows, size_t at, Words * out) {
     const auto part = [&](int row) { return _mm_loadu_si128(reinterpret_cast<const __m128i *>(rows[row] + at)); };
-    Words four[4];  // rows i, i + 4, i + 8, i + 12
+    Words four[4];  // rows i, i + 4, i + 8, i + 12: after two unpacks within 128-bit lanes every row is in its place
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         Words x = _mm512_castsi128_si512(part(i));
@@ -69,32 +75,34 @@ EDGEMED_SIMD_INLINE void words_of_rows(const uint8_t * const * rows, size_t at, 
     out[3] = _mm512_unpackhi_epi64(high01, high23);
 }
 
-// Every lane's low 16 bits, a float in half precision, times `unit`.
-EDGEMED_SIMD_INLINE void store_halves(float * to, Words x, float unit = 1) {
+// Converts the low 16 bits of each lane, a half-precision float, to float and multiplies it by `unit`.
+EDGEMED_SIMD_INLINE void store_halves_as_floats(float * to, Words x, float unit = 1) {
     _mm512_store_ps(to, _mm512_mul_ps(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(x)), _mm512_set1_ps(unit)));
 }
 
-// What sums are made of: one register.
+// One register of sums. Here it has as many lanes as a panel.
 using Register = __m512i;
 using Floats = __m512;
-constexpr int kWidth = 16;       // its lanes
-constexpr int kRowsAtOnce = 12;  // whose sums fit into registers
+constexpr int kWidth = 16;  // lanes of a Register
+// rows of activations whose sums stay in registers: 12 of 32, the rest hold weights, scales and offsets
+constexpr int kRowsAtOnce = 12;
 
 EDGEMED_SIMD_INLINE Register zero() { return _mm512_setzero_si512(); }
 EDGEMED_SIMD_INLINE Register load_lanes(const void * from) { return _mm512_load_si512(from); }
-EDGEMED_SIMD_INLINE Register in_all(int32_t value) { return _mm512_set1_epi32(value); }
-EDGEMED_SIMD_INLINE Register plus(Register a, Register b) { return _mm512_add_epi32(a, b); }
-// sum + four products of bytes, a's without a sign; or + two products of 16 bits.
-EDGEMED_SIMD_INLINE Register plus_fours(Register sum, Register a, Register b) { return _mm512_dpbusd_epi32(sum, a, b); }
-EDGEMED_SIMD_INLINE Register plus_pairs(Register sum, Register a, Register b) { return _mm512_dpwssd_epi32(sum, a, b); }
+EDGEMED_SIMD_INLINE Register splat(int32_t value) { return _mm512_set1_epi32(value); }
+EDGEMED_SIMD_INLINE Register add(Register a, Register b) { return _mm512_add_epi32(a, b); }
+// dot4: sum + four products of bytes, unsigned a times signed b. dot2: sum + two products of signed 16-bit values.
+EDGEMED_SIMD_INLINE Register dot4(Register sum, Register a, Register b) { return _mm512_dpbusd_epi32(sum, a, b); }
+EDGEMED_SIMD_INLINE Register dot2(Register sum, Register a, Register b) { return _mm512_dpwssd_epi32(sum, a, b); }
 
-EDGEMED_SIMD_INLINE Floats in_floats(Register x) { return _mm512_cvtepi32_ps(x); }
+EDGEMED_SIMD_INLINE Floats to_floats(Register x) { return _mm512_cvtepi32_ps(x); }
 EDGEMED_SIMD_INLINE Floats load_floats(const float * from) { return _mm512_load_ps(from); }
 EDGEMED_SIMD_INLINE void store_floats(float * to, Floats x) { _mm512_store_ps(to, x); }
-EDGEMED_SIMD_INLINE Floats in_all_floats(float value) { return _mm512_set1_ps(value); }
-EDGEMED_SIMD_INLINE Floats product(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
-EDGEMED_SIMD_INLINE Floats plus_product(Floats sum, Floats a, Floats b) { return _mm512_fmadd_ps(a, b, sum); }
-EDGEMED_SIMD_INLINE Floats less_product(Floats sum, Floats a, Floats b) { return _mm512_fnmadd_ps(a, b, sum); }
+EDGEMED_SIMD_INLINE Floats splat_float(float value) { return _mm512_set1_ps(value); }
+EDGEMED_SIMD_INLINE Floats mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+// Rounded once: sum + a * b and sum - a * b.
+EDGEMED_SIMD_INLINE Floats fma(Floats sum, Floats a, Floats b) { return _mm512_fmadd_ps(a, b, sum); }
+EDGEMED_SIMD_INLINE Floats fnma(Floats sum, Floats a, Floats b) { return _mm512_fnmadd_ps(a, b, sum); }
 
 }  // namespace
 }  // namespace edgemed

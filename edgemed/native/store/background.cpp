@@ -14,7 +14,7 @@ namespace edgemed {
 namespace {
 
 constexpr int kNice = 10;                                      // of the background thread
-constexpr uint32_t kMaxWarmUpReads = 2;                        // keeps a disk busy and leaves readers to demands
+constexpr uint32_t kMaxFillReads = 2;                          // keeps a disk busy and leaves readers to demands
 constexpr auto kIdlePoll = std::chrono::milliseconds(20);      // how often to look for an idle disk
 constexpr auto kNoDemandFor = std::chrono::milliseconds(100);  // longer than a layer takes for one token
 constexpr int kPopulateWrite = 23;                             // MADV_POPULATE_WRITE, since Linux 5.14
@@ -28,7 +28,7 @@ void prefault(uint8_t * slot, uint64_t bytes) {
 
 // Orders the experts to read before they are demanded: those used before (in the last run too), the hottest first; then
 // the rest, since the next prompt needs nearly all of them, evenly across layers (worth() says why).
-void Store::plan_warm_up() {
+void Store::plan_background_fill() {
     prefaulting_ = true;
     last_demand_ = std::chrono::steady_clock::now();  // a demand may follow at once
     cold_.clear();
@@ -39,12 +39,12 @@ void Store::plan_warm_up() {
     background_wake_.notify_one();
 }
 
-void Store::finish_warming(Entry & entry) {
-    if (!entry.warming) return;
-    entry.warming = false;
-    warm_up_reads_--;
+void Store::finish_fill(Entry & entry) {
+    if (!entry.background_fill) return;
+    entry.background_fill = false;
+    background_reads_--;
     // Start the next read here if possible: the background thread may be busy prefaulting.
-    if (no_recent_demand()) warm_one();
+    if (no_recent_demand()) fill_one();
     else background_wake_.notify_one();
 }
 
@@ -52,8 +52,8 @@ bool Store::no_recent_demand() const { return std::chrono::steady_clock::now() -
 
 // Starts reading the best cold expert if the disk is idle. An expert that was never used may not take pages from
 // another size class and, unless everything fits, waits until there has been no demand for a while.
-bool Store::warm_one() {
-    if (warm_up_reads_ >= kMaxWarmUpReads || reads_in_flight_ > warm_up_reads_ || aborted()) return false;
+bool Store::fill_one() {
+    if (background_reads_ >= kMaxFillReads || reads_in_flight_ > background_reads_ || aborted()) return false;
     const bool unused_too = no_recent_demand() || slots_.total_bytes() <= budget_;
     for (; !cold_.empty(); cold_.pop_back()) {
         const uint32_t key = cold_.back();
@@ -65,8 +65,8 @@ bool Store::warm_one() {
         if (!idle && !used) continue;
         if (!start(key, kNeverUsed, false)) break;  // nothing more fits
         cold_.pop_back();
-        entry.warming = true;
-        warm_up_reads_++;
+        entry.background_fill = true;
+        background_reads_++;
         return true;
     }
     cold_.clear();
@@ -80,12 +80,12 @@ bool Store::prefault_one(std::unique_lock<std::mutex> & lock) {
     if (!prefaulting_) return false;
     uint8_t * slot = slots_.acquire_untouched(size_class);
     reads_in_flight_++;
-    warm_up_reads_++;
+    background_reads_++;
     lock.unlock();
     prefault(slot, slots_.bytes(size_class));
     lock.lock();
     reads_in_flight_--;
-    warm_up_reads_--;
+    background_reads_--;
     slots_.release(size_class, slot);
     arrived_.notify_all();
     return true;
@@ -95,7 +95,7 @@ void Store::work_in_background() {
     setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
     std::unique_lock lock(mutex_);
     while (!closing_) {
-        if (warm_one() || prefault_one(lock)) continue;
+        if (fill_one() || prefault_one(lock)) continue;
         if (cold_.empty()) background_wake_.wait(lock);
         else background_wake_.wait_for(lock, kIdlePoll);
     }

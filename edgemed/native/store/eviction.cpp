@@ -141,7 +141,7 @@ void Store::set_budget(uint64_t bytes) {
     {
         std::lock_guard lock(mutex_);
         budget_ = bytes;
-        plan_warm_up();
+        plan_background_fill();
     }
     // Releases the lock between steps: returning gigabytes takes a while, and the computing thread may need it.
     for (bool more = true; more;) {

@@ -22,6 +22,10 @@ struct ExpertRecord {
     int32_t has_checksum;
     uint64_t checksum;  // XXH3-64 from the first byte of gate to the last of down
 };
+static_assert(sizeof(ExpertRecord) == 72 && offsetof(ExpertRecord, offset) == 0 &&
+                  offsetof(ExpertRecord, nbytes) == 24 && offsetof(ExpertRecord, type) == 48 &&
+                  offsetof(ExpertRecord, has_checksum) == 60 && offsetof(ExpertRecord, checksum) == 64,
+              "EXPERT_RECORD of edgemed/native/engine.py has this layout");
 
 // A contiguous read.
 struct Segment {

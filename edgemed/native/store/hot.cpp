@@ -19,7 +19,7 @@ void Store::restore_scores(const float * scores) {
     const float hottest = std::max(*std::max_element(scores, scores + entries_.size()), 0.0f);
     for (size_t i = 0; i < entries_.size(); i++)
         if (scores[i] > kNeverUsed) entries_[i].score = scores[i] - hottest + now();
-    plan_warm_up();
+    plan_background_fill();
 }
 
 }  // namespace edgemed

@@ -75,7 +75,7 @@ bool Store::pin(int moe_layer, int index, int uses, bool without_eviction) {
     last_demand_ = std::chrono::steady_clock::now();
     entry.pins++;
     entry.prefetched = false;
-    finish_warming(entry);
+    finish_fill(entry);
     entry.score = score_after_use(entry.score, uses);
     if (trace_ != nullptr) {
         const uint32_t line[3] = {static_cast<uint32_t>(clock_), static_cast<uint32_t>(moe_layer),
@@ -136,7 +136,7 @@ bool Store::start(uint32_t key, float ceiling, bool demanded) {
 void Store::finished(uint32_t key, const std::string & fault) {
     std::lock_guard lock(mutex_);
     reads_in_flight_--;
-    finish_warming(entries_[key]);
+    finish_fill(entries_[key]);
     if (!fault.empty() && entries_[key].pins > 0) {
         const int moe_layer = static_cast<int>(key) / experts_per_layer_;
         const int index = static_cast<int>(key) % experts_per_layer_;
@@ -173,8 +173,8 @@ bool Store::wait_for_room() {
 void Store::request_abort(bool on) {
     const bool was = abort_.exchange(on, std::memory_order_relaxed);
     if (on) arrived_.notify_all();
-    // An aborted prompt can leave seconds of queued reads, which the next prompt would wait behind. Warm-up reads
-    // belong to no prompt and stay.
+    // An aborted prompt can leave seconds of queued reads, which the next prompt would wait behind. Background
+    // fills belong to no prompt and stay.
     if (was && !on)
         cancel_reads([this](uint32_t queued, bool demanded) { return demanded || entries_[queued].prefetched; });
 }
@@ -211,7 +211,7 @@ void Store::clear_fault() {
     // not begun, and wait for the rest.
     cancel_reads([this](uint32_t queued, bool demanded) { return demanded || entries_[queued].prefetched; });
     std::unique_lock lock(mutex_);
-    while (!fault_.empty() && reads_in_flight_ > warm_up_reads_ && !aborted()) arrived_.wait_for(lock, kAbortPoll);
+    while (!fault_.empty() && reads_in_flight_ > background_reads_ && !aborted()) arrived_.wait_for(lock, kAbortPoll);
     fault_.clear();
     for (Entry & entry : entries_)
         if (entry.state.load(std::memory_order_relaxed) == State::failed)

@@ -33,6 +33,11 @@ struct StoreOptions {
     float half_life;      // tokens after which a use counts half
     int32_t background;   // prefault memory and read cold experts while the disk is idle
 };
+static_assert(sizeof(StoreOptions) == 32 && offsetof(StoreOptions, budget_bytes) == 0 &&
+                  offsetof(StoreOptions, reader_threads) == 8 && offsetof(StoreOptions, direct) == 12 &&
+                  offsetof(StoreOptions, first_layer) == 16 && offsetof(StoreOptions, half_life) == 20 &&
+                  offsetof(StoreOptions, background) == 24,
+              "StoreOptions of edgemed/native/engine.py has this layout");
 
 struct StoreStats {
     uint64_t hits, misses, prefetches, prefetches_used, evictions, predicted, predicted_right;
@@ -40,6 +45,14 @@ struct StoreStats {
     uint64_t shared_bytes;  // of shared experts multiplied within compute_seconds
     double wait_seconds, compute_seconds;
 };
+static_assert(sizeof(StoreStats) == 104 && offsetof(StoreStats, hits) == 0 && offsetof(StoreStats, misses) == 8 &&
+                  offsetof(StoreStats, prefetches) == 16 && offsetof(StoreStats, prefetches_used) == 24 &&
+                  offsetof(StoreStats, evictions) == 32 && offsetof(StoreStats, predicted) == 40 &&
+                  offsetof(StoreStats, predicted_right) == 48 && offsetof(StoreStats, bytes_read) == 56 &&
+                  offsetof(StoreStats, resident_bytes) == 64 && offsetof(StoreStats, budget_bytes) == 72 &&
+                  offsetof(StoreStats, shared_bytes) == 80 && offsetof(StoreStats, wait_seconds) == 88 &&
+                  offsetof(StoreStats, compute_seconds) == 96,
+              "StoreStats of edgemed/native/engine.py has this layout");
 
 class Store {
   public:
@@ -110,8 +123,8 @@ class Store {
     struct Entry {
         uint8_t * data = nullptr;
         std::atomic<State> state{State::absent};
-        bool prefetched = false;  // and not pinned since
-        bool warming = false;     // being read by the background
+        bool prefetched = false;       // and not pinned since
+        bool background_fill = false;  // being read by the background
         uint16_t pins = 0;
         uint32_t resident_index = 0;  // in residents_ of its size class
         float score = kNeverUsed;
@@ -150,9 +163,9 @@ class Store {
     void evict(uint32_t victim);
     bool shrink();
     bool start(uint32_t key, float ceiling, bool demanded);
-    void finish_warming(Entry & entry);
-    void plan_warm_up();
-    bool warm_one();
+    void finish_fill(Entry & entry);
+    void plan_background_fill();
+    bool fill_one();
     bool no_recent_demand() const;
     bool prefault_one(std::unique_lock<std::mutex> & lock);
 
@@ -168,8 +181,8 @@ class Store {
     int moe_layers_ = 0, experts_per_layer_ = 0, first_layer_ = 0;
     float half_life_ = 1;
     uint64_t budget_ = 0, clock_ = 0, random_ = 0x9E3779B97F4A7C15ULL;
-    uint32_t reads_in_flight_ = 0;           // queued or running, warm_up_reads_ included
-    uint32_t warm_up_reads_ = 0;             // and slots being prefaulted
+    uint32_t reads_in_flight_ = 0;           // queued or running, background_reads_ included
+    uint32_t background_reads_ = 0;          // and slots being prefaulted
     int scan_layer_ = -1, scan_index_ = 0;   // how far a batch has come
     std::vector<uint32_t> scanned_;          // unpinned by this scan: evicted first
     std::vector<uint32_t> layer_residents_;  // by MoE layer: how many are loading or ready

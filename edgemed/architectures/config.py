@@ -1,0 +1,59 @@
+"""The values of a checkpoint's config.json, asked for by name and kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgemed.architectures.hparams import MAX_INTEGER
+from edgemed.errors import CheckpointError
+
+LEAST_NUMBER, MOST_NUMBER = 1e-37, 1e38  # what GGUF's 32 bits hold
+
+
+class Config:
+    """config.json's values, each asked for by name and kind. Raises CheckpointError for an absent or odd one."""
+
+    def __init__(self, values: Mapping[str, Any], file: str = "config.json") -> None:
+        self._values = values
+        self._file = file
+
+    def __contains__(self, key: str) -> bool:
+        return self._values.get(key) is not None
+
+    def get(self, key: str) -> Any:
+        return self._values.get(key)
+
+    def integer(self, key: str, default: int | None = None, *, least: int = 0) -> int:
+        value = self._values.get(key)
+        value = default if value is None else value
+        if type(value) is not int or not least <= value < MAX_INTEGER:
+            raise self._odd(key, f"a whole number of at least {least}")
+        return value
+
+    def number(self, key: str, default: float | None = None) -> float:
+        value = self._values.get(key)
+        value = default if value is None else value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_NUMBER <= value <= MOST_NUMBER:
+            raise self._odd(key, f"a number from {LEAST_NUMBER} to {MOST_NUMBER}")
+        return float(value)
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self._values.get(key)
+        value = default if value is None else value
+        if not isinstance(value, bool):
+            raise self._odd(key, "true or false")
+        return value
+
+    def section(self, key: str) -> Config:
+        """The object under `key`; an empty one where it is absent or null."""
+        value = self._values.get(key)
+        if value is not None and not isinstance(value, dict):
+            raise self._odd(key, "an object")
+        return Config(value or {}, f"{self._file}'s {key}")
+
+    def _odd(self, key: str, wanted: str) -> CheckpointError:
+        value = self._values.get(key)
+        if value is None:
+            return CheckpointError(f"{self._file} lacks {key}, without which the model cannot be computed rightly.")
+        return CheckpointError(f"{self._file} says {key} = {value!r:.60}, but it must be {wanted}.")

@@ -1,0 +1,212 @@
+"""Calibration, in the child process: read passages, look on inside the engine, add up `Statistics`.
+
+`edgemed.engine.process.job` runs `collect` as a function from a JSON object to a JSON object.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemed.architectures.hparams import HParams
+from edgemed.calibration.dense_effects import DenseEffects
+from edgemed.calibration.effects import Effects, spread
+from edgemed.corpus.passages import Passage, choose, encode
+from edgemed.corpus.texts import read_texts
+from edgemed.engine.observation import Observation, observe
+from edgemed.engine.process.job import Report
+from edgemed.engine.scoring_model import ScoringModel
+from edgemed.errors import TextsError
+from edgemed.evaluation.metrics import log_softmax
+from edgemed.model_file import ModelFile, open_model
+from edgemed.quant.dense import GROUPS
+from edgemed.quant.quantize import dequantize
+from edgemed.quant.sample import token_keys
+from edgemed.quant.statistics import Statistics
+
+SPLIT = "calib"
+ENTRY = "edgemed.calibration.collect:collect"
+SLICE = 32  # positions at once
+SAMPLE_BYTES, LARGEST_SAMPLE = 1 << 30, 65_536  # where nobody says how many tokens to keep for each layer
+Floats = NDArray[np.float32]
+
+
+def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Keys of `request`: model, data (paths), output, tokens, passage, sample (tokens for each layer, or None),
+    effects (tokens on which layers are weighed; 0: they are not), scratch (a folder), ram_bytes, threads.
+
+    Fills `output` and leaves its work in `scratch`: whoever may end this process owns and removes both. Raises
+    EdgemedErrors.
+    """
+    report("reading the texts", 0, 1)
+    texts, questions = read_texts([Path(path) for path in request["data"]], SPLIT)
+    if not texts:
+        raise TextsError(
+            "The data hold multiple-choice questions only, which are for evaluation; calibrate with other texts."
+            if questions
+            else "There is no text to calibrate with; name files that hold some."
+        )
+    report("loading the model", 0, 1)
+    model = open_model(Path(request["model"]))
+    sample = request["sample"] if request["sample"] is not None else usual_sample(model.hparams)
+    sample = min(sample, request["tokens"] + request["passage"])
+
+    def open_(file: ModelFile, *, residual: bool = False, caller_bytes: int = 0) -> ScoringModel:
+        room = {name: request[name] for name in ("passage", "ram_bytes", "threads")}
+        return ScoringModel(file, **room, residual=residual, caller_bytes=caller_bytes)
+
+    folder = Path(request["scratch"])
+    # Readers after this one find the statistics in memory.
+    domains = sorted({text.domain for text in texts})
+    taken = statistics_bytes(model.hparams, domains, sample) + observation_bytes(model.hparams, request["passage"])
+    reader = open_(model, residual=True, caller_bytes=taken)
+    try:
+        passages = choose(texts, lambda text: encode(reader, text), request["tokens"], request["passage"])
+        statistics = read_through(reader, passages, sample, report)
+        effects = Effects(folder, spread(passages, request["effects"]), open_)
+        if effects.passages:
+            effects.keep_reference(reader, report)
+    finally:
+        reader.close()
+    if effects.passages:
+        quantised = effects.quantise(model, statistics, report)
+        statistics.effects[:] = effects.measure(model, quantised, report)
+        dense = DenseEffects(folder, effects.logits, effects.passages, open_)
+        statistics.dense[:] = dense.measure(quantised, report)
+    save(statistics, Path(request["output"]))
+    return {
+        "domains": {name: int(count) for name, count in _tokens_by_domain(statistics, model).items()},
+        "tokens": sum(len(passage.tokens) for passage in passages),
+        "passages": len(passages),
+        "languages": {
+            language: sum(len(p.tokens) for p in passages if p.language == language)
+            for language in sorted({passage.language for passage in passages})
+        },
+        "layers": len(statistics.layers),
+        "experts": int(statistics.tokens.shape[2]),
+        "effects": statistics.effects.tolist(),
+        "dense": dict(zip(GROUPS, statistics.dense.tolist(), strict=True)),
+        "unseen_experts": int((statistics.tokens.sum(axis=0) == 0).sum()),
+        "sample": int(statistics.sample.key.shape[1]),
+    }
+
+
+def usual_sample(h: HParams) -> int:
+    """As many tokens for each layer as fit SAMPLE_BYTES, up to LARGEST_SAMPLE."""
+    return min(LARGEST_SAMPLE, SAMPLE_BYTES // (2 * h.n_embd * (h.n_layer - h.n_dense_lead)))
+
+
+def statistics_bytes(h: HParams, domains: list[str], sample: int) -> int:
+    """What they take in memory, found without taking it."""
+    nothing, one = (empty(h, domains, size).nbytes for size in (0, 1))
+    return nothing + sample * (one - nothing)
+
+
+def observation_bytes(h: HParams, passage: int) -> int:
+    """What watching a passage takes: the engine's sums and inputs, and their copies on the way to the statistics."""
+    layers = h.n_layer - h.n_dense_lead
+    return 2 * 4 * layers * (h.n_expert * (h.n_embd + h.n_ff_exp) + passage * h.n_embd)
+
+
+def empty(h: HParams, domains: list[str], sample: int) -> Statistics:
+    """Statistics of a model of this shape that has read nothing yet."""
+    return Statistics.empty(
+        domains,
+        range(h.n_dense_lead, h.n_layer),
+        n_expert=h.n_expert,
+        n_used=h.n_expert_used,
+        n_embd=h.n_embd,
+        n_ff=h.n_ff_exp,
+        sample=sample,
+    )
+
+
+def read_through(reader: ScoringModel, passages: list[Passage], sample: int, report: Report) -> Statistics:
+    """The statistics of all passages, with a sample of up to `sample` tokens for each layer."""
+    domains = sorted({passage.domain for passage in passages})
+    total = sum(len(passage.tokens) for passage in passages)
+    statistics = empty(reader.file.hparams, domains, min(sample, total))
+    router = Router(reader.file)
+    done = 0
+    with observe(reader.loaded, reader.passage) as observation:
+        for passage in passages:
+            entropy = entropies(reader.logits(passage.tokens))
+            if reader.residual is not None:
+                entropy /= reader.residual.take()
+            _add(statistics, domains.index(passage.domain), passage, entropy, observation, router)
+            done += len(passage.tokens)
+            report("calibrating", done, total)
+    return statistics
+
+
+def entropies(logits: Floats) -> Floats:
+    """Of every position's distribution, nats: logits [positions, vocabulary] to [positions]."""
+    found = np.empty(len(logits), np.float32)
+    for first in range(0, len(logits), SLICE):
+        part = log_softmax(logits[first : first + SLICE])
+        found[first : first + SLICE] = -(np.exp(part) * part).sum(axis=1)
+    return found
+
+
+def _add(
+    statistics: Statistics, domain: int, passage: Passage, entropy: Floats, observation: Observation, router: Router
+) -> None:
+    seen = observation.take()
+    statistics.input_squares += seen.input
+    statistics.inner_squares += seen.hidden
+    statistics.output[domain] += seen.weighted_output
+    key = token_keys(passage.name, len(passage.tokens))
+    for row, routing in enumerate(observation.take_routing()):
+        margins = router.margins(row, routing.inputs, routing.experts)
+        statistics.observe_layer(domain, row, key, routing.inputs, routing.experts, routing.weights, margins, entropy)
+
+
+class Router:
+    """The routers' weights, to tell how narrowly experts were chosen."""
+
+    def __init__(self, file: ModelFile) -> None:
+        self._file = file
+        self._experts = file.hparams.n_expert
+
+    def margins(self, row: int, inputs: Floats, experts: NDArray[np.int32]) -> Floats:
+        """Of each token [tokens], its worst chosen score less the best score rejected within the groups that were
+        open to it. Scores are sigmoids with the router's bias, as BailingMoeV2 chooses by them."""
+        h = self._file.hparams
+        layer = h.n_dense_lead + row
+        weight = self._floats(f"blk.{layer}.ffn_gate_inp.weight").reshape(h.n_expert, h.n_embd)
+        scores = 1 / (1 + np.exp(-(inputs @ weight.T))) + self._floats(f"blk.{layer}.exp_probs_b.bias")
+        token = np.arange(len(inputs))[:, None]
+        chosen = np.zeros(scores.shape, bool)
+        chosen[token, experts] = True
+        grouped = scores.reshape(len(inputs), h.n_group, -1)
+        best = np.sort(grouped, axis=2)[:, :, -2:].sum(axis=2)
+        used = h.n_group_used if h.n_group > 1 else h.n_group
+        open_ = best >= np.sort(best, axis=1)[:, h.n_group - used, None]
+        rejected = ~chosen & np.repeat(open_, h.n_expert // h.n_group, axis=1)
+        worst = np.where(chosen, scores, np.inf).min(axis=1)
+        margins: Floats = worst - np.where(rejected, scores, -np.inf).max(axis=1)
+        return np.maximum(margins, 0)  # rounding may turn a tie around
+
+    def _floats(self, name: str) -> Floats:
+        tensor = self._file.tensors.get(name)
+        if tensor is None:
+            return np.zeros(self._experts, np.float32)  # a model without bias
+        rows = np.frombuffer(self._file.read(tensor), np.uint8).reshape(prod(tensor.shape[1:]), -1)
+        return dequantize(rows, tensor.type, tensor.shape[0]).ravel()
+
+
+def save(statistics: Statistics, output: Path) -> None:
+    """Raises TextsError."""
+    try:
+        statistics.save(output)
+    except OSError as error:
+        raise TextsError(f"The statistics cannot be written to {output}: {error.strerror}.") from None
+
+
+def _tokens_by_domain(statistics: Statistics, model: ModelFile) -> dict[str, float]:
+    counts = statistics.tokens[:, 0].sum(axis=1) / model.hparams.n_expert_used
+    return dict(zip(statistics.domains, counts, strict=True))

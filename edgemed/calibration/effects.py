@@ -1,0 +1,184 @@
+"""What each layer's experts weigh on the next token: how much closer to the original a model comes when one layer's
+experts stay as they are and all others are quantised.
+
+That is the question an allocator asks. Quantising one layer alone misleads instead: in early layers it flips routing
+decisions that are flipped anyway once everything is quantised (docs/quantisation.md). One run for each layer and one
+more, on a few passages. All experts are quantised once, to EFFECT_TYPE, into a scratch file; the layer that is spared
+is copied behind them, and the engine is told where to find each expert.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+from numpy.typing import NDArray
+
+from edgemed.calibration.dense_effects import renamed, scratch_bytes
+from edgemed.corpus.passages import Passage
+from edgemed.engine.process.job import Report
+from edgemed.engine.scoring_model import ScoringModel
+from edgemed.errors import SetupError
+from edgemed.evaluation.readings import compare, store
+from edgemed.model_file import Experts, ModelFile
+from edgemed.quant import types
+from edgemed.quant.calibrated import EFFECT_TYPE, Calibrated, Matrices
+from edgemed.quant.planner import expert_bytes
+from edgemed.quant.quantize import dequantize
+from edgemed.quant.statistics import Statistics
+from edgemed.sizes import format_size
+
+PAGE = 4096
+Open = Callable[[ModelFile], ScoringModel]
+
+
+def spread(passages: list[Passage], tokens: int) -> list[Passage]:
+    """Passages of about so many tokens together, evenly spread over the list (which is ordered by domain)."""
+    total = sum(len(passage.tokens) for passage in passages)
+    ends = np.cumsum([len(passage.tokens) for passage in passages]) * min(1.0, tokens / total)
+    mean = total / len(passages)
+    return [p for p, end, before in zip(passages, ends, [0.0, *ends[:-1]], strict=True) if end // mean > before // mean]
+
+
+@dataclass(frozen=True)
+class Effects:
+    """`folder` holds the reference's logits of `passages`, then quantised experts; `open_` loads a model."""
+
+    folder: Path
+    passages: list[Passage]
+    open_: Open
+
+    def keep_reference(self, reader: ScoringModel, report: Report) -> None:
+        """Write down what the model itself says. Raises SetupError, also where the disk has not the room for more."""
+        file = reader.file
+        positions = sum(passage.positions for passage in self.passages)
+        logits = 2 * positions * reader.vocabulary.size
+        needed = logits + _extents(file)[1] + _most_bytes_of_a_layer(file) + scratch_bytes(file)
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise SetupError(
+                f"Weighing layers takes {format_size(needed)} for a while and {self.folder} has {format_size(free)} "
+                "left; name another folder with --scratch, or leave it out with --effects 0."
+            )
+        store(reader, self.passages, self.logits, renamed(report, "weighing layers: the original"))
+
+    def quantise(self, file: ModelFile, statistics: Statistics, report: Report) -> ModelFile:
+        """The same model with all experts in EFFECT_TYPE, from the scratch file. Raises SetupError."""
+        try:
+            place = self._quantise(file, statistics, report)
+        except OSError as error:
+            raise SetupError(f"The temporary folder {self.folder} cannot be used: {error.strerror}.") from None
+        return replace(file, experts=replace(place, path=self._experts))
+
+    def measure(self, file: ModelFile, quantised: ModelFile, report: Report) -> NDArray[np.float64]:
+        """Divergence won by sparing each layer, [layers]. Raises EdgemedErrors."""
+        try:
+            rows = range(-1, len(quantised.experts.layers))
+            found = [self._divergence(file, quantised, row, report) for row in rows]
+        except OSError as error:
+            raise SetupError(f"The temporary folder {self.folder} cannot be used: {error.strerror}.") from None
+        return np.maximum(found[0] - np.array(found[1:]), 0.0)  # less than nothing is chance
+
+    @property
+    def logits(self) -> Path:
+        """The reference's, of `passages`."""
+        return self.folder / "effects.f16"
+
+    @property
+    def _experts(self) -> Path:
+        return self.folder / "effects.experts"
+
+    def _quantise(self, file: ModelFile, statistics: Statistics, report: Report) -> Experts:
+        """Write all experts in EFFECT_TYPE, rounded under their importance, and say where they lie."""
+        quick = Calibrated(statistics, "", compensated=False)
+        place, _ = _extents(file)
+        h = file.hparams
+        shapes = [(h.n_ff_exp, h.n_embd)] * 2 + [(h.n_embd, h.n_ff_exp)]
+        chosen = [types.storable(EFFECT_TYPE, columns) for _, columns in shapes]
+        source = os.open(file.path, os.O_RDONLY)
+        target = os.open(self._experts, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+
+        def one(at: tuple[int, int]) -> None:
+            parts = [
+                dequantize(_read(source, file.experts, at, p).reshape(rows, -1), _type(file.experts, at, p), columns)
+                for p, (rows, columns) in enumerate(shapes)
+            ]
+            matrices: Matrices = (parts[0], parts[1], parts[2])
+            for p, blocks in enumerate(quick.blocks(statistics.layers[at[0]], at[1], matrices, chosen)):
+                os.pwrite(target, blocks.tobytes(), int(place.offset[(*at, p)]))
+
+        everything = list(product(range(len(statistics.layers)), range(h.n_expert)))
+        try:
+            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                for done, _ in enumerate(pool.map(one, everything), 1):
+                    report("weighing layers: quantising", done, len(everything))
+        finally:
+            os.close(source)
+            os.close(target)
+        return place
+
+    def _divergence(self, file: ModelFile, quantised: ModelFile, spared: int, report: Report) -> float:
+        """Mean divergence from the original with all experts quantised but those of the row `spared` (-1: none)."""
+        place = quantised.experts
+        reader = self.open_(replace(file, experts=self._spare(file, place, spared) if spared >= 0 else place))
+        try:
+            what = f"weighing layers: {spared + 1} of {len(place.layers)}"
+            scores, _ = compare(reader, self.passages, self.logits, renamed(report, what))
+        finally:
+            reader.close()
+        return float(scores["divergence"].mean())
+
+    def _spare(self, file: ModelFile, place: Experts, row: int) -> Experts:
+        """Copy one layer's experts as they are behind the quantised ones."""
+        offset, nbytes, kinds = place.offset.copy(), place.nbytes.copy(), place.type.copy()
+        at = int((place.offset + place.nbytes).max())
+        with file.path.open("rb") as source, self._experts.open("r+b") as target:
+            for expert in range(place.per_layer):
+                at += -at % PAGE
+                for p in range(3):
+                    content = _read(source.fileno(), file.experts, (row, expert), p)
+                    os.pwrite(target.fileno(), content.tobytes(), at)
+                    offset[row, expert, p], nbytes[row, expert, p] = at, len(content)
+                    kinds[row, expert, p] = file.experts.type[row, expert, p]
+                    at += len(content)
+        return replace(place, offset=offset, nbytes=nbytes, type=kinds)
+
+
+def _extents(file: ModelFile) -> tuple[Experts, int]:
+    """Where experts in EFFECT_TYPE lie in a file of nothing else, each on pages of its own; and the file's size."""
+    h, count = file.hparams, file.hparams.n_layer - file.hparams.n_dense_lead
+    sizes = expert_bytes(h, (EFFECT_TYPE,))[:, 0]
+    whole = int(sizes.sum())
+    stride = whole + -whole % PAGE
+    first = np.arange(count * h.n_expert, dtype=np.uint64).reshape(count, h.n_expert) * np.uint64(stride)
+    inside = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.uint64)
+    shape = (count, h.n_expert, 3)
+    kinds = [types.storable(EFFECT_TYPE, columns) for columns in (h.n_embd, h.n_embd, h.n_ff_exp)]
+    found = Experts(
+        tuple(range(h.n_dense_lead, h.n_layer)),
+        offset=first[..., None] + inside,
+        nbytes=np.broadcast_to(sizes.astype(np.uint64), shape),
+        type=np.broadcast_to(np.array(kinds, np.int32), shape),
+        checksum=None,
+    )
+    return found, stride * count * h.n_expert
+
+
+def _most_bytes_of_a_layer(file: ModelFile) -> int:
+    return int(file.experts.nbytes.sum(axis=(1, 2)).max()) + PAGE * file.hparams.n_expert
+
+
+def _read(descriptor: int, experts: Experts, at: tuple[int, int], projection: int) -> NDArray[np.uint8]:
+    size, offset = int(experts.nbytes[(*at, projection)]), int(experts.offset[(*at, projection)])
+    return np.frombuffer(os.pread(descriptor, size, offset), np.uint8)
+
+
+def _type(experts: Experts, at: tuple[int, int], projection: int) -> Type:
+    return Type(int(experts.type[(*at, projection)]))

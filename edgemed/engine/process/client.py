@@ -1,0 +1,304 @@
+"""The engine as the chat and the commands see it: a process of its own behind blocking calls.
+
+    with Engine.start(Path("model.gguf"), EngineSettings(ram_bytes=8 << 30)) as engine:
+        for event in engine.generate([Message("user", "What is a fever?")]):
+            if isinstance(event, Piece):
+                print(event.text, end="")
+
+When the process dies, the call in progress raises EngineDied with the reason and `restart` brings up another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from edgemed.engine.process.child import Child, Ended, Woken
+from edgemed.engine.process.failures import decode_failure
+from edgemed.engine.process.protocol import (
+    EngineInfo,
+    EngineSettings,
+    EngineStats,
+    Event,
+    ExpertsSeen,
+    Failed,
+    Finished,
+    Generate,
+    GetStats,
+    Look,
+    LookAway,
+    Message,
+    Piece,
+    Progress,
+    PromptProgress,
+    Ready,
+    Sampling,
+    Shrink,
+    Start,
+    Stop,
+)
+from edgemed.engine.process_memory import peak_rss_bytes
+from edgemed.errors import EngineDied, EngineError, UsageError
+
+STOP_SECONDS = 0.07
+"""How long a stopped answer waits for the engine's own last word. Users are promised an end within 100 ms, and one
+matrix product over a long prompt can take longer than that to let go."""
+_ANSWER_SECONDS = 1.0
+
+OnProgress = Callable[[str, float], None]
+Answer = TypeVar("Answer", EngineStats, ExpertsSeen)
+
+
+class Engine:
+    """A loaded model in a child process. One answer at a time; `stop` and `stats` may be called from any thread."""
+
+    def __init__(self, path: Path, settings: EngineSettings) -> None:
+        self._path = path
+        self._settings = settings
+        self._child: Child | None = None
+        self._requests = itertools.count(1)
+        self._running = 0  # the request being answered, 0 when none is
+        self._stopped = 0  # the last request that was to be stopped
+        self._busy = threading.Lock()
+        self._asking = threading.Lock()
+        self._last_stats: EngineStats | None = None
+        self.info: EngineInfo
+
+    @classmethod
+    def start(
+        cls, path: Path | str, settings: EngineSettings | None = None, on_progress: OnProgress | None = None
+    ) -> Self:
+        """Load the model at `path` in a new process. `on_progress` is called with a stage and its share done, 0 to 1.
+
+        Raises what loading raises there: ModelFileError, BudgetError, TemplateError, SetupError, EngineError, or
+        EngineDied when the process did not survive it.
+        """
+        engine = cls(Path(path).absolute(), settings or EngineSettings())
+        engine.restart(on_progress)
+        return engine
+
+    def restart(self, on_progress: OnProgress | None = None) -> None:
+        """Start a fresh process, ending the old one if it still lives. Raises as `start` does."""
+        self.close()
+        child = Child()
+        try:
+            child.send(Start(str(self._path), self._settings))
+            self.info = _wait_until_ready(child, on_progress)
+        except BaseException:
+            child.close()
+            raise
+        self._child = child
+
+    @property
+    def alive(self) -> bool:
+        return self._child is not None and self._child.death is None
+
+    @property
+    def pid(self) -> int:
+        """The engine's process; 0 when there is none."""
+        return self._child.pid if self._child is not None else 0
+
+    def generate(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Iterator[Event]:
+        """Answer `messages`; yields events as they come, `Finished` last.
+
+        `sampling` None means the model's own defaults. Raises EngineError when another answer is running, the prompt
+        does not fit or the computation failed, UsageError for what is no text, TemplateError, and EngineDied when the
+        process ended meanwhile.
+        """
+        _refuse_what_is_no_text(messages)
+        if not self._busy.acquire(blocking=False):
+            raise EngineError("The engine is answering already; stop that answer first.")
+        try:
+            child = self._living_child()
+            request = next(self._requests)
+            self._running = request
+            # Drawn here, so that the seed of an answer is known even if the engine cannot tell it any more.
+            sampling = sampling or self.info.defaults
+            reuse, sampling = sampling.seed is None, sampling.seeded()
+            child.send(Generate(tuple(messages), sampling, reuse), request)
+            yield from self._events(child, request, _Seen(self.info, child.pid, sampling))
+        finally:
+            self._running = 0
+            self._busy.release()
+
+    def stop(self) -> None:
+        """End the running answer, from any thread; its `generate` yields Finished ("stopped") within 100 ms."""
+        child, request = self._child, self._running
+        if child is None or not request:
+            return
+        self._stopped = max(self._stopped, request)  # another thread may have stopped a later one meanwhile
+        with contextlib.suppress(EngineDied):  # `generate` will say so itself
+            child.send(Stop(), request)
+        child.events.put((request, Woken()))
+
+    def stats(self) -> EngineStats:
+        """The engine at this moment, also while it answers. Raises EngineDied when there is none any more."""
+        try:
+            self._last_stats = self._ask(GetStats(), lambda child: child.stats)
+        except EngineDied:
+            raise
+        except EngineError:
+            if self._last_stats is None:
+                raise
+        return self._last_stats
+
+    def look(self) -> ExpertsSeen:
+        """The experts now, also while it answers, and how often each was wanted since the last look: from the first
+        look to `look_away` the engine counts. Raises EngineError when it has no time, or EngineDied."""
+        return self._ask(Look(), lambda child: child.looks)
+
+    def look_away(self) -> None:
+        """Nobody looks any more."""
+        with contextlib.suppress(EngineError):  # there may be none
+            self._living_child().send(LookAway())
+
+    def shrink(self, nbytes: int) -> None:
+        """Give so many bytes of cached experts back to the machine, also in the middle of an answer.
+
+        Never more than leaves room for a token's experts; until `restart`. Raises EngineDied or EngineError when there
+        is no engine, UsageError for a negative number.
+        """
+        if nbytes < 0:
+            raise UsageError(f"The cache can shrink by 0 bytes or more, not by {nbytes}.")
+        self._living_child().send(Shrink(nbytes))
+
+    def close(self) -> None:
+        """End the process and wait for it."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, question: GetStats | Look, answers: Callable[[Child], queue.SimpleQueue[Answer | Ended]]) -> Answer:
+        """The answer to a question that the engine answers whatever else it does."""
+        with self._asking:
+            child = self._living_child()
+            while not answers(child).empty():  # what came too late for whoever had asked
+                answers(child).get()
+            child.send(question)
+            try:
+                answer = answers(child).get(timeout=_ANSWER_SECONDS)
+            except queue.Empty:
+                raise EngineError("The engine is too busy to say how it is doing.") from None
+            if isinstance(answer, Ended):
+                raise EngineDied(child.death)
+            return answer
+
+    def _living_child(self) -> Child:
+        if self._child is None:
+            raise EngineError("The engine is not running; start it again.")
+        if self._child.death is not None:
+            raise EngineDied(self._child.death)
+        return self._child
+
+    def _events(self, child: Child, request: int, seen: _Seen) -> Iterator[Event]:
+        """This request's events; what an earlier, abandoned answer still sends is dropped."""
+        deadline: float | None = None
+        try:
+            while True:
+                if deadline is None and self._stopped == request:
+                    deadline = time.monotonic() + STOP_SECONDS
+                try:
+                    timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+                    owner, event = child.events.get(timeout=timeout)
+                except queue.Empty:
+                    request = 0  # the engine knows already
+                    yield seen.stopped()
+                    return
+                if isinstance(event, Ended):
+                    request = 0
+                    raise EngineDied(child.death)
+                if owner != request or isinstance(event, Woken):
+                    continue
+                if isinstance(event, Failed):
+                    request = 0
+                    raise decode_failure(event.kind, event.message)
+                assert isinstance(event, Event)
+                if isinstance(event, Finished):
+                    request = 0
+                seen.take(event)
+                yield event
+                if not request:
+                    return
+        finally:
+            if request:  # the caller lost interest
+                with contextlib.suppress(EngineDied):
+                    child.send(Stop(), request)
+
+
+class _Seen:
+    """What is known of an answer from outside, for the case that it is stopped before the engine can sum it up."""
+
+    def __init__(self, info: EngineInfo, pid: int, sampling: Sampling) -> None:
+        self._info = info
+        self._pid = pid
+        self._seed = sampling.seed or 0
+        self._text: list[str] = []
+        self._tokens = 0
+        self._prompt = PromptProgress(0, 0, 0)
+        self._asked = self._prefilled = time.perf_counter()
+
+    def take(self, event: Event) -> None:
+        match event:
+            case PromptProgress():
+                self._prompt, self._prefilled = event, time.perf_counter()
+            case Piece():
+                self._text.append(event.text)
+                self._tokens += event.tokens
+
+    def stopped(self) -> Finished:
+        """Rates up to now; what the answer read is not known here."""
+        now = time.perf_counter()
+        return Finished(
+            stop_reason="stopped",
+            text="".join(self._text),
+            prompt_tokens=self._prompt.total,
+            reused_tokens=self._prompt.reused,
+            tokens=self._tokens,
+            prefill_tokens_per_s=(self._prompt.done - self._prompt.reused) / max(self._prefilled - self._asked, 1e-9),
+            decode_tokens_per_s=self._tokens / max(now - self._prefilled, 1e-9),
+            hit_rate=None,
+            bytes_read=0,
+            peak_rss_bytes=peak_rss_bytes(self._pid),
+            seed=self._seed,
+            n_ctx=self._info.n_ctx,
+        )
+
+
+def _refuse_what_is_no_text(messages: Sequence[Message]) -> None:
+    """Bytes that are not UTF-8 come from the command line and standard input as halves of surrogate pairs. Left out,
+    the µ of a dose would be."""
+    try:
+        "\n".join(message.content for message in messages).encode()
+    except UnicodeEncodeError:
+        raise UsageError("The question is not UTF-8 text; convert it to UTF-8 and ask again.") from None
+
+
+def _wait_until_ready(child: Child, on_progress: OnProgress | None) -> EngineInfo:
+    while True:
+        match child.events.get()[1]:
+            case Progress(stage, fraction):
+                if on_progress is not None:
+                    on_progress(stage, fraction)
+            case Ready(info):
+                return info
+            case Failed() as failed:
+                raise decode_failure(failed.kind, failed.message)
+            case Ended():
+                raise EngineDied(child.death)
+            case message:
+                raise EngineError(f"The engine sent {type(message).__name__} before it was ready; start it again.")

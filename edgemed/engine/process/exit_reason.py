@@ -1,0 +1,78 @@
+"""Why the engine's process ended, in one sentence."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+_MAX_QUOTED = 240
+_OUT_OF_MEMORY = "memory ran out; choose a smaller --ram or --ctx, or close other programs"
+_GPU_OUT_OF_MEMORY = "the GPU's memory ran out; give it fewer layers with --gpu, or close what else uses it"
+# What the C++ runtime says of it before it aborts.
+_REFUSED_MEMORY = "std::bad_alloc"
+# As llama.cpp's devices tell it before they abort.
+_GPU_FAULT = re.compile(r"(CUDA|ROCm|MUSA) error: .")
+_GPU_FULL = re.compile(r"(CUDA|ROCm|MUSA) error: out of memory|ErrorOutOfDeviceMemory")
+_CAUSES = {
+    signal.SIGSEGV: "a fault inside llama.cpp or edgemed's native library",
+    signal.SIGBUS: "the model file became shorter or its disk failed; check it with `edgemed verify`",
+    signal.SIGILL: "this processor lacks an instruction the installed llama.cpp was built for; install it from source",
+    signal.SIGABRT: "an internal check of llama.cpp failed",
+    signal.SIGTERM: "somebody ended it",
+}
+
+
+def oom_kills() -> int:
+    """How many processes this machine, or this process's control group, has killed for want of memory."""
+    count = 0
+    for path in (Path("/proc/vmstat"), _control_group() / "memory.events"):
+        try:
+            lines = path.read_text().splitlines()
+        except OSError:
+            continue
+        count += sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return count
+
+
+def _control_group() -> Path:
+    try:
+        entry = next(line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+    except (OSError, StopIteration):
+        return Path("/nonexistent")
+    return Path("/sys/fs/cgroup") / entry.removeprefix("0::").lstrip("/")
+
+
+def describe_exit(status: int, log: Sequence[str], *, out_of_memory: bool) -> str:
+    """The sentence for a process that ended with `status` (as subprocess tells it) after writing `log`."""
+    if status >= 0:
+        ending, cause = f"ended with exit status {status}", None
+    else:
+        try:
+            name = signal.Signals(-status).name
+        except ValueError:
+            name = f"signal {-status}"
+        ending, cause = f"was ended by {name}", _CAUSES.get(-status)  # type: ignore[call-overload]
+        if -status == signal.SIGKILL:
+            cause = _OUT_OF_MEMORY if out_of_memory else f"most likely {_OUT_OF_MEMORY}"
+        elif -status == signal.SIGABRT and any(_GPU_FULL.search(line) for line in log):
+            cause = _GPU_OUT_OF_MEMORY
+        elif -status == signal.SIGABRT and any(_REFUSED_MEMORY in line for line in log):
+            cause = _OUT_OF_MEMORY
+    parts = [f"The engine's process {ending}"]
+    if cause:
+        parts.append(f": {cause}")
+    if telling := _telling_line(log):
+        parts.append(f' (its last words: "{telling}")')
+    return "".join(parts) + ". It can be started again."
+
+
+def _telling_line(log: Sequence[str]) -> str:
+    """The line that names the fault where there is one, else the last that says anything. A GPU's fault is named before
+    where it happened."""
+    lines = [" ".join(line.split()) for line in log if line.strip()]
+    telling = ("assert", "error", "abort", "failed", "crashed")
+    faults = [line for line in lines if any(word in line.lower() for word in telling)]
+    of_gpu = [line for line in lines if _GPU_FAULT.match(line)]
+    return (of_gpu or faults or lines or [""])[-1][:_MAX_QUOTED]

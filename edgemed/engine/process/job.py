@@ -1,0 +1,110 @@
+"""A long computation on a model, in a process of its own: `run_job("package.module:function", request, on_progress)`.
+
+ggml answers a broken invariant by aborting its process, so what opens a model runs in a child. The child calls
+function(request, report), where report(stage, done, total) tells how far it is, and returns a JSON object. Request and
+answers are JSON; arrays travel through files whose paths the request names. The child has no network but the RPC
+server that the request's `offload` (the fields of an `Offload`) may name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edgemed import privacy
+from edgemed.engine.offload import Offload, reach
+from edgemed.engine.process.child import LOG_LINES
+from edgemed.engine.process.exit_reason import describe_exit, oom_kills
+from edgemed.engine.process.failures import decode_failure, encode_failure
+from edgemed.engine.process.launch import launch
+from edgemed.engine.process.parent_death import die_with_parent
+from edgemed.errors import EngineDied
+from edgemed.ggml import require_llama
+
+Report = Callable[[str, int, int], None]
+
+
+def no_report(stage: str, done: int, total: int) -> None:
+    """For jobs that take no time to speak of."""
+
+
+def run_job(entry: str, request: Mapping[str, Any], on_progress: Report = no_report) -> dict[str, Any]:
+    """What the function returned. Raises the EdgemedError it raised, or EngineDied where the process ended early.
+
+    Interrupted, it ends the child first.
+    """
+    killed = oom_kills()
+    read_end, write_end = os.pipe()
+    with tempfile.TemporaryFile() as log, os.fdopen(read_end, "rb") as answers:
+        try:
+            child = launch(
+                "edgemed.engine.process.job",
+                entry,
+                write_end,
+                os.getpid(),
+                pass_fds=(write_end,),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+            )
+        finally:
+            os.close(write_end)
+        try:
+            assert child.stdin is not None
+            with child.stdin as stdin:
+                stdin.write(json.dumps(request).encode())
+            for line in answers:
+                kind, *content = json.loads(line)
+                match kind:
+                    case "progress":
+                        on_progress(*content)
+                    case "done":
+                        child.wait()
+                        result: dict[str, Any] = content[0]
+                        return result
+                    case "failed":
+                        raise decode_failure(*content)
+        except BrokenPipeError:
+            pass  # the child ended before it read its request; the reason is given below
+        finally:
+            if child.poll() is None:
+                child.kill()
+            status = child.wait()
+        log.seek(0)
+        words = log.read().decode(errors="replace").splitlines()[-LOG_LINES:]
+        raise EngineDied(describe_exit(status, words, out_of_memory=oom_kills() > killed))
+
+
+def main(arguments: list[str]) -> int:
+    """The child's side: one request from standard input."""
+    privacy.close_to_others()
+    entry, descriptor, parent = arguments[0], int(arguments[1]), int(arguments[2])
+    if not die_with_parent(parent):
+        return 1
+    module, _, function = entry.partition(":")
+    with os.fdopen(descriptor, "w", encoding="ascii") as answers:
+
+        def tell(*message: Any) -> None:
+            answers.write(json.dumps(message) + "\n")
+            answers.flush()
+
+        try:
+            request = json.load(sys.stdin.buffer)  # settings and paths: no text of the user's
+            require_llama()
+            reach(Offload(**request.get("offload", {})))
+            privacy.lock_down(allow_unsealed=True)
+            work = getattr(importlib.import_module(module), function)
+            tell("done", work(request, lambda stage, done, total: tell("progress", stage, done, total)))
+        except Exception as error:
+            tell("failed", *encode_failure(error))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

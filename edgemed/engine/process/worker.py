@@ -1,0 +1,164 @@
+"""The engine's own process: `python -m edgemed.engine.process.worker FD PARENT`.
+
+llama.cpp aborts its process when an internal check fails, so it runs here, away from the chat. One thread answers and
+one listens, so that a stop and a request for statistics reach the engine while it computes. FD is one end of a socket
+pair (`frames`); when the other end closes, this process ends. The kernel kills this process with its parent, even when
+it hangs.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from edgemed import privacy
+from edgemed.engine.offload import reach
+from edgemed.engine.process.coalesce import coalesced
+from edgemed.engine.process.failures import encode_failure
+from edgemed.engine.process.frames import Frames, encode
+from edgemed.engine.process.parent_death import die_with_parent
+from edgemed.engine.process.protocol import (
+    AnyMessage,
+    Failed,
+    Finished,
+    Generate,
+    GetStats,
+    Look,
+    LookAway,
+    Progress,
+    Ready,
+    Shrink,
+    Start,
+    Stop,
+)
+from edgemed.engine.threads import start_thread
+from edgemed.ggml import require_llama
+
+if TYPE_CHECKING:
+    from edgemed.engine.pressure import CacheSize
+    from edgemed.engine.session import Session
+
+_RECEIVE_BYTES = 1 << 16
+
+
+class Connection:
+    """Messages to the chat, from any thread."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._frames = Frames()
+        self._sending = threading.Lock()
+
+    def send(self, message: AnyMessage, request: int = 0) -> None:
+        with self._sending:
+            self._socket.sendall(encode(message, request))
+
+    def receive(self) -> list[tuple[int, AnyMessage]]:
+        """The messages that came; none when the other end is closed."""
+        while data := self._socket.recv(_RECEIVE_BYTES):
+            if messages := list(self._frames.feed(data)):
+                return messages
+        return []
+
+
+class Worker:
+    """Loads what `Start` names, then answers every `Generate` in turn."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._requests: queue.SimpleQueue[tuple[int, Generate]] = queue.SimpleQueue()
+        self._session: Session | None = None
+        self._cache: CacheSize  # once there is a session
+        # Guards the two below: a stop belongs to one request, which may be running, waiting or over.
+        self._turn = threading.Lock()
+        self._running = 0
+        self._stopped: set[int] = set()
+
+    def run(self, start: Start, warning: str | None) -> None:
+        """Never returns; raises EdgemedError where loading fails."""
+        from edgemed.engine.startup import open_session
+
+        def progress(stage: str, fraction: float) -> None:
+            self._connection.send(Progress(stage, fraction))
+
+        session, self._cache, info = open_session(start.path, start.settings, warning, progress)
+        privacy.seal(allow_unsealed=start.settings.allow_unsealed)
+        self._session = session
+        start_thread(self._listen, "listener")
+        self._connection.send(Ready(info))
+        while True:
+            self._answer(session, *self._requests.get())
+
+    def _answer(self, session: Session, request: int, wanted: Generate) -> None:
+        with self._turn:
+            self._running = request
+            session.allow()
+            if request in self._stopped:
+                session.stop()
+        session.on_progress = lambda progress: self._connection.send(progress, request)
+        try:
+            for event in coalesced(session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse)):
+                if isinstance(event, Finished):
+                    session.loaded.remember_hot()  # now: whoever wanted one answer ends this process next
+                self._connection.send(event, request)
+        except Exception as error:
+            self._connection.send(Failed(*encode_failure(error)), request)
+        finally:
+            with self._turn:
+                self._running = 0
+                self._stopped.discard(request)
+
+    def _listen(self) -> None:
+        try:
+            while messages := self._connection.receive():
+                for request, message in messages:
+                    self._take(request, message)
+        finally:
+            os._exit(0)  # the chat is gone; whatever the other thread computes is for nobody
+
+    def _take(self, request: int, message: AnyMessage) -> None:
+        assert self._session is not None
+        match message:
+            case Generate():
+                self._requests.put((request, message))
+            case Stop():
+                with self._turn:
+                    if request == self._running:
+                        self._session.stop()
+                    elif request > self._running:
+                        self._stopped.add(request)
+            case GetStats():
+                self._connection.send(self._session.stats(), request)
+            case Look():
+                self._connection.send(self._session.look(), request)
+            case Shrink(nbytes):
+                self._cache.give_back(nbytes)
+            case LookAway():
+                self._session.loaded.stop_watching()
+
+
+def main(arguments: list[str]) -> int:
+    """Run the process; returns only when loading failed."""
+    privacy.close_to_others()
+    descriptor, parent = map(int, arguments)
+    if not die_with_parent(parent):
+        return 1
+    connection = Connection(socket.socket(fileno=descriptor))
+    ((_, start),) = connection.receive()
+    assert isinstance(start, Start)
+    try:
+        require_llama()
+        reach(start.settings.offload)  # the one connection there may be; then the locks close
+        warning = privacy.lock_down(allow_unsealed=start.settings.allow_unsealed)
+        Worker(connection).run(start, warning)
+    except Exception as error:
+        connection.send(Failed(*encode_failure(error)))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,177 @@
+"""How fast this machine computes what tokens need: the engine itself, on models made for it, in a job of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgemed.engine.process.job import Report, run_job
+from edgemed.errors import EdgemedError, EngineError, SetupError
+from edgemed.forecast.model_size import size_of_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgemed.engine.model import LoadedModel
+
+ANSWER = 4  # tokens decoded one after another, as often as there is time for
+FEW = 8  # tokens of context before them, when attention is to cost next to nothing
+NEXT_TO_NOTHING = 1e-6  # seconds: where noise made attention take less than nothing
+DISTINCT_TOKENS = 512
+"""Tokens from 0 on whose embeddings differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Small models that compute as a large one would (`twin.py`), by the kind of their experts. A prompt of `short`
+    tokens brings as many rows to an expert as one of `long` tokens brings to an expert of the large model."""
+
+    paths: Mapping[str, Path]
+    long: int
+    short: int
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeRates:
+    """With `threads` threads. Of a token: bytes a second, out of memory, by which the experts' pass goes through
+    experts of each kind, everything else that a token takes through the dense weights, and its attention through the
+    keys and values of its context. Of a prompt: weights times tokens a second of each."""
+
+    threads: int
+    dense: float
+    attention: float
+    batch_dense: float
+    experts: dict[str, float]
+    batch_experts: dict[str, float]
+
+
+def measure_compute(threads: int, twins: Twins, seconds: float = 0.5) -> ComputeRates:
+    """Measure tokens and prompts for about `seconds` each. Raises SetupError when the engine cannot run here."""
+    request = {"paths": [str(path) for path in twins.paths.values()], "threads": threads, "seconds": seconds}
+    try:
+        answer = run_job(f"{__name__}:measure_twins", request | {"long": twins.long, "short": twins.short})
+    except EdgemedError as error:
+        raise SetupError(f"The speed of computing cannot be measured. {error}") from None
+    measured = [_Rates(**rates) for rates in answer["rates"]]
+    return ComputeRates(
+        threads=threads,
+        dense=median(rates.dense for rates in measured),
+        attention=median(rates.attention for rates in measured),
+        batch_dense=next(rates.batch_dense for rates in measured if rates.batch_dense),
+        experts={kind: rates.experts for kind, rates in zip(twins.paths, measured, strict=True)},
+        batch_experts={kind: rates.batch_experts for kind, rates in zip(twins.paths, measured, strict=True)},
+    )
+
+
+def measure_twins(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """A job. Keys of `request`: paths, threads, seconds, long, short. Only the first twin reads the long prompt: its
+    dense part is the same in all."""
+    paths = [Path(path) for path in request["paths"]]
+    settings = [request[key] for key in ("threads", "seconds", "long", "short")]
+    return {"rates": [asdict(_measure(path, *settings, whole=path == paths[0])) for path in paths]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """One twin's; as `ComputeRates`."""
+
+    dense: float
+    attention: float
+    experts: float
+    batch_dense: float | None
+    batch_experts: float
+
+
+def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *, whole: bool) -> _Rates:
+    """`whole`: the long prompt too."""
+    from llama_cpp import llama_cpp
+
+    from edgemed.engine.load_settings import LoadSettings
+    from edgemed.engine.model import load_model
+    from edgemed.engine.process.protocol import Sampling
+    from edgemed.engine.sampling import Sampler
+    from edgemed.model_file import open_model
+
+    file = open_model(path)
+    size = size_of_file(file)
+    (expert,) = size.expert.values()
+    n_ctx = -(-(long + ANSWER) // 256) * 256
+    loaded = load_model(file, LoadSettings(ram_bytes=None, n_ctx=n_ctx, threads=threads, force_small=True))
+    memory = llama_cpp.llama_get_memory(loaded.ctx)
+    rng = np.random.default_rng(1)
+    logits = rng.standard_normal(file.hparams.n_vocab).astype(np.float32)
+    tokens = rng.integers(0, min(DISTINCT_TOKENS, file.hparams.n_vocab), n_ctx)
+
+    def read(count: int) -> None:
+        llama_cpp.llama_memory_clear(memory, False)
+        _decode(loaded, tokens[:count])
+
+    sampler = Sampler(Sampling(), 1, tokens[:long].tolist())
+
+    def answer(behind: int) -> None:
+        llama_cpp.llama_memory_seq_rm(memory, 0, behind, -1)
+        for token in rng.choice(tokens, ANSWER):
+            sampler.pick(logits)
+            _decode(loaded, [token])
+
+    read(short)  # brings experts into memory
+    _, batch = _seconds(loaded, lambda: read(short), seconds)
+    batch_dense = None
+    if whole:
+        reading, of_it = _seconds(loaded, lambda: read(long), seconds)
+        batch_dense = size.batch_weights * long / (reading - of_it)
+    else:
+        read(long)  # the context of the answers
+    behind_long, of_long = _seconds(loaded, lambda: answer(long), seconds)
+    before = loaded.stats()["shared_bytes"]
+    answer(FEW)
+    shared = loaded.stats()["shared_bytes"] - before
+    behind_few, of_few = _seconds(loaded, lambda: answer(FEW), seconds)
+    loaded.close()
+    rest_long, rest_few = behind_long - of_long, behind_few - of_few
+    attending = max(rest_long - rest_few, NEXT_TO_NOTHING)
+    # What takes longer behind a few tokens than behind many was disturbed.
+    rest, of_experts = min(rest_few, rest_long), min(of_few, of_long)
+    routed = expert.nbytes * size.used * size.layers * ANSWER
+    of_routed = routed_seconds(of_experts, routed, shared)
+    used = size.used * (short * (size.layers - 1) + 1)  # of the last layer, the last token alone uses any
+    return _Rates(
+        dense=size.dense.nbytes * ANSWER / (rest + of_experts - of_routed),
+        attention=size.kv_bytes_per_token * (long - FEW) * ANSWER / attending,
+        experts=routed / of_routed,
+        batch_dense=batch_dense,
+        batch_experts=expert.weights * used / batch,
+    )
+
+
+def routed_seconds(compute_s: float, routed_bytes: float, shared_bytes: float) -> float:
+    """What the experts' pass took for routed experts alone, where it multiplied a shared one too: by bytes."""
+    return compute_s * routed_bytes / (routed_bytes + shared_bytes)
+
+
+def _decode(loaded: LoadedModel, tokens: Any) -> None:
+    from llama_cpp import llama_cpp
+
+    array = (llama_cpp.llama_token * len(tokens))(*map(int, tokens))
+    if llama_cpp.llama_decode(loaded.ctx, llama_cpp.llama_batch_get_one(array, len(tokens))):
+        raise EngineError("The engine cannot compute its own test model; see `edgemed doctor --gpu-check`.")
+    llama_cpp.llama_get_logits_ith(loaded.ctx, -1)
+
+
+def _seconds(loaded: LoadedModel, call: Callable[[], None], seconds: float) -> tuple[float, float]:
+    """Medians of what `call` takes, and of the experts' part in it."""
+    took: list[float] = []
+    experts: list[float] = []
+    start = time.perf_counter()
+    while len(took) < 2 or time.perf_counter() - start < seconds:
+        at, before = time.perf_counter(), loaded.stats()["compute_s"]
+        call()
+        took.append(time.perf_counter() - at)
+        experts.append(loaded.stats()["compute_s"] - before)
+    return median(took[1:]), median(experts[1:])

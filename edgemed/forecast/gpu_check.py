@@ -1,0 +1,239 @@
+"""Is a device's share of the model right, and is the split the one we mean? What `edgemed doctor --gpu-check` runs.
+
+The same tokens, a prompt in one batch and then one by one, go through the model twice: dense part on the processor, and
+on the device. Their logits are compared, and ggml's scheduler is asked for its plan, which names every tensor it copies
+from one device's memory to another's. Each run is a job of its own (`job.py`), under the same locks as a chat's
+engine.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from llama_cpp import llama_cpp
+from numpy.typing import NDArray
+
+from edgemed.engine.devices import why_no_device
+from edgemed.engine.llama import capture_log
+from edgemed.engine.offload import HOST, Offload
+from edgemed.engine.process.job import Report, run_job
+from edgemed.engine.scoring_model import ScoringModel
+from edgemed.errors import EngineError, SetupError
+from edgemed.evaluation.metrics import log_softmax
+from edgemed.model_file import open_model
+
+HERE = "edgemed.forecast.gpu_check"
+PROMPT_TOKENS, ANSWER_TOKENS = 96, 32
+COPIES_IN, COPIES_OUT = 3, 1
+"""Of an MoE layer, to the experts (activations, expert ids, weights) and back (their sum)."""
+WORST_DIVERGENCE = 0.02
+"""Nats, mean over all positions. Kernels that round activations otherwise differ by 1e-5 to 1e-3; a weight in the wrong
+place by more than 1."""
+TEXT = (
+    "A woman of 62 comes with pain in her chest that began an hour ago while she was carrying shopping up the stairs. "
+    "It spreads to her left arm. She takes a tablet for high blood pressure and was told last year that her sugar is "
+    "a little high. What do you ask, what do you examine, and which tests do you order first? Explain every step. "
+)
+_SPLIT = re.compile(r"## SPLIT #(\d+): (\S+) # (\d+) inputs(.*)")
+_INPUT = re.compile(r"\[(.+?) \(\s*[\d.]+[KM]\)\]")
+_EXPERTS, _PROCESSOR = "edgemed", "CPU"  # devices' names
+_RESULT = "ffn_moe_out"  # llama.cpp's name for what a layer's experts add up to
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A piece of the graph that one device computes. `inputs`: the tensors copied into its memory first."""
+
+    device: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCopies:
+    """What one pass over one MoE layer copies: into our memory, and its result out of it."""
+
+    into: tuple[str, ...]
+    out: tuple[str, ...]
+
+    @property
+    def as_meant(self) -> bool:
+        return len(self.into) == COPIES_IN and len(self.out) == COPIES_OUT
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Tokens a second."""
+
+    prompt: float
+    answer: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`divergence`: mean KL in nats of the device's next-token probabilities from the processor's; `agreement`: share
+    of positions with the same likeliest token; `difference`: the largest of any logit. `layers` and `pieces`, of all
+    devices: the plan of one token; `pieces_meant`: as many as there are where a device can compute everything.
+    """
+
+    placement: str
+    divergence: float
+    agreement: float
+    difference: float
+    moe_layers: int
+    layers: tuple[LayerCopies, ...]
+    pieces: int
+    pieces_meant: int
+    processor: Speed
+    device: Speed
+
+    @property
+    def same_model(self) -> bool:
+        return self.divergence <= WORST_DIVERGENCE
+
+    @property
+    def same_split(self) -> bool:
+        """One piece a layer, copied into and out of as meant. Layers left to the processor need no copies."""
+        return len(self.layers) == self.moe_layers and all(
+            layer.as_meant or not (layer.into or layer.out) for layer in self.layers
+        )
+
+    @property
+    def whole(self) -> bool:
+        """Nothing else cuts the graph. More pieces mean that the device cannot compute everything."""
+        return self.pieces == self.pieces_meant
+
+    @property
+    def passed(self) -> bool:
+        return self.same_model and self.same_split and self.whole
+
+
+def compare(model: Path, offload: Offload, threads: int | None, on_progress: Report) -> Comparison:
+    """Raises SetupError where there is no device, and what loading raises."""
+    with tempfile.TemporaryDirectory(prefix="edgemed-check-") as folder:
+        request = {"model": str(model), "threads": threads}
+        found: list[tuple[dict[str, Any], Floats]] = []
+        for name, wanted in (("processor", HOST), ("device", offload)):
+            on_progress(f"computing on the {name}", len(found), 3)
+            file = f"{folder}/{name}.npy"
+            told = run_job(f"{HERE}:read", {**request, "offload": asdict(wanted), "logits": file}, on_progress)
+            found.append((told, np.load(file)))
+        on_progress("asking for the plan", 2, 3)
+        plan = run_job(f"{HERE}:plan", {**request, "offload": asdict(offload)}, on_progress)
+    (host, expected), (device, logits) = found
+    splits = [Split(name, tuple(inputs)) for name, inputs in plan["splits"]]
+    likeliest, logs = expected.argmax(-1), log_softmax(expected.astype(np.float64))
+    return Comparison(
+        placement=device["placement"],
+        divergence=float((np.exp(logs) * (logs - log_softmax(logits.astype(np.float64)))).sum(-1).mean()),
+        agreement=float((logits.argmax(-1) == likeliest).mean()),
+        difference=float(np.abs(logits - expected).max()),
+        moe_layers=device["moe_layers"],
+        layers=tuple(copies_of_layers(splits)),
+        pieces=len(splits),
+        pieces_meant=pieces_meant(splits, device["moe_layers"]),
+        processor=Speed(**host["speed"]),
+        device=Speed(**device["speed"]),
+    )
+
+
+def read(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """A job. Leaves the logits [tokens, vocabulary] in the file that `request` names."""
+    reader, tokens = _open(request)
+    try:
+        prompt, answer = tokens[:PROMPT_TOKENS], tokens[PROMPT_TOKENS:]
+        reader.logits(prompt)  # the first reading meets cold experts
+        begun = time.perf_counter()
+        logits = [reader.logits(prompt).copy()]
+        read = time.perf_counter()
+        logits += [_next(reader, token) for token in answer]
+        speed = Speed(len(prompt) / (read - begun), len(answer) / (time.perf_counter() - read))
+        if not all(np.isfinite(row).all() for row in logits):
+            raise EngineError("What was computed are no numbers; keep the dense part on the processor (--gpu off).")
+        np.save(request["logits"], np.concatenate(logits))
+    finally:
+        reader.close()
+    h = reader.file.hparams
+    return {
+        "placement": str(reader.loaded.placement),
+        "moe_layers": h.n_layer - h.n_dense_lead,
+        "speed": asdict(speed),
+    }
+
+
+def plan(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """A job. The scheduler's plan for a single token: [device, names of the tensors copied to it] in order."""
+    os.environ["GGML_SCHED_DEBUG"] = "1"  # read when a context is made; the plan goes to the log
+    reader, tokens = _open(request)
+    said: list[str] = []
+    try:
+        capture_log(lambda level, text: said.append(text))
+        reader.logits(tokens[:1])
+    finally:
+        capture_log(None)
+        reader.close()
+    return {"splits": [[split.device, split.inputs] for split in read_plan("".join(said))]}
+
+
+def read_plan(log: str) -> list[Split]:
+    """The last plan in what the scheduler printed. Raises EngineError where there is none that can be understood."""
+    splits: list[Split] = []
+    for number, device, count, rest in _SPLIT.findall(log):
+        if number == "0":
+            splits = []
+        inputs = tuple(_INPUT.findall(rest))
+        if len(inputs) != int(count):
+            raise EngineError("ggml prints its plan in another way than expected; install the llama-cpp-python named.")
+        splits.append(Split(device, inputs))
+    if not splits:
+        raise EngineError("ggml did not print its plan; install the llama-cpp-python that edgemed names.")
+    return splits
+
+
+def copies_of_layers(splits: list[Split]) -> Iterator[LayerCopies]:
+    """For every piece that computes experts: what is copied in, and which of its results the next piece copies."""
+    for split, following in pairwise(splits):
+        if split.device == _EXPERTS:
+            yield LayerCopies(split.inputs, tuple(name for name in following.inputs if name.startswith(_RESULT)))
+
+
+def pieces_meant(splits: list[Split], moe_layers: int) -> int:
+    """Every MoE layer makes two pieces, and the embedding's processor and the first layer on the device add one each;
+    one less where the device begins right behind experts."""
+    devices = [split.device for split in splits]
+    begin = next((at for at, device in enumerate(devices) if device not in (_EXPERTS, _PROCESSOR)), 0)
+    return 2 * moe_layers + 2 - (begin == 0 or devices[begin - 1] == _EXPERTS)
+
+
+def _open(request: dict[str, Any]) -> tuple[ScoringModel, list[int]]:
+    """The model, and the tokens to read. Raises SetupError where a device was wanted and there is none."""
+    count = PROMPT_TOKENS + ANSWER_TOKENS
+    offload = Offload(**request["offload"])
+    file = open_model(Path(request["model"]))
+    reader = ScoringModel(file, passage=count, ram_bytes=None, threads=request["threads"], offload=offload)
+    if offload.layers != 0 and reader.loaded.placement.device is None:
+        reader.close()
+        raise SetupError(f"No GPU can be checked. {why_no_device()}.")
+    tokens = reader.encode_text(TEXT).tokens
+    return reader, (tokens * (count // len(tokens) + 1))[:count]
+
+
+def _next(reader: ScoringModel, token: int) -> Floats:
+    """[1, vocabulary] after one more token. Raises EngineError."""
+    context = reader.loaded.ctx
+    status = llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one((llama_cpp.llama_token * 1)(token), 1))
+    if status != 0:
+        raise EngineError(reader.loaded.last_error() or f"llama.cpp could not compute a token (status {status}).")
+    row = ctypes.cast(llama_cpp.llama_get_logits_ith(context, -1), ctypes.POINTER(ctypes.c_float))
+    return np.ctypeslib.as_array(row, (1, reader.vocabulary.size)).copy()

@@ -1,0 +1,136 @@
+"""What a model weighs, part by part: of a file, or of a model that is yet to be made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+
+import numpy as np
+from gguf.constants import GGMLQuantizationType as Type
+
+from edgemed.architectures.hparams import HParams
+from edgemed.model_file import ModelFile
+
+# Types by which experts of any precision are made up, with their bits a weight.
+PALETTE = (("Q2_K", 2.625), ("Q3_K", 3.4375), ("Q4_K", 4.5), ("Q5_K", 5.5), ("Q6_K", 6.5625), ("Q8_0", 8.5))
+TYPES = tuple(name for name, _ in PALETTE)
+DENSE_BITS = 8.5  # Q8_0
+ROUTER_BITS = 32.0  # F32
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """So many weights in so many bytes."""
+
+    nbytes: float
+    weights: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """`dense`: what every token reads; `batch_weights`: how many weights of it each of a prompt's tokens is multiplied
+    with; `other_bytes`: resident but read by row (embedding); `expert`: the mean expert, by the kind of its types."""
+
+    dense: Amount
+    batch_weights: float
+    other_bytes: int
+    expert: Mapping[str, Amount]
+    layers: int
+    experts: int
+    used: int
+    width: int
+    kv_bytes_per_token: int
+
+    @property
+    def expert_bytes(self) -> float:
+        return sum(part.nbytes for part in self.expert.values())
+
+    @property
+    def all_experts_bytes(self) -> int:
+        return int(self.expert_bytes * self.layers * self.experts)
+
+    @property
+    def token_expert_bytes(self) -> int:
+        return int(self.expert_bytes * self.layers * self.used)
+
+
+def size_of(hparams: HParams, bits: float) -> ModelSize:
+    """The size of a model of this shape whose experts take `bits` a weight and whose dense part is Q8_0."""
+    h = hparams
+    qkv = (h.n_head + 2 * h.n_head_kv) * h.head_dim * h.n_embd
+    attention = qkv + h.n_head * h.head_dim * h.n_embd
+    moe_layers = h.n_layer - h.n_dense_lead
+    shared, router = 3 * h.n_embd * h.n_ff_shexp * h.n_expert_shared, h.n_expert * h.n_embd
+    weights = h.n_layer * attention + h.n_dense_lead * 3 * h.n_embd * h.n_ff + moe_layers * shared
+    head = h.n_vocab * h.n_embd
+    return ModelSize(
+        dense=Amount(
+            ((weights + head) * DENSE_BITS + moe_layers * router * ROUTER_BITS) / 8,
+            weights + head + moe_layers * router,
+        ),
+        batch_weights=weights + moe_layers * router - (attention - qkv + shared + router),
+        other_bytes=int(head * DENSE_BITS / 8),
+        expert=_mixture(_expert_weights(h), bits),
+        layers=moe_layers,
+        experts=h.n_expert,
+        used=h.n_expert_used,
+        width=h.n_embd,
+        kv_bytes_per_token=_kv_bytes(h),
+    )
+
+
+def _mixture(weights: int, bits: float) -> dict[str, Amount]:
+    """`weights` weights that take `bits` each: of the two types around it, what makes that mean."""
+    for (name, low), (other, high) in pairwise(PALETTE):
+        if bits <= high:
+            share = min(1.0, max(0.0, (high - bits) / (high - low)))
+            parts = {
+                name: Amount(share * weights * min(bits, low) / 8, share * weights),
+                other: Amount((1 - share) * weights * high / 8, (1 - share) * weights),
+            }
+            return {each: amount for each, amount in parts.items() if amount.weights}
+    return {PALETTE[-1][0]: Amount(weights * bits / 8, weights)}
+
+
+def size_of_file(file: ModelFile) -> ModelSize:
+    """The size of an existing model."""
+    h = file.hparams
+    untied = "output.weight" in file.tensors
+    embedding = file.tensors["token_embd.weight"]
+    dense = [t for t in file.dense if not (untied and t is embedding) and not _is_beyond(t.name, h)]
+    # The last layer computes keys and values of every token, and all else of the last one only, as the head does.
+    last = f"blk.{h.n_layer - 1}."
+    batch = [t for t in dense if t.name.startswith("blk.") and (last not in t.name or "attn_qkv" in t.name)]
+    rows = h.n_layer - h.n_dense_lead
+    nbytes = float(file.experts.nbytes[:rows].sum()) / (rows * h.n_expert)
+    return ModelSize(
+        dense=Amount(sum(t.nbytes for t in dense), sum(prod(t.shape) for t in dense)),
+        batch_weights=sum(prod(t.shape) for t in batch),
+        other_bytes=embedding.nbytes if untied else 0,
+        expert={kind_of(file): Amount(nbytes, _expert_weights(h))},
+        layers=rows,
+        experts=h.n_expert,
+        used=h.n_expert_used,
+        width=h.n_embd,
+        kv_bytes_per_token=_kv_bytes(h),
+    )
+
+
+def kind_of(file: ModelFile) -> str:
+    """The name of the mixture of types its experts are stored in."""
+    return "+".join(sorted(Type(int(each)).name for each in np.unique(file.experts.type)))
+
+
+def _is_beyond(name: str, h: HParams) -> bool:
+    """Whether a tensor belongs to an MTP layer, which no token goes through."""
+    return name.startswith("blk.") and int(name.split(".")[1]) >= h.n_layer
+
+
+def _expert_weights(h: HParams) -> int:
+    return 3 * h.n_embd * h.n_ff_exp
+
+
+def _kv_bytes(h: HParams) -> int:
+    return 2 * h.n_layer * h.n_head_kv * h.head_dim * 2  # keys and values, F16

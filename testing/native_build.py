@@ -1,0 +1,83 @@
+"""Compiles what tests need in C and C++: the native library's checks, and the library that makes reads fail."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import edgemed.native
+
+CHECKS = Path(__file__).parents[1] / "tests" / "native"
+NATIVE = Path(edgemed.native.__file__).parent
+# What the checks cover: none of it calls ggml.
+_SOURCES = ("store/*.cpp", "matmul/*.cpp", "attention/*.cpp", "ggml/*.cpp", "instructions.cpp", "xxh3.cpp")
+_FLAGS = ("-O1", "-g1", "-fopenmp")
+_WARNINGS = ("-std=c++17", "-Wall", "-Wextra", "-Wshadow", "-Werror")
+
+
+class CannotBuildError(Exception):
+    """There is no compiler, or it does not support the flags; the message is the compiler's."""
+
+
+def build_faulty_reads(folder: Path) -> Path:
+    """The library for LD_PRELOAD; tests/native/faulty_reads.c says how to arm it. Raises CannotBuildError."""
+    library = folder / "faulty_reads.so"
+    _compile("gcc", "-shared", "-fPIC", "-O1", str(CHECKS / "faulty_reads.c"), "-o", str(library), "-ldl")
+    return library
+
+
+def build_checks(folder: Path, flags: Sequence[str] = ()) -> Path:
+    """The program that checks the store without ggml. Raises CannotBuildError, never for a mistake in the sources."""
+    probe = folder / "probe.cpp"
+    probe.write_text("#include <thread>\nint main() { std::thread([] {}).join(); }\n")
+    _compile("g++", *flags, str(probe), "-o", str(folder / "probe"), "-pthread")
+    _run(str(folder / "probe"))  # a sanitizer's runtime may refuse this kernel
+    together = folder / "checks.cpp"
+    together.write_text("".join(f'#include "{path}"\n' for path in sorted(CHECKS.glob("*.cpp"))))
+    objects = {together: "g++", CHECKS / "faulty_reads.c": "gcc"} | {
+        source: "g++" for pattern in _SOURCES for source in NATIVE.glob(pattern)
+    }
+
+    def compile_one(item: tuple[Path, str]) -> str:
+        source, compiler = item
+        out = folder / f"{source.stem}.o"
+        standard = _WARNINGS if compiler == "g++" else ()
+        include = (f"-I{CHECKS}", f"-I{NATIVE}")
+        _compile(compiler, *_FLAGS, *standard, *flags, *include, "-c", str(source), "-o", str(out), excused=False)
+        return str(out)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = list(pool.map(compile_one, objects.items()))
+    program = folder / "checks"
+    _compile("g++", *flags, *made, "-o", str(program), "-fopenmp", "-pthread", "-ldl", excused=False)
+    return program
+
+
+def check_warnings() -> None:
+    """Compile what build_checks leaves out, without generating code. A warning raises AssertionError."""
+    covered = {source for pattern in _SOURCES for source in NATIVE.glob(pattern)}
+    if shutil.which("g++") is None:
+        raise CannotBuildError("there is no g++")
+
+    def compile_one(source: Path) -> None:
+        _compile(
+            "g++", "-fsyntax-only", "-fopenmp", *_WARNINGS, "-Wpedantic", f"-I{NATIVE}", str(source), excused=False
+        )
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_one, sorted(set(NATIVE.rglob("*.cpp")) - covered)))
+
+
+def _compile(compiler: str, *arguments: str, excused: bool = True) -> None:
+    if shutil.which(compiler) is None:
+        raise CannotBuildError(f"there is no {compiler}")
+    _run(compiler, *arguments, excused=excused)
+
+
+def _run(*command: str, excused: bool = True) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = f"{Path(command[0]).name} ended with {done.returncode}: {done.stderr.strip()[-1500:]}"
+        raise CannotBuildError(words) if excused else AssertionError(words)

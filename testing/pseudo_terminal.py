@@ -1,0 +1,97 @@
+"""A real program on a pseudo-terminal: what it writes, byte by byte, and how it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from types import TracebackType
+from typing import Self
+
+WAIT_SECONDS = 60.0
+
+
+class PseudoTerminal:
+    """`python -c code`, with this terminal as its standard streams and in a session of its own."""
+
+    def __init__(self, code: str, *, columns: int = 80, lines: int = 24, environment: dict[str, str] | None = None):
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **(environment or {})},
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(slave)
+        self.output = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        self.hang_up()
+
+    def send(self, typed: str) -> None:
+        """Type this, in one piece."""
+        os.write(self._master, typed.encode())
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Read until `text` has been written so often."""
+        limit = time.monotonic() + WAIT_SECONDS
+        while self.output.count(text) < times:
+            assert time.monotonic() < limit, f"waited in vain for {text!r}; it wrote:\n{self.output[-2000:]}"
+            assert self._read(0.1), f"it ended without {text!r}; it wrote:\n{self.output[-2000:]}"
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal the program, not its children."""
+        self._process.send_signal(number)
+
+    def hang_up(self) -> None:
+        """Close the terminal."""
+        if self._master >= 0:
+            os.close(self._master)
+            self._master = -1
+
+    def status(self) -> int:
+        """Read until the program has ended; how it did, as `subprocess` counts."""
+        limit = time.monotonic() + WAIT_SECONDS
+        while self._master >= 0 and self._read(0.1):
+            assert time.monotonic() < limit, f"it does not end; it wrote:\n{self.output[-2000:]}"
+        return self._process.wait(max(1.0, limit - time.monotonic()))
+
+    def _read(self, seconds: float) -> bool:
+        """Take in what is written meanwhile; False once nothing more can come."""
+        if select.select([self._master], [], [], seconds)[0]:
+            try:
+                data = os.read(self._master, 1 << 16)
+            except OSError:  # its other end is closed
+                return False
+            self.output += data.decode(errors="replace")
+        return True
+
+
+def chat_program(*scripts: str) -> str:
+    """Python code that opens the chat on a scripted engine; `scripts` are the source of its scripts."""
+    return f"""
+import sys
+from edgemed.tui.launch import open_chat
+from edgemed.tui.session import ChatSession
+from testing.fake_engine import DIGEST, FakeEngine, Hold, starting
+start = starting(FakeEngine({", ".join(scripts)}))
+sys.exit(open_chat(ChatSession(start, "mini", DIGEST, "demonstration")))
+"""

@@ -1,0 +1,155 @@
+"""Measuring the machine: plausible rates, honest refusals."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from edgemed.engine import cores
+from edgemed.engine.cores import measure_busy
+from edgemed.errors import SetupError
+from edgemed.forecast import machine
+from edgemed.forecast.machine import DiskProbe, measure_memory
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("disk") / "file"
+    path.write_bytes(os.urandom(1 << 20) * 16)
+    return path
+
+
+def test_rates_are_of_this_world(file: Path) -> None:
+    assert 1e8 < measure_memory(1, 0.05) < 1e12
+    with DiskProbe(file, 1_000_000, depth=2, seconds=0.2) as probe:
+        probe.sample()
+        assert 1e5 < probe.rate < 1e11
+
+
+def test_every_place_is_read_once_and_no_further_than_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[int, int]] = []
+    original = os.preadv
+
+    def watch(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        count = original(descriptor, buffers, offset)
+        read.append((offset, count))
+        return count
+
+    monkeypatch.setattr(machine.os, "preadv", watch)
+    with DiskProbe(file, 1_000_000, depth=2, samples=3, seconds=60) as probe:
+        samples = []
+        for _ in range(3):
+            probe.sample()
+            samples.append(len(read))
+    size = 1_003_520  # the next multiple of a page
+    assert sorted(read) == [(number * size, size) for number in range((16 << 20) // size)]
+    assert samples == [5, 10, 16]
+
+
+def test_where_direct_reads_are_refused_it_reads_through_the_cache(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = os.open
+
+    def no_direct(path: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_DIRECT:
+            raise OSError(22, "Invalid argument")
+        return original(path, flags, *mode)
+
+    monkeypatch.setattr(machine.os, "open", no_direct)
+    with DiskProbe(file, 1_000_000, depth=1, seconds=0.05) as probe:
+        probe.sample()
+        assert not probe.direct
+        assert probe.rate > 0
+
+
+def test_the_rate_is_of_all_samples_by_their_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def slowly(_descriptor: int, buffers: list[memoryview], _offset: int) -> int:
+        nonlocal now
+        now += delays.pop()
+        return len(buffers[0])
+
+    delays = [0.2] * 4 + [0.1] * 4  # the second sample, then the first
+    monkeypatch.setattr(machine.os, "preadv", slowly)
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: now)
+    with DiskProbe(file, 2 << 20, depth=1, samples=2, seconds=5) as probe:
+        probe.sample()
+        assert probe.rate == pytest.approx((8 << 20) / 0.4)
+        probe.sample()
+        assert probe.rate == pytest.approx((16 << 20) / 1.2)
+
+
+def test_a_read_that_fails_is_said(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_arguments: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(machine.os, "preadv", fails)
+    with (
+        DiskProbe(file, 1_000_000, depth=2) as probe,
+        pytest.raises(SetupError, match=f"file cannot be read: {os.strerror(errno.EIO)}"),
+    ):
+        probe.sample()
+
+
+def test_too_small_or_missing_files_are_refused(tmp_path: Path, file: Path) -> None:
+    with pytest.raises(SetupError, match="too small"):
+        DiskProbe(file, 16 << 20, depth=1)
+    with pytest.raises(SetupError, match="too small"):
+        DiskProbe(file, 1 << 20, depth=2, samples=5)
+    with pytest.raises(SetupError, match="cannot be read"):
+        DiskProbe(tmp_path / "none", 4096, depth=1)
+
+
+def test_a_share_is_a_share() -> None:
+    assert 0 <= measure_busy(0.05) <= 1
+
+
+def test_a_share_is_one_though_the_kernel_takes_back_what_was_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter([(1000, 5000), (998, 5008)])
+    monkeypatch.setattr(cores, "idle_and_total", lambda: next(counts))
+    assert measure_busy(0) == 1
+
+
+def topology(folder: Path, siblings: list[str], fast: str | None) -> Path:
+    """/sys/devices of a processor whose hardware threads have these siblings, and these performance cores."""
+    for cpu, text in enumerate(siblings):
+        place = folder / f"system/cpu/cpu{cpu}/topology"
+        place.mkdir(parents=True)
+        (place / "thread_siblings_list").write_text(text + "\n")
+    if fast is not None:
+        (folder / "cpu_core").mkdir()
+        (folder / "cpu_core/cpus").write_text(fast + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("siblings", "fast", "allowed", "count"),
+    [
+        (["0", "1", "2", "3"], None, {0, 1, 2, 3}, 4),
+        (["0-1", "0-1", "2-3", "2-3"], None, {0, 1, 2, 3}, 2),
+        (["0-1", "0-1", "2-3", "2-3"], None, {1, 2}, 2),
+        (["0-1", "0-1", "2-3", "2-3", "4", "5", "6"], "0-3", set(range(7)), 2),  # two fast cores and three slow ones
+        (["0", "1", "2", "3", "4"], "0,2-3", set(range(5)), 3),
+        (["0-1", "0-1", "2", "3"], "0-1", {2, 3}, 2),  # only slow ones may be used
+    ],
+)
+def test_the_cores_that_compute(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    siblings: list[str],
+    fast: str | None,
+    allowed: set[int],
+    count: int,
+) -> None:
+    monkeypatch.setattr(cores, "_SYSTEM", topology(tmp_path, siblings, fast))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: allowed)
+    assert cores.physical_cores() == count
+
+
+def test_without_a_topology_every_thread_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "_SYSTEM", tmp_path)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 5, 9})
+    assert cores.physical_cores() == 3

@@ -3,8 +3,8 @@
     with OneLayer(tmp_path, LayerShape(), every_expert(Type.Q4_K)) as layer:
         result = layer.compute(routing)
 
-Its input, routing and residual are results of llama.cpp's CPU backend and its output is read by that backend, as in a
-model. So ggml may put the output where an input was.
+Its input, routing and residual are results of ggml's CPU backend and its result is read by that backend, as in a model.
+So ggml may put the result where an input was.
 """
 
 import ctypes
@@ -53,10 +53,11 @@ class Routing(NamedTuple):
 
 
 class Result(NamedTuple):
-    """y [tokens, n_embd]; splits: the pieces into which ggml's scheduler cut the graph."""
+    """y [tokens, n_embd]; splits: pieces into which ggml cut the graph; over: inputs that the result lies over."""
 
     y: Floats
     splits: int
+    over: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,9 @@ def _api() -> tuple[ctypes.CDLL, ctypes.CDLL, ctypes.CDLL]:
         "ggml_set_name": (pointer, (pointer, ctypes.c_char_p)),
         "ggml_set_input": (None, (pointer,)),
         "ggml_set_output": (None, (pointer,)),
-        "ggml_scale": (pointer, (*two, ctypes.c_float)),
+        "ggml_cont": (pointer, two),
+        "ggml_get_data": (pointer, (pointer,)),
+        "ggml_nbytes": (ctypes.c_size_t, (pointer,)),
         "ggml_reshape_3d": (pointer, (*two, size, size, size)),
         "ggml_view_2d": (pointer, (*two, size, size, ctypes.c_size_t, ctypes.c_size_t)),
         "ggml_mul_mat": (pointer, three),
@@ -247,12 +250,14 @@ class OneLayer:
             for tensor in inputs.values():
                 base.ggml_set_input(tensor)
             graph = base.ggml_new_graph(context)
-            y = base.ggml_scale(context, self._layer(context, graph, inputs, tokens), 1.0)
+            result, computed = self._layer(context, graph, inputs, tokens)
+            y = base.ggml_cont(context, result)
             base.ggml_set_output(y)
             base.ggml_build_forward_expand(graph, y)
             if not base.ggml_backend_sched_alloc_graph(self._sched, graph):
                 raise MemoryError
             splits = base.ggml_backend_sched_get_n_splits(self._sched)
+            over = frozenset(name for name, tensor in computed.items() if self._overlap(tensor, result))
             ids = np.zeros((tokens, shape.experts), np.int32)  # llama.cpp sorts all experts and views the first
             ids[:, : shape.used] = given.ids
             for name, array in {**given._asdict(), "ids": ids}.items():
@@ -264,17 +269,25 @@ class OneLayer:
         finally:
             base.ggml_backend_sched_reset(self._sched)
             base.ggml_free(context)
-        return Result(out, splits)
+        return Result(out, splits, over)
 
-    def _layer(self, context: int, graph: int, inputs: dict[str, int], tokens: int) -> int:
-        """The nodes between the router and the next layer, in llama.cpp's order."""
+    def _overlap(self, one: int, other: int) -> bool:
+        mine, theirs = (
+            (at := self._base.ggml_get_data(tensor), at + self._base.ggml_nbytes(tensor)) for tensor in (one, other)
+        )
+        return mine[0] < theirs[1] and theirs[0] < mine[1]
+
+    def _layer(self, context: int, graph: int, inputs: dict[str, int], tokens: int) -> tuple[int, dict[str, int]]:
+        """The nodes between the router and the next layer, in llama.cpp's order: the result, and copies of the inputs
+        that ggml may overwrite."""
         base, shape = self._base, self.shape
         float_bytes = 4
-        residual, x, weights = (base.ggml_scale(context, inputs[name], 1.0) for name in ("residual", "x", "weights"))
-        weights = base.ggml_reshape_3d(context, weights, 1, shape.used, tokens)
-        ids = base.ggml_view_2d(context, inputs["ids"], shape.used, tokens, float_bytes * shape.experts, 0)
-        for tensor in (residual, x, weights):
+        computed = {name: base.ggml_cont(context, tensor) for name, tensor in inputs.items()}
+        for tensor in computed.values():
             base.ggml_build_forward_expand(graph, tensor)
+        x, residual = computed["x"], computed["residual"]
+        weights = base.ggml_reshape_3d(context, computed["weights"], 1, shape.used, tokens)
+        ids = base.ggml_view_2d(context, computed["ids"], shape.used, tokens, float_bytes * shape.experts, 0)
         one_by_one = base.ggml_reshape_3d(context, x, shape.n_embd, 1, tokens)
         up, gate = (
             base.ggml_mul_mat_id(context, self._experts[f"ffn_{name}_exps"], one_by_one, ids) for name in _SWIGLU_ORDER
@@ -299,7 +312,7 @@ class OneLayer:
         shared = base.ggml_mul_mat(context, self._shared["ffn_down_shexp"], hidden)
         y: int = base.ggml_add(context, base.ggml_add(context, routed, shared), residual)
         base.ggml_build_forward_expand(graph, y)
-        return y
+        return y, computed
 
     def _write(self, path: Path, types: Callable[[int, int], Type]) -> NDArray[Any]:
         """The experts' file, each matrix on pages of its own. Returns their records [1, expert]."""

@@ -38,6 +38,7 @@ def assert_same_bits(layer: OneLayer, given: Routing, counts: Sequence[int] = ra
     for count in counts:
         together = layer.compute(given.rows(0, count))
         assert together.splits == SPLITS
+        assert together.over >= {"ids", "weights"}  # the worst that ggml does
         same = together.y.tobytes() == b"".join(one.y.tobytes() for one in alone[:count])
         assert same, f"{count} rows in one call differ from single ones"
 

@@ -61,14 +61,18 @@ void MoePass::multiply_block(const Block & block, Projection p, const Activation
                              int slots_per_row, float * out, int64_t out_columns) const {
     const ActiveExpert & expert = active_[static_cast<size_t>(block.active)];
     const size_t row_bytes = ggml::api().row_size(expert.type[p], columns);
-    // Several tokens take turns with a few rows, which are in the cache after the first turn.
+    // Two tokens share one pass over the weights. More of them take turns with a few rows, which stay in the cache.
     const int64_t cached = round_up(kCachedBytes / static_cast<int64_t>(row_bytes)), end = block.from + block.rows;
-    const int64_t step = expert.count == 1 ? block.rows : cached;
-    for (int64_t from = block.from; from < end; from += step)
-        for (int i = 0; i < expert.count; i++)
-            RowMatmul(expert.type[p], columns, x, expert.slot[i] / slots_per_row)
-                .multiply(expert.data[p] + row_bytes * static_cast<size_t>(from), std::min(step, end - from),
-                          out + expert.slot[i] * out_columns + from);
+    const int64_t step = expert.count <= 2 ? block.rows : cached;
+    for (int64_t from = block.from; from < end; from += step) {
+        const uint8_t * weights = expert.data[p] + row_bytes * static_cast<size_t>(from);
+        const int64_t rows = std::min(step, end - from);
+        const auto gemv = [&](int i) { return RowMatmul(expert.type[p], columns, x, expert.slot[i] / slots_per_row); };
+        const auto to = [&](int i) { return out + expert.slot[i] * out_columns + from; };
+        int i = 0;
+        for (; i + 1 < expert.count; i += 2) gemv(i).multiply_with(gemv(i + 1), weights, rows, to(i), to(i + 1));
+        if (i < expert.count) gemv(i).multiply(weights, rows, to(i));
+    }
 }
 
 // Rows of gate, up and swiglu. The thread that completes an expert's hidden values quantises them.

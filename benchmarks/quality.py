@@ -34,13 +34,13 @@ from benchmarks import forward, passages
 from benchmarks.our_side import Bench, Items, batches, calibrate, compare, divergence, originals
 from benchmarks.passages import Passages
 from benchmarks.rivals import Experts, LlamaCpp, uniform, with_recipe
+from edgemed.arrays import Floats
 from edgemed.evaluation.metrics import Comparison, interval, percentile_ratio_interval, ratio_interval
 from edgemed.quant import sensitivity, types
 from edgemed.quant.allocation import allocate, allocate_together
 from edgemed.quant.calibrated import PALETTES, Calibrated
 from edgemed.quant.statistics import Statistics
 
-Floats = NDArray[np.float32]
 BUDGETS = {  # budget -> (llama.cpp's file type, the uniform type)
     "2.6": (llama_cpp.LLAMA_FTYPE_MOSTLY_IQ2_M, Type.IQ2_S),
     "2.9": (llama_cpp.LLAMA_FTYPE_MOSTLY_Q2_K, Type.Q2_K),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks import forward
 from edgemed.architectures import bailing_moe_v2
+from edgemed.arrays import Floats
 from edgemed.convert import convert
 from edgemed.convert.safetensors import DTYPE_BYTES, read_header
 from edgemed.convert.source import find_source
@@ -25,7 +26,6 @@ from edgemed.quant.quantize import dequantize, quantize
 from edgemed.quant.statistics import Statistics
 from testing.checkpoints import write_safetensors
 
-Floats = NDArray[np.float32]
 Experts = tuple[Floats, Floats, Floats]
 
 

@@ -34,6 +34,7 @@ from benchmarks.direct_writer import DirectWriter
 from edgemed.architectures import Architecture, find_architecture
 from edgemed.architectures.config import Config
 from edgemed.architectures.hparams import HParams
+from edgemed.arrays import Bytes, Floats
 from edgemed.convert.header import Contents, build_header
 from edgemed.convert.layout import LayoutName, Tensor, make_layout
 from edgemed.convert.source import find_source
@@ -44,7 +45,6 @@ from edgemed.quant.quantize import quantize
 from edgemed.quant.types import parse_type
 from testing import checkpoints, tokenizers_json
 
-Bytes = NDArray[np.uint8]
 EXPERT = re.compile(r"blk\.(\d+)\.ffn_(gate|up|down)\.(\d+)\.weight")
 STACK = re.compile(r"blk\.(\d+)\.ffn_(gate|up|down)_exps\.weight")
 ROWS_AT_ONCE = 4096
@@ -106,7 +106,7 @@ def tokens(count: int, vocab: int, seed: int) -> list[int]:
 
 
 @cache
-def zipf_routing(exponent: float = 1.0) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def zipf_routing(exponent: float = 1.0) -> tuple[Floats, NDArray[np.float64]]:
     """A router bias that makes experts as unequal as Zipf's law, by the balancing rule of training, turned around; and
     uses of each expert a token.
 
@@ -123,7 +123,7 @@ def zipf_routing(exponent: float = 1.0) -> tuple[NDArray[np.float32], NDArray[np
         scores = traces.sigmoid(rng.normal(size=(1000, one_layer.experts))) + bias
         got = np.bincount(traces.route(scores, one_layer).ravel(), minlength=one_layer.experts) / 1000
         bias += rate * np.clip((wanted - got) / (wanted + 0.01), -1, 1)
-    centred: NDArray[np.float32] = (bias - bias.mean()).astype(np.float32)
+    centred: Floats = (bias - bias.mean()).astype(np.float32)
     return centred, wanted
 
 
@@ -164,7 +164,7 @@ class Weights:
                 part *= np.sqrt(columns, dtype=np.float32)  # of size one, as what later layers add
             yield part.view(np.uint8) if tensor.type == Type.F32 else quantize(part, tensor.type)
 
-    def _vector(self, name: str, length: int) -> NDArray[np.float32]:
+    def _vector(self, name: str, length: int) -> Floats:
         if not name.endswith("exp_probs_b.bias"):
             return np.ones(length, np.float32)  # the weight of a norm
         if self._routing == "uniform":
@@ -181,7 +181,7 @@ class Weights:
         """Which of Zipf's experts each expert is, by the name of its layer's bias."""
         return self._rng(name).permutation(experts)
 
-    def _normal(self, key: str, rows: int, columns: int) -> NDArray[np.float32]:
+    def _normal(self, key: str, rows: int, columns: int) -> Floats:
         values = self._rng(key).standard_normal((rows, columns), np.float32)
         values /= np.sqrt(columns, dtype=np.float32)
         return values

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.convert.floats import Bytes, Floats
+from edgemed.arrays import Bytes, Floats
 from edgemed.convert.header import Contents
 from edgemed.convert.layout import Piece, Unit
 from edgemed.convert.output import Output

@@ -6,10 +6,8 @@ Every conversion is exact, except that FP8 times its scale is rounded once, to f
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Bytes = npt.NDArray[np.uint8]
+from edgemed.arrays import Bytes, Floats
 
 
 def _e4m3_values() -> Floats:

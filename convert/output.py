@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from edgemed.convert.floats import Bytes
+from edgemed.arrays import Bytes
 from edgemed.convert.journal import Journal
 from edgemed.errors import SetupError
 from edgemed.outputs import in_the_way, open_partial, partial_of

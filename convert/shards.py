@@ -14,7 +14,8 @@ from types import TracebackType
 import numpy as np
 
 from edgemed.architectures.config import Config
-from edgemed.convert.floats import Bytes, Floats, apply_block_scales, to_float32
+from edgemed.arrays import Bytes, Floats
+from edgemed.convert.floats import apply_block_scales, to_float32
 from edgemed.convert.json_files import read_json
 from edgemed.convert.safetensors import ShardHeader, StoredTensor, read_header
 from edgemed.errors import CheckpointError

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgemed.errors import BudgetError
 
-Bytes = NDArray[np.int64]
+Sizes = NDArray[np.int64]  # in bytes
 Damage = NDArray[np.float64]
 BISECTIONS = 100
 MOST_STATES = 1 << 13
@@ -33,7 +33,7 @@ class Allocation:
     price: float
 
 
-def allocate(size: Bytes, damage: Damage, budget: int) -> Allocation:
+def allocate(size: Sizes, damage: Damage, budget: int) -> Allocation:
     """The least damaging choice for every item within `budget` bytes, the same for the same input.
 
     size, damage: [items, choices]; an infinite damage forbids a choice (floors). Raises BudgetError if not even the
@@ -55,7 +55,7 @@ def allocate(size: Bytes, damage: Damage, budget: int) -> Allocation:
     return Allocation(choice, int(size[rows, choice].sum()), float(damage[rows, choice].sum()), bound, price)
 
 
-def allocate_together(size: Bytes, damage: Damage, budget: int, group: NDArray[np.int64]) -> Allocation:
+def allocate_together(size: Sizes, damage: Damage, budget: int, group: NDArray[np.int64]) -> Allocation:
     """As `allocate`, but items with the same group number [items] share one choice (whole tensors)."""
     groups, member = np.unique(group, return_inverse=True)
     joint_size, joint_damage = np.zeros((len(groups), size.shape[1]), np.int64), np.zeros((len(groups), size.shape[1]))
@@ -65,14 +65,14 @@ def allocate_together(size: Bytes, damage: Damage, budget: int, group: NDArray[n
     return Allocation(joint.choice[member], joint.bytes, joint.damage, joint.bound, joint.price)
 
 
-def _smallest_best(cost: Damage, size: Bytes) -> NDArray[np.int64]:
+def _smallest_best(cost: Damage, size: Sizes) -> NDArray[np.int64]:
     """The cheapest choice of every item; of equally cheap ones the smallest."""
     cheapest = cost <= cost.min(axis=1, keepdims=True)
     choice: NDArray[np.int64] = np.where(cheapest, size, np.iinfo(np.int64).max).argmin(axis=1)
     return choice
 
 
-def _price(size: Bytes, damage: Damage, budget: int) -> float:
+def _price(size: Sizes, damage: Damage, budget: int) -> float:
     """The lowest damage per byte at which every item's cheapest choice together fits."""
     finite = damage[np.isfinite(damage)]
     low, high = 0.0, float(finite.max() - finite.min()) + 1.0  # a byte saved is worth more than any damage
@@ -86,7 +86,7 @@ def _price(size: Bytes, damage: Damage, budget: int) -> float:
     return high
 
 
-def _fill(size: Bytes, damage: Damage, choice: NDArray[np.int64], budget: int) -> NDArray[np.int64]:
+def _fill(size: Sizes, damage: Damage, choice: NDArray[np.int64], budget: int) -> NDArray[np.int64]:
     """Spend what is left on the steps up that gain most per byte, while one fits."""
     choice, rows = choice.copy(), np.arange(len(size))
     left = budget - int(size[rows, choice].sum())
@@ -102,7 +102,7 @@ def _fill(size: Bytes, damage: Damage, choice: NDArray[np.int64], budget: int) -
         left -= int(more[item, best])
 
 
-def _settle(size: Bytes, damage: Damage, budget: int, choice: NDArray[np.int64], price: float) -> NDArray[np.int64]:
+def _settle(size: Sizes, damage: Damage, budget: int, choice: NDArray[np.int64], price: float) -> NDArray[np.int64]:
     """Search among the choices that the bound leaves open; return the better of that and `choice`."""
     rows = np.arange(len(size))
     cost = damage + price * size
@@ -138,7 +138,7 @@ def _settle(size: Bytes, damage: Damage, budget: int, choice: NDArray[np.int64],
     return found if float(damage[rows, found].sum()) < known else choice
 
 
-def _frontier(used: Bytes, lost: Damage, room: int, price: float) -> NDArray[np.int64]:
+def _frontier(used: Sizes, lost: Damage, room: int, price: float) -> NDArray[np.int64]:
     """The states worth keeping: within room, none both larger and worse, at most MOST_STATES of the cheapest."""
     order = np.lexsort((lost, used))
     order = order[used[order] <= room]

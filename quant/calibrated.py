@@ -20,6 +20,7 @@ from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
 from edgemed.architectures.hparams import HParams
+from edgemed.arrays import Floats
 from edgemed.errors import CalibrationError
 from edgemed.quant import types
 from edgemed.quant.compensate import Moments, compensate
@@ -38,7 +39,6 @@ PALETTES = {
     "small": (Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_S, Type.IQ4_XS, Type.Q4_K, Type.Q5_K, Type.Q6_K),
 }
 EFFECT_TYPE = Type.Q3_K  # of all experts while layers' effects are measured: in the middle of what plans hold
-Floats = NDArray[np.float32]
 Damages = NDArray[np.float64]
 Matrices = tuple[Floats, Floats, Floats]  # gate, up, down
 

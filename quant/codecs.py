@@ -16,12 +16,11 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
+from edgemed.arrays import Bytes, Floats
 from edgemed.ggml import ggml
 from edgemed.native.compensate import BLOCK as WEIGHTS
 from edgemed.native.compensate import Codebook
 
-Floats = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
 Codes = NDArray[np.int32]
 
 

@@ -15,13 +15,12 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
+from edgemed.arrays import Doubles, Floats
 from edgemed.errors import PlanError
 from edgemed.native.compensate import BLOCK, Coupling, choose_codes
 from edgemed.quant import codecs
 from edgemed.quant.quantize import quantize
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
 # Share of H's mean diagonal that is added to it: a sample must not be believed in directions it hardly saw. Of 0.001,
 # 0.01, 0.03 and 0.05 the middle ones are best on unseen text (docs/quantisation.md).
 DAMPING = 0.03

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
-from numpy.typing import NDArray
 
+from edgemed.arrays import Doubles
 from edgemed.model_file import ModelFile
 from edgemed.quant.html import text
 from edgemed.quant.statistics import Statistics
 
-Numbers = NDArray[np.float64]
 WIDTH, NARROWEST, WIDEST = 980, 11, 46
 LEFT, TOP = 176, 34
 CELL, STRIPE, GAP = 17, 5, 5
@@ -63,14 +62,14 @@ def heat_map(model: ModelFile, statistics: Statistics | None = None) -> str:
     return f'<figure><div class="scroll">{drawn}{"".join(parts)}</svg></div>{_legend([n for n, _ in stripes])}</figure>'
 
 
-def expert_bits(model: ModelFile) -> Numbers:
+def expert_bits(model: ModelFile) -> Doubles:
     """Bits a weight, [row, expert, projection]."""
     weights = model.hparams.n_embd * model.hparams.n_ff_exp
-    bits: Numbers = 8.0 * model.experts.nbytes.astype(np.float64) / weights
+    bits: Doubles = 8.0 * model.experts.nbytes.astype(np.float64) / weights
     return bits
 
 
-def bits_by(order: Numbers, bits: Numbers, groups: int = 8) -> list[float]:
+def bits_by(order: Doubles, bits: Doubles, groups: int = 8) -> list[float]:
     """Mean bits of the experts [L, E] in equal groups, from the lowest of `order` [L, E] within its layer upward."""
     ranks = order.argsort(axis=1, kind="stable").argsort(axis=1)
     group = ranks * groups // order.shape[1]

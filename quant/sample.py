@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from edgemed.arrays import Floats
+
 UNUSED = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 
@@ -24,10 +25,10 @@ class Sample:
     domain: NDArray[np.int16]  # [L, S]
     inputs: NDArray[np.float16]  # [L, S, n_embd], of gate and up
     experts: NDArray[np.int16]  # [L, S, used]
-    shares: NDArray[np.float32]  # [L, S, used]
+    shares: Floats  # [L, S, used]
     # [L, S], of the next token's distribution, nats, over the mean square of the residual stream behind the last layer;
     # 0 where nobody looked
-    entropy: NDArray[np.float32]
+    entropy: Floats
 
     @classmethod
     def empty(cls, layers: int, size: int, n_embd: int, used: int) -> Sample:

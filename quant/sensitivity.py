@@ -24,11 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.arrays import Doubles, Floats
 from edgemed.quant.compensate import row_damage
 from edgemed.quant.statistics import Statistics
 
-Floats = NDArray[np.float32]
-Moments = NDArray[np.float64]
 PRIOR_TOKENS = 64
 PRIOR_SAMPLE = 512  # of the layer's tokens
 
@@ -42,8 +41,8 @@ class Expert:
     tokens: how many tokens its damage is charged with.
     """
 
-    hessian: tuple[Moments, Moments, Moments]
-    row: tuple[Moments, Moments, Moments]
+    hessian: tuple[Doubles, Doubles, Doubles]
+    row: tuple[Doubles, Doubles, Doubles]
     tokens: float
 
     def damage(self, projection: int, weights: Floats, quantised: Floats) -> float:
@@ -73,11 +72,11 @@ def measure(statistics: Statistics, row: int, expert: int, gate: Floats, up: Flo
     )
 
 
-def charged_tokens(statistics: Statistics) -> Moments:
+def charged_tokens(statistics: Statistics) -> Doubles:
     """Tokens each expert is charged with, [L, E]: as if PRIOR_TOKENS more had shown the layer's mean use."""
     tokens = statistics.tokens.sum(axis=0)
     mean = tokens.mean(axis=1, keepdims=True)
-    charged: Moments = (tokens + PRIOR_TOKENS) * mean / (mean + max(PRIOR_TOKENS, 1e-300))
+    charged: Doubles = (tokens + PRIOR_TOKENS) * mean / (mean + max(PRIOR_TOKENS, 1e-300))
     return charged
 
 
@@ -101,7 +100,7 @@ def _mean_share(statistics: Statistics, row: int) -> float:
     return float(statistics.share[:, row].sum() / tokens) if tokens else 1.0
 
 
-def _moments(x: Floats, share: Floats, gate: Floats, up: Floats, down: Floats) -> tuple[Moments | float, ...]:
+def _moments(x: Floats, share: Floats, gate: Floats, up: Floats, down: Floats) -> tuple[Doubles | float, ...]:
     """Sums over tokens: H_input, H_inner, squared slopes by gate's and up's rows, share^2."""
     g, u = x @ gate.T, x @ up.T
     sigmoid = 1 / (1 + np.exp(-g))

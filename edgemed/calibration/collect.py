@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemed.architectures.hparams import HParams
+from edgemed.arrays import Floats
 from edgemed.calibration.dense_effects import DenseEffects
 from edgemed.calibration.effects import Effects, spread
 from edgemed.corpus.passages import Passage, choose, encode
@@ -32,7 +33,6 @@ SPLIT = "calib"
 ENTRY = "edgemed.calibration.collect:collect"
 SLICE = 32  # positions at once
 SAMPLE_BYTES, LARGEST_SAMPLE = 1 << 30, 65_536  # where nobody says how many tokens to keep for each layer
-Floats = NDArray[np.float32]
 
 
 def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import ctypes
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.arrays import Floats
 from edgemed.native import library
 
-Floats = NDArray[np.float32]
 Halves = NDArray[np.float16]
 
 

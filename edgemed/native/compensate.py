@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.arrays import Floats
 from edgemed.native import library
 
 BLOCK = 256  # `kBlock`
-Floats = NDArray[np.float32]
 Codes = NDArray[np.int32]
 
 

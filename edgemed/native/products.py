@@ -6,12 +6,9 @@ import ctypes
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
-from numpy.typing import NDArray
 
+from edgemed.arrays import Bytes, Floats
 from edgemed.native import library
-
-Floats = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
 
 
 def multiply_single(kind: Type, weights: Bytes, x: Floats) -> Floats | None:

@@ -29,7 +29,7 @@ from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.errors import BudgetError
 from edgemed.quant import types
 from edgemed.quant.allocation import Allocation
-from edgemed.quant.calibrated import PALETTES, Calibrated, Matrices
+from edgemed.quant.calibrated import Calibrated, Matrices
 from edgemed.quant.dense import EMBEDDING, Dense, kinds_of
 from edgemed.quant.plan import Plan
 from edgemed.quant.planner import expert_bytes, plan_experts
@@ -115,7 +115,7 @@ def plan_for(
             )
             return gate, up, down
 
-        chosen = PALETTES[palette]
+        chosen = types.palette(palette).calibrated
         damage = calibrated.weigh_all(read, chosen, os.cpu_count() or 1, on_progress)
 
     shapes_of_dense = [
@@ -200,7 +200,7 @@ def _within(
         least, most = (int(experts + part) for experts, part in zip((least, most), dense.size.sum(axis=0), strict=True))
     smallest = size(planned(least))
     if smallest > size_bytes:
-        raise _too_small(size_bytes, smallest, chosen == PALETTES["small"])
+        raise _too_small(size_bytes, smallest, chosen == types.PALETTES["small"].calibrated)
     low, best = least, planned(least)
     budget = min(most, least + size_bytes - smallest)
     high = most + 1
@@ -223,7 +223,7 @@ def _single(goal: Goal, palette: str, hparams: HParams, size: Callable[[Plan], i
     """One type for all experts: the nearest to the bits, or the most precise that fits the size."""
     if goal.size_bytes is None:
         return Plan.uniform(goal.bits or 0, palette)
-    allowed = sorted(types.palette(palette), key=types.bits_per_weight)
+    allowed = types.palette(palette).plain
     sizes = [size(Plan.uniform(type_, palette)) for type_ in allowed]
     fitting = [type_ for type_, made in zip(allowed, sizes, strict=True) if made <= goal.size_bytes]
     if not fitting:

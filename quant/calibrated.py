@@ -33,11 +33,6 @@ from edgemed.quant.statistics import Statistics
 TYPICAL_EXPERTS = 4  # of each layer, on which better codes are tried
 MOST_TOKENS = (1 << 32) - 1
 WEIGHED_ROWS = 64  # of each matrix, evenly spread: its relative damage is measured on these
-# Once codes are compensated, these keep more than others of their size (docs/quantisation.md).
-PALETTES = {
-    "fast": types.FAST,
-    "small": (Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_S, Type.IQ4_XS, Type.Q4_K, Type.Q5_K, Type.Q6_K),
-}
 EFFECT_TYPE = Type.Q3_K  # of all experts while layers' effects are measured: in the middle of what plans hold
 Damages = NDArray[np.float64]
 Matrices = tuple[Floats, Floats, Floats]  # gate, up, down

@@ -128,7 +128,7 @@ class Plan:
 
         F32, F16 and BF16 hold for the dense matrices too (files for checks and references); otherwise those are Q8_0.
         """
-        chosen = bits if isinstance(bits, Type) else types.nearest_type(bits, types.palette(palette))
+        chosen = bits if isinstance(bits, Type) else types.nearest_type(bits, types.palette(palette).plain)
         dense = chosen if chosen in (Type.F32, Type.F16, Type.BF16) else Type.Q8_0
         return cls((chosen, chosen, chosen), dense_default=dense)
 

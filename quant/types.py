@@ -7,6 +7,7 @@ to make.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 
 from gguf import GGML_QUANT_SIZES
@@ -30,7 +31,39 @@ SMALL = (
     Type.Q5_K,
     Type.Q6_K,
 )
-PALETTES: dict[str, tuple[Type, ...]] = {"fast": FAST, "small": SMALL}
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The types that the experts of one plan may have, fewest bits first.
+
+    plain: without calibration, when ggml rounds every weight by itself.
+    calibrated: with calibration, when codes are chosen so that errors compensate one another (compensate.py).
+    """
+
+    plain: tuple[Type, ...]
+    calibrated: tuple[Type, ...]
+
+
+PALETTES = {
+    "fast": Palette(plain=FAST, calibrated=FAST),
+    # Compensation reverses the order of types of equal size: IQ2_S then does 17 % less damage than Q2_K, and IQ3_S 18 %
+    # less than Q3_K (docs/quantisation.md), so those two K-quants are left out. IQ1_S, IQ1_M and IQ3_XXS are left out
+    # because they have no codec (codecs.py): their codes cannot be compensated.
+    "small": Palette(
+        plain=SMALL,
+        calibrated=(
+            Type.IQ2_XXS,
+            Type.IQ2_XS,
+            Type.IQ2_S,
+            Type.IQ3_S,
+            Type.IQ4_XS,
+            Type.Q4_K,
+            Type.Q5_K,
+            Type.Q6_K,
+        ),
+    ),
+}
 
 # Types without Q8_K activations: for dense tensors, for rows too short for a K-quant's block, and for proofs.
 PLAIN = (Type.Q8_0, Type.BF16, Type.F16, Type.F32)
@@ -49,8 +82,8 @@ def parse_type(name: str) -> Type:
     return chosen
 
 
-def palette(name: str) -> tuple[Type, ...]:
-    """The palette's types, fewest bits first. Raises PlanError."""
+def palette(name: str) -> Palette:
+    """The palette of that name. Raises PlanError."""
     if name not in PALETTES:
         raise PlanError(f'There is no palette "{name}"; choose {" or ".join(PALETTES)}.')
     return PALETTES[name]

@@ -63,15 +63,14 @@ def most_bits(
 
     from edgemed.forecast.model_size import size_of
     from edgemed.forecast.prediction import predict, smallest_ram
-    from edgemed.quant.calibrated import PALETTES
-    from edgemed.quant.types import bits_per_weight
+    from edgemed.quant.types import PALETTES, bits_per_weight
 
     def size(bits: float) -> ModelSize:
         whole = size_of(hparams, bits)
         dense = replace(whole.dense, nbytes=whole.dense.nbytes - saved)
         return replace(whole, dense=dense, other_bytes=whole.other_bytes - saved_embedding)
 
-    known = [float(bits_per_weight(type_)) for type_ in PALETTES[palette]]
+    known = [float(bits_per_weight(type_)) for type_ in PALETTES[palette].calibrated]
     speeds = {
         float(bits): found[-1].tokens_per_s
         for bits in np.arange(max(known), min(known) - 1e-9, -STEP)

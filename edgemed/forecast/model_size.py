@@ -8,14 +8,14 @@ from itertools import pairwise
 from math import prod
 
 import numpy as np
+from gguf.constants import GGML_QUANT_SIZES
 from gguf.constants import GGMLQuantizationType as Type
 
 from edgemed.architectures.hparams import HParams
 from edgemed.model_file import ModelFile
 
-# Types by which experts of any precision are made up, with their bits a weight.
-PALETTE = (("Q2_K", 2.625), ("Q3_K", 3.4375), ("Q4_K", 4.5), ("Q5_K", 5.5), ("Q6_K", 6.5625), ("Q8_0", 8.5))
-TYPES = tuple(name for name, _ in PALETTE)
+TYPES = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_0")
+"""Types whose speed is measured. Experts of any other precision are predicted as a mixture of the two nearest."""
 DENSE_BITS = 8.5  # Q8_0
 ROUTER_BITS = 32.0  # F32
 
@@ -82,8 +82,9 @@ def size_of(hparams: HParams, bits: float) -> ModelSize:
 
 
 def _mixture(weights: int, bits: float) -> dict[str, Amount]:
-    """`weights` weights that take `bits` each: of the two types around it, what makes that mean."""
-    for (name, low), (other, high) in pairwise(PALETTE):
+    """`weights` weights at a mean of `bits` each, as shares of the two types whose bits lie below and above."""
+    for name, other in pairwise(TYPES):
+        low, high = _bits(name), _bits(other)
         if bits <= high:
             share = min(1.0, max(0.0, (high - bits) / (high - low)))
             parts = {
@@ -91,7 +92,13 @@ def _mixture(weights: int, bits: float) -> dict[str, Amount]:
                 other: Amount((1 - share) * weights * high / 8, (1 - share) * weights),
             }
             return {each: amount for each, amount in parts.items() if amount.weights}
-    return {PALETTE[-1][0]: Amount(weights * bits / 8, weights)}
+    return {TYPES[-1]: Amount(weights * bits / 8, weights)}
+
+
+def _bits(name: str) -> float:
+    """Bits per weight of a type, block scales included."""
+    weights, nbytes = GGML_QUANT_SIZES[Type[name]]
+    return float(8 * nbytes / weights)
 
 
 def size_of_file(file: ModelFile) -> ModelSize:

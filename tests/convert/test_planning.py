@@ -12,7 +12,7 @@ from edgemed.convert import Goal, Memory, convert, find_source, hparams_of, plan
 from edgemed.convert.layout import LAYOUTS, LayoutName
 from edgemed.errors import BudgetError, CalibrationError
 from edgemed.model_file import keys, open_model
-from edgemed.quant.calibrated import PALETTES, Calibrated
+from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.compensate import row_damage
 from edgemed.quant.imatrix import write_imatrix
 from edgemed.quant.plan import Plan
@@ -20,7 +20,7 @@ from edgemed.quant.quantize import dequantize
 from edgemed.quant.sample import token_keys
 from edgemed.quant.sensitivity import measure
 from edgemed.quant.statistics import Statistics
-from edgemed.quant.types import bits_per_weight
+from edgemed.quant.types import FAST, bits_per_weight
 from testing.checkpoints import Shape, make_checkpoint
 
 SHAPE = Shape(num_hidden_layers=3, num_experts=8, n_group=2, topk_group=1, num_experts_per_tok=2)
@@ -55,7 +55,7 @@ def test_bits_are_kept_and_spent(checkpoint: Path, statistics: Path) -> None:
     kinds = [planned.plan.expert_type(layer, e, p) for layer in (1, 2) for e in range(8) for p in range(3)]
     bits = float(sum(bits_per_weight(kind) for kind in kinds)) / len(kinds)
     assert 3.6 * 0.97 < bits <= 3.6
-    assert set(kinds) <= set(PALETTES["fast"])
+    assert set(kinds) <= set(FAST)
     assert len(set(kinds)) > 1
     again = plan_for(find_source(str(checkpoint)), Goal(bits=3.6), statistics)
     assert again.plan.text == planned.plan.text
@@ -66,7 +66,7 @@ def test_damage_beyond_all_numbers_is_a_sentence(checkpoint: Path, statistics: P
     calibrated = Calibrated.load(statistics, hparams_of(find_source(str(checkpoint))), compensated=False)
     huge = (np.full((256, 256), 1e30, np.float32),) * 3
     with pytest.raises(CalibrationError, match="too large for their damage to be told"):
-        calibrated.weigh_all(lambda layer, expert: huge, PALETTES["fast"], 1, lambda done, total: None)
+        calibrated.weigh_all(lambda layer, expert: huge, FAST, 1, lambda done, total: None)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

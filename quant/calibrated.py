@@ -23,8 +23,8 @@ from edgemed.architectures.hparams import HParams
 from edgemed.arrays import Floats
 from edgemed.errors import CalibrationError
 from edgemed.quant import types
+from edgemed.quant.calibration import read_calibration
 from edgemed.quant.compensate import Moments, compensate
-from edgemed.quant.imatrix import read_calibration
 from edgemed.quant.quantize import dequantize, quantize
 from edgemed.quant.sample import UNUSED
 from edgemed.quant.sensitivity import PRIOR_TOKENS, charged_tokens, measure, scaled

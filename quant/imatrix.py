@@ -15,14 +15,11 @@ from gguf import GGMLQuantizationType as Type
 from gguf import GGUFWriter
 from numpy.typing import NDArray
 
-from edgemed.architectures.hparams import HParams
 from edgemed.errors import CalibrationError, ModelFileError
 from edgemed.model_file.header import Header, read_header
 from edgemed.quant.statistics import LARGEST_SUM, Statistics
-from edgemed.sizes import file_size
 
 KIND = "imatrix"
-MAGIC = b"GGUF"
 DOMAIN = "imatrix"  # the domain of what a foreign file saw
 NAMES = ("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps")
 
@@ -68,34 +65,6 @@ def read_imatrix(path: Path, layers: Sequence[int], n_expert: int, n_embd: int, 
                 target[row] = _floats(path, header, f"{stem}.in_sum2", (target.shape[2], n_expert))
                 found.tokens[0, row] = _floats(path, header, f"{stem}.counts", (1, n_expert))[:, 0]
     found.share[:] = found.tokens
-    return found
-
-
-def is_gguf(path: Path) -> bool:
-    """Whether the statistics are no file of our own, but perhaps an imatrix. Raises CalibrationError if they cannot be
-    read."""
-    try:
-        file_size(path)
-        with path.open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except OSError as error:
-        raise CalibrationError(f"The statistics {path} cannot be read: {error.strerror}.") from None
-
-
-def read_calibration(path: Path, hparams: HParams) -> Statistics:
-    """The statistics of a model of this shape: our own file, or an imatrix. Raises CalibrationError."""
-    layers = tuple(range(hparams.n_dense_lead, hparams.n_layer))
-    shape = (hparams.n_expert, hparams.n_embd, hparams.n_ff_exp)
-    if is_gguf(path):
-        return read_imatrix(path, layers, *shape)
-    found = Statistics.load(path)
-    seen = (*found.input_squares.shape[1:], found.inner_squares.shape[2])
-    if found.layers != layers or seen != shape:
-        raise CalibrationError(
-            f"The statistics {path} are of a model with {len(found.layers)} layers of {seen[0]} experts "
-            f"({seen[1]} x {seen[2]}); this one has {len(layers)} of {shape[0]} ({shape[1]} x {shape[2]}). "
-            "Calibrate with this model."
-        )
     return found
 
 

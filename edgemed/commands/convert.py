@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgemed.commands._progress import ProgressLine
     from edgemed.convert import convert, find_source
-    from edgemed.quant.imatrix import is_gguf
+    from edgemed.quant.calibration import refuse_unreadable
     from edgemed.quant.plan import Plan
 
     # What can be refused without hours of downloading comes first.
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     check_outputs(outputs, read, overwrite=args.overwrite)
     given = Plan.load(args.plan) if args.plan else None
     if args.calibration:
-        is_gguf(args.calibration)  # which can be told only if it can be read
+        refuse_unreadable(args.calibration)
     try:
         source = find_source(args.source, args.revision)
         check_outputs(outputs, (*read, *source.files), overwrite=args.overwrite)

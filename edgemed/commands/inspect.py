@@ -79,7 +79,7 @@ def evaluated(card: dict[str, Any]) -> str:
 
 def _draw(model: ModelFile, out: Path, calibration: Path | None) -> None:
     """Write the page. Raises CalibrationError for statistics of another model, SetupError for a place that fails."""
-    from edgemed.quant.imatrix import read_calibration
+    from edgemed.quant.calibration import read_calibration
     from edgemed.quant.plan_html import plan_page
 
     with claimed(out):

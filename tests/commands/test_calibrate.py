@@ -13,7 +13,7 @@ from edgemed.cli import main
 from edgemed.convert import convert
 from edgemed.model_file import open_model
 from edgemed.quant.calibrated import Calibrated
-from edgemed.quant.imatrix import read_calibration
+from edgemed.quant.calibration import read_calibration
 from edgemed.quant.plan import Plan
 from edgemed.quant.statistics import Statistics
 from edgemed.quant.types import Type

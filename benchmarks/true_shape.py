@@ -31,12 +31,10 @@ from numpy.typing import NDArray
 
 from benchmarks import traces
 from benchmarks.direct_writer import DirectWriter
-from edgemed.architectures import Architecture, find_architecture
-from edgemed.architectures.config import Config
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import find_architecture
 from edgemed.arrays import Bytes, Floats
-from edgemed.convert.header import Contents, build_header
-from edgemed.convert.layout import LayoutName, Tensor, make_layout
+from edgemed.convert.header import HeaderSpec, build_header
+from edgemed.convert.layout import LayoutName, Tensor, make_layout, map_experts
 from edgemed.convert.source import find_source
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.native import Xxh3
@@ -191,24 +189,15 @@ class Weights:
         return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 
-def model_contents(folder: Path, plan: Plan, layout: LayoutName) -> Contents:
+def header_spec(folder: Path, plan: Plan, layout: LayoutName) -> HeaderSpec:
     """Everything about the model except its weights, from a checkpoint folder that has none."""
     source = find_source(str(folder))
     architecture = find_architecture(source.config)
     hparams, _notes = architecture.read_config(source.config, {})
-    made = make_layout(
-        architecture, hparams, source.config, plan, layout, _stored(architecture, hparams, source.config)
-    )
+    dense = list(architecture.dense_tensors(hparams, source.config))
+    made = make_layout(hparams, dense, list(map_experts(architecture, hparams)), plan, layout)
     tokenizer = read_tokenizer(folder, hparams.n_vocab)
-    return Contents(architecture, hparams, tokenizer, source, "random weights", plan, made)
-
-
-def _stored(architecture: Architecture, hparams: HParams, config: Config) -> dict[str, tuple[int, ...]]:
-    shapes = {mapped.source: mapped.shape for mapped in architecture.dense_tensors(hparams, config)}
-    for layer in hparams.moe_layers:
-        for expert in range(hparams.n_expert):
-            shapes |= {mapped.source: mapped.shape for mapped in architecture.expert_tensors(hparams, layer, expert)}
-    return shapes
+    return HeaderSpec(architecture, hparams, tokenizer, source, "random weights", plan, made)
 
 
 def write_gguf(
@@ -228,15 +217,15 @@ def write_gguf(
         folder = Path(parent) / "random weights"  # its name becomes the model's
         folder.mkdir()
         write_folder(folder, config)
-        contents = model_contents(folder, plan, layout)
-    made = contents.layout
+        spec = header_spec(folder, plan, layout)
+    made = spec.layout
     n_dense = len(made.units) - made.n_experts
     weights = Weights(routing)
     if calibrated:
-        h = contents.hparams
+        h = spec.hparams
         seen = weights.expert_tokens(range(h.n_dense_lead, h.n_layer), h.n_expert)
-        contents = dataclasses.replace(contents, expert_tokens=seen)
-    blank = build_header(contents)
+        spec = dataclasses.replace(spec, expert_tokens=seen)
+    blank = build_header(spec)
     checksums: list[int] = []
     running = Xxh3()
     digest = hashlib.sha256()
@@ -259,7 +248,7 @@ def write_gguf(
                 checksums.append(running.digest())
         writer.pad(made.alignment)
         size = writer.position
-        writer.close(lambda: build_header(contents, checksums, digest.hexdigest()))
+        writer.close(lambda: build_header(spec, checksums, digest.hexdigest()))
     return size
 
 

@@ -7,18 +7,17 @@ experts stacked in three 3-D tensors, each of one type.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.architectures import Architecture, Mapped, TensorShapes
-from edgemed.architectures.config import Config
+from edgemed.architectures import Architecture, Mapped
 from edgemed.architectures.hparams import HParams
 from edgemed.architectures.tensors import PROJECTIONS, stacked_name
-from edgemed.errors import CheckpointError, PlanError
+from edgemed.errors import PlanError
 from edgemed.model_file import keys
 from edgemed.model_file.header import DEFAULT_ALIGNMENT
 from edgemed.quant import types
@@ -26,6 +25,9 @@ from edgemed.quant.plan import Plan
 
 LayoutName = Literal["edgemed", "llama.cpp"]
 LAYOUTS: tuple[LayoutName, ...] = ("edgemed", "llama.cpp")
+
+MappedExpert = tuple[int, int, tuple[Mapped, Mapped, Mapped]]
+"""Layer, expert, and its gate, up and down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Slice:
     """One matrix of the checkpoint on its way to `offset` in the data section.
 
     `lead`: zero bytes before it that belong to the unit's checksum.
@@ -56,17 +58,17 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class WorkUnit:
     """What is converted, checksummed and journalled as a whole: one dense tensor, or one expert's three matrices."""
 
     label: str
-    pieces: tuple[Piece, ...]
+    slices: tuple[Slice, ...]
     is_expert: bool
     place: tuple[int, int] = (-1, -1)  # layer and expert
 
     @property
     def nbytes(self) -> int:
-        return sum(piece.nbytes for piece in self.pieces)
+        return sum(part.nbytes for part in self.slices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Layout:
     name: LayoutName
     alignment: int
     tensors: list[Tensor]
-    units: list[Unit]
+    units: list[WorkUnit]
     data_bytes: int
 
     @property
@@ -93,44 +95,40 @@ class Layout:
         return sum(prod(tensor.shape) for tensor in self.tensors)
 
 
+def map_experts(architecture: Architecture, hparams: HParams) -> Iterator[MappedExpert]:
+    """Every routed expert in the order of the file."""
+    for layer in hparams.moe_layers:
+        for expert in range(hparams.n_expert):
+            yield layer, expert, architecture.expert_tensors(hparams, layer, expert)
+
+
 def make_layout(
-    architecture: Architecture, hparams: HParams, config: Config, plan: Plan, name: LayoutName, stored: TensorShapes
+    hparams: HParams, dense: Sequence[Mapped], experts: Sequence[MappedExpert], plan: Plan, name: LayoutName
 ) -> Layout:
-    """Place every tensor. Raises CheckpointError where the checkpoint's tensors are not exactly the architecture's, and
-    PlanError where the plan does not fit the model or the layout."""
+    """Place every tensor. Raises PlanError where the plan does not fit the model or the layout."""
     plan.validate(hparams)
-    dense = list(architecture.dense_tensors(hparams, config))
-    experts = [
-        (layer, expert, architecture.expert_tensors(hparams, layer, expert))
-        for layer in hparams.moe_layers
-        for expert in range(hparams.n_expert)
-    ]
-    _check_tensors([*dense, *(mapped for _, _, matrices in experts for mapped in matrices)], stored)
     place = _Placer(keys.ALIGNMENT if name == "edgemed" else DEFAULT_ALIGNMENT)
     units = []
     for mapped in dense:
         tensor = place.tensor(mapped.target, mapped.shape, plan.dense_type(mapped.target, mapped.shape[::-1]))
-        units.append(Unit(mapped.target, (_piece(mapped, tensor.type, tensor.offset, tensor.nbytes),), False))
+        units.append(WorkUnit(mapped.target, (_slice(mapped, tensor.type, tensor.offset, tensor.nbytes),), False))
     units += _own_tensors(plan, experts, place) if name == "edgemed" else _stacked(plan, hparams, experts, place)
     return Layout(name, place.alignment, place.tensors, units, place.end)
 
 
-Expert = tuple[int, int, tuple[Mapped, Mapped, Mapped]]
-
-
-def _own_tensors(plan: Plan, experts: list[Expert], place: _Placer) -> Iterator[Unit]:
+def _own_tensors(plan: Plan, experts: Sequence[MappedExpert], place: _Placer) -> Iterator[WorkUnit]:
     for layer, expert, matrices in experts:
-        pieces = []
+        slices = []
         for projection, mapped in enumerate(matrices):
             end = place.tensors[-1].offset + place.tensors[-1].nbytes
             chosen = types.storable(plan.expert_type(layer, expert, projection), mapped.shape[1])
             tensor = place.tensor(mapped.target, mapped.shape, chosen)
             lead = tensor.offset - end if projection else 0
-            pieces.append(_piece(mapped, chosen, tensor.offset, tensor.nbytes, lead))
-        yield Unit(f"expert {expert} of layer {layer}", tuple(pieces), True, (layer, expert))
+            slices.append(_slice(mapped, chosen, tensor.offset, tensor.nbytes, lead))
+        yield WorkUnit(f"expert {expert} of layer {layer}", tuple(slices), True, (layer, expert))
 
 
-def _stacked(plan: Plan, hparams: HParams, experts: list[Expert], place: _Placer) -> Iterator[Unit]:
+def _stacked(plan: Plan, hparams: HParams, experts: Sequence[MappedExpert], place: _Placer) -> Iterator[WorkUnit]:
     stacks: dict[tuple[int, int], Tensor] = {}
     for layer in hparams.moe_layers:
         for projection, name in enumerate(PROJECTIONS):
@@ -144,12 +142,12 @@ def _stacked(plan: Plan, hparams: HParams, experts: list[Expert], place: _Placer
             stored_type = types.storable(chosen.pop(), shape[1])
             stacks[layer, projection] = place.tensor(stacked_name(layer, name), (hparams.n_expert, *shape), stored_type)
     for layer, expert, matrices in experts:
-        pieces = []
+        slices = []
         for projection, mapped in enumerate(matrices):
             stack = stacks[layer, projection]
             each = stack.nbytes // hparams.n_expert
-            pieces.append(_piece(mapped, stack.type, stack.offset + expert * each, each))
-        yield Unit(f"expert {expert} of layer {layer}", tuple(pieces), True, (layer, expert))
+            slices.append(_slice(mapped, stack.type, stack.offset + expert * each, each))
+        yield WorkUnit(f"expert {expert} of layer {layer}", tuple(slices), True, (layer, expert))
 
 
 class _Placer:
@@ -168,23 +166,6 @@ class _Placer:
         return placed
 
 
-def _piece(mapped: Mapped, type_: Type, offset: int, nbytes: int, lead: int = 0) -> Piece:
+def _slice(mapped: Mapped, type_: Type, offset: int, nbytes: int, lead: int = 0) -> Slice:
     rows, columns = mapped.shape if len(mapped.shape) == 2 else (1, mapped.shape[0])
-    return Piece(mapped.source, rows, columns, type_, offset, nbytes, lead)
-
-
-def _check_tensors(wanted: list[Mapped], stored: TensorShapes) -> None:
-    """Every tensor of the architecture is there in its shape, and nothing else is. Raises CheckpointError."""
-    for mapped in wanted:
-        shape = stored.get(mapped.source)
-        if shape is None:
-            raise CheckpointError(f"The checkpoint lacks the tensor {mapped.source}; download it again, whole.")
-        if shape != mapped.shape:
-            raise CheckpointError(
-                f"The tensor {mapped.source} has the shape {list(shape)}; config.json makes it {list(mapped.shape)}."
-            )
-    unknown = sorted(set(stored) - {mapped.source for mapped in wanted})
-    if unknown:
-        raise CheckpointError(
-            f"The checkpoint holds {len(unknown)} tensors its config.json does not explain, {unknown[0]} among them."
-        )
+    return Slice(mapped.source, rows, columns, type_, offset, nbytes, lead)

@@ -41,10 +41,8 @@ class Shards:
         self.headers: dict[str, ShardHeader] = {}
         self.tensors: dict[str, StoredTensor] = {}
         self._shard_of: dict[str, str] = {}
-        for name, shard in _weight_map(folder).items():
-            if shard not in self.headers:
-                self.headers[shard] = read_header(folder / shard)
-            tensor = self.headers[shard].tensors.get(name)
+        for name, shard in self._weight_map().items():
+            tensor = self._read_header(shard).tensors.get(name)
             if tensor is None:
                 raise CheckpointError(f"The tensor {name} is missing: the index puts it in {shard}, which lacks it.")
             self.tensors[name] = tensor
@@ -105,6 +103,31 @@ class Shards:
     ) -> None:
         self.close()
 
+    def _weight_map(self) -> dict[str, str]:
+        """Tensor name -> shard file, from the index or from the only file. Raises CheckpointError."""
+        if not (self._folder / INDEX).exists():
+            if not (self._folder / SINGLE).exists():
+                raise CheckpointError(f"The checkpoint {self._folder.name} has neither {INDEX} nor {SINGLE}.")
+            return dict.fromkeys(self._read_header(SINGLE).tensors, SINGLE)
+        weight_map = Config(read_json(self._folder / INDEX), INDEX).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise CheckpointError(f"{INDEX} has no weight_map; download it again.")
+        for shard in set(map(str, weight_map.values())):
+            # Only plain names: an index from elsewhere must not make us read any other file of this machine.
+            if Path(shard).name != shard or "\\" in shard or not shard.endswith(".safetensors"):
+                raise CheckpointError(
+                    f"{INDEX} names {shard!r:.80}, which is not a .safetensors file inside the folder."
+                )
+            if not os.path.lexists(self._folder / shard):  # unlike exists(), no name is too long for it
+                raise CheckpointError(f"The shard {shard} is missing from {self._folder.name}; download it.")
+        return weight_map
+
+    def _read_header(self, shard: str) -> ShardHeader:
+        """A shard's header, read from the file once."""
+        if shard not in self.headers:
+            self.headers[shard] = read_header(self._folder / shard)
+        return self.headers[shard]
+
     def _scale(self, name: str) -> Floats:
         with self._lock:
             known = self._scales.get(name)
@@ -153,21 +176,3 @@ class Shards:
 
 def _rows(tensor: StoredTensor) -> int:
     return tensor.shape[0] if len(tensor.shape) == 2 else 1
-
-
-def _weight_map(folder: Path) -> dict[str, str]:
-    """Tensor name -> shard file, from the index or from the only file. Raises CheckpointError."""
-    if not (folder / INDEX).exists():
-        if not (folder / SINGLE).exists():
-            raise CheckpointError(f"The checkpoint {folder.name} has neither {INDEX} nor {SINGLE}.")
-        return dict.fromkeys(read_header(folder / SINGLE).tensors, SINGLE)
-    weight_map = Config(read_json(folder / INDEX), INDEX).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"{INDEX} has no weight_map; download it again.")
-    for shard in set(map(str, weight_map.values())):
-        # Only plain names: an index from elsewhere must not make us read any other file of this machine.
-        if Path(shard).name != shard or "\\" in shard or not shard.endswith(".safetensors"):
-            raise CheckpointError(f"{INDEX} names {shard!r:.80}, which is not a .safetensors file inside the folder.")
-        if not os.path.lexists(folder / shard):  # unlike exists(), no name is too long for it
-            raise CheckpointError(f"The shard {shard} is missing from {folder.name}; download it.")
-    return weight_map

@@ -12,9 +12,9 @@ from edgemed.sizes import format_size
 
 if TYPE_CHECKING:
     from edgemed.architectures.hparams import HParams
-    from edgemed.convert import Memory
     from edgemed.forecast.machine import Machine
     from edgemed.forecast.model_size import ModelSize
+    from edgemed.quant.planning import Memory
 
 USABLE = 3.0  # tokens a second: about the pace of reading aloud
 CONTEXT = 8192
@@ -22,15 +22,15 @@ STEP = 0.05  # bits
 READ_BITS = 3.0
 
 
-def memory_of(hparams: HParams, ram_bytes: int, folder: Path, palette: str) -> Memory:
+def memory_goal(hparams: HParams, ram_bytes: int, folder: Path, palette: str) -> Memory:
     """Measure this machine's memory, cores and the disk of `folder`, and say on standard error what is assumed.
 
     Raises SetupError where nothing can be measured.
     """
-    from edgemed.convert import Memory
     from edgemed.forecast.model_size import TYPES, size_of
     from edgemed.forecast.survey import survey_machine
     from edgemed.forecast.twin import original_of_types, twins
+    from edgemed.quant.planning import Memory
 
     with twins(original_of_types(hparams, TYPES)) as made:
         machine = survey_machine(made, int(size_of(hparams, READ_BITS).expert_bytes), folder)

@@ -19,10 +19,12 @@ from edgemed.sizes import parse_size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edgemed.architectures.hparams import HParams
     from edgemed.commands._progress import ProgressLine
-    from edgemed.convert import Conversion, Progress, Source
+    from edgemed.convert import Checkpoint, Conversion, Progress
     from edgemed.quant.calibrated import Calibrated
     from edgemed.quant.plan import Plan
+    from edgemed.quant.planning import Goal
 
 DEFAULT_BITS = 4.5
 
@@ -98,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         # Experts are worked on side by side, a thread each: numpy's own threads would only be in the way.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgemed.commands._progress import ProgressLine
-    from edgemed.convert import convert, find_source
+    from edgemed.convert import Checkpoint, convert, find_source
     from edgemed.quant.calibration import refuse_unreadable
     from edgemed.quant.plan import Plan
 
@@ -111,20 +113,21 @@ def run(args: argparse.Namespace) -> int:
     try:
         source = find_source(args.source, args.revision)
         check_outputs(outputs, (*read, *source.files), overwrite=args.overwrite)
-        with claimed(args.save_plan):
-            plan, calibrated = choose(args, source, given)
-            if args.save_plan:
-                write_text(args.save_plan, plan.text)
-        with ProgressLine() as line:
-            done = convert(
-                source,
-                args.output,
-                plan,
-                layout=args.layout,
-                calibrated=calibrated,
-                overwrite=args.overwrite,
-                on_progress=shown_on(line),
-            )
+        with Checkpoint(source) as checkpoint:
+            with claimed(args.save_plan):
+                plan, calibrated = choose(args, checkpoint, given)
+                if args.save_plan:
+                    write_text(args.save_plan, plan.text)
+            with ProgressLine() as line:
+                done = convert(
+                    checkpoint,
+                    args.output,
+                    plan,
+                    layout=args.layout,
+                    calibrated=calibrated,
+                    overwrite=args.overwrite,
+                    on_progress=shown_on(line),
+                )
     except KeyboardInterrupt as interrupt:
         interrupt.add_note("give the same command again to resume")
         raise
@@ -145,44 +148,43 @@ def shown_on(line: ProgressLine) -> Callable[[Progress], None]:
     return show
 
 
-def choose(args: argparse.Namespace, source: Source, given: Plan | None) -> tuple[Plan, Calibrated | None]:
-    """The plan, `given` or as the options ask for it, and the statistics to convert with. Raises EdgemedErrors."""
+def choose(args: argparse.Namespace, checkpoint: Checkpoint, given: Plan | None) -> tuple[Plan, Calibrated | None]:
+    """The plan, `given` or made for the options' goal, and the statistics to convert with. Raises EdgemedErrors."""
     from edgemed.commands._progress import ProgressLine
-    from edgemed.convert import Goal, hparams_of, plan_for
     from edgemed.quant.calibrated import Calibrated
-    from edgemed.quant.plan import Plan
+    from edgemed.quant.planning import plan_for
 
+    calibrated = None
+    if args.calibration:
+        calibrated = Calibrated.load(args.calibration, checkpoint.hparams, compensated=not args.quick)
     if given is not None:
-        if not args.calibration:
-            return given, None
-        return given, Calibrated.load(args.calibration, hparams_of(source), compensated=not args.quick)
-    goal = Goal(size_bytes=args.size) if args.size else Goal(bits=args.bits)
-    if args.ram:
-        from edgemed.commands._memory_goal import memory_of, say_chosen
-
-        memory = memory_of(hparams_of(source), args.ram, args.output.absolute().parent, args.palette)
-        goal = Goal(memory=memory)
-        if not args.calibration:
-            bits, speed = memory.most_bits(0, 0)
-            say_chosen(bits, speed)
-            goal = Goal(bits=bits)
-    if not (args.calibration or args.size):
-        return Plan.uniform(goal.bits or DEFAULT_BITS, args.palette), None
+        return given, calibrated
+    goal = goal_of(args, checkpoint.hparams)
     with ProgressLine(amount=lambda count: f"{count:,} experts") as line:
         planned = plan_for(
-            source,
             goal,
-            args.calibration,
+            checkpoint.target(args.layout, calibrated),
+            calibrated,
             palette=args.palette,
-            layout=args.layout,
-            compensated=not args.quick,
             on_progress=lambda done, total: line.update("weighing", done, total),
         )
     if planned.speed:
+        from edgemed.commands._memory_goal import say_chosen
+
         say_chosen(*planned.speed)
     for note in planned.notes:
         print(f"Note: {note}", file=sys.stderr)
-    return planned.plan, planned.calibrated
+    return planned.plan, calibrated
+
+
+def goal_of(args: argparse.Namespace, hparams: HParams) -> Goal:
+    """What the plan must meet: --size, --ram (after measuring this machine), else --bits. Raises SetupError."""
+    from edgemed.commands._memory_goal import memory_goal
+    from edgemed.quant.planning import Bits, FileSize
+
+    if args.ram:
+        return memory_goal(hparams, args.ram, args.output.absolute().parent, args.palette)
+    return FileSize(args.size) if args.size else Bits(args.bits)
 
 
 def print_result(done: Conversion) -> None:

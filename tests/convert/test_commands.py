@@ -13,7 +13,7 @@ import pytest
 from edgemed import demo
 from edgemed.cli import main
 from edgemed.commands._progress import ProgressLine, format_duration
-from edgemed.convert import filling
+from edgemed.convert import writer
 from edgemed.convert.safetensors import read_header
 from edgemed.model_file import keys, open_model
 from edgemed.quant.plan import Plan
@@ -198,7 +198,7 @@ def test_an_interruption_says_how_to_go_on(
 
     command = ["convert", str(small), "-o", str(tmp_path / "m.gguf")]
     with monkeypatch.context() as patch:
-        patch.setattr(filling.Filling, "_report", press_control_c)
+        patch.setattr(writer.Writer, "_report", press_control_c)
         assert main(command) == 130
     assert "give the same command again to resume" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.gguf.journal", "m.gguf.partial"]

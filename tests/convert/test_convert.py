@@ -145,7 +145,7 @@ def test_bytes_depend_on_neither_threads_nor_names_of_files(
 def test_rows_in_chunks_give_the_same_bytes(
     small: Path, mixed: tuple[Conversion, ModelFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgemed.convert.filling.CHUNK_WEIGHTS", 7 * 256)
+    monkeypatch.setattr("edgemed.convert.writer.CHUNK_WEIGHTS", 7 * 256)
     convert(str(small), tmp_path / "out.gguf", MIXED)
     assert (tmp_path / "out.gguf").read_bytes() == mixed[1].path.read_bytes()
 

@@ -19,8 +19,8 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 
 from edgemed.arrays import Bytes, Floats
-from edgemed.convert.header import Contents
-from edgemed.convert.layout import Piece, Unit
+from edgemed.convert.header import HeaderSpec
+from edgemed.convert.layout import Slice, WorkUnit
 from edgemed.convert.output import Output
 from edgemed.convert.shards import Shards
 from edgemed.errors import PlanError, SetupError
@@ -47,10 +47,10 @@ class Progress:
 
 
 @dataclass
-class Filling:
+class Writer:
     """One conversion under way. `data_start`: where the output's data section begins."""
 
-    contents: Contents
+    spec: HeaderSpec
     shards: Shards
     target: Output
     data_start: int
@@ -64,7 +64,7 @@ class Filling:
 
     def run(self, threads: int, sync_seconds: float) -> list[int]:
         """Fill the data section; return every unit's checksum."""
-        units = self.contents.layout.units
+        units = self.spec.layout.units
         checksums: dict[int, int] = {}
         waiting = iter(range(len(units)))
         running: dict[Future[int], int] = {}
@@ -99,16 +99,16 @@ class Filling:
         """SHA-256 over all tensors' bytes in file order, as the file has them now."""
         state = hashlib.sha256()
         self.bytes_done = self.bytes_resumed = 0
-        for tensor in self.contents.layout.tensors:
-            for piece in self._stored(tensor.offset, tensor.nbytes):
-                state.update(piece)
-                self.bytes_done += len(piece)
+        for tensor in self.spec.layout.tensors:
+            for data in self._stored(tensor.offset, tensor.nbytes):
+                state.update(data)
+                self.bytes_done += len(data)
                 self._report("reading back")
         return state.hexdigest()
 
     def _convert(self, number: int) -> int:
         """Write one unit, unless an earlier run has; return its checksum."""
-        unit = self.contents.layout.units[number]
+        unit = self.spec.layout.units[number]
         recorded = self.target.journal.done.get(number)
         if recorded is not None and self._checksum_of_stored(unit) == recorded:
             with self.lock:
@@ -116,11 +116,11 @@ class Filling:
                 self.bytes_resumed += unit.nbytes
             return recorded
         checksum = Xxh3()
-        for piece, parts in self._pieces(unit):
-            if piece.lead:
-                checksum.update(bytes(piece.lead))
-            offset = self.data_start + piece.offset
-            for blocks in parts:
+        for part, chunks in self._encode_unit(unit):
+            if part.lead:
+                checksum.update(bytes(part.lead))
+            offset = self.data_start + part.offset
+            for blocks in chunks:
                 checksum.update(blocks)
                 self.target.write(blocks, offset)
                 offset += blocks.nbytes
@@ -128,48 +128,48 @@ class Filling:
                     self.bytes_done += blocks.nbytes
         return checksum.digest()
 
-    def _pieces(self, unit: Unit) -> Iterator[tuple[Piece, Iterable[Bytes]]]:
-        """The unit's matrices, each in parts in its planned type. An expert's codes may depend on all three."""
+    def _encode_unit(self, unit: WorkUnit) -> Iterator[tuple[Slice, Iterable[Bytes]]]:
+        """The unit's matrices, each in chunks in its planned type. An expert's codes may depend on all three."""
         if self.calibrated is None or not (unit.is_expert and self.calibrated.knows(unit.place[0])):
-            for piece in unit.pieces:
-                yield piece, self._encoded(piece)
+            for part in unit.slices:
+                yield part, self._encode_slice(part)
             return
         if self.stopped.is_set():
             raise _Stopped
-        gate, up, down = (self.shards.read(piece.source, 0, piece.rows) for piece in unit.pieces)
-        for piece, values in zip(unit.pieces, (gate, up, down), strict=True):
-            _refuse_too_large(piece, values)
-        chosen = [piece.type for piece in unit.pieces]
+        gate, up, down = (self.shards.read(part.source, 0, part.rows) for part in unit.slices)
+        for part, values in zip(unit.slices, (gate, up, down), strict=True):
+            _refuse_too_large(part, values)
+        chosen = [part.type for part in unit.slices]
         blocks = self.calibrated.blocks(*unit.place, (gate, up, down), chosen)
-        for piece, made in zip(unit.pieces, blocks, strict=True):
-            yield piece, [made]
+        for part, made in zip(unit.slices, blocks, strict=True):
+            yield part, [made]
 
-    def _encoded(self, piece: Piece) -> Iterator[Bytes]:
-        """The piece's matrix in its planned type, a chunk of rows at a time."""
-        step = max(1, CHUNK_WEIGHTS // piece.columns)
-        for first in range(0, piece.rows, step):
+    def _encode_slice(self, part: Slice) -> Iterator[Bytes]:
+        """The slice in its planned type, a chunk of rows at a time."""
+        step = max(1, CHUNK_WEIGHTS // part.columns)
+        for first in range(0, part.rows, step):
             if self.stopped.is_set():
                 raise _Stopped
-            yield _encode(piece, self.shards.read(piece.source, first, min(step, piece.rows - first)))
+            yield _encode(part, self.shards.read(part.source, first, min(step, part.rows - first)))
 
-    def _checksum_of_stored(self, unit: Unit) -> int:
+    def _checksum_of_stored(self, unit: WorkUnit) -> int:
         checksum = Xxh3()
-        for piece in unit.pieces:
-            for part in self._stored(piece.offset - piece.lead, piece.lead + piece.nbytes):
-                checksum.update(part)
+        for part in unit.slices:
+            for data in self._stored(part.offset - part.lead, part.lead + part.nbytes):
+                checksum.update(data)
         return checksum.digest()
 
     def _stored(self, offset: int, count: int) -> Iterator[bytes]:
         """`count` bytes of the output's data section, in parts."""
         while count:
-            part = os.pread(self.target.file, min(count, READ_BACK_BYTES), self.data_start + offset)
-            if not part:
+            data = os.pread(self.target.file, min(count, READ_BACK_BYTES), self.data_start + offset)
+            if not data:
                 raise SetupError(f"{self.target.partial} became shorter while it was written: is the disk in order?")
-            yield part
-            offset, count = offset + len(part), count - len(part)
+            yield data
+            offset, count = offset + len(data), count - len(data)
 
     def _report(self, stage: Literal["converting", "reading back"]) -> None:
-        made = self.contents.layout
+        made = self.spec.layout
         self.on_progress(
             Progress(stage, self.experts_done, made.n_experts, self.bytes_done, made.weight_bytes, self.bytes_resumed)
         )
@@ -179,19 +179,19 @@ class _Stopped(Exception):  # noqa: N818 - an event, no error
     """Another thread failed, or the user interrupted: this one's work is not wanted any more."""
 
 
-def _encode(piece: Piece, values: Floats) -> Bytes:
+def _encode(part: Slice, values: Floats) -> Bytes:
     """float32 [rows, columns] in the planned type. Raises PlanError for values beyond the type's range."""
-    if piece.type == Type.F32:
+    if part.type == Type.F32:
         return values.view(np.uint8)
-    _refuse_too_large(piece, values)
-    return quantize(values, piece.type)
+    _refuse_too_large(part, values)
+    return quantize(values, part.type)
 
 
-def _refuse_too_large(piece: Piece, values: Floats) -> None:
+def _refuse_too_large(part: Slice, values: Floats) -> None:
     """Raise PlanError for values beyond the range of the type's scales."""
-    if piece.type not in (Type.F32, Type.BF16) and max(values.max(), -values.min()) > LARGEST_HALF:
+    if part.type not in (Type.F32, Type.BF16) and max(values.max(), -values.min()) > LARGEST_HALF:
         raise PlanError(
-            f"The tensor {piece.source} holds values beyond {LARGEST_HALF:.0f}, more than {piece.type.name} can store: "
+            f"The tensor {part.source} holds values beyond {LARGEST_HALF:.0f}, more than {part.type.name} can store: "
             "plan BF16 or F32 for it."
         )
 

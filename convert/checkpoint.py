@@ -1,0 +1,113 @@
+"""A checkpoint opened for conversion: everything that can be known, and refused, before a weight is read.
+
+    with Checkpoint(find_source("path/to/checkpoint")) as checkpoint:
+        size = checkpoint.file_size(Plan.uniform(4.5))
+
+A command opens its checkpoint once: shard headers, config.json and the tokenizer are read once, however many plans are
+weighed before one is converted.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from types import TracebackType
+
+from edgemed.architectures import Mapped, TensorShapes, find_architecture
+from edgemed.convert.header import HeaderSpec, build_header
+from edgemed.convert.layout import Layout, LayoutName, make_layout, map_experts
+from edgemed.convert.shards import Shards
+from edgemed.convert.source import Source
+from edgemed.convert.tokenizer import read_tokenizer
+from edgemed.errors import CheckpointError
+from edgemed.quant.calibrated import Calibrated, Matrices
+from edgemed.quant.plan import Plan
+from edgemed.quant.planning import Target
+
+
+class Checkpoint:
+    """Hyper-parameters, tokenizer, tensors and weights of `source`. `notes` are sentences the user should read.
+
+    A context manager. Raises CheckpointError for a checkpoint that is damaged, incomplete or of another architecture.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.shards = Shards(source.folder, source.fp8_block)
+        self.architecture = find_architecture(source.config)
+        stored = {name: tensor.shape for name, tensor in self.shards.tensors.items()}
+        self.hparams, self.notes = self.architecture.read_config(source.config, stored)
+        self.dense = list(self.architecture.dense_tensors(self.hparams, source.config))
+        self.experts = list(map_experts(self.architecture, self.hparams))
+        _check_tensors([*self.dense, *chain.from_iterable(matrices for _, _, matrices in self.experts)], stored)
+        # Not before that check: the tokenizer gets a name for every row of the embedding that config.json announces.
+        self.tokenizer = read_tokenizer(source.folder, self.hparams.n_vocab)
+        self.notes += self.tokenizer.notes
+        if self.tokenizer.chat_template is None:
+            self.notes.append("The checkpoint has no chat template: the chat cannot know how to frame a conversation.")
+        self.digest = source.digest(self.shards.digest)
+
+    def layout(self, plan: Plan, name: LayoutName = "edgemed") -> Layout:
+        """Where every tensor lies in the file that `plan` makes. Raises PlanError."""
+        return make_layout(self.hparams, self.dense, self.experts, plan, name)
+
+    def header_spec(self, plan: Plan, name: LayoutName = "edgemed", calibrated: Calibrated | None = None) -> HeaderSpec:
+        """What the header of that file says. Raises PlanError."""
+        return HeaderSpec(
+            architecture=self.architecture,
+            hparams=self.hparams,
+            tokenizer=self.tokenizer,
+            source=self.source,
+            source_digest=self.digest,
+            plan=plan,
+            layout=self.layout(plan, name),
+            calibration_digest=calibrated.digest if calibrated else None,
+            expert_tokens=calibrated.expert_tokens if calibrated else (),
+        )
+
+    def file_size(self, plan: Plan, name: LayoutName = "edgemed", calibrated: Calibrated | None = None) -> int:
+        """Bytes of that file. Raises PlanError."""
+        spec = self.header_spec(plan, name, calibrated)
+        return len(build_header(spec)) + spec.layout.data_bytes
+
+    def read_expert(self, layer: int, expert: int) -> Matrices:
+        """Gate, up and down of one expert in float32, each [out, in]. Thread-safe."""
+        gate, up, down = (
+            self.shards.read(mapped.source, 0, mapped.shape[0])
+            for mapped in self.architecture.expert_tensors(self.hparams, layer, expert)
+        )
+        return gate, up, down
+
+    def target(self, name: LayoutName = "edgemed", calibrated: Calibrated | None = None) -> Target:
+        """The file to make, as `plan_for` plans it."""
+        return Target(
+            hparams=self.hparams,
+            dense=[(mapped.target, mapped.shape) for mapped in self.dense if len(mapped.shape) == 2],
+            read=self.read_expert,
+            file_size=lambda plan: self.file_size(plan, name, calibrated),
+            whole_tensors=name == "llama.cpp",
+        )
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.shards.close()
+
+
+def _check_tensors(wanted: list[Mapped], stored: TensorShapes) -> None:
+    """Raise CheckpointError unless the stored tensors are exactly those of the architecture, each in its shape."""
+    for mapped in wanted:
+        shape = stored.get(mapped.source)
+        if shape is None:
+            raise CheckpointError(f"The checkpoint lacks the tensor {mapped.source}; download it again, whole.")
+        if shape != mapped.shape:
+            raise CheckpointError(
+                f"The tensor {mapped.source} has the shape {list(shape)}; config.json makes it {list(mapped.shape)}."
+            )
+    unknown = sorted(set(stored) - {mapped.source for mapped in wanted})
+    if unknown:
+        raise CheckpointError(
+            f"The checkpoint holds {len(unknown)} tensors its config.json does not explain, {unknown[0]} among them."
+        )

@@ -32,8 +32,6 @@ from numpy.typing import NDArray
 from benchmarks import traces
 from benchmarks.direct_writer import DirectWriter
 from edgemed.architectures import Architecture, find_architecture
-from edgemed.architectures.config import Config
-from edgemed.architectures.hparams import HParams
 from edgemed.convert.header import Contents, build_header
 from edgemed.convert.layout import LayoutName, Tensor, make_layout
 from edgemed.convert.source import find_source
@@ -194,20 +192,17 @@ class Weights:
 def model_contents(folder: Path, plan: Plan, layout: LayoutName) -> Contents:
     """Everything about the model except its weights, from a checkpoint folder that has none."""
     source = find_source(str(folder))
-    architecture = find_architecture(source.config)
-    hparams, _notes = architecture.read_config(source.config, {})
-    made = make_layout(
-        architecture, hparams, source.config, plan, layout, _stored(architecture, hparams, source.config)
-    )
-    tokenizer = read_tokenizer(folder, hparams.n_vocab)
-    return Contents(architecture, hparams, tokenizer, source, "random weights", plan, made)
+    hparams, _notes = find_architecture(source.config).read_config(source.config, {})
+    made = make_layout(hparams, plan, layout, _stored(hparams))
+    tokenizer = read_tokenizer(folder, hparams)
+    return Contents(hparams, tokenizer, source, "random weights", plan, made)
 
 
-def _stored(architecture: Architecture, hparams: HParams, config: Config) -> dict[str, tuple[int, ...]]:
-    shapes = {mapped.source: mapped.shape for mapped in architecture.dense_tensors(hparams, config)}
-    for layer in hparams.moe_layers:
+def _stored(hparams: Architecture) -> dict[str, tuple[int, ...]]:
+    shapes = {mapped.source: mapped.shape for mapped in hparams.dense_tensors()}
+    for layer in hparams.stored_moe_layers:
         for expert in range(hparams.n_expert):
-            shapes |= {mapped.source: mapped.shape for mapped in architecture.expert_tensors(hparams, layer, expert)}
+            shapes |= {mapped.source: mapped.shape for mapped in hparams.expert_tensors(layer, expert)}
     return shapes
 
 
@@ -234,7 +229,7 @@ def write_gguf(
     weights = Weights(routing)
     if calibrated:
         h = contents.hparams
-        seen = weights.expert_tokens(range(h.n_dense_lead, h.n_layer), h.n_expert)
+        seen = weights.expert_tokens(h.moe_layers, h.n_expert)
         contents = dataclasses.replace(contents, expert_tokens=seen)
     blank = build_header(contents)
     checksums: list[int] = []

@@ -150,7 +150,8 @@ class Filling:
         for first in range(0, piece.rows, step):
             if self.stopped.is_set():
                 raise _Stopped
-            yield _encode(piece, self.shards.read(piece.source, first, min(step, piece.rows - first)))
+            values = self.shards.read(piece.source, first, min(step, piece.rows - first))
+            yield _encode(piece, values if piece.change is None else piece.change(values))
 
     def _checksum_of_stored(self, unit: Unit) -> int:
         checksum = Xxh3()

@@ -14,9 +14,8 @@ from typing import Literal
 
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.architectures import Architecture, Mapped, TensorShapes
-from edgemed.architectures.config import Config
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import Architecture, HParams, Mapped, TensorShapes
+from edgemed.architectures.architecture import Change
 from edgemed.architectures.tensors import PROJECTIONS, stacked_name
 from edgemed.errors import CheckpointError, PlanError
 from edgemed.model_file import keys
@@ -43,7 +42,7 @@ class Tensor:
 class Piece:
     """One matrix of the checkpoint on its way to `offset` in the data section.
 
-    `lead`: zero bytes before it that belong to the unit's checksum.
+    `lead`: zero bytes before it that belong to the unit's checksum. `change`: what becomes of a vector's values.
     """
 
     source: str
@@ -53,6 +52,7 @@ class Piece:
     offset: int
     nbytes: int
     lead: int = 0
+    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +93,14 @@ class Layout:
         return sum(prod(tensor.shape) for tensor in self.tensors)
 
 
-def make_layout(
-    architecture: Architecture, hparams: HParams, config: Config, plan: Plan, name: LayoutName, stored: TensorShapes
-) -> Layout:
+def make_layout(hparams: Architecture, plan: Plan, name: LayoutName, stored: TensorShapes) -> Layout:
     """Place every tensor. Raises CheckpointError where the checkpoint's tensors are not exactly the architecture's, and
     PlanError where the plan does not fit the model or the layout."""
     plan.validate(hparams)
-    dense = list(architecture.dense_tensors(hparams, config))
+    dense = list(hparams.dense_tensors())
     experts = [
-        (layer, expert, architecture.expert_tensors(hparams, layer, expert))
-        for layer in hparams.moe_layers
+        (layer, expert, hparams.expert_tensors(layer, expert))
+        for layer in hparams.stored_moe_layers
         for expert in range(hparams.n_expert)
     ]
     _check_tensors([*dense, *(mapped for _, _, matrices in experts for mapped in matrices)], stored)
@@ -132,7 +130,7 @@ def _own_tensors(plan: Plan, experts: list[Expert], place: _Placer) -> Iterator[
 
 def _stacked(plan: Plan, hparams: HParams, experts: list[Expert], place: _Placer) -> Iterator[Unit]:
     stacks: dict[tuple[int, int], Tensor] = {}
-    for layer in hparams.moe_layers:
+    for layer in hparams.stored_moe_layers:
         for projection, name in enumerate(PROJECTIONS):
             chosen = {plan.expert_type(layer, expert, projection) for expert in range(hparams.n_expert)}
             if len(chosen) > 1:
@@ -170,7 +168,7 @@ class _Placer:
 
 def _piece(mapped: Mapped, type_: Type, offset: int, nbytes: int, lead: int = 0) -> Piece:
     rows, columns = mapped.shape if len(mapped.shape) == 2 else (1, mapped.shape[0])
-    return Piece(mapped.source, rows, columns, type_, offset, nbytes, lead)
+    return Piece(mapped.source, rows, columns, type_, offset, nbytes, lead, mapped.change)
 
 
 def _check_tensors(wanted: list[Mapped], stored: TensorShapes) -> None:

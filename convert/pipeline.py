@@ -125,16 +125,15 @@ def _examine(
     source: Source, shards: Shards, plan: Plan, layout: LayoutName, calibrated: Calibrated | None
 ) -> tuple[Contents, list[str]]:
     """Everything that can be known, and refused, before a weight is read."""
-    architecture = find_architecture(source.config)
     shapes = {name: tensor.shape for name, tensor in shards.tensors.items()}
-    hparams, notes = architecture.read_config(source.config, shapes)
-    made = make_layout(architecture, hparams, source.config, plan, layout, shapes)
-    tokenizer = read_tokenizer(source.folder, hparams.n_vocab)  # as many tokens as the embedding has rows, by now
+    hparams, notes = find_architecture(source.config).read_config(source.config, shapes)
+    made = make_layout(hparams, plan, layout, shapes)
+    tokenizer = read_tokenizer(source.folder, hparams)  # as many tokens as the embedding has rows, by now
     notes += tokenizer.notes
     if tokenizer.chat_template is None:
         notes.append("The checkpoint has no chat template: the chat cannot know how to frame a conversation.")
     digest = source.digest(shards.digest)
-    contents = Contents(architecture, hparams, tokenizer, source, digest, plan, made)
+    contents = Contents(hparams, tokenizer, source, digest, plan, made)
     return contents.calibrated_by(calibrated), notes
 
 

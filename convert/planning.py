@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.architectures import find_architecture
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import Architecture, HParams, find_architecture
 from edgemed.convert.header import Contents, build_header
 from edgemed.convert.layout import LayoutName, make_layout
 from edgemed.convert.shards import Shards
@@ -30,7 +29,7 @@ from edgemed.errors import BudgetError
 from edgemed.quant import types
 from edgemed.quant.allocation import Allocation
 from edgemed.quant.calibrated import PALETTES, Calibrated, Matrices
-from edgemed.quant.dense import EMBEDDING, Dense, kinds_of
+from edgemed.quant.dense import EMBEDDING, Dense
 from edgemed.quant.plan import Plan
 from edgemed.quant.planner import expert_bytes, plan_experts
 from edgemed.quant.sensitivity import PRIOR_TOKENS
@@ -70,7 +69,7 @@ class Planned:
     speed: tuple[float, float] | None = None
 
 
-def hparams_of(source: Source) -> HParams:
+def hparams_of(source: Source) -> Architecture:
     """A checkpoint's shape. Raises CheckpointError."""
     with Shards(source.folder, source.fp8_block) as shards:
         shapes = {name: tensor.shape for name, tensor in shards.tensors.items()}
@@ -89,19 +88,18 @@ def plan_for(
 ) -> Planned:
     """Raises CheckpointError, CalibrationError, or BudgetError for a goal below what the palette can."""
     with Shards(source.folder, source.fp8_block) as shards:
-        architecture = find_architecture(source.config)
         shapes = {name: tensor.shape for name, tensor in shards.tensors.items()}
-        hparams, _ = architecture.read_config(source.config, shapes)
+        hparams, _ = find_architecture(source.config).read_config(source.config, shapes)
         # Any plan's layout refuses a checkpoint that is not whole: before names are made for its rows and weights read.
-        make_layout(architecture, hparams, source.config, Plan.uniform(Type.F32), layout, shapes)
-        tokenizer = read_tokenizer(source.folder, hparams.n_vocab)
+        make_layout(hparams, Plan.uniform(Type.F32), layout, shapes)
+        tokenizer = read_tokenizer(source.folder, hparams)
         calibrated = Calibrated.load(calibration, hparams, compensated=compensated) if calibration else None
         source_digest = source.digest(shards.digest)
 
         def size(plan: Plan) -> int:
             """Bytes of the file that this plan makes."""
-            made = make_layout(architecture, hparams, source.config, plan, layout, shapes)
-            contents = Contents(architecture, hparams, tokenizer, source, source_digest, plan, made)
+            made = make_layout(hparams, plan, layout, shapes)
+            contents = Contents(hparams, tokenizer, source, source_digest, plan, made)
             return len(build_header(contents.calibrated_by(calibrated))) + made.data_bytes
 
         if calibrated is None:
@@ -110,21 +108,18 @@ def plan_for(
 
         def read(layer: int, expert: int) -> Matrices:
             gate, up, down = (
-                shards.read(mapped.source, 0, mapped.shape[0])
-                for mapped in architecture.expert_tensors(hparams, layer, expert)
+                shards.read(mapped.source, 0, mapped.shape[0]) for mapped in hparams.expert_tensors(layer, expert)
             )
             return gate, up, down
 
         chosen = PALETTES[palette]
         damage = calibrated.weigh_all(read, chosen, os.cpu_count() or 1, on_progress)
 
-    shapes_of_dense = [
-        (mapped.target, mapped.shape)
-        for mapped in architecture.dense_tensors(hparams, source.config)
-        if len(mapped.shape) == 2
-    ]
+    shapes_of_dense = [(mapped.target, mapped.shape) for mapped in hparams.dense_tensors() if len(mapped.shape) == 2]
     seen = calibrated.statistics
-    dense = Dense.of(shapes_of_dense, seen.dense) if seen.effects.any() and seen.dense.any() else None
+    dense = (
+        Dense.of(shapes_of_dense, seen.dense, hparams.DENSE_KINDS) if seen.effects.any() and seen.dense.any() else None
+    )
 
     def planned(budget: int, dense: Dense | None = None) -> tuple[Plan, Allocation]:
         whole, rare = layout == "llama.cpp", seen.tokens.sum(axis=0) < PRIOR_TOKENS
@@ -136,7 +131,7 @@ def plan_for(
     elif goal.size_bytes is None:
         plan, allocation = planned(_expert_budget(hparams, goal.bits or 0))
         if dense is not None:
-            plan = replace(plan, dense=kinds_of(dense.at_price(allocation.price)))
+            plan = replace(plan, dense=dense.kinds_of(dense.at_price(allocation.price)))
     else:
         plan = _within(goal.size_bytes, hparams, chosen, lambda budget: planned(budget, dense)[0], size, dense)
     notes = []
@@ -155,8 +150,8 @@ def plan_for(
 
 def _expert_budget(hparams: HParams, bits: float) -> int:
     """Bytes of all experts at so many bits a weight."""
-    count = (hparams.n_layer - hparams.n_dense_lead) * hparams.n_expert
-    return floor(3 * count * hparams.n_embd * hparams.n_ff_exp * Fraction(bits) / 8)
+    count = hparams.n_moe_layers * hparams.n_expert
+    return floor(count * hparams.expert_weights * Fraction(bits) / 8)
 
 
 def _in_memory(
@@ -175,7 +170,7 @@ def _in_memory(
         plan, allocation = planned(_expert_budget(hparams, bits))
         lost = allocation.damage
         if dense is not None and choice is not None:
-            plan, lost = replace(plan, dense=kinds_of(choice)), lost + dense.lost(choice)
+            plan, lost = replace(plan, dense=dense.kinds_of(choice)), lost + dense.lost(choice)
         slow = speed < memory.usable
         found.append(((slow, -speed if slow else lost), plan, (bits, speed)))
     if refused is not None and not found:
@@ -194,7 +189,7 @@ def _within(
 ) -> Plan:
     """The plan for a file's size. Padding and header are known only with a plan, so it takes a few tries."""
     each = expert_bytes(hparams, chosen)
-    count = (hparams.n_layer - hparams.n_dense_lead) * hparams.n_expert
+    count = hparams.n_moe_layers * hparams.n_expert
     least, most = int(each.min(axis=1).sum()) * count, int(each.max(axis=1).sum()) * count
     if dense is not None:
         least, most = (int(experts + part) for experts, part in zip((least, most), dense.size.sum(axis=0), strict=True))

@@ -15,7 +15,7 @@ from gguf import GGMLQuantizationType as Type
 from gguf import GGUFWriter
 from numpy.typing import NDArray
 
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import HParams
 from edgemed.errors import CalibrationError, ModelFileError
 from edgemed.model_file.header import Header, read_header
 from edgemed.quant.statistics import LARGEST_SUM, Statistics
@@ -84,7 +84,7 @@ def is_gguf(path: Path) -> bool:
 
 def read_calibration(path: Path, hparams: HParams) -> Statistics:
     """The statistics of a model of this shape: our own file, or an imatrix. Raises CalibrationError."""
-    layers = tuple(range(hparams.n_dense_lead, hparams.n_layer))
+    layers = tuple(hparams.moe_layers)
     shape = (hparams.n_expert, hparams.n_embd, hparams.n_ff_exp)
     if is_gguf(path):
         return read_imatrix(path, layers, *shape)

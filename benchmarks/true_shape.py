@@ -34,7 +34,7 @@ from benchmarks.direct_writer import DirectWriter
 from edgemed.architectures import find_architecture
 from edgemed.arrays import Bytes, Floats
 from edgemed.convert.header import HeaderSpec, build_header
-from edgemed.convert.layout import LayoutName, Tensor, make_layout, map_experts
+from edgemed.convert.layout import LayoutName, Tensor, make_layout
 from edgemed.convert.source import find_source
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.native import Xxh3
@@ -192,12 +192,9 @@ class Weights:
 def header_spec(folder: Path, plan: Plan, layout: LayoutName) -> HeaderSpec:
     """Everything about the model except its weights, from a checkpoint folder that has none."""
     source = find_source(str(folder))
-    architecture = find_architecture(source.config)
-    hparams, _notes = architecture.read_config(source.config, {})
-    dense = list(architecture.dense_tensors(hparams, source.config))
-    made = make_layout(hparams, dense, list(map_experts(architecture, hparams)), plan, layout)
-    tokenizer = read_tokenizer(folder, hparams.n_vocab)
-    return HeaderSpec(architecture, hparams, tokenizer, source, "random weights", plan, made)
+    hparams, _notes = find_architecture(source.config).read_config(source.config, {})
+    made = make_layout(hparams, plan, layout)
+    return HeaderSpec(hparams, read_tokenizer(folder, hparams), source, "random weights", plan, made)
 
 
 def write_gguf(
@@ -222,8 +219,7 @@ def write_gguf(
     n_dense = len(made.units) - made.n_experts
     weights = Weights(routing)
     if calibrated:
-        h = spec.hparams
-        seen = weights.expert_tokens(range(h.n_dense_lead, h.n_layer), h.n_expert)
+        seen = weights.expert_tokens(spec.hparams.moe_layers, spec.hparams.n_expert)
         spec = dataclasses.replace(spec, expert_tokens=seen)
     blank = build_header(spec)
     checksums: list[int] = []

@@ -33,14 +33,12 @@ class Checkpoint:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.shards = Shards(source.folder, source.fp8_block)
-        self.architecture = find_architecture(source.config)
         stored = {name: tensor.shape for name, tensor in self.shards.tensors.items()}
-        self.hparams, self.notes = self.architecture.read_config(source.config, stored)
-        self.dense = list(self.architecture.dense_tensors(self.hparams, source.config))
-        self.experts = list(map_experts(self.architecture, self.hparams))
-        _check_tensors([*self.dense, *chain.from_iterable(matrices for _, _, matrices in self.experts)], stored)
+        self.hparams, self.notes = find_architecture(source.config).read_config(source.config, stored)
+        experts = chain.from_iterable(matrices for _, _, matrices in map_experts(self.hparams))
+        _check_tensors([*self.hparams.dense_tensors(), *experts], stored)
         # Not before that check: the tokenizer gets a name for every row of the embedding that config.json announces.
-        self.tokenizer = read_tokenizer(source.folder, self.hparams.n_vocab)
+        self.tokenizer = read_tokenizer(source.folder, self.hparams)
         self.notes += self.tokenizer.notes
         if self.tokenizer.chat_template is None:
             self.notes.append("The checkpoint has no chat template: the chat cannot know how to frame a conversation.")
@@ -48,12 +46,11 @@ class Checkpoint:
 
     def layout(self, plan: Plan, name: LayoutName = "edgemed") -> Layout:
         """Where every tensor lies in the file that `plan` makes. Raises PlanError."""
-        return make_layout(self.hparams, self.dense, self.experts, plan, name)
+        return make_layout(self.hparams, plan, name)
 
     def header_spec(self, plan: Plan, name: LayoutName = "edgemed", calibrated: Calibrated | None = None) -> HeaderSpec:
         """What the header of that file says. Raises PlanError."""
         return HeaderSpec(
-            architecture=self.architecture,
             hparams=self.hparams,
             tokenizer=self.tokenizer,
             source=self.source,
@@ -72,8 +69,7 @@ class Checkpoint:
     def read_expert(self, layer: int, expert: int) -> Matrices:
         """Gate, up and down of one expert in float32, each [out, in]. Thread-safe."""
         gate, up, down = (
-            self.shards.read(mapped.source, 0, mapped.shape[0])
-            for mapped in self.architecture.expert_tensors(self.hparams, layer, expert)
+            self.shards.read(mapped.source, 0, mapped.shape[0]) for mapped in self.hparams.expert_tensors(layer, expert)
         )
         return gate, up, down
 
@@ -81,7 +77,6 @@ class Checkpoint:
         """The file to make, as `plan_for` plans it."""
         return Target(
             hparams=self.hparams,
-            dense=[(mapped.target, mapped.shape) for mapped in self.dense if len(mapped.shape) == 2],
             read=self.read_expert,
             file_size=lambda plan: self.file_size(plan, name, calibrated),
             whole_tensors=name == "llama.cpp",

@@ -13,7 +13,6 @@ from gguf import GGML_QUANT_VERSION, GGUFValueType, GGUFWriter
 from gguf.gguf_writer import WriterState
 
 from edgemed.architectures import Architecture
-from edgemed.architectures.hparams import HParams
 from edgemed.convert.layout import Layout
 from edgemed.convert.source import Source
 from edgemed.convert.tokenizer import Tokenizer
@@ -28,8 +27,7 @@ NO_DIGEST = "0" * 64
 class HeaderSpec:
     """Everything the header says that is known before the weights are."""
 
-    architecture: Architecture
-    hparams: HParams
+    hparams: Architecture
     tokenizer: Tokenizer
     source: Source
     source_digest: str
@@ -46,13 +44,13 @@ def build_header(spec: HeaderSpec, checksums: Sequence[int] | None = None, weigh
     """
     layout = spec.layout
     checksums = [0] * len(layout.units) if checksums is None else checksums
-    writer = _MemoryWriter(spec.architecture.GGUF_NAME)
+    writer = _MemoryWriter(spec.hparams.GGUF_NAME)
     writer.add_type("model")
     writer.add_name(spec.source.name)
     if layout.name == "edgemed":
         writer.add_custom_alignment(layout.alignment)  # the stock layout never carries this key
     writer.add_quantization_version(GGML_QUANT_VERSION)
-    spec.architecture.write_metadata(writer, spec.hparams)
+    spec.hparams.write_metadata(writer)
     spec.tokenizer.write(writer)
     _add_provenance(writer, spec, weights_digest)
     if layout.name == "edgemed":

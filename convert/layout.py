@@ -7,15 +7,15 @@ experts stacked in three 3-D tensors, each of one type.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.architectures import Architecture, Mapped
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import Architecture, HParams, Mapped
+from edgemed.architectures.architecture import Change
 from edgemed.architectures.tensors import PROJECTIONS, stacked_name
 from edgemed.errors import PlanError
 from edgemed.model_file import keys
@@ -45,7 +45,7 @@ class Tensor:
 class Slice:
     """One matrix of the checkpoint on its way to `offset` in the data section.
 
-    `lead`: zero bytes before it that belong to the unit's checksum.
+    `lead`: zero bytes before it that belong to the unit's checksum. `change`: what becomes of a vector's values.
     """
 
     source: str
@@ -55,6 +55,7 @@ class Slice:
     offset: int
     nbytes: int
     lead: int = 0
+    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,28 +96,29 @@ class Layout:
         return sum(prod(tensor.shape) for tensor in self.tensors)
 
 
-def map_experts(architecture: Architecture, hparams: HParams) -> Iterator[MappedExpert]:
+def map_experts(hparams: Architecture) -> list[MappedExpert]:
     """Every routed expert in the order of the file."""
-    for layer in hparams.moe_layers:
-        for expert in range(hparams.n_expert):
-            yield layer, expert, architecture.expert_tensors(hparams, layer, expert)
+    return [
+        (layer, expert, hparams.expert_tensors(layer, expert))
+        for layer in hparams.stored_moe_layers
+        for expert in range(hparams.n_expert)
+    ]
 
 
-def make_layout(
-    hparams: HParams, dense: Sequence[Mapped], experts: Sequence[MappedExpert], plan: Plan, name: LayoutName
-) -> Layout:
+def make_layout(hparams: Architecture, plan: Plan, name: LayoutName) -> Layout:
     """Place every tensor. Raises PlanError where the plan does not fit the model or the layout."""
     plan.validate(hparams)
+    experts = map_experts(hparams)
     place = _Placer(keys.ALIGNMENT if name == "edgemed" else DEFAULT_ALIGNMENT)
     units = []
-    for mapped in dense:
+    for mapped in hparams.dense_tensors():
         tensor = place.tensor(mapped.target, mapped.shape, plan.dense_type(mapped.target, mapped.shape[::-1]))
         units.append(WorkUnit(mapped.target, (_slice(mapped, tensor.type, tensor.offset, tensor.nbytes),), False))
     units += _own_tensors(plan, experts, place) if name == "edgemed" else _stacked(plan, hparams, experts, place)
     return Layout(name, place.alignment, place.tensors, units, place.end)
 
 
-def _own_tensors(plan: Plan, experts: Sequence[MappedExpert], place: _Placer) -> Iterator[WorkUnit]:
+def _own_tensors(plan: Plan, experts: list[MappedExpert], place: _Placer) -> Iterator[WorkUnit]:
     for layer, expert, matrices in experts:
         slices = []
         for projection, mapped in enumerate(matrices):
@@ -128,9 +130,9 @@ def _own_tensors(plan: Plan, experts: Sequence[MappedExpert], place: _Placer) ->
         yield WorkUnit(f"expert {expert} of layer {layer}", tuple(slices), True, (layer, expert))
 
 
-def _stacked(plan: Plan, hparams: HParams, experts: Sequence[MappedExpert], place: _Placer) -> Iterator[WorkUnit]:
+def _stacked(plan: Plan, hparams: HParams, experts: list[MappedExpert], place: _Placer) -> Iterator[WorkUnit]:
     stacks: dict[tuple[int, int], Tensor] = {}
-    for layer in hparams.moe_layers:
+    for layer in hparams.stored_moe_layers:
         for projection, name in enumerate(PROJECTIONS):
             chosen = {plan.expert_type(layer, expert, projection) for expert in range(hparams.n_expert)}
             if len(chosen) > 1:
@@ -168,4 +170,4 @@ class _Placer:
 
 def _slice(mapped: Mapped, type_: Type, offset: int, nbytes: int, lead: int = 0) -> Slice:
     rows, columns = mapped.shape if len(mapped.shape) == 2 else (1, mapped.shape[0])
-    return Slice(mapped.source, rows, columns, type_, offset, nbytes, lead)
+    return Slice(mapped.source, rows, columns, type_, offset, nbytes, lead, mapped.change)

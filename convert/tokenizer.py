@@ -2,31 +2,27 @@
 
 llama.cpp runs byte-level BPE itself and knows pre-tokenizers by name only, so the checkpoint's regular expression must
 be one that it implements: anything else would split text in other places, and is refused rather than approximated.
+A family says which expressions its checkpoints have (`TokenizerRules`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gguf import GGUFValueType, GGUFWriter, TokenType
 
+from edgemed.architectures import Architecture
 from edgemed.convert.json_files import read_json, read_optional_json
 from edgemed.errors import CheckpointError
 from edgemed.model_file import keys
 from edgemed.sizes import file_size
 
-# Regular expression -> the name under which llama.cpp implements it (src/llama-vocab.cpp).
-PRE_TOKENIZERS = {
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+":
-    "bailingmoe2",
-}  # fmt: skip
 UNKNOWN_TO_LLAMA = (
     "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges"
 )  # fmt: skip
-# Both styles of ending a turn, whichever the checkpoint's own files name.
-END_TOKENS = ("<|endoftext|>", "<|role_end|>")
 MAX_TEMPLATE_BYTES = 1 << 20
 
 
@@ -72,9 +68,11 @@ class Tokenizer:
             writer.add_chat_template(self.chat_template)
 
 
-def read_tokenizer(folder: Path, n_vocab: int) -> Tokenizer:
-    """The tokenizer of the checkpoint in `folder`, padded to `n_vocab` rows. Raises CheckpointError."""
+def read_tokenizer(folder: Path, hparams: Architecture) -> Tokenizer:
+    """The tokenizer of the checkpoint in `folder`, padded to the embedding's rows. Raises CheckpointError."""
     document = read_json(folder / "tokenizer.json")
+    if reason := hparams.TOKENIZER.refuse(document):
+        raise CheckpointError(f"The checkpoint's tokenizer cannot be used: {reason}")
     config = read_optional_json(folder / "tokenizer_config.json")
     model = document.get("model")
     if not isinstance(model, dict) or model.get("type") != "BPE":
@@ -82,14 +80,14 @@ def read_tokenizer(folder: Path, n_vocab: int) -> Tokenizer:
     for key in UNKNOWN_TO_LLAMA:
         if model.get(key):
             raise _refused(f"sets {key}, which llama.cpp's byte-level BPE does not have")
-    tokens, kinds = _tokens(model.get("vocab"), document.get("added_tokens"), n_vocab)
+    tokens, kinds = _tokens(model.get("vocab"), document.get("added_tokens"), hparams.n_vocab)
     ids = {token: number for number, token in enumerate(tokens)}
-    eos, ends = _ends(folder, config, ids)
+    eos, ends = _ends(folder, config, ids, hparams.END_TOKENS)
     return Tokenizer(
         tokens=tokens,
         kinds=kinds,
         merges=[_merge(pair) for pair in _list(model.get("merges"), "merges")],
-        pre=_pre_tokenizer(document.get("pre_tokenizer")),
+        pre=_pre_tokenizer(document.get("pre_tokenizer"), hparams.TOKENIZER.pre_tokenizers),
         bos=_special(config, "bos_token", ids),
         eos=eos,
         pad=_special(config, "pad_token", ids),
@@ -140,7 +138,7 @@ def _merge(pair: Any) -> str:
     return " ".join(halves)
 
 
-def _pre_tokenizer(value: Any) -> str:
+def _pre_tokenizer(value: Any, known: Mapping[str, str]) -> str:
     """llama.cpp's name for the pre-tokenizer. Raises CheckpointError for one it does not implement."""
     steps = _steps(value, "pretokenizers")
     if [step.get("type") for step in steps] != ["Split", "ByteLevel"]:
@@ -148,7 +146,7 @@ def _pre_tokenizer(value: Any) -> str:
     split, byte_level = steps
     pattern = split.get("pattern")
     expression = pattern.get("Regex") if isinstance(pattern, dict) else None
-    name = PRE_TOKENIZERS.get(expression) if isinstance(expression, str) else None
+    name = known.get(expression) if isinstance(expression, str) else None
     if name is None or split.get("behavior") != "Isolated" or split.get("invert"):
         raise _refused(f"splits text by {expression!r:.120}, which is not among the expressions llama.cpp implements")
     if byte_level.get("add_prefix_space", True) or byte_level.get("use_regex", True):
@@ -156,8 +154,10 @@ def _pre_tokenizer(value: Any) -> str:
     return name
 
 
-def _ends(folder: Path, config: dict[str, Any], ids: dict[str, int]) -> tuple[int, tuple[int, ...]]:
-    """(eos, every id that ends a turn): what any of the checkpoint's files names, and both published end tokens."""
+def _ends(
+    folder: Path, config: dict[str, Any], ids: dict[str, int], published: Sequence[str]
+) -> tuple[int, tuple[int, ...]]:
+    """(eos, every id that ends a turn): what any of the checkpoint's files names, and the family's published ones."""
     named: list[int] = []
     if (eos := _special(config, "eos_token", ids)) is not None:
         named.append(eos)
@@ -169,7 +169,7 @@ def _ends(folder: Path, config: dict[str, Any], ids: dict[str, int]) -> tuple[in
             if type(number) is not int or not 0 <= number < len(ids):
                 raise CheckpointError(f"{file} names the end token {number!r:.40}, which the tokenizer does not have.")
             named.append(number)
-    named += [ids[token] for token in END_TOKENS if token in ids]
+    named += [ids[token] for token in published if token in ids]
     if not named:
         raise _refused("has no token that ends a turn, so that no answer would ever end")
     return named[0], tuple(dict.fromkeys(named))

@@ -150,7 +150,8 @@ class Writer:
         for first in range(0, part.rows, step):
             if self.stopped.is_set():
                 raise _Stopped
-            yield _encode(part, self.shards.read(part.source, first, min(step, part.rows - first)))
+            values = self.shards.read(part.source, first, min(step, part.rows - first))
+            yield _encode(part, values if part.change is None else part.change(values))
 
     def _checksum_of_stored(self, unit: WorkUnit) -> int:
         checksum = Xxh3()

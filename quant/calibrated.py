@@ -19,7 +19,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import HParams
 from edgemed.arrays import Floats
 from edgemed.errors import CalibrationError
 from edgemed.quant import types

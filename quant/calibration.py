@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import HParams
 from edgemed.errors import CalibrationError
 from edgemed.quant.imatrix import read_imatrix
 from edgemed.quant.statistics import Statistics
@@ -24,7 +24,7 @@ def refuse_unreadable(path: Path) -> None:
 
 def read_calibration(path: Path, hparams: HParams) -> Statistics:
     """The statistics of a model of this shape, from a file of either kind. Raises CalibrationError."""
-    layers = tuple(range(hparams.n_dense_lead, hparams.n_layer))
+    layers = tuple(hparams.moe_layers)
     shape = (hparams.n_expert, hparams.n_embd, hparams.n_ff_exp)
     if _first_bytes(path) == GGUF_MAGIC:
         return read_imatrix(path, layers, *shape)

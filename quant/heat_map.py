@@ -64,7 +64,7 @@ def heat_map(model: ModelFile, statistics: Statistics | None = None) -> str:
 
 def expert_bits(model: ModelFile) -> Doubles:
     """Bits a weight, [row, expert, projection]."""
-    weights = model.hparams.n_embd * model.hparams.n_ff_exp
+    weights = [rows * columns for rows, columns in model.hparams.expert_matrix_shapes]
     bits: Doubles = 8.0 * model.experts.nbytes.astype(np.float64) / weights
     return bits
 
@@ -146,4 +146,4 @@ def _legend(stripes: Sequence[str]) -> str:
 
 def _runtime_rows(model: ModelFile) -> int:
     """Rows that calibration sees: not those of MTP layers."""
-    return model.hparams.n_layer - model.hparams.n_dense_lead
+    return model.hparams.n_moe_layers

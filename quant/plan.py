@@ -29,7 +29,8 @@ from typing import Any
 
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import HParams
+from edgemed.architectures.tensors import ALWAYS_F32, kind_of
 from edgemed.errors import PlanError
 from edgemed.quant import types
 from edgemed.quant.plan_text import (
@@ -46,20 +47,6 @@ from edgemed.sizes import file_size
 
 VERSION = 1
 MAX_PLAN_BYTES = 32 << 20
-ALWAYS_F32 = ("ffn_gate_inp", "exp_probs_b")
-DENSE_KINDS = (
-    "token_embd",
-    "output",
-    "attn_qkv",
-    "attn_output",
-    "ffn_gate",
-    "ffn_up",
-    "ffn_down",
-    "ffn_gate_shexp",
-    "ffn_up_shexp",
-    "ffn_down_shexp",
-    "nextn.eh_proj",
-)
 
 Triple = tuple[Type, Type, Type]  # gate, up, down
 
@@ -158,13 +145,13 @@ class Plan:
         Short rows get `types.storable`'s stand-in.
         """
         stem = name.removesuffix(".weight").removesuffix(".bias")
-        if len(shape) < 2 or dense_kind(stem) in ALWAYS_F32:
+        if len(shape) < 2 or kind_of(stem) in ALWAYS_F32:
             return Type.F32
         return types.storable(self.dense.get(stem, self._dense_kind_type(stem)), shape[0])
 
     def validate(self, hparams: HParams) -> None:
         """Raise PlanError if the plan names a layer, an expert or a dense tensor that the model does not have."""
-        blocks = hparams.moe_layers
+        blocks, kinds = hparams.stored_moe_layers, hparams.DENSE_KINDS
         for layer in {key[0] for key in (*self.layers, *self.experts)}:
             if layer not in blocks:
                 raise PlanError(
@@ -177,11 +164,11 @@ class Plan:
                     f"The plan names expert {expert} of layer {layer}, but this model's experts are "
                     f"0 to {hparams.n_expert - 1}."
                 )
-        names = {f"blk.{block}.{kind}" for block in range(blocks.stop) for kind in DENSE_KINDS} | set(DENSE_KINDS)
+        names = {f"blk.{block}.{kind}" for block in range(blocks.stop) for kind in kinds} | set(kinds)
         if unknown := sorted(set(self.dense) - names):
             raise PlanError(
                 f'The plan names the dense tensor "{unknown[0][:80]}", which this model does not have; '
-                f"kinds are {', '.join(DENSE_KINDS)}."
+                f"kinds are {', '.join(kinds)}."
             )
 
     @property
@@ -217,7 +204,7 @@ class Plan:
 
     def _dense_kind_type(self, stem: str, *, below: bool = False) -> Type:
         """What a dense tensor gets without an entry of its own; for a kind and `below`, the default."""
-        kind = dense_kind(stem)
+        kind = kind_of(stem)
         return self.dense_default if below and kind == stem else self.dense.get(kind, self.dense_default)
 
     def _exceptions(self) -> dict[tuple[int, int], dict[str, str]]:
@@ -230,11 +217,6 @@ class Plan:
             key: {name: write_ranges(experts) for name, experts in sorted(by_type.items())}
             for key, by_type in members.items()
         }
-
-
-def dense_kind(stem: str) -> str:
-    """`attn_qkv` of `blk.3.attn_qkv`; a name outside the blocks is its own kind."""
-    return stem.split(".", 2)[2] if stem.startswith("blk.") and stem.count(".") >= 2 else stem
 
 
 def _most_frequent(chosen: Iterable[Type]) -> Type:

@@ -46,7 +46,7 @@ def plan_page(model: ModelFile, statistics: Statistics | None = None) -> str:
 
 def _where_bits_go(model: ModelFile, statistics: Statistics) -> list[str]:
     """Mean bits from the least to the most used experts, and from the least to the most sensitive."""
-    rows = model.hparams.n_layer - model.hparams.n_dense_lead
+    rows = model.hparams.n_moe_layers
     bits = expert_bits(model)[:rows].mean(axis=2)
     groups = min(GROUPS, bits.shape[1])
     tokens, output = statistics.tokens.sum(axis=0), statistics.output.sum(axis=0)

@@ -9,10 +9,10 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import HParams
 from edgemed.quant import types
 from edgemed.quant.allocation import Allocation, allocate, allocate_together
-from edgemed.quant.dense import Dense, kinds_of
+from edgemed.quant.dense import Dense
 from edgemed.quant.plan import Plan
 
 
@@ -53,7 +53,7 @@ def plan_experts(
     else:
         found = allocate(items, cost, budget)
     chosen = found.choice[: damage[..., 0].size].reshape(damage.shape[:3])
-    kinds = kinds_of(found.choice[damage[..., 0].size :]) if dense is not None else {}
+    kinds = dense.kinds_of(found.choice[damage[..., 0].size :]) if dense is not None else {}
     plan = Plan.of_types(
         {
             (layers[row], expert, projection): palette[int(chosen[row, expert, projection])]
@@ -74,11 +74,10 @@ def _stacked(upper: NDArray[Any], lower: NDArray[Any], fill: float) -> NDArray[A
 
 def expert_bytes(hparams: HParams, palette: Sequence[Type]) -> NDArray[np.int64]:
     """Bytes of one expert's gate, up and down in every type, [3, types]; short rows as `types.storable` stores them."""
-    shapes = [(hparams.n_ff_exp, hparams.n_embd)] * 2 + [(hparams.n_embd, hparams.n_ff_exp)]
     return np.array(
         [
             [rows * types.row_bytes(types.storable(type_, columns), columns) for type_ in palette]
-            for rows, columns in shapes
+            for rows, columns in hparams.expert_matrix_shapes
         ],
         np.int64,
     )

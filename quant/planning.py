@@ -13,19 +13,19 @@ Q8_0 over Q6_K (dense.py). Then the goal decides how dense bytes compete with th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import floor
 
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import Architecture, HParams
 from edgemed.errors import BudgetError
 from edgemed.quant import types
 from edgemed.quant.allocation import Allocation
 from edgemed.quant.calibrated import Calibrated, Damages, Matrices
-from edgemed.quant.dense import EMBEDDING, Dense, kinds_of
+from edgemed.quant.dense import EMBEDDING, Dense
 from edgemed.quant.plan import Plan
 from edgemed.quant.planner import expert_bytes, plan_experts
 from edgemed.quant.sensitivity import PRIOR_TOKENS
@@ -68,13 +68,11 @@ Goal = Bits | FileSize | Memory
 class Target:
     """The file that a plan is for.
 
-    dense: name and shape (out, in) of every dense matrix. read: weights of a layer's expert, called from any thread.
-    file_size: bytes of the file that a plan makes. whole_tensors: the format has one type for a projection of all
-    experts of a layer.
+    read: weights of a layer's expert, called from any thread. file_size: bytes of the file that a plan makes.
+    whole_tensors: the format has one type for a projection of all experts of a layer.
     """
 
-    hparams: HParams
-    dense: Sequence[tuple[str, tuple[int, ...]]]
+    hparams: Architecture
     read: Callable[[int, int], Matrices]
     file_size: Callable[[Plan], int]
     whole_tensors: bool = False
@@ -146,9 +144,11 @@ class _Planner:
     @property
     def dense(self) -> Dense | None:
         """The groups of dense matrices, if calibration measured them and the layers in the same unit."""
-        seen = self.calibrated.statistics
-        measured = seen.effects.any() and seen.dense.any()
-        return Dense.of(self.target.dense, seen.dense) if measured else None
+        seen, hparams = self.calibrated.statistics, self.target.hparams
+        if not (seen.effects.any() and seen.dense.any()):
+            return None
+        matrices = [(mapped.target, mapped.shape) for mapped in hparams.dense_tensors() if len(mapped.shape) == 2]
+        return Dense.of(matrices, seen.dense, hparams.DENSE_KINDS)
 
     def plan(self, budget: int, dense: Dense | None = None) -> tuple[Plan, Allocation]:
         """The least damaging plan within `budget` bytes for all experts, or for them and the dense groups."""
@@ -167,7 +167,7 @@ class _Planner:
     def for_bits(self, bits: float) -> Plan:
         plan, allocation = self.plan(_expert_budget(self.target.hparams, bits))
         dense = self.dense
-        return plan if dense is None else replace(plan, dense=kinds_of(dense.at_price(allocation.price)))
+        return plan if dense is None else replace(plan, dense=dense.kinds_of(dense.at_price(allocation.price)))
 
     def for_memory(self, memory: Memory) -> tuple[Plan, tuple[float, float]]:
         """The least damaging of the usable plans, or the fastest if none is usable; and its bits and speed."""
@@ -226,7 +226,7 @@ class _Planner:
         for choice in dense.frontier():
             saved = dense.saved(choice)
             embedding = int(saved[EMBEDDING])
-            yield _DenseChoice(kinds_of(choice), int(saved.sum()) - embedding, embedding, dense.lost(choice))
+            yield _DenseChoice(dense.kinds_of(choice), int(saved.sum()) - embedding, embedding, dense.lost(choice))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +251,8 @@ class _Candidate:
 
 def _expert_budget(hparams: HParams, bits: float) -> int:
     """Bytes of all experts at so many bits a weight."""
-    count = (hparams.n_layer - hparams.n_dense_lead) * hparams.n_expert
-    return floor(3 * count * hparams.n_embd * hparams.n_ff_exp * Fraction(bits) / 8)
+    count = hparams.n_moe_layers * hparams.n_expert
+    return floor(count * hparams.expert_weights * Fraction(bits) / 8)
 
 
 def _notes(calibrated: Calibrated) -> list[str]:

@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.architectures.tensors import DENSE_GROUPS
 from edgemed.errors import CalibrationError
-from edgemed.quant.dense import GROUPS
 from edgemed.quant.sample import UNUSED, Sample
 from edgemed.sizes import file_size
 
@@ -90,7 +90,7 @@ class Statistics:
             input_squares=np.zeros((count, n_expert, n_embd)),
             inner_squares=np.zeros((count, n_expert, n_ff)),
             effects=np.zeros(count),
-            dense=np.zeros(len(GROUPS)),
+            dense=np.zeros(len(DENSE_GROUPS)),
             sample=Sample.empty(count, sample, n_embd, n_used),
         )
 

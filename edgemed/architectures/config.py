@@ -24,6 +24,12 @@ class Config:
     def get(self, key: str) -> Any:
         return self._values.get(key)
 
+    def require(self, wanted: Mapping[str, Any]) -> None:
+        """Raise CheckpointError where a key is present with another value than the wanted one."""
+        for key, value in wanted.items():
+            if key in self and self.get(key) != value:
+                raise CheckpointError(f"{self._file} says {key} = {self.get(key)!r:.60}; edgemed runs {value!r} only.")
+
     def integer(self, key: str, default: int | None = None, *, least: int = 0) -> int:
         value = self._values.get(key)
         value = default if value is None else value

@@ -11,7 +11,7 @@ from edgemed.errors import BudgetError
 from edgemed.sizes import format_size
 
 if TYPE_CHECKING:
-    from edgemed.architectures.hparams import HParams
+    from edgemed.architectures import Architecture
     from edgemed.forecast.machine import Machine
     from edgemed.forecast.model_size import ModelSize
     from edgemed.quant.planning import Memory
@@ -22,7 +22,7 @@ STEP = 0.05  # bits
 READ_BITS = 3.0
 
 
-def memory_goal(hparams: HParams, ram_bytes: int, folder: Path, palette: str) -> Memory:
+def memory_goal(hparams: Architecture, ram_bytes: int, folder: Path, palette: str) -> Memory:
     """Measure this machine's memory, cores and the disk of `folder`, and say on standard error what is assumed.
 
     Raises SetupError where nothing can be measured.
@@ -52,7 +52,7 @@ def say_chosen(bits: float, speed: float) -> None:
 
 
 def most_bits(
-    hparams: HParams, ram_bytes: int, machine: Machine, palette: str, saved: int = 0, saved_embedding: int = 0
+    hparams: Architecture, ram_bytes: int, machine: Machine, palette: str, saved: int = 0, saved_embedding: int = 0
 ) -> tuple[float, float]:
     """(bits, predicted tokens a second): the most bits that are usable, or the fastest where none is. The dense
     matrices that every token reads take `saved` bytes less than in Q8_0, and the embedding `saved_embedding`.

@@ -19,7 +19,7 @@ from edgemed.sizes import parse_size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgemed.architectures.hparams import HParams
+    from edgemed.architectures import Architecture
     from edgemed.commands._progress import ProgressLine
     from edgemed.convert import Checkpoint, Conversion, Progress
     from edgemed.quant.calibrated import Calibrated
@@ -177,7 +177,7 @@ def choose(args: argparse.Namespace, checkpoint: Checkpoint, given: Plan | None)
     return planned.plan, calibrated
 
 
-def goal_of(args: argparse.Namespace, hparams: HParams) -> Goal:
+def goal_of(args: argparse.Namespace, hparams: Architecture) -> Goal:
     """What the plan must meet: --size, --ram (after measuring this machine), else --bits. Raises SetupError."""
     from edgemed.commands._memory_goal import memory_goal
     from edgemed.quant.planning import Bits, FileSize

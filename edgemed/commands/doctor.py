@@ -49,10 +49,11 @@ def run(args: argparse.Namespace) -> int:
         from edgemed.commands import _gpu_check
 
         return _gpu_check.run(args)
+    from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
     from edgemed.engine.budget import available_bytes
     from edgemed.forecast.hit_rates import known_use
     from edgemed.forecast.model_size import size_of, size_of_file
-    from edgemed.forecast.survey import ANTANGELMED, survey_installation, survey_locks, survey_machine
+    from edgemed.forecast.survey import survey_installation, survey_locks, survey_machine
     from edgemed.forecast.twin import original_of_file, original_of_types, twins
     from edgemed.model_file import open_model
 

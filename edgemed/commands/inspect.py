@@ -16,9 +16,6 @@ from edgemed.errors import UsageError
 from edgemed.outputs import check_outputs, claimed, write_text
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from edgemed.model_file import ModelFile
 
 MAP_COLUMNS = 64
@@ -91,6 +88,7 @@ def describe(model: ModelFile) -> dict[str, Any]:
     from gguf import GGMLQuantizationType
 
     from edgemed.model_file import keys
+    from edgemed.quant.heat_map import expert_bits
 
     parameters = sum(prod(tensor.shape) for tensor in model.tensors.values())
     weight_bytes = sum(tensor.nbytes for tensor in model.tensors.values())
@@ -111,7 +109,7 @@ def describe(model: ModelFile) -> dict[str, Any]:
             "layers": len(model.experts.layers),
             "per_layer": model.experts.per_layer,
             "used": model.hparams.n_expert_used,
-            "bits_per_weight": float(_bits(model).mean()),
+            "bits_per_weight": float(expert_bits(model).mean()),
             "types": dict(types.most_common()),
         },
         "dense": {
@@ -158,7 +156,9 @@ def summary(model: ModelFile) -> list[str]:
 
 def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
     """A line for each layer: mean bits of gate, up and down, then a digit for every expert or few experts."""
-    bits = _bits(model)
+    from edgemed.quant.heat_map import expert_bits
+
+    bits = expert_bits(model)
     each = -(-bits.shape[1] // MAP_COLUMNS)
     lines = [
         f"Bits a weight by layer; then a digit for every {'expert' if each == 1 else f'{each} experts'} "
@@ -171,16 +171,6 @@ def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
         unused = "  (MTP, not run)" if layer >= model.hparams.n_layer else ""
         lines.append(f"{layer:5}  {gate:5.2f}  {up:5.2f}  {down:5.2f}  {''.join(cells)}{unused}")
     return lines
-
-
-def _bits(model: ModelFile) -> npt.NDArray[np.float64]:
-    """Bits a weight, [row, expert, projection]."""
-    import numpy as np
-
-    bits: npt.NDArray[np.float64] = (
-        8.0 * model.experts.nbytes.astype(np.float64) / (model.hparams.n_embd * model.hparams.n_ff_exp)
-    )
-    return bits
 
 
 def _cell(bits: float, colour: bool) -> str:

@@ -13,6 +13,7 @@ from gguf.constants import GGMLQuantizationType as Type
 from edgemed.errors import BudgetError
 from edgemed.model_file import ModelFile
 from edgemed.native.engine import engine_library
+from edgemed.sizes import PAGE
 
 _MIB = 1 << 20
 _PARENT_GROWTH = 48 * _MIB
@@ -25,7 +26,6 @@ _JITTER = 8 * _MIB
 _SPARE = 0.85
 """The part of the machine's free memory taken when nobody said how much."""
 _HUGE_PAGE = 2 * _MIB
-_PAGE = 4096
 _FLOAT = 4
 # Of the native library: rows of a group of experts, of a dense product, of a tile; bytes of a tile of 256 columns, and
 # of 256 quantised activations, plain and laid out for a single row.
@@ -137,10 +137,10 @@ _GROUP_FILES = (
 def _slots(file: ModelFile) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     """[row, expert] bytes of each runtime expert in the cache: the whole pages each matrix lies in. Where two share a
     page, which only other converters' files do, the cache needs less."""
-    rows = file.hparams.n_layer - file.hparams.n_dense_lead
+    rows = file.hparams.n_moe_layers
     begin, nbytes = (array[:rows].astype(np.int64) for array in (file.experts.offset, file.experts.nbytes))
-    pages = -(-(begin + nbytes) // _PAGE) - begin // _PAGE
-    slots: np.ndarray[tuple[int, int], np.dtype[np.int64]] = pages.sum(axis=2) * _PAGE
+    pages = -(-(begin + nbytes) // PAGE) - begin // PAGE
+    slots: np.ndarray[tuple[int, int], np.dtype[np.int64]] = pages.sum(axis=2) * PAGE
     return slots
 
 
@@ -159,8 +159,8 @@ def _batch_scratch(file: ModelFile, n_batch: int, *, observed: bool) -> int:
     output.
     """
     h = file.hparams
-    types = file.experts.type[: h.n_layer - h.n_dense_lead]
-    sizes = ((h.n_embd, h.n_ff_exp), (h.n_embd, h.n_ff_exp), (h.n_ff_exp, h.n_embd))  # columns and rows: gate, up, down
+    types = file.experts.type[: h.n_moe_layers]
+    sizes = [shape[::-1] for shape in h.expert_matrix_shapes]  # columns and rows
     ours = ggmls = 0
     find = engine_library().edgemed_has_product
     kinds = [{Type(int(each)) for each in np.unique(types[..., p])} for p in range(3)]

@@ -162,10 +162,9 @@ def read(request: dict[str, Any], report: Report) -> dict[str, Any]:
         np.save(request["logits"], np.concatenate(logits))
     finally:
         reader.close()
-    h = reader.file.hparams
     return {
         "placement": str(reader.loaded.placement),
-        "moe_layers": h.n_layer - h.n_dense_lead,
+        "moe_layers": reader.file.hparams.n_moe_layers,
         "speed": asdict(speed),
     }
 

@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgemed.architectures.hparams import HParams
 from edgemed.engine.cores import measure_busy, physical_cores
 from edgemed.engine.process.child import environment
 from edgemed.errors import SetupError
@@ -26,31 +25,6 @@ PROBE_BYTES = 1 << 30
 READERS = 3  # threads that read, as in the engine
 LOOKS = 3  # at the disk: before, between and after what is asked of memory and cores
 LOOK_SECONDS = 0.5
-# AntAngelMed, as its publisher's GGUF lists it; what `doctor` predicts before anything is downloaded.
-ANTANGELMED = HParams(
-    n_layer=32,
-    n_nextn=0,
-    n_embd=4096,
-    n_ff=9216,
-    n_ff_exp=1024,
-    n_ff_shexp=1024,
-    n_expert=256,
-    n_expert_used=8,
-    n_expert_shared=1,
-    n_group=8,
-    n_group_used=4,
-    n_dense_lead=1,
-    n_head=32,
-    n_head_kv=4,
-    head_dim=128,
-    n_rot=64,
-    rope_theta=600000.0,
-    rms_eps=1e-6,
-    weights_scale=2.5,
-    n_vocab=157184,
-    n_ctx_train=32768,
-)
-
 # Run in a process of its own, locked as the engine is: a driver that cannot live with that has no GPU to give.
 _ENGINE = """
 from edgemed import ggml, privacy

@@ -117,7 +117,7 @@ def test_memory_is_reckoned_for_every_domain(reference: Path) -> None:
     h = open_model(reference).hparams
     one, many = (statistics_bytes(h, [str(number) for number in range(count)], 10) for count in (1, 1000))
     assert many == empty(h, ["all"] * 1000, 10).nbytes
-    assert many > one + 999 * 3 * 8 * h.n_expert * (h.n_layer - h.n_dense_lead)
+    assert many > one + 999 * 3 * 8 * h.n_expert * h.n_moe_layers
 
 
 def test_an_effect_is_what_leaving_one_part_alone_wins(

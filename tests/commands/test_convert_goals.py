@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.cli import main
 from edgemed.commands._memory_goal import USABLE, most_bits
 from edgemed.errors import BudgetError
-from edgemed.forecast.survey import ANTANGELMED
 from edgemed.quant.plan import Plan
 from edgemed.quant.types import FAST, PALETTES, bits_per_weight
 from testing.machines import machine

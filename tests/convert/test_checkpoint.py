@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from edgemed.architectures import Architecture
 from edgemed.cli import main
 from edgemed.convert.safetensors import read_header
 from edgemed.convert.tokenizer import read_tokenizer
@@ -24,9 +25,9 @@ def test_one_command_opens_its_checkpoint_once(
         headers[path.name] += 1
         return read_header(path)
 
-    def count_tokenizer(folder: Path, n_vocab: int) -> object:
+    def count_tokenizer(folder: Path, hparams: Architecture) -> object:
         tokenizers[folder.name] += 1
-        return read_tokenizer(folder, n_vocab)
+        return read_tokenizer(folder, hparams)
 
     monkeypatch.setattr("edgemed.convert.shards.read_header", count_header)
     monkeypatch.setattr("edgemed.convert.checkpoint.read_tokenizer", count_tokenizer)

@@ -187,7 +187,10 @@ def test_another_architecture_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     make_checkpoint(tmp_path / "checkpoint", config_changes={"architectures": ["LlamaForCausalLM"]})
     assert main(["convert", str(tmp_path / "checkpoint"), "-o", str(tmp_path / "x.gguf")]) == 1
     said = capsys.readouterr().err
-    assert "architecture is LlamaForCausalLM, but edgemed converts BailingMoeV2ForCausalLM only" in said
+    assert (
+        "architecture is LlamaForCausalLM, but edgemed converts BailingMoeV2ForCausalLM and SarvamMoEForCausalLM only"
+        in said
+    )
 
 
 def test_an_interruption_says_how_to_go_on(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import HParams
 from edgemed.convert import Checkpoint, convert, find_source
 from edgemed.convert.layout import LAYOUTS, LayoutName
 from edgemed.errors import BudgetError, CalibrationError

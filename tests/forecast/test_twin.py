@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
 
+from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.convert.pipeline import convert
 from edgemed.errors import SetupError
 from edgemed.forecast import compute_rates
 from edgemed.forecast.compute_rates import measure_compute
 from edgemed.forecast.model_size import kind_of, size_of_file
 from edgemed.forecast.prediction import PROMPT_TOKENS
-from edgemed.forecast.survey import ANTANGELMED
 from edgemed.forecast.twin import LAYERS, original_of_file, original_of_types, twins
 from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan

@@ -62,10 +62,8 @@ class Slice:
 class WorkUnit:
     """What is converted, checksummed and journalled as a whole: one dense tensor, or one expert's three matrices."""
 
-    label: str
     slices: tuple[Slice, ...]
-    is_expert: bool
-    place: tuple[int, int] = (-1, -1)  # layer and expert
+    expert: tuple[int, int] | None = None  # layer and expert
 
     @property
     def nbytes(self) -> int:
@@ -84,7 +82,7 @@ class Layout:
 
     @property
     def n_experts(self) -> int:
-        return sum(unit.is_expert for unit in self.units)
+        return sum(unit.expert is not None for unit in self.units)
 
     @property
     def weight_bytes(self) -> int:
@@ -113,7 +111,7 @@ def make_layout(hparams: Architecture, plan: Plan, name: LayoutName) -> Layout:
     units = []
     for mapped in hparams.dense_tensors():
         tensor = place.tensor(mapped.target, mapped.shape, plan.dense_type(mapped.target, mapped.shape[::-1]))
-        units.append(WorkUnit(mapped.target, (_slice(mapped, tensor.type, tensor.offset, tensor.nbytes),), False))
+        units.append(WorkUnit((_slice(mapped, tensor.type, tensor.offset, tensor.nbytes),)))
     units += _own_tensors(plan, experts, place) if name == "edgemed" else _stacked(plan, hparams, experts, place)
     return Layout(name, place.alignment, place.tensors, units, place.end)
 
@@ -127,7 +125,7 @@ def _own_tensors(plan: Plan, experts: list[MappedExpert], place: _Placer) -> Ite
             tensor = place.tensor(mapped.target, mapped.shape, chosen)
             lead = tensor.offset - end if projection else 0
             slices.append(_slice(mapped, chosen, tensor.offset, tensor.nbytes, lead))
-        yield WorkUnit(f"expert {expert} of layer {layer}", tuple(slices), True, (layer, expert))
+        yield WorkUnit(tuple(slices), (layer, expert))
 
 
 def _stacked(plan: Plan, hparams: HParams, experts: list[MappedExpert], place: _Placer) -> Iterator[WorkUnit]:
@@ -140,7 +138,7 @@ def _stacked(plan: Plan, hparams: HParams, experts: list[MappedExpert], place: _
                     f"The plan stores {name} of layer {layer} in {len(chosen)} types, but the llama.cpp layout has one "
                     "type for all experts of a layer: use --layout edgemed, or a plan without exceptions for experts."
                 )
-            shape = next(matrices[projection].shape for at, _, matrices in experts if at == layer)
+            shape = hparams.expert_matrix_shape(name)
             stored_type = types.storable(chosen.pop(), shape[1])
             stacks[layer, projection] = place.tensor(stacked_name(layer, name), (hparams.n_expert, *shape), stored_type)
     for layer, expert, matrices in experts:
@@ -149,7 +147,7 @@ def _stacked(plan: Plan, hparams: HParams, experts: list[MappedExpert], place: _
             stack = stacks[layer, projection]
             each = stack.nbytes // hparams.n_expert
             slices.append(_slice(mapped, stack.type, stack.offset + expert * each, each))
-        yield WorkUnit(f"expert {expert} of layer {layer}", tuple(slices), True, (layer, expert))
+        yield WorkUnit(tuple(slices), (layer, expert))
 
 
 class _Placer:

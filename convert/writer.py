@@ -80,7 +80,7 @@ class Writer:
                         number = running.pop(future)
                         checksums[number] = future.result()
                         self.target.journal.record(number, checksums[number])
-                        self.experts_done += units[number].is_expert
+                        self.experts_done += units[number].expert is not None
                     if time.monotonic() - synced >= sync_seconds:
                         self.target.journal.sync(self.target.file)
                         synced = time.monotonic()
@@ -130,7 +130,7 @@ class Writer:
 
     def _encode_unit(self, unit: WorkUnit) -> Iterator[tuple[Slice, Iterable[Bytes]]]:
         """The unit's matrices, each in chunks in its planned type. An expert's codes may depend on all three."""
-        if self.calibrated is None or not (unit.is_expert and self.calibrated.knows(unit.place[0])):
+        if self.calibrated is None or unit.expert is None or not self.calibrated.knows(unit.expert[0]):
             for part in unit.slices:
                 yield part, self._encode_slice(part)
             return
@@ -140,7 +140,7 @@ class Writer:
         for part, values in zip(unit.slices, (gate, up, down), strict=True):
             _refuse_too_large(part, values)
         chosen = [part.type for part in unit.slices]
-        blocks = self.calibrated.blocks(*unit.place, (gate, up, down), chosen)
+        blocks = self.calibrated.blocks(*unit.expert, (gate, up, down), chosen)
         for part, made in zip(unit.slices, blocks, strict=True):
             yield part, [made]
 

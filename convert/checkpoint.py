@@ -3,8 +3,8 @@
     with Checkpoint(find_source("path/to/checkpoint")) as checkpoint:
         size = checkpoint.file_size(Plan.uniform(4.5))
 
-A command opens its checkpoint once: shard headers, config.json and the tokenizer are read once, however many plans are
-weighed before one is converted.
+A command opens its checkpoint once. Shard headers, config.json and the tokenizer are read once, even if many plans are
+tried before one is converted.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ class Checkpoint:
         self.hparams, self.notes = find_architecture(source.config).read_config(source.config, stored)
         experts = chain.from_iterable(matrices for _, _, matrices in map_experts(self.hparams))
         _check_tensors([*self.hparams.dense_tensors(), *experts], stored)
-        # Not before that check: the tokenizer gets a name for every row of the embedding that config.json announces.
+        # After that check: the tokenizer makes a name for every row of the embedding, and a damaged config.json may
+        # claim any number of rows.
         self.tokenizer = read_tokenizer(source.folder, self.hparams)
         self.notes += self.tokenizer.notes
         if self.tokenizer.chat_template is None:
-            self.notes.append("The checkpoint has no chat template: the chat cannot know how to frame a conversation.")
+            self.notes.append("The checkpoint has no chat template, so the chat cannot format a conversation.")
         self.digest = source.digest(self.shards.digest)
 
     def layout(self, plan: Plan, name: LayoutName = "edgemed") -> Layout:
@@ -49,7 +50,7 @@ class Checkpoint:
         return make_layout(self.hparams, plan, name)
 
     def header_spec(self, plan: Plan, name: LayoutName = "edgemed", calibrated: Calibrated | None = None) -> HeaderSpec:
-        """What the header of that file says. Raises PlanError."""
+        """What the header of that file will hold. Raises PlanError."""
         return HeaderSpec(
             hparams=self.hparams,
             tokenizer=self.tokenizer,
@@ -62,7 +63,7 @@ class Checkpoint:
         )
 
     def file_size(self, plan: Plan, name: LayoutName = "edgemed", calibrated: Calibrated | None = None) -> int:
-        """Bytes of that file. Raises PlanError."""
+        """Size of that file in bytes. Raises PlanError."""
         spec = self.header_spec(plan, name, calibrated)
         return len(build_header(spec)) + spec.layout.data_bytes
 
@@ -74,7 +75,7 @@ class Checkpoint:
         return gate, up, down
 
     def target(self, name: LayoutName = "edgemed", calibrated: Calibrated | None = None) -> Target:
-        """The file to make, as `plan_for` plans it."""
+        """The file to make, in the form that `plan_for` takes."""
         return Target(
             hparams=self.hparams,
             read=self.read_expert,
@@ -92,17 +93,21 @@ class Checkpoint:
 
 
 def _check_tensors(wanted: list[Mapped], stored: TensorShapes) -> None:
-    """Raise CheckpointError unless the stored tensors are exactly those of the architecture, each in its shape."""
+    """Raise CheckpointError unless the stored tensors are exactly the architecture's tensors, each in its shape."""
     for mapped in wanted:
         shape = stored.get(mapped.source)
         if shape is None:
-            raise CheckpointError(f"The checkpoint lacks the tensor {mapped.source}; download it again, whole.")
+            raise CheckpointError(
+                f"The checkpoint lacks the tensor {mapped.source}; download the whole checkpoint again."
+            )
         if shape != mapped.shape:
             raise CheckpointError(
-                f"The tensor {mapped.source} has the shape {list(shape)}; config.json makes it {list(mapped.shape)}."
+                f"The tensor {mapped.source} has the shape {list(shape)}, but config.json implies "
+                f"{list(mapped.shape)}; download the checkpoint again."
             )
     unknown = sorted(set(stored) - {mapped.source for mapped in wanted})
     if unknown:
         raise CheckpointError(
-            f"The checkpoint holds {len(unknown)} tensors its config.json does not explain, {unknown[0]} among them."
+            f"The checkpoint has {len(unknown)} tensors that config.json does not account for, such as {unknown[0]}; "
+            "download a config.json that belongs to these weights."
         )

@@ -1,4 +1,8 @@
-"""The output's header: built once with zeros for what only the weights can tell, and once more, as long, at the end."""
+"""The output's GGUF header.
+
+It is built twice with the same length: before the weights are written, with zeros for their checksums and digest, and
+again at the end with the real values.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ NO_DIGEST = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class HeaderSpec:
-    """Everything the header says that is known before the weights are."""
+    """Everything in the header that is known before the weights are converted."""
 
     hparams: Architecture
     tokenizer: Tokenizer
@@ -38,9 +42,9 @@ class HeaderSpec:
 
 
 def build_header(spec: HeaderSpec, checksums: Sequence[int] | None = None, weights_digest: str = NO_DIGEST) -> bytes:
-    """The header, padded to the layout's alignment. `checksums` has one xxh3-64 for each unit of the layout.
+    """The header, padded to the layout's alignment. `checksums` holds one xxh3-64 for each work unit of the layout.
 
-    Its length depends on neither `checksums` nor `weights_digest`.
+    The length does not depend on `checksums` or `weights_digest`.
     """
     layout = spec.layout
     checksums = [0] * len(layout.units) if checksums is None else checksums
@@ -48,7 +52,7 @@ def build_header(spec: HeaderSpec, checksums: Sequence[int] | None = None, weigh
     writer.add_type("model")
     writer.add_name(spec.source.name)
     if layout.name == "edgemed":
-        writer.add_custom_alignment(layout.alignment)  # the stock layout never carries this key
+        writer.add_custom_alignment(layout.alignment)  # llama.cpp's own files never have this key
     writer.add_quantization_version(GGML_QUANT_VERSION)
     spec.hparams.write_metadata(writer)
     spec.tokenizer.write(writer)
@@ -86,7 +90,7 @@ def _add_array(writer: GGUFWriter, key: str, numbers: Sequence[int], of: GGUFVal
 
 
 def _sealed(header: bytes) -> bytes:
-    """With its own checksum in the place kept for it, the last of our keys but the other checksums."""
+    """The header with its own checksum filled in. Searching from the end skips text that contains the same key."""
     key = keys.HEADER_CHECKSUM.encode()
     pair = struct.pack("<Q", len(key)) + key + struct.pack("<I", GGUFValueType.UINT64)
     at = header.rindex(pair) + len(pair)
@@ -94,7 +98,7 @@ def _sealed(header: bytes) -> bytes:
 
 
 class _MemoryWriter(GGUFWriter):  # type: ignore[misc]
-    """gguf's writer, writing its header to memory. The weights are written elsewhere, in any order."""
+    """gguf's writer, with the header going to memory. The weights are written by writer.py, in any order."""
 
     def __init__(self, architecture: str) -> None:
         super().__init__(None, architecture)

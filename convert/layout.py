@@ -1,8 +1,8 @@
-"""What the output holds and where: every tensor, its type and place, known before the first weight is read.
+"""The layout of the output: type and offset of every tensor, known before the first weight is read.
 
-Two layouts (docs/format.md). "edgemed": dense tensors, then for each layer, for each expert, gate, up and down beside
-one another, every tensor on pages of its own, so that an expert is one read. "llama.cpp": the stock one, a layer's
-experts stacked in three 3-D tensors, each of one type.
+There are two layouts (docs/format.md). "edgemed" has the dense tensors first, then gate, up and down of each expert of
+each layer side by side. Every tensor starts on a page boundary, so that an expert is one read. "llama.cpp" is the
+layout of llama.cpp's own files: the experts of a layer are stacked in three 3-D tensors, each of one type.
 """
 
 from __future__ import annotations
@@ -43,9 +43,11 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One matrix of the checkpoint on its way to `offset` in the data section.
+    """One matrix or vector of the checkpoint, and the bytes from `offset` in the data section that it becomes.
 
-    `lead`: zero bytes before it that belong to the unit's checksum. `change`: what becomes of a vector's values.
+    A slice is a whole tensor of the output or, in the llama.cpp layout, one expert's part of a stacked tensor.
+    lead: zero bytes of padding before the slice that count for the unit's checksum. change: a function applied to a
+    vector's values.
     """
 
     source: str
@@ -60,7 +62,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class WorkUnit:
-    """What is converted, checksummed and journalled as a whole: one dense tensor, or one expert's three matrices."""
+    """What is converted, checksummed and journalled as a whole: a dense tensor, or the matrices of one expert."""
 
     slices: tuple[Slice, ...]
     expert: tuple[int, int] | None = None  # layer and expert
@@ -72,7 +74,7 @@ class WorkUnit:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The output's tensors in file order, and the units of work that fill them: dense ones first, then experts."""
+    """The output's tensors in file order, and the work units that fill them: dense tensors first, then experts."""
 
     name: LayoutName
     alignment: int
@@ -86,7 +88,7 @@ class Layout:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all tensors, padding left out."""
+        """Bytes of all tensors, without padding."""
         return sum(tensor.nbytes for tensor in self.tensors)
 
     @property
@@ -104,7 +106,7 @@ def map_experts(hparams: Architecture) -> list[MappedExpert]:
 
 
 def make_layout(hparams: Architecture, plan: Plan, name: LayoutName) -> Layout:
-    """Place every tensor. Raises PlanError where the plan does not fit the model or the layout."""
+    """Place every tensor. Raises PlanError if the plan does not fit the model or the layout."""
     plan.validate(hparams)
     experts = map_experts(hparams)
     place = _Placer(keys.ALIGNMENT if name == "edgemed" else DEFAULT_ALIGNMENT)
@@ -117,6 +119,7 @@ def make_layout(hparams: Architecture, plan: Plan, name: LayoutName) -> Layout:
 
 
 def _own_tensors(plan: Plan, experts: list[MappedExpert], place: _Placer) -> Iterator[WorkUnit]:
+    """The experts of the edgemed layout: every matrix is a tensor, and the padding between them is checksummed too."""
     for layer, expert, matrices in experts:
         slices = []
         for projection, mapped in enumerate(matrices):
@@ -129,6 +132,7 @@ def _own_tensors(plan: Plan, experts: list[MappedExpert], place: _Placer) -> Ite
 
 
 def _stacked(plan: Plan, hparams: HParams, experts: list[MappedExpert], place: _Placer) -> Iterator[WorkUnit]:
+    """The experts of the llama.cpp layout. Raises PlanError if the plan gives one stack several types."""
     stacks: dict[tuple[int, int], Tensor] = {}
     for layer in hparams.stored_moe_layers:
         for projection, name in enumerate(PROJECTIONS):
@@ -151,7 +155,7 @@ def _stacked(plan: Plan, hparams: HParams, experts: list[MappedExpert], place: _
 
 
 class _Placer:
-    """Hands out places in the data section, in order, each on a multiple of the alignment."""
+    """Assigns offsets in the data section, in order, each a multiple of the alignment."""
 
     def __init__(self, alignment: int) -> None:
         self.alignment = alignment

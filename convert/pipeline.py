@@ -1,8 +1,8 @@
-"""checkpoint folder -> quantised GGUF, a few experts in memory at a time, resumable at any moment.
+"""Conversion of a checkpoint folder to a quantised GGUF, a few experts in memory at a time, resumable at any moment.
 
     result = convert("path/to/checkpoint", Path("model.gguf"), plan)
 
-Everything that can be known, and refused, before a weight is read comes first; then the output is filled (writer.py).
+All checks that need no weights come first (checkpoint.py). Then the output is filled (writer.py).
 """
 
 from __future__ import annotations
@@ -64,15 +64,15 @@ def convert(
 ) -> Conversion:
     """Convert `source`, an open checkpoint or the name of a folder or hub repository, to `output`.
 
-    `calibrated`: what the experts' codes are chosen with; otherwise ggml rounds every weight by itself.
+    calibrated: statistics by which the experts' codes are chosen; without them ggml rounds every weight independently.
 
-    Interrupted (by a signal, a crash, a full stop of the machine), the same call goes on where it was. Raises
-    CheckpointError, PlanError or SetupError, and then leaves nothing behind, except where reading or writing failed
-    half-way: that, too, can be resumed.
+    After an interruption (a signal, a crash, a power failure) the same call resumes the conversion. Raises
+    CheckpointError, PlanError or SetupError and then leaves no files behind, unless reading or writing failed halfway:
+    that can be resumed, too.
     """
     output = output.absolute()
     if output.exists() and not output.is_dir() and not overwrite:
-        raise SetupError(f"{output} exists already; remove it first, or choose another name.")
+        raise SetupError(f"{output} exists already; delete it, or choose another name.")
     with Checkpoint(find_source(source)) if isinstance(source, str) else nullcontext(source) as checkpoint:
         spec = checkpoint.header_spec(plan, layout, calibrated)
         blank = build_header(spec)
@@ -90,10 +90,12 @@ def convert(
         except OSError as error:
             if error.errno in NO_ROOM and not target.journal.knows:
                 target.abandon()
-                raise SetupError(f"There is no room left for {output}: make some, or choose another place.") from None
+                raise SetupError(
+                    f"The disk is too full for {output}; free some space or choose another folder."
+                ) from None
             target.close()
             raise SetupError(
-                f"Converting stopped half-way ({error.strerror}: {error.filename or output}); run it again to go on."
+                f"The conversion stopped ({error.strerror}: {error.filename or output}); run it again to resume."
             ) from None
         except BaseException:
             target.close()
@@ -115,13 +117,13 @@ def convert(
 
 
 def _threads(calibrated: Calibrated | None) -> int:
-    """ggml's quantisers use all cores by themselves; choosing codes by statistics is each thread's own work."""
+    """Threads that convert: few without statistics, since ggml's quantisers use all cores, else one for each core."""
     cores = os.cpu_count() or 1
     return cores if calibrated else min(MAX_READERS, cores)
 
 
 def _binding(blank_header: bytes, shards: Shards, calibrated: Calibrated | None) -> str:
-    """What a journal belongs to: this edgemed, this output to the last byte of its header, these files unchanged."""
+    """Digest of what a journal is valid for: this version of edgemed, this header, and these shards, unchanged."""
     state = hashlib.sha256(
         json.dumps([__version__, shards.stamps, calibrated is not None and calibrated.compensated]).encode()
     )

@@ -1,7 +1,7 @@
-"""Filling a file whose layout is known: units are read, encoded, written and checksummed.
+"""Writing the weights of a file whose layout is known: each work unit is read, encoded, written and checksummed.
 
-Some threads read and decode; ggml quantises on all cores; every expert goes straight to its place. So the bytes depend
-neither on the number of threads nor on interruptions.
+Several threads read and decode, and ggml quantises on all cores. Every unit is written at its final offset, so the
+bytes do not depend on the number of threads or on interruptions.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from edgemed.native import Xxh3
 from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.quantize import quantize
 
-CHUNK_WEIGHTS = 1 << 22  # decoded at once by one thread: about 50 MB with what is read and what is written
+CHUNK_WEIGHTS = 1 << 22  # that one thread decodes at once: about 50 MB with the input and the output
 READ_BACK_BYTES = 8 << 20
-LARGEST_HALF = 65504.0  # F16's largest value; all quantised types keep their scales in F16
+LARGEST_HALF = 65504.0  # the largest F16; all quantised types store their scales in F16
 REPORT_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a conversion is. `bytes` count the output's weights; reading back is for the digest of all of them."""
+    """How far a conversion is, in bytes of the output's weights. They are read back to compute the weights digest."""
 
     stage: Literal["converting", "reading back"]
     experts_done: int
@@ -48,7 +48,7 @@ class Progress:
 
 @dataclass
 class Writer:
-    """One conversion under way. `data_start`: where the output's data section begins."""
+    """Writes the data section of one output, which begins at byte `data_start`."""
 
     spec: HeaderSpec
     shards: Shards
@@ -63,7 +63,7 @@ class Writer:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, threads: int, sync_seconds: float) -> list[int]:
-        """Fill the data section; return every unit's checksum."""
+        """Write every work unit; return their checksums in the layout's order."""
         units = self.spec.layout.units
         checksums: dict[int, int] = {}
         waiting = iter(range(len(units)))
@@ -72,7 +72,7 @@ class Writer:
         with ThreadPoolExecutor(threads, thread_name_prefix="convert") as pool:
             try:
                 while len(checksums) < len(units):
-                    # Two a thread keep the threads busy; more would only make an error wait for its turn.
+                    # Two units per thread keep the threads busy; with more, an error would take longer to end the run.
                     for number in _take(waiting, 2 * threads - len(running)):
                         running[pool.submit(self._convert, number)] = number
                     finished, _ = wait(running, REPORT_SECONDS, FIRST_COMPLETED)
@@ -96,7 +96,7 @@ class Writer:
         return [checksums[number] for number in range(len(units))]
 
     def read_back(self) -> str:
-        """SHA-256 over all tensors' bytes in file order, as the file has them now."""
+        """SHA-256 over the bytes of all tensors in file order, read from the file."""
         state = hashlib.sha256()
         self.bytes_done = self.bytes_resumed = 0
         for tensor in self.spec.layout.tensors:
@@ -107,7 +107,7 @@ class Writer:
         return state.hexdigest()
 
     def _convert(self, number: int) -> int:
-        """Write one unit, unless an earlier run has; return its checksum."""
+        """Write one unit, unless an earlier run wrote it and it is intact; return its checksum."""
         unit = self.spec.layout.units[number]
         recorded = self.target.journal.done.get(number)
         if recorded is not None and self._checksum_of_stored(unit) == recorded:
@@ -129,7 +129,10 @@ class Writer:
         return checksum.digest()
 
     def _encode_unit(self, unit: WorkUnit) -> Iterator[tuple[Slice, Iterable[Bytes]]]:
-        """The unit's matrices, each in chunks in its planned type. An expert's codes may depend on all three."""
+        """The unit's slices, each as chunks of blocks in its planned type.
+
+        With calibration an expert's codes depend on all three of its matrices, so these are encoded together.
+        """
         if self.calibrated is None or unit.expert is None or not self.calibrated.knows(unit.expert[0]):
             for part in unit.slices:
                 yield part, self._encode_slice(part)
@@ -145,7 +148,7 @@ class Writer:
             yield part, [made]
 
     def _encode_slice(self, part: Slice) -> Iterator[Bytes]:
-        """The slice in its planned type, a chunk of rows at a time."""
+        """Blocks of the slice in its planned type, a chunk of rows at a time."""
         step = max(1, CHUNK_WEIGHTS // part.columns)
         for first in range(0, part.rows, step):
             if self.stopped.is_set():
@@ -161,11 +164,14 @@ class Writer:
         return checksum.digest()
 
     def _stored(self, offset: int, count: int) -> Iterator[bytes]:
-        """`count` bytes of the output's data section, in parts."""
+        """`count` bytes of the output's data section from `offset` on, in chunks. Raises SetupError."""
         while count:
             data = os.pread(self.target.file, min(count, READ_BACK_BYTES), self.data_start + offset)
             if not data:
-                raise SetupError(f"{self.target.partial} became shorter while it was written: is the disk in order?")
+                raise SetupError(
+                    f"{self.target.partial} became shorter while it was being written; check the disk, then run the "
+                    "command again."
+                )
             yield data
             offset, count = offset + len(data), count - len(data)
 
@@ -176,12 +182,12 @@ class Writer:
         )
 
 
-class _Stopped(Exception):  # noqa: N818 - an event, no error
-    """Another thread failed, or the user interrupted: this one's work is not wanted any more."""
+class _Stopped(Exception):  # noqa: N818 - an event, not an error
+    """Another thread failed or the user interrupted, so this thread's result is not needed."""
 
 
 def _encode(part: Slice, values: Floats) -> Bytes:
-    """float32 [rows, columns] in the planned type. Raises PlanError for values beyond the type's range."""
+    """Blocks in the planned type of values [rows, columns]. Raises PlanError for values beyond the type's range."""
     if part.type == Type.F32:
         return values.view(np.uint8)
     _refuse_too_large(part, values)
@@ -192,12 +198,13 @@ def _refuse_too_large(part: Slice, values: Floats) -> None:
     """Raise PlanError for values beyond the range of the type's scales."""
     if part.type not in (Type.F32, Type.BF16) and max(values.max(), -values.min()) > LARGEST_HALF:
         raise PlanError(
-            f"The tensor {part.source} holds values beyond {LARGEST_HALF:.0f}, more than {part.type.name} can store: "
+            f"The tensor {part.source} holds values beyond {LARGEST_HALF:.0f}, more than {part.type.name} can store; "
             "plan BF16 or F32 for it."
         )
 
 
 def _take(numbers: Iterator[int], count: int) -> Iterator[int]:
+    """At most `count` more of the numbers."""
     for _ in range(count):
         number = next(numbers, None)
         if number is None:

@@ -228,9 +228,13 @@ UP = "model.layers.2.mlp.experts.7.up_proj.weight"
     [
         ({"name": UP}, CheckpointError, f"lacks the tensor {UP}"),
         ({"name": "model.norm.weight"}, CheckpointError, "lacks the tensor model.norm.weight"),
-        ({"name": UP, "shape": (256, 128)}, CheckpointError, rf"{UP} has the shape \[256, 128\]; config.json makes it"),
+        (
+            {"name": UP, "shape": (256, 128)},
+            CheckpointError,
+            rf"{UP} has the shape \[256, 128\], but config.json implies",
+        ),
         ({"name": "model.norm.weight", "shape": (256, 1)}, CheckpointError, "model.norm.weight has the shape"),
-        ({"name": "model.layers.0.attention.dense.bias", "shape": (256,)}, CheckpointError, "does not explain"),
+        ({"name": "model.layers.0.attention.dense.bias", "shape": (256,)}, CheckpointError, "does not account for"),
         ({"name": UP, "value": np.nan}, CheckpointError, f"The tensor {UP} holds NaN or infinite"),
         ({"name": "model.layers.1.mlp.gate.expert_bias", "value": np.inf}, CheckpointError, "expert_bias holds NaN"),
         ({"name": UP, "value": 1e5}, PlanError, f"{UP} holds values beyond 65504"),

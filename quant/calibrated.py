@@ -72,39 +72,39 @@ class Calibrated:
 
     def blocks(self, layer: int, expert: int, matrices: Matrices, chosen: Sequence[Type]) -> list[NDArray[np.uint8]]:
         """The expert's matrices in their types, each [rows, bytes]."""
-        row = self.statistics.layers.index(layer)
+        moe_layer = self.statistics.layers.index(layer)
         if not (self.sampled and self.compensated):
-            importance = self._importance(row, expert)
+            importance = self._importance(moe_layer, expert)
             return [
                 quantize(matrix, type_, sums) for matrix, type_, sums in zip(matrices, chosen, importance, strict=True)
             ]
-        hessian = measure(self.statistics, row, expert, *matrices).hessian
+        hessian = measure(self.statistics, moe_layer, expert, *matrices).hessian
         inputs, inner = Moments(hessian[0]), Moments(hessian[2])  # gate and up see the same
         parts = zip(matrices, chosen, (inputs, inputs, inner), strict=True)
         return [compensate(matrix, type_, moments) for matrix, type_, moments in parts]
 
     def weigh(
-        self, row: int, expert: int, matrices: Matrices, palette: Sequence[Type], *, compensated: bool = False
+        self, moe_layer: int, expert: int, matrices: Matrices, palette: Sequence[Type], *, compensated: bool = False
     ) -> Damages:
         """Damage [3, types] of one expert's projections in every type, measured on some of their rows.
 
         compensated: with the codes that `blocks` would choose, which takes far longer.
         """
         damage = np.zeros((3, len(palette)))
-        importance = self._importance(row, expert)
-        known = measure(self.statistics, row, expert, *matrices) if self.sampled else None
+        importance = self._importance(moe_layer, expert)
+        known = measure(self.statistics, moe_layer, expert, *matrices) if self.sampled else None
         moments = [Moments(known.hessian[0]), Moments(known.hessian[2])] if known and compensated else []
         for projection, matrix in enumerate(matrices):
             picked = np.linspace(0, len(matrix) - 1, min(WEIGHED_ROWS, len(matrix))).astype(int)
             part, columns = matrix[picked], matrix.shape[1]
             if known is not None:
-                h, slope = known.hessian[projection].astype(np.float32), known.row[projection]
+                h, slope = known.hessian[projection].astype(np.float32), known.slope[projection]
                 # Rows differ more in their size and slope than in the part of it that rounding loses.
                 size = np.square(matrix) @ np.diag(h) * slope
                 scale = known.tokens * size.sum() / max(size[picked].sum(), 1e-300)
             else:
                 h, slope = importance[projection].astype(np.float32), np.ones(len(matrix))
-                scale = self._charged[row, expert] / max((np.square(part) @ importance[projection]).sum(), 1e-300)
+                scale = self._charged[moe_layer, expert] / max((np.square(part) @ importance[projection]).sum(), 1e-300)
             for number, type_ in enumerate(palette):
                 stored = types.storable(type_, columns)
                 if moments:
@@ -135,21 +135,21 @@ class Calibrated:
         damage = np.zeros((len(layers), experts, 3, len(weighed)))
         better = np.zeros((len(layers), 3, len(weighed)))
         chosen = self._typical_experts() if self.sampled and self.compensated else np.zeros((len(layers), 0), np.int64)
-        places = [(row, int(e), True) for row, picked in enumerate(chosen) for e in picked]
-        places += [(row, e, False) for row, e in product(range(len(layers)), range(experts))]
+        places = [(moe_layer, int(e), True) for moe_layer, picked in enumerate(chosen) for e in picked]
+        places += [(moe_layer, e, False) for moe_layer, e in product(range(len(layers)), range(experts))]
 
         def one(place: tuple[int, int, bool]) -> Damages:
-            row, expert, compensated = place
-            return self.weigh(row, expert, read(layers[row], expert), weighed, compensated=compensated)
+            moe_layer, expert, compensated = place
+            return self.weigh(moe_layer, expert, read(layers[moe_layer], expert), weighed, compensated=compensated)
 
         with ThreadPoolExecutor(threads, thread_name_prefix="weigh") as pool:
             try:
                 for done, (place, found) in enumerate(zip(places, pool.map(one, places), strict=True), 1):
-                    row, expert, compensated = place
+                    moe_layer, expert, compensated = place
                     if compensated:
-                        better[row] += found
+                        better[moe_layer] += found
                     else:
-                        damage[row, expert] = found
+                        damage[moe_layer, expert] = found
                     on_progress(done, len(places))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
@@ -162,7 +162,7 @@ class Calibrated:
                 "--calibration, or with other statistics."
             )
         if chosen.size:
-            same = np.stack([damage[row, picked].sum(axis=0) for row, picked in enumerate(chosen)])
+            same = np.stack([damage[moe_layer, picked].sum(axis=0) for moe_layer, picked in enumerate(chosen)])
             result = result * (better / np.maximum(same, 1e-300))[:, None, :, :-1]
         if effects.any():
             return scaled(result, damage[..., -1].sum(axis=(1, 2)), effects)
@@ -178,11 +178,11 @@ class Calibrated:
     def _charged(self) -> NDArray[np.float64]:
         return charged_tokens(self.statistics)
 
-    def _importance(self, row: int, expert: int) -> tuple[NDArray[np.float64], ...]:
+    def _importance(self, moe_layer: int, expert: int) -> tuple[NDArray[np.float64], ...]:
         """Columns' importance for gate, up and down: the expert's own sums, leaning on its layer's mean."""
         found = []
         for sums in (self.statistics.input_squares, self.statistics.inner_squares):
-            tokens = self.statistics.tokens[:, row].sum(axis=0)
-            mean = sums[row].sum(axis=0) / max(tokens.sum(), 1.0)
-            found.append((sums[row, expert] + PRIOR_TOKENS * mean) / (tokens[expert] + PRIOR_TOKENS))
+            tokens = self.statistics.tokens[:, moe_layer].sum(axis=0)
+            mean = sums[moe_layer].sum(axis=0) / max(tokens.sum(), 1.0)
+            found.append((sums[moe_layer, expert] + PRIOR_TOKENS * mean) / (tokens[expert] + PRIOR_TOKENS))
         return found[0], found[0], found[1]

@@ -28,7 +28,6 @@ RAMP = ((10, 34, 92), (45, 78, 122), (98, 116, 128), (150, 152, 120), (204, 189,
 def heat_map(model: ModelFile, statistics: Statistics | None = None) -> str:
     """The picture as SVG in a figure, with its legend."""
     bits = expert_bits(model)
-    rows = _runtime_rows(model)
     use = statistics.tokens.sum(axis=0) if statistics else None
     weight = statistics.output.sum(axis=0) if statistics else None
     if weight is not None and not weight.any():
@@ -37,24 +36,24 @@ def heat_map(model: ModelFile, statistics: Statistics | None = None) -> str:
     step = min(max(WIDTH / bits.shape[1], NARROWEST), WIDEST)
     height = CELL + STRIPE * len(stripes) + GAP
     parts = [_head(bits.shape[1], step)]
-    for row, layer in enumerate(model.experts.layers):
-        top = TOP + row * height
-        means = bits[row].mean(axis=0)
+    for moe_layer, layer in enumerate(model.experts.layers):
+        top = TOP + moe_layer * height
+        means = bits[moe_layer].mean(axis=0)
+        seen = stripes if moe_layer < model.hparams.n_moe_layers else []  # calibration does not see MTP layers
         parts.append(f'<text x="4" y="{top + 13}">{layer}</text>')
         parts += [
             f'<text class="axis" x="{74 + 46 * p}" y="{top + 13}" text-anchor="end">{mean:.2f}</text>'
             for p, mean in enumerate(means)
         ]
         for expert in range(bits.shape[1]):
-            seen = [values[row, expert] / max(values[row].max(), 1e-300) for _, values in stripes] if row < rows else []
             parts.append(
                 _expert(
                     LEFT + expert * step,
                     top,
                     step,
-                    float(bits[row, expert].mean()),
-                    list(zip([name for name, _ in stripes], seen, strict=False)),
-                    _told(model, statistics, row, expert),
+                    float(bits[moe_layer, expert].mean()),
+                    [(name, values[moe_layer, expert] / max(values[moe_layer].max(), 1e-300)) for name, values in seen],
+                    _told(model, statistics, moe_layer, expert),
                 )
             )
     size = LEFT + bits.shape[1] * step + 4, TOP + len(bits) * height
@@ -63,7 +62,7 @@ def heat_map(model: ModelFile, statistics: Statistics | None = None) -> str:
 
 
 def expert_bits(model: ModelFile) -> Doubles:
-    """Bits a weight, [row, expert, projection]."""
+    """Bits a weight, [moe_layer, expert, projection]."""
     weights = [rows * columns for rows, columns in model.hparams.expert_matrix_shapes]
     bits: Doubles = 8.0 * model.experts.nbytes.astype(np.float64) / weights
     return bits
@@ -115,12 +114,12 @@ def _expert(x: float, y: float, step: float, bits: float, stripes: Sequence[tupl
     return f"<g><title>{told}</title>{''.join(parts)}</g>"
 
 
-def _told(model: ModelFile, statistics: Statistics | None, row: int, expert: int) -> str:
+def _told(model: ModelFile, statistics: Statistics | None, moe_layer: int, expert: int) -> str:
     """What a pointer over an expert is told."""
-    types = [Type(int(number)).name for number in model.experts.type[row, expert]]
-    said = f"layer {model.experts.layers[row]}, expert {expert}: gate {types[0]}, up {types[1]}, down {types[2]}"
-    if statistics and row < _runtime_rows(model):
-        tokens, output = statistics.tokens[:, row].sum(axis=0), statistics.output[:, row].sum(axis=0)
+    types = [Type(int(number)).name for number in model.experts.type[moe_layer, expert]]
+    said = f"layer {model.experts.layers[moe_layer]}, expert {expert}: gate {types[0]}, up {types[1]}, down {types[2]}"
+    if statistics and moe_layer < model.hparams.n_moe_layers:
+        tokens, output = statistics.tokens[:, moe_layer].sum(axis=0), statistics.output[:, moe_layer].sum(axis=0)
         said += f"; {tokens[expert]:,.0f} tokens ({tokens[expert] / max(tokens.sum(), 1):.1%})"
         if output.any():
             said += f", {output[expert] / output.sum():.1%} of the layer's result"
@@ -142,8 +141,3 @@ def _legend(stripes: Sequence[str]) -> str:
         cells.append(f'<rect class="{name}" x="{at}" y="2" width="22" height="{STRIPE + 2}"/>')
         cells.append(f'<text class="axis" x="{at + 28}" y="11">{names[name]}</text>')
     return f'<figcaption><svg width="980" height="32">{"".join(cells)}</svg></figcaption>'
-
-
-def _runtime_rows(model: ModelFile) -> int:
-    """Rows that calibration sees: not those of MTP layers."""
-    return model.hparams.n_moe_layers

@@ -34,12 +34,12 @@ def write_imatrix(statistics: Statistics, path: Path, chunk_size: int = 512) -> 
     per_layer = tokens.sum(axis=1).max(initial=0.0) / max(statistics.sample.experts.shape[2], 1)
     writer.add_uint32("imatrix.chunk_count", int(-(-per_layer // chunk_size)))
     writer.add_uint32("imatrix.chunk_size", chunk_size)
-    for row, layer in enumerate(statistics.layers):
+    for moe_layer, layer in enumerate(statistics.layers):
         sums = (statistics.input_squares, statistics.input_squares, statistics.inner_squares)
         for name, squares in zip(NAMES, sums, strict=True):
             stem = f"blk.{layer}.{name}.weight"
-            writer.add_tensor(f"{stem}.in_sum2", squares[row].astype(np.float32))
-            writer.add_tensor(f"{stem}.counts", tokens[row][:, None].astype(np.float32))
+            writer.add_tensor(f"{stem}.in_sum2", squares[moe_layer].astype(np.float32))
+            writer.add_tensor(f"{stem}.counts", tokens[moe_layer][:, None].astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -58,12 +58,12 @@ def read_imatrix(path: Path, layers: Sequence[int], n_expert: int, n_embd: int, 
     if header.metadata.get("general.type") != KIND:
         raise CalibrationError(f"{path} is a GGUF file, but no importance matrix; make one with llama-imatrix.")
     found = Statistics.empty([DOMAIN], layers, n_expert=n_expert, n_used=1, n_embd=n_embd, n_ff=n_ff)
-    for row, layer in enumerate(layers):
+    for moe_layer, layer in enumerate(layers):
         for name, target in zip(NAMES, (found.input_squares, None, found.inner_squares), strict=True):
             if target is not None:
                 stem = f"blk.{layer}.{name}.weight"
-                target[row] = _floats(path, header, f"{stem}.in_sum2", (target.shape[2], n_expert))
-                found.tokens[0, row] = _floats(path, header, f"{stem}.counts", (1, n_expert))[:, 0]
+                target[moe_layer] = _floats(path, header, f"{stem}.in_sum2", (target.shape[2], n_expert))
+                found.tokens[0, moe_layer] = _floats(path, header, f"{stem}.counts", (1, n_expert))[:, 0]
     found.share[:] = found.tokens
     return found
 

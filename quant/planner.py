@@ -56,8 +56,8 @@ def plan_experts(
     kinds = dense.kinds_of(found.choice[damage[..., 0].size :]) if dense is not None else {}
     plan = Plan.of_types(
         {
-            (layers[row], expert, projection): palette[int(chosen[row, expert, projection])]
-            for row, expert, projection in np.ndindex(*chosen.shape)
+            (layers[moe_layer], expert, projection): palette[int(chosen[moe_layer, expert, projection])]
+            for moe_layer, expert, projection in np.ndindex(*chosen.shape)
         },
         kinds,
     )

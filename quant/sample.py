@@ -44,7 +44,7 @@ class Sample:
 
     def add(
         self,
-        row: int,
+        moe_layer: int,
         domain: NDArray[np.int16],
         key: NDArray[np.uint64],
         inputs: NDArray[np.floating],
@@ -57,39 +57,44 @@ class Sample:
         if not size:
             return
         best = np.zeros(size + len(key), bool)
-        best[np.argpartition(np.concatenate([self.key[row], key]), size - 1)[:size]] = True
+        best[np.argpartition(np.concatenate([self.key[moe_layer], key]), size - 1)[:size]] = True
         # Only the places of those that leave are written: a passage is small beside the sample.
         place, new = np.flatnonzero(~best[:size]), np.flatnonzero(best[size:])
-        self.key[row, place] = key[new]
-        self.domain[row, place] = domain[new]
-        self.inputs[row, place] = inputs[new]
-        self.experts[row, place] = experts[new]
-        self.shares[row, place] = shares[new]
-        self.entropy[row, place] = entropy[new]
+        self.key[moe_layer, place] = key[new]
+        self.domain[moe_layer, place] = domain[new]
+        self.inputs[moe_layer, place] = inputs[new]
+        self.experts[moe_layer, place] = experts[new]
+        self.shares[moe_layer, place] = shares[new]
+        self.entropy[moe_layer, place] = entropy[new]
 
-    def of_expert(self, row: int, expert: int) -> tuple[Floats, Floats, Floats]:
+    def of_expert(self, moe_layer: int, expert: int) -> tuple[Floats, Floats, Floats]:
         """(inputs [tokens, n_embd], shares, weights [tokens]) of the sampled tokens that the expert served."""
-        token, rank = np.nonzero((self.experts[row] == expert) & (self.key[row] != UNUSED)[:, None])
-        order = np.argsort(self.key[row, token])
+        token, rank = np.nonzero((self.experts[moe_layer] == expert) & (self.key[moe_layer] != UNUSED)[:, None])
+        order = np.argsort(self.key[moe_layer, token])
         token, rank = token[order], rank[order]
-        return self.inputs[row, token].astype(np.float32), self.shares[row, token, rank], self._weights(row)[token]
+        return (
+            self.inputs[moe_layer, token].astype(np.float32),
+            self.shares[moe_layer, token, rank],
+            self._weights(moe_layer)[token],
+        )
 
-    def of_layer(self, row: int, most: int) -> tuple[Floats, Floats]:
+    def of_layer(self, moe_layer: int, most: int) -> tuple[Floats, Floats]:
         """(inputs [tokens, n_embd], weights [tokens]) of sampled tokens of a layer, `most` at most: any, at random."""
-        token = np.argsort(self.key[row])[: min(most, np.count_nonzero(self.key[row] != UNUSED))]
-        return self.inputs[row, token].astype(np.float32), self._weights(row)[token]
+        token = np.argsort(self.key[moe_layer])[: min(most, np.count_nonzero(self.key[moe_layer] != UNUSED))]
+        return self.inputs[moe_layer, token].astype(np.float32), self._weights(moe_layer)[token]
 
-    def _weights(self, row: int) -> Floats:
+    def _weights(self, moe_layer: int) -> Floats:
         """What an error in each token's experts counts: where the model is sure of the next token, an error changes
         little; and the last norm divides it by the size of the residual stream that it was added to. The divergence
         caused is proportional to the entropy over that size's square (docs/quantisation.md). The mean is 1 within each
         domain, so that those the model hardly knows, where entropy is high, do not take the bits of all others.
         """
-        used, domain = self.key[row] != UNUSED, self.domain[row]
+        used, domain = self.key[moe_layer] != UNUSED, self.domain[moe_layer]
         size = int(domain.max(initial=0)) + 1
         tokens = np.bincount(domain[used], minlength=size)
-        mean = (np.bincount(domain[used], self.entropy[row, used], size) / np.maximum(tokens, 1))[domain]
-        weights: Floats = np.where(mean > 0, self.entropy[row] / np.where(mean > 0, mean, 1), 1).astype(np.float32)
+        mean = (np.bincount(domain[used], self.entropy[moe_layer, used], size) / np.maximum(tokens, 1))[domain]
+        relative = self.entropy[moe_layer] / np.where(mean > 0, mean, 1)
+        weights: Floats = np.where(mean > 0, relative, 1).astype(np.float32)
         return weights
 
 

@@ -33,29 +33,29 @@ PRIOR_SAMPLE = 512  # of the layer's tokens
 
 
 @dataclass(frozen=True)
-class Expert:
+class Sensitivity:
     """What one expert's quantisation has to know, for gate, up and down in this order.
 
     hessian: H of each projection (gate and up share one), for one token of average share.
-    row: weight of each row's damage, [rows]; ones for down.
+    slope: weight of each row's damage, [rows]; ones for down.
     tokens: how many tokens its damage is charged with.
     """
 
     hessian: tuple[Doubles, Doubles, Doubles]
-    row: tuple[Doubles, Doubles, Doubles]
+    slope: tuple[Doubles, Doubles, Doubles]
     tokens: float
 
     def damage(self, projection: int, weights: Floats, quantised: Floats) -> float:
         """Summed squared error of the layer's output if this projection becomes `quantised`."""
         rows = row_damage(weights, quantised, self.hessian[projection])
-        return self.tokens * float(rows @ self.row[projection])
+        return self.tokens * float(rows @ self.slope[projection])
 
 
-def measure(statistics: Statistics, row: int, expert: int, gate: Floats, up: Floats, down: Floats) -> Expert:
+def measure(statistics: Statistics, moe_layer: int, expert: int, gate: Floats, up: Floats, down: Floats) -> Sensitivity:
     """What the sample tells of one expert with these weights [n_ff, n_embd], [n_ff, n_embd], [n_embd, n_ff]."""
-    own, shares, weights = statistics.sample.of_expert(row, expert)
-    everyone, their_weights = statistics.sample.of_layer(row, PRIOR_SAMPLE)
-    mean_share = np.float32(_mean_share(statistics, row))
+    own, shares, weights = statistics.sample.of_expert(moe_layer, expert)
+    everyone, their_weights = statistics.sample.of_layer(moe_layer, PRIOR_SAMPLE)
+    mean_share = np.float32(_mean_share(statistics, moe_layer))
     parts = [_moments(own, shares * np.sqrt(weights), gate, up, down)]
     if len(everyone):
         # The layer's other tokens as if this expert had served them with an average share.
@@ -65,10 +65,10 @@ def measure(statistics: Statistics, row: int, expert: int, gate: Floats, up: Flo
     total = [sum(part[i] for part in parts) / max(count, 1) for i in range(5)]
     h_input, h_inner, slope_gate, slope_up, share2 = (np.asarray(moment) for moment in total)
     scale = max(float(share2), 1e-30)
-    return Expert(
+    return Sensitivity(
         (h_input, h_input, h_inner),
         (slope_gate / scale, slope_up / scale, np.ones(len(down))),
-        charged_tokens(statistics)[row, expert],
+        charged_tokens(statistics)[moe_layer, expert],
     )
 
 
@@ -95,9 +95,9 @@ def scaled(
     return result
 
 
-def _mean_share(statistics: Statistics, row: int) -> float:
-    tokens = statistics.tokens[:, row].sum()
-    return float(statistics.share[:, row].sum() / tokens) if tokens else 1.0
+def _mean_share(statistics: Statistics, moe_layer: int) -> float:
+    tokens = statistics.tokens[:, moe_layer].sum()
+    return float(statistics.share[:, moe_layer].sum() / tokens) if tokens else 1.0
 
 
 def _moments(x: Floats, share: Floats, gate: Floats, up: Floats, down: Floats) -> tuple[Doubles | float, ...]:

@@ -97,7 +97,7 @@ class Statistics:
     def observe_layer(
         self,
         domain: int,
-        row: int,
+        moe_layer: int,
         key: NDArray[np.uint64],
         inputs: NDArray[np.floating],
         experts: NDArray[np.integer],
@@ -110,16 +110,16 @@ class Statistics:
         key, margins [tokens] (worst chosen minus best rejected biased score); inputs [tokens, n_embd]; experts and
         shares [tokens, used]; entropy [tokens] as Sample keeps it.
         """
-        np.add.at(self.tokens[domain, row], experts, 1.0)
-        np.add.at(self.share[domain, row], experts, shares)
+        np.add.at(self.tokens[domain, moe_layer], experts, 1.0)
+        np.add.at(self.share[domain, moe_layer], experts, shares)
         bins = np.clip(-np.frexp(np.maximum(margins, 1e-30))[1], 0, MARGIN_BINS - 1)
-        np.add.at(self.margins[domain, row], bins, 1.0)
-        self.sample.add(row, np.full(len(key), domain, np.int16), key, inputs, experts, shares, entropy)
+        np.add.at(self.margins[domain, moe_layer], bins, 1.0)
+        self.sample.add(moe_layer, np.full(len(key), domain, np.int16), key, inputs, experts, shares, entropy)
 
     def observe_expert(
         self,
         domain: int,
-        row: int,
+        moe_layer: int,
         expert: int,
         inputs: NDArray[np.floating],
         share: NDArray[np.floating],
@@ -127,9 +127,9 @@ class Statistics:
         output: NDArray[np.floating],
     ) -> None:
         """Add one expert's work: inputs [tokens, n_embd], share [tokens], inner [tokens, n_ff], output before share."""
-        self.input_squares[row, expert] += np.square(inputs, dtype=np.float64).sum(axis=0)
-        self.inner_squares[row, expert] += np.square(share[:, None] * inner, dtype=np.float64).sum(axis=0)
-        self.output[domain, row, expert] += np.square(share[:, None] * output, dtype=np.float64).sum()
+        self.input_squares[moe_layer, expert] += np.square(inputs, dtype=np.float64).sum(axis=0)
+        self.inner_squares[moe_layer, expert] += np.square(share[:, None] * inner, dtype=np.float64).sum(axis=0)
+        self.output[domain, moe_layer, expert] += np.square(share[:, None] * output, dtype=np.float64).sum()
 
     def merge(self, other: Statistics) -> Statistics:
         """The statistics of both texts. Raises CalibrationError if they are of models of different shapes."""
@@ -156,16 +156,16 @@ class Statistics:
                 else:
                     total += sums
             kept = part.sample
-            for row in range(len(self.layers)):
-                used = kept.key[row] != UNUSED
+            for moe_layer in range(len(self.layers)):
+                used = kept.key[moe_layer] != UNUSED
                 result.sample.add(
-                    row,
-                    place[kept.domain[row, used]],
-                    kept.key[row, used],
-                    kept.inputs[row, used],
-                    kept.experts[row, used],
-                    kept.shares[row, used],
-                    kept.entropy[row, used],
+                    moe_layer,
+                    place[kept.domain[moe_layer, used]],
+                    kept.key[moe_layer, used],
+                    kept.inputs[moe_layer, used],
+                    kept.experts[moe_layer, used],
+                    kept.shares[moe_layer, used],
+                    kept.entropy[moe_layer, used],
                 )
         for name in ("effects", "dense"):  # where it was not measured all are zero, which says nothing
             one, two = getattr(self, name), getattr(other, name)

@@ -200,7 +200,7 @@ def test_calibrated_codes_do_less_damage(checkpoint: Path, statistics: Path, tmp
         known = measure(stored, layer - 1, expert, *weights)
         for name, file in files.items():
             for p in range(3):
-                slope, nothing = known.row[p], np.zeros_like(weights[p])
+                slope, nothing = known.slope[p], np.zeros_like(weights[p])
                 whole = row_damage(weights[p], nothing, known.hessian[p]) @ slope
                 lost = row_damage(weights[p], _matrix(file.path, layer, expert, p), known.hessian[p])
                 damage[name] += float(lost @ slope / whole)

@@ -1,6 +1,6 @@
-"""Loading what calibration saw of a model: statistics of `edgemed calibrate`, or llama.cpp's importance matrix.
+"""Loading what calibration saw of a model: statistics of `edgemed calibrate`, or an imatrix of llama.cpp.
 
-Both are read into `Statistics` and checked against the model's shape.
+Both become `Statistics` and are checked against the shape of the model.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ GGUF_MAGIC = b"GGUF"
 
 
 def refuse_unreadable(path: Path) -> None:
-    """Raise CalibrationError if the file cannot be read at all. What it holds is checked by `read_calibration`, which
-    needs the model's shape."""
+    """Raise CalibrationError if the file cannot be read at all.
+
+    `read_calibration` checks its content, but needs the shape of the model.
+    """
     _first_bytes(path)
 
 
@@ -33,8 +35,8 @@ def read_calibration(path: Path, hparams: HParams) -> Statistics:
     if found.layers != layers or seen != shape:
         raise CalibrationError(
             f"The statistics {path} are of a model with {len(found.layers)} layers of {seen[0]} experts "
-            f"({seen[1]} x {seen[2]}); this one has {len(layers)} of {shape[0]} ({shape[1]} x {shape[2]}). "
-            "Calibrate with this model."
+            f"({seen[1]} x {seen[2]}), but this one has {len(layers)} of {shape[0]} ({shape[1]} x {shape[2]}); "
+            "calibrate with this model."
         )
     return found
 

@@ -116,7 +116,7 @@ def plan_for(
 
 
 def _plan_uniform(goal: Goal, target: Target, palette: str) -> Planned:
-    """One type for all experts: the nearest to the bits, or the most precise that fits the size."""
+    """One type for all experts: the nearest to the bits, or the largest that fits the size."""
     match goal:
         case Bits():
             return Planned(Plan.uniform(goal.bits, palette))
@@ -134,7 +134,7 @@ def _plan_uniform(goal: Goal, target: Target, palette: str) -> Planned:
 
 @dataclass(frozen=True)
 class _Planner:
-    """Plans of any budget from the same measured damages [layers, experts, 3, types of the palette]."""
+    """Makes plans of any budget from the same measured damages, [L, E, 3, types of the palette]."""
 
     target: Target
     calibrated: Calibrated
@@ -165,6 +165,7 @@ class _Planner:
         )
 
     def for_bits(self, bits: float) -> Plan:
+        """The plan for so many bits per weight of the experts."""
         plan, allocation = self.plan(_expert_budget(self.target.hparams, bits))
         dense = self.dense
         return plan if dense is None else replace(plan, dense=dense.kinds_of(dense.at_price(allocation.price)))
@@ -188,7 +189,7 @@ class _Planner:
         return best.plan, (best.bits, best.speed)
 
     def for_size(self, size_bytes: int) -> Plan:
-        """The plan for a file's size. Padding and header are known only with a plan, so it takes a few tries."""
+        """The plan for a file's size. Padding and header depend on the plan, so the budget takes a few tries."""
         dense, size = self.dense, self.target.file_size
         each = expert_bytes(self.target.hparams, types.palette(self.palette).calibrated)
         count = self.damage[..., 0, 0].size
@@ -201,6 +202,7 @@ class _Planner:
         smallest = size(best)
         if smallest > size_bytes:
             raise _too_small(size_bytes, smallest, self.palette)
+        # `best` has the budget `low` and fits; a plan of `high` bytes does not.
         low, high = least, most + 1
         budget = min(most, least + size_bytes - smallest)
         for _ in range(TRIES):
@@ -212,6 +214,7 @@ class _Planner:
                     break
             else:
                 high = budget
+            # Correct the budget by the measured excess; bisect if that leaves the interval.
             budget = min(budget - over, most) if low < budget - over < high else (low + high) // 2
             if budget <= low:
                 break
@@ -250,7 +253,7 @@ class _Candidate:
 
 
 def _expert_budget(hparams: HParams, bits: float) -> int:
-    """Bytes of all experts at so many bits a weight."""
+    """Bytes of all experts at so many bits per weight."""
     count = hparams.n_moe_layers * hparams.n_expert
     return floor(count * hparams.expert_weights * Fraction(bits) / 8)
 
@@ -258,13 +261,13 @@ def _expert_budget(hparams: HParams, bits: float) -> int:
 def _notes(calibrated: Calibrated) -> list[str]:
     if not calibrated.sampled:
         return [
-            "The statistics are sums only, as llama.cpp collects them: types are chosen by relative error, and codes "
-            "do not make up for one another. `edgemed calibrate` collects more."
+            "The statistics are sums only, as llama.cpp collects them: types are chosen by relative error, without "
+            "error compensation. `edgemed calibrate` collects more."
         ]
     if not calibrated.statistics.effects.any():
         return [
-            "The statistics do not say what each layer weighs on the next token, so layers count by the size of what "
-            "they add; `edgemed calibrate` without --effects 0 measures it."
+            "The statistics lack the effect of each layer on the next token, so layers count by the size of their "
+            "output; `edgemed calibrate` without --effects 0 measures it."
         ]
     return []
 

@@ -1,7 +1,7 @@
-"""A sample of whole tokens as the experts' layers saw them, the same in whatever order tokens come.
+"""A sample of whole tokens: their inputs to each MoE layer, and their routing.
 
-Each layer keeps the tokens with the lowest keys. A key is a hash of the token's place (which text, which position), so
-a merged sample is the sample of one pass over both texts.
+Each layer keeps the tokens with the lowest keys. A key is a hash of the token's text and position, so the sample does
+not depend on the order of the tokens, and two merged samples equal the sample of one pass over both texts.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ UNUSED = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 @dataclass
 class Sample:
-    """[L] layers x [S] places, in no order; what is asked for comes in the order of the keys."""
+    """L MoE layers with S places each, unordered. The methods return tokens in the order of their keys."""
 
     key: NDArray[np.uint64]  # [L, S]; UNUSED where no token is
     domain: NDArray[np.int16]  # [L, S]
     inputs: NDArray[np.float16]  # [L, S, n_embd], of gate and up
     experts: NDArray[np.int16]  # [L, S, used]
     shares: Floats  # [L, S, used]
-    # [L, S], of the next token's distribution, nats, over the mean square of the residual stream behind the last layer;
-    # 0 where nobody looked
+    # [L, S], of the next token's distribution, in nats, over the mean square of the residual stream after the last
+    # layer; 0 where it was not computed
     entropy: Floats
 
     @classmethod
     def empty(cls, layers: int, size: int, n_embd: int, used: int) -> Sample:
-        """A sample without tokens that will hold up to `size` of them for each layer."""
+        """An empty sample with room for `size` tokens of each layer."""
         return cls(
             np.full((layers, size), UNUSED),
             np.zeros((layers, size), np.int16),
@@ -52,13 +52,14 @@ class Sample:
         shares: NDArray[np.floating],
         entropy: NDArray[np.floating],
     ) -> None:
-        """Offer tokens of one layer: inputs [tokens, n_embd], experts, shares [tokens, used], all else [tokens]."""
+        """Offer tokens of one MoE layer: inputs [tokens, n_embd], experts and shares (routing weights) [tokens, used],
+        the rest [tokens]."""
         size = self.key.shape[1]
         if not size:
             return
         best = np.zeros(size + len(key), bool)
         best[np.argpartition(np.concatenate([self.key[moe_layer], key]), size - 1)[:size]] = True
-        # Only the places of those that leave are written: a passage is small beside the sample.
+        # Write only the places of the tokens that leave: a passage is small compared with the sample.
         place, new = np.flatnonzero(~best[:size]), np.flatnonzero(best[size:])
         self.key[moe_layer, place] = key[new]
         self.domain[moe_layer, place] = domain[new]
@@ -68,7 +69,7 @@ class Sample:
         self.entropy[moe_layer, place] = entropy[new]
 
     def of_expert(self, moe_layer: int, expert: int) -> tuple[Floats, Floats, Floats]:
-        """(inputs [tokens, n_embd], shares, weights [tokens]) of the sampled tokens that the expert served."""
+        """Inputs [tokens, n_embd], routing weights and error weights [tokens] of the expert's sampled tokens."""
         token, rank = np.nonzero((self.experts[moe_layer] == expert) & (self.key[moe_layer] != UNUSED)[:, None])
         order = np.argsort(self.key[moe_layer, token])
         token, rank = token[order], rank[order]
@@ -79,15 +80,17 @@ class Sample:
         )
 
     def of_layer(self, moe_layer: int, most: int) -> tuple[Floats, Floats]:
-        """(inputs [tokens, n_embd], weights [tokens]) of sampled tokens of a layer, `most` at most: any, at random."""
+        """Inputs [tokens, n_embd] and error weights [tokens] of up to `most` random sampled tokens of an MoE layer."""
         token = np.argsort(self.key[moe_layer])[: min(most, np.count_nonzero(self.key[moe_layer] != UNUSED))]
         return self.inputs[moe_layer, token].astype(np.float32), self._weights(moe_layer)[token]
 
     def _weights(self, moe_layer: int) -> Floats:
-        """What an error in each token's experts counts: where the model is sure of the next token, an error changes
-        little; and the last norm divides it by the size of the residual stream that it was added to. The divergence
-        caused is proportional to the entropy over that size's square (docs/quantisation.md). The mean is 1 within each
-        domain, so that those the model hardly knows, where entropy is high, do not take the bits of all others.
+        """The weight of an error in each token's experts, [S].
+
+        An error changes little where the model is sure of the next token, and the last norm divides it by the size of
+        the residual stream. The KL divergence that it causes is proportional to the entropy over the square of that
+        size (docs/quantisation.md). The mean weight is 1 within each domain: otherwise domains that the model hardly
+        knows, where entropy is high, would take the bits of all others.
         """
         used, domain = self.key[moe_layer] != UNUSED, self.domain[moe_layer]
         size = int(domain.max(initial=0)) + 1
@@ -99,7 +102,7 @@ class Sample:
 
 
 def token_keys(text: str, tokens: int) -> NDArray[np.uint64]:
-    """A well mixed key for each token of a text that is known by this name."""
+    """A hash for each token of the text of this name."""
     seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
     with np.errstate(over="ignore"):
         z = np.uint64(seed) + np.arange(1, tokens + 1, dtype=np.uint64) * np.uint64(0x9E37_79B9_7F4A_7C15)

@@ -1,8 +1,8 @@
-"""Which ggml types a plan may name, what they cost, and what stands in where a row does not divide into their blocks.
+"""The ggml types that a plan may name, their sizes, the palettes, and the substitutes for rows too short for a block.
 
-All types of the palettes are multiplied with Q8_K activations, so an expert may mix them freely and its input is
-quantised once. "fast" has the K-quants; "small" adds the IQ types, which read more slowly on a CPU and take far longer
-to make.
+All types of the palettes are multiplied with Q8_K activations, so the matrices of an expert may differ in type and its
+input is still quantised once. "fast" has the K-quants; "small" also has the IQ types, which are slower to compute with
+on a CPU and take far longer to make.
 """
 
 from __future__ import annotations
@@ -65,17 +65,17 @@ PALETTES = {
     ),
 }
 
-# Types without Q8_K activations: for dense tensors, for rows too short for a K-quant's block, and for proofs.
+# Types that do not use Q8_K activations: for dense tensors, for rows too short for a K-quant's block, and for tests.
 PLAIN = (Type.Q8_0, Type.BF16, Type.F16, Type.F32)
 ALLOWED = SMALL + PLAIN
-DENSE_FLOOR = (Type.Q6_K, *PLAIN)  # what is always in use is never stored below Q6_K
+DENSE_FLOOR = (Type.Q6_K, *PLAIN)  # dense tensors are not stored below Q6_K, since every token uses them
 
-# ggml's own test for "needs an importance vector" (`ggml_quantize_requires_imatrix`); the test suite compares them.
+# As ggml's own `ggml_quantize_requires_imatrix` says; a test compares them.
 NEEDS_IMPORTANCE = frozenset({Type.IQ1_S, Type.IQ2_XXS, Type.IQ2_XS})
 
 
 def parse_type(name: str) -> Type:
-    """The type of that name, in any case. Raises PlanError that lists the allowed ones."""
+    """The type of that name, in upper or lower case. Raises PlanError, which lists the allowed types."""
     chosen = next((allowed for allowed in ALLOWED if allowed.name == name.upper()), None)
     if chosen is None:
         raise PlanError(f'"{name}" is not a type a plan may use; it may use {", ".join(a.name for a in ALLOWED)}.')
@@ -95,13 +95,13 @@ def block_size(type_: Type) -> int:
 
 
 def bits_per_weight(type_: Type) -> Fraction:
-    """Exact bits of one weight, block scales included."""
+    """Exact bits per weight, block scales included."""
     weights, size = GGML_QUANT_SIZES[type_]
     return Fraction(8 * size, weights)
 
 
 def row_bytes(type_: Type, columns: int) -> int:
-    """Bytes of one row. Raises PlanError if a block would be cut."""
+    """Bytes of one row. Raises PlanError if the columns are not a multiple of the block."""
     weights, size = GGML_QUANT_SIZES[type_]
     if columns % weights:
         raise PlanError(f"Rows of {columns} weights do not divide into {type_.name} blocks of {weights}.")
@@ -109,9 +109,9 @@ def row_bytes(type_: Type, columns: int) -> int:
 
 
 def storable(type_: Type, columns: int) -> Type:
-    """`type_` itself, or what stands in for it where `columns` does not divide into its blocks: Q8_0, else F16.
+    """`type_`, or its substitute if `columns` is not a multiple of its block: Q8_0, else F16.
 
-    Published shapes divide by 256; small test models need this. The stand-in is never less precise.
+    The substitute is never less precise. Published models have multiples of 256; small test models need this.
     """
     for candidate in (type_, Type.Q8_0):
         if columns % block_size(candidate) == 0:
@@ -120,5 +120,5 @@ def storable(type_: Type, columns: int) -> Type:
 
 
 def nearest_type(bits: float, among: tuple[Type, ...] = FAST) -> Type:
-    """The type whose bits per weight are nearest to `bits`; of two equally near ones the smaller."""
+    """The type whose bits per weight are nearest to `bits`; of two equally near, the smaller."""
     return min(among, key=lambda type_: (abs(bits_per_weight(type_) - Fraction(bits)), bits_per_weight(type_)))

@@ -130,9 +130,7 @@ class Calibrated:
         """Damages [L, E, 3, types]. `read` gives the weights of a layer's expert and is called from several threads.
 
         Every expert is weighed with ggml's codes. The fraction of that damage that remains with error compensation is
-        measured on TYPICAL_EXPERTS of each layer, and applied to all. The measured effects make layers comparable.
-        Without effects, damages are divided by the size of the layer's expert output: later layers have larger
-        outputs, and the norm that follows sees relative changes.
+        measured on TYPICAL_EXPERTS of each layer, and applied to all.
         """
         layers, experts = self.statistics.layers, self.statistics.tokens.shape[2]
         weighed = (*palette, EFFECT_TYPE)  # the effects are measured in a type that the palette may lack
@@ -158,20 +156,28 @@ class Calibrated:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        effects, size = self.statistics.effects, self.statistics.output.sum(axis=(0, 2))
-        result = damage[..., :-1]
         if not np.isfinite(damage).all():
             raise CalibrationError(
                 "Some experts' weights or statistics are so large that their damage is not finite; convert without "
                 "--calibration, or with other statistics."
             )
+        result, in_effect_type = damage[..., :-1], damage[..., -1]
         if chosen.size:
             # Damage with compensation over damage without, of the same experts, by layer, projection and type.
             same = np.stack([damage[moe_layer, picked].sum(axis=0) for moe_layer, picked in enumerate(chosen)])
             result = result * (better / np.maximum(same, 1e-300))[:, None, :, :-1]
+        return self._comparable(result, in_effect_type.sum(axis=(1, 2)))
+
+    def _comparable(self, damage: Damages, predicted: NDArray[np.float64]) -> Damages:
+        """damage [L, E, 3, types] in one unit for all layers. predicted [L]: each layer's damage in EFFECT_TYPE.
+
+        Measured effects give the unit. Without them damages are divided by the size of the layer's expert output: later
+        layers have larger outputs, and the norm that follows sees relative changes.
+        """
+        effects, size = self.statistics.effects, self.statistics.output.sum(axis=(0, 2))
         if effects.any():
-            return scaled(result, damage[..., -1].sum(axis=(1, 2)), effects)
-        return result / size[:, None, None, None] if (size > 0).all() else result
+            return scaled(damage, predicted, effects)
+        return damage / size[:, None, None, None] if (size > 0).all() else damage
 
     def _typical_experts(self) -> NDArray[np.int64]:
         """TYPICAL_EXPERTS of each layer, evenly spaced from rarely to often used, [L, few]."""

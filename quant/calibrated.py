@@ -29,6 +29,7 @@ from edgemed.quant.sample import UNUSED
 from edgemed.quant.sensitivity import PRIOR_TOKENS, charged_tokens, measure, scaled
 from edgemed.quant.statistics import Statistics
 
+ACTIVATION = "silu"  # of the experts' gate
 TYPICAL_EXPERTS = 4  # of each layer, on which better codes are tried
 MOST_TOKENS = (1 << 32) - 1
 WEIGHED_ROWS = 64  # of each matrix, evenly spread: its relative damage is measured on these
@@ -54,6 +55,11 @@ class Calibrated:
     @classmethod
     def load(cls, path: Path, hparams: HParams, *, compensated: bool = True) -> Calibrated:
         """Our own file or an importance matrix. Raises CalibrationError if it is neither, or of another model."""
+        if hparams.ACTIVATION != ACTIVATION:  # the formulas of sensitivity.py are its derivatives
+            raise CalibrationError(
+                f"{hparams.FAMILY} experts use the activation {hparams.ACTIVATION}; calibrated plans are for "
+                f"{ACTIVATION} only. Convert without --calibration."
+            )
         statistics = read_calibration(path, hparams)
         if not statistics.tokens.any():
             raise CalibrationError(f"The statistics {path} have seen no token; calibrate with some text.")

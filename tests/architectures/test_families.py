@@ -1,6 +1,7 @@
 """What holds for every family: how one is found, and what its file must say."""
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +15,8 @@ from edgemed.architectures.router import SigmoidGroups
 from edgemed.architectures.sarvam_moe import SarvamMoe
 from edgemed.architectures.tensors import ALWAYS_F32, DENSE_GROUPS, PROJECTIONS, block_of, kind_of
 from edgemed.engine.process.protocol import Sampling
-from edgemed.errors import CheckpointError, ModelFileError
+from edgemed.errors import CalibrationError, CheckpointError, ModelFileError
+from edgemed.quant.calibrated import Calibrated
 
 EXAMPLES: list[Architecture] = [
     replace(ANTANGELMED, n_nextn=1),
@@ -50,7 +52,7 @@ def test_a_gguf_is_known_by_its_architecture() -> None:
     assert find_gguf_architecture({"general.architecture": "bailingmoe2"}, "m.gguf") is BailingMoeV2
     published = {"general.architecture": "bailingmoe2", "tokenizer.ggml.pre": "sarvam-moe"}
     assert find_gguf_architecture(published, "m.gguf") is SarvamMoe
-    for name, told in (("llama", "llama"), (None, "nobody named")):
+    for name, told in (("llama", "llama"), (None, "(none named)")):
         with pytest.raises(ModelFileError) as caught:
             find_gguf_architecture({"general.architecture": name}, "m.gguf")
         assert str(caught.value) == f"m.gguf holds the architecture {told}; edgemed runs bailingmoe2 only."
@@ -68,6 +70,15 @@ def test_a_family_may_have_a_gguf_half_only(monkeypatch: pytest.MonkeyPatch) -> 
         find_architecture(Config({"architectures": ["HalfForCausalLM"]}))
     with pytest.raises(ModelFileError, match="edgemed runs bailingmoe2 and half only"):
         find_gguf_architecture({"general.architecture": "llama"}, "m.gguf")
+
+
+def test_calibration_refuses_an_activation_it_has_no_formulas_for(tmp_path: Path) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Other(BailingMoeV2):
+        ACTIVATION: ClassVar = "gelu"
+
+    with pytest.raises(CalibrationError, match="activation gelu; calibrated plans are for silu only"):
+        Calibrated.load(tmp_path / "statistics.npz", Other(**asdict(ANTANGELMED)))
 
 
 @pytest.mark.parametrize(("groups", "kept"), [(4, 2), (1, 1), (1, 0)])

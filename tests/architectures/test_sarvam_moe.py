@@ -45,7 +45,9 @@ def test_it_is_keyed_on_architectures() -> None:
 def test_whole_heads_rotate() -> None:
     assert read().n_rot == SHAPE.head_dim
     assert read(partial_rotary_factor=1.0).n_rot == SHAPE.head_dim
-    with pytest.raises(CheckpointError, match="lets 32 of 64 dimensions of a head rotate; SarvamMoE rotates them all"):
+    with pytest.raises(
+        CheckpointError, match="rotates 32 of the 64 dimensions of a head; SarvamMoE rotates all of them"
+    ):
         read(partial_rotary_factor=0.5)
 
 
@@ -54,6 +56,11 @@ def test_one_group_is_the_default_and_the_scale_has_none() -> None:
     assert (read(n_group=4, topk_group=2).n_group, read(n_group=4, topk_group=2).n_group_used) == (4, 2)
     with pytest.raises(CheckpointError, match="lacks routed_scaling_factor"):
         read(drop=("routed_scaling_factor",))
+
+
+def test_weights_must_be_normalised() -> None:
+    with pytest.raises(CheckpointError, match="says norm_topk_prob = False; edgemed runs True only"):
+        read(norm_topk_prob=False)
 
 
 def test_its_refusals_name_it() -> None:
@@ -95,8 +102,8 @@ def test_a_gguf_with_the_published_tokenizer_is_shown_but_not_run(stock: Path, t
     with pytest.raises(ModelFileError) as caught:
         virtual_gguf(model)
     assert str(caught.value) == (
-        "The tokenizer of published.gguf cannot be used: it is SentencePiece-style BPE, as Sarvam publishes it, which "
-        "edgemed has not been tried with; run the model with llama.cpp."
+        "The tokenizer of published.gguf cannot be used: it is the SentencePiece-style BPE that Sarvam publishes, "
+        "which was never tested with edgemed; run the model with llama.cpp."
     )
 
 
@@ -112,6 +119,8 @@ def test_the_published_tokenizer_is_refused(tmp_path: Path, change: dict[str, An
     folder = make_checkpoint(tmp_path / "checkpoint", SHAPE)
     document = json.loads((folder / "tokenizer.json").read_text())
     (folder / "tokenizer.json").write_text(json.dumps(document | change))
-    with pytest.raises(CheckpointError, match=r"tokenizer cannot be used: it is SentencePiece-style BPE, as Sarvam "):
+    with pytest.raises(
+        CheckpointError, match="tokenizer cannot be used: it is the SentencePiece-style BPE that Sarvam publishes"
+    ):
         convert(str(folder), tmp_path / "out.gguf", Plan.uniform(4.5))
     assert not (tmp_path / "out.gguf").exists()

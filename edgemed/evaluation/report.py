@@ -73,7 +73,7 @@ def evaluate(
             passages = _scored(folder, work)
             letters = np.load(folder / "reference.npy"), np.load(folder / "model.npy")
     except OSError as error:
-        raise SetupError(f"The scratch folder {scratch or folder.parent} fails: {error.strerror}.") from None
+        raise SetupError(f"The temporary folder {scratch or folder.parent} cannot be used: {error.strerror}.") from None
     worst = sorted(worst, key=lambda one: -one["kl_mean"])[:WORST]
     return card(model, reference, [path.name for path in data], passage, work, passages, letters, worst)
 

@@ -11,8 +11,8 @@ from gguf import GGMLQuantizationType as Type
 
 from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.convert.pipeline import convert
+from edgemed.engine.process import launch
 from edgemed.errors import SetupError
-from edgemed.forecast import compute_rates
 from edgemed.forecast.compute_rates import measure_compute
 from edgemed.forecast.model_size import kind_of, size_of_file
 from edgemed.forecast.prediction import PROMPT_TOKENS
@@ -79,6 +79,8 @@ def test_the_engine_measures_itself_on_twins(small: ModelFile, tmp_path: Path, m
         for rate in (rates.dense, rates.batch_dense, *rates.experts.values(), *rates.batch_experts.values()):
             assert 1e5 < rate < 1e13
         (tmp_path / "llama_cpp.py").write_text("raise ImportError('there is no llama here')")
-        monkeypatch.setattr(compute_rates, "environment", lambda: {"PYTHONPATH": str(tmp_path)})
-        with pytest.raises(SetupError, match="cannot be measured: there is no llama here"):
+        monkeypatch.setattr(launch, "environment", lambda: {"PYTHONPATH": str(tmp_path)})
+        with pytest.raises(
+            SetupError, match=r"cannot be measured\. llama-cpp-python cannot be loaded \(there is no llama here\)"
+        ):
             measure_compute(1, made, 0.01)

@@ -142,7 +142,7 @@ def require_llama() -> None:
     library_folder()  # says so where it is not installed
     try:
         importlib.import_module(f"{PACKAGE}.{PACKAGE}")
-    except (RuntimeError, OSError) as error:
+    except (ImportError, RuntimeError, OSError) as error:
         reason = str(error).rpartition("': ")[2]
         raise SetupError(
             f"llama-cpp-python cannot be loaded ({reason}). If it was built for a GPU, install that GPU's driver and "

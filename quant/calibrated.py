@@ -30,6 +30,7 @@ from edgemed.quant.sample import UNUSED
 from edgemed.quant.sensitivity import PRIOR_TOKENS, charged_tokens, measure, scaled
 from edgemed.quant.statistics import Statistics
 
+ACTIVATION = "silu"  # of the experts' gate: sensitivity.py has the derivatives of no other
 TYPICAL_EXPERTS = 4  # of each layer, on which the gain of error compensation is measured
 MOST_TOKENS = (1 << 32) - 1
 WEIGHED_ROWS = 64  # of each matrix, evenly spaced, on which its damage is measured
@@ -49,6 +50,11 @@ class Calibrated:
     @classmethod
     def load(cls, path: Path, hparams: HParams, *, compensated: bool = True) -> Calibrated:
         """Statistics from a file of either kind. Raises CalibrationError if it is neither, or of another model."""
+        if hparams.ACTIVATION != ACTIVATION:
+            raise CalibrationError(
+                f"{hparams.FAMILY} experts use the activation {hparams.ACTIVATION}, but calibration supports "
+                f"{ACTIVATION} only; convert without --calibration."
+            )
         statistics = read_calibration(path, hparams)
         if not statistics.tokens.any():
             raise CalibrationError(f"The statistics {path} have seen no token; calibrate with more text.")

@@ -1,6 +1,6 @@
 """Model families, one file each: chosen by config.json's `architectures`, or by a GGUF's `general.architecture`.
 
-`model_type` in config.json is not looked at: the same published model carries different ones on different pages.
+`model_type` in config.json is ignored: the same published model has different ones on different pages.
 docs/architectures.md says how to add a family.
 """
 
@@ -28,7 +28,8 @@ __all__ = [
 ]
 
 FAMILIES: tuple[type[Architecture], ...] = (SarvamMoe, BailingMoeV2)
-"""Of those that share a GGUF name, the last takes what none before it claims."""
+"""The first family that claims a GGUF gets it, so a family that claims everything comes last among those that share a
+GGUF name."""
 
 
 def find_architecture(config: Config) -> type[Architecture]:
@@ -52,7 +53,7 @@ def find_gguf_architecture(metadata: Mapping[str, Any], file_name: str) -> type[
             return family
     known = sorted({family.GGUF_NAME for family in FAMILIES})
     raise ModelFileError(
-        f"{file_name} holds the architecture {name or 'nobody named'}; edgemed runs {_listed(known)} only."
+        f"{file_name} holds the architecture {name or '(none named)'}; edgemed runs {_listed(known)} only."
     )
 
 

@@ -1,4 +1,4 @@
-"""What the file of a model family offers: its numbers (`HParams`), and what checkpoints and GGUFs call everything.
+"""What a model family's file provides: its numbers (`HParams`), and its names for them in checkpoints and GGUFs.
 
 docs/architectures.md says how to add a family.
 """
@@ -28,7 +28,7 @@ Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 class Mapped:
     """One tensor of the checkpoint and its name in the GGUF. `shape` is (out, in), or (length,) for a vector.
 
-    change: what becomes of a vector's values on the way, where they are not copied as they are.
+    change: applied to a vector's values on conversion; None copies them unchanged.
     """
 
     source: str
@@ -39,10 +39,10 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class TokenizerRules:
-    """Which tokenizers a family's models may have: llama.cpp must split text exactly as they do.
+    """Which tokenizers a family's models may have: those whose splitting llama.cpp reproduces exactly.
 
-    pre_tokenizers: regular expression in tokenizer.json -> llama.cpp's name for it (src/llama-vocab.cpp). refuse: looks
-    at a whole tokenizer.json, and says why it cannot be used, or None. refused_pre: llama.cpp's names of pre-tokenizers
+    pre_tokenizers: regular expression in tokenizer.json -> llama.cpp's name for it (src/llama-vocab.cpp). refuse:
+    given a whole tokenizer.json, says why it cannot be used, or None. refused_pre: llama.cpp's names of pre-tokenizers
     in GGUFs that are not run -> why. Both are parts of a sentence, after "The tokenizer cannot be used: ".
     """
 
@@ -54,8 +54,8 @@ class TokenizerRules:
 class Architecture(HParams):
     """A model of some family: a frozen dataclass of its numbers.
 
-    A family whose checkpoints are not converted (a GGUF half only) has no CHECKPOINT_NAMES, does without `read_config`,
-    and leaves `Mapped.source` empty.
+    A family that edgemed runs but does not convert has no CHECKPOINT_NAMES and no `read_config`, and leaves
+    `Mapped.source` empty.
     """
 
     CHECKPOINT_NAMES: ClassVar[tuple[str, ...]] = ()
@@ -66,8 +66,7 @@ class Architecture(HParams):
 
     @classmethod
     def claims(cls, metadata: Mapping[str, Any]) -> bool:
-        """Whether a GGUF with this family's `general.architecture` is one of it. The last family in FAMILIES with that
-        name takes what none before it claims."""
+        """Whether a GGUF whose `general.architecture` is this family's GGUF_NAME belongs to this family."""
         return True
 
     @classmethod

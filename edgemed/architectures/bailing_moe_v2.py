@@ -25,11 +25,11 @@ from edgemed.errors import CheckpointError, ModelFileError
 
 EMBEDDING = "model.word_embeddings.weight"
 
-# What the graph cannot compute otherwise: the value that each key of config.json must have where it is present.
+# The value that each key of config.json must have where it is present: the graph computes nothing else.
 FIXED = {
     "use_bias": False, "use_qkv_bias": False, "use_qk_norm": True, "score_function": "sigmoid", "hidden_act": "silu",
 }  # fmt: skip
-# (key in the GGUF, field), in the file's order. Every one is a number.
+# (key in the GGUF, field), in the order in which they are written. All are numbers.
 GGUF_KEYS = (
     ("context_length", "n_ctx_train"),
     ("embedding_length", "n_embd"),
@@ -52,7 +52,7 @@ GGUF_KEYS = (
     ("expert_shared_count", "n_expert_shared"),
     ("expert_weights_scale", "weights_scale"),
 )
-WRITTEN_ONLY = ("attention.value_length", "vocab_size")  # what a file's tensors say counts
+WRITTEN_ONLY = ("attention.value_length", "vocab_size")  # read from the tensors' shapes instead
 _SIGMOID = int(ExpertGatingFuncType.SIGMOID)
 # README of https://github.com/MedAIBase/AntAngelMed, its example for vLLM.
 ANTANGELMED_SAMPLING = {"temperature": 0.6, "top_p": 0.95, "top_k": 20, "repeat_penalty": 1.05, "max_tokens": 16384}
@@ -81,7 +81,7 @@ class BailingMoeV2(Architecture):
         r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+":
         "bailingmoe2",
     })  # fmt: skip
-    # What config.json means by saying nothing; None where it must say something.
+    # Values of n_group and topk_group, and of routed_scaling_factor, that config.json leaves out; None: it must not.
     UNGROUPED: ClassVar[int | None] = None
     UNSCALED: ClassVar[float | None] = 1.0
 
@@ -102,7 +102,7 @@ class BailingMoeV2(Architecture):
     expert_bias: bool = True
 
     def __post_init__(self) -> None:
-        if (self.yarn_factor or 0) * (self.yarn_orig_ctx or 0) >= MAX_INTEGER:  # before the context made of it
+        if (self.yarn_factor or 0) * (self.yarn_orig_ctx or 0) >= MAX_INTEGER:  # n_ctx_train is made of it
             raise self.unusable(f"its YaRN stretches {self.yarn_orig_ctx} tokens {self.yarn_factor:g} times")
         super().__post_init__()
 
@@ -148,9 +148,7 @@ class BailingMoeV2(Architecture):
         yarn = Yarn.of_config(config, cls.GGUF_NAME)
         n_ctx = yarn.stretched(config.integer("max_position_embeddings", least=1))
         if not config.flag("norm_topk_prob", True):
-            notes.append(
-                "config.json says norm_topk_prob = false; the published code normalises all the same, and so do we."
-            )
+            notes.append("config.json says norm_topk_prob = false, but the published code ignores it, and so do we.")
         if "routed_scaling_factor" not in config and cls.UNSCALED is not None:
             notes.append("config.json lacks routed_scaling_factor: 1 is used, the published code's default.")
         try:
@@ -191,7 +189,7 @@ class BailingMoeV2(Architecture):
         width = stated_rotary_width(config, head_dim)
         if width is None:
             said = "config.json has neither partial_rotary_factor nor rotary_dim"
-            notes.append(f"{said}: whole heads rotate, by the published code.")
+            notes.append(f"{said}: whole heads rotate, as in the published code.")
         return head_dim if width is None else width
 
     @classmethod
@@ -278,8 +276,8 @@ def _mlp(source: str, suffix: str, wide: int, inner: int) -> Iterator[tuple[str,
 def _shared_width(shapes: TensorShapes, n_dense_lead: int, n_shared: int, n_ff_exp: int) -> int:
     """The width of ONE shared expert.
 
-    The stored matrix holds all of them side by side. It decides, because `moe_shared_expert_intermediate_size` has been
-    published both absent and unread.
+    The stored matrix holds all of them side by side, and its width decides: some published configs lack
+    `moe_shared_expert_intermediate_size`, and the published code does not read it.
     """
     stored = shapes.get(f"model.layers.{n_dense_lead}.mlp.shared_experts.gate_proj.weight", (n_ff_exp * n_shared, 0))
     if stored[0] % n_shared or stored[0] == 0:

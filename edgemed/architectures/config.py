@@ -1,4 +1,4 @@
-"""The values of a checkpoint's config.json, asked for by name and kind."""
+"""The values of a checkpoint's config.json, read by name and type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEAST_NUMBER, MOST_NUMBER = 1e-37, 1e38  # what GGUF's 32 bits hold
 
 
 class Config:
-    """config.json's values, each asked for by name and kind. Raises CheckpointError for an absent or odd one."""
+    """config.json's values, read by name and type. Raises CheckpointError for a missing or invalid one."""
 
     def __init__(self, values: Mapping[str, Any], file: str = "config.json") -> None:
         self._values = values
@@ -61,5 +61,5 @@ class Config:
     def _odd(self, key: str, wanted: str) -> CheckpointError:
         value = self._values.get(key)
         if value is None:
-            return CheckpointError(f"{self._file} lacks {key}, without which the model cannot be computed rightly.")
+            return CheckpointError(f"{self._file} lacks {key}, which the model cannot be computed without.")
         return CheckpointError(f"{self._file} says {key} = {value!r:.60}, but it must be {wanted}.")

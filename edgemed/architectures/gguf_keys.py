@@ -1,4 +1,4 @@
-"""A family's numbers in the key-value pairs of a GGUF, asked for by name and kind."""
+"""A family's numbers in the key-value pairs of a GGUF, read by name and type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgemed.errors import ModelFileError
 
 class GgufKeys:
     """The pairs under one architecture's name: `number("block_count")` reads `bailingmoe2.block_count`. Raises
-    ModelFileError for an absent or odd one."""
+    ModelFileError for a missing or invalid one."""
 
     def __init__(self, metadata: Mapping[str, Any], architecture: str) -> None:
         self._metadata = metadata
@@ -31,7 +31,9 @@ class GgufKeys:
     def number(self, key: str, default: int | None = None) -> int:
         value = self.real(key, default)
         if not isinstance(value, int):
-            raise ModelFileError(f"The model file says {self._architecture}.{key} = {value}, which must be whole.")
+            raise ModelFileError(
+                f"The model file says {self._architecture}.{key} = {value}, which must be a whole number."
+            )
         return value
 
 

@@ -1,6 +1,6 @@
-"""What the runtime needs to know of a model, whatever its family.
+"""What the runtime needs to know about a model of any family.
 
-A family's class (architectures/architecture.py) adds numbers of its own, and what files call everything.
+A family's class (architectures/architecture.py) adds its own numbers and its names in files.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class HParams(ABC):
     """Hyper-parameters that every family has. Raises ModelFileError for numbers that no model has, and for those that
     make llama.cpp abort.
 
-    n_layer: layers that a token passes. n_nextn: MTP layers stored after them, which no token passes. n_dense_lead:
-    layers before the first MoE layer; from there on every layer is one. n_ff: width of the dense layers'
+    n_layer: layers that a token passes. n_nextn: MTP layers stored after them, which are not run. n_dense_lead: layers
+    before the first MoE layer; all later layers are MoE layers. n_ff: width of the dense layers'
     feed-forward (0 where there are none). n_ff_exp: width of one expert. n_ctx_train: tokens of context.
     """
 
@@ -69,7 +69,8 @@ class HParams(ABC):
             raise self.unusable(fault)
 
     def faults(self) -> Iterator[str]:
-        """What is wrong with the numbers together, worst first: parts of a sentence. A family adds its own rules."""
+        """What is wrong with the combination of numbers, as parts of a sentence; the first one is told. Families add
+        their own rules."""
         if self.n_layer < 1:
             yield "it has no layer"
         if self.n_layer + self.n_nextn > MAX_LAYERS:

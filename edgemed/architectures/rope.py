@@ -62,7 +62,7 @@ class Yarn:
         scaling = keys.get("rope.scaling.type", "none")
         if scaling not in ROPE_SCALINGS:
             raise ModelFileError(
-                f"The model file scales its RoPE in a way nobody knows ({scaling!r:.40}); convert the checkpoint again."
+                f"The model file's RoPE scaling is of the unknown type {scaling!r:.40}; convert the checkpoint again."
             )
         if scaling != "yarn":
             return cls()
@@ -70,7 +70,7 @@ class Yarn:
 
 
 def rope_section(config: Config, key: str) -> Config:
-    """Where `key` stands: at the top of config.json, or in the `rope_parameters` that newer tools write."""
+    """The part of config.json that holds `key`: the top level, or the `rope_parameters` that newer tools write."""
     return config if key in config else config.section("rope_parameters")
 
 
@@ -90,5 +90,8 @@ def stated_rotary_width(config: Config, head_dim: int) -> int | None:
         raise CheckpointError("config.json's rotary_dim and partial_rotary_factor contradict each other.")
     (width,) = widths
     if not 0 < width <= head_dim or width % 2:
-        raise CheckpointError(f"config.json lets {width} of {head_dim} dimensions of a head rotate, which cannot be.")
+        raise CheckpointError(
+            f"config.json rotates {width} of the {head_dim} dimensions of a head; it must be an even number from 2 to "
+            f"{head_dim}."
+        )
     return width

@@ -1,8 +1,8 @@
 """How a token chooses its experts.
 
-The engine's graph routes by itself (llama.cpp's build_moe_ffn). What stands here is for those who look on: the native
-predictor, which runs the next layer's router early, and calibration, which asks how narrowly experts were chosen.
-Another kind of router is another class here, and for prefetching another kind in native/graph/predictor.cpp.
+llama.cpp's graph does the routing (build_moe_ffn). The classes here describe it to two observers: the native predictor,
+which runs the next layer's router early, and calibration, which measures how narrowly experts were chosen. A new kind
+of router is a new class here and, for prefetching, a new kind in native/graph/predictor.cpp.
 """
 
 from __future__ import annotations
@@ -35,20 +35,21 @@ class Router(Protocol):
     def norm(self) -> str: ...
 
     def margins(self, logits: Floats, bias: Floats, chosen: NDArray[np.int32]) -> Floats:
-        """By how much each token preferred its experts [tokens]: its worst chosen score less the best rejected one, of
-        those that were open to it; never below 0.
+        """How narrowly each token's experts were chosen [tokens]: the lowest chosen score minus the highest rejected
+        one, among the experts open to the token; never below 0.
 
-        logits [tokens, experts]: the router's product; bias [experts]; chosen [tokens, used]: experts it chose.
+        logits [tokens, experts]: the router's product; bias [experts]; chosen [tokens, used]: expert numbers.
         """
 
     def smallest(self, least: int, used: int) -> int:
-        """The fewest experts, but at least `least`, of which this router can choose `used`: for models in miniature."""
+        """The smallest number of experts, at least `least`, from which this router can choose `used`: for scaled-down
+        models."""
 
 
 @dataclass(frozen=True, slots=True)
 class SigmoidGroups:
-    """Sigmoid scores with a bias for the choice alone; the best groups of consecutive experts by the sum of their two
-    best scores; of those the best experts. With one group all experts are open.
+    """Sigmoid scores plus a bias, which serves the choice only. Groups of consecutive experts are ranked by the sum of
+    their two best scores; the best experts of the best groups are chosen. With one group all experts are open.
 
     Source: https://github.com/inclusionAI/Ling-V2, models/modeling_bailing_moe_v2.py.
     """

@@ -2,19 +2,20 @@
 bias of mean zero.
 
 Sources: llama.cpp's conversion/bailingmoe.py and src/llama-vocab.cpp; vLLM's vllm/model_executor/models/sarvam.py. The
-published checkpoint itself was not seen: what its config.json must say is required, and its tokenizer refused.
+published checkpoint itself was never tried: keys on whose defaults implementations disagree are required, and its
+tokenizer is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.architectures.architecture import Mapped, TokenizerRules
+from edgemed.architectures.architecture import Mapped, TensorShapes, TokenizerRules
 from edgemed.architectures.bailing_moe_v2 import BailingMoeV2
 from edgemed.architectures.config import Config
 from edgemed.architectures.rope import stated_rotary_width
@@ -23,14 +24,14 @@ from edgemed.errors import CheckpointError
 PRE_TOKENIZER = "sarvam-moe"  # llama.cpp's name for the published tokenizer
 _SPACE = "\u2581"  # what SentencePiece writes for a space
 _UNTRIED = (
-    "it is SentencePiece-style BPE, as Sarvam publishes it, which edgemed has not been tried with; run the model with "
+    "it is the SentencePiece-style BPE that Sarvam publishes, which was never tested with edgemed; run the model with "
     "llama.cpp."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SarvamMoe(BailingMoeV2):
-    """The same numbers as BailingMoeV2's."""
+    """The numbers are those of BailingMoeV2."""
 
     FAMILY: ClassVar = "SarvamMoE"
     CHECKPOINT_NAMES: ClassVar[tuple[str, ...]] = ("SarvamMoEForCausalLM", "modeling_sarvam_moe.SarvamMoEForCausalLM")
@@ -44,15 +45,20 @@ class SarvamMoe(BailingMoeV2):
 
     @classmethod
     def claims(cls, metadata: Mapping[str, Any]) -> bool:
-        """By its tokenizer: a GGUF with another is BailingMoeV2's in every number."""
+        """By the published tokenizer. A GGUF with another one computes exactly as a BailingMoeV2 does."""
         return metadata.get("tokenizer.ggml.pre") == PRE_TOKENIZER
+
+    @classmethod
+    def read_config(cls, config: Config, shapes: TensorShapes) -> tuple[Self, list[str]]:
+        config.require({"norm_topk_prob": True})  # published code obeys it; the engine always normalises
+        return super().read_config(config, shapes)
 
     @classmethod
     def rotary_width(cls, config: Config, head_dim: int, notes: list[str]) -> int:
         width = stated_rotary_width(config, head_dim)
         if width not in (None, head_dim):
             raise CheckpointError(
-                f"config.json lets {width} of {head_dim} dimensions of a head rotate; SarvamMoE rotates them all."
+                f"config.json rotates {width} of the {head_dim} dimensions of a head; SarvamMoE rotates all of them."
             )
         return head_dim
 
@@ -62,7 +68,7 @@ class SarvamMoe(BailingMoeV2):
 
 
 def _centred(bias: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The bias less its mean, as the published code has it when it loads. The choice of experts stays the same."""
+    """The bias minus its mean, as the published code computes it on loading. It changes no choice of experts."""
     centred: NDArray[np.float32] = bias - bias.mean(dtype=np.float32)
     return centred
 

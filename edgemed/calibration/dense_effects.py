@@ -71,7 +71,7 @@ class DenseEffects:
                     spared = _with(file, path, all_small | group)
                     won[row] = lost - self._divergence(spared, report, f"{DENSE_GROUPS[row]} in Q8_0")
         except OSError as error:
-            raise SetupError(f"The scratch folder {self.folder} fails: {error.strerror}.") from None
+            raise SetupError(f"The temporary folder {self.folder} cannot be used: {error.strerror}.") from None
         return np.maximum(won, 0.0)  # less than nothing is chance
 
     def _divergence(self, file: ModelFile, report: Report, which: str) -> float:

@@ -73,7 +73,7 @@ class Effects:
         try:
             place = self._quantise(file, statistics, report)
         except OSError as error:
-            raise SetupError(f"The scratch folder {self.folder} fails: {error.strerror}.") from None
+            raise SetupError(f"The temporary folder {self.folder} cannot be used: {error.strerror}.") from None
         return replace(file, experts=replace(place, path=self._experts))
 
     def measure(self, file: ModelFile, quantised: ModelFile, report: Report) -> NDArray[np.float64]:
@@ -82,7 +82,7 @@ class Effects:
             rows = range(-1, len(quantised.experts.layers))
             found = [self._divergence(file, quantised, row, report) for row in rows]
         except OSError as error:
-            raise SetupError(f"The scratch folder {self.folder} fails: {error.strerror}.") from None
+            raise SetupError(f"The temporary folder {self.folder} cannot be used: {error.strerror}.") from None
         return np.maximum(found[0] - np.array(found[1:]), 0.0)  # less than nothing is chance
 
     @property

@@ -7,12 +7,13 @@ tokens (`edgemed.engine.vocabulary`).
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edgemed.engine.process.launch import launch
 from edgemed.engine.process.protocol import Message
 from edgemed.engine.process.template import CPU_SECONDS, MAX_OUTPUT_CHARACTERS
 from edgemed.errors import EngineError, TemplateError
@@ -59,18 +60,19 @@ class ChatTemplate:
             "special_tokens": self._special_tokens,
             "variables": self._variables,
         }
-        command = [sys.executable, "-P", "-m", "edgemed.engine.process.template"]
-        try:
-            done = subprocess.run(
-                command, input=json.dumps(request).encode(), capture_output=True, timeout=WALL_SECONDS
-            )
-        except subprocess.TimeoutExpired:
-            raise _unusable(f"does not finish within {WALL_SECONDS} s") from None
-        if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        pipe = subprocess.PIPE
+        module = "edgemed.engine.process.template"
+        with launch(module, env=os.environ, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+            try:
+                printed, _ = process.communicate(json.dumps(request).encode(), timeout=WALL_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise _unusable(f"does not finish within {WALL_SECONDS} s") from None
+        if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
             raise _unusable(f"does not finish within {CPU_SECONDS} s of computing")
-        if done.returncode != 0:
-            raise _unusable(f"could not be rendered (exit status {done.returncode})")
-        answer = json.loads(done.stdout)
+        if process.returncode != 0:
+            raise _unusable(f"could not be rendered (exit status {process.returncode})")
+        answer = json.loads(printed)
         if "error" in answer:
             raise _unusable(answer["error"])
         if not answer["spans"]:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgemed.errors import ModelFileError, TextsError, spelt_out
+from edgemed.errors import ModelFileError, TextsError, escaped
 from edgemed.model_file import ModelFile
 from edgemed.sizes import file_size
 
@@ -29,8 +29,8 @@ def read_card(path: Path, model: ModelFile) -> dict[str, Any]:
         of, reference = card["model"]["weights_digest"], card["reference"]
         found = {
             "digest": hashlib.sha256(content).hexdigest(),
-            "date": spelt_out(str(card["date"])),
-            "reference": {"file": spelt_out(str(reference["file"])), "weights_digest": reference["weights_digest"]},
+            "date": escaped(str(card["date"])),
+            "reference": {"file": escaped(str(reference["file"])), "weights_digest": reference["weights_digest"]},
             "overall": _numbers(card["overall"]) if card["overall"] else None,
         }
     except OSError as error:

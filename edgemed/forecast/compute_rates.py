@@ -1,13 +1,7 @@
-"""How fast this machine computes what tokens need: the engine itself, on models made for it, in a process of its own.
-
-python -m edgemed.forecast.compute_rates THREADS SECONDS LONG SHORT TWIN...        JSON on standard output
-"""
+"""How fast this machine computes what tokens need: the engine itself, on models made for it, in a job of its own."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgemed.engine.process.child import environment
-from edgemed.errors import EngineError, SetupError
+from edgemed.engine.process.job import Report, run_job
+from edgemed.errors import EdgemedError, EngineError, SetupError
 from edgemed.forecast.model_size import size_of_file
-from edgemed.ggml import require_llama
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,13 +53,12 @@ class ComputeRates:
 
 def measure_compute(threads: int, twins: Twins, seconds: float = 0.5) -> ComputeRates:
     """Measure tokens and prompts for about `seconds` each. Raises SetupError when the engine cannot run here."""
-    command = [sys.executable, "-P", "-m", __name__, str(threads), str(seconds), str(twins.long), str(twins.short)]
-    command += map(str, twins.paths.values())
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-        raise SetupError(f"The speed of computing cannot be measured: {said.partition(': ')[2] or said}")
-    measured = [_Rates(**rates) for rates in json.loads(done.stdout)]
+    request = {"paths": [str(path) for path in twins.paths.values()], "threads": threads, "seconds": seconds}
+    try:
+        answer = run_job(f"{__name__}:measure_twins", request | {"long": twins.long, "short": twins.short})
+    except EdgemedError as error:
+        raise SetupError(f"The speed of computing cannot be measured. {error}") from None
+    measured = [_Rates(**rates) for rates in answer["rates"]]
     return ComputeRates(
         threads=threads,
         dense=median(rates.dense for rates in measured),
@@ -75,6 +67,14 @@ def measure_compute(threads: int, twins: Twins, seconds: float = 0.5) -> Compute
         experts={kind: rates.experts for kind, rates in zip(twins.paths, measured, strict=True)},
         batch_experts={kind: rates.batch_experts for kind, rates in zip(twins.paths, measured, strict=True)},
     )
+
+
+def measure_twins(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """A job. Keys of `request`: paths, threads, seconds, long, short. Only the first twin reads the long prompt: its
+    dense part is the same in all."""
+    paths = [Path(path) for path in request["paths"]]
+    settings = [request[key] for key in ("threads", "seconds", "long", "short")]
+    return {"rates": [asdict(_measure(path, *settings, whole=path == paths[0])) for path in paths]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,7 @@ class _Rates:
 
 
 def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *, whole: bool) -> _Rates:
-    """In the child. `whole`: the long prompt too, whose dense part is the same for all twins."""
-    require_llama()
+    """`whole`: the long prompt too."""
     from llama_cpp import llama_cpp
 
     from edgemed.engine.load_settings import LoadSettings
@@ -176,18 +175,3 @@ def _seconds(loaded: LoadedModel, call: Callable[[], None], seconds: float) -> t
         took.append(time.perf_counter() - at)
         experts.append(loaded.stats()["compute_s"] - before)
     return median(took[1:]), median(experts[1:])
-
-
-def main(arguments: list[str]) -> int:
-    """In the child."""
-    threads, seconds, long, short, *paths = arguments
-    rates = [
-        _measure(Path(path), int(threads), float(seconds), int(long), int(short), whole=path == paths[0])
-        for path in paths
-    ]
-    print(json.dumps([asdict(each) for each in rates]))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -113,7 +113,7 @@ def open_model(path: Path | str) -> ModelFile:
     use = metadata.get(keys.INTENDED_USE, "unevaluated")
     if use not in _USES:
         raise ModelFileError(f"{path.name} is marked for the unknown use {use!r}; known are {', '.join(_USES)}.")
-    stock = stacked_name(hparams.n_dense_lead, "gate") in header.tensors
+    stock = stacked_name(hparams.moe_layers.start, "gate") in header.tensors
     return ModelFile(
         path=path,
         size_bytes=path.stat().st_size,

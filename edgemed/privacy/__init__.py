@@ -1,8 +1,9 @@
 """What keeps patient text inside this machine: no network sockets, no core dumps, no readers of our memory.
 
-    privacy.lock_down()     first thing in every chat and engine process, before it starts a thread
-    privacy.seal()          once it has started: not even local sockets any more
-    privacy.proof()         what holds in this process right now, tried and not just assumed
+    privacy.close_to_others()  first line of every process that will hold text: memory closed, no core dumps
+    privacy.lock_down()        before it reads text or a model, and before it starts a thread: no network sockets
+    privacy.seal()             once it has started: not even local sockets any more
+    privacy.proof()            what holds in this process right now, tried and not just assumed
 
 The kernel does the refusing (seccomp), so no library loaded later can change its mind, and neither can a program that
 the process starts.
@@ -11,6 +12,6 @@ the process starts.
 from __future__ import annotations
 
 from edgemed.privacy.checks import Check, proof
-from edgemed.privacy.process import lock_down, seal
+from edgemed.privacy.process import close_to_others, lock_down, seal
 
-__all__ = ["Check", "lock_down", "proof", "seal"]
+__all__ = ["Check", "close_to_others", "lock_down", "proof", "seal"]

@@ -12,6 +12,16 @@ _PR_SET_DUMPABLE = 4
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def close_to_others() -> None:
+    """Keep this process's memory out of core dumps and away from other processes of the same user.
+
+    The first line of every process that will hold patient text. A new program is readable until then: `exec` resets
+    the flag.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def lock_down(*, allow_unsealed: bool = False) -> str | None:
     """Refuse this process every socket but local ones, and keep its memory out of core dumps and debuggers.
 
@@ -19,8 +29,7 @@ def lock_down(*, allow_unsealed: bool = False) -> str | None:
     filter and `allow_unsealed` says to go on, the warning to show.
     Raises SetupError where it cannot filter and that was not allowed.
     """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    close_to_others()
     return _filtered(
         seccomp.assemble(
             refused=(*seccomp.IO_URING, seccomp.PIDFD_GETFD), local_only=(seccomp.SOCKET, seccomp.SOCKETPAIR)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgemed.calibration.collect import Router, empty, statistics_bytes, usual_sample
+from edgemed.calibration.collect import Margins, empty, statistics_bytes, usual_sample
 from edgemed.cli import main
 from edgemed.convert import convert
 from edgemed.model_file import open_model
@@ -185,7 +185,7 @@ def test_margins_are_those_of_a_plain_search(reference: Path) -> None:
         ranked = sorted(candidates, key=lambda e: -score[e])
         chosen.append(ranked[: h.n_expert_used])
         margins.append(score[ranked[h.n_expert_used - 1]] - score[ranked[h.n_expert_used]])
-    np.testing.assert_allclose(Router(file).margins(0, inputs, np.array(chosen, np.int32)), margins, atol=1e-5)
+    np.testing.assert_allclose(Margins(file).of(0, inputs, np.array(chosen, np.int32)), margins, atol=1e-5)
 
 
 def test_refusals_are_sentences_and_leave_nothing(

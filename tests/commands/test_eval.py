@@ -172,7 +172,7 @@ def test_refusals(
     (tmp_path / "short.txt").write_text("a")
     for arguments, sentence in (
         ((other, "--reference", reference, "--data", *data), "different tokenizers"),
-        ((reference, "--reference", reference, "--data", tmp_path / "empty.jsonl"), "holds no texts"),
+        ((reference, "--reference", reference, "--data", tmp_path / "empty.jsonl"), "has no texts of the split"),
         ((reference, "--reference", reference, "--data", tmp_path / "short.txt"), "too short"),
         ((reference, "--reference", reference, "--data", *data, "--questions", "0"), "--questions 0"),
         ((reference, "--reference", reference, "--data", *data, "--html", other), "exists already"),
@@ -252,7 +252,7 @@ def test_hours_of_reading_are_not_lost_on_a_full_disk(
 ) -> None:
     card, texts = tmp_path / "card.json", jsonl("notes", *NOTES)
     words = ["eval", str(reference), "--reference", str(reference), "--data", str(texts), "-o", str(card), *SMALL]
-    with open("/dev/full", "w") as full, monkeypatch.context() as patch:  # noqa: PTH123 - it is no ordinary file
+    with open("/dev/full", "w") as full, monkeypatch.context() as patch:  # noqa: PTH123 - it is not a regular file
         patch.setattr("sys.stdout", full)
         assert main(words) == 1
     assert json.loads(card.read_text())["overall"]["kl_max"] < 1e-6

@@ -69,7 +69,7 @@ def test_a_plan_may_lie_beside_the_checkpoint_but_not_where_one_of_its_files_wou
     absent = ["edgemed.json", "model.safetensors.index.json"]
     for name in (*spared, *absent):
         assert main([*words, str(folder / name)]) == 2, name
-        assert "is named to be read or written as something else too" in capsys.readouterr().err
+        assert "is also named as an input or as another output" in capsys.readouterr().err
     for name, text in zip(absent, ("{}", json.dumps({"weight_map": weight_map(folder)})), strict=True):
         (folder / name).write_text(text)
     command = [sys.executable, "-c", READ_AND_TOLD, *words[:-2], "--overwrite"]
@@ -153,7 +153,7 @@ def test_a_header_without_a_checksum_is_told(model: Path, tmp_path: Path, capsys
     for path, has in ((old, False), (model, True)):
         assert main(["verify", str(path)]) == 0
         said = capsys.readouterr().out
-        assert ("format 1, whose header (vocabulary, settings) has none" in said) is not has
+        assert ("format 1 has no checksum for the header" in said) is not has
         assert main(["verify", str(path), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["header_verified"] is has
 

@@ -136,5 +136,5 @@ def test_what_is_no_ordinary_file_is_not_read(tmp_path: Path, name: str, kind: s
         os.mkfifo(path)
     else:
         path.symlink_to("/dev/zero")
-    with pytest.raises(CheckpointError, match="cannot be read: it is no ordinary file"):
+    with pytest.raises(CheckpointError, match="cannot be read: it is not a regular file"):
         convert(str(folder), tmp_path / "out.gguf", Plan.uniform(4.5))

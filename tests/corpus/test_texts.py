@@ -96,10 +96,10 @@ def test_a_plain_file_comes_whole_in_parts(tmp_path: Path) -> None:
     [
         ("{broken", "Line 2 of .* is not JSON"),
         ("[" * 100_000, "Line 2 of .* is not JSON"),
-        ("[1]", "Line 2 of .* is no JSON object"),
+        ("[1]", "Line 2 of .* is not a JSON object"),
         ('{"text": "a", "domain": "\\ud800"}', "Line 2 of .* has an escape for half of a surrogate pair"),
         ('{"text": "a \\uDFFF"}', "Line 2 of .* has an escape for half of a surrogate pair"),
-        ('{"other": 1}', "Line 2 of .* has no text that edgemed knows"),
+        ('{"other": 1}', "Line 2 of .* has none of the fields that edgemed reads"),
         ('{"text": 7}', "Line 2 of .* has a `text` that is not a text"),
         ('{"turns": []}', "Line 2 of .* has a `turns`"),
         ('{"messages": [{"role": "tool", "content": "x"}]}', "`role` that is not system, user or assistant"),
@@ -119,13 +119,13 @@ def test_files_that_hold_nothing_are_refused(tmp_path: Path) -> None:
     cases = {
         tmp_path / "missing.txt": "cannot be read",
         tmp_path / "binary.txt": "is not UTF-8",
-        tmp_path / "empty.txt": "holds no texts",
+        tmp_path / "empty.txt": "has no texts of the split",
         write(tmp_path, {"text": "a", "split": "train"}): "no texts of the split eval",
     }
     for path, sentence in cases.items():
         with pytest.raises(TextsError, match=sentence):
             read_texts([path], "eval")
-    with pytest.raises(TextsError, match="Two files are called some"):
+    with pytest.raises(TextsError, match="Two files have the name some"):
         read_texts([write(tmp_path, {"text": "a"})] * 2, "eval")
 
 
@@ -138,7 +138,7 @@ def test_more_domains_than_anybody_tells_apart_are_refused(tmp_path: Path) -> No
     """A name for every row, where a domain is meant, costs hours and gigabytes."""
     rows = [{"text": "A cough.", "domain": f"patient {number}"} for number in range(MOST_DOMAINS + 1)]
     assert len(read_texts([write(tmp_path, *rows[1:])], "eval")[0]) == MOST_DOMAINS
-    with pytest.raises(TextsError, match="are of 1,025 domains"):
+    with pytest.raises(TextsError, match="have 1,025 domains"):
         read_texts([write(tmp_path, *rows)], "eval")
 
 
@@ -148,7 +148,7 @@ def test_what_has_no_end_is_no_file_of_texts(tmp_path: Path, suffix: str) -> Non
     os.mkfifo(pipe)
     endless.symlink_to("/dev/zero")
     for path in (pipe, endless):
-        with pytest.raises(TextsError, match="cannot be read: it is no ordinary file"):
+        with pytest.raises(TextsError, match="cannot be read: it is not a regular file"):
             read_texts([path], "eval")
 
 

@@ -201,7 +201,7 @@ def test_commands_warn_before_anything_leaves_this_machine(
     assert main(command) == 2
     assert "say --rpc-unencrypted" in capsys.readouterr().err
     assert main([*command, "--gpu", "fast"]) == 2
-    assert "write auto, off or a number" in capsys.readouterr().err
+    assert "give auto, off, or a number" in capsys.readouterr().err
 
 
 def test_what_cannot_be_checked_is_one_sentence(model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

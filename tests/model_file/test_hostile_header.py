@@ -153,8 +153,8 @@ def test_absurd_alignments(alignment: int, path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (os.mkfifo, "m.gguf cannot be read: it is no ordinary file; name a .gguf file that can be."),
-        (lambda path: path.symlink_to("/dev/zero"), "m.gguf cannot be read: it is no ordinary file; name a .gguf"),
+        (os.mkfifo, "m.gguf cannot be read: it is not a regular file; name a .gguf file that can be."),
+        (lambda path: path.symlink_to("/dev/zero"), "m.gguf cannot be read: it is not a regular file; name a .gguf"),
         (Path.mkdir, "m.gguf is a folder; name a .gguf file"),
         (lambda path: None, "There is no model file at "),
     ],

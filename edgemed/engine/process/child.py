@@ -9,13 +9,12 @@ import queue
 import selectors
 import socket
 import subprocess
-import sys
 import threading
 from typing import Any
 
-from edgemed.engine.cores import measure_busy
 from edgemed.engine.process.exit_reason import describe_exit, oom_kills
 from edgemed.engine.process.frames import Frames, encode
+from edgemed.engine.process.launch import launch
 from edgemed.engine.process.protocol import AnyMessage, EngineStats, ExpertsSeen
 from edgemed.engine.threads import start_thread
 from edgemed.errors import EngineDied, EngineError, SetupError
@@ -24,19 +23,6 @@ WORKER = "edgemed.engine.process.worker"
 LOG_LINES = 60
 _CLOSING_SECONDS = 3.0
 _RECEIVE_BYTES = 1 << 16
-
-# Variables of libraries inside the engine that could change its results or make it write files.
-_SCRUBBED = ("TEXTUAL", "LLAMA_", "GGML_", "GOMP_", "OMP_", "KMP_")
-_KEPT = ("GGML_VK_VISIBLE_DEVICES",)  # which GPUs there are, as CUDA_VISIBLE_DEVICES and its like say for others
-# How many rounds a thread that waits for the others spins before it sleeps. Alone on the machine 100,000 (some 2 ms)
-# make a true-shape token of 34 ms one of 30; beside a dozen busy processes spinning takes their cores from the very
-# threads it waits for, and a model whose tokens take 1 ms falls from 70 tokens a second to 5 (docs/decisions.md).
-_SPINS_ALONE, _SPINS_BUSY = "100000", "1000"
-_BUSY_SHARE, _LOOK_SECONDS = 0.25, 0.05
-# libllama's dense weights come from malloc: in huge pages they are read 2 to 6 % faster (docs/decisions.md).
-_HUGE_PAGES = "glibc.malloc.hugetlb=1"
-# On a failed check ggml would start a debugger on itself, which takes seconds and buries the check's own words.
-_NO_DEBUGGER = {"GGML_NO_BACKTRACE": "1"}
 
 
 class Ended:
@@ -101,10 +87,11 @@ class Child:
     def _keep(self, started: threading.Event) -> None:
         descriptor = self._theirs.fileno()
         try:
-            process = self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", WORKER, str(descriptor), str(os.getpid())],
+            process = self._process = launch(
+                WORKER,
+                descriptor,
+                os.getpid(),
                 pass_fds=(descriptor,),
-                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,  # whatever native code prints must not reach the screen
@@ -167,14 +154,6 @@ class Child:
             self.looks.put(message)
         else:
             self.events.put((request, message))
-
-
-def environment() -> dict[str, str]:
-    """The child's: ours without what would change how its libraries work; our choices for OpenMP and malloc."""
-    kept = {name: value for name, value in os.environ.items() if name in _KEPT or not name.startswith(_SCRUBBED)}
-    spins = _SPINS_BUSY if measure_busy(_LOOK_SECONDS) > _BUSY_SHARE else _SPINS_ALONE
-    tunables = ":".join(filter(None, (kept.get("GLIBC_TUNABLES"), _HUGE_PAGES)))
-    return kept | {"GOMP_SPINCOUNT": spins, "GLIBC_TUNABLES": tunables} | _NO_DEBUGGER
 
 
 def _read(source: Any) -> bytes:

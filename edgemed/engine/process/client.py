@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from edgemed import errors
 from edgemed.engine.process.child import Child, Ended, Woken
+from edgemed.engine.process.failures import decode_failure
 from edgemed.engine.process.protocol import (
     EngineInfo,
     EngineSettings,
@@ -45,7 +45,7 @@ from edgemed.engine.process.protocol import (
     Stop,
 )
 from edgemed.engine.process_memory import peak_rss_bytes
-from edgemed.errors import EdgemedError, EngineDied, EngineError, UsageError
+from edgemed.errors import EngineDied, EngineError, UsageError
 
 STOP_SECONDS = 0.07
 """How long a stopped answer waits for the engine's own last word. Users are promised an end within 100 ms, and one
@@ -226,7 +226,7 @@ class Engine:
                     continue
                 if isinstance(event, Failed):
                     request = 0
-                    raise _raised(event)
+                    raise decode_failure(event.kind, event.message)
                 assert isinstance(event, Event)
                 if isinstance(event, Finished):
                     request = 0
@@ -297,16 +297,8 @@ def _wait_until_ready(child: Child, on_progress: OnProgress | None) -> EngineInf
             case Ready(info):
                 return info
             case Failed() as failed:
-                raise _raised(failed)
+                raise decode_failure(failed.kind, failed.message)
             case Ended():
                 raise EngineDied(child.death)
             case message:
                 raise EngineError(f"The engine sent {type(message).__name__} before it was ready; start it again.")
-
-
-def _raised(failed: Failed) -> EdgemedError:
-    """The error as it was on the other side."""
-    kind = getattr(errors, failed.kind, None)
-    if not (isinstance(kind, type) and issubclass(kind, EdgemedError)):
-        kind = EngineError
-    return kind(failed.message)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgemed.engine.process import child as child_module
+from edgemed.engine.process import launch
 from edgemed.engine.process.child import Child
 from edgemed.engine.process.client import Engine
 from edgemed.engine.process.exit_reason import describe_exit
@@ -110,7 +111,7 @@ def test_the_environment_is_scrubbed(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = {"HOME", "CUDA_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES"}
     for name in kept:
         monkeypatch.setenv(name, "1")
-    names = child_module.environment().keys()
+    names = launch.environment().keys()
     assert not names & {"LLAMA_ARG_X", "GGML_TRACE", "TEXTUAL_LOG", "OMP_NUM_THREADS"}
     assert kept <= names
 

@@ -1,4 +1,4 @@
-"""`edgemed convert SOURCE -o OUT`: a safetensors checkpoint becomes one quantised GGUF."""
+"""`edgemed convert SOURCE -o OUT`: make one quantised GGUF from a safetensors checkpoint."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ DEFAULT_BITS = 4.5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "An interrupted conversion resumes where it was: give the same command again. The unfinished file is "
-        "OUT.partial, with OUT.journal beside it; OUT itself appears only when it is whole."
+        "To resume an interrupted conversion, give the same command again. The unfinished file is OUT.partial, with "
+        "OUT.journal beside it; OUT itself appears only when it is complete."
     )
     parser.add_argument(
         "source", metavar="SOURCE", help="the checkpoint's folder, or a hub repository such as owner/name"
@@ -47,29 +47,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=float,
         default=DEFAULT_BITS,
-        help="bits a weight for the experts: at most so many with --calibration, else the palette's nearest type "
-        f"(default {DEFAULT_BITS})",
+        help="bits per weight for the experts: with --calibration an upper limit, else the palette's nearest type is "
+        f"used (default {DEFAULT_BITS})",
     )
-    precision.add_argument("--size", metavar="SIZE", type=parse_size, help="the file's size at most, such as 34GiB")
+    precision.add_argument(
+        "--size", metavar="SIZE", type=parse_size, help="the largest size of the file, such as 34GiB"
+    )
     precision.add_argument(
         "--ram",
         metavar="SIZE",
         type=parse_size,
-        help="as many bits as leave the chat usable on this machine with so much memory, such as 32GiB",
+        help="as many bits as keep the chat usable on this machine with this much memory, such as 32GiB",
     )
     parser.add_argument(
         "--calibration",
         metavar="FILE",
         type=Path,
-        help="statistics from `edgemed calibrate`, or a llama.cpp importance matrix: bits go where they matter, and "
-        "weights are rounded for the inputs they meet",
+        help="statistics from `edgemed calibrate`, or an imatrix of llama.cpp: the experts that matter most get most "
+        "bits, and weights are rounded to suit the inputs seen in calibration",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="with --calibration: round every weight by itself, which is far faster and less faithful",
+        help="with --calibration: round every weight independently, which is far faster and less precise",
     )
-    parser.add_argument("--save-plan", metavar="FILE", type=Path, help="also write the plan as JSON, to edit and use")
+    parser.add_argument(
+        "--save-plan", metavar="FILE", type=Path, help="also write the plan as JSON, to edit and use with --plan"
+    )
     parser.add_argument(
         "--palette",
         choices=("fast", "small"),
@@ -82,7 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layout",
         choices=("edgemed", "llama.cpp"),
         default="edgemed",
-        help="edgemed: checksums, and a type for every expert; llama.cpp: what stock llama.cpp loads (default edgemed)",
+        help="edgemed: with checksums, and a type for every expert; llama.cpp: a file that llama.cpp itself can load "
+        "(default edgemed)",
     )
     parser.add_argument("--revision", metavar="REV", help="the hub repository's branch, tag or commit")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
@@ -91,20 +96,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.quick and not args.calibration:
-        raise UsageError("--quick says how to use statistics; name them with --calibration.")
+        raise UsageError("--quick needs statistics; name them with --calibration.")
     if not (math.isfinite(args.bits) and 1 <= args.bits <= 32):
         raise UsageError(
             f"--bits {args.bits:g} is not possible; give a number from 1 to 32, for example {DEFAULT_BITS}."
         )
     if args.calibration:
-        # Experts are worked on side by side, a thread each: numpy's own threads would only be in the way.
+        # Every thread works on an expert, so numpy's own threads would only compete with them.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgemed.commands._progress import ProgressLine
     from edgemed.convert import Checkpoint, convert, find_source
     from edgemed.quant.calibration import refuse_unreadable
     from edgemed.quant.plan import Plan
 
-    # What can be refused without hours of downloading comes first.
+    # Refuse what can be refused before hours of downloading.
     outputs, read = (args.output, args.save_plan), (args.plan, args.calibration)
     check_outputs(outputs, read, overwrite=args.overwrite)
     given = Plan.load(args.plan) if args.plan else None
@@ -139,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def shown_on(line: ProgressLine) -> Callable[[Progress], None]:
-    """An observer of a conversion that shows it on `line`."""
+    """A callback that shows a conversion's progress on `line`."""
 
     def show(progress: Progress) -> None:
         experts = f"{progress.experts_done} of {progress.experts} experts" if progress.stage == "converting" else ""
@@ -188,17 +193,17 @@ def goal_of(args: argparse.Namespace, hparams: Architecture) -> Goal:
 
 
 def print_result(done: Conversion) -> None:
-    """What was written, in a few lines for people."""
+    """Print what was written, in a few lines."""
     from edgemed.sizes import format_size
 
     lines = [f"Note: {note}" for note in done.notes]
     if done.units_resumed:
-        lines.append(f"Resumed: {done.units_resumed} parts had been written before.")
+        lines.append(f"Resumed: {done.units_resumed} parts were already written.")
     show(
         [
             *lines,
             f"{done.path}: {format_size(done.size_bytes)}, {done.parameters:,} parameters, "
-            f"{done.bits_per_weight:.2f} bits a weight, {done.experts:,} experts, {done.layout} layout",
+            f"{done.bits_per_weight:.2f} bits per weight, {done.experts:,} experts, {done.layout} layout",
             f"plan {done.plan_digest[:12]}, weights {done.weights_digest[:12]}, intended use: {done.intended_use}",
         ]
     )

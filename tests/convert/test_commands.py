@@ -36,7 +36,7 @@ def test_convert_tells_what_it_wrote(small: Path, tmp_path: Path, capsys: pytest
     path = tmp_path / "m.gguf"
     assert main(["convert", str(small), "-o", str(path), "--bits", "3.4"]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"m\.gguf: [\d.]+ MiB, [\d,]+ parameters, [\d.]+ bits a weight, 32 experts, edgemed layout", out)
+    assert re.search(r"m\.gguf: [\d.]+ MiB, [\d,]+ parameters, [\d.]+ bits per weight, 32 experts, edgemed layout", out)
     assert main(["convert", str(small), "-o", str(path), "--bits", "3.4", "--overwrite", "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
     opened = open_model(path)

@@ -1,14 +1,12 @@
 """The layout of scales and codes in ggml's blocks, so that codes can be chosen under ggml's own scales.
 
 ggml's quantisers choose scales and round each weight independently. Error compensation (compensate.py) keeps the scales
-and chooses other codes, so it reads the scales from the blocks and writes codes into them. A weight is
-`scale * value(code) - offset`. K-quants code each weight as an integer. IQ4_XS codes it as one of 16 unequal steps.
-IQ3_S and the IQ2 types code 4 and 8 weights at once, as a point of a codebook and a sign for each weight. Codebooks are
-read from the installed ggml by dequantising every code once, so no table is kept here. Native code chooses the codes
-(edgemed/native/compensate.py).
+and chooses other codes. A weight is `scale * value(code) - offset`. K-quants code each weight as an integer, IQ4_XS as
+one of 16 unequal steps. IQ3_S and the IQ2 types code 4 and 8 weights at once, as a point of a codebook and a sign for
+each weight. Codebooks are read from the installed ggml by dequantising every code once, so no table is kept here.
 
-Each class names the fields of its block in order, with their bytes in brackets; d is the F16 scale of the block
-(ggml-common.h of llama.cpp has the same layouts as C structs).
+Each class names the fields of its block in order, with their bytes in brackets; d is the F16 scale of the block, as in
+the C structs of llama.cpp's ggml-common.h.
 """
 
 from __future__ import annotations
@@ -18,14 +16,12 @@ from typing import Protocol
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
-from numpy.typing import NDArray
 
 from edgemed.arrays import Bytes, Floats
 from edgemed.ggml import ggml
 from edgemed.native.compensate import BLOCK as WEIGHTS
 from edgemed.native.compensate import Codebook
-
-Codes = NDArray[np.int32]
+from edgemed.quant.bit_fields import Codes, f16_at, fields, pack, pack_halves, spread, without_offset
 
 
 class Codec(Protocol):
@@ -47,36 +43,6 @@ def codec(type_: Type) -> Codec | None:
     return _CODECS.get(type_)
 
 
-def _f16(blocks: Bytes, at: int) -> Floats:
-    """The F16 number at byte `at` of every block, [blocks, 1]."""
-    return np.ascontiguousarray(blocks[:, at : at + 2]).view(np.float16).astype(np.float32)
-
-
-def _spread(values: Floats) -> Floats:
-    """Repeat the value of each sub-block [blocks, sub-blocks] for each of its weights, [blocks, 256]."""
-    return np.repeat(values, WEIGHTS // values.shape[1], axis=1)
-
-
-def _fields(packed: Bytes, bits: int) -> Bytes:
-    """Split bytes [blocks, n] into bit fields, lowest bits first: [blocks, 8 / bits, n]."""
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)[None, :, None]
-    fields: Bytes = (packed[:, None, :] >> shifts) & np.uint8((1 << bits) - 1)
-    return fields
-
-
-def _packed(fields: NDArray[np.integer], bits: int) -> Bytes:
-    """The inverse of `_fields`."""
-    shifts = np.arange(0, 8, bits)[None, :, None]
-    packed: Bytes = (fields.astype(np.int32) << shifts).sum(axis=1).astype(np.uint8)
-    return packed
-
-
-def _pairs_of_128(codes: Codes, bits: int) -> Bytes:
-    """Pack codes [blocks, 256] into bytes. In each half of 128 weights runs of 32 share bytes, the first run lowest."""
-    runs = 8 // bits
-    return _packed(codes.reshape(-1, runs, 32), bits).reshape(len(codes), -1)
-
-
 class _Integers:
     """Types whose weight is scale * code - offset, with integer codes from low to high."""
 
@@ -94,12 +60,12 @@ class _Q2K(_Integers):
     low, high = 0, 3
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        nibbles = _fields(blocks[:, :16], 4)
-        return _spread(_f16(blocks, 80) * nibbles[:, 0]), _spread(_f16(blocks, 82) * nibbles[:, 1])
+        nibbles = fields(blocks[:, :16], 4)
+        return spread(f16_at(blocks, 80) * nibbles[:, 0]), spread(f16_at(blocks, 82) * nibbles[:, 1])
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
-        out[:, 16:80] = _pairs_of_128(codes, 2)
+        out[:, 16:80] = pack_halves(codes, 2)
         return out
 
 
@@ -109,16 +75,15 @@ class _Q3K(_Integers):
     low, high = -4, 3
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        lower = _fields(blocks[:, 96:104], 4).reshape(-1, 16)
-        upper = _fields(blocks[:, 104:108], 2).reshape(-1, 16)
-        scale = _spread(_f16(blocks, 108) * ((lower | upper << 4).astype(np.float32) - 32))
-        return scale, np.zeros_like(scale)
+        lower = fields(blocks[:, 96:104], 4).reshape(-1, 16)
+        upper = fields(blocks[:, 104:108], 2).reshape(-1, 16)
+        return without_offset(f16_at(blocks, 108) * ((lower | upper << 4).astype(np.float32) - 32))
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
         raised = codes + 4
-        out[:, :32] = _packed((raised >> 2).reshape(-1, 8, 32), 1)
-        out[:, 32:96] = _pairs_of_128(raised & 3, 2)
+        out[:, :32] = pack((raised >> 2).reshape(-1, 8, 32), 1)
+        out[:, 32:96] = pack_halves(raised & 3, 2)
         return out
 
 
@@ -131,11 +96,11 @@ class _Q4K(_Integers):
         first, second, third = (blocks[:, at : at + 4] for at in (4, 8, 12))
         scale = np.concatenate([first & 63, third & 15 | first >> 6 << 4], axis=1)
         minimum = np.concatenate([second & 63, third >> 4 | second >> 6 << 4], axis=1)
-        return _spread(_f16(blocks, 0) * scale), _spread(_f16(blocks, 2) * minimum)
+        return spread(f16_at(blocks, 0) * scale), spread(f16_at(blocks, 2) * minimum)
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
-        out[:, 16:144] = _packed(codes.reshape(-1, 2, 32), 4).reshape(len(codes), -1)
+        out[:, 16:144] = pack(codes.reshape(-1, 2, 32), 4).reshape(len(codes), -1)
         return out
 
 
@@ -146,8 +111,8 @@ class _Q5K(_Q4K):
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
-        out[:, 16:48] = _packed((codes >> 4).reshape(-1, 8, 32), 1)
-        out[:, 48:176] = _packed((codes & 15).reshape(-1, 2, 32), 4).reshape(len(codes), -1)
+        out[:, 16:48] = pack((codes >> 4).reshape(-1, 8, 32), 1)
+        out[:, 48:176] = pack((codes & 15).reshape(-1, 2, 32), 4).reshape(len(codes), -1)
         return out
 
 
@@ -157,14 +122,13 @@ class _Q6K(_Integers):
     low, high = -32, 31
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        scale = _spread(_f16(blocks, 208) * np.ascontiguousarray(blocks[:, 192:208]).view(np.int8))
-        return scale, np.zeros_like(scale)
+        return without_offset(f16_at(blocks, 208) * np.ascontiguousarray(blocks[:, 192:208]).view(np.int8))
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
         raised = codes + 32
-        out[:, :128] = _packed((raised & 15).reshape(-1, 2, 64), 4).reshape(len(codes), -1)
-        out[:, 128:192] = _pairs_of_128(raised >> 4, 2)
+        out[:, :128] = pack((raised & 15).reshape(-1, 2, 64), 4).reshape(len(codes), -1)
+        out[:, 128:192] = pack_halves(raised >> 4, 2)
         return out
 
 
@@ -176,14 +140,13 @@ class _IQ4XS:
         return Codebook(values=_steps_of_iq4_xs())
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        lower = _fields(blocks[:, 4:8], 4).transpose(0, 2, 1).reshape(-1, 8)
-        upper = _fields(blocks[:, 2:4], 2).transpose(0, 2, 1).reshape(-1, 8)
-        scale = _spread(_f16(blocks, 0) * ((lower | upper << 4).astype(np.float32) - 32))
-        return scale, np.zeros_like(scale)
+        lower = fields(blocks[:, 4:8], 4).transpose(0, 2, 1).reshape(-1, 8)
+        upper = fields(blocks[:, 2:4], 2).transpose(0, 2, 1).reshape(-1, 8)
+        return without_offset(f16_at(blocks, 0) * ((lower | upper << 4).astype(np.float32) - 32))
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
-        out[:, 8:136] = _packed(codes.reshape(-1, 2, 16), 4).reshape(len(codes), -1)
+        out[:, 8:136] = pack(codes.reshape(-1, 2, 16), 4).reshape(len(codes), -1)
         return out
 
 
@@ -230,14 +193,13 @@ class _IQ2S(_Points):
     group, index_bits, bytes, type = 8, 10, 82, Type.IQ2_S
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        nibbles = _fields(blocks[:, 74:82], 4).transpose(0, 2, 1).reshape(-1, 16)
-        scale = _spread(_f16(blocks, 0) * (nibbles.astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
-        return scale, np.zeros_like(scale)
+        nibbles = fields(blocks[:, 74:82], 4).transpose(0, 2, 1).reshape(-1, 16)
+        return without_offset(f16_at(blocks, 0) * (nibbles.astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out, point = blocks.copy(), codes >> 8
         out[:, 2:34], out[:, 34:66] = point & 255, codes & 255
-        out[:, 66:74] = _packed((point >> 8).reshape(-1, 8, 4).transpose(0, 2, 1), 2)
+        out[:, 66:74] = pack((point >> 8).reshape(-1, 8, 4).transpose(0, 2, 1), 2)
         return out
 
 
@@ -247,9 +209,8 @@ class _IQ2XS(_Points):
     group, index_bits, bytes, type, even = 8, 9, 74, Type.IQ2_XS, True
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        nibbles = _fields(blocks[:, 66:74], 4).transpose(0, 2, 1).reshape(-1, 16)
-        scale = _spread(_f16(blocks, 0) * (nibbles.astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
-        return scale, np.zeros_like(scale)
+        nibbles = fields(blocks[:, 66:74], 4).transpose(0, 2, 1).reshape(-1, 16)
+        return without_offset(f16_at(blocks, 0) * (nibbles.astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
@@ -264,8 +225,9 @@ class _IQ2XXS(_Points):
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
         words = np.ascontiguousarray(blocks[:, 2:66]).view("<u4")[:, 1::2]
-        scale = _spread(_f16(blocks, 0) * ((words >> 28).astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
-        return scale, np.zeros_like(scale)
+        return without_offset(
+            spread(f16_at(blocks, 0) * ((words >> 28).astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
+        )
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
@@ -283,15 +245,14 @@ class _IQ3S(_Points):
     group, index_bits, bytes, type = 4, 9, 110, Type.IQ3_S
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        nibbles = _fields(blocks[:, 106:110], 4).transpose(0, 2, 1).reshape(-1, 8)
-        scale = _spread(_f16(blocks, 0) * (2 * nibbles.astype(np.float32) + 1))
-        return scale, np.zeros_like(scale)
+        nibbles = fields(blocks[:, 106:110], 4).transpose(0, 2, 1).reshape(-1, 8)
+        return without_offset(f16_at(blocks, 0) * (2 * nibbles.astype(np.float32) + 1))
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out, point = blocks.copy(), codes >> 4
         out[:, 2:66] = point & 255
-        out[:, 66:74] = _packed((point >> 8).reshape(-1, 8, 8).transpose(0, 2, 1), 1)
-        out[:, 74:106] = _packed((codes & 15).reshape(-1, 32, 2).transpose(0, 2, 1), 4)
+        out[:, 66:74] = pack((point >> 8).reshape(-1, 8, 8).transpose(0, 2, 1), 1)
+        out[:, 74:106] = pack((codes & 15).reshape(-1, 32, 2).transpose(0, 2, 1), 4)
         return out
 
 

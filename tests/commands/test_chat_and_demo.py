@@ -130,7 +130,7 @@ def test_a_cut_model_is_explained_in_one_line(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--ram", "10MiB"), "10 MiB of memory are too little for demo-"),
+        (("--ram", "10MiB"), "10 MiB of memory is too little for demo-"),
         (("--ctx", "0"), "A context of 0 tokens is not possible: this model takes from 1 to 2048."),
     ],
 )

@@ -15,7 +15,7 @@ CODE = sorted(
     for path in (ROOT / folder).rglob("*")
     if path.suffix in {".py", ".cpp", ".h", ".inc"} and not path.is_symlink()
 )
-LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+LINK = re.compile(r"(?:\]\(|^\[[^]]+\]: )(?!https?:)([^)#\s]*)(?:#([^)\s]*))?(?:\)|$)", re.MULTILINE)
 CITATION = re.compile(r"docs/([a-z_/]+\.md)(?:#([a-z0-9-]+))?")
 
 

@@ -14,7 +14,7 @@ assert spec.loader is not None
 lint = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(lint)
 
-REFUSED = {"look away": "stop_watching", "guess*": "prefetch", "is none": "is not a"}  # glossary: allow
+REFUSED = {"look away": "stop_watching", "guess*": "prefetch", "that is none": "is not a"}  # glossary: allow
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ REFUSED = {"look away": "stop_watching", "guess*": "prefetch", "is none": "is no
         ("// it may look\n    // away", [1]),
         ("guesses_used, kGuessedNow, guessing", [1, 1, 1]),  # glossary: allow
         ("a file that is none", [1]),  # glossary: allow
-        ("if x is None: look at Guam, a way", []),
+        ("take that; is None here, or that is None: look at Guam, a way", []),
         ("a phrase: guess  # glossary: allow", []),
     ],
 )

@@ -36,7 +36,7 @@ def phrases(glossary: str) -> dict[str, str]:
 
 
 def pattern(phrase: str) -> re.Pattern[str]:
-    """Finds the phrase, its first letter in either case. Other letters keep theirs, so `is none` is not `is None`."""
+    """Finds the phrase; its first letter may have either case, the others may not (`none` is not `None`)."""
     words = [re.escape(word) for word in phrase.removesuffix("*").split()]
     words[0] = f"[{phrase[0].upper()}{phrase[0].lower()}]{words[0][1:]}"
     tail = "[a-z]*" if phrase.endswith("*") else ""

@@ -11,7 +11,6 @@ and in both types; each reading is told where to find which.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
+from edgemed.architectures.tensors import DENSE_GROUPS, block_of
 from edgemed.corpus.passages import Passage
 from edgemed.engine.process.job import Report
 from edgemed.engine.scoring_model import ScoringModel
@@ -31,11 +31,10 @@ from edgemed.evaluation.readings import compare
 from edgemed.model_file import ModelFile, TensorInfo
 from edgemed.model_file.header import DEFAULT_ALIGNMENT
 from edgemed.quant import types
-from edgemed.quant.dense import GROUPS, TYPES, group_of
+from edgemed.quant.dense import TYPES, group_of
 from edgemed.quant.quantize import dequantize, quantize
 
 CHUNK_WEIGHTS = 1 << 22
-_BLOCK = re.compile(r"blk\.([0-9]+)\.")
 
 
 def scratch_bytes(file: ModelFile) -> int:
@@ -60,15 +59,17 @@ class DenseEffects:
         try:
             with (self.folder / "dense.weights").open("w+b") as target:
                 stored = {info.name: _copy(file, info, target) for info in file.dense}
-                small, large = ([_round(file, row, type_, target) for row in range(len(GROUPS))] for type_ in TYPES)
+                small, large = (
+                    [_round(file, row, type_, target) for row in range(len(DENSE_GROUPS))] for type_ in TYPES
+                )
             all_small = stored | {name: info for group in small for name, info in group.items()}
             path = Path(target.name)
             lost = self._divergence(_with(file, path, all_small), report, "all in Q6_K")
-            won = np.zeros(len(GROUPS))
+            won = np.zeros(len(DENSE_GROUPS))
             for row, group in enumerate(large):
                 if group:
                     spared = _with(file, path, all_small | group)
-                    won[row] = lost - self._divergence(spared, report, f"{list(GROUPS)[row]} in Q8_0")
+                    won[row] = lost - self._divergence(spared, report, f"{DENSE_GROUPS[row]} in Q8_0")
         except OSError as error:
             raise SetupError(f"The temporary folder {self.folder} cannot be used: {error.strerror}.") from None
         return np.maximum(won, 0.0)  # less than nothing is chance
@@ -90,8 +91,8 @@ def _round(file: ModelFile, row: int, type_: Type, target: BinaryIO) -> dict[str
     """Append a group's matrices in that type; by name, where each lies. Empty where the model has none."""
     made = {}
     for info in file.dense:
-        block = _BLOCK.match(info.name)
-        if group_of(info.name) == row and not (block and int(block[1]) >= file.hparams.n_layer):
+        is_mtp = (block_of(info.name) or 0) >= file.hparams.n_layer
+        if group_of(info.name, file.hparams.DENSE_KINDS) == row and not is_mtp:
             columns = info.shape[0]
             stored = types.storable(type_, columns)
             parts = (quantize(dequantize(data, info.type, columns), stored).tobytes() for data in _rows(file, info))

@@ -33,9 +33,8 @@ from edgemed.quant.calibrated import EFFECT_TYPE, Calibrated, Matrices
 from edgemed.quant.planner import expert_bytes
 from edgemed.quant.quantize import dequantize
 from edgemed.quant.statistics import Statistics
-from edgemed.sizes import format_size
+from edgemed.sizes import PAGE, format_size
 
-PAGE = 4096
 Open = Callable[[ModelFile], ScoringModel]
 
 
@@ -99,8 +98,7 @@ class Effects:
         """Write all experts in EFFECT_TYPE, rounded under their importance, and say where they lie."""
         quick = Calibrated(statistics, "", compensated=False)
         place, _ = _extents(file)
-        h = file.hparams
-        shapes = [(h.n_ff_exp, h.n_embd)] * 2 + [(h.n_embd, h.n_ff_exp)]
+        h, shapes = file.hparams, file.hparams.expert_matrix_shapes
         chosen = [types.storable(EFFECT_TYPE, columns) for _, columns in shapes]
         source = os.open(file.path, os.O_RDONLY)
         target = os.open(self._experts, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -153,16 +151,16 @@ class Effects:
 
 def _extents(file: ModelFile) -> tuple[Experts, int]:
     """Where experts in EFFECT_TYPE lie in a file of nothing else, each on pages of its own; and the file's size."""
-    h, count = file.hparams, file.hparams.n_layer - file.hparams.n_dense_lead
+    h, count = file.hparams, file.hparams.n_moe_layers
     sizes = expert_bytes(h, (EFFECT_TYPE,))[:, 0]
     whole = int(sizes.sum())
     stride = whole + -whole % PAGE
     first = np.arange(count * h.n_expert, dtype=np.uint64).reshape(count, h.n_expert) * np.uint64(stride)
     inside = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.uint64)
     shape = (count, h.n_expert, 3)
-    kinds = [types.storable(EFFECT_TYPE, columns) for columns in (h.n_embd, h.n_embd, h.n_ff_exp)]
+    kinds = [types.storable(EFFECT_TYPE, columns) for _, columns in h.expert_matrix_shapes]
     found = Experts(
-        tuple(range(h.n_dense_lead, h.n_layer)),
+        tuple(h.moe_layers),
         offset=first[..., None] + inside,
         nbytes=np.broadcast_to(sizes.astype(np.uint64), shape),
         type=np.broadcast_to(np.array(kinds, np.int32), shape),

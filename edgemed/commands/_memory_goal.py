@@ -11,10 +11,10 @@ from edgemed.errors import BudgetError
 from edgemed.sizes import format_size
 
 if TYPE_CHECKING:
-    from edgemed.architectures.hparams import HParams
-    from edgemed.convert import Memory
+    from edgemed.architectures import Architecture
     from edgemed.forecast.machine import Machine
     from edgemed.forecast.model_size import ModelSize
+    from edgemed.quant.planning import Memory
 
 USABLE = 3.0  # tokens a second: about the pace of reading aloud
 CONTEXT = 8192
@@ -22,15 +22,15 @@ STEP = 0.05  # bits
 READ_BITS = 3.0
 
 
-def memory_of(hparams: HParams, ram_bytes: int, folder: Path, palette: str) -> Memory:
+def memory_goal(hparams: Architecture, ram_bytes: int, folder: Path, palette: str) -> Memory:
     """Measure this machine's memory, cores and the disk of `folder`, and say on standard error what is assumed.
 
     Raises SetupError where nothing can be measured.
     """
-    from edgemed.convert import Memory
     from edgemed.forecast.model_size import TYPES, size_of
     from edgemed.forecast.survey import survey_machine
     from edgemed.forecast.twin import original_of_types, twins
+    from edgemed.quant.planning import Memory
 
     with twins(original_of_types(hparams, TYPES)) as made:
         machine = survey_machine(made, int(size_of(hparams, READ_BITS).expert_bytes), folder)
@@ -52,7 +52,7 @@ def say_chosen(bits: float, speed: float) -> None:
 
 
 def most_bits(
-    hparams: HParams, ram_bytes: int, machine: Machine, palette: str, saved: int = 0, saved_embedding: int = 0
+    hparams: Architecture, ram_bytes: int, machine: Machine, palette: str, saved: int = 0, saved_embedding: int = 0
 ) -> tuple[float, float]:
     """(bits, predicted tokens a second): the most bits that are usable, or the fastest where none is. The dense
     matrices that every token reads take `saved` bytes less than in Q8_0, and the embedding `saved_embedding`.
@@ -63,15 +63,14 @@ def most_bits(
 
     from edgemed.forecast.model_size import size_of
     from edgemed.forecast.prediction import predict, smallest_ram
-    from edgemed.quant.calibrated import PALETTES
-    from edgemed.quant.types import bits_per_weight
+    from edgemed.quant.types import PALETTES, bits_per_weight
 
     def size(bits: float) -> ModelSize:
         whole = size_of(hparams, bits)
         dense = replace(whole.dense, nbytes=whole.dense.nbytes - saved)
         return replace(whole, dense=dense, other_bytes=whole.other_bytes - saved_embedding)
 
-    known = [float(bits_per_weight(type_)) for type_ in PALETTES[palette]]
+    known = [float(bits_per_weight(type_)) for type_ in PALETTES[palette].calibrated]
     speeds = {
         float(bits): found[-1].tokens_per_s
         for bits in np.arange(max(known), min(known) - 1e-9, -STEP)

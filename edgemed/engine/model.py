@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from llama_cpp import llama_cpp
 
+from edgemed.architectures.router import SigmoidGroups
 from edgemed.engine.budget import Budget, layer_bytes, plan_budget, refuse_beyond_memory
 from edgemed.engine.hot_profile import calibrated_scores, read_profile, write_profile
 from edgemed.engine.llama import LogCapture, capture_log, start_llama
@@ -177,7 +178,7 @@ class LoadedModel:
             budget_bytes=0,
             reader_threads=settings.reader_threads,
             direct=int(settings.direct_reads),
-            first_layer=file.hparams.n_dense_lead,
+            first_layer=file.hparams.moe_layers.start,
             half_life=settings.half_life_tokens,
             background=int(settings.background),
         )
@@ -269,21 +270,26 @@ class LoadedModel:
             self._native.edgemed_restore_scores(self.handle, scores.ctypes.data)
 
     def _enable_prefetch(self, prefetch_limit: int) -> None:
-        """Give the device the routers and the norms before them, so that it can run the next layer's router early."""
-        h = self.file.hparams
-        layers = range(h.n_dense_lead, h.n_layer)
+        """Give the device the routers and the norms before them, so that it can run the next layer's router early.
+
+        Does nothing for a router that the device does not know.
+        """
+        h, chooser = self.file.hparams, self.file.hparams.router
+        if not isinstance(chooser, SigmoidGroups):
+            return
 
         def stack(name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-            tensors = [self.file.tensors.get(f"blk.{layer}.{name}") for layer in layers]
+            tensors = [self.file.tensors.get(f"blk.{layer}.{name}") for layer in h.moe_layers]
             rows = [np.frombuffer(self.file.read(t), np.float32) if t is not None else None for t in tensors]
             zero = np.zeros(h.n_expert, np.float32)
             return np.concatenate([zero if row is None else row for row in rows])
 
-        router, bias, norm = (stack(name) for name in ("ffn_gate_inp.weight", "exp_probs_b.bias", "ffn_norm.weight"))
+        router, bias, norm = (stack(name) for name in (chooser.weight, chooser.bias, chooser.norm))
         sizes = (h.n_expert * h.n_embd, h.n_expert, h.n_embd)
-        if any(given.size != len(layers) * size for given, size in zip((router, bias, norm), sizes, strict=True)):
+        if any(given.size != h.n_moe_layers * size for given, size in zip((router, bias, norm), sizes, strict=True)):
             return  # a router in another type than F32: no prefetch
-        shape = RouterShape(len(layers), h.n_expert, h.n_expert_used, h.n_group, h.n_group_used, h.n_embd)
+        groups = chooser.n_group, chooser.n_group_used
+        shape = RouterShape(h.n_moe_layers, h.n_expert, h.n_expert_used, *groups, h.n_embd)
         self._native.edgemed_enable_prefetch(
             self.handle, ctypes.byref(shape), router.ctypes.data, bias.ctypes.data, norm.ctypes.data, prefetch_limit
         )

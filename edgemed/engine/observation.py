@@ -23,7 +23,7 @@ Sums64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Sums per [row, expert] over the tokens routed to the expert; row r is block n_dense_lead + r.
+    """Sums per [row, expert] over the tokens routed to the expert; row r is block `moe_layers[r]`.
 
     input: x^2 [row, expert, n_embd] of what gate and up multiply; hidden: (route weight * h)^2 [row, expert, n_ff] of
     what down multiplies; tokens; weight: route weights; weighted_output: weight^2 * |output|^2.
@@ -54,9 +54,9 @@ class Observation:
         self._tokens = tokens
 
     def take_routing(self) -> list[Routing]:
-        """The last batch's routing, layer by layer; [0] is block n_dense_lead."""
+        """The last batch's routing, layer by layer; [0] is the first MoE layer."""
         h = self._model.file.hparams
-        rows = h.n_layer - h.n_dense_lead
+        rows = h.n_moe_layers
         inputs = np.zeros((rows, self._tokens, h.n_embd), np.float32)
         experts = np.zeros((rows, self._tokens, h.n_expert_used), np.int32)
         weights = np.zeros((rows, self._tokens, h.n_expert_used), np.float32)
@@ -69,10 +69,9 @@ class Observation:
     def take(self) -> Observed:
         """The sums since the last call (or since observing began)."""
         h = self._model.file.hparams
-        experts = (h.n_layer - h.n_dense_lead, h.n_expert)
-        inputs = np.zeros((*experts, h.n_embd), np.float32)
-        hidden = np.zeros((*experts, h.n_ff_exp), np.float32)
-        sums = np.zeros((*experts, 3), np.float64)
+        inputs = np.zeros((*h.expert_shape, h.n_embd), np.float32)
+        hidden = np.zeros((*h.expert_shape, h.n_ff_exp), np.float32)
+        sums = np.zeros((*h.expert_shape, 3), np.float64)
         engine_library().edgemed_take_sums(self._model.handle, inputs.ctypes.data, hidden.ctypes.data, sums.ctypes.data)
         return Observed(inputs, hidden, sums[..., 0], sums[..., 1], sums[..., 2])
 

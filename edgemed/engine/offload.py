@@ -137,8 +137,7 @@ def layer_bytes(file: ModelFile, n_ctx: int, kv_type: str) -> list[int]:
     """What each layer takes on a device, in the order llama.cpp hands them over: the output head, then the last layer
     up to the first. The embedding table stays with the processor."""
     h = file.hparams
-    keys_and_values = int(2 * h.n_head_kv * h.head_dim * n_ctx * _KV_BYTES[kv_type])
-    layers = [keys_and_values] * h.n_layer
+    layers = [int(h.kv_values(layer) * n_ctx * _KV_BYTES[kv_type]) for layer in range(h.n_layer)]
     head = 0
     for tensor in file.dense:
         owner = re.match(r"blk\.([0-9]+)\.", tensor.name)

@@ -78,7 +78,7 @@ class ScoringModel:
                 caller_bytes=caller_bytes,
             ),
         )
-        self.vocabulary = Vocabulary(self.loaded.vocab, file.end_ids)
+        self.vocabulary = Vocabulary(self.loaded.vocab, file.end_ids, file.hparams.END_TOKENS)
         source = file.metadata.get("tokenizer.chat_template")
         self._template = (
             ChatTemplate(source, self.vocabulary.reserved_texts, self.vocabulary.template_variables())

@@ -62,7 +62,7 @@ def open_session(
     cache = loaded.budget.cache_bytes
     size = CacheSize(Governor(least=min(token_bytes(file), cache), most=cache, now=cache), loaded.set_cache_bytes)
     watch(size)
-    vocabulary = Vocabulary(loaded.vocab, file.end_ids)
+    vocabulary = Vocabulary(loaded.vocab, file.end_ids, file.hparams.END_TOKENS)
     template = ChatTemplate(source, vocabulary.reserved_texts, vocabulary.template_variables())
     session = Session(loaded, vocabulary, template)
     progress("ready", 1)
@@ -104,13 +104,17 @@ def context_length(file: ModelFile, wanted: int | None) -> int:
 
 
 def recorded_sampling(file: ModelFile) -> Sampling:
-    """The sampling the file recommends; edgemed's defaults for what it does not mention or makes no sense."""
+    """The sampling that the file recommends, else what its family's developers do; the latter alone where the file's
+    values make no sense."""
+    published = file.hparams.SAMPLING
     recorded = {name: file.metadata[key] for name, key in _SAMPLING_KEYS.items() if key in file.metadata}
     numbers = all(type(value) in (int, float) for value in recorded.values())  # a bool is none
     try:
-        return Sampling(**recorded) if numbers and type(recorded.get("top_k", 0)) is int else Sampling()
+        if numbers and type(recorded.get("top_k", 0)) is int:
+            return Sampling(**{**published, **recorded})
     except UsageError:
-        return Sampling()
+        pass
+    return Sampling(**published)
 
 
 def _template_source(file: ModelFile) -> str:

@@ -7,14 +7,12 @@ which is addresses only. libllama checks every shape as it would for a file of i
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from edgemed.architectures.hparams import ARCHITECTURE
-from edgemed.architectures.tensors import PROJECTIONS, stacked_name
+from edgemed.architectures.tensors import PROJECTIONS, block_of, stacked_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file import ModelFile, TensorInfo
 from edgemed.model_file.header import DEFAULT_ALIGNMENT, MAGIC, VERSION
@@ -24,12 +22,11 @@ from edgemed.native.engine import StreamExtent
 # (ggml type, weights a block, bytes a block): Q1_0, then types whose blocks divide anything a model may have.
 _NARROW_TYPES = ((41, 128, 18), (8, 32, 34), (1, 1, 2))
 _U32 = 4
-TOKENIZER, TOKENS = "tokenizer.ggml.model", "tokenizer.ggml.tokens"
+TOKENIZER, PRE_TOKENIZER, TOKENS = "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens"
 BYTE_LEVEL_BPE, NO_TOKENIZER = "gpt2", "none"  # as llama.cpp calls them
 # The sum of tokens' squared lengths: libllama answers each character of a token that stands for no byte with the whole
 # token, so that one of a megabyte takes a terabyte. Ling's 157,000 tokens have some 10 million.
 _MOST_SQUARED_BYTES = 1 << 28
-_BLOCK = re.compile(r"blk\.([0-9]+)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +50,12 @@ class _Declared:
 def virtual_gguf(model: ModelFile) -> VirtualGguf:
     """Describe `model` to libllama. MTP layers are left out: its graph does not use them.
 
-    Raises ModelFileError for a vocabulary at which libllama aborts or takes all memory.
+    Raises ModelFileError for a vocabulary at which libllama aborts or takes all memory, and for a tokenizer that the
+    model's family refuses.
     """
+    pre_tokenizer = model.metadata.get(PRE_TOKENIZER)
+    if isinstance(pre_tokenizer, str) and (reason := model.hparams.TOKENIZER.refused_pre.get(pre_tokenizer)):
+        raise ModelFileError(f"The tokenizer of {model.path.name} cannot be used: {reason}")
     if fault := _fault_of_vocabulary(model):
         raise ModelFileError(f"{model.path.name} has {fault}; convert the checkpoint again.")
     tensors = list(_declared(model))
@@ -101,25 +102,26 @@ def _declared(model: ModelFile) -> Iterator[_Declared]:
     for number, info in enumerate(model.dense):
         if not _is_hidden(model, info):
             yield _Declared(info.name, info.shape, int(info.type), info.nbytes, number)
-    for layer in range(hparams.n_dense_lead, hparams.n_layer):
+    for layer in hparams.moe_layers:
         for projection in PROJECTIONS:
-            inner = (hparams.n_ff_exp, hparams.n_embd) if projection == "down" else (hparams.n_embd, hparams.n_ff_exp)
-            shape = (*inner, hparams.n_expert)
-            kind, block, block_bytes = next(t for t in _NARROW_TYPES if inner[0] % t[1] == 0)
+            rows, columns = hparams.expert_matrix_shape(projection)
+            shape = (columns, rows, hparams.n_expert)
+            kind, block, block_bytes = next(t for t in _NARROW_TYPES if columns % t[1] == 0)
             yield _Declared(stacked_name(layer, projection), shape, kind, prod(shape) // block * block_bytes, None)
 
 
 def _is_hidden(model: ModelFile, info: TensorInfo) -> bool:
-    block = _BLOCK.match(info.name)
-    return block is not None and int(block[1]) >= model.hparams.n_layer
+    block = block_of(info.name)
+    return block is not None and block >= model.hparams.n_layer
 
 
 def _pairs(model: ModelFile) -> Iterator[bytes]:
-    hidden = {f"{ARCHITECTURE}.block_count", f"{ARCHITECTURE}.nextn_predict_layers", "general.alignment"}
+    block_count = f"{model.architecture}.block_count"
+    hidden = {block_count, f"{model.architecture}.nextn_predict_layers", "general.alignment"}
     for key in model.metadata:
         if not key.startswith(PREFIX) and key not in hidden and not key.startswith("split."):
             yield model.metadata.raw(key)
-    yield _text(f"{ARCHITECTURE}.block_count") + struct.pack("<II", _U32, model.hparams.n_layer)
+    yield _text(block_count) + struct.pack("<II", _U32, model.hparams.n_layer)
 
 
 def _extent(model: ModelFile, number: int, at: int) -> StreamExtent:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -24,17 +24,17 @@ _NO_TOKEN = -1
 _MOST_ALIKE = 4096
 """Characters. llama.cpp cuts text into words with std::regex, which goes a call deeper with each character: of letters,
 blanks or signs that follow one another, 26,000 overflow a stack of 8 MiB. No word is as long as this."""
-ENDS_BY_TEXT = ("<|role_end|>", "<|endoftext|>")
-"""Ling ends turns with either; llama.cpp's own list has only the second, and a file may name only one as its end."""
 
 
 class Vocabulary:
     """A view of a `llama_vocab`, which must outlive it. `ends`: further ids that end a turn, from the file.
+    `end_tokens`: texts of special tokens that do, from the model's family: llama.cpp's own list need not have them, and
+    a file may name only one.
 
     Raises ModelFileError for a model without one.
     """
 
-    def __init__(self, vocab: Any, ends: Iterable[int] = ()) -> None:
+    def __init__(self, vocab: Any, ends: Iterable[int], end_tokens: Collection[str]) -> None:
         if llama_cpp.llama_vocab_type(vocab) == llama_cpp.LLAMA_VOCAB_TYPE_NONE:  # it aborts when asked for a token
             raise ModelFileError("The model file has no vocabulary; convert the checkpoint again.")
         self._vocab = vocab
@@ -45,7 +45,7 @@ class Vocabulary:
             if llama_cpp.llama_vocab_get_attr(vocab, token) & _PARSED_FROM_TEXT and (text := self.text(token))
         }
         named = {llama_cpp.llama_vocab_eos(vocab), llama_cpp.llama_vocab_eot(vocab), *ends}
-        by_text = {token for token, text in self.special.items() if text in ENDS_BY_TEXT}
+        by_text = {token for token, text in self.special.items() if text in end_tokens}
         by_llama = {token for token in self.special if llama_cpp.llama_vocab_is_eog(vocab, token)}
         self.ends = frozenset(token for token in named | by_text | by_llama if 0 <= token < self.size)
         self._reserved = self.ends | self.special.keys()

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.arrays import Floats
 from edgemed.corpus.passages import Passage, choose, encode
 from edgemed.corpus.texts import Question, letter_of, read_texts
 from edgemed.engine.offload import Offload
@@ -35,7 +36,6 @@ REFERENCE, MODEL = "edgemed.evaluation.readings:read_reference", "edgemed.evalua
 LOWEST = -60_000.0  # half precision ends at -65504; no such token is ever drawn
 SLICE = 32  # positions compared at once, in double precision over the vocabulary
 WORST, WORST_POSITIONS = 12, 16  # passages kept for people to look at; shorter ones are chance
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

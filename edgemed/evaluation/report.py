@@ -168,13 +168,13 @@ def _histogram(passages: list[Scored]) -> dict[str, list[float]]:
 def _described(model: ModelFile) -> dict[str, Any]:
     """What a card says of a file: enough to know it again, no path."""
     weights = sum(tensor.nbytes for tensor in model.tensors.values())
-    per_expert = model.hparams.n_embd * model.hparams.n_ff_exp
+    weights_of_matrix = model.hparams.expert_weights / 3
     return {
         "name": model.name,
         "file": model.path.name,
         "size_bytes": model.size_bytes,
         "bits_per_weight": 8 * weights / sum(prod(tensor.shape) for tensor in model.tensors.values()),
-        "expert_bits_per_weight": float(8 * model.experts.nbytes.mean() / per_expert),
+        "expert_bits_per_weight": float(8 * model.experts.nbytes.mean() / weights_of_matrix),
         "weights_digest": model.weights_digest,
         "plan_digest": model.metadata.get(keys.PLAN_DIGEST),
         "calibration_digest": model.metadata.get(keys.CALIBRATION_DIGEST),

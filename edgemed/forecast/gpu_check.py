@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 from llama_cpp import llama_cpp
-from numpy.typing import NDArray
 
+from edgemed.arrays import Floats
 from edgemed.engine.devices import why_no_device
 from edgemed.engine.llama import capture_log
 from edgemed.engine.offload import HOST, Offload
@@ -48,8 +48,6 @@ _SPLIT = re.compile(r"## SPLIT #(\d+): (\S+) # (\d+) inputs(.*)")
 _INPUT = re.compile(r"\[(.+?) \(\s*[\d.]+[KM]\)\]")
 _EXPERTS, _PROCESSOR = "edgemed", "CPU"  # devices' names
 _RESULT = "ffn_moe_out"  # llama.cpp's name for what a layer's experts add up to
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +162,9 @@ def read(request: dict[str, Any], report: Report) -> dict[str, Any]:
         np.save(request["logits"], np.concatenate(logits))
     finally:
         reader.close()
-    h = reader.file.hparams
     return {
         "placement": str(reader.loaded.placement),
-        "moe_layers": h.n_layer - h.n_dense_lead,
+        "moe_layers": reader.file.hparams.n_moe_layers,
         "speed": asdict(speed),
     }
 

@@ -3,8 +3,8 @@
     model = open_model(Path("antangelmed.gguf"))
     model.hparams.n_expert, model.experts.type[0, 17]
 
-Both the edgemed layout and stock bailingmoe2 GGUFs open (docs/format.md); stock ones carry no checksums, so what is
-computed with them is unverified.
+Both the edgemed layout and stock GGUFs of a known family open (docs/format.md); stock ones carry no checksums, so what
+is computed with them is unverified.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from gguf.constants import GGMLQuantizationType
 
-from edgemed.architectures.hparams import ARCHITECTURE, HParams
+from edgemed.architectures import Architecture, HParams, find_gguf_architecture
 from edgemed.architectures.tensors import stacked_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file import keys
@@ -41,6 +41,7 @@ class ModelFile:
 
     `dense_checksums`: xxh3-64 of each dense tensor, in the order of `dense`, or None where the file has none.
     `expert_tokens`: f64 [row, expert], how many tokens calibration routed to each expert, MTP blocks left out; or None.
+    `architecture`: what the file calls its graph; `hparams`: its family and numbers.
     `end_ids`: token ids that end a turn, as far as the file names them.
     """
 
@@ -49,7 +50,7 @@ class ModelFile:
     layout: Literal["edgemed", "llama.cpp"]
     architecture: str
     metadata: Metadata
-    hparams: HParams
+    hparams: Architecture
     tensors: dict[str, TensorInfo]
     dense: list[TensorInfo]
     experts: Experts
@@ -86,16 +87,12 @@ class ModelFile:
 
 
 def open_model(path: Path | str) -> ModelFile:
-    """Open a GGUF of the supported architecture. Raises ModelFileError with a sentence for anything else."""
+    """Open a GGUF of a family in edgemed.architectures. Raises ModelFileError with a sentence for anything else."""
     path = Path(path)
     header = read_header(path)
     metadata = header.metadata
     _refuse_damaged_header(path, header)
-    architecture = metadata.get("general.architecture")
-    if architecture != ARCHITECTURE:
-        raise ModelFileError(
-            f"{path.name} holds the architecture {architecture or 'nobody named'}; edgemed runs {ARCHITECTURE} only."
-        )
+    architecture = find_gguf_architecture(metadata, path.name)
     version = metadata.get(keys.FORMAT_VERSION)
     if version not in (None, keys.FIRST_FORMAT, keys.CURRENT_FORMAT):
         raise ModelFileError(
@@ -107,7 +104,7 @@ def open_model(path: Path | str) -> ModelFile:
     for key in keys.TEXTS:  # now: `eval` would meet it after hours of reading
         metadata.text(key)
     _refuse_unusable_types(header.tensors)
-    hparams = HParams.from_metadata(metadata, n_vocab=embedding.shape[1])
+    hparams = architecture.from_metadata(metadata, n_vocab=embedding.shape[1])
     experts, taken = find_experts(header.tensors, hparams, metadata.numbers(keys.EXPERT_CHECKSUMS))
     dense = sorted((t for name, t in header.tensors.items() if name not in taken), key=lambda t: t.offset)
     dense_checksums = metadata.numbers(keys.DENSE_CHECKSUMS)
@@ -116,12 +113,12 @@ def open_model(path: Path | str) -> ModelFile:
     use = metadata.get(keys.INTENDED_USE, "unevaluated")
     if use not in _USES:
         raise ModelFileError(f"{path.name} is marked for the unknown use {use!r}; known are {', '.join(_USES)}.")
-    stock = stacked_name(hparams.n_dense_lead, "gate") in header.tensors
+    stock = stacked_name(hparams.moe_layers.start, "gate") in header.tensors
     return ModelFile(
         path=path,
         size_bytes=path.stat().st_size,
         layout="llama.cpp" if stock else "edgemed",
-        architecture=architecture,
+        architecture=architecture.GGUF_NAME,
         metadata=metadata,
         hparams=hparams,
         tensors=header.tensors,

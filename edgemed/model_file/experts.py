@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import HParams
 from edgemed.architectures.tensors import PROJECTIONS, stacked_name, tensor_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file.header import TensorInfo
+from edgemed.sizes import PAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,14 @@ def find_experts(
 
     Raises ModelFileError when one is missing, has another shape, or breaks the checksummed extent's order.
     """
-    layers = tuple(hparams.moe_layers)
+    layers = tuple(hparams.stored_moe_layers)
     shape = (len(layers), hparams.n_expert, len(PROJECTIONS))
     offset, nbytes = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64)
     types = np.zeros(shape, np.int32)
     taken: set[str] = set()
     for row, layer in enumerate(layers):
         for p, projection in enumerate(PROJECTIONS):
-            inner = (hparams.n_ff_exp, hparams.n_embd) if projection == "down" else (hparams.n_embd, hparams.n_ff_exp)
+            inner = hparams.expert_matrix_shape(projection)[::-1]
             stacked = tensors.get(stacked_name(layer, projection))
             if stacked is not None:
                 _expect(stacked, (*inner, hparams.n_expert))
@@ -93,7 +94,7 @@ def _shape_checksums(
     if not ((end[..., 0] <= offset[..., 1]) & (end[..., 1] <= offset[..., 2])).all():
         raise ModelFileError("The model file's experts do not lie gate, up, down; convert the checkpoint again.")
     # One run of pages: it is read, and checked, in one piece.
-    page = np.uint64(4096)
+    page = np.uint64(PAGE)
     if (offset[..., 1:] // page > (end[..., :2] + page - np.uint64(1)) // page).any():
         raise ModelFileError("The model file scatters an expert's matrices; convert the checkpoint again.")
     return np.array(checksums, np.uint64).reshape(rows, experts)

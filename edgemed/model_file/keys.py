@@ -1,5 +1,7 @@
 """Names of the metadata keys edgemed adds to a GGUF, shared by the writer and the reader (docs/format.md)."""
 
+from edgemed.sizes import PAGE
+
 FORMAT_VERSION = "edgemed.format_version"
 """u32. A reader refuses a version it does not know."""
 HEADER_CHECKSUM = "edgemed.header_checksum"
@@ -44,5 +46,5 @@ PREFIX = "edgemed."
 CURRENT_FORMAT = 2
 FIRST_FORMAT = 1
 """The same without a header checksum; still read."""
-ALIGNMENT = 4096
+ALIGNMENT = PAGE
 """`general.alignment` of the edgemed layout: one page, so that an expert is one direct read."""

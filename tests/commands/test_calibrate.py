@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgemed.calibration.collect import Router, empty, statistics_bytes, usual_sample
+from edgemed.calibration.collect import Margins, empty, statistics_bytes, usual_sample
 from edgemed.cli import main
 from edgemed.convert import convert
 from edgemed.model_file import open_model
 from edgemed.quant.calibrated import Calibrated
-from edgemed.quant.imatrix import read_calibration
+from edgemed.quant.calibration import read_calibration
 from edgemed.quant.plan import Plan
 from edgemed.quant.statistics import Statistics
 from edgemed.quant.types import Type
@@ -117,7 +117,7 @@ def test_memory_is_reckoned_for_every_domain(reference: Path) -> None:
     h = open_model(reference).hparams
     one, many = (statistics_bytes(h, [str(number) for number in range(count)], 10) for count in (1, 1000))
     assert many == empty(h, ["all"] * 1000, 10).nbytes
-    assert many > one + 999 * 3 * 8 * h.n_expert * (h.n_layer - h.n_dense_lead)
+    assert many > one + 999 * 3 * 8 * h.n_expert * h.n_moe_layers
 
 
 def test_an_effect_is_what_leaving_one_part_alone_wins(
@@ -185,7 +185,7 @@ def test_margins_are_those_of_a_plain_search(reference: Path) -> None:
         ranked = sorted(candidates, key=lambda e: -score[e])
         chosen.append(ranked[: h.n_expert_used])
         margins.append(score[ranked[h.n_expert_used - 1]] - score[ranked[h.n_expert_used]])
-    np.testing.assert_allclose(Router(file).margins(0, inputs, np.array(chosen, np.int32)), margins, atol=1e-5)
+    np.testing.assert_allclose(Margins(file).of(0, inputs, np.array(chosen, np.int32)), margins, atol=1e-5)
 
 
 def test_refusals_are_sentences_and_leave_nothing(

@@ -37,6 +37,10 @@ SHAPES: dict[str, tuple[Dtype, Shape]] = {
     ),
     "yarn": ("bf16", Shape(yarn_factor=4, num_hidden_layers=2)),
     "mtp layer": ("bf16", Shape(num_nextn_predict_layers=1, num_hidden_layers=2)),
+    "sarvam": (
+        "bf16",
+        Shape(family="SarvamMoE", n_group=1, topk_group=1, expert_bias_mean=0.6, num_hidden_layers=2),
+    ),
     "biased scores below zero": ("bf16", Shape(expert_bias_mean=-0.7, expert_bias_spread=0.3, num_hidden_layers=2)),
 }
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_cpp import llama_cpp
 
+from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.demo import checkpoint_path
 from edgemed.engine.chat_template import Span
@@ -37,7 +39,7 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vocabulary]
     path = tmp_path_factory.mktemp("vocabulary") / "vocabulary.gguf"
     rows = json.loads((folder / "config.json").read_text())["vocab_size"]
     writer = GGUFWriter(path, "bailingmoe2")
-    read_tokenizer(folder, rows).write(writer)
+    read_tokenizer(folder, replace(ANTANGELMED, n_vocab=rows)).write(writer)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
@@ -45,7 +47,7 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vocabulary]
     params.vocab_only = True
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
     assert model is not None
-    yield Vocabulary(llama_cpp.llama_model_get_vocab(model))
+    yield Vocabulary(llama_cpp.llama_model_get_vocab(model), (), ANTANGELMED.END_TOKENS)
     llama_cpp.llama_model_free(model)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_cpp import llama_cpp
 
+from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.engine.chat_template import Span
 from edgemed.engine.vocabulary import Vocabulary
 from testing.tokenizers_json import SPECIAL_TOKENS, special_ids
@@ -23,7 +24,7 @@ def vocabulary(models: dict[str, Path]) -> Iterator[Vocabulary]:
     params.vocab_only = True
     model = llama_cpp.llama_model_load_from_file(str(models["llama.cpp"]).encode(), params)
     assert model is not None
-    yield Vocabulary(llama_cpp.llama_model_get_vocab(model), ends=[0, 10**9])
+    yield Vocabulary(llama_cpp.llama_model_get_vocab(model), [0, 10**9], ANTANGELMED.END_TOKENS)
     llama_cpp.llama_model_free(model)
 
 

@@ -138,11 +138,11 @@ def test_a_yarn_that_no_context_has(path: Path, factor: float, original: int, wo
 
 
 @pytest.mark.parametrize("scaling", ["", "dynamic", "Yarn"])
-def test_a_rope_scaling_that_nobody_knows(path: Path, scaling: str) -> None:
+def test_an_unknown_rope_scaling(path: Path, scaling: str) -> None:
     """At these llama.cpp aborts."""
     gguf = small_model("edgemed")
     gguf.set_key("bailingmoe2.rope.scaling.type", Kind.STRING, scaling)
-    assert f"in a way nobody knows ({scaling!r})" in refused(path, gguf.encode())
+    assert f"RoPE scaling is of the unknown type {scaling!r}" in refused(path, gguf.encode())
 
 
 def test_a_router_that_does_not_normalise_its_weights(path: Path) -> None:

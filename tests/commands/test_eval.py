@@ -60,9 +60,9 @@ def test_a_card_is_known_by_its_weights(
     assert main(["inspect", str(coarse), "--card", str(hostile)]) == 0
     assert "2026\\x1b[2J" in capsys.readouterr().out, "a terminal obeys what it prints"
     for model, card, sentence in (
-        (reference, stored, "but of other weights"),
-        (coarse, other, "is no report card"),
-        (coarse, huge, "is no report card"),
+        (reference, stored, "belongs to other weights"),
+        (coarse, other, "is not a report card"),
+        (coarse, huge, "is not a report card"),
         (coarse, tmp_path / "none.json", "No such file"),
     ):
         assert main(["inspect", str(model), "--card", str(card)]) == 1

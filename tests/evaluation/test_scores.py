@@ -1,4 +1,4 @@
-"""What groups of positions come to."""
+"""Statistics of groups of positions."""
 
 import numpy as np
 import pytest

@@ -198,7 +198,7 @@ def test_refusals_are_sentences_and_leave_nothing(
     taken = tmp_path / "taken.npz"
     taken.touch()
     for arguments, sentence in (
-        ((reference, choices, "-o", out), "multiple-choice questions only"),
+        ((reference, choices, "-o", out), "only multiple-choice questions"),
         ((reference, broken, "-o", out), "Line 2 of"),
         ((reference, texts, "-o", taken), "exists already"),
         ((reference, texts, "-o", tmp_path / "no" / "s.npz"), "There is no folder"),

@@ -207,7 +207,7 @@ def test_what_computes_no_numbers_is_neither_judged_nor_learnt_from(
     if command == "calibrate":
         words = ("calibrate", broken, data[0], "-o", out, "--effects", "0", *SMALL)
     assert main([*map(str, words)]) == 1
-    assert capsys.readouterr().err.startswith("edgemed: The model computed no usable numbers;")
+    assert capsys.readouterr().err.startswith("edgemed: The model computed NaN or infinite logits;")
     assert not out.exists()
 
 

@@ -84,7 +84,7 @@ def test_json_escapes_what_a_message_holds() -> None:
         ("{{ nothing.at_all }}", "fails|refuses"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "calls itself without end|could not be rendered"),
         ("{% include '/etc/passwd' %}", "fails|refuses"),
-        ("{# #}{% if false %}{{ messages }}{% endif %}", "writes nothing"),
+        ("{# #}{% if false %}{{ messages }}{% endif %}", "renders nothing"),
     ],
 )
 def test_a_hostile_template_is_one_sentence(source: str, sentence: str) -> None:
@@ -103,13 +103,13 @@ def test_a_hostile_template_is_one_sentence(source: str, sentence: str) -> None:
 )
 def test_a_template_that_never_ends_is_ended(source: str) -> None:
     started = time.monotonic()
-    with pytest.raises(TemplateError, match="does not finish within"):
+    with pytest.raises(TemplateError, match="did not finish within"):
         render(source)
     assert time.monotonic() - started < 20
 
 
 def test_a_conversation_too_long_for_any_template_is_no_fault_of_the_template() -> None:
-    with pytest.raises(EngineError, match=r"has 5,000,000 characters, more than any model reads; .*shorten"):
+    with pytest.raises(EngineError, match=r"has 5,000,000 characters, more than any model can read; .*shorten"):
         render(CHAT_TEMPLATE, [Message("user", "a cough " * 625_000)])
 
 

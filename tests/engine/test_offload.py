@@ -63,12 +63,12 @@ def test_servers_elsewhere_need_an_explicit_word() -> None:
 )
 @pytest.mark.parametrize("unencrypted", [False, True])
 def test_only_addresses_are_addresses(endpoint: str, unencrypted: bool) -> None:
-    with pytest.raises(UsageError, match=r"no IPv4 address with a port; write, for example, 127\.0\.0\.1:50052"):
+    with pytest.raises(UsageError, match=r"not an IPv4 address with a port; write, for example, 127\.0\.0\.1:50052"):
         Offload(rpc=endpoint, unencrypted=unencrypted)
 
 
 def test_off_and_a_server_contradict_each_other() -> None:
-    with pytest.raises(UsageError, match="leave one of the two away"):
+    with pytest.raises(UsageError, match="omit one of the two options"):
         Offload(layers=0, rpc="127.0.0.1:50052")
 
 
@@ -130,7 +130,7 @@ def test_without_a_gpu_layers_are_refused_and_the_way_to_one_is_told(model_path:
     try:
         run_job(f"{HERE}:place_here", {"model": str(model_path), "layers": 2}, lambda *_: None)
     except SetupError as error:
-        built_for_one = "sees no GPU: run the driver's own tool first"
+        built_for_one = "finds no GPU: run the driver's own tool first"
         assert re.search(f'{built_for_one}|CMAKE_ARGS="-DGGML_CUDA=on" pip install', str(error))  # noqa: PT017
     else:
         pytest.skip("there is a GPU here")
@@ -199,7 +199,7 @@ def test_commands_warn_before_anything_leaves_this_machine(
 ) -> None:
     command = [*verb, str(model_path), "--rpc", "192.0.2.1:9"]
     assert main(command) == 2
-    assert "say --rpc-unencrypted" in capsys.readouterr().err
+    assert "add --rpc-unencrypted if" in capsys.readouterr().err
     assert main([*command, "--gpu", "fast"]) == 2
     assert "give auto, off, or a number" in capsys.readouterr().err
 
@@ -207,7 +207,7 @@ def test_commands_warn_before_anything_leaves_this_machine(
 def test_what_cannot_be_checked_is_one_sentence(model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--gpu-check", str(model_path), "--rpc", "127.0.0.1:1"]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert "has no RPC; build it with" in said or "Nobody answers at 127.0.0.1:1" in said
+    assert "has no RPC; build it with" in said or "No RPC server answers at 127.0.0.1:1" in said
 
 
 def test_settings_travel_as_plain_fields() -> None:

@@ -51,7 +51,7 @@ def start_llama() -> None:
 
 
 class LogCapture:
-    """What libllama says while it loads: its complaints for error messages, and the sizes of its buffers."""
+    """llama.cpp's log while a model loads: warnings and errors for our messages, and the sizes of its buffers."""
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
@@ -64,11 +64,20 @@ class LogCapture:
             self._buffers[found[1], found[2]] = float(found[3])
 
     def compute_bytes(self, elsewhere: str | None) -> int:
-        """Scratch that libllama reserved here but has not touched yet; `elsewhere`: the name of a device's memory."""
+        """Scratch that llama.cpp has reserved in this process but not touched yet.
+
+        elsewhere: the name of a device's memory, which does not count. Raises SetupError if the log names no compute
+        buffer, since every context has one: counting none would break the limit of --ram silently.
+        """
+        if not any(kind == "compute buffer" for _, kind in self._buffers):
+            raise SetupError(
+                "llama.cpp's log does not name its compute buffer, so the limit of --ram cannot be computed; "
+                "install the llama-cpp-python that edgemed names."
+            )
         return int(sum(mib for (owner, _), mib in self._buffers.items() if owner != elsewhere) * 2**20)
 
 
-# From a word's beginning only: a line may hold what the model file says, and one word of 100 kB took 25 s otherwise.
+# Anchored at the start of a word: lines can quote the model file, and one word of 100 kB took 25 s without the anchor.
 _BUFFER_SIZE = re.compile(r"(?<!\S)(\S+)\s+((?:compute|output) buffer) size\s*=\s*([\d.]+) MiB")
 _capture: Callable[[int, str], None] | None = None
 

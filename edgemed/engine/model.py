@@ -64,7 +64,7 @@ class LoadedModel:
             self._load_dense(settings)
             self._make_context(settings)
             if settings.read_ahead > 0:
-                self._predict(settings.read_ahead)
+                self._enable_prefetch(settings.read_ahead)
             self.budget: Budget = plan_budget(
                 file,
                 settings.ram_bytes,
@@ -86,7 +86,7 @@ class LoadedModel:
 
     @property
     def _experts(self) -> tuple[int, int]:
-        """Rows and experts a row."""
+        """(MoE layers, experts per layer)."""
         return self.file.hparams.expert_shape
 
     @property
@@ -102,9 +102,10 @@ class LoadedModel:
         self._native.edgemed_abort(self.handle, 0)
 
     def stats(self) -> dict[str, int | float]:
-        """Counters since loading: hits, misses, guesses, guesses_used, evictions, bytes_read, wait_s, compute_s (in
-        which shared_bytes of shared experts were multiplied too); and resident_bytes of budget_bytes at this moment.
-        Callable from any thread."""
+        """Counters since loading (`StoreStats` has the list), and resident_bytes and budget_bytes at this moment.
+
+        shared_bytes counts the weights of shared experts multiplied within compute_s. Callable from any thread.
+        """
         stats = StoreStats()
         self._native.edgemed_stats(self.handle, ctypes.byref(stats))
         return {name: getattr(stats, name) for name, _ in StoreStats._fields_}
@@ -121,37 +122,37 @@ class LoadedModel:
         """Resize the expert cache while running, to at least the experts one token uses in one layer."""
         self._native.edgemed_set_budget(self.handle, max(cache_bytes, layer_bytes(self.file)))
 
-    def look(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """[3, row, expert]: its state (0 absent, 1 being read, 2 resident, 3 failed), and how often it was found in
-        memory and missed since the last look (255 at most; the first look starts counting). Callable from any thread.
+    def store_state(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """[3, MoE layer, expert]: each expert's state (0 absent, 1 loading, 2 ready, 3 failed), and its hits and misses
+        since the last call, at most 255. The first call starts the counting. Callable from any thread.
         """
         seen = np.zeros((3, *self._experts), np.uint8)
-        self._native.edgemed_look(self.handle, *(part.ctypes.data for part in seen))
+        self._native.edgemed_store_state(self.handle, *(part.ctypes.data for part in seen))
         return seen
 
     def begin_batch(self) -> None:
-        """Called before a batch whose progress somebody wants to know."""
-        self._native.edgemed_batch_begins(self.handle)
+        """Call before a batch whose `batch_progress` will be asked for."""
+        self._native.edgemed_begin_batch(self.handle)
 
     def batch_progress(self) -> float:
-        """How far the batch is that is being computed, from 0 to 1, by its layers. Callable from any thread."""
-        return max(0, int(self._native.edgemed_batch_row(self.handle))) / self._experts[0]
+        """The share of MoE layers that the running batch has passed, from 0 to 1. Callable from any thread."""
+        return max(0, int(self._native.edgemed_batch_layer(self.handle))) / self._experts[0]
 
-    def look_away(self) -> None:
-        """Nobody looks any more: stop counting."""
-        self._native.edgemed_look_away(self.handle)
+    def stop_watching(self) -> None:
+        """Stop counting hits and misses per expert. Callable from any thread."""
+        self._native.edgemed_stop_watching(self.handle)
 
     def remember_hot(self) -> None:
         """Save the hot experts for the next start (`edgemed.engine.hot_profile`), if the settings say so."""
         if self._remembers:
             scores = np.zeros(self._experts, np.float32)
-            self._native.edgemed_scores(self.handle, scores.ctypes.data)
+            self._native.edgemed_copy_scores(self.handle, scores.ctypes.data)
             write_profile(self.file.path, scores)
 
     def record_trace(self, path: str | None) -> None:
-        """Write (step, row, expert) as u32 triples for every expert asked for; None ends it. No content is in it.
+        """Write (clock, MoE layer, expert) as u32 triples for every expert pinned; None ends it. No content is in it.
         Raises EngineError when the file cannot be written."""
-        check(self._native.edgemed_trace(self.handle, os.fsencode(path) if path else None), EngineError)
+        check(self._native.edgemed_record_trace(self.handle, os.fsencode(path) if path else None), EngineError)
 
     def close(self) -> None:
         """Free everything. May be called twice."""
@@ -166,13 +167,13 @@ class LoadedModel:
 
     def _open_store(self, settings: LoadSettings) -> Any:
         file = self.file
-        rows, per_row = self._experts
-        records = np.zeros((rows, per_row), EXPERT_RECORD)
+        moe_layers, experts_per_layer = self._experts
+        records = np.zeros((moe_layers, experts_per_layer), EXPERT_RECORD)
         for name in ("offset", "nbytes", "type"):
-            records[name] = getattr(file.experts, name)[:rows]
+            records[name] = getattr(file.experts, name)[:moe_layers]
         if file.experts.checksum is not None:
             records["has_checksum"] = 1
-            records["checksum"] = file.experts.checksum[:rows]
+            records["checksum"] = file.experts.checksum[:moe_layers]
         options = StoreOptions(
             budget_bytes=0,
             reader_threads=settings.reader_threads,
@@ -184,8 +185,8 @@ class LoadedModel:
         return self._native.edgemed_open(
             os.fsencode(file.experts.path or file.path),
             records.ctypes.data,
-            rows,
-            per_row,
+            moe_layers,
+            experts_per_layer,
             ctypes.byref(options),
         )
 
@@ -193,7 +194,7 @@ class LoadedModel:
         virtual = virtual_gguf(self.file)
         extents = (type(virtual.extents[0]) * len(virtual.extents))(*virtual.extents)
         stream = check(
-            self._native.edgemed_stream(
+            self._native.edgemed_open_stream(
                 self.handle,
                 os.fsencode(self.file.path),
                 virtual.header,
@@ -217,9 +218,10 @@ class LoadedModel:
         params.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
         load = llama_cpp._lib.llama_model_load_from_file_ptr
         load.restype, load.argtypes = ctypes.c_void_p, (ctypes.c_void_p, type(params))
-        self.model = load(stream, params)
-        if self.model:
-            self._native.edgemed_stream_loaded()
+        try:
+            self.model = load(stream, params)
+        finally:
+            self._native.edgemed_end_stream()
         damaged = self._native.edgemed_stream_damaged(self.handle)
         if damaged >= 0:
             name = self.file.dense[damaged].name
@@ -266,10 +268,10 @@ class LoadedModel:
         if scores is None:
             scores = calibrated_scores(self.file)
         if scores is not None:
-            self._native.edgemed_restore(self.handle, scores.ctypes.data)
+            self._native.edgemed_restore_scores(self.handle, scores.ctypes.data)
 
-    def _predict(self, guesses: int) -> None:
-        """Give the device the routers and the norms before them, so that it can run the next layer's early."""
+    def _enable_prefetch(self, prefetch_limit: int) -> None:
+        """Give the device the routers and the norms before them, so that it can run the next layer's router early."""
         h = self.file.hparams
         layers = range(h.n_dense_lead, h.n_layer)
 
@@ -282,10 +284,10 @@ class LoadedModel:
         router, bias, norm = (stack(name) for name in ("ffn_gate_inp.weight", "exp_probs_b.bias", "ffn_norm.weight"))
         sizes = (h.n_expert * h.n_embd, h.n_expert, h.n_embd)
         if any(given.size != len(layers) * size for given, size in zip((router, bias, norm), sizes, strict=True)):
-            return  # a router in another type than F32: nothing is guessed
+            return  # a router in another type than F32: no prefetch
         shape = RouterShape(len(layers), h.n_expert, h.n_expert_used, h.n_group, h.n_group_used, h.n_embd)
-        self._native.edgemed_predict(
-            self.handle, ctypes.byref(shape), router.ctypes.data, bias.ctypes.data, norm.ctypes.data, guesses
+        self._native.edgemed_enable_prefetch(
+            self.handle, ctypes.byref(shape), router.ctypes.data, bias.ctypes.data, norm.ctypes.data, prefetch_limit
         )
 
     def _complaint(self) -> str:

@@ -61,7 +61,7 @@ class Observation:
         experts = np.zeros((rows, self._tokens, h.n_expert_used), np.int32)
         weights = np.zeros((rows, self._tokens, h.n_expert_used), np.float32)
         counts = np.zeros(rows, np.int32)
-        engine_library().edgemed_observed_routing(
+        engine_library().edgemed_take_routing(
             self._model.handle, inputs.ctypes.data, experts.ctypes.data, weights.ctypes.data, counts.ctypes.data
         )
         return [Routing(inputs[r, :n], experts[r, :n], weights[r, :n]) for r, n in enumerate(counts)]
@@ -73,7 +73,7 @@ class Observation:
         inputs = np.zeros((*experts, h.n_embd), np.float32)
         hidden = np.zeros((*experts, h.n_ff_exp), np.float32)
         sums = np.zeros((*experts, 3), np.float64)
-        engine_library().edgemed_observed(self._model.handle, inputs.ctypes.data, hidden.ctypes.data, sums.ctypes.data)
+        engine_library().edgemed_take_sums(self._model.handle, inputs.ctypes.data, hidden.ctypes.data, sums.ctypes.data)
         return Observed(inputs, hidden, sums[..., 0], sums[..., 1], sums[..., 2])
 
 
@@ -81,8 +81,8 @@ class Observation:
 def observe(model: LoadedModel, tokens: int) -> Iterator[Observation]:
     """Observe the model while the block runs; `tokens`: the size of the largest batch it will compute."""
     h = model.file.hparams
-    engine_library().edgemed_observe(model.handle, h.n_expert_used, tokens, h.n_embd, h.n_ff_exp)
+    engine_library().edgemed_start_observing(model.handle, h.n_expert_used, tokens, h.n_embd, h.n_ff_exp)
     try:
         yield Observation(model, tokens)
     finally:
-        engine_library().edgemed_observe_stop(model.handle)
+        engine_library().edgemed_stop_observing(model.handle)

@@ -110,7 +110,7 @@ class Session:
 
     def look(self) -> ExpertsSeen:
         """The experts at this moment and since the last look; may be called from another thread, like `stats`."""
-        states, hits, misses = self.loaded.look()
+        states, hits, misses = self.loaded.store_state()
         return ExpertsSeen.of(len(states), (states.tobytes(), hits.tobytes(), misses.tobytes()), self.stats())
 
     def encode(self, messages: Sequence[Message]) -> list[int]:

@@ -49,7 +49,7 @@ def model_of(cache: Path) -> Path:
 def test_the_demonstration_converts_shows_its_plan_and_answers(demo: subprocess.CompletedProcess[str]) -> None:
     assert demo.returncode == 0, demo.stderr
     assert "writes is made up; it is not medicine." in demo.stdout
-    assert "Bits a weight by layer" in demo.stdout
+    assert "Bits per weight, by layer" in demo.stdout
     answer = demo.stdout.partition("> What are the symptoms of diabetes?\n")[2]
     assert len(answer.partition(NOTICE)[0].split()) > 5
     assert answer.rstrip().endswith(NOTICE)
@@ -130,7 +130,7 @@ def test_a_cut_model_is_explained_in_one_line(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--ram", "10MiB"), "10 MiB of memory are too little for demo-"),
+        (("--ram", "10MiB"), "10 MiB of memory is too little for demo-"),
         (("--ctx", "0"), "A context of 0 tokens is not possible with this model; choose from 1 to 2048."),
     ],
 )

@@ -27,8 +27,8 @@ def test_experts_are_read_before_the_first_layer_that_has_some(tmp_path: Path) -
     missing = replace(held, small_cache=True)
     few = replace(missing, batches=(shape.num_experts - 1,) * 5 + (5,))
     all_held, read, not_read = run_probes(tmp_path, held, missing, few)
-    assert 0 < read.stats["guesses"] == read.stats["guesses_used"]
-    assert not_read.stats["guesses"] == 0
+    assert 0 < read.stats["prefetches"] == read.stats["prefetches_used"]
+    assert not_read.stats["prefetches"] == 0
     assert np.array_equal(all_held.logits, read.logits)
 
 
@@ -36,4 +36,4 @@ def test_what_a_short_batch_wanted_says_nothing_of_a_long_one(tmp_path: Path) ->
     skip_without(AVX2)
     long = replace(probe(tmp_path, Shape(num_hidden_layers=5)), small_cache=True)
     at_once, after_short = run_probes(tmp_path, long, replace(long, batches=(2, 78)))
-    assert 0 < at_once.stats["guesses"] == after_short.stats["guesses"]
+    assert 0 < at_once.stats["prefetches"] == after_short.stats["prefetches"]

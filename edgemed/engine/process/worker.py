@@ -138,7 +138,7 @@ class Worker:
             case Shrink(nbytes):
                 self._cache.give_back(nbytes)
             case LookAway():
-                self._session.loaded.look_away()
+                self._session.loaded.stop_watching()
 
 
 def main(arguments: list[str]) -> int:

@@ -169,7 +169,7 @@ def test_a_gpu_whose_memory_ran_out_is_named() -> None:
     """The words are those of llama.cpp's CUDA device."""
     log = ["CUDA error: out of memory", "  current device: 0, in function alloc at pool.cu:9", "pool.cu:9: CUDA error"]
     sentence = describe_exit(-signal.SIGABRT, log, out_of_memory=False)
-    assert "the GPU's memory ran out; give it fewer layers with --gpu" in sentence
+    assert "the GPU's memory ran out; offload fewer layers with --gpu" in sentence
     assert 'last words: "CUDA error: out of memory"' in sentence
     log[0] = "CUDA error: an illegal memory access was encountered"
     sentence = describe_exit(-signal.SIGABRT, log, out_of_memory=False)

@@ -1,4 +1,4 @@
-"""The dense part on a device with its own memory: this machine's GPU, or llama.cpp's RPC server, which behaves like one.
+"""The dense part on a device with its own memory: this machine's GPU, or llama.cpp's RPC server, which acts like one.
 
 Tests are skipped if the installed llama.cpp was not built for the device; docs/gpu.md says how to build it.
 """

@@ -1,6 +1,6 @@
-"""What only llama.cpp's RPC server shows: what crosses the connection, who may reach it, and what its end does to us.
+"""The RPC server of llama.cpp: what crosses the connection, who can reach it, and how its end affects the engine.
 
-Skipped where the installed llama.cpp has no RPC; docs/gpu.md says how to build one beside the usual one.
+Skipped if the installed llama.cpp has no RPC; docs/gpu.md says how to build one.
 """
 
 from collections.abc import Iterator

@@ -30,8 +30,8 @@ from edgemed.quant.statistics import Statistics
 
 SPLIT = "calib"
 ENTRY = "edgemed.calibration.collect:collect"
-SLICE = 32  # positions whose log probabilities are computed at once
-SAMPLE_BYTES, LARGEST_SAMPLE = 1 << 30, 65_536  # limits of the default sample, in bytes and in tokens per layer
+SLICE = 32  # positions at once
+SAMPLE_BYTES, LARGEST_SAMPLE = 1 << 30, 65_536  # where nobody says how many tokens to keep for each layer
 Floats = NDArray[np.float32]
 
 

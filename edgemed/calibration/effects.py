@@ -157,8 +157,7 @@ class Effects:
 
 
 def _extents(file: ModelFile) -> tuple[Experts, int]:
-    """The locations of experts in EFFECT_TYPE in a file that holds only them, each starting on a new page; and the
-    file's size in bytes."""
+    """Where experts in EFFECT_TYPE lie in a file of nothing else, each on pages of its own; and the file's size."""
     h, count = file.hparams, file.hparams.n_layer - file.hparams.n_dense_lead
     sizes = expert_bytes(h, (EFFECT_TYPE,))[:, 0]
     whole = int(sizes.sum())

@@ -22,8 +22,8 @@ _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 8, 16  # enum llama_token_attr
 _PARSED_FROM_TEXT = _UNKNOWN | _CONTROL | _USER_DEFINED
 _NO_TOKEN = -1
 _MOST_ALIKE = 4096
-"""Characters of one kind in a row. llama.cpp splits text into words with std::regex, which recurses once per character:
-26,000 consecutive letters, spaces or symbols overflow a stack of 8 MiB. No real word is this long."""
+"""Characters. llama.cpp cuts text into words with std::regex, which goes a call deeper with each character: of letters,
+blanks or signs that follow one another, 26,000 overflow a stack of 8 MiB. No word is as long as this."""
 ENDS_BY_TEXT = ("<|role_end|>", "<|endoftext|>")
 """Ling ends turns with either; llama.cpp's own list has only the second, and a file may name only one as its end."""
 
@@ -35,9 +35,7 @@ class Vocabulary:
     """
 
     def __init__(self, vocab: Any, ends: Iterable[int] = ()) -> None:
-        if (
-            llama_cpp.llama_vocab_type(vocab) == llama_cpp.LLAMA_VOCAB_TYPE_NONE
-        ):  # libllama aborts if it is asked for a token
+        if llama_cpp.llama_vocab_type(vocab) == llama_cpp.LLAMA_VOCAB_TYPE_NONE:  # it aborts when asked for a token
             raise ModelFileError("The model file has no vocabulary; convert the checkpoint again.")
         self._vocab = vocab
         self.size = int(llama_cpp.llama_vocab_n_tokens(vocab))

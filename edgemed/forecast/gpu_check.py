@@ -157,14 +157,14 @@ def compare(model: Path, offload: Offload, threads: int | None, on_progress: Rep
 
 def read(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """A job: compute the logits [tokens, vocabulary] and save them to the file that `request` names."""
-    model, tokens = _open(request)
+    reader, tokens = _open(request)
     try:
         prompt, answer = tokens[:PROMPT_TOKENS], tokens[PROMPT_TOKENS:]
-        model.logits(prompt)  # load the experts, so that the measured run finds them in memory
+        reader.logits(prompt)  # load the experts, so that the measured run finds them in memory
         begun = time.perf_counter()
-        logits = [model.logits(prompt).copy()]
+        logits = [reader.logits(prompt).copy()]
         read = time.perf_counter()
-        logits += [_next(model, token) for token in answer]
+        logits += [_next(reader, token) for token in answer]
         speed = Speed(len(prompt) / (read - begun), len(answer) / (time.perf_counter() - read))
         if not all(np.isfinite(row).all() for row in logits):
             raise EngineError(
@@ -173,10 +173,10 @@ def read(request: dict[str, Any], report: Report) -> dict[str, Any]:
             )
         np.save(request["logits"], np.concatenate(logits))
     finally:
-        model.close()
-    h = model.file.hparams
+        reader.close()
+    h = reader.file.hparams
     return {
-        "placement": str(model.loaded.placement),
+        "placement": str(reader.loaded.placement),
         "moe_layers": h.n_layer - h.n_dense_lead,
         "speed": asdict(speed),
     }
@@ -185,14 +185,14 @@ def read(request: dict[str, Any], report: Report) -> dict[str, Any]:
 def plan(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """A job: the scheduler's plan for a single token, as a list of [device, names of the tensors copied to it]."""
     os.environ["GGML_SCHED_DEBUG"] = "1"  # read when a context is created; the plan is printed to the log
-    model, tokens = _open(request)
+    reader, tokens = _open(request)
     said: list[str] = []
     try:
         capture_log(lambda level, text: said.append(text))
-        model.logits(tokens[:1])
+        reader.logits(tokens[:1])
     finally:
         capture_log(None)
-        model.close()
+        reader.close()
     return {"splits": [[split.device, split.inputs] for split in read_plan("".join(said))]}
 
 
@@ -238,19 +238,19 @@ def _open(request: dict[str, Any]) -> tuple[ScoringModel, list[int]]:
     count = PROMPT_TOKENS + ANSWER_TOKENS
     offload = Offload(**request["offload"])
     file = open_model(Path(request["model"]))
-    model = ScoringModel(file, passage=count, ram_bytes=None, threads=request["threads"], offload=offload)
-    if offload.layers != 0 and model.loaded.placement.device is None:
-        model.close()
+    reader = ScoringModel(file, passage=count, ram_bytes=None, threads=request["threads"], offload=offload)
+    if offload.layers != 0 and reader.loaded.placement.device is None:
+        reader.close()
         raise SetupError(f"No GPU can be checked. {why_no_device()}.")
-    tokens = model.encode_text(TEXT).tokens
-    return model, (tokens * (count // len(tokens) + 1))[:count]
+    tokens = reader.encode_text(TEXT).tokens
+    return reader, (tokens * (count // len(tokens) + 1))[:count]
 
 
-def _next(model: ScoringModel, token: int) -> Floats:
+def _next(reader: ScoringModel, token: int) -> Floats:
     """The logits [1, vocabulary] after one more token. Raises EngineError."""
-    context = model.loaded.ctx
+    context = reader.loaded.ctx
     status = llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one((llama_cpp.llama_token * 1)(token), 1))
     if status != 0:
-        raise EngineError(model.loaded.last_error() or f"llama.cpp could not compute a token (status {status}).")
+        raise EngineError(reader.loaded.last_error() or f"llama.cpp could not compute a token (status {status}).")
     row = ctypes.cast(llama_cpp.llama_get_logits_ith(context, -1), ctypes.POINTER(ctypes.c_float))
-    return np.ctypeslib.as_array(row, (1, model.vocabulary.size)).copy()
+    return np.ctypeslib.as_array(row, (1, reader.vocabulary.size)).copy()

@@ -43,6 +43,6 @@ TEXTS = (
 PREFIX = "edgemed."
 CURRENT_FORMAT = 2
 FIRST_FORMAT = 1
-"""The format without a header checksum; still readable."""
+"""The same without a header checksum; still read."""
 ALIGNMENT = 4096
 """`general.alignment` of the edgemed layout: one page, so that an expert is one direct read."""

@@ -168,7 +168,7 @@ def test_who_looks_sees_the_experts_of_what_was_computed_since(engine: Engine) -
     assert seen.rows * experts == len(states) == len(hits) == len(misses)
     used = [i for i in range(len(states)) if hits[i] or misses[i]]
     assert all(states[i] == RESIDENT for i in used), "everything fits into this engine's budget"
-    # Each decoded token requests its experts from every layer once; the prompt's batch requests more of them.
+    # Each decoded token asks every layer for its experts once (the prompt's batch: for more of them).
     per_row = [sum(hits[row * experts : (row + 1) * experts]) for row in range(seen.rows)]
     assert all(total >= 2 * (last.tokens - 1) for total in per_row)
     assert seen.stats.tokens >= last.prompt_tokens + last.tokens - 1

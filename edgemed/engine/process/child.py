@@ -65,7 +65,7 @@ class Child:
             raise EngineError(f"The engine's process cannot be started: {self._fault.strerror}.")
 
     def send(self, message: AnyMessage, request: int = 0) -> None:
-        """Send a message. Raises EngineDied if the process has ended."""
+        """Raises EngineDied when nobody listens any more."""
         frame = encode(message, request)
         try:
             with self._sending:

@@ -119,8 +119,8 @@ def _unknown_to_reference(card: dict[str, Any]) -> list[str]:
     if not names:
         return []
     return [
-        f'<p class="warn">On {text(", ".join(names))} the reference itself does worse than guessing among all its '
-        f"{chance:,} tokens: it was not made for such text, so the damage there says little.</p>"
+        f'<p class="warn">On {text(", ".join(names))} the reference itself does worse than chance among its '
+        f"{chance:,} tokens: it was not trained on such text, so the damage there says little.</p>"
     ]
 
 

@@ -94,7 +94,7 @@ def choices(reference: Numbers, model: Numbers, answers: Sequence[int], options:
 
     reference, model: log probabilities of the letters [questions, options]; answers: the right options; options: the
     number of options of each question. A flip is an answer of the model that differs from the reference's. Flips mean
-    nothing if the reference guesses, so `at_chance` says whether it does no better than chance.
+    nothing if the reference does no better than chance, which `at_chance` says.
     """
     ours, theirs, right = model.argmax(axis=1), reference.argmax(axis=1), np.asarray(answers)
     count = len(right)

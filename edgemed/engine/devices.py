@@ -68,7 +68,7 @@ def survey_gpu() -> str:
     """What `edgemed doctor` says about this machine's GPU."""
     device = own_device()
     if device is not None:
-        return f"{free_memory(device)}, for the dense part (--gpu); the rates and the forecast above do not include it"
+        return f"{free_memory(device)}, for the dense part (--gpu); the rates and the forecast do not include it"
     return why_no_device() if _kinds() else "none used: llama.cpp was built for the processor only (docs/gpu.md)"
 
 

@@ -21,7 +21,7 @@ from edgemed.errors import EngineError, ModelFileError
 _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 8, 16  # enum llama_token_attr
 _PARSED_FROM_TEXT = _UNKNOWN | _CONTROL | _USER_DEFINED
 _NO_TOKEN = -1
-_MOST_ALIKE = 4096
+_LONGEST_RUN = 4096
 """Characters. llama.cpp cuts text into words with std::regex, which goes a call deeper with each character: of letters,
 blanks or signs that follow one another, 26,000 overflow a stack of 8 MiB. No word is as long as this."""
 ENDS_BY_TEXT = ("<|role_end|>", "<|endoftext|>")
@@ -96,7 +96,7 @@ class Vocabulary:
 
     def _tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         whole = self.reserved_texts if parse_special else ()
-        return [token for part in _bearable(text, whole) for token in self._tokens(part, parse_special)]
+        return [token for part in _split_long_runs(text, whole) for token in self._tokens(part, parse_special)]
 
     def _tokens(self, text: str, parse_special: bool) -> list[int]:
         data = text.encode(errors="replace")
@@ -133,8 +133,8 @@ class Vocabulary:
             room = -length
 
 
-def _bearable(text: str, whole: Sequence[str]) -> Iterator[str]:
-    """Split the text so that no part has _MOST_ALIKE characters of one kind in a row, but never inside one of the texts
+def _split_long_runs(text: str, whole: Sequence[str]) -> Iterator[str]:
+    """Split the text so that no part has _LONGEST_RUN characters of one kind in a row, but never inside a text of
     `whole`."""
     at = run = 0  # starts of this part and of the current run
     kind, known = "", -1  # the kind of the run, and the last character whose kind is certain
@@ -143,7 +143,7 @@ def _bearable(text: str, whole: Sequence[str]) -> Iterator[str]:
             if its != kind:
                 run = known + 1  # characters of uncertain kind count towards both runs
             kind, known = its, i
-        if i - run >= _MOST_ALIKE:
+        if i - run >= _LONGEST_RUN:
             # Split here, or before the first of `whole` that this point would cut in two.
             straddling = (text.find(part, max(at, i - len(part) + 1), i + len(part) - 1) for part in whole)
             cut = min((begin for begin in straddling if begin >= 0), default=i)

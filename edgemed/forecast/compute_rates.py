@@ -82,7 +82,7 @@ def measure_twins(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """
     paths = [Path(path) for path in request["paths"]]
     settings = [request[key] for key in ("threads", "seconds", "long", "short")]
-    return {"rates": [asdict(_measure(path, *settings, whole=path == paths[0])) for path in paths]}
+    return {"rates": [asdict(_measure(path, *settings, long_prompt=path == paths[0])) for path in paths]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ class _Rates:
     batch_experts: float
 
 
-def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *, whole: bool) -> _Rates:
-    """Measure one twin; `whole` includes the long prompt."""
+def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *, long_prompt: bool) -> _Rates:
+    """Measure one twin; `long_prompt` includes the long prompt."""
     from llama_cpp import llama_cpp
 
     from edgemed.engine.load_settings import LoadSettings
@@ -122,8 +122,8 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
 
     sampler = Sampler(Sampling(), 1, tokens[:long].tolist())
 
-    def answer(behind: int) -> None:
-        llama_cpp.llama_memory_seq_rm(memory, 0, behind, -1)
+    def answer(context: int) -> None:
+        llama_cpp.llama_memory_seq_rm(memory, 0, context, -1)
         for token in rng.choice(tokens, ANSWER):
             sampler.pick(logits)
             _decode(loaded, [token])
@@ -132,29 +132,30 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
     read(short)  # load the experts
     _, batch = _seconds(loaded, lambda: read(short), seconds)
     batch_dense = None
-    if whole:
-        reading, of_it = _seconds(loaded, lambda: read(long), seconds)
-        batch_dense = size.batch_weights * long / (reading - of_it)
+    if long_prompt:
+        batch_s, batch_experts_s = _seconds(loaded, lambda: read(long), seconds)
+        batch_dense = size.batch_weights * long / (batch_s - batch_experts_s)
     else:
         read(long)  # fill the context for the answers
     # Single tokens, after a long and after a short context: the difference is the cost of attention.
-    behind_long, of_long = _seconds(loaded, lambda: answer(long), seconds)
+    seconds_long, experts_long = _seconds(loaded, lambda: answer(long), seconds)
     before = loaded.stats()["shared_bytes"]
     answer(FEW)
     shared = loaded.stats()["shared_bytes"] - before
-    behind_few, of_few = _seconds(loaded, lambda: answer(FEW), seconds)
+    seconds_few, experts_few = _seconds(loaded, lambda: answer(FEW), seconds)
     loaded.close()
-    rest_long, rest_few = behind_long - of_long, behind_few - of_few
-    attending = max(rest_long - rest_few, NEGLIGIBLE_SECONDS)
+    rest_long, rest_few = seconds_long - experts_long, seconds_few - experts_few
+    attention_s = max(rest_long - rest_few, NEGLIGIBLE_SECONDS)
     # A longer time after the short context was disturbed by other load, so take the shorter one.
-    rest, of_experts = min(rest_few, rest_long), min(of_few, of_long)
+    rest, expert_seconds = min(rest_few, rest_long), min(experts_few, experts_long)
+    # Shared experts belong to the dense weights, so their part of the expert matmuls is added to the dense time.
     routed = expert.nbytes * size.used * size.layers * ANSWER
-    of_routed = routed_seconds(of_experts, routed, shared)
+    routed_s = routed_seconds(expert_seconds, routed, shared)
     used = size.used * (short * (size.layers - 1) + 1)  # in the last layer only the last token uses experts
     return _Rates(
-        dense=size.dense.nbytes * ANSWER / (rest + of_experts - of_routed),
-        attention=size.kv_bytes_per_token * (long - FEW) * ANSWER / attending,
-        experts=routed / of_routed,
+        dense=size.dense.nbytes * ANSWER / (rest + expert_seconds - routed_s),
+        attention=size.kv_bytes_per_token * (long - FEW) * ANSWER / attention_s,
+        experts=routed / routed_s,
         batch_dense=batch_dense,
         batch_experts=expert.weights * used / batch,
     )

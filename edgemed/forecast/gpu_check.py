@@ -68,7 +68,7 @@ class LayerCopies:
     out: tuple[str, ...]
 
     @property
-    def as_meant(self) -> bool:
+    def as_expected(self) -> bool:
         return len(self.into) == COPIES_IN and len(self.out) == COPIES_OUT
 
 
@@ -109,7 +109,7 @@ class Comparison:
     def same_split(self) -> bool:
         """True if every MoE layer is one split with the expected copies. Layers on the processor need no copies."""
         return len(self.layers) == self.moe_layers and all(
-            layer.as_meant or not (layer.into or layer.out) for layer in self.layers
+            layer.as_expected or not (layer.into or layer.out) for layer in self.layers
         )
 
     @property
@@ -149,7 +149,7 @@ def compare(model: Path, offload: Offload, threads: int | None, on_progress: Rep
         moe_layers=device["moe_layers"],
         layers=tuple(copies_of_layers(splits)),
         pieces=len(splits),
-        pieces_meant=pieces_meant(splits, device["moe_layers"]),
+        pieces_meant=expected_splits(splits, device["moe_layers"]),
         processor=Speed(**host["speed"]),
         device=Speed(**device["speed"]),
     )
@@ -222,7 +222,7 @@ def copies_of_layers(splits: list[Split]) -> Iterator[LayerCopies]:
             yield LayerCopies(split.inputs, tuple(name for name in following.inputs if name.startswith(_RESULT)))
 
 
-def pieces_meant(splits: list[Split], moe_layers: int) -> int:
+def expected_splits(splits: list[Split], moe_layers: int) -> int:
     """The number of splits if the device can compute all operations.
 
     Every MoE layer makes two splits: its experts, and what follows them. The embedding on the processor and the first

@@ -21,7 +21,7 @@ from edgemed.forecast.gpu_check import (
     Speed,
     Split,
     copies_of_layers,
-    pieces_meant,
+    expected_splits,
     read_plan,
 )
 from edgemed.model_file import open_model
@@ -143,7 +143,7 @@ def test_the_plan_is_read_as_ggml_prints_it() -> None:
     (layer,) = copies_of_layers(splits)
     assert layer.into == ("ffn_norm-1 (reshaped)", "ffn_moe_topk-1", "ffn_moe_weights_scaled-1")
     assert layer.out == ("ffn_moe_out-1",)
-    assert layer.as_meant
+    assert layer.as_expected
 
 
 @pytest.mark.parametrize("log", ["", "## SPLIT #0: CPU # 1 inputs\n", "nothing of the kind"])
@@ -163,7 +163,7 @@ def test_an_unknown_format_of_the_plan_is_an_error(log: str) -> None:
     ],
 )
 def test_expected_splits(devices: str, meant: int) -> None:
-    assert pieces_meant([Split(device, ()) for device in devices.split()], 2) == meant
+    assert expected_splits([Split(device, ()) for device in devices.split()], 2) == meant
 
 
 def test_one_copy_too_many_or_one_piece_too_many_fails() -> None:

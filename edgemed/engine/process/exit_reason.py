@@ -63,16 +63,16 @@ def describe_exit(status: int, log: Sequence[str], *, out_of_memory: bool) -> st
     parts = [f"The engine's process {ending}"]
     if cause:
         parts.append(f": {cause}")
-    if telling := _telling_line(log):
-        parts.append(f' (its last words: "{telling}")')
+    if line := _fault_line(log):
+        parts.append(f' (its last words: "{line}")')
     return "".join(parts) + ". It can be started again."
 
 
-def _telling_line(log: Sequence[str]) -> str:
+def _fault_line(log: Sequence[str]) -> str:
     """The last line that names a fault, or else the last line that is not empty. A GPU's fault comes first, because the
     lines after it only say where it happened."""
     lines = [" ".join(line.split()) for line in log if line.strip()]
-    telling = ("assert", "error", "abort", "failed", "crashed")
-    faults = [line for line in lines if any(word in line.lower() for word in telling)]
+    marks = ("assert", "error", "abort", "failed", "crashed")
+    faults = [line for line in lines if any(mark in line.lower() for mark in marks)]
     of_gpu = [line for line in lines if _GPU_FAULT.match(line)]
     return (of_gpu or faults or lines or [""])[-1][:_MAX_QUOTED]

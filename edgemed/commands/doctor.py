@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments
 from edgemed.commands._print import show
+from edgemed.errors import SetupError
 from edgemed.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps({"installation": asdict(installation)}, indent=1))
         else:
             show(_about_installation(installation))
-        return 1
+        raise SetupError(installation.engine_fault)
     locks = survey_locks()
     with twins(original) as made:
         machine = survey_machine(made, read_bytes, args.folder, args.model)
@@ -103,7 +104,7 @@ def _about_installation(installation: Installation) -> list[str]:
     kernels = f"ggml's ({why})" if own is None else f"edgemed's, for {own}"
     return [
         f"system      {installation.system}, Python {installation.python}",
-        f"engine      {installation.engine_fault or 'bound to llama.cpp'}",
+        f"engine      {'cannot start' if installation.engine_fault else 'bound to llama.cpp'}",
         f"kernels     {kernels}",
     ]
 

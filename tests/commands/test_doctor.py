@@ -67,7 +67,11 @@ def test_doctor_reports_a_broken_engine(
     (tmp_path / "llama_cpp.py").write_text("raise ImportError('there is no llama here')")
     monkeypatch.setattr(launch, "environment", lambda: {"PYTHONPATH": str(tmp_path)})
     assert main(["doctor", str(model), "--ctx", "256"]) == 1
-    assert "engine      llama-cpp-python cannot be loaded (there is no llama here)" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "engine      cannot start\n" in printed.out
+    assert printed.err.startswith(
+        "edgemed: llama-cpp-python cannot be loaded (there is no llama here). If it was built"
+    )
 
 
 @pytest.mark.parametrize("folder", ["/proc/self", "nowhere/at all"])

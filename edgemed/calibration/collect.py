@@ -1,6 +1,6 @@
-"""Calibration, in the child process: read passages, look on inside the engine, add up `Statistics`.
+"""Calibration in the child process: read passages, observe the engine, and accumulate `Statistics`.
 
-`edgemed.engine.process.job` runs `collect` as a function from a JSON object to a JSON object.
+`edgemed.engine.process.job` runs `collect`, a function from a JSON object to a JSON object.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ SAMPLE_BYTES, LARGEST_SAMPLE = 1 << 30, 65_536  # where nobody says how many tok
 
 
 def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Keys of `request`: model, data (paths), output, tokens, passage, sample (tokens for each layer, or None),
-    effects (tokens on which layers are weighed; 0: they are not), scratch (a folder), ram_bytes, threads.
+    """Calibrate a model on texts and write the statistics to `output`.
 
-    Fills `output` and leaves its work in `scratch`: whoever may end this process owns and removes both. Raises
-    EdgemedErrors.
+    Keys of `request`: model, data (paths), output, tokens, passage, sample (tokens per layer, or None), effects (tokens
+    on which the effects of layers are measured; 0 skips that), scratch (a folder), ram_bytes, threads. The caller
+    removes `scratch`, and `output` if the job fails, because it may kill this process. Raises EdgemedErrors.
     """
     report("reading the texts", 0, 1)
     texts, questions = read_texts([Path(path) for path in request["data"]], SPLIT)
     if not texts:
         raise TextsError(
-            "The data hold multiple-choice questions only, which are for evaluation; calibrate with other texts."
+            "The data contain only multiple-choice questions, which are for evaluation; calibrate with other texts."
             if questions
-            else "There is no text to calibrate with; name files that hold some."
+            else "The data contain no text to calibrate with; name files that do."
         )
     report("loading the model", 0, 1)
     model = open_model(Path(request["model"]))
@@ -60,7 +60,8 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
         return ScoringModel(file, **room, residual=residual, caller_bytes=caller_bytes)
 
     folder = Path(request["scratch"])
-    # Readers after this one find the statistics in memory.
+    # This model is loaded before the statistics take their memory, so its budget must leave room for them. Models that
+    # are loaded later find the statistics resident.
     domains = sorted({text.domain for text in texts})
     taken = statistics_bytes(model.hparams, domains, sample) + observation_bytes(model.hparams, request["passage"])
     reader = open_(model, residual=True, caller_bytes=taken)
@@ -101,7 +102,7 @@ def usual_sample(h: HParams) -> int:
 
 
 def statistics_bytes(h: HParams, domains: list[str], sample: int) -> int:
-    """What they take in memory, found without taking it."""
+    """Bytes that the statistics take in memory, computed without allocating them."""
     nothing, one = (empty(h, domains, size).nbytes for size in (0, 1))
     return nothing + sample * (one - nothing)
 
@@ -112,7 +113,7 @@ def observation_bytes(h: HParams, passage: int) -> int:
 
 
 def empty(h: HParams, domains: list[str], sample: int) -> Statistics:
-    """Statistics of a model of this shape that has read nothing yet."""
+    """Empty statistics for a model of this shape."""
     return Statistics.empty(
         domains,
         h.moe_layers,
@@ -125,7 +126,7 @@ def empty(h: HParams, domains: list[str], sample: int) -> Statistics:
 
 
 def read_through(reader: ScoringModel, passages: list[Passage], sample: int, report: Report) -> Statistics:
-    """The statistics of all passages, with a sample of up to `sample` tokens for each layer."""
+    """The statistics of all passages, with a sample of up to `sample` tokens per layer."""
     domains = sorted({passage.domain for passage in passages})
     total = sum(len(passage.tokens) for passage in passages)
     statistics = empty(reader.file.hparams, domains, min(sample, total))
@@ -143,7 +144,7 @@ def read_through(reader: ScoringModel, passages: list[Passage], sample: int, rep
 
 
 def entropies(logits: Floats) -> Floats:
-    """Of every position's distribution, nats: logits [positions, vocabulary] to [positions]."""
+    """The entropy of each position's distribution in nats: [positions], from logits [positions, vocabulary]."""
     found = np.empty(len(logits), np.float32)
     for first in range(0, len(logits), SLICE):
         part = log_softmax(logits[first : first + SLICE])
@@ -186,7 +187,7 @@ class Margins:
 
 
 def save(statistics: Statistics, output: Path) -> None:
-    """Raises TextsError."""
+    """Write the statistics to `output`. Raises TextsError."""
     try:
         statistics.save(output)
     except OSError as error:

@@ -1,6 +1,6 @@
-"""A model brought to life in this process: libllama's graph, our experts, one memory promise.
+"""A model loaded into this process: libllama's graph, our experts, and one limit of memory for both.
 
-Only the engine's child process calls this: ggml answers a broken invariant by aborting.
+Only the engine's child process uses it, because ggml aborts the process when an assertion fails.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class BufferTypeOverride(ctypes.Structure):
 
 
 class LoadedModel:
-    """`model`, `ctx` and `vocab` are libllama's handles; `close` frees all three. `budget` says what goes where."""
+    """A loaded model. `model`, `ctx` and `vocab` are libllama's handles, which `close` frees; `budget` divides the
+    memory."""
 
     def __init__(self, file: ModelFile, settings: LoadSettings) -> None:
         """Use `load_model`."""
@@ -58,7 +59,7 @@ class LoadedModel:
         refuse_beyond_memory(file, settings.ram_bytes, self.placement.host_bytes, settings.n_ctx)
         self.handle = check(self._open_store(settings), EngineError)
         capture_log(self._log)
-        if self.placement.device is None:  # else it would cut the graph of the layers left here into more pieces
+        if self.placement.device is None:  # with a device, it would split the graph of the layers that stay here
             self._native.edgemed_claim_attention(self.handle)
         try:
             self._load_dense(settings)
@@ -94,11 +95,11 @@ class LoadedModel:
         return llama_cpp.llama_model_get_vocab(self.model)
 
     def request_abort(self) -> None:
-        """End the running computation, reads included, within milliseconds. Callable from any thread."""
+        """End the running computation and its reads within milliseconds. Callable from any thread."""
         self._native.edgemed_abort(self.handle, 1)
 
     def clear_abort(self) -> None:
-        """Allow computing again."""
+        """Allow computations again."""
         self._native.edgemed_abort(self.handle, 0)
 
     def stats(self) -> dict[str, int | float]:
@@ -111,7 +112,7 @@ class LoadedModel:
         return {name: getattr(stats, name) for name, _ in StoreStats._fields_}
 
     def last_error(self) -> str | None:
-        """The sentence behind a failed computation, once."""
+        """Return and clear the message of a failed computation; None if none failed."""
         if self._native.edgemed_fault(self.handle) == 0:
             return None
         text = error_text()
@@ -119,7 +120,7 @@ class LoadedModel:
         return text
 
     def set_cache_bytes(self, cache_bytes: int) -> None:
-        """Shrink or grow the expert cache while running; never below what one layer needs."""
+        """Resize the expert cache while running, to at least the experts one token uses in one layer."""
         self._native.edgemed_set_budget(self.handle, max(cache_bytes, layer_bytes(self.file)))
 
     def store_state(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -143,7 +144,7 @@ class LoadedModel:
         self._native.edgemed_stop_watching(self.handle)
 
     def remember_hot(self) -> None:
-        """Write down which experts are hot, for the next start (`edgemed.engine.hot_profile`), if settings allow."""
+        """Save the hot experts for the next start (`edgemed.engine.hot_profile`), if the settings say so."""
         if self._remembers:
             scores = np.zeros(self._experts, np.float32)
             self._native.edgemed_copy_scores(self.handle, scores.ctypes.data)
@@ -155,7 +156,7 @@ class LoadedModel:
         check(self._native.edgemed_record_trace(self.handle, os.fsencode(path) if path else None), EngineError)
 
     def close(self) -> None:
-        """Free everything; harmless when called again."""
+        """Free everything. May be called twice."""
         if self.ctx:
             llama_cpp.llama_free(self.ctx)
         if self.model:
@@ -211,7 +212,7 @@ class LoadedModel:
         params = llama_cpp.llama_model_default_params()
         params.load_mode = _LOAD_MODE_NONE
         params.use_extra_bufts = settings.repack
-        params.no_host = True  # what stays here would else lie in a GPU's pinned memory, where it is not repacked
+        params.no_host = True  # else host weights go to the GPU's pinned memory, where they are not repacked
         devices = self.placement.handles
         params.devices = ctypes.cast(devices, ctypes.c_void_p)
         params.n_gpu_layers = self.placement.layers
@@ -229,7 +230,8 @@ class LoadedModel:
                 reason = "it was cut short" if error < 0 else os.strerror(error)
                 raise ModelFileError(f"The tensor {name} of {self.file.path.name} cannot be read: {reason}.")
             raise ChecksumError(
-                f"The tensor {name} of {self.file.path.name} differs from its checksum: get the file anew."
+                f"The tensor {name} of {self.file.path.name} does not match its checksum; copy or convert the file "
+                "again."
             )
         if not self.model:
             raise EngineError(f"llama.cpp refuses {self.file.path.name}: {self._complaint()}")
@@ -256,7 +258,7 @@ class LoadedModel:
             raise EngineError(f"llama.cpp cannot make a context of {settings.n_ctx} tokens: {self._complaint()}")
 
     def _scratch_bytes(self) -> int:
-        """What libllama, and the driver of a device, are still going to take of this process's memory."""
+        """Memory of this process that libllama and a device's driver have yet to take."""
         device = self.placement.device
         if device is None:
             return self._log.compute_bytes(None)

@@ -1,8 +1,8 @@
-"""The file libllama believes it reads: stock layout, with virtual experts.
+"""The virtual file that libllama loads: stock layout, with virtual tensors for the experts.
 
-Its header is ours, its dense tensors come from the real file, and each layer's experts are declared as the stock 3-D
-tensors in the narrowest type there is, whose bytes are zeros that nobody keeps: they live in our device's buffer type,
-which is addresses only. libllama checks every shape as it would for a file of its own.
+We generate the header, and the dense tensors come from the real file. The experts of each layer are declared as stock
+3-D tensors in the narrowest possible type. They are allocated in our device's buffer type, which reserves addresses but
+no memory, so their bytes are never stored. libllama checks every shape as for any other file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edgemed.model_file.header import DEFAULT_ALIGNMENT, MAGIC, VERSION
 from edgemed.model_file.keys import PREFIX
 from edgemed.native.engine import StreamExtent
 
-# (ggml type, weights a block, bytes a block): Q1_0, then types whose blocks divide anything a model may have.
+# (ggml type, weights per block, bytes per block): Q1_0, then Q8_0 and F16 for columns that Q1_0's blocks do not divide.
 _NARROW_TYPES = ((41, 128, 18), (8, 32, 34), (1, 1, 2))
 _U32 = 4
 TOKENIZER, PRE_TOKENIZER, TOKENS = "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens"
@@ -31,7 +31,8 @@ _MOST_SQUARED_BYTES = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class VirtualGguf:
-    """`header` bytes, then tensors; `size` is the whole virtual file's. `extents`: where dense tensors come from."""
+    """header: the first bytes of the file, before the tensors; size: of the whole virtual file; extents: the origin of
+    each dense tensor."""
 
     header: bytes
     size: int
@@ -84,8 +85,8 @@ def virtual_gguf(model: ModelFile) -> VirtualGguf:
 def _fault_of_vocabulary(model: ModelFile) -> str | None:
     kind, tokens = model.metadata.get(TOKENIZER), model.metadata.get(TOKENS)
     if kind == NO_TOKENIZER:
-        return None  # a twin's, which only computes: `Vocabulary` refuses it to all others
-    if kind != BYTE_LEVEL_BPE:  # of the others, several abort for want of tokens that this model does not have
+        return None  # a twin, which only computes; `Vocabulary` refuses such a model for any other use
+    if kind != BYTE_LEVEL_BPE:  # with several other kinds llama.cpp aborts, because it misses their special tokens
         return f"the tokenizer {kind!r:.40}, where models of this architecture have {BYTE_LEVEL_BPE!r}"
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         return "no list of tokens"

@@ -1,4 +1,4 @@
-"""A model file as the engine sees it: dense tensors, and where each expert lies.
+"""A model file as the engine sees it: its dense tensors and the location of each expert.
 
     model = open_model(Path("antangelmed.gguf"))
     model.hparams.n_expert, model.experts.type[0, 17]
@@ -31,14 +31,15 @@ __all__ = ["Experts", "IntendedUse", "ModelFile", "TensorInfo", "open_model"]
 IntendedUse = Literal["demonstration", "unevaluated", "evaluated"]
 _Type = GGMLQuantizationType
 _NO_WEIGHTS = {_Type.F64, _Type.I8, _Type.I16, _Type.I32, _Type.I64, _Type.Q8_1, _Type.Q8_K}
-"""Types ggml has no matrix product for; it takes that for granted and jumps to nowhere."""
+"""Types for which ggml has no matmul. It does not check, and would call a null pointer."""
 _USES = ("demonstration", "unevaluated", "evaluated")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """One opened model. `dense` holds every tensor that is no routed expert, in file order.
+    """One opened model.
 
+    dense: all tensors except the routed experts, in file order.
     `dense_checksums`: xxh3-64 of each dense tensor, in the order of `dense`, or None where the file has none.
     `expert_tokens`: f64 [row, expert], how many tokens calibration routed to each expert, MTP blocks left out; or None.
     `architecture`: what the file calls its graph; `hparams`: its family and numbers.
@@ -62,12 +63,12 @@ class ModelFile:
 
     @property
     def verified(self) -> bool:
-        """True where every weight has a checksum to be held against."""
+        """True if the file has a checksum for every weight."""
         return self.experts.checksum is not None and self.dense_checksums is not None
 
     @property
     def header_verified(self) -> bool:
-        """True where the header was held against its checksum when the file was opened."""
+        """True if the header was compared with its checksum when the file was opened."""
         return keys.HEADER_CHECKSUM in self.metadata
 
     @property
@@ -75,7 +76,7 @@ class ModelFile:
         return str(self.metadata.get("general.name") or self.path.stem)
 
     def read(self, tensor: TensorInfo) -> bytes:
-        """The tensor's bytes, unchecked. Raises ModelFileError when the file became shorter meanwhile."""
+        """The tensor's bytes, not verified. Raises ModelFileError if the file has become shorter."""
         with self.path.open("rb") as file:
             data = os.pread(file.fileno(), tensor.nbytes, tensor.offset)
             while len(data) < tensor.nbytes:
@@ -96,12 +97,13 @@ def open_model(path: Path | str) -> ModelFile:
     version = metadata.get(keys.FORMAT_VERSION)
     if version not in (None, keys.FIRST_FORMAT, keys.CURRENT_FORMAT):
         raise ModelFileError(
-            f"{path.name} has edgemed format {version}; this edgemed knows format {keys.CURRENT_FORMAT}: update it."
+            f"{path.name} has edgemed format {version}, but this edgemed reads formats up to {keys.CURRENT_FORMAT}; "
+            "update edgemed."
         )
     embedding = header.tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
         raise ModelFileError(f"{path.name} has no token embedding; convert the checkpoint again.")
-    for key in keys.TEXTS:  # now: `eval` would meet it after hours of reading
+    for key in keys.TEXTS:  # checked here, because `eval` reads them only after hours of computing
         metadata.text(key)
     _refuse_unusable_types(header.tensors)
     hparams = architecture.from_metadata(metadata, n_vocab=embedding.shape[1])
@@ -133,7 +135,8 @@ def open_model(path: Path | str) -> ModelFile:
 
 
 def _refuse_damaged_header(path: Path, header: Header) -> None:
-    """The header holds the vocabulary: a bit of it may be a digit of a dose."""
+    """Raise ModelFileError if the header does not match its checksum. The header holds the vocabulary, where one wrong
+    bit can change a digit of a dose."""
     metadata = header.metadata
     if keys.HEADER_CHECKSUM in metadata:
         at = metadata.value_at(keys.HEADER_CHECKSUM)
@@ -142,7 +145,7 @@ def _refuse_damaged_header(path: Path, header: Header) -> None:
         intact = metadata.get(keys.FORMAT_VERSION) != keys.CURRENT_FORMAT
     if not intact:
         raise ModelFileError(
-            f"{path.name} is damaged: its header (vocabulary, settings, list of tensors) differs from its checksum; "
+            f"{path.name} is damaged: its header (vocabulary, settings, list of tensors) does not match its checksum; "
             "copy or convert it again."
         )
 
@@ -159,9 +162,9 @@ def _expert_tokens(path: Path, metadata: Metadata, hparams: HParams) -> npt.NDAr
 
 def _refuse_unusable_types(tensors: dict[str, TensorInfo]) -> None:
     for tensor in tensors.values():
-        is_vector = prod(tensor.shape[1:]) == 1  # however many dimensions it claims
+        is_vector = prod(tensor.shape[1:]) == 1  # whatever its number of dimensions
         if tensor.type in _NO_WEIGHTS or (is_vector and tensor.type != _Type.F32):
             raise ModelFileError(
-                f"The model file stores {tensor.name} as {tensor.type.name}, which cannot be computed with; "
+                f"The model file stores {tensor.name} as {tensor.type.name}, which the engine cannot compute with; "
                 "convert the checkpoint again."
             )

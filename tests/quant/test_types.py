@@ -67,7 +67,7 @@ def test_a_foreign_or_missing_library_is_refused(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SetupError, match="reinstall"):
         Ggml(library_folder() / "libggml-none.so")
     monkeypatch.setattr("edgemed.ggml.KNOWN_VERSIONS", ("0.0.1",))
-    with pytest.raises(SetupError, match=r"was proved on 0\.0\.1 only"):
+    with pytest.raises(SetupError, match=r"was tested only with 0\.0\.1;"):
         Ggml(library_folder() / "libggml-base.so.0")
 
 

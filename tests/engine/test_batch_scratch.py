@@ -76,7 +76,7 @@ def test_batch_scratch_is_as_recorded(which: Instructions, shape: Shape) -> None
         n_ff_exp=shape.n_ff_exp,
         n_ff=shape.n_ff,
         n_expert_used=USED,
-        expert_shape=(2, 0),
+        n_moe_layers=2,
     )
     file: Any = SimpleNamespace(hparams=hparams, experts=SimpleNamespace(type=types(shape)))
     with limited_to(which):

@@ -32,7 +32,7 @@ def instructions(request: pytest.FixtureRequest) -> Iterator[Instructions]:
 
 
 def assert_same_bits(layer: OneLayer, given: Routing, counts: Sequence[int] = range(1, MOST + 1)) -> None:
-    """The first so many rows in one call, and each row in a call of its own; and that a call is one piece of graph."""
+    """The first so many rows in one call, and each row in a call of its own; and that a call is one split."""
     alone = [layer.compute(given.rows(row)) for row in range(max(counts))]
     assert {one.splits for one in alone} == {SPLITS}
     for count in counts:

@@ -33,6 +33,7 @@ class MoePass {
     // rank. The shared expert has the rank k.
     struct ActiveExpert {
         int index;  // in the layer, or kSharedExpert
+        bool pinned;
         const uint8_t * data[kProjections];
         int type[kProjections];
         int count;
@@ -61,9 +62,9 @@ class MoePass {
     };
 
     ggml::Status small_batch(const MoeLayer & layer);
-    int pin_tokens(const MoeLayer & layer, int first);
-    bool pin_rank(const MoeLayer & layer, int token, int rank);
-    void unpin_active(const MoeLayer & layer, size_t from = 0);
+    bool pin_tokens(const MoeLayer & layer, int first, int end);
+    void list_experts(const MoeLayer & layer, int first, int end);
+    void unpin_active(const MoeLayer & layer);
     void prepare_tokens(const MoeLayer & layer);
     bool multiply_tokens(const MoeLayer & layer, int first, int end);
     void add_shared(const MoeLayer & layer, int first, int end);

@@ -41,14 +41,16 @@ ggml::Status MoePass::layer(MoeLayer layer) {
     return status;
 }
 
-// Computes all tokens together, or, where the budget cannot hold all their experts, as many at a time as it can. Writes
-// the result last, because ggml may have put it over the input, the ids or the route weights.
+// Computes all tokens together, or one after another if there is no room for all their experts. Writes the result last,
+// because ggml may have put it over the input, the ids or the route weights.
 ggml::Status MoePass::small_batch(const MoeLayer & layer) {
     const bool shared = layer.residual != nullptr;
     bool missing = false;
-    for (int first = 0, end; first < layer.n_tokens; first = end) {
-        end = pin_tokens(layer, first);
-        if (end == first) return failed();
+    for (int first = 0, together = layer.n_tokens; first < layer.n_tokens; first += together) {
+        if (!pin_tokens(layer, first, first + together)) {
+            if (together == 1 || !pin_tokens(layer, first, first + 1)) return failed();
+            together = 1;
+        }
         for (const ActiveExpert & expert : active_) missing |= !store_.ready(layer.moe_layer, expert.index);
         if (first == 0) {
             store_.cancel_prefetches(layer.moe_layer);
@@ -57,7 +59,7 @@ ggml::Status MoePass::small_batch(const MoeLayer & layer) {
             if (!shared && missing) prefetch_next_layer(layer);
             prepare_tokens(layer);
         }
-        const bool computed = multiply_tokens(layer, first, end);
+        const bool computed = multiply_tokens(layer, first, first + together);
         unpin_active(layer);
         if (!computed) return failed();
     }
@@ -69,46 +71,44 @@ ggml::Status MoePass::small_batch(const MoeLayer & layer) {
     return ggml::kSuccess;
 }
 
-// Pins the experts of the tokens from `first` on and lists them in active_. Returns the end of the tokens whose experts
-// are all pinned. That is `first` if there is no room for one token's experts, or if the wait for room was aborted.
-int MoePass::pin_tokens(const MoeLayer & layer, int first) {
+// Lists the experts of tokens [first, end) in active_.
+void MoePass::list_experts(const MoeLayer & layer, int first, int end) {
     active_.clear();
-    for (int token = first; token < layer.n_tokens; token++) {
-        const size_t before = active_.size();
+    for (int token = first; token < end; token++)
         for (int rank = 0; rank < layer.k; rank++) {
-            while (!pin_rank(layer, token, rank)) {
-                // The first token waits for the room that reads in flight hold. Others are computed after it.
-                if (token == first && store_.wait_for_room()) continue;
-                unpin_active(layer, before);
-                for (ActiveExpert & expert : active_)
-                    while (expert.slot[expert.count - 1] / (layer.k + 1) == token) expert.count--;
-                return token;
-            }
+            const int index = layer.id(token, rank);
+            auto at = std::find_if(active_.begin(), active_.end(), [&](const ActiveExpert & expert) {
+                return expert.index == index && expert.count < kSmallBatch;
+            });
+            if (at == active_.end()) at = active_.insert(at, {index, false, {}, {}, 0, {}});
+            at->slot[at->count++] = token * (layer.k + 1) + rank;
         }
-    }
-    return layer.n_tokens;
 }
 
-// Adds one token's expert to active_. Returns false if there is no room for it.
-bool MoePass::pin_rank(const MoeLayer & layer, int token, int rank) {
-    const int index = layer.id(token, rank), slot = token * (layer.k + 1) + rank;
-    for (ActiveExpert & expert : active_)
-        if (expert.index == index && expert.count < kSmallBatch) {
-            expert.slot[expert.count++] = slot;
-            return true;
-        }
-    int uses = 0;
-    for (int t = token; t < layer.n_tokens; t++)
-        for (int r = 0; r < layer.k; r++) uses += layer.id(t, r) == index;
-    if (!store_.pin(layer.moe_layer, index, uses)) return false;
-    active_.push_back({index, {}, {}, 1, {slot}});
+// Lists and pins the experts of tokens [first, end). Returns false if there is no room for all of them. A single token
+// waits for the room that reads in flight hold.
+bool MoePass::pin_tokens(const MoeLayer & layer, int first, int end) {
+    list_experts(layer, first, end);
+    const auto pin = [&](ActiveExpert & expert) {
+        while (!store_.pin(layer.moe_layer, expert.index, expert.count))
+            if (end - first > 1 || !store_.wait_for_room()) return false;
+        return expert.pinned = true;
+    };
+    // Those in memory come first, because a missing one might evict them.
+    for (const bool absent_too : {false, true})
+        for (ActiveExpert & expert : active_)
+            if (!expert.pinned && (absent_too || store_.present(layer.moe_layer, expert.index)) && !pin(expert)) {
+                unpin_active(layer);
+                return false;
+            }
     return true;
 }
 
-// Removes the experts of active_ from number `from` on.
-void MoePass::unpin_active(const MoeLayer & layer, size_t from) {
-    for (; active_.size() > from; active_.pop_back())
-        if (active_.back().index != kSharedExpert) store_.unpin(layer.moe_layer, active_.back().index);
+void MoePass::unpin_active(const MoeLayer & layer) {
+    for (ActiveExpert & expert : active_) {
+        if (expert.pinned) store_.unpin(layer.moe_layer, expert.index);
+        expert.pinned = false;
+    }
 }
 
 // Quantises the inputs of all tokens, copies their route weights, and sizes the scratch.
@@ -164,7 +164,7 @@ bool MoePass::multiply_tokens(const MoeLayer & layer, int first, int end) {
 
 // Appends the shared expert to active_, for tokens [first, end).
 void MoePass::add_shared(const MoeLayer & layer, int first, int end) {
-    ActiveExpert shared{kSharedExpert, {}, {}, end - first, {}};
+    ActiveExpert shared{kSharedExpert, false, {}, {}, end - first, {}};
     for (int p = 0; p < kProjections; p++) {
         shared.data[p] = static_cast<const uint8_t *>(layer.shared[p]->data);
         shared.type[p] = layer.shared[p]->type;

@@ -3,7 +3,7 @@ one group is stored in Q8_0 and all others in Q6_K, with all experts quantised.
 
 The method and the unit are those of effects.py. Rounding one group alone is even more misleading here: Q8_0 in one
 group of the demonstration model changes so many narrow routing decisions that it causes half the divergence of Q6_K.
-With all experts quantised, as in a real file, it is a fifth (docs/decisions.md).
+With all experts quantised, as in a real file, it is a fifth (docs/decisions.md#dense-groups).
 
 The quantised experts are in the scratch file of effects.py. All dense tensors are written to a second file, unchanged
 and in both types. Each run is told which of these to use.

@@ -2,7 +2,7 @@
 layer's experts stay unquantised and all others are quantised.
 
 This is what the allocator needs to know. Quantising one layer alone would be misleading: in early layers it flips
-routing decisions that flip anyway once everything is quantised (docs/quantisation.md).
+routing decisions that flip anyway once everything is quantised (docs/decisions.md#layer-effects).
 
 It takes one run per layer and one with all layers quantised, on a few passages. All experts are quantised once, to
 EFFECT_TYPE, into a scratch file. The experts of the spared layer are appended to it unchanged, and the engine is told

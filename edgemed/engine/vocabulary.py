@@ -2,6 +2,8 @@
 
 Only the chat template may write special tokens. llama.cpp's tokenizer recognises them by their text. Where such a text
 contains characters from a message, the prompt is therefore split, and that part is tokenised as plain text.
+
+Why: docs/decisions.md#long-words.
 """
 
 from __future__ import annotations

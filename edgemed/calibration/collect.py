@@ -31,8 +31,8 @@ from edgemed.quant.statistics import Statistics
 
 SPLIT = "calib"
 ENTRY = "edgemed.calibration.collect:collect"
-SLICE = 32  # positions at once
-SAMPLE_BYTES, LARGEST_SAMPLE = 1 << 30, 65_536  # where nobody says how many tokens to keep for each layer
+SLICE = 32  # positions whose log probabilities are computed at once
+SAMPLE_BYTES, LARGEST_SAMPLE = 1 << 30, 65_536  # limits of the default sample, in bytes and in tokens per layer
 
 
 def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 
 def usual_sample(h: HParams) -> int:
-    """As many tokens for each layer as fit SAMPLE_BYTES, up to LARGEST_SAMPLE."""
+    """The default sample: as many tokens per layer as fit into SAMPLE_BYTES, at most LARGEST_SAMPLE."""
     return min(LARGEST_SAMPLE, SAMPLE_BYTES // (2 * h.n_embd * h.n_moe_layers))
 
 
@@ -108,7 +108,7 @@ def statistics_bytes(h: HParams, domains: list[str], sample: int) -> int:
 
 
 def observation_bytes(h: HParams, passage: int) -> int:
-    """What watching a passage takes: the engine's sums and inputs, and their copies on the way to the statistics."""
+    """Bytes that observing a passage takes: the engine's sums and inputs, and a copy of both for the statistics."""
     return 2 * 4 * h.n_moe_layers * (h.n_expert * (h.n_embd + h.n_ff_exp) + passage * h.n_embd)
 
 
@@ -166,13 +166,14 @@ def _add(
 
 
 class Margins:
-    """How narrowly experts were chosen, by the weights of the file's routers."""
+    """The margins by which experts were chosen, computed with the weights of the file's routers."""
 
     def __init__(self, file: ModelFile) -> None:
         self._file = file
 
     def of(self, row: int, inputs: Floats, experts: NDArray[np.int32]) -> Floats:
-        """`Router.margins` [tokens] in one MoE layer: inputs [tokens, n_embd], experts [tokens, used]."""
+        """The margins of `Router.margins` [tokens] in one MoE layer, from inputs [tokens, n_embd] and experts [tokens,
+        used]."""
         h = self._file.hparams
         block = f"blk.{h.moe_layers[row]}"
         weight = self._floats(f"{block}.{h.router.weight}").reshape(h.n_expert, h.n_embd)

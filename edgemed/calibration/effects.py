@@ -155,7 +155,8 @@ class Effects:
 
 
 def _extents(file: ModelFile) -> tuple[Experts, int]:
-    """Where experts in EFFECT_TYPE lie in a file of nothing else, each on pages of its own; and the file's size."""
+    """The locations of experts in EFFECT_TYPE in a file that holds only them, each starting on a new page; and the
+    file's size in bytes."""
     h, count = file.hparams, file.hparams.n_moe_layers
     sizes = expert_bytes(h, (EFFECT_TYPE,))[:, 0]
     whole = int(sizes.sum())

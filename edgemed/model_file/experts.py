@@ -93,8 +93,10 @@ def _shape_checksums(
         raise ModelFileError(f"The model file has {len(checksums)} expert checksums for {rows * experts} experts.")
     end = offset + nbytes
     if not ((end[..., 0] <= offset[..., 1]) & (end[..., 1] <= offset[..., 2])).all():
-        raise ModelFileError("The model file's experts do not lie gate, up, down; convert the checkpoint again.")
-    # One run of pages: it is read, and checked, in one piece.
+        raise ModelFileError(
+            "The model file does not store its experts in the order gate, up, down; convert the checkpoint again."
+        )
+    # The reader loads and verifies an expert as one run of pages, so no whole page may lie between its matrices.
     page = np.uint64(PAGE)
     if (offset[..., 1:] // page > (end[..., :2] + page - np.uint64(1)) // page).any():
         raise ModelFileError("The model file scatters an expert's matrices; convert the checkpoint again.")

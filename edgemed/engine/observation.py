@@ -57,11 +57,11 @@ class Observation:
     def take_routing(self) -> list[Routing]:
         """The routing of the last batch, per MoE layer."""
         h = self._model.file.hparams
-        rows = h.n_moe_layers
-        inputs = np.zeros((rows, self._tokens, h.n_embd), np.float32)
-        experts = np.zeros((rows, self._tokens, h.n_expert_used), np.int32)
-        weights = np.zeros((rows, self._tokens, h.n_expert_used), np.float32)
-        counts = np.zeros(rows, np.int32)
+        moe_layers = h.n_moe_layers
+        inputs = np.zeros((moe_layers, self._tokens, h.n_embd), np.float32)
+        experts = np.zeros((moe_layers, self._tokens, h.n_expert_used), np.int32)
+        weights = np.zeros((moe_layers, self._tokens, h.n_expert_used), np.float32)
+        counts = np.zeros(moe_layers, np.int32)
         engine_library().edgemed_take_routing(
             self._model.handle, inputs.ctypes.data, experts.ctypes.data, weights.ctypes.data, counts.ctypes.data
         )

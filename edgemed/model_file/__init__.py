@@ -154,10 +154,10 @@ def _expert_tokens(path: Path, metadata: Metadata, hparams: HParams) -> npt.NDAr
     counts = metadata.numbers(keys.EXPERT_TOKENS)
     if counts is None:
         return None
-    rows, per_row = hparams.expert_shape
-    if len(counts) != rows * per_row:
-        raise ModelFileError(f"{path.name} has {len(counts)} counts for {rows} x {per_row} experts.")
-    return np.array(counts, np.float64).reshape(rows, per_row)
+    moe_layers, per_layer = hparams.expert_shape
+    if len(counts) != moe_layers * per_layer:
+        raise ModelFileError(f"{path.name} has {len(counts)} counts for {moe_layers} x {per_layer} experts.")
+    return np.array(counts, np.float64).reshape(moe_layers, per_layer)
 
 
 def _refuse_unusable_types(tensors: dict[str, TensorInfo]) -> None:

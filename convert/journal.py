@@ -3,6 +3,8 @@
 The journal is a text file beside the partial file. Its first line identifies the conversion; every other line holds a
 unit's number and xxh3-64. A line is written only after the unit's bytes are on disk. An incomplete last line, left when
 the machine went down during the write, is ignored.
+
+Why: docs/decisions.md#resumable-conversion.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ rounded one after another, most important first, and the error of each shifts th
 the damage is least (LDLQ: Chee et al. 2023; the same as GPTQ, Frantar et al. 2022, without its inverse). Then every
 code is chosen again with all others fixed (coordinate descent). Between blocks this takes matmuls; within a block
 native code goes over the columns.
+
+Why: docs/decisions.md#error-compensation.
 """
 
 from __future__ import annotations

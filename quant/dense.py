@@ -2,7 +2,7 @@
 
 Every token reads all dense weights, so their types matter for speed as much as those of the experts. Calibration does
 not tell the layers' dense matrices apart, so the matrices of a group get the same type in all layers. Only Q6_K, the
-lowest type allowed, and Q8_0 are weighed: the damage of Q8_0 is negligible (docs/quantisation.md).
+lowest type allowed, and Q8_0 are weighed: the damage of Q8_0 is negligible (docs/decisions.md#dense-groups).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Turning measured damages into a plan: the input and the result of the allocator."""
+"""Turning measured damages into a plan: the input and the result of the allocator.
+
+Why: docs/decisions.md#rare-experts.
+"""
 
 from __future__ import annotations
 

@@ -89,8 +89,8 @@ class Sample:
 
         An error changes little where the model is sure of the next token, and the last norm divides it by the size of
         the residual stream. The KL divergence that it causes is proportional to the entropy over the square of that
-        size (docs/quantisation.md). The mean weight is 1 within each domain: otherwise domains that the model hardly
-        knows, where entropy is high, would take the bits of all others.
+        size (docs/decisions.md#token-weights). The mean weight is 1 within each domain: otherwise domains that the
+        model hardly knows, where entropy is high, would take the bits of all others.
         """
         used, domain = self.key[moe_layer] != UNUSED, self.domain[moe_layer]
         size = int(domain.max(initial=0)) + 1

@@ -15,7 +15,7 @@ token's distribution (sample.py).
 
 Errors of some layers change the logits more than those of others. `scaled` scales each layer's damages to a measured
 KL divergence: what is gained by leaving that layer unquantised when all else is quantised. Quantising only that layer
-instead would mislead (docs/quantisation.md).
+instead would mislead (docs/decisions.md#layer-effects).
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Which experts are hot, according to calibration or to the last run, so that a start loads them first.
 
 The counts of calibration are in the model file. The counts of the last run reveal its topic: two questions about one
-disease use similar experts, two about different diseases do not (docs/decisions.md). `model.gguf.hot` is therefore
-written only if the user asks for it, and is readable by that user only. It holds one number per expert, how often it
-was used lately: no text, tokens, order or times. Without any counts a start is slower, and nothing else changes.
+disease use similar experts, two about different diseases do not (docs/decisions.md#hot-profile). `model.gguf.hot` is
+therefore written only if the user asks for it, and is readable by that user only. It holds one number per expert, how
+often it was used lately: no text, tokens, order or times. Without any counts a start is slower, and nothing else
+changes.
 """
 
 from __future__ import annotations

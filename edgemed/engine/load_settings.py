@@ -19,7 +19,7 @@ class LoadSettings:
     n_batch: prompt tokens computed at once. It never depends on the budget, so the output does not either.
     n_outputs: how many tokens of a batch may ask for logits.
     offload: the layers whose dense part a device besides the processor computes.
-    half_life_tokens: how fast the expert cache forgets uses (docs/decisions.md).
+    half_life_tokens: how fast the expert cache forgets uses (docs/decisions.md#cache-eviction).
     read_ahead: how many predicted misses of the next layer to prefetch while the disk is idle; 0 for none.
     background: while the engine is idle, touch the cache's memory and load experts into free space, in the order of
         the calibration's counts, hottest first.

@@ -7,6 +7,8 @@ expert ids, weights) and one back; `edgemed.forecast.gpu_check` counts them.
 
 RPC has neither authentication nor encryption. `reach` makes the only connection before the privacy locks close, so that
 nothing else can leave this process.
+
+Why: docs/decisions.md#gpu-offload.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reading a report card back: whether it belongs to these weights, and what it says about them.
 
-A card identifies its model by the SHA-256 of the weights. The model file does not refer to the card; docs/decisions.md
-says why.
+A card identifies its model by the SHA-256 of the weights. The model file does not refer to the card
+(docs/decisions.md#intended-use).
 """
 
 from __future__ import annotations

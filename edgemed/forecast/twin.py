@@ -3,6 +3,8 @@
 A twin has some of the other's layers, with matrices of the same shapes and types, and some of its experts. Its weights
 are zeros, which take as long as any others and no room on the disk (the file has holes). Only embeddings and routers
 are random, so that every expert is used alike.
+
+Why: docs/decisions.md#twin.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 // A small batch through the experts of one layer, fused. Cached experts and the shared expert are computed while missing
 // ones are read. Each token is computed as if it were alone: with the same kernels, and summed in rank order.
+// Why: docs/decisions.md#small-batches.
 
 #include <algorithm>
 #include <chrono>

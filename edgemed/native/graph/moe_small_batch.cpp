@@ -252,12 +252,11 @@ void MoePass::prefetch_next_layer(const MoeLayer & layer) {
     const int first = last_layer ? layer.n_tokens - 1 : 0, tokens = layer.n_tokens - first;
     const bool residual = layer.residual != nullptr;
     predicted_.resize(static_cast<size_t>(tokens * layer.k));
-    for (int i = 0; i < tokens; i++) {
-        int32_t * experts = predicted_.data() + i * layer.k;
-        if (residual)
-            experts_.predictor.predict_from_residual(predicted_layer_, row(layer.y, first + i, 1), threads_, experts);
-        else experts_.predictor.predict_from_input(predicted_layer_, row(layer.x, first + i, 2), threads_, experts);
-    }
+    Predictor & predictor = experts_.predictor;
+    for (int i = 0; i < tokens; i++)
+        if (residual) predictor.set_from_residual(i, predicted_layer_, row(layer.y, first + i, 1));
+        else predictor.set_from_input(i, predicted_layer_, row(layer.x, first + i, 2));
+    predictor.predict(predicted_layer_, tokens, threads_, predicted_.data());
     int left = experts_.prefetch_limit * tokens;
     for (int rank = 0; rank < layer.k; rank++)  // every token's most likely expert first
         for (int i = 0; i < tokens && left > 0; i++) {

@@ -8,8 +8,8 @@ So ggml may put the result where an input was.
 """
 
 import ctypes
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -50,6 +50,14 @@ class Routing(NamedTuple):
         return Routing(
             self.x[part].copy(), self.residual[part].copy(), self.ids[part].copy(), self.weights[part].copy()
         )
+
+
+class Observed(NamedTuple):
+    """input [experts, n_embd], hidden [experts, n_ff], sums [experts, 3]: as `edgemed_take_sums` says."""
+
+    input: Floats
+    hidden: Floats
+    sums: NDArray[np.float64]
 
 
 class Result(NamedTuple):
@@ -216,6 +224,23 @@ class OneLayer:
 
     def request_abort(self, on: bool) -> None:
         self._engine.edgemed_abort(self._handle, int(on))
+
+    @contextmanager
+    def observing(self, tokens: int) -> Iterator[Callable[[], Observed]]:
+        """Collect calibration's statistics; the function takes them and starts anew."""
+        shape, engine = self.shape, self._engine
+
+        def take() -> Observed:
+            inputs, hidden = (np.zeros((shape.experts, width), np.float32) for width in (shape.n_embd, shape.n_ff))
+            sums = np.zeros((shape.experts, 3))
+            engine.edgemed_take_sums(self._handle, inputs.ctypes.data, hidden.ctypes.data, sums.ctypes.data)
+            return Observed(inputs, hidden, sums)
+
+        engine.edgemed_start_observing(self._handle, shape.used, tokens, shape.n_embd, shape.n_ff)
+        try:
+            yield take
+        finally:
+            engine.edgemed_stop_observing(self._handle)
 
     def last_error(self) -> str:
         """The sentence behind a failed computation, once."""

@@ -1,4 +1,4 @@
-"""A MoE layer of 2 to 8 tokens: each row has the bits of a single token's, whatever else is in the batch."""
+"""A MoE layer of 2 to 8 tokens: every row has the same bits as in a call of its own."""
 
 import json
 import os
@@ -20,9 +20,9 @@ from testing.processor import AVX2, instructions_here, limited_to, skip_without
 from tests.engine.moe_layer import LayerShape, OneLayer, Routing
 from tests.engine.test_numbers import EMULATED_TOLERANCE
 
-MOST = 8  # tokens that are computed as single ones
+MOST = 8  # tokens in a small batch
 SHAPE = LayerShape()
-SPLITS = 3  # what comes before the layer, the layer, and what comes after it
+SPLITS = 3  # the inputs, the layer, the consumer of its result
 
 
 @pytest.fixture(scope="module", params=[Instructions.NONE, *instructions_here()], ids=lambda which: which.name)
@@ -32,15 +32,15 @@ def instructions(request: pytest.FixtureRequest) -> Iterator[Instructions]:
 
 
 def assert_same_bits(layer: OneLayer, given: Routing, counts: Sequence[int] = range(1, MOST + 1)) -> None:
-    """The first so many rows in one call, and each row in a call of its own; and that a call is one split."""
+    """Compare calls of the first `counts` rows with calls of single rows. In each call the layer is one split."""
     alone = [layer.compute(given.rows(row)) for row in range(max(counts))]
     assert {one.splits for one in alone} == {SPLITS}
     for count in counts:
         together = layer.compute(given.rows(0, count))
         assert together.splits == SPLITS
-        assert together.over >= {"ids", "weights"}  # the worst that ggml does
+        assert together.over >= {"ids", "weights"}  # ggml reuses their memory
         same = together.y.tobytes() == b"".join(one.y.tobytes() for one in alone[:count])
-        assert same, f"{count} rows in one call differ from single ones"
+        assert same, f"{count} rows in one call differ from single rows"
 
 
 KINDS = {kind.name: (kind,) for kind in (*types.SMALL, *types.PLAIN)} | {"mixture": types.SMALL}
@@ -49,7 +49,7 @@ KINDS = {kind.name: (kind,) for kind in (*types.SMALL, *types.PLAIN)} | {"mixtur
 @pytest.mark.usefixtures("instructions")
 @pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS)
 def test_rows_have_the_bits_of_single_tokens(kinds: tuple[Type, ...], tmp_path: Path) -> None:
-    """With everything in memory, and with a cache that holds one token's experts: rows then go one after another."""
+    """With all experts in memory, and with a cache for one token's experts, where rows go one after another."""
     with OneLayer(tmp_path, SHAPE, lambda expert, p: kinds[(expert + 5 * p) % len(kinds)]) as layer:
         for cache_bytes in (layer.all_bytes, layer.least_bytes):
             layer.set_cache_bytes(cache_bytes)
@@ -61,19 +61,19 @@ def test_rows_have_the_bits_of_single_tokens(kinds: tuple[Type, ...], tmp_path: 
 @pytest.mark.parametrize("shared", [Type.Q8_0, Type.Q6_K, Type.Q4_K, Type.F16], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("width", [1, 2], ids=["as wide", "wider"])
 def test_the_shared_expert_too(shared: Type, width: int, tmp_path: Path) -> None:
-    """A wider one is never fused with the others."""
+    """A wider shared expert is not fused; its nodes are computed one by one."""
     shape = LayerShape(shared=width)
     with OneLayer(tmp_path, shape, lambda *_: Type.Q3_K, shared) as layer:
         assert_same_bits(layer, shape.routing(MOST, seed=1))
         once = layer.shared_bytes if width == 1 else 0
-        assert layer.stats()["shared_bytes"] == 2 * MOST * once  # in every call
+        assert layer.stats()["shared_bytes"] == 2 * MOST * once  # by every call
 
 
 @pytest.mark.usefixtures("instructions")
 @pytest.mark.parametrize("among", [4, 5, 9])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_tokens_that_share_experts(among: int, threads: int, tmp_path: Path) -> None:
-    """An expert's weights are then read once for all its rows."""
+    """An expert's weights are read once for all its rows."""
     with OneLayer(tmp_path, SHAPE, lambda expert, _: types.SMALL[expert % len(types.SMALL)]) as layer:
         layer.set_threads(threads)
         assert_same_bits(layer, SHAPE.routing(MOST, seed=1, among=among))
@@ -89,7 +89,7 @@ def test_each_expert_is_asked_for_once(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("instructions")
 def test_a_cache_between_one_token_s_experts_and_all(tmp_path: Path) -> None:
-    """As many rows at once as it holds."""
+    """All rows together if their experts fit, otherwise one after another."""
     with OneLayer(tmp_path, SHAPE, lambda expert, _: types.SMALL[expert % len(types.SMALL)]) as layer:
         for part in np.linspace(0, 1, 9):
             layer.set_cache_bytes(layer.least_bytes + int(part * (layer.all_bytes - layer.least_bytes)))
@@ -98,7 +98,7 @@ def test_a_cache_between_one_token_s_experts_and_all(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("instructions")
 def test_more_tokens_are_a_batch(tmp_path: Path) -> None:
-    """It rounds in another way: one expert's rows together, and sums in the order of experts."""
+    """A larger batch rounds differently: it multiplies an expert's rows together and sums in the order of experts."""
     with OneLayer(tmp_path, SHAPE, lambda expert, p: types.FAST[(expert + p) % len(types.FAST)]) as layer:
         given = SHAPE.routing(MOST + 1, seed=1)
         together = layer.compute(given)
@@ -123,8 +123,8 @@ print(json.dumps(seen))
 """
 
 
-def test_a_layer_of_a_model_stays_one_piece(tmp_path: Path) -> None:
-    """With its shared expert, as a single token's. From 8 tokens on our device computes dense matrices too."""
+def test_a_layer_of_a_model_stays_one_split(tmp_path: Path) -> None:
+    """With its shared expert, as for a single token. From 8 tokens on, our device also computes dense matmuls."""
     skip_without(AVX2)
     convert(str(make_checkpoint(tmp_path / "checkpoint", Shape())), tmp_path / "m.gguf", Plan.uniform(Type.Q4_K))
     child = subprocess.run(
@@ -135,17 +135,33 @@ def test_a_layer_of_a_model_stays_one_piece(tmp_path: Path) -> None:
         check=True,
     )
     seen = {int(tokens): tuple(counts) for tokens, counts in json.loads(child.stdout).items()}
-    pieces, shared_bytes = seen[1]
-    assert pieces > 0 < shared_bytes
+    splits, shared_bytes = seen[1]
+    assert splits > 0
+    assert shared_bytes > 0
     assert {seen[tokens] for tokens in range(1, 8)} == {seen[1]}
     assert seen[8] == (seen[9][0], shared_bytes)
+
+
+def test_calibration_observes_small_batches_too(tmp_path: Path) -> None:
+    """The statistics of two small batches are those of one larger batch, but for rounding."""
+    with OneLayer(tmp_path, SHAPE, lambda *_: Type.Q4_K) as layer:
+        given = SHAPE.routing(2 * MOST, seed=1)
+        with layer.observing(2 * MOST) as take:
+            layer.compute(given.rows(0, MOST))
+            layer.compute(given.rows(MOST, MOST))
+            in_two = take()
+            layer.compute(given)
+            in_one = take()
+    assert in_two.sums[:, 0].sum() == 2 * MOST * SHAPE.used
+    for small, large in zip(in_two, in_one, strict=True):
+        np.testing.assert_allclose(small, large, rtol=1e-4, atol=1e-7 * large.max())
 
 
 def test_a_stop_and_a_broken_file_leave_nothing_behind(tmp_path: Path) -> None:
     given = SHAPE.routing(6, seed=1)
     with OneLayer(tmp_path, SHAPE, lambda *_: Type.Q4_K) as layer:
         for cache_bytes in (layer.all_bytes, layer.least_bytes):
-            layer.set_cache_bytes(0)  # nothing stays in memory
+            layer.set_cache_bytes(0)  # evicts everything
             layer.set_cache_bytes(cache_bytes)
             layer.request_abort(True)
             with pytest.raises(RuntimeError, match="status 1"):

@@ -13,13 +13,13 @@ from edgemed.engine.process.protocol import (
     EngineInfo,
     EngineStats,
     Event,
-    ExpertsSeen,
     Finished,
     Message,
     Piece,
     PromptProgress,
     Sampling,
     StopReason,
+    StoreState,
 )
 from edgemed.errors import EngineDied
 
@@ -69,7 +69,7 @@ class FakeEngine:
         self.alive = True
         self.closed = False
         self.restarts = 0
-        self.looks = 0
+        self.states_told = 0
         self.watched = True
         self._scripts = list(scripts)
         self._stopped = threading.Event()
@@ -115,19 +115,19 @@ class FakeEngine:
             peak_rss_bytes=900 << 20,
         )
 
-    def look(self) -> ExpertsSeen:
+    def store_state(self) -> StoreState:
         """Every third expert is in memory; of each layer's, two were found there and the last one was not."""
-        self.looks += 1
+        self.states_told += 1
         count = self.info.n_experts
         states = bytes(RESIDENT if expert % 3 == 0 else 0 for expert in range(count))
         hits = bytes(4 if expert in (0, 3) else 0 for expert in range(count))
         misses = bytes(1 if expert == count - 1 else 0 for expert in range(count))
         rows = self.info.n_layers - 1
         parts = (states * rows, hits * rows, misses * rows)
-        stats = dataclasses.replace(self.stats(), bytes_read=self.looks * 10**8, wait_s=self.looks / 10)
-        return ExpertsSeen.of(rows, parts, dataclasses.replace(stats, tokens=2 * self.looks))
+        stats = dataclasses.replace(self.stats(), bytes_read=self.states_told * 10**8, wait_s=self.states_told / 10)
+        return StoreState.of(rows, parts, dataclasses.replace(stats, tokens=2 * self.states_told))
 
-    def look_away(self) -> None:
+    def stop_watching(self) -> None:
         self.watched = False
 
     def restart(self, on_progress: Callable[[str, float], None] | None = None) -> None:

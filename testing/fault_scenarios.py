@@ -105,7 +105,7 @@ def used_expert(path: Path) -> tuple[int, int]:
     """(row, expert) of an expert that the ids use."""
     with loaded(path) as model:
         logits(model)
-        row, expert = np.argwhere(model.look()[0] == 2)[-1]
+        row, expert = np.argwhere(model.store_state()[0] == 2)[-1]
     return int(row), int(expert)
 
 

@@ -18,7 +18,7 @@ from textual.widgets import Static
 
 from edgemed.tui.contract import ChatEngine
 from edgemed.tui.facts import model_facts
-from edgemed.tui.messages import ExpertsLooked
+from edgemed.tui.messages import StoreStateChanged
 from edgemed.tui.strings import ENGLISH
 from edgemed.tui.terminal import LastingDriver
 from edgemed.tui.themes import DARK, THEMES
@@ -90,9 +90,9 @@ class WatchApp(App[Result], Generic[Result]):
     def _doing(self, news: Doing) -> None:
         self.query_one("#doing", Static).update(f"{news.text}. Esc leaves")
 
-    @on(ExpertsLooked)
-    def _looked(self, news: ExpertsLooked) -> None:
-        self.query_one(ExpertPanel).show(news.seen)
+    @on(StoreStateChanged)
+    def _store_state(self, news: StoreStateChanged) -> None:
+        self.query_one(ExpertPanel).show(news.state)
 
     def action_leave(self) -> None:
         """End the running answer and go."""

@@ -9,12 +9,12 @@ from edgemed.engine.process.protocol import (
     EngineInfo,
     EngineStats,
     Event,
-    ExpertsSeen,
     Finished,
     Message,
     Piece,
     PromptProgress,
     Sampling,
+    StoreState,
 )
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "EngineInfo",
     "EngineStats",
     "Event",
-    "ExpertsSeen",
     "Finished",
     "Message",
     "Piece",
@@ -30,6 +29,7 @@ __all__ = [
     "PromptProgress",
     "Sampling",
     "StartEngine",
+    "StoreState",
 ]
 
 Progress = Callable[[str, float], None]
@@ -52,9 +52,9 @@ class ChatEngine(Protocol):
 
     def stats(self) -> EngineStats: ...
 
-    def look(self) -> ExpertsSeen: ...
+    def store_state(self) -> StoreState: ...
 
-    def look_away(self) -> None: ...
+    def stop_watching(self) -> None: ...
 
     def restart(self, on_progress: Progress | None = None) -> None: ...
 

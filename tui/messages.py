@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from textual.message import Message as TextualMessage
 
-from edgemed.tui.contract import EngineInfo, EngineStats, Event, ExpertsSeen
+from edgemed.tui.contract import EngineInfo, EngineStats, Event, StoreState
 
 
 class Opened(TextualMessage):
@@ -59,9 +59,9 @@ class StatsChanged(TextualMessage):
         self.stats = stats
 
 
-class ExpertsLooked(TextualMessage):
-    """A look at the experts, for the live view."""
+class StoreStateChanged(TextualMessage):
+    """The state of the expert store, for the live view."""
 
-    def __init__(self, seen: ExpertsSeen) -> None:
+    def __init__(self, state: StoreState) -> None:
         super().__init__()
-        self.seen = seen
+        self.state = state

@@ -120,9 +120,9 @@ class LoadedModel:
         """Shrink or grow the expert cache while running; never below what one layer needs."""
         self._native.edgemed_set_budget(self.handle, max(cache_bytes, layer_bytes(self.file)))
 
-    def look(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def store_state(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """[3, row, expert]: its state (0 absent, 1 being read, 2 resident, 3 failed), and how often it was found in
-        memory and missed since the last look (255 at most; the first look starts counting). Callable from any thread.
+        memory and missed since the last call (255 at most; the first call starts counting). Callable from any thread.
         """
         seen = np.zeros((3, *self._experts), np.uint8)
         self._native.edgemed_look(self.handle, *(part.ctypes.data for part in seen))
@@ -136,8 +136,8 @@ class LoadedModel:
         """How far the batch is that is being computed, from 0 to 1, by its layers. Callable from any thread."""
         return max(0, int(self._native.edgemed_batch_row(self.handle))) / self._experts[0]
 
-    def look_away(self) -> None:
-        """Nobody looks any more: stop counting."""
+    def stop_watching(self) -> None:
+        """Stop counting hits and misses for `store_state`."""
         self._native.edgemed_look_away(self.handle)
 
     def remember_hot(self) -> None:

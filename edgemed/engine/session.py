@@ -28,13 +28,13 @@ from edgemed.engine.periodic import periodically
 from edgemed.engine.process.protocol import (
     EngineStats,
     Event,
-    ExpertsSeen,
     Finished,
     Message,
     Piece,
     PromptProgress,
     Sampling,
     StopReason,
+    StoreState,
 )
 from edgemed.engine.process_memory import peak_rss_bytes, rss_bytes
 from edgemed.engine.sampling import Sampler
@@ -107,10 +107,10 @@ class Session:
             peak_rss_bytes=peak_rss_bytes(),
         )
 
-    def look(self) -> ExpertsSeen:
-        """The experts at this moment and since the last look; may be called from another thread, like `stats`."""
-        states, hits, misses = self.loaded.look()
-        return ExpertsSeen.of(len(states), (states.tobytes(), hits.tobytes(), misses.tobytes()), self.stats())
+    def store_state(self) -> StoreState:
+        """The expert store now, with hits and misses since the last call; callable from any thread, like `stats`."""
+        states, hits, misses = self.loaded.store_state()
+        return StoreState.of(len(states), (states.tobytes(), hits.tobytes(), misses.tobytes()), self.stats())
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """The prompt's token ids."""

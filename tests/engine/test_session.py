@@ -159,24 +159,24 @@ def test_statistics_come_in_the_middle_of_an_answer(engine: Engine) -> None:
     assert 0 <= stats.hit_rate <= 1
 
 
-def test_who_looks_sees_the_experts_of_what_was_computed_since(engine: Engine) -> None:
-    engine.look()
+def test_the_store_state_shows_the_experts_used_since_the_last_one(engine: Engine) -> None:
+    engine.store_state()
     last = finish(engine, HELLO, Sampling(max_tokens=12, seed=3))
-    seen = engine.look()
-    states, hits, misses = seen.parts
+    state = engine.store_state()
+    states, hits, misses = state.parts
     experts = engine.info.n_experts
-    assert seen.rows * experts == len(states) == len(hits) == len(misses)
+    assert state.rows * experts == len(states) == len(hits) == len(misses)
     used = [i for i in range(len(states)) if hits[i] or misses[i]]
     assert all(states[i] == RESIDENT for i in used), "everything fits into this engine's budget"
     # Each decoded token asks every layer for its experts once (the prompt's batch: for more of them).
-    per_row = [sum(hits[row * experts : (row + 1) * experts]) for row in range(seen.rows)]
+    per_row = [sum(hits[row * experts : (row + 1) * experts]) for row in range(state.rows)]
     assert all(total >= 2 * (last.tokens - 1) for total in per_row)
-    assert seen.stats.tokens >= last.prompt_tokens + last.tokens - 1
-    assert not any(engine.look().parts[1]), "told once"
-    engine.look_away()
+    assert state.stats.tokens >= last.prompt_tokens + last.tokens - 1
+    assert not any(engine.store_state().parts[1]), "told once"
+    engine.stop_watching()
     finish(engine, HELLO)
-    assert not any(engine.look().parts[1]), "nobody looked"
-    engine.look_away()
+    assert not any(engine.store_state().parts[1]), "nobody watched"
+    engine.stop_watching()
 
 
 def test_loading_fails_with_the_error_it_met(tmp_path: Path) -> None:
@@ -225,14 +225,14 @@ def test_a_file_without_a_template_is_refused(tmp_path: Path, model_path: Path) 
 
 
 def resident(engine: Engine) -> int:
-    states, _, _ = engine.look().parts
+    states, _, _ = engine.store_state().parts
     return states.count(RESIDENT)
 
 
 def test_what_fits_is_read_unasked_and_given_back_on_request(model_path: Path) -> None:
     with Engine.start(model_path, EngineSettings(n_ctx=CONTEXT, ram_bytes=2 << 30)) as engine:
         before = finish(engine, HELLO, SEEDED)
-        everything = len(engine.look().parts[0])
+        everything = len(engine.store_state().parts[0])
         assert soon(lambda: resident(engine) == everything)
         engine.shrink(1 << 40)
         assert soon(lambda: resident(engine) < everything)

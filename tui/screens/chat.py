@@ -20,9 +20,9 @@ from edgemed.tui.messages import (
     EngineFailed,
     EngineLoading,
     EngineReady,
-    ExpertsLooked,
     Opened,
     StatsChanged,
+    StoreStateChanged,
 )
 from edgemed.tui.screens.surface import ChatSurface
 from edgemed.tui.session import ChatSession
@@ -143,10 +143,10 @@ class ChatScreen(ChatSurface):
             hit_rate=stats.hit_rate,
         )
 
-    @on(ExpertsLooked)
-    def _looked(self, news: ExpertsLooked) -> None:
+    @on(StoreStateChanged)
+    def _store_state(self, news: StoreStateChanged) -> None:
         for panel in self.query(ExpertPanel):
-            panel.show(news.seen)
+            panel.show(news.state)
 
     @on(Answering)
     async def _answering(self, news: Answering) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from edgemed.engine.cores import measure_busy
 from edgemed.engine.process.exit_reason import describe_exit, oom_kills
 from edgemed.engine.process.frames import Frames, encode
-from edgemed.engine.process.protocol import AnyMessage, EngineStats, ExpertsSeen
+from edgemed.engine.process.protocol import AnyMessage, EngineStats, StoreState
 from edgemed.engine.threads import start_thread
 from edgemed.errors import EngineDied, EngineError, SetupError
 
@@ -58,7 +58,7 @@ class Child:
     def __init__(self) -> None:
         self.events: queue.SimpleQueue[tuple[int, AnyMessage | Ended | Woken]] = queue.SimpleQueue()
         self.stats: queue.SimpleQueue[EngineStats | Ended] = queue.SimpleQueue()
-        self.looks: queue.SimpleQueue[ExpertsSeen | Ended] = queue.SimpleQueue()
+        self.store_states: queue.SimpleQueue[StoreState | Ended] = queue.SimpleQueue()
         self.death: str | None = None
         self.pid = 0
         self._socket, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -134,7 +134,7 @@ class Child:
         self.death = nonsense or describe_exit(status, self._log, out_of_memory=oom_kills() > self._oom_kills)
         self.events.put((0, Ended()))
         self.stats.put(Ended())
-        self.looks.put(Ended())
+        self.store_states.put(Ended())
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         """Read messages and log until both ends are closed."""
@@ -163,8 +163,8 @@ class Child:
     def _deliver(self, request: int, message: AnyMessage) -> None:
         if isinstance(message, EngineStats):
             self.stats.put(message)
-        elif isinstance(message, ExpertsSeen):
-            self.looks.put(message)
+        elif isinstance(message, StoreState):
+            self.store_states.put(message)
         else:
             self.events.put((request, message))
 

@@ -27,13 +27,11 @@ from edgemed.engine.process.protocol import (
     EngineSettings,
     EngineStats,
     Event,
-    ExpertsSeen,
     Failed,
     Finished,
     Generate,
     GetStats,
-    Look,
-    LookAway,
+    GetStoreState,
     Message,
     Piece,
     Progress,
@@ -43,6 +41,8 @@ from edgemed.engine.process.protocol import (
     Shrink,
     Start,
     Stop,
+    StopWatching,
+    StoreState,
 )
 from edgemed.engine.process_memory import peak_rss_bytes
 from edgemed.errors import EdgemedError, EngineDied, EngineError, UsageError
@@ -53,7 +53,7 @@ matrix product over a long prompt can take longer than that to let go."""
 _ANSWER_SECONDS = 1.0
 
 OnProgress = Callable[[str, float], None]
-Answer = TypeVar("Answer", EngineStats, ExpertsSeen)
+Answer = TypeVar("Answer", EngineStats, StoreState)
 
 
 class Engine:
@@ -149,15 +149,17 @@ class Engine:
                 raise
         return self._last_stats
 
-    def look(self) -> ExpertsSeen:
-        """The experts now, also while it answers, and how often each was wanted since the last look: from the first
-        look to `look_away` the engine counts. Raises EngineError when it has no time, or EngineDied."""
-        return self._ask(Look(), lambda child: child.looks)
+    def store_state(self) -> StoreState:
+        """The expert store now, also while the engine answers, with each expert's hits and misses since the last call.
 
-    def look_away(self) -> None:
-        """Nobody looks any more."""
+        The engine counts from the first call until `stop_watching`. Raises EngineError when it is too busy to answer,
+        or EngineDied."""
+        return self._ask(GetStoreState(), lambda child: child.store_states)
+
+    def stop_watching(self) -> None:
+        """The engine need not count hits and misses any more."""
         with contextlib.suppress(EngineError):  # there may be none
-            self._living_child().send(LookAway())
+            self._living_child().send(StopWatching())
 
     def shrink(self, nbytes: int) -> None:
         """Give so many bytes of cached experts back to the machine, also in the middle of an answer.
@@ -183,7 +185,9 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _ask(self, question: GetStats | Look, answers: Callable[[Child], queue.SimpleQueue[Answer | Ended]]) -> Answer:
+    def _ask(
+        self, question: GetStats | GetStoreState, answers: Callable[[Child], queue.SimpleQueue[Answer | Ended]]
+    ) -> Answer:
         """The answer to a question that the engine answers whatever else it does."""
         with self._asking:
             child = self._living_child()

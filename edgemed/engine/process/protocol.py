@@ -114,11 +114,11 @@ class EngineStats:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ExpertsSeen:
-    """The experts at this moment, for the live view: never stored, for it tells a little of what was asked.
+class StoreState:
+    """The expert store at this moment, for the live view. Never stored: it tells a little of what was asked.
 
     One byte an expert, row by row (`rows` rows, the first MoE layer's first), in base64. `states`: RESIDENT or another;
-    `hits` and `misses`: how often it was found in memory or not since the last look, 255 at most.
+    `hits` and `misses`: how often it was found in memory or not since the last request, 255 at most.
     """
 
     rows: int
@@ -140,7 +140,7 @@ class ExpertsSeen:
 
 
 RESIDENT = 2
-"""Of `ExpertsSeen.states`: the expert is in memory."""
+"""Of `StoreState.states`: the expert is in memory."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -208,8 +208,8 @@ class GetStats:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Look:
-    """Answered with ExpertsSeen at any time; the first one makes the engine count what it shows."""
+class GetStoreState:
+    """Answered with StoreState at any time; the first request makes the engine count hits and misses."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -220,8 +220,8 @@ class Shrink:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class LookAway:
-    """Nobody looks any more: the engine stops counting. Not answered."""
+class StopWatching:
+    """The engine stops counting what `StoreState` shows. Not answered."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -250,8 +250,8 @@ AnyMessage = (
     | Generate
     | Stop
     | GetStats
-    | Look
-    | LookAway
+    | GetStoreState
+    | StopWatching
     | Shrink
     | Progress
     | Ready
@@ -260,5 +260,5 @@ AnyMessage = (
     | Finished
     | Failed
     | EngineStats
-    | ExpertsSeen
+    | StoreState
 )

@@ -28,13 +28,13 @@ from edgemed.engine.process.protocol import (
     Finished,
     Generate,
     GetStats,
-    Look,
-    LookAway,
+    GetStoreState,
     Progress,
     Ready,
     Shrink,
     Start,
     Stop,
+    StopWatching,
 )
 from edgemed.engine.threads import start_thread
 from edgemed.errors import EdgemedError, EngineError
@@ -135,12 +135,12 @@ class Worker:
                         self._stopped.add(request)
             case GetStats():
                 self._connection.send(self._session.stats(), request)
-            case Look():
-                self._connection.send(self._session.look(), request)
+            case GetStoreState():
+                self._connection.send(self._session.store_state(), request)
             case Shrink(nbytes):
                 self._cache.give_back(nbytes)
-            case LookAway():
-                self._session.loaded.look_away()
+            case StopWatching():
+                self._session.loaded.stop_watching()
 
 
 def _failure(error: Exception) -> Failed:

@@ -11,16 +11,16 @@ from edgemed.engine.process.protocol import (
     AnyMessage,
     EngineSettings,
     EngineStats,
-    ExpertsSeen,
     Finished,
     Generate,
-    Look,
+    GetStoreState,
     Message,
     Piece,
     PromptProgress,
     Sampling,
     Start,
     Stop,
+    StoreState,
 )
 from edgemed.errors import EngineError
 
@@ -36,9 +36,9 @@ MESSAGES: st.SearchStrategy[AnyMessage] = st.one_of(
         st.booleans(),
     ),
     st.just(Stop()),
-    st.just(Look()),
+    st.just(GetStoreState()),
     st.builds(
-        ExpertsSeen.of,
+        StoreState.of,
         st.integers(0, 40),
         st.tuples(*[st.binary(max_size=30)] * 3),
         st.builds(
@@ -66,7 +66,7 @@ MESSAGES: st.SearchStrategy[AnyMessage] = st.one_of(
 
 @given(st.tuples(*[st.binary(max_size=99)] * 3))
 def test_what_is_seen_of_the_experts_is_theirs_byte_for_byte(parts: tuple[bytes, bytes, bytes]) -> None:
-    assert ExpertsSeen.of(3, parts, EngineStats(1, 2.0, 3, 4, None, 5, 6.0, 7)).parts == parts
+    assert StoreState.of(3, parts, EngineStats(1, 2.0, 3, 4, None, 5, 6.0, 7)).parts == parts
 
 
 @given(st.lists(st.tuples(st.integers(0, 1 << 40), MESSAGES), max_size=5), st.data())

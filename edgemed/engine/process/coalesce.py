@@ -1,8 +1,9 @@
-"""Pieces of text that come faster than anybody reads are told together.
+"""Pieces of text that come faster than people read are sent together.
 
-A message wakes its listener, on a core that computes: a model whose tokens take a millisecond loses a fifth of its
-speed to that. So after `QUICK` pieces in a row came within `COALESCE_SECONDS` of each other, pieces are held for that
-long. A held piece goes out with the next one.
+Each message wakes its listener and makes the screen lay out its text again, on a core that computes: a model whose
+tokens take a millisecond loses a fifth of its speed to that. So once `QUICK` pieces in a row have come within
+`COALESCE_SECONDS` of each other, pieces are held for that long. A held piece goes out with the next event. Nothing
+after this holds text back: whoever shows an answer draws each event as it comes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from edgemed.engine.process.protocol import Event, Piece
 
-COALESCE_SECONDS = 0.025
+COALESCE_SECONDS = 0.1
 QUICK = 8
 
 

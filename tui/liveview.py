@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.engine.process.protocol import RESIDENT
-from edgemed.tui.contract import EngineStats, StoreState
+from edgemed.engine.process.protocol import RESIDENT, EngineStats, StoreState
 
 Shares = NDArray[np.float32]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from edgemed.chat.engine import ChatEngine
 from edgemed.errors import EngineError
-from edgemed.tui.contract import ChatEngine
 from edgemed.tui.messages import StoreStateChanged
 
 INTERVAL_SECONDS = 0.25

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import ctypes
+import hashlib
 import os
 import threading
 import time
@@ -31,6 +32,7 @@ from edgemed.engine.process.protocol import (
     Finished,
     Message,
     Piece,
+    PromptEncoded,
     PromptProgress,
     Sampling,
     StopReason,
@@ -180,6 +182,7 @@ class _Turn:
         self._messages = messages
         self._sampling = sampling.seeded()
         self._seed = self._sampling.seed or 0
+        self._digest: str | None = None
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._text: list[str] = []
         self._tokens = self._decoded = self._prompt = self._reused = 0
@@ -191,6 +194,8 @@ class _Turn:
         reason: StopReason
         try:
             prompt = self._session.encode(self._messages)
+            self._digest = token_digest(prompt)
+            yield PromptEncoded(len(prompt), self._digest)
             self._refuse_too_long(len(prompt))
             self._started = time.perf_counter()  # rendering the template is no prefill
             for progress in self._session.prefill(prompt):
@@ -250,7 +255,13 @@ class _Turn:
             peak_rss_bytes=peak_rss_bytes(),
             seed=self._seed,
             n_ctx=self._session.n_ctx,
+            prompt_digest=self._digest,
         )
+
+
+def token_digest(tokens: Sequence[int]) -> str:
+    """SHA-256 in hexadecimal of token ids as int32, little-endian."""
+    return hashlib.sha256(np.asarray(tokens, "<i4").tobytes()).hexdigest()
 
 
 def _rate(count: int, seconds: float) -> float:

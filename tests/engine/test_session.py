@@ -7,7 +7,16 @@ import pytest
 
 from edgemed.convert.pipeline import convert
 from edgemed.engine.process.client import Engine
-from edgemed.engine.process.protocol import RESIDENT, EngineSettings, Finished, Message, Piece, PromptProgress, Sampling
+from edgemed.engine.process.protocol import (
+    RESIDENT,
+    EngineSettings,
+    Finished,
+    Message,
+    Piece,
+    PromptEncoded,
+    PromptProgress,
+    Sampling,
+)
 from edgemed.errors import BudgetError, EngineError, ModelFileError, TemplateError, UsageError
 from edgemed.model_file.header import read_header
 from edgemed.quant.plan import Plan
@@ -38,6 +47,7 @@ def test_events_add_up(engine: Engine) -> None:
     assert last.text == "".join(piece.text for piece in pieces)
     assert last.tokens == sum(piece.tokens for piece in pieces) == 12
     assert last.stop_reason == "length"
+    assert events[0] == PromptEncoded(last.prompt_tokens, last.prompt_digest or "")
     assert progress[-1] == PromptProgress(last.prompt_tokens, last.prompt_tokens, last.reused_tokens)
     assert last.n_ctx == engine.info.n_ctx == CONTEXT
     assert last.decode_tokens_per_s > 0
@@ -139,19 +149,19 @@ def test_an_abandoned_answer_does_not_leak_into_the_next(engine: Engine) -> None
 
 
 def test_only_one_answer_at_a_time(engine: Engine) -> None:
-    events = engine.generate(HELLO, Sampling(max_tokens=100_000))
+    events = engine.generate(HELLO, Sampling(max_tokens=100_000), "the only one")
     next(events)
     with pytest.raises(EngineError, match="answering already"):
         finish(engine, HELLO)
-    engine.stop()
+    engine.stop("the only one")
     assert isinstance(list(events)[-1], Finished)
 
 
 def test_statistics_come_in_the_middle_of_an_answer(engine: Engine) -> None:
-    events = engine.generate(HELLO, Sampling(max_tokens=300))
+    events = engine.generate(HELLO, Sampling(max_tokens=300), "measured")
     next(event for event in events if isinstance(event, Piece))
     stats = engine.stats()
-    engine.stop()
+    engine.stop("measured")
     list(events)
     assert 0 < stats.resident_bytes < stats.budget_bytes
     assert stats.bytes_read > 0

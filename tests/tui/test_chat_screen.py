@@ -85,9 +85,7 @@ async def test_a_question_asked_while_loading_is_answered_afterwards() -> None:
         hold.released.wait()
         return engine
 
-    app = ChatApp(session(engine))
-    app._chat._driver._start = slow_start
-    async with app.run_test() as pilot:
+    async with ChatApp(session(engine, start=slow_start)).run_test() as pilot:
         await shows(pilot, "Loading the model: weights 42 %")
         await write(pilot, "early", "enter")
         await shows(pilot, "Next: early")

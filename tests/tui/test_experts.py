@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from rich.segment import Segment
 from textual.pilot import Pilot
 
+from edgemed.chat.engine import ChatEngine
 from edgemed.engine.process.protocol import RESIDENT, EngineStats, StoreState
 from edgemed.errors import EngineDied, EngineError
 from edgemed.tui.app import ChatApp
 from edgemed.tui.bench import WatchApp
-from edgemed.tui.contract import ChatEngine
 from edgemed.tui.liveview import FADE, Grid, LiveView, bars, fit
 from edgemed.tui.messages import StoreStateChanged
 from edgemed.tui.themes import DARK

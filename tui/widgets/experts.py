@@ -19,7 +19,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from edgemed.tui.contract import StoreState
+from edgemed.engine.process.protocol import StoreState
 from edgemed.tui.liveview import Cells, Grid, LiveView, bars, fit
 from edgemed.tui.strings import Strings
 

@@ -56,7 +56,7 @@ class Child:
     """
 
     def __init__(self) -> None:
-        self.events: queue.SimpleQueue[tuple[int, AnyMessage | Ended | Woken]] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[tuple[str, AnyMessage | Ended | Woken]] = queue.SimpleQueue()
         self.stats: queue.SimpleQueue[EngineStats | Ended] = queue.SimpleQueue()
         self.store_states: queue.SimpleQueue[StoreState | Ended] = queue.SimpleQueue()
         self.death: str | None = None
@@ -78,7 +78,7 @@ class Child:
         if self._fault is not None:
             raise EngineError(f"The engine's process cannot be started: {self._fault.strerror}.")
 
-    def send(self, message: AnyMessage, request: int = 0) -> None:
+    def send(self, message: AnyMessage, request: str = "") -> None:
         """Raises EngineDied when nobody listens any more."""
         frame = encode(message, request)
         try:
@@ -132,7 +132,7 @@ class Child:
         assert process.stdout is not None
         process.stdout.close()
         self.death = nonsense or describe_exit(status, self._log, out_of_memory=oom_kills() > self._oom_kills)
-        self.events.put((0, Ended()))
+        self.events.put(("", Ended()))
         self.stats.put(Ended())
         self.store_states.put(Ended())
 
@@ -160,7 +160,7 @@ class Child:
         if rest:
             self._log.append(rest.decode(errors="replace"))
 
-    def _deliver(self, request: int, message: AnyMessage) -> None:
+    def _deliver(self, request: str, message: AnyMessage) -> None:
         if isinstance(message, EngineStats):
             self.stats.put(message)
         elif isinstance(message, StoreState):

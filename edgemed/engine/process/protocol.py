@@ -79,6 +79,7 @@ class EngineInfo:
     """What was loaded: the first `n_dense_layers` of its layers have no experts. `ram_bytes` is the promise that holds;
     `defaults` are the file's own where it records any; `placement` says what computes the dense part."""
 
+    engine_version: str
     model_name: str
     architecture: str
     n_layers: int
@@ -144,6 +145,14 @@ RESIDENT = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class PromptEncoded:
+    """The prompt is tokenised: how many tokens it has, and the SHA-256 of their ids (int32, little-endian)."""
+
+    tokens: int
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PromptProgress:
     """`done` of `total` prompt tokens are in the KV cache; the first `reused` of them were there already."""
 
@@ -163,7 +172,8 @@ class Piece:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finished:
     """The answer is over, and why: it ended by itself, reached max_tokens ("length") or the end of the context, or was
-    stopped. Rates are in tokens a second; `hit_rate` and `bytes_read` belong to this answer."""
+    stopped. Rates are in tokens a second; `hit_rate` and `bytes_read` belong to this answer. `prompt_digest` is
+    `PromptEncoded.digest`, None when the answer was stopped before that."""
 
     stop_reason: StopReason
     text: str
@@ -177,9 +187,10 @@ class Finished:
     peak_rss_bytes: int
     seed: int
     n_ctx: int = 0
+    prompt_digest: str | None = None
 
 
-Event = PromptProgress | Piece | Finished
+Event = PromptEncoded | PromptProgress | Piece | Finished
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -199,7 +210,7 @@ class Generate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stop:
-    """Ends the request it is sent for, whether that runs already or still waits."""
+    """Ends the request it is sent for, whether that runs already or still waits. Ignored when the request is over."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -255,6 +266,7 @@ AnyMessage = (
     | Shrink
     | Progress
     | Ready
+    | PromptEncoded
     | PromptProgress
     | Piece
     | Finished

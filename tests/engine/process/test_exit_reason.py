@@ -47,7 +47,7 @@ def test_killed_in_mid_answer_it_is_told_and_started_again(mortal: Engine, numbe
     for call in (engine.stats, lambda: next(engine.generate(HELLO))):
         with pytest.raises(EngineDied, match=number.name):
             call()
-    engine.stop()  # nothing to stop, and no error
+    engine.stop("any")  # nothing to stop, and no error
     engine.restart()
     *_, last = engine.generate(HELLO, Sampling(max_tokens=3))
     assert isinstance(last, Finished)

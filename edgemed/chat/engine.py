@@ -1,43 +1,18 @@
-"""What the chat needs of an engine, and nothing more: the one place where the terminal meets the runtime's types."""
+"""What a chat needs of an engine, and nothing more."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from edgemed.engine.process.protocol import (
-    EngineInfo,
-    EngineStats,
-    Event,
-    Finished,
-    Message,
-    Piece,
-    PromptProgress,
-    Sampling,
-    StoreState,
-)
-
-__all__ = [
-    "ChatEngine",
-    "EngineInfo",
-    "EngineStats",
-    "Event",
-    "Finished",
-    "Message",
-    "Piece",
-    "Progress",
-    "PromptProgress",
-    "Sampling",
-    "StartEngine",
-    "StoreState",
-]
+from edgemed.engine.process.protocol import EngineInfo, EngineStats, Event, Message, Sampling, StoreState
 
 Progress = Callable[[str, float], None]
 """Called with a stage's name and how much of it is done, 0 to 1."""
 
 
 class ChatEngine(Protocol):
-    """The part of `edgemed.engine.process.client.Engine` that the chat uses. Calls block; all but `generate` and
+    """The part of `edgemed.engine.process.client.Engine` that a chat uses. Calls block; all but `generate` and
     `restart` may come from any thread."""
 
     @property
@@ -46,9 +21,11 @@ class ChatEngine(Protocol):
     @property
     def alive(self) -> bool: ...
 
-    def generate(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[Event]: ...
+    def generate(
+        self, messages: Sequence[Message], sampling: Sampling, request: str, *, reuse: bool
+    ) -> Iterator[Event]: ...
 
-    def stop(self) -> None: ...
+    def stop(self, request: str) -> None: ...
 
     def stats(self) -> EngineStats: ...
 

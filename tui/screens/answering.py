@@ -36,9 +36,9 @@ class AnsweringScreen(ChatSurface):
     The engine's thread writes the answer into its turn (`edgemed.chat.service`); the screen only reads turns.
     """
 
-    def __init__(self, session: ChatSession) -> None:
+    def __init__(self, session: ChatSession, conversation: Conversation) -> None:
         super().__init__(session)
-        self._conversation = Conversation()
+        self._conversation = conversation
         self._previous: Conversation | None = None
         self._driver = EngineDriver(session.start_engine, self._hear, session.hooks)
         self._info: EngineInfo | None = None
@@ -52,6 +52,7 @@ class AnsweringScreen(ChatSurface):
         self.set_interval(CHECK_SECONDS, self._check_engine)
         self.show_welcome()
         await self.query_one(Transcript).show(self._conversation.turns)
+        self.show_figures(context_used=self._conversation.context_used)
         self._enter(Loading())
         self.show_queued(self._conversation.queued)
         self._driver.load()

@@ -30,8 +30,8 @@ class ChatScreen(AnsweringScreen):
         Binding("ctrl+r", "restart_engine", show=False),
     ]
 
-    def __init__(self, session: ChatSession) -> None:
-        super().__init__(session)
+    def __init__(self, session: ChatSession, conversation: Conversation) -> None:
+        super().__init__(session, conversation)
         self._watcher = Watcher(lambda: self._driver.engine, self._hear)
 
     def action_stop(self) -> None:

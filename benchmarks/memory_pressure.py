@@ -43,7 +43,7 @@ def best_disk_rate(path: Path, size: int) -> dict[int, float]:
     rates = {}
     for depth in DEPTHS:
         with DiskProbe(path, size, depth) as probe:
-            probe.look()
+            probe.sample()
             rates[depth] = probe.rate
     return rates
 

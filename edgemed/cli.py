@@ -1,7 +1,7 @@
 """The front door: `edgemed VERB ...`, one module under `edgemed.commands` for each verb.
 
-A verb's module has `add_arguments(parser)` and `run(args) -> int`, and is imported only when its verb is called, so
-that `edgemed --help` answers in well under 0.2 s.
+A verb's module has `add_arguments(parser)` and `run(args) -> int`. It is imported only when its verb is called, which
+keeps `edgemed --help` under 0.2 s.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from edgemed import __version__
-from edgemed.commands._signals import ending_orderly
-from edgemed.errors import EdgemedError, SetupError, spelt_out
+from edgemed.commands._signals import signals_interrupt
+from edgemed.errors import EdgemedError, escaped
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 VERBS: dict[str, str] = {
     "demo": "convert the bundled demonstration checkpoint, show the plan, open the chat on it",
     "convert": "turn a safetensors checkpoint into one quantised GGUF, every expert at its own precision",
-    "inspect": "say what is inside a model file",
-    "calibrate": "collect what texts do inside a model, for choosing bits and rounding well",
+    "inspect": "show what is inside a model file",
+    "calibrate": "collect activation statistics on your texts, to place bits and round weights well",
     "eval": "compare a model with its reference: divergence, multiple choice, a report card",
     "verify": "check every checksum of a model file",
     "generate": "answer one prompt on standard output",
     "chat": "open the private terminal chat",
-    "bench": "measure a model's speed here",
-    "doctor": "say whether this machine can run it, how fast, and whether it is offline",
+    "bench": "measure a model's speed on this machine",
+    "doctor": "tell whether this machine can run a model, how fast, and whether it is offline",
 }
 
 WITH_A_SCREEN = ("chat", "demo")
-"""They end in ways of their own."""
+"""They install their own signal handlers."""
 INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):
-    """Verbs' parsers are of the same class."""
+    """argparse makes every verb's parser of this class too."""
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
-        """argparse takes it in silence when --help or --version cannot be printed. Raises OSError."""
+        """Raises OSError when --help or --version cannot be printed; argparse would ignore that."""
         if file is sys.stdout:
             file.write(message)
         else:
@@ -70,11 +70,11 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code (0 done, 1 failed, 2 called wrongly, 130 interrupted, 128 + a signal)."""
+    """Run one command; return its exit code (0 done, 1 failed, 2 usage error, 130 interrupted, 128 + signal number)."""
     _replace_closed_streams()
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is no text is printed all the same
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file name that is not UTF-8 can still be printed
         sys.stdout.reconfigure(errors="backslashreplace")
-    if isinstance(sys.stdin, io.TextIOWrapper):  # and what is no text is refused where it would be used
+    if isinstance(sys.stdin, io.TextIOWrapper):  # text that is not UTF-8 is refused where it is used
         sys.stdin.reconfigure(errors="surrogateescape")
     try:
         code = _run(list(sys.argv[1:] if argv is None else argv))
@@ -87,13 +87,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell("; ".join(["interrupted", *getattr(interrupt, "__notes__", [])]) + ".")
         return getattr(interrupt, "exit_code", INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has left (`edgemed inspect M | head`): that is not an error.
+        # The reader of our output has closed it (`edgemed inspect M | head`): not an error.
         _silence(sys.stdout)
         return 0
-    except OSError as error:  # standard output on a full disk, a folder that is gone, a name that no file can have
+    except OSError as error:  # standard output on a full disk, a deleted folder, a name that no file can have
         if error.filename is None:
             _silence(sys.stdout)
-        _tell(f"{error.strerror or error}: {spelt_out(str(error.filename or 'standard output'))[:80]}.")
+        _tell(f"{error.strerror or error}: {escaped(str(error.filename or 'standard output'))[:80]}.")
         return 1
 
 
@@ -103,48 +103,38 @@ def _run(words: list[str]) -> int:
     try:
         args = parser.parse_args(words)
     finally:
-        sys.stdout.flush()  # of --help, which ends the program: what did not arrive must not pass for printed
+        sys.stdout.flush()  # --help ends the program: a failed write must be reported before that
     if args.verb is None:
         parser.print_help()
         return 2
-    _refuse_lost_folder()
-    with nullcontext() if args.verb in WITH_A_SCREEN else ending_orderly():
+    with nullcontext() if args.verb in WITH_A_SCREEN else signals_interrupt():
         code: int = args.run(args)
     return code
 
 
 def _replace_closed_streams() -> None:
-    """Closed from outside (`>&-`), they are None, but print and read expect files; and the next file or socket that is
-    opened would be what a child takes for its own output."""
+    """Open /dev/null for standard streams that the caller closed (`>&-`). Otherwise the next file we open, a model or a
+    socket, would get their number, and a child process would write its output into it."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free is this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # open returns the lowest free number, this one
     sys.stdin = sys.stdin or io.StringIO()
     sys.stdout = sys.stdout or io.StringIO()
     sys.stderr = sys.stderr or io.StringIO()
 
 
-def _refuse_lost_folder() -> None:
-    from pathlib import Path  # not for --help
-
-    try:
-        Path.cwd()
-    except OSError:
-        raise SetupError("The folder in which this was started is gone; change to another one.") from None
-
-
 def _tell(sentence: str) -> None:
     try:
         print(f"edgemed: {sentence}", file=sys.stderr, flush=True)
-    except OSError:  # its terminal is gone
+    except OSError:  # the terminal is closed
         _silence(sys.stderr)
 
 
 def _silence(stream: TextIO) -> None:
-    """Python would complain again about what cannot be written while it flushes at exit."""
-    with suppress(OSError):  # it is none of the process's own
+    """Send the stream to /dev/null, or Python reports the failed write again when it flushes at exit."""
+    with suppress(OSError):  # it has no file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

@@ -1,7 +1,7 @@
-"""Every error edgemed raises on purpose.
+"""Every error that edgemed raises on purpose.
 
     EdgemedError                 a sentence for the user; exit code 1
-    ├── UsageError               the command was called wrongly; exit code 2
+    ├── UsageError               the command line is wrong; exit code 2
     ├── SetupError               this machine or installation lacks something
     ├── CheckpointError          the source checkpoint is missing, damaged or of another architecture
     ├── ModelFileError           a GGUF that cannot be opened, or that breaks its format's rules
@@ -12,15 +12,15 @@
     ├── BudgetError              the memory budget is too small; says the smallest that works
     ├── TemplateError            the file's chat template is malformed, hostile or too slow
     └── EngineError              the engine refused or failed
-        └── EngineDied           the engine's process ended; the parent lives and may restart it
+        └── EngineDied           the engine's process ended; the parent may restart it
 
-A message is one whole sentence: what is wrong, then what to do. The command line prints it on one line; no
-traceback reaches the user.
+A message is one sentence: what is wrong, then what to do. The command line prints it on one line. No traceback reaches
+the user.
 """
 
 
-def spelt_out(text: str) -> str:
-    """`text` with every character that is not printable as its escape."""
+def escaped(text: str) -> str:
+    """`text` with every unprintable character as its escape sequence."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
@@ -29,17 +29,17 @@ def spelt_out(text: str) -> str:
 class EdgemedError(Exception):
     """Base of every error meant for the user. `str(error)` is a sentence.
 
-    A sentence may quote a hostile file, and terminals obey what they print: what is not printable is spelt out.
+    A sentence may quote a hostile file, and a terminal obeys control characters, so unprintable characters are escaped.
     """
 
     exit_code = 1
 
     def __str__(self) -> str:
-        return spelt_out(super().__str__())
+        return escaped(super().__str__())
 
 
 class UsageError(EdgemedError):
-    """The command line was called wrongly."""
+    """The command line is wrong."""
 
     exit_code = 2
 
@@ -85,4 +85,4 @@ class EngineError(EdgemedError):
 
 
 class EngineDied(EngineError):  # noqa: N818 - it is an event as much as an error
-    """The engine's process ended unexpectedly. The parent lives on and may start another."""
+    """The engine's process ended unexpectedly. The parent may start another."""

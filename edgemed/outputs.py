@@ -3,6 +3,8 @@
 A command first checks its outputs (`check_outputs`), then claims them (`claimed`), writes the file at
 `partial_of(path)`, and gives it its name with `place`. A lock on the partial file keeps two commands from writing the
 same output.
+
+Why: docs/decisions.md#output-claims.
 """
 
 from __future__ import annotations
@@ -18,34 +20,34 @@ from pathlib import Path
 
 from edgemed.errors import SetupError, UsageError
 
-NO_FILE_OF_OURS = (errno.ELOOP, errno.EISDIR)  # a link, a folder
-_LOCKED_BYTE = 1 << 62
+_NOT_OURS = (errno.ELOOP, errno.EISDIR)  # a symbolic link, a folder
+_LOCKED_BYTE = 1 << 62  # beyond the end of any file
 
 
 def partial_of(path: Path) -> Path:
-    """The name under which the file grows."""
+    """The temporary name of an output while it is written."""
     return path.with_name(path.name + ".partial")
 
 
 def in_the_way(path: Path) -> str:
-    """What to say where something else has that name."""
+    """The message for a temporary name that is taken by something else."""
     return f"{partial_of(path)} is in the way of {path.name}; remove it, or choose another name."
 
 
-def may_grow(status: os.stat_result) -> bool:
-    """Whether what has the growing file's name may be written: no device, and not the same bytes as another name's."""
+def may_write(status: os.stat_result) -> bool:
+    """Whether a file found under the temporary name may be overwritten: a regular file with no other hard link."""
     return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1
 
 
 def open_partial(path: Path) -> int:
-    """The growing file of `path`, made if need be, open for reading and writing, and locked until it is closed.
+    """Open the partial file of `path` for reading and writing, creating it if needed, locked until it is closed.
 
-    What stands in it was left by a command that was killed. Raises SetupError, also while another command writes it.
+    Any content was left by a command that was killed. Raises SetupError, also while another command writes the file.
     """
     try:
         file = os.open(partial_of(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        if error.errno in NO_FILE_OF_OURS:
+        if error.errno in _NOT_OURS:
             raise SetupError(in_the_way(path)) from None
         raise SetupError(f"{path} cannot be written: {error.strerror}.") from None
     try:
@@ -56,11 +58,11 @@ def open_partial(path: Path) -> int:
     return file
 
 
-def refuse_if_growing(path: Path) -> None:
-    """Raise SetupError if another command writes `path` at this moment; nothing is made."""
+def refuse_if_claimed(path: Path) -> None:
+    """Raise SetupError if another command is writing `path`. Creates nothing."""
     try:
         file = os.open(partial_of(path), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:  # there is none, or none that can be written, as `open_partial` says
+    except OSError:  # there is none, or `open_partial` will report why it cannot be written
         return
     try:
         hold(file, path)
@@ -69,10 +71,10 @@ def refuse_if_growing(path: Path) -> None:
 
 
 def hold(file: int, path: Path) -> None:
-    """Lock the growing file of `path` until it is closed. Raises SetupError where somebody else does.
+    """Lock the partial file of `path` until it is closed. Raises SetupError if another command holds the lock.
 
-    One byte that no file reaches is locked, of this open file and not of the process: flock locks a whole file, and on
-    SMB nobody else can then read or write it by name, not even those this command has it filled by.
+    The lock is on one byte beyond any file's end and belongs to the open file, not to the process. flock would lock the
+    whole file; on SMB, where locks are mandatory, our own child processes could then not write it by name.
     """
     flock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
     try:
@@ -80,11 +82,11 @@ def hold(file: int, path: Path) -> None:
     except (BlockingIOError, PermissionError):
         raise SetupError(f"Another command is writing {path} at this moment; wait for it to end.") from None
     except OSError:
-        pass  # a file system without locks keeps no two commands apart, but one may write there
+        pass  # a file system without locks: two commands are not kept apart, but one can write
 
 
 def is_partial(file: int, path: Path) -> bool:
-    """Whether the open file is the one that grows beside `path`: put in place, it is no longer."""
+    """Whether the open file is still the partial file of `path`. Once placed, it is not."""
     try:
         return os.path.samestat(os.fstat(file), partial_of(path).lstat())
     except FileNotFoundError:
@@ -92,47 +94,48 @@ def is_partial(file: int, path: Path) -> bool:
 
 
 def _lock(file: int, path: Path) -> None:
-    if not may_grow(os.fstat(file)):
+    if not may_write(os.fstat(file)):
         raise SetupError(in_the_way(path))
     hold(file, path)
-    if not is_partial(file, path):  # whoever held the lock has put it in place: it is a finished file now
-        raise SetupError(f"Another command that wrote {path} ended at this moment; look at it, then try again.")
+    if not is_partial(file, path):  # the previous holder of the lock has placed it: it is a finished file
+        raise SetupError(f"Another command has just finished writing {path}; look at it, then try again.")
 
 
 def check_outputs(
     outputs: Iterable[Path | None], inputs: Iterable[Path | None] = (), *, overwrite: bool = False
 ) -> None:
-    """Raise UsageError for a place that is taken or cannot be written to, before any work is done; SetupError where
-    another command is writing it.
+    """Raise UsageError for an output that exists or cannot be written, before any work is done; SetupError if another
+    command is writing it.
 
-    `inputs`: what the command reads. Told to overwrite, it replaces files, but neither these nor another output.
+    `inputs` are the files that the command reads. `overwrite` allows replacing files, but never an input or another
+    output.
     """
     named = [path for path in inputs if path is not None]
     for path in filter(None, outputs):
         _check(path, overwrite)
         for taken in (path, partial_of(path)):
             if any(_same(taken, other) for other in named):
-                raise UsageError(f"{path} is named to be read or written as something else too; choose another name.")
+                raise UsageError(f"{path} is also named as an input or as another output; choose another name.")
         named += [path, partial_of(path)]
 
 
 @contextmanager
 def claimed(*outputs: Path | None) -> Iterator[None]:
-    """Within, nobody else writes these outputs; `partial_of` each is empty at first, and gone at the end if it was not
-    placed. Claim before long work: another command is refused then, not when its result has nowhere to go.
+    """Hold the locks of these outputs. `partial_of` each is empty at the start and, unless placed, removed at the end.
 
+    Claim before long work, so that a second command is refused at its start and not when its result has nowhere to go.
     Raises SetupError.
     """
     with ExitStack() as stack:
         for path in filter(None, outputs):
             file = open_partial(path)
-            stack.callback(_let_go, file, path)
+            stack.callback(_release, file, path)
             os.ftruncate(file, 0)
         yield
 
 
 def place(path: Path) -> None:
-    """Give a claimed file its name, now that it is whole. Raises SetupError."""
+    """Give a claimed, complete file its final name. Raises SetupError."""
     try:
         partial_of(path).replace(path)
     except OSError as error:
@@ -140,7 +143,7 @@ def place(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a claimed file and place it; what UTF-8 cannot hold is spelt out. Raises SetupError."""
+    """Write and place a claimed text file; characters that UTF-8 cannot hold are escaped. Raises SetupError."""
     try:
         partial_of(path).write_text(text, "utf-8", errors="backslashreplace")
     except OSError as error:
@@ -155,9 +158,9 @@ def _check(path: Path, overwrite: bool) -> None:
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder} for {path.name}; make it first.")
     if not os.access(folder, os.W_OK):
-        raise UsageError(f"Nothing can be written to the folder {folder}; choose another place.")
+        raise UsageError(f"The folder {folder} cannot be written to; choose another one.")
     try:
-        if not may_grow(partial_of(path).lstat()):
+        if not may_write(partial_of(path).lstat()):
             raise UsageError(in_the_way(path))
     except FileNotFoundError:
         pass
@@ -168,19 +171,19 @@ def _check(path: Path, overwrite: bool) -> None:
     if path.is_dir() or (os.path.lexists(path) and not overwrite):
         raise UsageError(f"{path} exists already; choose another name, or pass --overwrite.")
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is no ordinary file, and would be lost; choose another name.")
-    refuse_if_growing(path)
+        raise UsageError(f"{path} is not a regular file and would be lost; choose another name.")
+    refuse_if_claimed(path)
 
 
-def _let_go(file: int, path: Path) -> None:
+def _release(file: int, path: Path) -> None:
     with suppress(OSError):
-        if is_partial(file, path):  # once it is placed, another command's may have the name
+        if is_partial(file, path):  # once placed, the name may belong to another command
             partial_of(path).unlink()
     os.close(file)
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether both names are of one file, or will be."""
+    """Whether both names mean one file, now or once written."""
     try:
         return one.samefile(other)
     except OSError:  # one does not exist

@@ -1,4 +1,4 @@
-"""The folder for what a command keeps for a while: figures computed from texts that may be private."""
+"""Temporary folders for intermediate results. These are computed from texts that may be private."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from pathlib import Path
 from edgemed.errors import SetupError
 
 PREFIX = "edgemed-scratch-"
-_YOUNG_SECONDS = 60.0  # whoever makes a folder locks it at once
+_YOUNG_SECONDS = 60.0  # a folder is locked right after it is made
 
 
 @contextmanager
 def scratch_folder(parent: Path | None) -> Iterator[Path]:
-    """A folder that is gone at the end of the block, for the process that outlives all who write there.
+    """A folder that is removed at the end of the block. Its owner must outlive every process that writes there.
 
-    Those that killed commands left beside it go first: nobody holds their locks. Raises SetupError.
+    Folders that killed commands left behind are removed first: nobody holds their locks. Raises SetupError.
     """
     try:
         place = parent or Path(tempfile.gettempdir())
         _remove_abandoned(place)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     except OSError as error:
-        raise SetupError(f"The scratch folder {parent or 'TMPDIR'} fails: {error.strerror}.") from None
+        raise SetupError(f"A temporary folder cannot be made in {parent or 'TMPDIR'}: {error.strerror}.") from None
     try:
         with _opened(folder) as lock:
-            with contextlib.suppress(OSError):  # where folders cannot be locked, nobody removes any either
+            with contextlib.suppress(OSError):  # where folders cannot be locked, none is removed either
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield folder
     finally:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from edgemed.errors import UsageError
 
+PAGE = 4096
+"""Bytes. Direct reads begin and end on a multiple of it, and so do an expert's matrices in the edgemed layout."""
+
 _UNITS = {
     "": 1,
     "B": 1,
@@ -50,11 +53,11 @@ def format_size(size: int) -> str:
 
 
 def file_size(path: Path) -> int:
-    """Its bytes. Raises OSError, also for what is no ordinary file: a pipe keeps its reader waiting, a device may have
-    no end."""
+    """Bytes of a regular file. Raises OSError, also for any other kind: a pipe blocks its reader, a device may have no
+    end."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return status.st_size

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.engine.process.child import environment
+from edgemed.engine.process.launch import environment
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Compiling what tests need in C and C++: the native library's own checks, and the disk that fails when asked to."""
+"""Compiles what tests need in C and C++: the native library's checks, and the library that makes reads fail."""
 
 import os
 import shutil
@@ -11,13 +11,14 @@ import edgemed.native
 
 CHECKS = Path(__file__).parents[1] / "tests" / "native"
 NATIVE = Path(edgemed.native.__file__).parent
-# The rooms that need no ggml, and what they stand on.
-_SOURCES = ("store/*.cpp", "products/*.cpp", "attention/*.cpp", "ggml/*.cpp", "instructions.cpp", "xxh3.cpp")
+# What the checks cover: none of it calls ggml.
+_SOURCES = ("store/*.cpp", "matmul/*.cpp", "attention/*.cpp", "ggml/*.cpp", "instructions.cpp", "xxh3.cpp")
 _FLAGS = ("-O1", "-g1", "-fopenmp")
+_WARNINGS = ("-std=c++17", "-Wall", "-Wextra", "-Wshadow", "-Werror")
 
 
 class CannotBuildError(Exception):
-    """There is no compiler, or it lacks what was asked for; the message is its own."""
+    """There is no compiler, or it does not support the flags; the message is the compiler's."""
 
 
 def build_faulty_reads(folder: Path) -> Path:
@@ -42,7 +43,7 @@ def build_checks(folder: Path, flags: Sequence[str] = ()) -> Path:
     def compile_one(item: tuple[Path, str]) -> str:
         source, compiler = item
         out = folder / f"{source.stem}.o"
-        standard = ("-std=c++17", "-Wall", "-Wextra", "-Wshadow", "-Werror") if compiler == "g++" else ()
+        standard = _WARNINGS if compiler == "g++" else ()
         include = (f"-I{CHECKS}", f"-I{NATIVE}")
         _compile(compiler, *_FLAGS, *standard, *flags, *include, "-c", str(source), "-o", str(out), excused=False)
         return str(out)
@@ -52,6 +53,21 @@ def build_checks(folder: Path, flags: Sequence[str] = ()) -> Path:
     program = folder / "checks"
     _compile("g++", *flags, *made, "-o", str(program), "-fopenmp", "-pthread", "-ldl", excused=False)
     return program
+
+
+def check_warnings() -> None:
+    """Compile what build_checks leaves out, without generating code. A warning raises AssertionError."""
+    covered = {source for pattern in _SOURCES for source in NATIVE.glob(pattern)}
+    if shutil.which("g++") is None:
+        raise CannotBuildError("there is no g++")
+
+    def compile_one(source: Path) -> None:
+        _compile(
+            "g++", "-fsyntax-only", "-fopenmp", *_WARNINGS, "-Wpedantic", f"-I{NATIVE}", str(source), excused=False
+        )
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_one, sorted(set(NATIVE.rglob("*.cpp")) - covered)))
 
 
 def _compile(compiler: str, *arguments: str, excused: bool = True) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edgemed.engine.process.child import environment
+from edgemed.engine.process.launch import environment
 from edgemed.ggml import library_folder
 
 SET_TENSOR, GET_TENSOR = 6, 8  # enum rpc_cmd of the protocol's version 7

@@ -128,13 +128,6 @@ def test_help_that_cannot_be_printed_is_told_without_a_buffer_too(words: str) ->
     assert (done.returncode, done.stderr) == (1, "edgemed: No space left on device: standard output.\n")
 
 
-def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
-    line = f"mkdir d && cd d && rmdir ../d && {sys.executable} -m edgemed.cli verify m.gguf"
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
-    assert done.stderr == "edgemed: The folder in which this was started is gone; change to another one.\n"
-    assert done.returncode == 1
-
-
 @pytest.mark.parametrize(("number", "ignored"), [("TERM", False), ("HUP", False), ("HUP", True)])
 def test_a_terminal_that_is_gone_is_no_reason_to_fail(tmp_path: Path, number: str, ignored: bool) -> None:
     """After a hang-up nothing can be printed; the exit status says what happened all the same."""
@@ -157,7 +150,7 @@ def test_a_folder_that_cannot_be_written_is_met_before_the_work(tmp_path: Path) 
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a file system can only be mounted by root")
     try:
-        with pytest.raises(UsageError, match="Nothing can be written to the folder"):
+        with pytest.raises(UsageError, match=r"^The folder .* cannot be written to"):
             check_outputs([tmp_path / "card.json"])
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)

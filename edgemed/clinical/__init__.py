@@ -1,6 +1,6 @@
-"""What edgemed says to clinicians, and must say: notices, the header line, the first line of a copied answer.
+"""The texts that clinicians must see: notices, the header line, the first line of a copied answer.
 
-Pure words, in English and Simplified Chinese, so that the chat, `generate` and every later export say the same thing.
+Text only, in English and Simplified Chinese, so that the chat, `generate` and exports say the same.
 """
 
 from edgemed.clinical.language import Language, language_of

@@ -1,4 +1,4 @@
-"""The languages edgemed speaks, and how the user's one is found."""
+"""The interface's languages, and how the user's language is found."""
 
 from __future__ import annotations
 

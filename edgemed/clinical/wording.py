@@ -1,6 +1,6 @@
-"""The sentences that stand beside every answer.
+"""The notices beside every answer.
 
-They are short enough for one line of 80 columns (of 60, too), because a line that wraps or scrolls away is not read.
+Each fits on one line of 60 columns: a notice that wraps or scrolls away is not read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Literal
 from edgemed.clinical.language import Language
 
 Place = Literal["offline", "remote", "unsealed"]
-"""Where words can go: nowhere; to the terminal's other end, as under ssh; anywhere, for want of a sealed process."""
+"""Where text can go: nowhere; to the other end of the terminal (ssh); anywhere, because the process is not sealed."""
 
 DIGEST_SHOWN = 8
 """Characters of the weights digest in the header: enough to tell two model files apart by eye."""
@@ -38,14 +38,14 @@ _DRAFT: dict[Language, str] = {
 
 
 def notice(intended_use: str, language: Language = "en") -> str | None:
-    """What must accompany every answer of a model with this intended use; None if the header line is enough."""
+    """The notice that every answer of a model with this intended use must carry; None if the header line is enough."""
     return _DEMONSTRATION[language] if intended_use == "demonstration" else None
 
 
 def header_line(weights_digest: str | None, *, place: Place = "offline", language: Language = "en") -> str:
-    """The line above every screen: where the words can go, what they are, what to do, and by which weights.
+    """The line above every screen: where text can go, what it is, what to do, and the model's digest.
 
-    `weights_digest` is the model file's (hexadecimal), None for a file without checksums.
+    `weights_digest` is in hexadecimal, None for a file without checksums.
     """
     what, advice, unverified = _HEADER[language]
     digest = weights_digest[:DIGEST_SHOWN] if weights_digest else unverified
@@ -53,12 +53,12 @@ def header_line(weights_digest: str | None, *, place: Place = "offline", languag
 
 
 def cut_off(language: Language = "en") -> str:
-    """What stands under an answer that did not come to its own end."""
+    """The line under an answer that was cut off."""
     return _CUT_OFF[language]
 
 
 def chart_copy(text: str, *, intended_use: str, incomplete: bool, language: Language = "en") -> str:
-    """`text` as it may leave the screen: plain, under its notice, its cut end marked."""
+    """`text` as it may leave the screen: plain text below its notice, with a mark if it was cut off."""
     above = [line for line in (notice(intended_use, language), _DRAFT[language]) if line]
     below = [_CUT_OFF[language]] if incomplete else []
     return "\n".join([*above, "", text.strip(), *below]) + "\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed.commands._engine import add_engine_arguments, engine_settings
-from edgemed.commands._signals import ending_orderly
+from edgemed.commands._signals import signals_interrupt
 from edgemed.errors import EdgemedError, SetupError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def converse(session: ChatSession, args: argparse.Namespace) -> int:
         if args.plain or not has_screen():
             from edgemed.tui.plain import PlainChat
 
-            with ending_orderly():  # readline leaves the terminal as it was
+            with signals_interrupt():  # readline leaves the terminal as it was
                 return PlainChat(session).run()
         from edgemed.tui.launch import open_chat
 

@@ -1,6 +1,6 @@
-"""The options of every command that runs a model, and the engine settings they stand for.
+"""Options shared by the commands that run a model, and the engine settings made from them.
 
-Only commands that are no chat take `--rpc`: what a patient said to the chat stays on this machine.
+`chat` and `demo` do not take `--rpc`: a conversation with patient text stays on this machine.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         "--ram",
         metavar="SIZE",
         type=parse_size,
-        help="memory for everything together, for example 8GiB (default: most of what is free)",
+        help="total memory to use, for example 8GiB (default: most of the free memory)",
     )
     add_gpu_argument(parser)
-    parser.add_argument("--ctx", metavar="N", type=int, help="tokens of context (default: at most 8192)")
+    parser.add_argument(
+        "--ctx", metavar="N", type=int, help="context length in tokens (default: the model's, at most 8192)"
+    )
     add_threads_argument(parser)
     parser.add_argument(
         "--hot-profile",
         action="store_true",
-        help="keep in MODEL.hot how often each expert was lately used, and read those in first at the next start; "
-        "it holds no text, but tells a little of its topic",
+        help="store in MODEL.hot how often each expert was used, so that the next start loads the most used first; it "
+        "holds no text, but reveals a little about its topic",
     )
     parser.add_argument(
-        "--allow-unsealed", action="store_true", help="go on where the kernel cannot forbid network sockets"
+        "--allow-unsealed", action="store_true", help="continue even if the kernel cannot block network sockets"
     )
 
 
 def add_threads_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--threads", metavar="N", type=_threads, help="threads that compute (default: the machine's cores)"
-    )
+    parser.add_argument("--threads", metavar="N", type=_threads, help="compute threads (default: one per core)")
 
 
 def _threads(text: str) -> int:
@@ -59,8 +59,9 @@ def add_gpu_argument(parser: argparse.ArgumentParser) -> None:
         metavar="LAYERS",
         type=_layers,
         default=AUTO,
-        help="layers whose dense part a GPU computes: auto (as many as its memory holds), off, or a number "
-        "(default: auto, which is off where llama.cpp was built without one)",
+        help="number of layers whose dense part runs on the GPU: auto (as many as fit), off, or a number "
+        "(default: auto; "
+        "off if llama.cpp was built without GPU support)",
     )
 
 
@@ -68,22 +69,20 @@ def add_rpc_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rpc",
         metavar="ADDRESS:PORT",
-        help="use the device of a llama.cpp RPC server instead; it has neither password nor encryption",
+        help="use the device of a llama.cpp RPC server instead; the connection has no password and no encryption",
     )
-    parser.add_argument(
-        "--rpc-unencrypted", action="store_true", help="allow an RPC server on another machine all the same"
-    )
+    parser.add_argument("--rpc-unencrypted", action="store_true", help="allow an RPC server on another machine")
 
 
 def wanted_offload(args: argparse.Namespace) -> Offload:
-    """Warns on standard error where something will leave this machine. Raises UsageError."""
+    """The offload settings. Warns on standard error if data will leave this machine. Raises UsageError."""
     from edgemed.engine.offload import Offload
 
     offload = Offload(args.gpu, getattr(args, "rpc", None), getattr(args, "rpc_unencrypted", False))
     if not offload.local:
         print(
-            f"edgemed: What the model makes of your text goes to {offload.rpc} unencrypted, and anybody on the way can "
-            "read or change it.",
+            f"edgemed: Intermediate results of your text are sent to {offload.rpc} without encryption; anyone on that "
+            "network can read or change them.",
             file=sys.stderr,
         )
     return offload
@@ -93,7 +92,7 @@ def _layers(text: str) -> int | None:
     if text == AUTO:
         return None
     if text != OFF and not text.isdecimal():
-        raise UsageError(f"{text!r} is no number of layers; write auto, off or a number.")
+        raise UsageError(f"{text!r} is not a number of layers; give auto, off, or a number.")
     return 0 if text == OFF else int(text)
 
 

@@ -1,4 +1,4 @@
-"""One line that tells how far a long command is: redrawn in a terminal, written now and then into a log."""
+"""A progress line for long commands: redrawn in a terminal, printed every 30 s into a log."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from edgemed.sizes import format_size
 
 REDRAW_SECONDS = 0.2
 LOG_SECONDS = 30.0
-LATELY_SECONDS = 120.0
-"""The rate is that of so long: what comes first (dense matrices) may be far quicker than the rest (experts)."""
+WINDOW_SECONDS = 120.0
+"""The rate is averaged over this window: dense matrices, which come first, can be much faster than experts."""
 
 
 class ProgressLine:
-    """Bytes done (or what `amount` writes), rate and time left on standard error. A context manager; leaving it
-    finishes the line."""
+    """Shows the amount done (bytes, or as `amount` formats it), rate and time left on standard error.
+
+    A context manager; leaving it finishes the line."""
 
     def __init__(self, stream: TextIO | None = None, amount: Callable[[int], str] = format_size) -> None:
         self._amount = amount
@@ -28,24 +29,24 @@ class ProgressLine:
         self._terminal = self._stream.isatty()
         self._pause = REDRAW_SECONDS if self._terminal else LOG_SECONDS
         self._shown = time.monotonic()
-        self._lately: deque[tuple[float, int]] = deque()  # when shown, bytes done
+        self._recent: deque[tuple[float, int]] = deque()  # (time shown, bytes done)
         self._stage = ""
         self._drawn = False
 
     def update(self, stage: str, done: int, total: int, *, before: int = 0, detail: str = "") -> None:
-        """Show `done` of `total` bytes, of which `before` were there when the command began, if it is time to."""
+        """Show `done` of `total` bytes if the line is due; an earlier run did `before` of them."""
         now = time.monotonic()
         if stage != self._stage:
             self._stage = stage
-            self._lately = deque([(now, before)])
+            self._recent = deque([(now, before)])
         if now - self._shown < self._pause:
             return
         self._shown = now
-        while len(self._lately) > 1 and now - self._lately[1][0] > LATELY_SECONDS:
-            self._lately.popleft()
-        began, had = self._lately[0]
+        while len(self._recent) > 1 and now - self._recent[1][0] > WINDOW_SECONDS:
+            self._recent.popleft()
+        began, had = self._recent[0]
         rate = (done - had) / max(now - began, 1e-3)
-        self._lately.append((now, done))
+        self._recent.append((now, done))
         left = f"{format_duration((total - done) / rate)} left" if rate > 0 else "time left unknown"
         parts = (stage, detail, f"{self._amount(done)} of {self._amount(total)}", f"{self._amount(int(rate))}/s", left)
         self._write(", ".join(part for part in parts if part))
@@ -66,7 +67,7 @@ class ProgressLine:
             self._print(text + "\n")
 
     def _print(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # nobody loses hours of work because a terminal is gone
+        with contextlib.suppress(OSError):  # a closed terminal must not end hours of work
             self._stream.write(text)
             self._stream.flush()
 

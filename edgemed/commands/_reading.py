@@ -1,4 +1,4 @@
-"""The options of the commands that let a model read texts: `calibrate` and `eval`."""
+"""Options shared by the commands that read texts with a model: `calibrate` and `eval`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ PASSAGE = 512
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser, tokens: int, scratch: str) -> None:
-    """tokens: how many are read by default; scratch: what lies in the scratch folder."""
+    """tokens: the default number to read; scratch: the help text of --scratch."""
     parser.add_argument("--tokens", metavar="N", type=int, default=tokens, help=f"tokens to read (default {tokens:,})")
     parser.add_argument(
-        "--passage", metavar="N", type=int, default=PASSAGE, help=f"tokens read at once (default {PASSAGE})"
+        "--passage", metavar="N", type=int, default=PASSAGE, help=f"tokens per passage (default {PASSAGE})"
     )
-    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
+    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="total memory to use, for example 8GiB")
     add_threads_argument(parser)
     parser.add_argument("--scratch", metavar="FOLDER", type=Path, help=scratch)
 
 
 def check_reading(args: argparse.Namespace, **least: int) -> None:
-    """Raise UsageError for numbers and places that cannot be; `least`: of the command's own options."""
+    """Raise UsageError for impossible numbers or folders. `least`: the lowest values of the command's own options."""
     for name, lowest in {"tokens": 1, "threads": 1, **least}.items():
         value = getattr(args, name)
         if value is not None and value < lowest:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl+C does: what it began is ended and what it left for a while is removed."""
+"""SIGTERM and SIGHUP end a command as Ctrl+C does, so that its children end and its temporary files are removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Terminated(KeyboardInterrupt):
-    """Somebody asked for the end of the process, or closed its terminal."""
+    """SIGTERM, or SIGHUP when the terminal was closed."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -18,11 +18,11 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def ending_orderly() -> Iterator[None]:
-    """Within, both signals raise Terminated. One that whoever started us had ignored (nohup) stays ignored."""
+def signals_interrupt() -> Iterator[None]:
+    """Both signals raise Terminated inside the block. A signal that was ignored at the start (nohup) stays ignored."""
 
     def end(number: int, _frame: object) -> None:
-        for each in before:  # a terminal that closes may send several, and cleaning up must come to its end
+        for each in before:  # a closing terminal may send several, and clean-up must not be interrupted
             signal.signal(each, signal.SIG_IGN)
         raise Terminated(number)
 

@@ -1,4 +1,4 @@
-"""`edgemed bench MODEL --ram 8GiB`: what the chat will feel like here, measured through the very same engine."""
+"""`edgemed bench MODEL --ram 8GiB`: how fast the chat will be on this machine, measured with the chat's engine."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from edgemed.engine.process.client import Engine
     from edgemed.engine.process.protocol import Finished
 
-SETTLE_SECONDS = 60.0  # after the first answer, for what the engine reads while nobody asks
+SETTLE_SECONDS = 60.0  # after the first answer, for background reads to finish
 
-# Invented, and the same for everybody, so that figures can be compared.
+# Fictitious and fixed, so that figures can be compared.
 QUESTIONS = (
     "A 58-year-old teacher has had a dry cough for six weeks. It began two weeks after she was given a new tablet for "
     "high blood pressure. She has no fever, does not smoke, and her chest X-ray is clear. What is the likely cause?",
@@ -38,7 +38,7 @@ QUESTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Medians over the answers. Bytes and seconds; rates in tokens a second."""
+    """Medians over the answers. Sizes in bytes, times in seconds, rates in tokens per second."""
 
     prompt_tokens_per_s: float
     tokens_per_s: float
@@ -51,15 +51,13 @@ class Measured:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file")
-    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="memory that may be used, for example 8GiB")
-    parser.add_argument("--ctx", metavar="N", type=int, default=2048, help="tokens of context (default 2048)")
+    parser.add_argument("--ram", metavar="SIZE", type=parse_size, help="total memory to use, for example 8GiB")
+    parser.add_argument("--ctx", metavar="N", type=int, default=2048, help="context length in tokens (default 2048)")
     add_threads_argument(parser)
     add_gpu_argument(parser)
     add_rpc_arguments(parser)
     parser.add_argument("--tokens", metavar="N", type=int, default=64, help="length of each answer (default 64)")
-    parser.add_argument(
-        "--watch", action="store_true", help="meanwhile show which experts are in memory, used and missed"
-    )
+    parser.add_argument("--watch", action="store_true", help="show live which experts are in memory, used and missed")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -88,14 +86,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def watched(engine: Engine, tokens: int) -> Measured | None:
-    """`measure` under the eyes of the user, who may leave before its end: None. Raises as `measure` does."""
+    """`measure` with the live view. None if the user leaves early. Raises as `measure` does."""
     from edgemed.tui.launch import watch
 
     return watch(engine, lambda say: measure(engine, tokens, say))
 
 
 def measure(engine: Engine, tokens: int, say: Callable[[str], None] = lambda _: None) -> Measured:
-    """Ask every question; the first answer only warms up. Raises EngineError when no answer came."""
+    """Ask every question; the first only warms up. Raises EngineError if every answer is empty."""
     answers = []
     for number, question in enumerate(QUESTIONS):
         say(f"Answer {number} of {len(QUESTIONS) - 1}" if number else "Warming up")
@@ -104,7 +102,9 @@ def measure(engine: Engine, tokens: int, say: Callable[[str], None] = lambda _: 
             _settle(engine)
     answers = [answer for answer in answers[1:] if answer.tokens > 1]
     if not answers:
-        raise EngineError("The model ends every answer at once, so there is nothing to measure.")
+        raise EngineError(
+            "The model ends every answer at once, so there is nothing to measure; try another model file."
+        )
     hit_rates = [answer.hit_rate for answer in answers if answer.hit_rate is not None]
     return Measured(
         prompt_tokens_per_s=median(answer.prefill_tokens_per_s for answer in answers),
@@ -118,7 +118,7 @@ def measure(engine: Engine, tokens: int, say: Callable[[str], None] = lambda _: 
 
 
 def _settle(engine: Engine) -> None:
-    """Wait until the engine has nothing more to bring into memory by itself, or for SETTLE_SECONDS."""
+    """Wait until the engine's background reads are done, or for SETTLE_SECONDS."""
     before, until = (0, 0), time.monotonic() + SETTLE_SECONDS
     while time.monotonic() < until:
         stats = engine.stats()
@@ -130,9 +130,9 @@ def _settle(engine: Engine) -> None:
 
 
 def _answer(engine: Engine, question: str, tokens: int) -> Finished:
-    """One answer. A seed makes the whole prompt be computed, the part shared with earlier ones included.
+    """One answer. A seed makes the engine compute the whole prompt, including the prefix that the KV cache holds.
 
-    Drawn at temperature 1 from many candidates: a likeliest token that repeats would find its experts in memory.
+    Sampling at temperature 1 avoids repeated tokens, whose experts would already be in memory.
     """
     from edgemed.engine.process.protocol import Finished, Message, Sampling
 
@@ -144,13 +144,15 @@ def _answer(engine: Engine, question: str, tokens: int) -> Finished:
 
 def table(measured: Measured, busy: float) -> list[str]:
     """For people."""
-    hits = "" if measured.hit_rate is None else f", {measured.hit_rate:.0%} of the experts found in memory"
+    hits = "" if measured.hit_rate is None else f", {measured.hit_rate:.0%} of the experts were in memory"
     lines = [
         f"answer      {measured.tokens_per_s:.2f} tokens/s{hits}",
         f"prompt      {measured.prompt_tokens_per_s:.1f} tokens/s, first word after {measured.first_token_s:.1f} s",
-        f"reads       {measured.read_bytes_per_token / 1e6:.0f} MB a token, prompt and answer together",
+        f"reads       {measured.read_bytes_per_token / 1e6:.0f} MB per token, prompt and answer together",
         f"memory      {format_size(measured.peak_bytes)} at most",
     ]
     if busy > 0.2:
-        lines.append(f"busy        others used {busy:.0%} of the cores when this began: the figures are too low")
+        lines.append(
+            f"busy        other programs used {busy:.0%} of the cores at the start, so these figures are too low"
+        )
     return lines

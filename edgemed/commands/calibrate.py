@@ -1,4 +1,4 @@
-"""`edgemed calibrate MODEL DATA... -o FILE`: what texts do inside a model, for choosing bits and rounding well."""
+"""`edgemed calibrate MODEL DATA... -o FILE`: activation statistics, to place bits and round weights well."""
 
 from __future__ import annotations
 
@@ -19,34 +19,38 @@ EFFECTS = 8192
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "DATA are JSONL files (text; question and answer; messages; turns) or plain texts. Every language gets as many "
-        "tokens, and within it every domain: a row's `domain`, or its file's name. Rows with a `split` other than "
-        "calib are left out. FILE keeps sums and a sample of inner values, from which parts of the texts could be "
-        "guessed: treat it as you treat the texts."
+        "DATA are JSONL files (text; question and answer; messages; turns) or plain texts. Tokens are divided evenly "
+        "among languages, and within a language among domains (a row's `domain`, or its file's name). Rows with a "
+        "`split` other than calib are skipped. FILE holds sums and a sample of activations, from which parts of the "
+        "texts could be guessed: protect it as you protect the texts."
     )
     parser.add_argument(
-        "model", metavar="MODEL", type=Path, help="the GGUF file to look into, the more precise the better"
+        "model", metavar="MODEL", type=Path, help="the GGUF file to observe; the more precise, the better"
     )
     parser.add_argument("data", metavar="DATA", type=Path, nargs="+", help="files of texts")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="the statistics to write")
     parser.add_argument("--imatrix", metavar="OUT", type=Path, help="also write llama.cpp's importance matrix (GGUF)")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE and OUT if they exist")
-    add_reading_arguments(parser, TOKENS, "where the experts lie that --effects takes, and what it compares with")
+    add_reading_arguments(
+        parser, TOKENS, "folder for the temporary files of --effects (experts at 3.4 bits, reference logits)"
+    )
     parser.add_argument(
         "--sample",
         metavar="N",
         type=int,
-        help="whole tokens kept for each layer; the more, the better the rounding. Each takes 2 bytes x the model's "
-        "width x its layers, within --ram (default: what fits 1 GiB, at most 65,536)",
+        help="tokens whose inputs are kept for each layer; more tokens give better rounding. Each takes 2 bytes "
+        "x model "
+        "width x layers, within --ram (default: as many as fit 1 GiB, at most 65,536)",
     )
     parser.add_argument(
         "--effects",
         metavar="N",
         type=int,
         default=EFFECTS,
-        help="tokens on which the effect of every layer's experts, and of six groups of dense matrices, on the next "
-        "token is measured, which takes as many readings of them as there are layers and eight more, and room for all "
-        f"experts at 3.4 bits (default {EFFECTS:,}; 0: leave it out)",
+        help="tokens on which to measure how much each layer's experts, and six groups of dense matrices, affect the "
+        "next token. This reads the tokens (layers + 8) times and needs disk space for all experts at 3.4 bits "
+        "(default "
+        f"{EFFECTS:,}; 0 skips it)",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -70,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         "threads": args.threads,
     }
     with claimed(args.output, args.imatrix):
-        # Ours, not the child's: interrupted, that is killed and removes nothing.
+        # The parent owns the folder: an interrupted child is killed and removes nothing.
         with scratch_folder(args.scratch) as scratch, ProgressLine(amount=lambda count: f"{count:,} tokens") as line:
             request |= {"output": str(partial_of(args.output).absolute()), "scratch": str(scratch)}
             found = run_job(ENTRY, request, line.update)
@@ -100,9 +104,11 @@ def _summary(found: dict[str, Any], output: Path) -> list[str]:
     unseen, experts = found["unseen_experts"], found["layers"] * found["experts"]
     lines = [
         f"{output}: {format_size(output.stat().st_size)}, {found['tokens']:,} tokens in {found['passages']:,} passages "
-        f"({languages}), a sample of {found['sample']:,} tokens a layer",
+        f"({languages}), a sample of {found['sample']:,} tokens per layer",
         *(f"  {count:>9,}  {name}" for name, count in found["domains"].items()),
     ]
     if unseen:
-        lines.append(f"{unseen:,} of {experts:,} experts were never used by these texts; more tokens would reach some.")
+        lines.append(
+            f"{unseen:,} of {experts:,} experts were never used by these texts; more tokens would reach some of them."
+        )
     return lines

@@ -1,7 +1,7 @@
-"""`edgemed demo`: the whole way, from the bundled checkpoint to the chat.
+"""`edgemed demo`: everything from the bundled checkpoint to the chat.
 
-The checkpoint is converted for real, into the user's cache folder, by the bundled plan: in every layer some experts get
-more bits than others. A conversion that is already there, for the same checkpoint and plan, is used again.
+The checkpoint is converted into the user's cache folder by the bundled plan, which gives some experts of each layer
+more bits than others. An earlier conversion of the same checkpoint and plan is used again.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ QUESTION = "What are the symptoms of diabetes?"
 ANSWER_TOKENS = 120
 SEED = 1
 WHAT_IT_IS = (
-    "This demonstrates the machinery: a small model is converted, expert by expert, and answers on this machine alone. "
-    "Its words are invented; they are not medicine."
+    "This is a demonstration. A small model is converted, expert by expert, and runs on this computer only. What it "
+    "writes is made up; it is not medicine."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "Without a terminal it asks one question, prints the answer and ends."
+    parser.epilog = "Without a terminal it asks one question, prints the answer and exits."
     parser.add_argument("--path", action="store_true", help="only print the folder of the bundled checkpoint")
-    parser.add_argument("--fresh", action="store_true", help="convert again, even if that has been done before")
+    parser.add_argument("--fresh", action="store_true", help="convert again even if a converted file exists")
     add_chat_arguments(parser)
 
 
@@ -71,16 +71,16 @@ def converted(folder: Path, *, fresh: bool) -> ModelFile:
         try:
             model = open_model(target)
         except ModelFileError:
-            pass  # not what was written there: make it again
+            pass  # damaged: convert again
         else:
-            show([f"Converted before: {target}"])
+            show([f"Already converted: {target}"])
             return model
     _convert(folder, target, plan)
     return open_model(target)
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept, by the XDG base directory specification. Created if need be."""
+    """The cache folder, by the XDG base directory specification; created if needed. Raises SetupError."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     folder = (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "edgemed"
     try:
@@ -91,7 +91,7 @@ def cache_folder() -> Path:
 
 
 def show_plan(model: ModelFile) -> None:
-    """What was decided: a digit of bits for every layer and expert."""
+    """The precision of every layer and expert."""
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     show(["", *summary(model), ""])
     print("\n".join([*precision_map(model, colour=colour), ""]), flush=True)

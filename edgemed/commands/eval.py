@@ -1,4 +1,4 @@
-"""`edgemed eval MODEL --reference REF --data FILE...`: how far a model's answers are from its reference's."""
+"""`edgemed eval MODEL --reference REF --data FILE...`: how much a model differs from its reference."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ HEAD = f"{'':24} {'tokens':>8} {'KL mean':>9} {'95 % interval':>19} {'median':>9
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "Rows of the data with a `split` other than eval are left out. The card quotes the passages that suffered "
-        "most: treat it as you treat the texts."
+        "Rows with a `split` other than eval are skipped. The card quotes the passages with the most damage: "
+        "protect it "
+        "as you protect the texts."
     )
-    parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file to judge")
+    parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file to evaluate")
     parser.add_argument(
         "--reference", metavar="REF", type=Path, required=True, help="a more precise file of the same model"
     )
@@ -42,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", metavar="OUT", type=Path, help="write the report card as one HTML page")
     parser.add_argument("--json", action="store_true", help="print the report card as JSON")
     parser.add_argument("--overwrite", action="store_true", help="replace CARD and OUT if they exist")
-    add_reading_arguments(parser, TOKENS, "where the reference's logits wait, up to 8 GiB of them")
+    add_reading_arguments(parser, TOKENS, "folder for the reference's logits, up to 8 GiB")
     parser.add_argument(
-        "--questions", metavar="N", type=int, default=QUESTIONS, help=f"questions of each file (default {QUESTIONS})"
+        "--questions", metavar="N", type=int, default=QUESTIONS, help=f"questions per domain (default {QUESTIONS})"
     )
     add_gpu_argument(parser)
     add_rpc_arguments(parser)
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
                 on_progress=line.update,
                 offload=offload,
             )
-        try:  # hours of reading: neither a full disk nor a reader that left loses what they came to
+        try:  # a full disk or a closed pipe must not lose the result of hours
             if args.json:
                 print(json.dumps(card, indent=1), flush=True)
             else:
@@ -107,7 +108,7 @@ def lines(card: dict[str, Any]) -> list[str]:
     if card["multiple_choice"]:
         shown += ["", *(_choices(name, found) for name, found in card["multiple_choice"].items())]
     if card["questions_too_long"]:
-        shown.append(f"{card['questions_too_long']} questions were longer than a passage and left out.")
+        shown.append(f"{card['questions_too_long']} questions were longer than a passage and skipped.")
     return shown
 
 

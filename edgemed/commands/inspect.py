@@ -1,4 +1,4 @@
-"""`edgemed inspect MODEL`: what is inside, for people and (`--json`) for machines."""
+"""`edgemed inspect MODEL`: what is inside a model file, for people and (`--json`) for machines."""
 
 from __future__ import annotations
 
@@ -16,25 +16,30 @@ from edgemed.errors import UsageError
 from edgemed.outputs import check_outputs, claimed, write_text
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from edgemed.model_file import ModelFile
 
 MAP_COLUMNS = 64
-# Terminal colours (of 256) for 0 to 9 bits and more: from cold to hot. The digits say the same without them.
+# Terminal colours (of 256) for 0 to 9 bits and 10 or more, from cold to hot. The digits say the same without colour.
 HEAT = (17, 18, 19, 25, 31, 37, 71, 143, 179, 209, 203)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    parser.add_argument("--html", metavar="OUT", type=Path, help="draw the precision of every expert on one HTML page")
     parser.add_argument(
-        "--calibration", metavar="FILE", type=Path, help="statistics to draw beside it: use and sensitivity"
+        "--html", metavar="OUT", type=Path, help="write one HTML page that shows the precision of every expert"
     )
     parser.add_argument(
-        "--card", metavar="CARD", type=Path, help="a report card of `edgemed eval`: whether it is of these weights"
+        "--calibration",
+        metavar="FILE",
+        type=Path,
+        help="also show use and sensitivity of every expert, from these statistics",
+    )
+    parser.add_argument(
+        "--card",
+        metavar="CARD",
+        type=Path,
+        help="a report card of `edgemed eval`: check that it belongs to these weights, and show its result",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
@@ -43,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from edgemed.model_file import open_model
 
     if args.calibration and not args.html:
-        raise UsageError("--calibration is drawn on the page that --html names; give both.")
+        raise UsageError("--calibration is shown on the page that --html writes; give both.")
     check_outputs([args.html], (args.model, args.calibration, args.card), overwrite=args.overwrite)
     model = open_model(args.model)
     card = _card(model, args.card) if args.card else None
@@ -66,11 +71,11 @@ def _card(model: ModelFile, path: Path) -> dict[str, Any]:
 
 
 def evaluated(card: dict[str, Any]) -> str:
-    """A line for people: what a card of these weights says."""
+    """The card's result as one line."""
     found = card["overall"]
     against = f"against {card['reference']['file']}, {card['date']}, card {card['digest'][:12]}"
     if found is None:
-        return f"  evaluated   by questions only, {against}"
+        return f"  evaluated   with questions only, {against}"
     return (
         f"  evaluated   KL divergence {found['kl_mean']:.4f}, same next token {found['top1_agreement']:.1%} of "
         f"{found['tokens']:,.0f}, {against}"
@@ -78,8 +83,8 @@ def evaluated(card: dict[str, Any]) -> str:
 
 
 def _draw(model: ModelFile, out: Path, calibration: Path | None) -> None:
-    """Write the page. Raises CalibrationError for statistics of another model, SetupError for a place that fails."""
-    from edgemed.quant.imatrix import read_calibration
+    """Write the page. Raises CalibrationError for statistics of another model, SetupError if it cannot be written."""
+    from edgemed.quant.calibration import read_calibration
     from edgemed.quant.plan_html import plan_page
 
     with claimed(out):
@@ -87,10 +92,11 @@ def _draw(model: ModelFile, out: Path, calibration: Path | None) -> None:
 
 
 def describe(model: ModelFile) -> dict[str, Any]:
-    """The model as JSON. `experts.types` counts matrices, three for each expert."""
+    """The model as JSON. `experts.types` counts matrices, three per expert."""
     from gguf import GGMLQuantizationType
 
     from edgemed.model_file import keys
+    from edgemed.quant.heat_map import expert_bits
 
     parameters = sum(prod(tensor.shape) for tensor in model.tensors.values())
     weight_bytes = sum(tensor.nbytes for tensor in model.tensors.values())
@@ -111,7 +117,7 @@ def describe(model: ModelFile) -> dict[str, Any]:
             "layers": len(model.experts.layers),
             "per_layer": model.experts.per_layer,
             "used": model.hparams.n_expert_used,
-            "bits_per_weight": float(_bits(model).mean()),
+            "bits_per_weight": float(expert_bits(model).mean()),
             "types": dict(types.most_common()),
         },
         "dense": {
@@ -132,7 +138,7 @@ def describe(model: ModelFile) -> dict[str, Any]:
 
 
 def summary(model: ModelFile) -> list[str]:
-    """Lines for people: what it is, how large, where from."""
+    """Lines for people: name, size, layers, experts, source."""
     from edgemed.sizes import format_size
 
     known = describe(model)
@@ -145,10 +151,10 @@ def summary(model: ModelFile) -> list[str]:
     return [
         f"{known['name']} ({known['architecture']}, {known['layout']} layout)",
         f"  size        {format_size(known['size_bytes'])}, {known['parameters']:,} parameters, "
-        f"{known['bits_per_weight']:.2f} bits a weight",
+        f"{known['bits_per_weight']:.2f} bits per weight",
         f"  layers      {known['layers']}{mtp}, context {known['context_length']:,} tokens",
         f"  experts     {experts['layers']} x {experts['per_layer']}, {experts['used']} used, "
-        f"{experts['bits_per_weight']:.2f} bits a weight: {_counts(experts['types'])}",
+        f"{experts['bits_per_weight']:.2f} bits per weight: {_counts(experts['types'])}",
         f"  dense       {format_size(known['dense']['size_bytes'])}: {_counts(known['dense']['types'])}",
         f"  source      {origin}{digest}{plan}",
         f"  weights     {(known['weights_digest'] or 'no digest')[:12]}, {checked}",
@@ -157,12 +163,14 @@ def summary(model: ModelFile) -> list[str]:
 
 
 def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
-    """A line for each layer: mean bits of gate, up and down, then a digit for every expert or few experts."""
-    bits = _bits(model)
+    """A line per layer: mean bits of gate, up and down, then one digit per expert or group of experts."""
+    from edgemed.quant.heat_map import expert_bits
+
+    bits = expert_bits(model)
     each = -(-bits.shape[1] // MAP_COLUMNS)
     lines = [
-        f"Bits a weight by layer; then a digit for every {'expert' if each == 1 else f'{each} experts'} "
-        "(gate, up and down together, rounded down; + is 10 or more)",
+        f"Bits per weight, by layer. One digit per {'expert' if each == 1 else f'{each} experts'} (mean of gate, up "
+        "and down, rounded down; +: 10 or more)",
         "layer   gate     up   down  experts",
     ]
     for layer, row in zip(model.experts.layers, bits, strict=True):
@@ -171,16 +179,6 @@ def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
         unused = "  (MTP, not run)" if layer >= model.hparams.n_layer else ""
         lines.append(f"{layer:5}  {gate:5.2f}  {up:5.2f}  {down:5.2f}  {''.join(cells)}{unused}")
     return lines
-
-
-def _bits(model: ModelFile) -> npt.NDArray[np.float64]:
-    """Bits a weight, [row, expert, projection]."""
-    import numpy as np
-
-    bits: npt.NDArray[np.float64] = (
-        8.0 * model.experts.nbytes.astype(np.float64) / (model.hparams.n_embd * model.hparams.n_ff_exp)
-    )
-    return bits
 
 
 def _cell(bits: float, colour: bool) -> str:

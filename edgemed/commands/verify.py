@@ -18,7 +18,7 @@ NAMED = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "Checksums find accidents, not malice. A stock GGUF has none: it is UNVERIFIED, and so is every answer from it."
+        "Checksums detect accidents, not malice. A stock GGUF has no checksums: it and all its answers are UNVERIFIED."
     )
     parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -57,14 +57,13 @@ def _verdict(model: ModelFile, checked: int) -> str:
 
     name = model.path.name
     if not checked:
-        return f"{name}: UNVERIFIED, it carries no checksums."
+        return f"{name}: UNVERIFIED, it has no checksums."
     if not model.verified:
-        return (
-            f"{name}: UNVERIFIED in use, since its experts have no checksums; the digest over all its weights matches."
-        )
+        return f"{name}: the digest over all weights matches, but UNVERIFIED in use, because experts have no checksums."
     if not model.header_verified:
         return (
-            f"{name}: intact, {checked:,} checksums match; but it is of format {keys.FIRST_FORMAT}, whose header "
-            "(vocabulary, settings) has none: convert the checkpoint again to have one."
+            f"{name}: intact, {checked:,} checksums match. Its format {keys.FIRST_FORMAT} has no checksum for "
+            f"the header "
+            "(vocabulary, settings); convert the checkpoint again to get one."
         )
     return f"{name}: intact, {checked:,} checksums match."

@@ -1,7 +1,8 @@
-"""Which passages of the texts are read: as many tokens of each language, and within it of each domain.
+"""Choosing passages from texts: the same number of tokens per language and, within a language, per domain.
 
-A passage is what a model reads at once. A longer text gives several: after the first, what is left of it queues again
-behind its domain's other texts. The choice depends on the texts' names alone, so the same files give the same passages.
+A passage is what a model reads at once, from an empty context. A long text gives several: after each passage, the rest
+of the text goes to the back of its domain's queue. The choice depends only on the texts' names, so the same files
+always give the same passages.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from edgemed.corpus.texts import Text
 from edgemed.engine.scoring_model import Encoded, ScoringModel
 from edgemed.errors import TextsError
 
-SHORTEST_PASSAGE = 8  # tokens; what is left of a text below this is dropped
+SHORTEST_PASSAGE = 8  # tokens; shorter remainders are dropped
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Tokens read from an empty context. `first`: the first position whose following token is the text's own."""
+    """Tokens to read from an empty context. `first`: the first position whose next token belongs to the text itself."""
 
     name: str
     domain: str
@@ -30,13 +31,13 @@ class Passage:
 
     @property
     def positions(self) -> int:
-        """How many of its tokens are followed by one of the text's own."""
+        """The number of positions whose next token belongs to the text itself."""
         return len(self.tokens) - 1 - self.first
 
 
 @dataclass(slots=True)
 class _Left:
-    """A text, or what is left of one."""
+    """A text, or the unread rest of one."""
 
     text: Text
     tokens: list[int] | None = None
@@ -44,14 +45,14 @@ class _Left:
 
 
 def encode(reader: ScoringModel, text: Text) -> Encoded:
-    """The text as the model reads it."""
+    """The text as token ids."""
     return reader.encode_chat(text.turns) if text.turns else reader.encode_text(text.text)
 
 
 def choose(texts: Iterable[Text], encode: Callable[[Text], Encoded], tokens: int, length: int) -> list[Passage]:
-    """Passages of at most `length` tokens, about `tokens` together, grouped by domain.
+    """Passages of at most `length` tokens, about `tokens` in total, sorted by domain.
 
-    Raises TextsError if the texts hold none.
+    Raises TextsError if no text is long enough.
     """
     queues: dict[tuple[str, str], deque[_Left]] = {}
     for text in sorted(texts, key=lambda text: hashlib.blake2b(text.name.encode()).digest()):
@@ -60,7 +61,7 @@ def choose(texts: Iterable[Text], encode: Callable[[Text], Encoded], tokens: int
     by_language = {language: 0 for language, _ in queues}
     chosen: list[Passage] = []
     while queues and sum(read.values()) < tokens:
-        # Whoever has had least comes next: the language first, then the domain; names settle ties.
+        # The language with the fewest tokens is next, then its domain with the fewest; names break ties.
         key = min(queues, key=lambda key: (by_language[key[0]], read[key], key))
         passage = _next_passage(queues[key], encode, length)
         if not queues[key]:
@@ -70,12 +71,12 @@ def choose(texts: Iterable[Text], encode: Callable[[Text], Encoded], tokens: int
             read[key] += len(passage.tokens)
             by_language[key[0]] += len(passage.tokens)
     if not chosen:
-        raise TextsError(f"The texts are too short to read: none has {SHORTEST_PASSAGE} tokens.")
+        raise TextsError(f"The texts are too short: none has {SHORTEST_PASSAGE} tokens.")
     return sorted(chosen, key=lambda passage: (passage.domain, passage.language))
 
 
 def _next_passage(queue: deque[_Left], encode: Callable[[Text], Encoded], length: int) -> Passage | None:
-    """Take a passage from the front of the queue; None where the text there is too short for one."""
+    """Take a passage from the front of the queue; None if the text there is too short."""
     left = queue.popleft()
     lead = 0
     if left.tokens is None:

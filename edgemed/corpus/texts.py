@@ -1,10 +1,10 @@
-"""Texts to calibrate with and to evaluate on, from JSONL or plain text files.
+"""Texts for calibration and evaluation, from JSONL or plain text files.
 
-A JSONL row is a conversation (`messages`, `turns`, or `question` and `answer` with perhaps a `context` or a `case`), a
-pair of translations (`en` and `zh`), a multiple-choice question (`question`, `options`, `answer`), or a plain text
-(`text`, `abstract`, `definition`, `content` or `case`). `domain`, `lang` and `split` are optional: a row's domain is
-otherwise the file's name, its language told by its script, and where rows carry a split only the wanted one is used.
-Every other file is plain text in UTF-8.
+A JSONL row is a conversation (`messages`, `turns`, or `question` and `answer`, optionally with a `context` or a
+`case`), a pair of translations (`en` and `zh`), a multiple-choice question (`question`, `options`, `answer`), or a
+plain text (`text`, `abstract`, `definition`, `content` or `case`). `domain`, `lang` and `split` are optional: without
+them, the domain is the file's name, the language follows from the script, and the row belongs to every split. Any other
+file is plain text in UTF-8.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgemed.sizes import file_size
 PLAIN_FIELDS = ("text", "abstract", "definition", "content", "case")
 TITLES = ("title", "name")
 MOST_OPTIONS = 26
-MOST_DOMAINS = 1024  # statistics keep every expert's use in each: of AntAngelMed's 8,192 that is 200 kB a domain
+MOST_DOMAINS = 1024  # statistics count every expert's use per domain: 200 kB per domain for AntAngelMed
 PART_CHARACTERS = 20_000  # a plain text file is cut into parts of about this length, between lines
 _SPEAKERS = {
     "patient": "user",
@@ -39,7 +39,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One text. `name`: file and line, unique. A conversation has `turns` of (role, content), and no `text`."""
+    """One text. `name` is unique: file and line. A conversation has `turns` of (role, content) and no `text`."""
 
     name: str
     domain: str
@@ -61,7 +61,7 @@ class Question:
 
     @property
     def turns(self) -> tuple[tuple[str, str], ...]:
-        """The question as it is put to a model: one letter is asked for."""
+        """The prompt for a model: it asks for one letter."""
         listed = [f"{letter_of(number)}. {option}" for number, option in enumerate(self.options)]
         asked = (
             "只回答正确选项的字母。" if self.language == "zh" else "Answer with the letter of the right option only."
@@ -75,16 +75,17 @@ def letter_of(number: int) -> str:
 
 
 def read_texts(paths: Sequence[Path], split: str) -> tuple[list[Text], list[Question]]:
-    """Everything in the files that belongs to `split` or to none.
+    """All texts and questions that belong to `split` or to no split.
 
-    Raises TextsError for a file that cannot be read or holds nothing to use, naming the line; or for too many domains.
+    Raises TextsError for a file that cannot be read or has nothing to use (with the line's number), or for too many
+    domains.
     """
     texts: list[Text] = []
     questions: list[Question] = []
     stems: set[str] = set()
     for path in paths:
         if path.name in stems:
-            raise TextsError(f"Two files are called {path.name}; give each text once, under a name of its own.")
+            raise TextsError(f"Two files have the name {path.name}; rename one, or leave it out if they are the same.")
         stems.add(path.name)
         before = len(texts) + len(questions)
         try:
@@ -97,18 +98,20 @@ def read_texts(paths: Sequence[Path], split: str) -> tuple[list[Text], list[Ques
         except UnicodeDecodeError:
             raise TextsError(f"The file of texts {path} is not UTF-8; convert it first.") from None
         if len(texts) + len(questions) == before:
-            raise TextsError(f"The file {path} holds no texts of the split {split}; leave it out or look what it has.")
+            raise TextsError(
+                f"The file {path} has no texts of the split {split}; leave it out, or check its `split` fields."
+            )
     domains = {text.domain for text in texts} | {question.domain for question in questions}
     if len(domains) > MOST_DOMAINS:
         raise TextsError(
-            f"The texts are of {len(domains):,} domains, and {MOST_DOMAINS:,} are the most; give rows that belong "
-            "together one `domain`, or put plain texts together in fewer files."
+            f"The texts have {len(domains):,} domains, but the limit is {MOST_DOMAINS:,}; give related rows the same "
+            "`domain`, or combine plain texts into fewer files."
         )
     return texts, questions
 
 
 def language_of(text: str) -> str:
-    """`zh` where a quarter of the letters or more are Chinese, `en` otherwise."""
+    """`zh` if at least a quarter of the letters are Chinese, otherwise `en`."""
     letters = len(_LETTER.findall(text))
     return "zh" if letters and 4 * len(_HAN.findall(text)) >= letters else "en"
 
@@ -128,7 +131,7 @@ def _parts(path: Path) -> Iterator[Text]:
 
 
 def _as_text(name: str) -> str:
-    """A file's name, whose bytes need not be UTF-8, as text that is."""
+    """A file name as valid UTF-8 text; its bytes need not be UTF-8."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
@@ -149,19 +152,19 @@ def _rows(path: Path, split: str) -> Iterator[Text | Question]:
                     json.dumps(row, ensure_ascii=False).encode()
             except UnicodeEncodeError:
                 raise TextsError(
-                    f"{where} has an escape for half of a surrogate pair, which is no text; correct it or take it out."
+                    f"{where} has an escape for half of a surrogate pair, which is not text; correct or remove it."
                 ) from None
             except (ValueError, RecursionError) as error:
                 reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-                raise TextsError(f"{where} is not JSON ({reason}); correct it or take it out.") from None
+                raise TextsError(f"{where} is not JSON ({reason}); correct or remove it.") from None
             if not isinstance(row, dict):
-                raise TextsError(f"{where} is no JSON object; every line must be one.")
+                raise TextsError(f"{where} is not a JSON object; correct or remove it.")
             if row.get("split", split) == split:
                 yield from _Row(row, where, f"{_as_text(path.name)}:{number}", _as_text(path.stem)).read()
 
 
 class _Row:
-    """One row on its way to texts. Raises TextsError for a field that is not what its name promises."""
+    """Reads one JSONL row. Raises TextsError for a field of the wrong kind."""
 
     def __init__(self, row: dict[str, Any], where: str, name: str, stem: str) -> None:
         self.row, self.where, self.name = row, where, name
@@ -205,7 +208,7 @@ class _Row:
         return Question(self.name, self.domain, self.language(asked), asked, tuple(options), answer)
 
     def dialogue(self) -> Text:
-        """Question and answer in turns become a conversation with a model; any other exchange is a text."""
+        """Alternating questions and answers become a conversation; any other exchange becomes a plain text."""
         said = [(self.of(turn, "speaker"), self.of(turn, "text")) for turn in self.list_of("turns")]
         roles = [_SPEAKERS.get(speaker.lower()) for speaker, _ in said]
         if roles == [("user", "assistant")[at % 2] for at in range(len(said))]:
@@ -216,7 +219,7 @@ class _Row:
         return Text(self.name, self.domain, self.language(text), text=text)
 
     def case(self) -> Text:
-        """A case and questions on it."""
+        """A case with questions and answers about it."""
         turns = []
         for number, pair in enumerate(self.list_of("qa")):
             asked = self.of(pair, "question")
@@ -228,8 +231,8 @@ class _Row:
         field = next((field for field in PLAIN_FIELDS if field in self.row), None)
         if field is None:
             raise TextsError(
-                f"{self.where} has no text that edgemed knows: give it `text`, `question` and `answer`, `messages` or "
-                "`turns`."
+                f"{self.where} has none of the fields that edgemed reads; give it `text`, `question` and `answer`, "
+                "`messages`, or `turns`."
             )
         text = self.string(field)
         title = next((self.string(title) for title in TITLES if self.row.get(title)), "")
@@ -242,7 +245,7 @@ class _Row:
         return Text(self.name, self.domain, language, turns=tuple(turns))
 
     def context(self) -> list[str]:
-        """What stands before a question."""
+        """The paragraphs before a question."""
         value = self.row.get("context", self.row.get("case", []))
         parts = [value] if isinstance(value, str) else value
         if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):

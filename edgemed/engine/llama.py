@@ -1,8 +1,8 @@
-"""libllama and our ggml device, brought together once in a process.
+"""Starts libllama with our ggml device, once per process.
 
-The device must be registered with the very ggml that libllama uses (the package ships three copies of each library; see
-`edgemed.ggml`), and both must share one OpenMP runtime: two thread pools that spin against each other cost up to five
-times the speed.
+The device must be registered with the same copy of ggml that libllama uses: the package ships three copies of each
+library (see `edgemed.ggml`). Both must also share one OpenMP runtime, because two thread pools that spin against each
+other make the engine up to five times slower.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _WARNING = 3  # enum ggml_log_level
 
 @cache
 def start_llama() -> None:
-    """Initialise libllama and register our device. Raises SetupError when the installed one is not the one we know."""
-    ggml()  # refuses an unknown version
+    """Initialise libllama and register our device. Raises SetupError if the installed version is not a known one."""
+    ggml()  # raises SetupError for an unknown version
     folder = Path(llama_cpp.__file__).parent / "lib"
     check(
         engine_library().edgemed_bind(
@@ -39,17 +39,19 @@ def start_llama() -> None:
     loader = ctypes.CDLL(str(folder / "libggml.so.0")).ggml_backend_load
     loader.restype, loader.argtypes = ctypes.c_void_p, (ctypes.c_char_p,)
     if not loader(str(LIBRARY).encode()):
-        raise SetupError("ggml refuses edgemed's device; install the llama-cpp-python that edgemed names.")
+        raise SetupError(
+            "ggml refuses edgemed's device; install the version of llama-cpp-python that edgemed requires."
+        )
     runtimes = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}
     if len(runtimes) > 1:
         raise SetupError(
             f"Two OpenMP runtimes are loaded ({', '.join(sorted(runtimes))}); "
-            "install edgemed and llama-cpp-python with the same compiler."
+            "build edgemed and llama-cpp-python with the same compiler."
         )
 
 
 class LogCapture:
-    """What libllama says while it loads: its complaints for error messages, and the sizes of its buffers."""
+    """llama.cpp's log while a model loads: warnings and errors for our messages, and the sizes of its buffers."""
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
@@ -62,17 +64,26 @@ class LogCapture:
             self._buffers[found[1], found[2]] = float(found[3])
 
     def compute_bytes(self, elsewhere: str | None) -> int:
-        """Scratch that libllama reserved here but has not touched yet; `elsewhere`: the name of a device's memory."""
+        """Scratch that llama.cpp has reserved in this process but not touched yet.
+
+        elsewhere: the name of a device's memory, which does not count. Raises SetupError if the log names no compute
+        buffer, since every context has one: counting none would break the limit of --ram silently.
+        """
+        if not any(kind == "compute buffer" for _, kind in self._buffers):
+            raise SetupError(
+                "llama.cpp's log does not name its compute buffer, so the limit of --ram cannot be computed; "
+                "install the llama-cpp-python that edgemed names."
+            )
         return int(sum(mib for (owner, _), mib in self._buffers.items() if owner != elsewhere) * 2**20)
 
 
-# From a word's beginning only: a line may hold what the model file says, and one word of 100 kB took 25 s otherwise.
+# Anchored at the start of a word: lines can quote the model file, and one word of 100 kB took 25 s without the anchor.
 _BUFFER_SIZE = re.compile(r"(?<!\S)(\S+)\s+((?:compute|output) buffer) size\s*=\s*([\d.]+) MiB")
 _capture: Callable[[int, str], None] | None = None
 
 
 def capture_log(capture: Callable[[int, str], None] | None) -> None:
-    """Send libllama's log to `capture`, or only its warnings to standard error."""
+    """Send libllama's log to `capture`; with None, send only its warnings to standard error."""
     global _capture
     _capture = capture
 

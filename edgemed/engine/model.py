@@ -1,6 +1,6 @@
-"""A model brought to life in this process: libllama's graph, our experts, one memory promise.
+"""A model loaded into this process: libllama's graph, our experts, and one limit of memory for both.
 
-Only the engine's child process calls this: ggml answers a broken invariant by aborting.
+Only the engine's child process uses it, because ggml aborts the process when an assertion fails.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from llama_cpp import llama_cpp
 
+from edgemed.architectures.router import SigmoidGroups
 from edgemed.engine.budget import Budget, layer_bytes, plan_budget, refuse_beyond_memory
 from edgemed.engine.hot_profile import calibrated_scores, read_profile, write_profile
 from edgemed.engine.llama import LogCapture, capture_log, start_llama
@@ -43,7 +44,8 @@ class BufferTypeOverride(ctypes.Structure):
 
 
 class LoadedModel:
-    """`model`, `ctx` and `vocab` are libllama's handles; `close` frees all three. `budget` says what goes where."""
+    """A loaded model. `model`, `ctx` and `vocab` are libllama's handles, which `close` frees; `budget` divides the
+    memory."""
 
     def __init__(self, file: ModelFile, settings: LoadSettings) -> None:
         """Use `load_model`."""
@@ -57,13 +59,13 @@ class LoadedModel:
         refuse_beyond_memory(file, settings.ram_bytes, self.placement.host_bytes, settings.n_ctx)
         self.handle = check(self._open_store(settings), EngineError)
         capture_log(self._log)
-        if self.placement.device is None:  # else it would cut the graph of the layers left here into more pieces
+        if self.placement.device is None:  # with a device, it would split the graph of the layers that stay here
             self._native.edgemed_claim_attention(self.handle)
         try:
             self._load_dense(settings)
             self._make_context(settings)
             if settings.read_ahead > 0:
-                self._predict(settings.read_ahead)
+                self._enable_prefetch(settings.read_ahead)
             self.budget: Budget = plan_budget(
                 file,
                 settings.ram_bytes,
@@ -85,7 +87,7 @@ class LoadedModel:
 
     @property
     def _experts(self) -> tuple[int, int]:
-        """Rows and experts a row."""
+        """(MoE layers, experts per layer)."""
         return self.file.hparams.expert_shape
 
     @property
@@ -93,23 +95,24 @@ class LoadedModel:
         return llama_cpp.llama_model_get_vocab(self.model)
 
     def request_abort(self) -> None:
-        """End the running computation, reads included, within milliseconds. Callable from any thread."""
+        """End the running computation and its reads within milliseconds. Callable from any thread."""
         self._native.edgemed_abort(self.handle, 1)
 
     def clear_abort(self) -> None:
-        """Allow computing again."""
+        """Allow computations again."""
         self._native.edgemed_abort(self.handle, 0)
 
     def stats(self) -> dict[str, int | float]:
-        """Counters since loading: hits, misses, guesses, guesses_used, evictions, bytes_read, wait_s, compute_s (in
-        which shared_bytes of shared experts were multiplied too); and resident_bytes of budget_bytes at this moment.
-        Callable from any thread."""
+        """Counters since loading (`StoreStats` has the list), and resident_bytes and budget_bytes at this moment.
+
+        shared_bytes counts the weights of shared experts multiplied within compute_s. Callable from any thread.
+        """
         stats = StoreStats()
         self._native.edgemed_stats(self.handle, ctypes.byref(stats))
         return {name: getattr(stats, name) for name, _ in StoreStats._fields_}
 
     def last_error(self) -> str | None:
-        """The sentence behind a failed computation, once."""
+        """Return and clear the message of a failed computation; None if none failed."""
         if self._native.edgemed_fault(self.handle) == 0:
             return None
         text = error_text()
@@ -117,43 +120,43 @@ class LoadedModel:
         return text
 
     def set_cache_bytes(self, cache_bytes: int) -> None:
-        """Shrink or grow the expert cache while running; never below what one layer needs."""
+        """Resize the expert cache while running, to at least the experts one token uses in one layer."""
         self._native.edgemed_set_budget(self.handle, max(cache_bytes, layer_bytes(self.file)))
 
     def store_state(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """[3, row, expert]: its state (0 absent, 1 being read, 2 resident, 3 failed), and how often it was found in
-        memory and missed since the last call (255 at most; the first call starts counting). Callable from any thread.
+        """[3, MoE layer, expert]: each expert's state (0 absent, 1 loading, 2 ready, 3 failed), and its hits and misses
+        since the last call, at most 255. The first call starts the counting. Callable from any thread.
         """
         seen = np.zeros((3, *self._experts), np.uint8)
-        self._native.edgemed_look(self.handle, *(part.ctypes.data for part in seen))
+        self._native.edgemed_store_state(self.handle, *(part.ctypes.data for part in seen))
         return seen
 
     def begin_batch(self) -> None:
-        """Called before a batch whose progress somebody wants to know."""
-        self._native.edgemed_batch_begins(self.handle)
+        """Call before a batch whose `batch_progress` will be asked for."""
+        self._native.edgemed_begin_batch(self.handle)
 
     def batch_progress(self) -> float:
-        """How far the batch is that is being computed, from 0 to 1, by its layers. Callable from any thread."""
-        return max(0, int(self._native.edgemed_batch_row(self.handle))) / self._experts[0]
+        """The share of MoE layers that the running batch has passed, from 0 to 1. Callable from any thread."""
+        return max(0, int(self._native.edgemed_batch_layer(self.handle))) / self._experts[0]
 
     def stop_watching(self) -> None:
-        """Stop counting hits and misses for `store_state`."""
-        self._native.edgemed_look_away(self.handle)
+        """Stop counting hits and misses per expert. Callable from any thread."""
+        self._native.edgemed_stop_watching(self.handle)
 
     def remember_hot(self) -> None:
-        """Write down which experts are hot, for the next start (`edgemed.engine.hot_profile`), if settings allow."""
+        """Save the hot experts for the next start (`edgemed.engine.hot_profile`), if the settings say so."""
         if self._remembers:
             scores = np.zeros(self._experts, np.float32)
-            self._native.edgemed_scores(self.handle, scores.ctypes.data)
+            self._native.edgemed_copy_scores(self.handle, scores.ctypes.data)
             write_profile(self.file.path, scores)
 
     def record_trace(self, path: str | None) -> None:
-        """Write (step, row, expert) as u32 triples for every expert asked for; None ends it. No content is in it.
+        """Write (clock, MoE layer, expert) as u32 triples for every expert pinned; None ends it. No content is in it.
         Raises EngineError when the file cannot be written."""
-        check(self._native.edgemed_trace(self.handle, os.fsencode(path) if path else None), EngineError)
+        check(self._native.edgemed_record_trace(self.handle, os.fsencode(path) if path else None), EngineError)
 
     def close(self) -> None:
-        """Free everything; harmless when called again."""
+        """Free everything. May be called twice."""
         if self.ctx:
             llama_cpp.llama_free(self.ctx)
         if self.model:
@@ -165,26 +168,26 @@ class LoadedModel:
 
     def _open_store(self, settings: LoadSettings) -> Any:
         file = self.file
-        rows, per_row = self._experts
-        records = np.zeros((rows, per_row), EXPERT_RECORD)
+        moe_layers, experts_per_layer = self._experts
+        records = np.zeros((moe_layers, experts_per_layer), EXPERT_RECORD)
         for name in ("offset", "nbytes", "type"):
-            records[name] = getattr(file.experts, name)[:rows]
+            records[name] = getattr(file.experts, name)[:moe_layers]
         if file.experts.checksum is not None:
             records["has_checksum"] = 1
-            records["checksum"] = file.experts.checksum[:rows]
+            records["checksum"] = file.experts.checksum[:moe_layers]
         options = StoreOptions(
             budget_bytes=0,
             reader_threads=settings.reader_threads,
             direct=int(settings.direct_reads),
-            first_layer=file.hparams.n_dense_lead,
+            first_layer=file.hparams.moe_layers.start,
             half_life=settings.half_life_tokens,
             background=int(settings.background),
         )
         return self._native.edgemed_open(
             os.fsencode(file.experts.path or file.path),
             records.ctypes.data,
-            rows,
-            per_row,
+            moe_layers,
+            experts_per_layer,
             ctypes.byref(options),
         )
 
@@ -192,7 +195,7 @@ class LoadedModel:
         virtual = virtual_gguf(self.file)
         extents = (type(virtual.extents[0]) * len(virtual.extents))(*virtual.extents)
         stream = check(
-            self._native.edgemed_stream(
+            self._native.edgemed_open_stream(
                 self.handle,
                 os.fsencode(self.file.path),
                 virtual.header,
@@ -209,16 +212,17 @@ class LoadedModel:
         params = llama_cpp.llama_model_default_params()
         params.load_mode = _LOAD_MODE_NONE
         params.use_extra_bufts = settings.repack
-        params.no_host = True  # what stays here would else lie in a GPU's pinned memory, where it is not repacked
+        params.no_host = True  # else host weights go to the GPU's pinned memory, where they are not repacked
         devices = self.placement.handles
         params.devices = ctypes.cast(devices, ctypes.c_void_p)
         params.n_gpu_layers = self.placement.layers
         params.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
         load = llama_cpp._lib.llama_model_load_from_file_ptr
         load.restype, load.argtypes = ctypes.c_void_p, (ctypes.c_void_p, type(params))
-        self.model = load(stream, params)
-        if self.model:
-            self._native.edgemed_stream_loaded()
+        try:
+            self.model = load(stream, params)
+        finally:
+            self._native.edgemed_end_stream()
         damaged = self._native.edgemed_stream_damaged(self.handle)
         if damaged >= 0:
             name = self.file.dense[damaged].name
@@ -226,7 +230,8 @@ class LoadedModel:
                 reason = "it was cut short" if error < 0 else os.strerror(error)
                 raise ModelFileError(f"The tensor {name} of {self.file.path.name} cannot be read: {reason}.")
             raise ChecksumError(
-                f"The tensor {name} of {self.file.path.name} differs from its checksum: get the file anew."
+                f"The tensor {name} of {self.file.path.name} does not match its checksum; copy or convert the file "
+                "again."
             )
         if not self.model:
             raise EngineError(f"llama.cpp refuses {self.file.path.name}: {self._complaint()}")
@@ -253,7 +258,7 @@ class LoadedModel:
             raise EngineError(f"llama.cpp cannot make a context of {settings.n_ctx} tokens: {self._complaint()}")
 
     def _scratch_bytes(self) -> int:
-        """What libllama, and the driver of a device, are still going to take of this process's memory."""
+        """Memory of this process that libllama and a device's driver have yet to take."""
         device = self.placement.device
         if device is None:
             return self._log.compute_bytes(None)
@@ -264,26 +269,31 @@ class LoadedModel:
         if scores is None:
             scores = calibrated_scores(self.file)
         if scores is not None:
-            self._native.edgemed_restore(self.handle, scores.ctypes.data)
+            self._native.edgemed_restore_scores(self.handle, scores.ctypes.data)
 
-    def _predict(self, guesses: int) -> None:
-        """Give the device the routers and the norms before them, so that it can run the next layer's early."""
-        h = self.file.hparams
-        layers = range(h.n_dense_lead, h.n_layer)
+    def _enable_prefetch(self, prefetch_limit: int) -> None:
+        """Give the device the routers and the norms before them, so that it can run the next layer's router early.
+
+        Does nothing for a router that the device does not know.
+        """
+        h, chooser = self.file.hparams, self.file.hparams.router
+        if not isinstance(chooser, SigmoidGroups):
+            return
 
         def stack(name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-            tensors = [self.file.tensors.get(f"blk.{layer}.{name}") for layer in layers]
+            tensors = [self.file.tensors.get(f"blk.{layer}.{name}") for layer in h.moe_layers]
             rows = [np.frombuffer(self.file.read(t), np.float32) if t is not None else None for t in tensors]
             zero = np.zeros(h.n_expert, np.float32)
             return np.concatenate([zero if row is None else row for row in rows])
 
-        router, bias, norm = (stack(name) for name in ("ffn_gate_inp.weight", "exp_probs_b.bias", "ffn_norm.weight"))
+        router, bias, norm = (stack(name) for name in (chooser.weight, chooser.bias, chooser.norm))
         sizes = (h.n_expert * h.n_embd, h.n_expert, h.n_embd)
-        if any(given.size != len(layers) * size for given, size in zip((router, bias, norm), sizes, strict=True)):
-            return  # a router in another type than F32: nothing is guessed
-        shape = RouterShape(len(layers), h.n_expert, h.n_expert_used, h.n_group, h.n_group_used, h.n_embd)
-        self._native.edgemed_predict(
-            self.handle, ctypes.byref(shape), router.ctypes.data, bias.ctypes.data, norm.ctypes.data, guesses
+        if any(given.size != h.n_moe_layers * size for given, size in zip((router, bias, norm), sizes, strict=True)):
+            return  # a router in another type than F32: no prefetch
+        groups = chooser.n_group, chooser.n_group_used
+        shape = RouterShape(h.n_moe_layers, h.n_expert, h.n_expert_used, *groups, h.n_embd)
+        self._native.edgemed_enable_prefetch(
+            self.handle, ctypes.byref(shape), router.ctypes.data, bias.ctypes.data, norm.ctypes.data, prefetch_limit
         )
 
     def _complaint(self) -> str:

@@ -1,6 +1,6 @@
-"""What this machine can do: its disk's rate for reads as the engine makes them, its memory's, its cores.
+"""This machine's rates: disk reads as the engine makes them, memory, and compute.
 
-Measured with Python threads: `preadv` and numpy's reductions release the GIL, and both are limited by hardware.
+Measured with Python threads: `preadv` and numpy's reductions release the GIL and are limited by the hardware.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ import numpy as np
 from edgemed.errors import SetupError
 from edgemed.forecast.compute_rates import ComputeRates
 from edgemed.native import xxh3_64
+from edgemed.sizes import PAGE
 
-PAGE = 4096
 HUGE_PAGE = 2 << 20
 MEMORY_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Bytes a second: `disk` with the engine's reads, `memory` with all cores reading. `direct`: past the page cache.
+    """Rates in bytes per second: `disk` with reads like the engine's, `memory` with all cores reading.
 
-    `compute`: what the cores do. `busy`: the share of all cores that others used just before.
+    direct: whether disk reads bypass the page cache; compute: the engine's own rates; busy: the share of all cores that
+    other processes used just before.
     """
 
     disk: float
@@ -42,10 +43,10 @@ class Machine:
 
 
 def measure_memory(threads: int, seconds: float = 0.5) -> float:
-    """The rate in bytes a second at which `threads` threads together read memory."""
+    """The rate in bytes per second at which `threads` threads together read memory."""
     with _huge(MEMORY_BYTES) as area:
         words = np.frombuffer(area, np.uint64)
-        words[:] = 1  # touched, so that no page is the shared zero page
+        words[:] = 1  # write every page, or the reads would hit the shared zero page
         parts = np.array_split(words, threads)
         rates = []
         with ThreadPoolExecutor(threads) as pool:
@@ -58,15 +59,16 @@ def measure_memory(threads: int, seconds: float = 0.5) -> float:
 
 
 class DiskProbe:
-    """Direct reads of `size` bytes from all over a file, `depth` at a time, in several looks of `seconds` at most.
+    """Direct reads of `size` bytes at random offsets of a file, `depth` at a time, in several samples of at most
+    `seconds`.
 
-    A disk that others share is not the same from one second to the next, hence several looks with something else
-    between them. No place is read twice. `checked`: with a checksum over each read, as the engine reads experts.
-    Raises SetupError when the file is too small to tell or cannot be read.
+    The rate of a shared disk changes from second to second, so samples are taken between other measurements. No offset
+    is read twice. `checked` adds a checksum over each read, as the engine does for experts. Raises SetupError if the
+    file is too small or cannot be read.
     """
 
     def __init__(
-        self, path: Path, size: int, depth: int, *, looks: int = 1, seconds: float = 1.0, checked: bool = False
+        self, path: Path, size: int, depth: int, *, samples: int = 1, seconds: float = 1.0, checked: bool = False
     ) -> None:
         self._size, self._depth, self._seconds, self._checked = -(-size // PAGE) * PAGE, depth, seconds, checked
         self._path = path
@@ -75,11 +77,11 @@ class DiskProbe:
         except OSError as error:
             raise SetupError(f"{path} cannot be read: {error.strerror}.") from None
         places = list(range(0, os.fstat(self._file).st_size - self._size + 1, self._size))
-        if len(places) < 2 * depth * looks:
+        if len(places) < 2 * depth * samples:
             self.close()
             raise SetupError(f"{path.name} is too small to measure the disk with reads of {self._size / 1e6:.1f} MB.")
         random.Random(0).shuffle(places)
-        self._places = [places[look::looks] for look in range(looks)]
+        self._places = [places[number::samples] for number in range(samples)]
         self._bytes, self._time = 0, 0.0
 
     def __enter__(self) -> DiskProbe:
@@ -94,15 +96,15 @@ class DiskProbe:
 
     @property
     def rate(self) -> float:
-        """Bytes a second, of all looks so far."""
+        """Bytes per second over all samples so far."""
         return self._bytes / self._time
 
-    def look(self) -> None:
-        """Read until this look's places are used up or its time is. Raises SetupError when a read fails."""
+    def sample(self) -> None:
+        """Read until this sample's offsets or its time are used up. Raises SetupError if a read fails."""
         places = self._places.pop()
         os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
         with _huge(self._depth * self._size) as area:
-            area[::PAGE] = bytes(len(range(0, len(area), PAGE)))  # touched before the clock starts
+            area[::PAGE] = bytes(len(range(0, len(area), PAGE)))  # fault the pages in before the clock starts
             view = memoryview(area)
             start = time.perf_counter()
 
@@ -137,18 +139,18 @@ def _open(path: Path) -> tuple[int, bool]:
 
 @contextmanager
 def _huge(size: int) -> Iterator[mmap.mmap]:
-    """Anonymous memory in huge pages where the kernel has them: small pages halve the rate of direct reads."""
+    """Anonymous memory in huge pages if the kernel has any: small pages halve the rate of direct reads."""
     area = mmap.mmap(-1, -(-size // HUGE_PAGE) * HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     area.madvise(mmap.MADV_HUGEPAGE)
     try:
         yield area
     finally:
-        with contextlib.suppress(BufferError):  # interrupted, somebody still looks into it
+        with contextlib.suppress(BufferError):  # after an interrupt, a view may still exist
             area.close()
 
 
 def _until(seconds: float, clock: Callable[[], float] = time.perf_counter) -> Iterator[None]:
-    """At least three turns, then until the time is up."""
+    """At least three rounds, then until the time is up."""
     start, turns = clock(), 0
     while turns < 3 or clock() - start < seconds:
         turns += 1

@@ -1,79 +1,36 @@
-"""Everything `edgemed doctor` finds out about this machine and installation, without loading a model."""
+"""What `edgemed doctor` finds out about this machine and installation, without loading the model."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from edgemed.architectures.hparams import HParams
+from edgemed import privacy
 from edgemed.engine.cores import measure_busy, physical_cores
-from edgemed.engine.process.child import environment
-from edgemed.errors import SetupError
+from edgemed.engine.process.job import Report, run_job
+from edgemed.errors import EdgemedError, SetupError
 from edgemed.forecast.compute_rates import Twins, measure_compute
 from edgemed.forecast.machine import DiskProbe, Machine, measure_memory
 from edgemed.native.instructions import instructions
 from edgemed.privacy import Check
 
 PROBE_BYTES = 1 << 30
-READERS = 3  # threads that read, as in the engine
-LOOKS = 3  # at the disk: before, between and after what is asked of memory and cores
-LOOK_SECONDS = 0.5
-# AntAngelMed, as its publisher's GGUF lists it; what `doctor` predicts before anything is downloaded.
-ANTANGELMED = HParams(
-    n_layer=32,
-    n_nextn=0,
-    n_embd=4096,
-    n_ff=9216,
-    n_ff_exp=1024,
-    n_ff_shexp=1024,
-    n_expert=256,
-    n_expert_used=8,
-    n_expert_shared=1,
-    n_group=8,
-    n_group_used=4,
-    n_dense_lead=1,
-    n_head=32,
-    n_head_kv=4,
-    head_dim=128,
-    n_rot=64,
-    rope_theta=600000.0,
-    rms_eps=1e-6,
-    weights_scale=2.5,
-    n_vocab=157184,
-    n_ctx_train=32768,
-)
-
-# Run in a process of its own, locked as the engine is: a driver that cannot live with that has no GPU to give.
-_ENGINE = """
-from edgemed import ggml, privacy
-ggml.require_llama()
-privacy.lock_down(allow_unsealed=True)
-from edgemed.engine.devices import survey_gpu
-print(survey_gpu())
-"""
-# Run in a process of its own: the locks cannot be opened again.
-_LOCKS = """
-import dataclasses, json
-from edgemed import privacy
-privacy.lock_down(allow_unsealed=True)
-privacy.seal(allow_unsealed=True)
-print(json.dumps([dataclasses.asdict(check) for check in privacy.proof()]))
-"""
+READERS = 3  # reader threads, as in the engine
+DISK_SAMPLES = 3  # before, between and after the measurements of memory and compute
+SAMPLE_SECONDS = 0.5
 _FLAGS = ("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "gfni", "avx512vbmi", "avx512_bf16", "amx_int8")
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What edgemed stands on. `kernels`: the instructions that ours use, None where ggml computes in their place;
-    `engine_fault`: why the engine cannot start here, or None; `gpu`: a sentence."""
+    """kernels: the instruction set that our kernels use, None if ggml's are used instead; engine_fault: why the engine
+    cannot start here, or None; gpu: a sentence."""
 
     python: str
     system: str
@@ -84,26 +41,32 @@ class Installation:
 
 
 def survey_installation() -> Installation:
-    """Look at the processor, and bind the engine to llama.cpp in a child process."""
-    bound = subprocess.run(
-        [sys.executable, "-P", "-c", _ENGINE],
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    said = bound.stderr.strip().splitlines() or [f"it ended with {bound.returncode}"]
+    """Inspect the processor, and bind the engine to llama.cpp in a child process."""
+    fault, gpu = None, "unknown: the engine cannot start"
+    try:
+        gpu = run_job(f"{__name__}:find_gpu", {})["gpu"]
+    except EdgemedError as error:
+        fault = str(error)
     return Installation(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
         cpu_flags=cpu_flags(),
         kernels=instructions().label,
-        engine_fault=said[-1].partition(": ")[2] or said[-1] if bound.returncode else None,
-        gpu=bound.stdout.strip() or "unknown: the engine cannot start",
+        engine_fault=fault,
+        gpu=gpu,
     )
 
 
+def find_gpu(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """A job: bind llama.cpp under the engine's locks and look for a GPU. A driver that cannot work under them has no
+    GPU for us."""
+    from edgemed.engine.devices import survey_gpu
+
+    return {"gpu": survey_gpu()}
+
+
 def cpu_flags(wanted: tuple[str, ...] = _FLAGS) -> tuple[str, ...]:
-    """Of these instruction sets, by default those that matter for speed, the ones the processor has."""
+    """Which of the `wanted` instruction sets (by default those that matter for speed) the processor has."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -113,42 +76,49 @@ def cpu_flags(wanted: tuple[str, ...] = _FLAGS) -> tuple[str, ...]:
 
 
 def survey_machine(twins: Twins, read_bytes: int, folder: Path, model: Path | None = None) -> Machine:
-    """Measure memory, the cores with the twins of what is to run, and the disk by reads of `read_bytes` from `model`,
-    or from a file made in `folder` for it.
+    """Measure memory, compute (with the twins of the model), and the disk with reads of `read_bytes` from `model`, or
+    from a temporary file in `folder` if there is no model.
 
-    Raises SetupError where nothing can be written or read there.
+    Raises SetupError if nothing can be read or written there.
     """
     cores, busy = physical_cores(), measure_busy()
     with _probe(read_bytes, folder, model) as disk:
-        disk.look()
+        disk.sample()
         memory = measure_memory(cores)
-        disk.look()
+        disk.sample()
         compute = measure_compute(cores, twins)
-        disk.look()
+        disk.sample()
         return Machine(disk=disk.rate, memory=memory, compute=compute, direct=disk.direct, busy=busy)
 
 
 def survey_locks() -> list[Check]:
-    """Try every lock of privacy in a process that has just locked itself down. Raises SetupError if it cannot run."""
-    tried = subprocess.run([sys.executable, "-P", "-c", _LOCKS], capture_output=True, text=True)
-    if tried.returncode:
-        raise SetupError("The privacy locks cannot be tried: the process that locks itself down does not start.")
-    return [Check(**check) for check in json.loads(tried.stdout)]
+    """Try every privacy lock in a process that has just locked itself down. Raises SetupError if it cannot start."""
+    try:
+        tried = run_job(f"{__name__}:try_locks", {})
+    except EdgemedError as error:
+        raise SetupError(f"The privacy locks cannot be tried. {error}") from None
+    return [Check(**check) for check in tried["checks"]]
+
+
+def try_locks(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    """A job, which has locked itself down: seal it, and try every lock. Locks cannot be opened again."""
+    privacy.seal(allow_unsealed=True)
+    return {"checks": [asdict(check) for check in privacy.proof()]}
 
 
 @contextmanager
 def _probe(read_bytes: int, folder: Path, model: Path | None) -> Iterator[DiskProbe]:
     with ExitStack() as opened:
-        if model is None or model.stat().st_size < 8 * LOOKS * read_bytes:
+        if model is None or model.stat().st_size < 8 * DISK_SAMPLES * read_bytes:
             model = opened.enter_context(_own_file(folder))
         yield opened.enter_context(
-            DiskProbe(model, read_bytes, READERS, looks=LOOKS, seconds=LOOK_SECONDS, checked=True)
+            DiskProbe(model, read_bytes, READERS, samples=DISK_SAMPLES, seconds=SAMPLE_SECONDS, checked=True)
         )
 
 
 @contextmanager
 def _own_file(folder: Path) -> Iterator[Path]:
-    piece = os.urandom(8 << 20)  # what a disk could compress away would measure its processor
+    piece = os.urandom(8 << 20)  # random, because a compressing disk would be too fast
     with ExitStack() as opened:
         try:
             status = os.statvfs(folder)
@@ -156,7 +126,7 @@ def _own_file(folder: Path) -> Iterator[Path]:
                 raise SetupError(
                     f"{folder} has too little room to measure the disk; name another folder with --folder."
                 )
-            file = opened.enter_context(tempfile.TemporaryFile(dir=folder))  # without a name: kill -9 leaves nothing
+            file = opened.enter_context(tempfile.TemporaryFile(dir=folder))  # unnamed, so kill -9 leaves nothing behind
             for _ in range(PROBE_BYTES // len(piece)):
                 file.write(piece)
             file.flush()

@@ -6,7 +6,7 @@
 
 using edgemed::Xxh3;
 
-// The caller owns the state's memory and just forgets it: there is nothing to release.
+// The caller owns the state's memory and need not release anything.
 static_assert(std::is_trivially_destructible_v<Xxh3> && alignof(Xxh3) <= 16);
 
 EDGEMED_API uint64_t edgemed_xxh3_64(const void * data, size_t size) { return edgemed::xxh3_64(data, size); }

@@ -1,19 +1,18 @@
-"""compensate.h's part of the native library: the codes of one block of 256 columns, chosen one after another."""
+"""Chooses the codes of one block of 256 columns, one after another (compensate.h)."""
 
 from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.native import library
+from edgemed.arrays import Floats
+from edgemed.native import Signatures, declare, library
 
 BLOCK = 256  # `kBlock`
-Floats = NDArray[np.float32]
 Codes = NDArray[np.int32]
 
 
@@ -47,10 +46,10 @@ class _BlockTask(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Codebook:
-    """What a code may stand for: a weight is scale * value - offset.
+    """The values that codes stand for: a weight is scale * value - offset.
 
-    Values are integers low..high; or `values` [steps] that ascend; or points, `values` [group, points] of magnitudes
-    with a sign for each weight. even: an even number of a point's signs are negative.
+    Values are the integers low to high; or `values` [steps], ascending; or points, `values` [group, points] of
+    magnitudes with a sign for each weight. even: the number of a point's negative signs must be even.
     """
 
     group: int = 1
@@ -62,11 +61,11 @@ class Codebook:
 
 @dataclass(frozen=True)
 class Coupling:
-    """How the columns of a block depend on one another. Matrices have their columns in the order of choosing.
+    """How the columns of a block depend on each other. Matrices have their columns in the order of choosing.
 
-    order [groups]: first column of each group of columns. errors [256, 256]: how an error in one column (row here)
-    moves what is asked of another; `later`: only of those still to come. A group's wish is goal + pushed @ solve, and
-    the nearest point to it is searched in metric; both [groups, group, group].
+    order [groups]: the first column of each group of columns. errors [256, 256]: how an error in one column (row here)
+    shifts the goals of the others; `later`: only of columns still to be chosen. A group's wish is goal + pushed @
+    solve, and the point nearest to it in `metric` is chosen; both are [groups, group, group].
     """
 
     order: Codes
@@ -76,20 +75,24 @@ class Coupling:
     later: bool
 
 
+_SIGNATURES: Signatures = {
+    "edgemed_choose_codes": (ctypes.c_int, (ctypes.POINTER(_Codebook), ctypes.POINTER(_BlockTask))),
+}
+
+
 @cache
-def _function() -> Any:
-    function = library().edgemed_choose_codes
-    function.argtypes = (ctypes.POINTER(_Codebook), ctypes.POINTER(_BlockTask))
-    function.restype = ctypes.c_int
-    return function
+def _library() -> ctypes.CDLL:
+    lib = library()
+    declare(lib, _SIGNATURES)
+    return lib
 
 
 def choose_codes(
     book: Codebook, coupling: Coupling, scale: Floats, offset: Floats, goal: Floats, pushed: Floats
 ) -> tuple[Codes, Floats]:
-    """(codes [rows, 256 / group], weights [rows, 256]) for a block's goal, scale, offset, pushed [rows, 256].
+    """Return (codes [rows, 256 / group], weights [rows, 256]) for a block's scale, offset, goal, pushed [rows, 256].
 
-    A point's code is point << group | signs. Raises MemoryError.
+    The code of a point is point << group | signs. Raises MemoryError.
     """
     rows = len(goal)
     inputs = [np.ascontiguousarray(array, np.float32) for array in (scale, offset, goal, pushed)]
@@ -109,6 +112,6 @@ def choose_codes(
     )
     addresses = [array.ctypes.data for array in (order, *matrices)]
     task = _BlockTask(rows, *addresses, coupling.later, *(array.ctypes.data for array in (*inputs, chosen, codes)))
-    if _function()(ctypes.byref(stored), ctypes.byref(task)):
+    if _library().edgemed_choose_codes(ctypes.byref(stored), ctypes.byref(task)):
         raise MemoryError
     return codes, chosen

@@ -1,4 +1,7 @@
-"""The engine's part of the native library: its structures and functions, with the types Python knows them by."""
+"""The engine's part of the native library: its structures and the signatures of its functions.
+
+graph/engine_api.cpp documents the functions. The structures mirror those of the native headers.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgemed.errors import SetupError
-from edgemed.native import declare, library
+from edgemed.native import Signatures, declare, library
 
 EXPERT_RECORD = np.dtype(
     {
@@ -42,8 +45,8 @@ class StoreStats(ctypes.Structure):
     _fields_ = (
         ("hits", ctypes.c_uint64),
         ("misses", ctypes.c_uint64),
-        ("guesses", ctypes.c_uint64),
-        ("guesses_used", ctypes.c_uint64),
+        ("prefetches", ctypes.c_uint64),
+        ("prefetches_used", ctypes.c_uint64),
         ("evictions", ctypes.c_uint64),
         ("predicted", ctypes.c_uint64),
         ("predicted_right", ctypes.c_uint64),
@@ -73,7 +76,7 @@ class RouterShape(ctypes.Structure):
     """`RouterShape` of predictor.h."""
 
     _fields_ = (
-        ("rows", ctypes.c_int32),
+        ("moe_layers", ctypes.c_int32),
         ("experts", ctypes.c_int32),
         ("used", ctypes.c_int32),
         ("groups", ctypes.c_int32),
@@ -83,7 +86,7 @@ class RouterShape(ctypes.Structure):
 
 
 _HANDLE = ctypes.c_void_p
-_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+_SIGNATURES: Signatures = {
     "edgemed_error": (ctypes.c_char_p, ()),
     "edgemed_bind": (ctypes.c_int, (ctypes.c_char_p, ctypes.c_char_p)),
     "edgemed_buffer_type": (ctypes.c_void_p, ()),
@@ -92,7 +95,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.POINTER(StoreOptions)),
     ),
     "edgemed_close": (None, (_HANDLE,)),
-    "edgemed_stream": (
+    "edgemed_open_stream": (
         ctypes.c_void_p,
         (
             _HANDLE,
@@ -104,7 +107,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
             ctypes.c_int,
         ),
     ),
-    "edgemed_stream_loaded": (None, ()),
+    "edgemed_end_stream": (None, ()),
     "edgemed_stream_damaged": (ctypes.c_int, (_HANDLE,)),
     "edgemed_stream_read_error": (ctypes.c_int, (_HANDLE,)),
     "edgemed_stream_verified": (ctypes.c_int, (_HANDLE,)),
@@ -113,39 +116,41 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "edgemed_clear_fault": (None, (_HANDLE,)),
     "edgemed_stats": (None, (_HANDLE, ctypes.POINTER(StoreStats))),
     "edgemed_set_budget": (None, (_HANDLE, ctypes.c_uint64)),
-    "edgemed_look": (None, (_HANDLE, *(ctypes.c_void_p,) * 3)),
-    "edgemed_look_away": (None, (_HANDLE,)),
-    "edgemed_batch_begins": (None, (_HANDLE,)),
-    "edgemed_batch_row": (ctypes.c_int, (_HANDLE,)),
-    "edgemed_scores": (None, (_HANDLE, ctypes.c_void_p)),
-    "edgemed_restore": (None, (_HANDLE, ctypes.c_void_p)),
-    "edgemed_has_product": (ctypes.c_int, (ctypes.c_int, ctypes.c_int64, ctypes.c_int64)),
-    "edgemed_single_layout": (ctypes.c_int, (ctypes.c_int, ctypes.c_int64)),
-    "edgemed_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
+    "edgemed_store_state": (None, (_HANDLE, *(ctypes.c_void_p,) * 3)),
+    "edgemed_stop_watching": (None, (_HANDLE,)),
+    "edgemed_begin_batch": (None, (_HANDLE,)),
+    "edgemed_batch_layer": (ctypes.c_int, (_HANDLE,)),
+    "edgemed_copy_scores": (None, (_HANDLE, ctypes.c_void_p)),
+    "edgemed_restore_scores": (None, (_HANDLE, ctypes.c_void_p)),
+    "edgemed_batch_scratch": (
+        ctypes.c_uint64,
+        (ctypes.c_void_p, *(ctypes.c_int64,) * 4, ctypes.c_int, ctypes.c_int),
+    ),
+    "edgemed_record_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
     "edgemed_claim_attention": (None, (_HANDLE,)),
-    "edgemed_predict": (None, (_HANDLE, ctypes.POINTER(RouterShape), *(ctypes.c_void_p,) * 3, ctypes.c_int)),
-    "edgemed_observe": (None, (_HANDLE, ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)),
-    "edgemed_observed_routing": (None, (_HANDLE, *(ctypes.c_void_p,) * 4)),
-    "edgemed_observe_stop": (None, (_HANDLE,)),
-    "edgemed_observed": (None, (_HANDLE, *(ctypes.c_void_p,) * 3)),
+    "edgemed_enable_prefetch": (None, (_HANDLE, ctypes.POINTER(RouterShape), *(ctypes.c_void_p,) * 3, ctypes.c_int)),
+    "edgemed_start_observing": (None, (_HANDLE, ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)),
+    "edgemed_take_routing": (None, (_HANDLE, *(ctypes.c_void_p,) * 4)),
+    "edgemed_stop_observing": (None, (_HANDLE,)),
+    "edgemed_take_sums": (None, (_HANDLE, *(ctypes.c_void_p,) * 3)),
 }
 
 
 @cache
 def engine_library() -> ctypes.CDLL:
-    """The native library with the engine's functions declared. Raises SetupError where it was not built."""
+    """The native library with the engine's functions declared. Raises SetupError if it was not built."""
     lib = library()
     declare(lib, _SIGNATURES)
     return lib
 
 
 def error_text() -> str:
-    """The sentence the last failed call of this thread left behind."""
+    """The sentence that the last failed call of this thread left."""
     return str(engine_library().edgemed_error().decode())
 
 
 def check(result: Any, raised: Callable[[str], Exception] = SetupError) -> Any:
-    """Pass a call's result on; raise the library's sentence where it is a failure (negative, or a null pointer)."""
+    """Return a call's result, or raise the library's sentence if it is a failure (negative, or a null pointer)."""
     if result is None or (isinstance(result, int) and result < 0):
         raise raised(error_text())
     return result

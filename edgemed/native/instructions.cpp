@@ -12,7 +12,7 @@ namespace edgemed {
 namespace {
 
 #ifdef EDGEMED_HAS_KERNELS
-// By their bits: Clang 16 does not know F16C's name yet, and GCC 12 not AVX-VNNI's.
+// Tested by CPUID bits: Clang 16 does not know the name f16c, and GCC 12 does not know avxvnni.
 bool f16c() {
     unsigned a, b, c, d;
     return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
@@ -27,8 +27,9 @@ bool has(Instructions which) {
         case Instructions::kAvx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && f16c();
         case Instructions::kAvxVnni: return has(Instructions::kAvx2) && avx_vnni();
         case Instructions::kAvx512:
-            return has(Instructions::kAvx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+            return has(Instructions::kAvx2) && __builtin_cpu_supports("avx512f") &&
+                   __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
         default: return true;
     }
 }
@@ -36,7 +37,8 @@ bool has(Instructions which) {
 bool has(Instructions which) { return which == Instructions::kNone; }
 #endif
 
-constexpr Instructions kBestFirst[] = {Instructions::kAvx512, Instructions::kAvxVnni, Instructions::kAvx2, Instructions::kNone};
+constexpr Instructions kBestFirst[] = {Instructions::kAvx512, Instructions::kAvxVnni, Instructions::kAvx2,
+                                       Instructions::kNone};
 
 Instructions best(Instructions most) {
     for (Instructions which : kBestFirst)
@@ -57,10 +59,8 @@ void limit_instructions(Instructions most) { chosen() = best(most); }
 
 }  // namespace edgemed
 
-// The number of those in use (instructions.h).
 EDGEMED_API int edgemed_instructions() { return static_cast<int>(edgemed::instructions()); }
 
-// The same, once no better ones than `most` are used any more.
 EDGEMED_API int edgemed_limit_instructions(int most) {
     edgemed::limit_instructions(static_cast<edgemed::Instructions>(most));
     return edgemed_instructions();

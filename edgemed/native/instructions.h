@@ -1,4 +1,5 @@
-// Which of the processor's instructions our kernels use. Products and attention are the same for all, bit for bit.
+// The instruction set that our kernels use. Matmul and attention give the same bits on all of them.
+// Why: docs/decisions.md#instruction-sets.
 #pragma once
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -7,14 +8,14 @@
 
 namespace edgemed {
 
-// The better ones last. kNone: ggml computes in place of our kernels. Some processors with AVX-512 have no AVX-VNNI: there a
-// limit to that means AVX2.
+// In order of preference. kNone: ggml computes instead of our kernels. Some processors with AVX-512 lack AVX-VNNI;
+// there a limit of kAvxVnni means AVX2.
 enum class Instructions : int { kNone, kAvx2, kAvxVnni, kAvx512 };
 
-// The best that the processor has, up to the limit.
+// The best instruction set that the processor has, up to the limit.
 Instructions instructions();
 
-// No better ones from now on, for measuring and for tests.
+// Sets the limit, for measurements and tests.
 void limit_instructions(Instructions most);
 
 }  // namespace edgemed

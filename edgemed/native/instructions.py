@@ -1,4 +1,4 @@
-"""instructions.h's part of the native library: which of the processor's instructions our kernels use."""
+"""The instruction set that our kernels use (instructions.h)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edgemed.native import library
 
 
 class Instructions(IntEnum):
-    """The better ones last. NONE: ggml computes in place of our kernels."""
+    """Instruction sets in order of preference. NONE: ggml computes instead of our kernels."""
 
     NONE = 0
     AVX2 = 1
@@ -17,15 +17,15 @@ class Instructions(IntEnum):
 
     @property
     def label(self) -> str | None:
-        """As people call them."""
+        """The name shown to people, or None for NONE."""
         return (None, "AVX2", "AVX-VNNI", "AVX-512 VNNI")[self]
 
 
 def instructions() -> Instructions:
-    """The best that the processor has and EDGEMED_KERNELS allows. Raises SetupError where there is no library."""
+    """Return the best one that the processor has and EDGEMED_KERNELS allows. Raises SetupError without a library."""
     return Instructions(library().edgemed_instructions())
 
 
 def limit_instructions(most: Instructions) -> Instructions:
-    """Use no better ones from now on, and return those in use. For tests."""
+    """Use nothing better than `most` from now on; return what is in use. For tests."""
     return Instructions(library().edgemed_limit_instructions(int(most)))

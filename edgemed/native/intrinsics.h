@@ -1,4 +1,4 @@
-// <immintrin.h> without GCC 12's warnings about the undefined registers in its own header.
+// <immintrin.h> without GCC 12's warnings about uninitialised registers in that header.
 #pragma once
 
 #pragma GCC diagnostic push

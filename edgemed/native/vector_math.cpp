@@ -12,19 +12,19 @@ constexpr int64_t kLanes = 32;
 
 inline EDGEMED_INLINE float from_bf16(uint16_t half) {
     const uint32_t bits = static_cast<uint32_t>(half) << 16;
-    float          value;
+    float value;
     std::memcpy(&value, &bits, sizeof value);
     return value;
 }
 
 }  // namespace
 
-// ggml's own, to the bit: a text computed token by token must round its activations as the same text in one batch does.
+// ggml's own function: one token and a batch must round their activations alike.
 void swiglu(const float * gate, const float * up, float * h, int64_t count) {
     ggml::api().vec_swiglu(static_cast<int>(count), h, gate, up);
 }
 
-// Not by fused multiply-adds, which round once where llama.cpp's two nodes round twice.
+// Without fused multiply-adds, which round once where llama.cpp's two graph nodes round twice.
 void add_scaled(float * y, const float * x, float weight, int64_t count) {
     for (int64_t i = 0; i < count; i++) y[i] += weight * x[i];
 }
@@ -35,10 +35,10 @@ void add_squares(float * sums, const float * x, float scale, int64_t count) {
     });
 }
 
-// Partial sums, added up in double: the compiler may use its widest registers, and long rows lose nothing.
+// Partial sums in kLanes floats, added up in double: any vector width can be used and long rows do not lose precision.
 double dot(const float * a, const float * b, int64_t count) {
     return widest([=]() EDGEMED_INLINE {
-        float   lanes[kLanes] = {};
+        float lanes[kLanes] = {};
         int64_t i = 0;
         for (; i + kLanes <= count; i += kLanes)
             for (int64_t lane = 0; lane < kLanes; lane++) lanes[lane] += a[i + lane] * b[i + lane];
@@ -51,7 +51,7 @@ double dot(const float * a, const float * b, int64_t count) {
 
 float dot_bf16(const uint16_t * a, const float * b, int64_t count) {
     return widest([=]() EDGEMED_INLINE {
-        float   lanes[kLanes] = {};
+        float lanes[kLanes] = {};
         int64_t i = 0;
         for (; i + kLanes <= count; i += kLanes)
             for (int64_t lane = 0; lane < kLanes; lane++) lanes[lane] += from_bf16(a[i + lane]) * b[i + lane];

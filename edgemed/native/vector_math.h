@@ -1,4 +1,4 @@
-// The element-wise arithmetic around the experts' products, in single precision.
+// Element-wise single-precision arithmetic around the expert matmuls.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ double sum_of_squares(const float * x, int64_t count);
 
 double dot(const float * a, const float * b, int64_t count);
 
-// a in bfloat16
+// a is bfloat16
 float dot_bf16(const uint16_t * a, const float * b, int64_t count);
 
 }  // namespace edgemed

@@ -11,9 +11,11 @@ namespace edgemed {
 namespace {
 
 constexpr uint64_t kPrime32_1 = 0x9E3779B1U, kPrime64_1 = 0x9E3779B185EBCA87ULL, kPrime64_2 = 0xC2B2AE3D27D4EB4FULL,
-                   kPrime64_3 = 0x165667B19E3779F9ULL, kPrimeMx1 = 0x165667919E3779F9ULL, kPrimeMx2 = 0x9FB21C651E98DF25ULL;
+                   kPrime64_3 = 0x165667B19E3779F9ULL, kPrimeMx1 = 0x165667919E3779F9ULL,
+                   kPrimeMx2 = 0x9FB21C651E98DF25ULL;
 constexpr size_t kStripe = 64, kStripesPerBlock = 16, kMidLength = 240;
 
+// clang-format off
 constexpr uint8_t kSecret[192] = {
     0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe, 0x7c, 0x01, 0x81, 0x2c, 0xf7, 0x21, 0xad, 0x1c,
     0xde, 0xd4, 0x6d, 0xe9, 0x83, 0x90, 0x97, 0xdb, 0x72, 0x40, 0xa4, 0xa4, 0xb7, 0xb3, 0x67, 0x1f,
@@ -28,6 +30,7 @@ constexpr uint8_t kSecret[192] = {
     0x2b, 0x16, 0xbe, 0x58, 0x7d, 0x47, 0xa1, 0xfc, 0x8f, 0xf8, 0xb8, 0xd1, 0x7a, 0xd0, 0x31, 0xce,
     0x45, 0xcb, 0x3a, 0x8f, 0x95, 0x16, 0x04, 0x28, 0xaf, 0xd7, 0xfb, 0xca, 0xbb, 0x4b, 0x40, 0x7e,
 };
+// clang-format on
 
 template <typename T> T load(const uint8_t * at) {
     T value;
@@ -72,13 +75,14 @@ uint64_t hash_up_to_16(const uint8_t * in, size_t size) {
         return h ^ h >> 28;
     }
     if (size > 0) {
-        const uint64_t mixed = static_cast<uint64_t>(in[0]) << 16 | static_cast<uint64_t>(in[size >> 1]) << 24 | in[size - 1] |
-                               static_cast<uint64_t>(size) << 8;
+        const uint64_t mixed = static_cast<uint64_t>(in[0]) << 16 | static_cast<uint64_t>(in[size >> 1]) << 24 |
+                               in[size - 1] | static_cast<uint64_t>(size) << 8;
         return avalanche_xxh64(mixed ^ (u32(kSecret) ^ u32(kSecret + 4)));
     }
     return avalanche_xxh64(u64(kSecret + 56) ^ u64(kSecret + 64));
 }
 
+// 17 to 240 bytes; the specification counts 17 to 128 and 129 to 240 separately.
 uint64_t hash_up_to_240(const uint8_t * in, size_t size) {
     uint64_t h = size * kPrime64_1;
     if (size <= 128) {
@@ -94,6 +98,7 @@ uint64_t hash_up_to_240(const uint8_t * in, size_t size) {
     return avalanche(h + mix16(in + size - 16, kSecret + 136 - 17));
 }
 
+// Adds one stripe of 64 bytes to the eight accumulators.
 void accumulate_plain(uint64_t * acc, const uint8_t * in, const uint8_t * secret) {
     for (size_t lane = 0; lane < 8; lane++) {
         const uint64_t value = u64(in + 8 * lane), key = value ^ u64(secret + 8 * lane);
@@ -107,13 +112,16 @@ void stripes_plain(uint64_t * acc, const uint8_t * in, const uint8_t * secret, s
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) void stripes_avx2(uint64_t * acc, const uint8_t * in, const uint8_t * secret, size_t count) {
+// The same for `count` stripes, four lanes at a time. The secret advances by 8 bytes for each stripe.
+__attribute__((target("avx2"))) void stripes_avx2(uint64_t * acc, const uint8_t * in, const uint8_t * secret,
+                                                  size_t count) {
     auto * out = reinterpret_cast<__m256i *>(acc);
     __m256i sum[2] = {_mm256_loadu_si256(out), _mm256_loadu_si256(out + 1)};
     for (size_t i = 0; i < count; i++, in += kStripe, secret += 8) {
         for (size_t half = 0; half < 2; half++) {
             const __m256i value = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(in) + half);
-            const __m256i key = _mm256_xor_si256(value, _mm256_loadu_si256(reinterpret_cast<const __m256i *>(secret) + half));
+            const __m256i key =
+                _mm256_xor_si256(value, _mm256_loadu_si256(reinterpret_cast<const __m256i *>(secret) + half));
             const __m256i product = _mm256_mul_epu32(key, _mm256_srli_epi64(key, 32));
             const __m256i swapped = _mm256_shuffle_epi32(value, _MM_SHUFFLE(1, 0, 3, 2));
             sum[half] = _mm256_add_epi64(sum[half], _mm256_add_epi64(product, swapped));
@@ -128,12 +136,14 @@ void stripes(uint64_t * acc, const uint8_t * in, const uint8_t * secret, size_t 
     (avx2 ? stripes_avx2 : stripes_plain)(acc, in, secret, count);
 }
 #else
-void stripes(uint64_t * acc, const uint8_t * in, const uint8_t * secret, size_t count) { stripes_plain(acc, in, secret, count); }
+void stripes(uint64_t * acc, const uint8_t * in, const uint8_t * secret, size_t count) {
+    stripes_plain(acc, in, secret, count);
+}
 #endif
 
 }  // namespace
 
-// Eats whole stripes, never the input's last one: the caller keeps at least one byte back.
+// Consumes whole stripes, but never the input's last one: the caller keeps at least one byte.
 void Xxh3::consume(const uint8_t * data, size_t count) {
     while (count > 0) {
         const size_t now = std::min(count, kStripesPerBlock - stripe_);
@@ -141,6 +151,7 @@ void Xxh3::consume(const uint8_t * data, size_t count) {
         data += kStripe * now;
         count -= now;
         stripe_ += now;
+        // Scramble at the end of a block.
         if (stripe_ == kStripesPerBlock) {
             for (size_t lane = 0; lane < 8; lane++)
                 acc_[lane] = (acc_[lane] ^ acc_[lane] >> 47 ^ u64(kSecret + 128 + 8 * lane)) * kPrime32_1;
@@ -165,6 +176,7 @@ void Xxh3::update(const void * data, size_t size) {
         size -= fill;
         consume(buffer_, kBuffered / kStripe);
     }
+    // Keep between 1 and kStripe bytes back for digest().
     if (size > kStripe) {
         const size_t count = (size - 1) / kStripe;
         consume(in, count);
@@ -183,7 +195,7 @@ uint64_t Xxh3::digest() const {
     const size_t whole = (pending_ - 1) / kStripe;
     if (whole > 0) rest.consume(rest.buffer_, whole);
 
-    // The last 64 bytes, part of which may already have been eaten.
+    // The last 64 bytes, some of which may have been consumed already.
     uint8_t tail[kStripe];
     const size_t fresh = std::min(pending_, kStripe);
     std::memcpy(tail, last_stripe_ + fresh, kStripe - fresh);

@@ -48,8 +48,8 @@ def model_of(cache: Path) -> Path:
 
 def test_the_demonstration_converts_shows_its_plan_and_answers(demo: subprocess.CompletedProcess[str]) -> None:
     assert demo.returncode == 0, demo.stderr
-    assert "Its words are invented; they are not medicine." in demo.stdout
-    assert "Bits a weight by layer" in demo.stdout
+    assert "writes is made up; it is not medicine." in demo.stdout
+    assert "Bits per weight, by layer" in demo.stdout
     answer = demo.stdout.partition("> What are the symptoms of diabetes?\n")[2]
     assert len(answer.partition(NOTICE)[0].split()) > 5
     assert answer.rstrip().endswith(NOTICE)
@@ -64,7 +64,7 @@ def test_the_conversion_is_used_again_and_answers_the_same(demo: subprocess.Comp
     written = model_of(cache).stat().st_mtime_ns
     again = edgemed("demo", "--threads", "2", cache=cache)
     assert again.returncode == 0, again.stderr
-    assert "Converted before" in again.stdout
+    assert "Already converted" in again.stdout
     assert model_of(cache).stat().st_mtime_ns == written
     assert again.stdout.partition("\n> ")[2] == demo.stdout.partition("\n> ")[2]
 
@@ -77,7 +77,7 @@ def test_a_damaged_conversion_is_made_again(
     damaged.write_bytes(model_of(cache).read_bytes()[:100_000])
     again = edgemed("demo", "--threads", "2", cache=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert "Converted before" not in again.stdout
+    assert "Already converted" not in again.stdout
     assert damaged.stat().st_size == model_of(cache).stat().st_size
 
 
@@ -102,7 +102,7 @@ def test_the_chat_reads_questions_from_a_pipe(demo: subprocess.CompletedProcess[
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "No model was named: try the machinery with `edgemed demo`"),
+        ((), "No model was given; try `edgemed demo`"),
         (("/nowhere/model.gguf",), "There is no model file at /nowhere/model.gguf"),
         (("/etc/hostname",), "hostname"),
     ],
@@ -130,8 +130,8 @@ def test_a_cut_model_is_explained_in_one_line(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--ram", "10MiB"), "10 MiB of memory are too little for demo-"),
-        (("--ctx", "0"), "A context of 0 tokens is not possible: this model takes from 1 to 2048."),
+        (("--ram", "10MiB"), "10 MiB of memory is too little for demo-"),
+        (("--ctx", "0"), "A context of 0 tokens is not possible with this model; choose from 1 to 2048."),
     ],
 )
 def test_what_the_engine_cannot_start_with_ends_the_chat_and_is_said_on_the_command_line(

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from gguf import GGMLQuantizationType as Type
 
+from edgemed.architectures import bailing_moe_v2
 from edgemed.cli import main
 from edgemed.convert.pipeline import convert
+from edgemed.engine.process import launch
 from edgemed.forecast import survey
 from edgemed.quant.plan import Plan
 from testing.checkpoints import make_checkpoint
@@ -27,8 +29,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A smaller model is looked forward to, and less is written to the disk."""
     smaller = {"n_layer": 8, "n_embd": 1024, "n_ff": 1024, "n_ff_exp": 256, "n_ff_shexp": 256, "n_vocab": 4096}
-    shape = replace(survey.ANTANGELMED, **smaller, n_head=8, n_head_kv=2)
-    monkeypatch.setattr(survey, "ANTANGELMED", shape)
+    shape = replace(bailing_moe_v2.ANTANGELMED, **smaller, n_head=8, n_head_kv=2)
+    monkeypatch.setattr(bailing_moe_v2, "ANTANGELMED", shape)
     monkeypatch.setattr(survey, "PROBE_BYTES", 96 << 20)
 
 
@@ -51,7 +53,7 @@ def test_doctor_measures_and_predicts_before_anything_is_downloaded(
 def test_doctor_for_people_says_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--folder", str(tmp_path), "--ram", "200MiB"]) == 0
     out = capsys.readouterr().out
-    assert "does not fit; it needs at least" in out
+    assert "does not fit; needs at least" in out
     assert "offline     proved: 8 of 8" in out
 
 
@@ -64,9 +66,13 @@ def test_doctor_reports_a_broken_engine(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "llama_cpp.py").write_text("raise ImportError('there is no llama here')")
-    monkeypatch.setattr(survey, "environment", lambda: {"PYTHONPATH": str(tmp_path)})
+    monkeypatch.setattr(launch, "environment", lambda: {"PYTHONPATH": str(tmp_path)})
     assert main(["doctor", str(model), "--ctx", "256"]) == 1
-    assert "engine      there is no llama here\n" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "engine      cannot start\n" in printed.out
+    assert printed.err.startswith(
+        "edgemed: llama-cpp-python cannot be loaded (there is no llama here). If it was built"
+    )
 
 
 @pytest.mark.parametrize("folder", ["/proc/self", "nowhere/at all"])

@@ -11,7 +11,7 @@ from edgemed.cli import main
 from edgemed.errors import CalibrationError, PlanError, TextsError
 from edgemed.evaluation.cards import read_card
 from edgemed.model_file import open_model
-from edgemed.quant.imatrix import read_calibration
+from edgemed.quant.calibration import read_calibration
 from edgemed.quant.plan import Plan
 from testing.gguf_bytes import Kind, small_model
 
@@ -74,9 +74,9 @@ def test_a_models_words_do_not_command_the_terminal(tmp_path: Path, capsys: pyte
 def test_what_is_no_ordinary_file_is_not_waited_for(reference: Path, tmp_path: Path) -> None:
     pipe, model = tmp_path / "pipe", open_model(reference)
     os.mkfifo(pipe)
-    with pytest.raises(PlanError, match="it is no ordinary file"):
+    with pytest.raises(PlanError, match="it is not a regular file"):
         Plan.load(pipe)
-    with pytest.raises(CalibrationError, match="it is no ordinary file"):
+    with pytest.raises(CalibrationError, match="it is not a regular file"):
         read_calibration(pipe, model.hparams)
-    with pytest.raises(TextsError, match="it is no ordinary file"):
+    with pytest.raises(TextsError, match="it is not a regular file"):
         read_card(pipe, model)

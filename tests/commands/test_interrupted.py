@@ -67,8 +67,8 @@ def test_a_signal_that_was_ignored_stays_so(tmp_path: Path) -> None:
 
 HANGS_UP = """
 import os, signal
-from edgemed.commands._signals import ending_orderly
-with ending_orderly():
+from edgemed.commands._signals import signals_interrupt
+with signals_interrupt():
     os.kill(os.getpid(), signal.SIGHUP)
     print("went on")
 """

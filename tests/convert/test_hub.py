@@ -129,7 +129,7 @@ def test_what_is_cached_of_a_repository_is_spared(hub: Hub, tmp_path: Path) -> N
             done = convert(hub, tmp_path, REPOSITORY, "--overwrite", *options)
             assert done.returncode == 2
             assert done.stderr.endswith(
-                f"{path} is named to be read or written as something else too; choose another name.\n"
+                f"{path} is also named as an input or as another output; choose another name.\n"
             )
     assert {path: path.read_bytes() for path in snapshot.iterdir()} == kept
     assert not (tmp_path / "out.gguf").exists()

@@ -158,7 +158,7 @@ def test_a_conversion_that_ends_between_opening_and_locking_is_spared(
     first.start()
     assert opening.wait(60)
     monkeypatch.setattr("edgemed.outputs.hold", wait_for_the_first)
-    with pytest.raises(SetupError, match="ended at this moment"):
+    with pytest.raises(SetupError, match="has just finished writing"):
         convert(str(small), output, PLAN)
     monkeypatch.undo()
     convert(str(small), tmp_path / "whole.gguf", PLAN)

@@ -1,4 +1,4 @@
-"""A llama.cpp that cannot be loaded: built for a GPU, say, whose driver is not there."""
+"""A llama.cpp that cannot be loaded, as without the driver of its GPU, or whose log has another format."""
 
 import os
 import re
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edgemed.engine.llama import LogCapture
+from edgemed.errors import SetupError
 from edgemed.ggml import library_folder
 
 SENTENCE = r"llama-cpp-python cannot be loaded \(.*(too short|invalid ELF).*\)\. If it was built for a GPU, install"
@@ -16,7 +18,7 @@ SENTENCE = r"llama-cpp-python cannot be loaded \(.*(too short|invalid ELF).*\)\.
 
 @pytest.fixture
 def unloadable(tmp_path: Path) -> dict[str, str]:
-    """The environment of a process that finds the installed package, but a libllama that is none."""
+    """The environment of a process that finds the installed package, but with a libllama that is not a library."""
     installed = library_folder().parent
     package = tmp_path / installed.name
     package.mkdir()
@@ -40,3 +42,14 @@ def test_it_is_one_sentence_that_says_what_to_do(command: str, model_path: Path,
     assert done.returncode == 1
     assert re.search(SENTENCE, done.stderr.splitlines()[-1])
     assert "Traceback" not in done.stderr
+
+
+def test_a_log_that_names_no_compute_buffer_is_refused() -> None:
+    """Otherwise its scratch would count as zero bytes, and the engine would exceed --ram."""
+    log = LogCapture()
+    log(2, "llama_context:        CPU  output buffer size =     0.60 MiB\n")
+    log(2, "sched_reserve:        CPU scratch space: 80.00 MiB\n")
+    with pytest.raises(SetupError, match=r"does not name its compute buffer.*; install the llama-cpp-python"):
+        log.compute_bytes(None)
+    log(2, "sched_reserve:        CPU compute buffer size =    80.00 MiB\n")
+    assert log.compute_bytes(None) == int(80.6 * 2**20)

@@ -1,4 +1,4 @@
-"""One token's pass through a layer's experts, its shared expert among them, and what it guesses of the next layer."""
+"""One token's pass through a layer's experts and its shared expert, and the prefetches it makes for the next layer."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,18 +35,18 @@ def test_a_layer_in_one_pass_and_node_by_node(shared: int, dense: Type, tmp_path
     assert np.array_equal(one.logits, other.logits)
 
 
-def test_guesses_are_right_where_attention_adds_nothing(tmp_path: Path) -> None:
-    """Then the residual behind a layer is all that the next router sees, and a guess is wrong by rounding alone."""
+def test_predictions_are_right_where_attention_adds_nothing(tmp_path: Path) -> None:
+    """Then the residual after a layer is all that the next router sees, and only rounding makes a prediction wrong."""
     shape = Shape(num_hidden_layers=5, attention_scale=0.0)
     probe = Probe(model(tmp_path, shape), tuple(range(20, 60)), small_cache=True)
     (answer,) = run_probes(tmp_path, replace(probe, batches=probe.one_by_one))
     stats = answer.stats
-    assert stats["predicted"] == len(probe.ids) * 3 * shape.num_experts_per_tok  # of four rows, the first is not seen
+    assert stats["predicted"] == len(probe.ids) * 3 * shape.num_experts_per_tok  # four layers but the first
     assert stats["predicted_right"] > 0.97 * stats["predicted"]
-    assert stats["guesses_used"] > 0.9 * stats["guesses"] > 0
+    assert stats["prefetches_used"] > 0.9 * stats["prefetches"] > 0
 
 
-def test_nothing_is_guessed_where_nothing_is_missing(tmp_path: Path) -> None:
+def test_nothing_is_predicted_where_nothing_is_missing(tmp_path: Path) -> None:
     shape = Shape(num_hidden_layers=5)
     probe = Probe(model(tmp_path, shape), tuple(range(20, 28)) * 20)
     (answer,) = run_probes(tmp_path, replace(probe, batches=probe.one_by_one))

@@ -25,7 +25,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rates_are_of_this_world(file: Path) -> None:
     assert 1e8 < measure_memory(1, 0.05) < 1e12
     with DiskProbe(file, 1_000_000, depth=2, seconds=0.2) as probe:
-        probe.look()
+        probe.sample()
         assert 1e5 < probe.rate < 1e11
 
 
@@ -39,14 +39,14 @@ def test_every_place_is_read_once_and_no_further_than_the_file(file: Path, monke
         return count
 
     monkeypatch.setattr(machine.os, "preadv", watch)
-    with DiskProbe(file, 1_000_000, depth=2, looks=3, seconds=60) as probe:
-        looks = []
+    with DiskProbe(file, 1_000_000, depth=2, samples=3, seconds=60) as probe:
+        samples = []
         for _ in range(3):
-            probe.look()
-            looks.append(len(read))
+            probe.sample()
+            samples.append(len(read))
     size = 1_003_520  # the next multiple of a page
     assert sorted(read) == [(number * size, size) for number in range((16 << 20) // size)]
-    assert looks == [5, 10, 16]
+    assert samples == [5, 10, 16]
 
 
 def test_where_direct_reads_are_refused_it_reads_through_the_cache(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,12 +59,12 @@ def test_where_direct_reads_are_refused_it_reads_through_the_cache(file: Path, m
 
     monkeypatch.setattr(machine.os, "open", no_direct)
     with DiskProbe(file, 1_000_000, depth=1, seconds=0.05) as probe:
-        probe.look()
+        probe.sample()
         assert not probe.direct
         assert probe.rate > 0
 
 
-def test_the_rate_is_of_all_looks_by_their_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rate_is_of_all_samples_by_their_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 
     def slowly(_descriptor: int, buffers: list[memoryview], _offset: int) -> int:
@@ -72,13 +72,13 @@ def test_the_rate_is_of_all_looks_by_their_time(file: Path, monkeypatch: pytest.
         now += delays.pop()
         return len(buffers[0])
 
-    delays = [0.2] * 4 + [0.1] * 4  # the second look, the first
+    delays = [0.2] * 4 + [0.1] * 4  # the second sample, then the first
     monkeypatch.setattr(machine.os, "preadv", slowly)
     monkeypatch.setattr(machine.time, "perf_counter", lambda: now)
-    with DiskProbe(file, 2 << 20, depth=1, looks=2, seconds=5) as probe:
-        probe.look()
+    with DiskProbe(file, 2 << 20, depth=1, samples=2, seconds=5) as probe:
+        probe.sample()
         assert probe.rate == pytest.approx((8 << 20) / 0.4)
-        probe.look()
+        probe.sample()
         assert probe.rate == pytest.approx((16 << 20) / 1.2)
 
 
@@ -91,14 +91,14 @@ def test_a_read_that_fails_is_said(file: Path, monkeypatch: pytest.MonkeyPatch) 
         DiskProbe(file, 1_000_000, depth=2) as probe,
         pytest.raises(SetupError, match=f"file cannot be read: {os.strerror(errno.EIO)}"),
     ):
-        probe.look()
+        probe.sample()
 
 
 def test_too_small_or_missing_files_are_refused(tmp_path: Path, file: Path) -> None:
     with pytest.raises(SetupError, match="too small"):
         DiskProbe(file, 16 << 20, depth=1)
     with pytest.raises(SetupError, match="too small"):
-        DiskProbe(file, 1 << 20, depth=2, looks=5)
+        DiskProbe(file, 1 << 20, depth=2, samples=5)
     with pytest.raises(SetupError, match="cannot be read"):
         DiskProbe(tmp_path / "none", 4096, depth=1)
 

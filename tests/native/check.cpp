@@ -21,32 +21,37 @@ ExpertFile::ExpertFile(const Plan & plan) {
     CHECK(fd >= 0);
     ::close(fd);
     path_ = name;
-    Random     random(plan.seed);
-    uint64_t   at = kPage * (1 + below(random, 3));
+    Random random(plan.seed);
+    uint64_t at = kPage * (1 + below(random, 3));
     const auto place = [&](uint64_t nbytes, uint64_t alignment, uint64_t gap) {
         at = (at + gap + alignment - 1) / alignment * alignment;
         const uint64_t here = at;
         at += nbytes;
         return here;
     };
-    for (int i = 0; i < plan.rows * plan.per_row; i++) {
+    for (int i = 0; i < plan.moe_layers * plan.experts_per_layer; i++) {
         ExpertRecord record{};
         int order[kProjections] = {kGate, kUp, kDown};
         if (!plan.checksums) std::shuffle(order, order + kProjections, random);
         for (int p : order) {
             record.nbytes[p] = plan.smallest + below(random, plan.largest - plan.smallest + 1);
-            // A few sizes often, so that classes are shared.
-            if (below(random, 3) > 0) record.nbytes[p] = plan.smallest + (plan.largest - plan.smallest) * below(random, 4) / 4;
-            if (plan.halves) record.nbytes[p] = i % plan.per_row < plan.per_row / 2 ? plan.smallest : plan.largest;
-            record.offset[p] = plan.checksums ? place(record.nbytes[p], kPage, 0)
-                                              : place(record.nbytes[p], 32, below(random, 3) * below(random, 3 * kPage));
+            // Two thirds of the matrices have one of four sizes, so that size classes are shared.
+            if (below(random, 3) > 0)
+                record.nbytes[p] = plan.smallest + (plan.largest - plan.smallest) * below(random, 4) / 4;
+            if (plan.halves)
+                record.nbytes[p] =
+                    i % plan.experts_per_layer < plan.experts_per_layer / 2 ? plan.smallest : plan.largest;
+            record.offset[p] = plan.checksums
+                                   ? place(record.nbytes[p], kPage, 0)
+                                   : place(record.nbytes[p], 32, below(random, 3) * below(random, 3 * kPage));
         }
         records_.push_back(record);
     }
     bytes_.resize(at + below(random, kPage));
     for (const ExpertRecord & record : records_)
         for (int p = 0; p < kProjections; p++)
-            for (uint64_t i = 0; i < record.nbytes[p]; i++) bytes_[record.offset[p] + i] = static_cast<uint8_t>(random());
+            for (uint64_t i = 0; i < record.nbytes[p]; i++)
+                bytes_[record.offset[p] + i] = static_cast<uint8_t>(random());
     if (plan.checksums)
         for (ExpertRecord & record : records_) {
             record.has_checksum = 1;
@@ -66,7 +71,9 @@ std::vector<Expert> ExpertFile::experts() const {
 
 bool ExpertFile::matches(const Expert & expert, size_t which, const uint8_t * slot) const {
     for (int p = 0; p < kProjections; p++)
-        if (std::memcmp(slot + expert.place[p], bytes_.data() + records_[which].offset[p], records_[which].nbytes[p]) != 0) return false;
+        if (std::memcmp(slot + expert.offset_in_slot[p], bytes_.data() + records_[which].offset[p],
+                        records_[which].nbytes[p]) != 0)
+            return false;
     return true;
 }
 
@@ -96,19 +103,22 @@ uint64_t all_bytes(const ExpertFile & file) {
 
 uint64_t least_bytes(const ExpertFile & file, const Plan & plan, int at_once) {
     const std::vector<Expert> experts = file.experts();
-    const auto                per_row = static_cast<size_t>(plan.per_row);
-    uint64_t                  most = 0, placed = 0;
+    const auto experts_per_layer = static_cast<size_t>(plan.experts_per_layer);
+    uint64_t most = 0, placed = 0;
     for (const Expert & expert : experts) placed += expert.slot_bytes;
-    for (size_t row = 0; row < experts.size() / per_row; row++) {
+    for (size_t moe_layer = 0; moe_layer < experts.size() / experts_per_layer; moe_layer++) {
         std::vector<uint64_t> sizes;
-        for (size_t i = 0; i < per_row; i++) sizes.push_back(experts[row * per_row + i].slot_bytes);
+        for (size_t i = 0; i < experts_per_layer; i++)
+            sizes.push_back(experts[moe_layer * experts_per_layer + i].slot_bytes);
         std::sort(sizes.rbegin(), sizes.rend());
-        most = std::max(most, std::accumulate(sizes.begin(), sizes.begin() + std::min(at_once, plan.per_row), uint64_t{0}));
+        most = std::max(most, std::accumulate(sizes.begin(), sizes.begin() + std::min(at_once, plan.experts_per_layer),
+                                              uint64_t{0}));
     }
     return most + all_bytes(file) - placed;
 }
 
-void open_store(Store & store, const ExpertFile & file, const Plan & plan, uint64_t budget, bool direct, int threads, bool background) {
+void open_store(Store & store, const ExpertFile & file, const Plan & plan, uint64_t budget, bool direct, int threads,
+                bool background) {
     StoreOptions options{};
     options.budget_bytes = budget;
     options.reader_threads = threads;
@@ -116,15 +126,16 @@ void open_store(Store & store, const ExpertFile & file, const Plan & plan, uint6
     options.first_layer = 1;
     options.half_life = 8;
     options.background = background;
-    const std::string fault = store.open(file.path().c_str(), file.experts(), plan.rows, plan.per_row, options);
+    const std::string fault =
+        store.open(file.path().c_str(), file.experts(), plan.moe_layers, plan.experts_per_layer, options);
     if (!fault.empty()) std::fprintf(stderr, "%s\n", fault.c_str());
     CHECK(fault.empty());
 }
 
-void wait_until_read(Store & store, int row, int index) {
-    CHECK(store.pin(row, index, 1));
-    store.wait(row, index);
-    store.unpin(row, index);
+void wait_until_read(Store & store, int moe_layer, int index) {
+    CHECK(store.pin(moe_layer, index, 1));
+    store.wait(moe_layer, index);
+    store.unpin(moe_layer, index);
 }
 
 int main(int count, char ** arguments) {
@@ -138,11 +149,11 @@ int main(int count, char ** arguments) {
         {"changing_files", check_changing_files},
         {"opening_and_closing", check_opening_and_closing},
         {"looking", check_looking},
-        {"products", check_products},
+        {"matmul", check_matmul},
         {"attention", check_attention},
         {"background", check_background},
         {"background_waits", check_background_waits},
-        {"guesses_step_aside", check_guesses_step_aside},
+        {"prefetches_yield", check_prefetches_yield},
         {"scans", check_scans},
         {"sizes", check_sizes},
     };

@@ -1,4 +1,4 @@
-// What the live view is shown, against a sequence of demands whose outcome is known.
+// What the live view reports, for a sequence of demands with a known outcome.
 
 #include "check.h"
 
@@ -10,9 +10,9 @@ struct Seen {
     std::vector<uint8_t> states, hits, misses;
 
     explicit Seen(Store & store) {
-        const auto experts = static_cast<size_t>(store.rows() * store.per_row());
+        const auto experts = static_cast<size_t>(store.moe_layers() * store.experts_per_layer());
         for (std::vector<uint8_t> * part : {&states, &hits, &misses}) part->assign(experts, 77);
-        store.look(states.data(), hits.data(), misses.data());
+        store.store_state(states.data(), hits.data(), misses.data());
     }
     int sum(const std::vector<uint8_t> & counts) const {
         int all = 0;
@@ -26,17 +26,19 @@ constexpr auto kReady = static_cast<uint8_t>(Store::State::ready);
 }  // namespace
 
 void check_looking() {
-    const Plan       plan;
+    const Plan plan;
     const ExpertFile file(plan);
-    Store            store;
+    Store store;
     open_store(store, file, plan, all_bytes(file));
-    CHECK(store.scanned() < 0);
+    CHECK(store.scan_layer() < 0);
     store.scan(2);
-    CHECK(store.scanned() == 2);
+    CHECK(store.scan_layer() == 2);
     store.scan(-1);
-    const auto at = [&](int row, int index) { return static_cast<size_t>(row * plan.per_row + index); };
+    const auto at = [&](int moe_layer, int index) {
+        return static_cast<size_t>(moe_layer * plan.experts_per_layer + index);
+    };
 
-    wait_until_read(store, 0, 3);  // before anybody looks: not counted
+    wait_until_read(store, 0, 3);  // before anybody watches: not counted
     Seen seen(store);
     CHECK(seen.states[at(0, 3)] == kReady && seen.sum(seen.states) == kReady);
     CHECK(seen.sum(seen.hits) == 0 && seen.sum(seen.misses) == 0);
@@ -49,18 +51,18 @@ void check_looking() {
     CHECK(seen.hits[at(0, 3)] == 3 && seen.hits[at(2, 5)] == 1 && seen.sum(seen.hits) == 4);
     CHECK(seen.misses[at(2, 5)] == 1 && seen.sum(seen.misses) == 1);
 
-    seen = Seen(store);  // each demand is told once
+    seen = Seen(store);  // every demand is reported once
     CHECK(seen.sum(seen.hits) == 0 && seen.sum(seen.misses) == 0);
     for (int i = 0; i < 300; i++) wait_until_read(store, 0, 3);
     seen = Seen(store);
     CHECK(seen.hits[at(0, 3)] == 255 && seen.sum(seen.hits) == 255);
 
-    store.look_away();
+    store.stop_watching();
     wait_until_read(store, 0, 3);
     seen = Seen(store);
     CHECK(seen.sum(seen.hits) == 0);
 
-    store.set_budget(0);  // what was evicted is seen to be gone, and missed when wanted again
+    store.set_budget(0);  // evicted experts are absent, and a miss when demanded again
     seen = Seen(store);
     CHECK(seen.sum(seen.states) == 0);
     store.set_budget(all_bytes(file));

@@ -1,5 +1,5 @@
-// Which attention is ours to compute: one deviation at a time from what is, each of which ggml has to compute. And that
-// it touches nothing beyond its tensors.
+// Which attention nodes are ours: deviates from a node we compute in one respect at a time, and ggml must compute each
+// of those. Also checks that nothing outside the tensors is touched.
 
 #include <atomic>
 #include <cstring>
@@ -43,30 +43,32 @@ struct Scene {
 
 void put(ggml::Tensor & node, int index, float value) { std::memcpy(node.op_params + index, &value, sizeof value); }
 
-// With tensors in blocks of exactly their size, which a sanitizer watches. Keys are all alike, so that every token's
-// result is the mean of the values it sees: those of the first half are 1, of the others 3, the last are masked.
+// Tensors in blocks of exactly their size, which the sanitizers watch. All keys are equal, so every token's result is
+// the mean of the values it sees: those of the first half are 1, the others 3, the last ones are masked.
 void compute(int64_t tokens, int64_t keys, int64_t width, int64_t shared_by) {
-    Scene          scene;
+    Scene scene;
     const uint16_t one = 0x3c00, three = 0x4200, nothing = 0xfc00;
     Scene::shape(scene.q, ggml::kF32, 4, width, tokens, 2 * shared_by);
     Scene::shape(scene.k, ggml::kF16, 2, width, keys, 2);
     Scene::shape(scene.v, ggml::kF16, 2, width, keys, 2);
     Scene::shape(scene.mask, ggml::kF16, 2, keys, tokens, 1);
     Scene::shape(scene.node, ggml::kF32, 4, width, 2 * shared_by, tokens);
-    const auto            wide = static_cast<size_t>(width), long_ = static_cast<size_t>(keys), all = static_cast<size_t>(tokens);
-    const size_t          seen = long_ / 2 + 1 < long_ ? long_ / 2 + 1 : long_;
-    std::vector<float>    q(wide * all * 2 * static_cast<size_t>(shared_by), 1.0f), out(q.size(), -1.0f);
+    const auto wide = static_cast<size_t>(width), long_ = static_cast<size_t>(keys), all = static_cast<size_t>(tokens);
+    const size_t seen = long_ / 2 + 1 < long_ ? long_ / 2 + 1 : long_;
+    std::vector<float> q(wide * all * 2 * static_cast<size_t>(shared_by), 1.0f), out(q.size(), -1.0f);
     std::vector<uint16_t> k(wide * long_ * 2, one), v(wide * long_ * 2, one), mask(long_ * all, 0);
     for (size_t i = 0; i < v.size(); i++)
         if (i / wide % long_ >= long_ / 2) v[i] = three;
     for (size_t i = 0; i < mask.size(); i++)
         if (i % long_ >= seen) mask[i] = nothing;
-    scene.q.data = q.data(), scene.k.data = k.data(), scene.v.data = v.data(), scene.mask.data = mask.data(), scene.node.data = out.data();
+    scene.q.data = q.data(), scene.k.data = k.data(), scene.v.data = v.data(), scene.mask.data = mask.data(),
+    scene.node.data = out.data();
     put(scene.node, 0, 0.125f);
     const std::atomic<bool> stop{false};
-    Attention               attention;
+    Attention attention;
     CHECK(is_attention(&scene.node));
-    CHECK(attention.compute(&scene.node, 1, stop) == ggml::kSuccess);  // one: a team's runtime is not the sanitizers' to judge
+    CHECK(attention.compute(&scene.node, 1, stop) ==
+          ggml::kSuccess);  // one thread: the OpenMP runtime is not built for the sanitizers
     const float mean = static_cast<float>(3 * seen - 2 * (long_ / 2)) / static_cast<float>(seen);
     for (float value : out) CHECK(value > mean - 1e-3f && value < mean + 1e-3f);
 }
@@ -110,7 +112,7 @@ void check_attention_kernels() {
         [](Scene & s) { s.mask.ne[3] = 2; },
         [](Scene & s) { s.node.src[4] = &s.sinks; },
         [](Scene & s) { put(s.node, 1, 8.0f); },   // ALiBi
-        [](Scene & s) { put(s.node, 2, 30.0f); },  // a cap on scores
+        [](Scene & s) { put(s.node, 2, 30.0f); },  // soft cap
     };
     for (const auto & change : not_ours) {
         Scene scene;
@@ -129,7 +131,8 @@ void check_attention() {
     for (const Instructions most : {Instructions::kAvx2, Instructions::kAvx512, Instructions::kNone}) {
         limit_instructions(most);
         Scene scene;
-        CHECK(is_attention(&scene.node) == (instructions() != Instructions::kNone));  // else ggml computes all of it
+        // otherwise ggml computes everything
+        CHECK(is_attention(&scene.node) == (instructions() != Instructions::kNone));
         if (instructions() != Instructions::kNone) check_attention_kernels();
     }
     limit_instructions(Instructions::kAvx512);

@@ -1,4 +1,4 @@
-// A fuzzer over the index: any record Python could hand over is either laid out soundly or refused.
+// A fuzzer for the expert index: every record that Python could pass is laid out correctly or refused.
 
 #include <algorithm>
 
@@ -8,14 +8,14 @@ using namespace edgemed;
 
 namespace {
 
-// The rules of a sound layout, for a record whose matrices do not overlap.
+// The invariants of a layout, for a record whose matrices do not overlap.
 void check_sound(const ExpertRecord & record, const Expert & expert) {
     CHECK(expert.segments >= 1 && expert.segments <= kProjections);
     uint64_t memory = 0;
     for (int s = 0; s < expert.segments; s++) {
         const Segment & segment = expert.segment[s];
         CHECK(segment.file % kPage == 0 && segment.length % kPage == 0 && segment.length > 0);
-        CHECK(segment.memory == memory);  // one after another, without holes
+        CHECK(segment.memory == memory);  // contiguous in memory
         CHECK(segment.needed <= segment.length && segment.needed + kPage > segment.length);
         memory += segment.length;
     }
@@ -24,10 +24,12 @@ void check_sound(const ExpertRecord & record, const Expert & expert) {
         int homes = 0;
         for (int s = 0; s < expert.segments; s++) {
             const Segment & segment = expert.segment[s];
-            const uint64_t  end = record.offset[p] + record.nbytes[p];
-            if (expert.place[p] < segment.memory || expert.place[p] >= segment.memory + segment.length) continue;
+            const uint64_t end = record.offset[p] + record.nbytes[p];
+            if (expert.offset_in_slot[p] < segment.memory ||
+                expert.offset_in_slot[p] >= segment.memory + segment.length)
+                continue;
             homes++;
-            CHECK(expert.place[p] - segment.memory == record.offset[p] - segment.file);
+            CHECK(expert.offset_in_slot[p] - segment.memory == record.offset[p] - segment.file);
             CHECK(end <= segment.file + segment.needed);
         }
         CHECK(homes == 1);
@@ -35,7 +37,7 @@ void check_sound(const ExpertRecord & record, const Expert & expert) {
     }
     CHECK(!record.has_checksum || expert.segments == 1);
     if (record.has_checksum) CHECK(expert.span == record.offset[kDown] + record.nbytes[kDown] - record.offset[kGate]);
-    if (expert.span > 0) CHECK(expert.place[kGate] + expert.span <= expert.slot_bytes);
+    if (expert.span > 0) CHECK(expert.offset_in_slot[kGate] + expert.span <= expert.slot_bytes);
 }
 
 uint64_t any_number(Random & random) {
@@ -57,7 +59,7 @@ bool overlaps(const ExpertRecord & record, int p, int q) {
 
 void check_lay_out() {
     Random random(7);
-    int    accepted = 0;
+    int accepted = 0;
     for (int round = 0; round < 300000; round++) {
         ExpertRecord record{};
         if (round % 2 == 0) {
@@ -65,7 +67,7 @@ void check_lay_out() {
                 record.offset[p] = any_number(random);
                 record.nbytes[p] = any_number(random);
             }
-        } else {  // sound, wherever it may lie
+        } else {  // valid, at any offset
             int order[kProjections] = {kGate, kUp, kDown};
             if (below(random, 2) == 0) std::shuffle(order, order + kProjections, random);
             uint64_t at = below(random, 1 << 20);
@@ -78,9 +80,10 @@ void check_lay_out() {
         for (int p = 0; p < kProjections; p++) record.type[p] = static_cast<int32_t>(random() % 40);
         record.has_checksum = static_cast<int32_t>(below(random, 2));
         record.checksum = random();
-        const bool nonsense = overlaps(record, kGate, kUp) || overlaps(record, kUp, kDown) || overlaps(record, kGate, kDown);
+        const bool nonsense =
+            overlaps(record, kGate, kUp) || overlaps(record, kUp, kDown) || overlaps(record, kGate, kDown);
         if (!plausible(record)) {
-            CHECK(round % 2 == 0 || record.has_checksum);  // a checksum asks for one piece, in order
+            CHECK(round % 2 == 0 || record.has_checksum);  // a checksum requires one piece, in order
             continue;
         }
         CHECK(!nonsense);

@@ -8,6 +8,6 @@ from testing.processor import instructions_here, limited_to
 
 @pytest.fixture(scope="module", params=instructions_here(), ids=lambda which: which.name)
 def instructions(request: pytest.FixtureRequest) -> Iterator[Instructions]:
-    """All that the processor has, in turn: a test with it runs on each."""
+    """Runs the test on each instruction set of this processor."""
     with limited_to(request.param):
         yield request.param

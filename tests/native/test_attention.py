@@ -1,4 +1,4 @@
-"""Attention against float64: what is masked, what is large, and that neither threads nor company change anything."""
+"""Attention against float64: masks, large scores, NaN, and independence of threads and of the rest of the batch."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("instructions")
 
 
 def right(q: Floats, k: Halves, v: Halves, mask: Halves | None, scale: float) -> NDArray[np.float64]:
-    """[tokens that ask, heads, width]; a token that sees nothing gets nothing."""
+    """Return [queries, heads, width]; a query that sees no key gets zeros."""
     shared_by = q.shape[1] // k.shape[1]
     out = np.zeros(q.shape)
     for token, head in np.ndindex(q.shape[:2]):
@@ -41,7 +41,7 @@ def scene(seed: int, asking: int, width: int, heads: int, shared_by: int, tokens
 
 
 def causal(asking: int, tokens: int) -> Halves:
-    """The last `asking` of `tokens` ask."""
+    """Return the mask [asking, tokens] of queries that are the last `asking` of `tokens` tokens."""
     ahead = np.arange(tokens) > np.arange(tokens - asking, tokens)[:, None]
     return np.where(ahead, -np.inf, 0).astype(np.float16)
 
@@ -68,15 +68,15 @@ def test_matches_float64(
     for masked in (None, mask):
         found = attend(q, k, v, masked, scale)
         assert found is not None
-        # A score's own rounding changes its weight by as much again.
+        # Rounding a score changes its weight by the same relative error.
         assert np.abs(found - right(q, k, v, masked, scale)).max() <= ERROR * max(1.0, size) * 4
 
 
 @pytest.mark.parametrize("asking", [1, 30])
-def test_what_is_masked_for_all_is_never_looked_at(asking: int) -> None:
+def test_keys_masked_for_all_queries_are_never_read(asking: int) -> None:
     q, k, v = scene(1, asking, 128, 2, 4, 300)
     mask = np.zeros((asking, 300), np.float16)
-    mask[:, 10:200] = -np.inf  # a whole piece among them
+    mask[:, 10:200] = -np.inf  # includes a whole piece
     expected = right(q, k, v, mask, 0.1)
     k[10:200], v[10:200] = np.nan, np.inf
     found = attend(q, k, v, mask, 0.1)
@@ -86,10 +86,10 @@ def test_what_is_masked_for_all_is_never_looked_at(asking: int) -> None:
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
-def test_a_key_that_is_no_number_is_only_for_those_who_see_it(broken: float) -> None:
+def test_a_nan_or_infinite_key_affects_only_queries_that_see_it(broken: float) -> None:
     q, k, v = scene(6, 30, 64, 1, 4, 200)
     expected = right(q, k, v, causal(30, 200), 0.1)
-    k[190] = broken  # the twentieth of those that ask is the first to see it
+    k[190] = broken  # query 20 is the first to see it
     found = attend(q, k, v, causal(30, 200), 0.1)
     assert found is not None
     assert np.abs(found[:20] - expected[:20]).max() < 1e-5
@@ -99,10 +99,10 @@ def test_a_key_that_is_no_number_is_only_for_those_who_see_it(broken: float) -> 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 @pytest.mark.parametrize("where", ["q", "k", "v"])
 @pytest.mark.parametrize("asking", [1, 30])
-def test_what_is_no_number_stays_none(asking: int, where: str, broken: float) -> None:
-    """The engine stops where logits are no numbers: nothing may make plausible ones of them on the way."""
+def test_nan_and_infinity_propagate(asking: int, where: str, broken: float) -> None:
+    """The engine stops at NaN or infinite logits, so attention must not turn them into plausible numbers."""
     q, k, v = scene(5, asking, 64, 1, 4, 200)
-    q = np.abs(q)  # scores of plus infinity: of minus infinity a token would only weigh nothing
+    q = np.abs(q)  # makes infinite scores +inf; -inf would only give a weight of 0
     {"q": q, "k": k, "v": v}[where][0, 0, 3] = broken
     found = attend(q, k, v, None, 0.1)
     assert found is not None
@@ -110,10 +110,10 @@ def test_what_is_no_number_stays_none(asking: int, where: str, broken: float) ->
 
 
 @pytest.mark.parametrize("asking", [1, 30])
-def test_what_is_no_number_is_not_lost_behind_minus_infinity(asking: int) -> None:
+def test_nan_is_not_lost_behind_minus_infinity(asking: int) -> None:
     q, k, v = scene(7, asking, 64, 1, 4, 200)
     q = np.abs(q)
-    k[:128:4] = -np.inf  # a piece that is seen has no other scores than these
+    k[:128:4] = -np.inf  # all visible scores of the first piece
     k[0] = np.nan
     mask = np.zeros((asking, 200), np.float16)
     mask[:, :128] = -np.inf
@@ -137,8 +137,8 @@ def test_threads_change_nothing(asking: int, threads: int) -> None:
     shared_by=st.sampled_from([1, 3, 8, 100]),
     cut=st.integers(1, 59),
 )
-def test_company_changes_nothing(asking: int, behind: int, shared_by: int, cut: int) -> None:
-    """A token's result is the same bits whichever tokens ask together with it, as long as several do."""
+def test_the_rest_of_the_batch_changes_nothing(asking: int, behind: int, shared_by: int, cut: int) -> None:
+    """A token's result has the same bits in every batch of two or more tokens."""
     q, k, v = scene(4, asking, 64, 2, shared_by, asking + behind)
     mask = causal(asking, asking + behind)
     whole = attend(q, k, v, mask, 0.125, 2)
@@ -148,6 +148,6 @@ def test_company_changes_nothing(asking: int, behind: int, shared_by: int, cut: 
             assert np.array_equal(attend(q[part], k, v, mask[part], 0.125), whole[part])  # type: ignore[arg-type]
 
 
-def test_the_rest_is_left_to_ggml() -> None:
+def test_other_widths_are_left_to_ggml() -> None:
     q, k, v = scene(3, 1, 96, 1, 1, 4)
     assert attend(q, k, v, None, 1) is None

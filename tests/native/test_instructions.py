@@ -1,4 +1,4 @@
-"""Whichever of the processor's instructions our kernels use, results are the same bits."""
+"""Every instruction set gives the same bits."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks.products import CODEBOOKS, HALVES_AT, K_QUANTS, random_weights
+from benchmarks.matmul import CODEBOOKS, HALVES_AT, K_QUANTS, random_weights
 from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.attention import attend
-from edgemed.native.products import multiply, multiply_single
-from testing.processor import AVX2, SINGLE_BY_AVX2, instructions_here, limited_to, skip_without
+from edgemed.native.matmul import gemm, gemv
+from testing.processor import AVX2, GEMV_BY_AVX2, instructions_here, limited_to, skip_without
 
 ODD = st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 1e38, 1e-40]), max_size=3)
 TYPES = [*K_QUANTS, *CODEBOOKS]
@@ -26,8 +26,10 @@ skip_without(AVX2)
 
 
 def bits_on_each(compute: Callable[[], NDArray[np.float32] | None]) -> list[bytes]:
-    """Of all instructions that the processor has. What is no number may be any of those that are none: which of two is
-    passed on is the compiler's choice."""
+    """Return the result's bytes for each instruction set of this processor.
+
+    All NaNs count as equal: which of two NaNs an operation returns is the compiler's choice.
+    """
     answers = []
     for which in instructions_here():
         with limited_to(which):
@@ -45,7 +47,7 @@ def bits_on_each(compute: Callable[[], NDArray[np.float32] | None]) -> list[byte
     shared_by=st.integers(1, 9),
     tokens=st.integers(1, 400),
     visible=st.floats(0, 1),
-    size=st.sampled_from([1e-6, 1.0, 30.0, 1e3]),  # at 30, some weights are less than a normal number
+    size=st.sampled_from([1e-6, 1.0, 30.0, 1e3]),  # at 30, some weights are subnormal
     broken=st.lists(
         st.tuples(st.sampled_from("qkvm"), st.sampled_from([np.nan, np.inf, -np.inf, 6e-8, 65504])), max_size=3
     ),
@@ -82,8 +84,8 @@ def test_attention(
     ODD,
     st.integers(0, 1 << 30),
 )
-def test_products(name: str, count: int, blocks: int, at_the_ends: bool, odd: list[float], seed: int) -> None:
-    """Of any weights, and of activations whose codes are all at an end of their range."""
+def test_gemm(name: str, count: int, blocks: int, at_the_ends: bool, odd: list[float], seed: int) -> None:
+    """Any weights; with `at_the_ends`, all activation codes are -127 or 127."""
     rng = np.random.default_rng(seed)
     weights = random_weights(Type[name], 32, 256 * blocks, seed)
     x = rng.standard_normal((count, 256 * blocks), np.float32)
@@ -91,13 +93,13 @@ def test_products(name: str, count: int, blocks: int, at_the_ends: bool, odd: li
         x = np.sign(x)
     for value in odd:
         x.flat[rng.integers(x.size)] = value
-    first, *others = bits_on_each(partial(multiply, Type[name], weights, x))
+    first, *others = bits_on_each(partial(gemm, Type[name], weights, x))
     assert all(other == first for other in others)
 
 
 @settings(max_examples=150)
 @given(
-    st.sampled_from(SINGLE_BY_AVX2),
+    st.sampled_from(GEMV_BY_AVX2),
     st.integers(1, 9),
     st.integers(1, 6),
     st.one_of(st.none(), st.integers(0, 255)),
@@ -105,10 +107,10 @@ def test_products(name: str, count: int, blocks: int, at_the_ends: bool, odd: li
     ODD,
     st.integers(0, 1 << 30),
 )
-def test_products_of_a_single_row(
+def test_gemv(
     kind: Type, rows: int, blocks: int, byte: int | None, at_the_ends: bool, odd: list[float], seed: int
 ) -> None:
-    """The same of single rows; with a byte, all weights are that, and their scales what it makes of them."""
+    """The same for a single row; with `byte`, all bytes of the weights have that value, scales included."""
     rng = np.random.default_rng(seed)
     weights = random_weights(kind, rows, 256 * blocks, seed)
     if byte is not None:
@@ -118,14 +120,14 @@ def test_products_of_a_single_row(
         x = np.sign(x)
     for value in odd:
         x[rng.integers(x.size)] = value
-    first, *others = bits_on_each(partial(multiply_single, kind, weights, x))
+    first, *others = bits_on_each(partial(gemv, kind, weights, x))
     assert all(other == first for other in others)
 
 
 @pytest.mark.parametrize("name", TYPES)
 @pytest.mark.parametrize("byte", [0x00, 0x55, 0x7F, 0x80, 0xAA, 0xFF])
 def test_no_sum_of_codes_overflows(name: str, byte: int) -> None:
-    """Every code and scale at an end of its range: 16 bits must hold what is added up in them."""
+    """With every code and scale at an end of its range, 16-bit sums must not overflow."""
     weights = random_weights(Type[name], 16, 1024)
     scales = weights.copy()
     weights[:] = byte
@@ -134,7 +136,7 @@ def test_no_sum_of_codes_overflows(name: str, byte: int) -> None:
         for start in range(at, weights.shape[1], block):
             weights[:, start : start + 2] = scales[:, start : start + 2]
     for x in (np.full(1024, 127, np.float32), np.full(1024, -127, np.float32), np.resize([127, -127], 1024)):
-        first, *others = bits_on_each(partial(multiply, Type[name], weights, np.tile(x.astype(np.float32), (3, 1))))
+        first, *others = bits_on_each(partial(gemm, Type[name], weights, np.tile(x.astype(np.float32), (3, 1))))
         assert all(other == first for other in others)
         if name != "IQ1_M":
             values = ggml().dequantise(Type[name], weights, 1024).astype(np.float64).reshape(16, 1024)

@@ -1,4 +1,4 @@
-"""The expert store and the batch products without ggml: the C++ checks beside this file, plain and under sanitizers."""
+"""The C++ checks beside this file, built without ggml: plain and with sanitizers."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgemed.native.instructions import Instructions
-from testing.native_build import CannotBuildError, build_checks
+from testing.native_build import CannotBuildError, build_checks, check_warnings
 
 CHECKS = (
     "lay_out",
@@ -20,11 +20,11 @@ CHECKS = (
     "opening_and_closing",
     "background",
     "background_waits",
-    "guesses_step_aside",
+    "prefetches_yield",
     "scans",
     "sizes",
     "looking",
-    "products",
+    "matmul",
     "attention",
 )
 BUILDS = {
@@ -48,14 +48,21 @@ def test_check(program: Path, check: str) -> None:
     assert done.returncode == 0, done.stderr[-4000:]
 
 
-@pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="there is no qemu-x86_64 to be another processor")
+def test_the_other_sources_compile_without_warnings() -> None:
+    try:
+        check_warnings()
+    except CannotBuildError as error:
+        pytest.skip(f"the native library cannot be compiled here: {error}")
+
+
+@pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="qemu-x86_64 is not installed")
 @pytest.mark.parametrize("program", ["plain"], indirect=True)
 @pytest.mark.parametrize(
     ("processor", "which"),
     [("Nehalem", Instructions.NONE), ("Haswell", Instructions.AVX2), ("EPYC", Instructions.AVX2)],
 )
-@pytest.mark.parametrize("check", ["products", "attention"])
-def test_other_processors_meet_no_instruction_they_lack(
+@pytest.mark.parametrize("check", ["matmul", "attention"])
+def test_runs_on_processors_without_newer_instructions(
     program: Path, check: str, processor: str, which: Instructions
 ) -> None:
     command = ["qemu-x86_64", "-cpu", processor, program, check]

@@ -83,11 +83,11 @@ async def test_a_chat_whose_engine_cannot_start_stays_open_for_what_was_typed_me
 
     def start(progress: Progress) -> ChatEngine:
         hold.released.wait()
-        raise BudgetError("10 MiB of memory are too little.")
+        raise BudgetError("10 MiB of memory is too little.")
 
     app = ChatApp(session(FakeEngine(), start=start))
     async with app.run_test() as pilot:
         await write(pilot, "a long case")
         hold.release()
-        await shows(pilot, "a long case", "10 MiB of memory are too little.")
+        await shows(pilot, "a long case", "10 MiB of memory is too little.")
         assert isinstance(app.start_error, BudgetError)

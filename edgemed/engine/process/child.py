@@ -1,4 +1,4 @@
-"""Starting the engine's process, listening to it, and knowing why it ended."""
+"""Starts the engine's process, receives its messages, and finds out why it ended."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import queue
 import selectors
 import socket
 import subprocess
-import sys
 import threading
 from typing import Any
 
-from edgemed.engine.cores import measure_busy
 from edgemed.engine.process.exit_reason import describe_exit, oom_kills
 from edgemed.engine.process.frames import Frames, encode
+from edgemed.engine.process.launch import launch
 from edgemed.engine.process.protocol import AnyMessage, EngineStats, StoreState
 from edgemed.engine.threads import start_thread
 from edgemed.errors import EngineDied, EngineError, SetupError
@@ -25,34 +24,21 @@ LOG_LINES = 60
 _CLOSING_SECONDS = 3.0
 _RECEIVE_BYTES = 1 << 16
 
-# Variables of libraries inside the engine that could change its results or make it write files.
-_SCRUBBED = ("TEXTUAL", "LLAMA_", "GGML_", "GOMP_", "OMP_", "KMP_")
-_KEPT = ("GGML_VK_VISIBLE_DEVICES",)  # which GPUs there are, as CUDA_VISIBLE_DEVICES and its like say for others
-# How many rounds a thread that waits for the others spins before it sleeps. Alone on the machine 100,000 (some 2 ms)
-# make a true-shape token of 34 ms one of 30; beside a dozen busy processes spinning takes their cores from the very
-# threads it waits for, and a model whose tokens take 1 ms falls from 70 tokens a second to 5 (docs/decisions.md).
-_SPINS_ALONE, _SPINS_BUSY = "100000", "1000"
-_BUSY_SHARE, _LOOK_SECONDS = 0.25, 0.05
-# libllama's dense weights come from malloc: in huge pages they are read 2 to 6 % faster (docs/decisions.md).
-_HUGE_PAGES = "glibc.malloc.hugetlb=1"
-# On a failed check ggml would start a debugger on itself, which takes seconds and buries the check's own words.
-_NO_DEBUGGER = {"GGML_NO_BACKTRACE": "1"}
-
 
 class Ended:
-    """The last thing a child tells: its end."""
+    """The last event of a child: it has ended."""
 
 
 class Woken:
-    """Tells a waiting reader to look at the clock."""
+    """Wakes a waiting reader, so that it checks the time."""
 
 
 class Child:
     """One engine process.
 
-    A keeper thread starts it, collects its messages and reaps it. The same thread must do all three: the kernel ends
-    the process together with the thread that started it (PR_SET_PDEATHSIG), which for the caller's own thread, a
-    passing one in the chat, would be far too soon.
+    A keeper thread starts the process, collects its messages and reaps it. The kernel kills the process when the thread
+    that started it ends (PR_SET_PDEATHSIG), so that thread must live as long as the process. The caller's thread may
+    not: in the chat it is short-lived.
     """
 
     def __init__(self) -> None:
@@ -89,7 +75,7 @@ class Child:
             raise EngineDied(self.death or "The engine's process has ended. It can be started again.") from None
 
     def close(self) -> None:
-        """End the process and wait until it is gone. May be called twice."""
+        """End the process and wait for it. May be called twice."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._keeper.join(_CLOSING_SECONDS)
@@ -101,13 +87,14 @@ class Child:
     def _keep(self, started: threading.Event) -> None:
         descriptor = self._theirs.fileno()
         try:
-            process = self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", WORKER, str(descriptor), str(os.getpid())],
+            process = self._process = launch(
+                WORKER,
+                descriptor,
+                os.getpid(),
                 pass_fds=(descriptor,),
-                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,  # whatever native code prints must not reach the screen
+                stderr=subprocess.STDOUT,  # output of native code must not reach the screen
                 bufsize=0,
             )
         except OSError as error:
@@ -137,7 +124,7 @@ class Child:
         self.store_states.put(Ended())
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
-        """Read messages and log until both ends are closed."""
+        """Read messages and log until both are closed."""
         frames, log = Frames(), process.stdout
         assert log is not None
         rest = b""
@@ -169,16 +156,8 @@ class Child:
             self.events.put((request, message))
 
 
-def environment() -> dict[str, str]:
-    """The child's: ours without what would change how its libraries work; our choices for OpenMP and malloc."""
-    kept = {name: value for name, value in os.environ.items() if name in _KEPT or not name.startswith(_SCRUBBED)}
-    spins = _SPINS_BUSY if measure_busy(_LOOK_SECONDS) > _BUSY_SHARE else _SPINS_ALONE
-    tunables = ":".join(filter(None, (kept.get("GLIBC_TUNABLES"), _HUGE_PAGES)))
-    return kept | {"GOMP_SPINCOUNT": spins, "GLIBC_TUNABLES": tunables} | _NO_DEBUGGER
-
-
 def _read(source: Any) -> bytes:
     try:
         return os.read(source.fileno(), _RECEIVE_BYTES)
-    except OSError:  # a reset is an end, too
+    except OSError:  # a reset connection has ended, too
         return b""

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from edgemed import errors
 from edgemed.engine.process.child import Child, Ended, Woken
+from edgemed.engine.process.failures import decode_failure
 from edgemed.engine.process.protocol import (
     EngineInfo,
     EngineSettings,
@@ -43,11 +43,11 @@ from edgemed.engine.process.protocol import (
     StoreState,
 )
 from edgemed.engine.process.tally import Tally
-from edgemed.errors import EdgemedError, EngineDied, EngineError, UsageError
+from edgemed.errors import EngineDied, EngineError, UsageError
 
 STOP_SECONDS = 0.07
 """How long a stopped answer waits for the engine's own last word. Users are promised an end within 100 ms, and one
-matrix product over a long prompt can take longer than that to let go."""
+matmul over a long prompt can take longer than that to let go."""
 _ANSWER_SECONDS = 1.0
 
 OnProgress = Callable[[str, float], None]
@@ -207,7 +207,7 @@ class Engine:
         """The answer to a question that the engine answers whatever else it does."""
         with self._asking:
             child = self._living_child()
-            while not answers(child).empty():  # what came too late for whoever had asked
+            while not answers(child).empty():  # an answer that came after its caller had given up
                 answers(child).get()
             child.send(question)
             try:
@@ -254,7 +254,7 @@ class Engine:
                     continue
                 over = isinstance(event, Failed | Finished)
                 if isinstance(event, Failed):
-                    raise _raised(event)
+                    raise decode_failure(event.kind, event.message)
                 assert isinstance(event, Event)
                 tally.take(event)
                 yield event
@@ -282,16 +282,8 @@ def _wait_until_ready(child: Child, on_progress: OnProgress | None) -> EngineInf
             case Ready(info):
                 return info
             case Failed() as failed:
-                raise _raised(failed)
+                raise decode_failure(failed.kind, failed.message)
             case Ended():
                 raise EngineDied(child.death)
             case message:
                 raise EngineError(f"The engine sent {type(message).__name__} before it was ready; start it again.")
-
-
-def _raised(failed: Failed) -> EdgemedError:
-    """The error as it was on the other side."""
-    kind = getattr(errors, failed.kind, None)
-    if not (isinstance(kind, type) and issubclass(kind, EdgemedError)):
-        kind = EngineError
-    return kind(failed.message)

@@ -1,9 +1,9 @@
-"""A long computation on a model, in a process of its own: `run_job("package.module:function", request, on_progress)`.
+"""A long computation on a model in a child process: `run_job("package.module:function", request, on_progress)`.
 
-ggml answers a broken invariant by aborting its process, so what opens a model runs in a child. The child calls
-function(request, report), where report(stage, done, total) tells how far it is, and returns a JSON object. Request and
-answers are JSON; arrays travel through files whose paths the request names. The child has no network but the RPC
-server that the request's `offload` (the fields of an `Offload`) may name.
+ggml aborts the process when an assertion fails, so models are only loaded in children. The child calls
+function(request, report), where report(stage, done, total) reports progress, and returns a JSON object. Request and
+result are JSON; arrays are passed in files that the request names. The child has no network access except to the RPC
+server in the request's `offload` (the fields of an `Offload`), if there is one.
 """
 
 from __future__ import annotations
@@ -14,35 +14,42 @@ import os
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from edgemed import errors, privacy
+from edgemed import privacy
 from edgemed.engine.offload import Offload, reach
-from edgemed.engine.process.child import LOG_LINES, environment
+from edgemed.engine.process.child import LOG_LINES
 from edgemed.engine.process.exit_reason import describe_exit, oom_kills
+from edgemed.engine.process.failures import decode_failure, encode_failure
+from edgemed.engine.process.launch import launch
 from edgemed.engine.process.parent_death import die_with_parent
-from edgemed.errors import EdgemedError, EngineDied, EngineError
+from edgemed.errors import EngineDied
 from edgemed.ggml import require_llama
 
 Report = Callable[[str, int, int], None]
 
 
-def run_job(entry: str, request: Mapping[str, Any], on_progress: Report) -> dict[str, Any]:
-    """What the function returned. Raises the EdgemedError it raised, or EngineDied where the process ended early.
+def no_report(stage: str, done: int, total: int) -> None:
+    """Ignore the progress, for short jobs."""
 
-    Interrupted, it ends the child first.
+
+def run_job(entry: str, request: Mapping[str, Any], on_progress: Report = no_report) -> dict[str, Any]:
+    """Run a job and return its result.
+
+    Raises the EdgemedError that the job raised, or EngineDied if its process ended early. On an interrupt (Ctrl+C) the
+    child is ended first.
     """
     killed = oom_kills()
     read_end, write_end = os.pipe()
     with tempfile.TemporaryFile() as log, os.fdopen(read_end, "rb") as answers:
         try:
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "edgemed.engine.process.job", entry, str(write_end), str(os.getpid())],
+            child = launch(
+                "edgemed.engine.process.job",
+                entry,
+                write_end,
+                os.getpid(),
                 pass_fds=(write_end,),
-                env=environment(),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -63,9 +70,9 @@ def run_job(entry: str, request: Mapping[str, Any], on_progress: Report) -> dict
                         result: dict[str, Any] = content[0]
                         return result
                     case "failed":
-                        raise getattr(errors, content[0])(content[1])
+                        raise decode_failure(*content)
         except BrokenPipeError:
-            pass  # it ended before it could read what it should do; why is told below
+            pass  # the child ended before it read its request; the reason is given below
         finally:
             if child.poll() is None:
                 child.kill()
@@ -76,7 +83,8 @@ def run_job(entry: str, request: Mapping[str, Any], on_progress: Report) -> dict
 
 
 def main(arguments: list[str]) -> int:
-    """The child's side: one request from standard input."""
+    """The child's side: read one request from standard input and run it."""
+    privacy.close_to_others()
     entry, descriptor, parent = arguments[0], int(arguments[1]), int(arguments[2])
     if not die_with_parent(parent):
         return 1
@@ -88,19 +96,14 @@ def main(arguments: list[str]) -> int:
             answers.flush()
 
         try:
-            request = json.load(sys.stdin.buffer)
+            request = json.load(sys.stdin.buffer)  # only settings and paths, no text of the user
             require_llama()
             reach(Offload(**request.get("offload", {})))
             privacy.lock_down(allow_unsealed=True)
             work = getattr(importlib.import_module(module), function)
             tell("done", work(request, lambda stage, done, total: tell("progress", stage, done, total)))
-        except EdgemedError as error:
-            tell("failed", type(error).__name__, str(error))
         except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            # Not the error's own text: that may quote what was read.
-            where = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
-            tell("failed", EngineError.__name__, f"edgemed made a mistake of its own ({where}); please report it.")
+            tell("failed", *encode_failure(error))
     return 0
 
 

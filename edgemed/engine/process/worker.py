@@ -13,13 +13,12 @@ import queue
 import socket
 import sys
 import threading
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed import privacy
 from edgemed.engine.offload import reach
 from edgemed.engine.process.coalesce import coalesced
+from edgemed.engine.process.failures import encode_failure
 from edgemed.engine.process.frames import Frames, encode
 from edgemed.engine.process.parent_death import die_with_parent
 from edgemed.engine.process.protocol import (
@@ -37,7 +36,6 @@ from edgemed.engine.process.protocol import (
     StopWatching,
 )
 from edgemed.engine.threads import start_thread
-from edgemed.errors import EdgemedError, EngineError
 from edgemed.ggml import require_llama
 
 if TYPE_CHECKING:
@@ -105,10 +103,10 @@ class Worker:
         try:
             for event in coalesced(session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse)):
                 if isinstance(event, Finished):
-                    session.loaded.remember_hot()  # now: whoever wanted one answer ends this process next
+                    session.loaded.remember_hot()  # now: `generate` ends this process after its one answer
                 self._connection.send(event, request)
         except Exception as error:
-            self._connection.send(_failure(error), request)
+            self._connection.send(Failed(*encode_failure(error)), request)
         finally:
             with self._turn:
                 self._running = ""
@@ -145,18 +143,9 @@ class Worker:
                 self._session.loaded.stop_watching()
 
 
-def _failure(error: Exception) -> Failed:
-    """What to tell the chat."""
-    if isinstance(error, EdgemedError):
-        return Failed(type(error).__name__, str(error))
-    # Where, but not the error's own text: that may quote the conversation.
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
-    return Failed(EngineError.__name__, f"The engine made a mistake of its own ({where}); please report it.")
-
-
 def main(arguments: list[str]) -> int:
     """Run the process; returns only when loading failed."""
+    privacy.close_to_others()
     descriptor, parent = map(int, arguments)
     if not die_with_parent(parent):
         return 1
@@ -169,7 +158,7 @@ def main(arguments: list[str]) -> int:
         warning = privacy.lock_down(allow_unsealed=start.settings.allow_unsealed)
         Worker(connection).run(start, warning)
     except Exception as error:
-        connection.send(_failure(error))
+        connection.send(Failed(*encode_failure(error)))
     return 1
 
 

@@ -1,4 +1,5 @@
-// Attention over keys and values in half precision, in single precision throughout.
+// Attention (ggml's FLASH_ATTN_EXT) over a half-precision KV cache. All arithmetic is single precision.
+// Why: docs/decisions.md#attention-kernels.
 #pragma once
 
 #include <atomic>
@@ -8,11 +9,14 @@
 
 namespace edgemed {
 
-bool is_attention(const ggml::Tensor * node);  // FLASH_ATTN_EXT of one sequence over a cache in ordinary memory
+// True for a FLASH_ATTN_EXT that we compute: AVX2, one sequence, heads 64 or 128 wide, a half-precision cache in
+// ordinary memory, no attention sinks, ALiBi or soft cap.
+bool is_attention(const ggml::Tensor * node);
 
 class TokenAttention {
   public:
-    // Sums are cut at fixed places and added up in their order: the result does not depend on `threads`.
+    // The cache is cut into pieces of fixed length whose sums are added in order: the result does not depend on
+    // `threads`.
     ggml::Status compute(const ggml::Tensor * node, int threads);
 
   private:
@@ -23,12 +27,12 @@ class TokenAttention {
 
 class BatchAttention {
   public:
-    // A token's result depends neither on `threads` nor on which others are in the batch; but where a value is no finite
-    // number, those who ask together with one that sees it have it too.
+    // A token's result depends neither on `threads` nor on the other tokens in the batch. Exception: if a value is
+    // infinite or NaN, queries computed together with one that sees it get NaN too.
     ggml::Status compute(const ggml::Tensor * node, int threads, const std::atomic<bool> & stop);
 
   private:
-    std::vector<std::vector<float>> scratch_;  // of each thread
+    std::vector<std::vector<float>> scratch_;  // one for each thread
 };
 
 class Attention {

@@ -3,5 +3,5 @@
 #ifdef EDGEMED_HAS_KERNELS
 #define EDGEMED_TABLE kAvx2
 #include "floats_avx2.h"
-#include "attention_set.inc"
+#include "attention_table.inc"
 #endif

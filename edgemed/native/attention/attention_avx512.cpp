@@ -3,5 +3,5 @@
 #ifdef EDGEMED_HAS_KERNELS
 #define EDGEMED_TABLE kAvx512
 #include "floats_avx512.h"
-#include "attention_set.inc"
+#include "attention_table.inc"
 #endif

@@ -1,8 +1,8 @@
-// The part of ggml's binary interface that edgemed speaks: backend API version 2, as in ggml 0.25.
+// The part of ggml's binary interface that edgemed uses: backend API version 2, as in ggml 0.25.
 //
-// These are our own declarations, so that the library builds without llama.cpp's headers. They are facts of that
-// version and of no other: ggml_api.cpp checks version, operation names and struct sizes at run time and refuses to go
-// on with anything it does not know. Members edgemed neither sets nor reads are plain pointers.
+// These are our own declarations, so that the library builds without llama.cpp's headers. They hold for that version
+// only: ggml_api.cpp checks the version, operation names and struct sizes at run time and refuses anything else.
+// Members that edgemed neither sets nor reads are declared as plain pointers.
 #pragma once
 
 #include <cstddef>
@@ -12,10 +12,22 @@ namespace edgemed::ggml {
 
 constexpr int kBackendApiVersion = 2;
 constexpr int kMaxDims = 4, kMaxOpParams = 64, kMaxSources = 10, kMaxName = 64;
-constexpr size_t kObjectSize = 32;  // of the list node ggml keeps before every tensor
+constexpr size_t kObjectSize = 32;  // size of the list node that ggml keeps before every tensor
 
 enum Type : int { kF32 = 0, kF16 = 1, kQ8K = 15, kI32 = 26, kBF16 = 30, kTypeCount = 43 };
-enum Op : int { kNone = 0, kAdd = 2, kMul = 7, kMulMat = 29, kMulMatId = 30, kReshape = 36, kView = 37, kPermute = 38, kTranspose = 39, kFlashAttention = 74, kGlu = 100 };
+enum Op : int {
+    kNone = 0,
+    kAdd = 2,
+    kMul = 7,
+    kMulMat = 29,
+    kMulMatId = 30,
+    kReshape = 36,
+    kView = 37,
+    kPermute = 38,
+    kTranspose = 39,
+    kFlashAttention = 74,
+    kGlu = 100
+};
 constexpr int kGluSwiglu = 2;
 constexpr int kFlagCompute = 16;
 enum Status : int { kFailed = -1, kSuccess = 0, kAborted = 1 };
@@ -30,20 +42,20 @@ struct Graph;    // opaque
 struct Context;  // opaque
 
 struct Tensor {
-    Type     type;
+    Type type;
     Buffer * buffer;
-    int64_t  ne[kMaxDims];
-    size_t   nb[kMaxDims];
-    int      op;
-    int32_t  op_params[kMaxOpParams / sizeof(int32_t)];
-    int32_t  flags;
+    int64_t ne[kMaxDims];
+    size_t nb[kMaxDims];
+    int op;
+    int32_t op_params[kMaxOpParams / sizeof(int32_t)];
+    int32_t flags;
     Tensor * src[kMaxSources];
     Tensor * view_src;
-    size_t   view_offs;
-    void *   data;
-    char     name[kMaxName];
-    void *   extra;
-    char     padding[8];
+    size_t view_offs;
+    void * data;
+    char name[kMaxName];
+    void * extra;
+    char padding[8];
 };
 
 struct BufferTypeInterface {
@@ -57,8 +69,8 @@ struct BufferTypeInterface {
 
 struct BufferType {
     BufferTypeInterface iface;
-    Device *            device;
-    void *              context;
+    Device * device;
+    void * context;
 };
 
 struct BufferInterface {
@@ -77,10 +89,10 @@ struct BufferInterface {
 
 struct Buffer {
     BufferInterface iface;
-    BufferType *    buft;
-    void *          context;
-    size_t          size;
-    int             usage;
+    BufferType * buft;
+    void * context;
+    size_t size;
+    int usage;
 };
 
 struct BackendInterface {
@@ -105,16 +117,16 @@ struct BackendInterface {
 struct Backend {
     uint8_t (*guid)[16];
     BackendInterface iface;
-    Device *         device;
-    void *           context;
+    Device * device;
+    void * context;
 };
 
 struct DeviceProperties {
     const char * name;
     const char * description;
-    size_t       memory_free;
-    size_t       memory_total;
-    DeviceType   type;
+    size_t memory_free;
+    size_t memory_total;
+    DeviceType type;
     const char * device_id;
     struct {
         bool async, host_buffer, buffer_from_host_ptr, events, mmap_support;
@@ -141,8 +153,8 @@ struct DeviceInterface {
 
 struct Device {
     DeviceInterface iface;
-    Registry *      reg;
-    void *          context;
+    Registry * reg;
+    void * context;
 };
 
 struct RegistryInterface {
@@ -153,27 +165,27 @@ struct RegistryInterface {
 };
 
 struct Registry {
-    int               api_version;
+    int api_version;
     RegistryInterface iface;
-    void *            context;
+    void * context;
 };
 
 using FromFloat = void (*)(const float * in, void * out, int64_t count);
 using ToFloat = void (*)(const void * in, float * out, int64_t count);
-using VecDot = void (*)(int count, float * out, size_t out_stride, const void * x, size_t x_stride, const void * y, size_t y_stride,
-                        int rows);
+using VecDot = void (*)(int count, float * out, size_t out_stride, const void * x, size_t x_stride, const void * y,
+                        size_t y_stride, int rows);
 
 struct CpuTraits {
     FromFloat from_float;
-    VecDot    vec_dot;
-    Type      vec_dot_type;
-    int64_t   rows;
+    VecDot vec_dot;
+    Type vec_dot_type;
+    int64_t rows;
 };
 
 struct InitParams {
     size_t mem_size;
     void * mem_buffer;
-    bool   no_alloc;
+    bool no_alloc;
 };
 
 using AbortCallback = bool (*)(void *);

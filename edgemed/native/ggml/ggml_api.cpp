@@ -4,16 +4,17 @@
 
 #include <cstring>
 
-#include "products/products_kernels.h"
+#include "matmul/gemm_kernels.h"
 
 namespace edgemed::ggml {
 namespace {
 
 Api g_api;
 
+// Looks symbols up and remembers the first that is missing.
 struct Found {
-    void *      handle;
-    const char *missing = nullptr;
+    void * handle;
+    const char * missing = nullptr;
 
     template <typename Function> void operator()(Function & slot, const char * name) {
         void * address = dlsym(handle, name);
@@ -53,6 +54,7 @@ const char * find_base(void * handle) {
     return find.missing;
 }
 
+// ggml-cpu is a separate library.
 const char * find_cpu(void * handle) {
     Found find{handle};
     find(g_api.cpu_traits, "ggml_get_type_traits_cpu");
@@ -63,13 +65,22 @@ const char * find_cpu(void * handle) {
     return find.missing;
 }
 
-// Our numbers against ggml's own names: a shifted enumeration would run the wrong operation.
+// Compares our operation numbers with ggml's names: after a renumbering we would run the wrong operation.
 bool operations_fit() {
     const struct {
-        int          op;
+        int op;
         const char * name;
-    } known[] = {{kNone, "NONE"},       {kAdd, "ADD"},   {kMul, "MUL"},         {kMulMat, "MUL_MAT"}, {kMulMatId, "MUL_MAT_ID"}, {kReshape, "RESHAPE"},
-                 {kView, "VIEW"},       {kGlu, "GLU"}, {kFlashAttention, "FLASH_ATTN_EXT"},   {kPermute, "PERMUTE"}, {kTranspose, "TRANSPOSE"}};
+    } known[] = {{kNone, "NONE"},
+                 {kAdd, "ADD"},
+                 {kMul, "MUL"},
+                 {kMulMat, "MUL_MAT"},
+                 {kMulMatId, "MUL_MAT_ID"},
+                 {kReshape, "RESHAPE"},
+                 {kView, "VIEW"},
+                 {kGlu, "GLU"},
+                 {kFlashAttention, "FLASH_ATTN_EXT"},
+                 {kPermute, "PERMUTE"},
+                 {kTranspose, "TRANSPOSE"}};
     for (const auto & each : known)
         if (std::strcmp(g_api.op_name(each.op), each.name) != 0) return false;
     return true;
@@ -90,12 +101,16 @@ std::string bind(const char * base_library, const char * cpu_library) {
         find(g_api.cpu_buffer_type, "ggml_backend_cpu_buffer_type");
         missing = find.missing;
     }
-    if (missing != nullptr) return std::string("the installed ggml has no ") + missing + "; install the llama-cpp-python edgemed names.";
+    if (missing != nullptr)
+        return std::string("the installed ggml lacks ") + missing +
+               "; install the version of llama-cpp-python that edgemed requires.";
     if (std::strncmp(g_api.version(), "0.25.", 5) != 0)
-        return std::string("the installed ggml is ") + g_api.version() + ", edgemed knows 0.25 only; install the llama-cpp-python edgemed names.";
+        return std::string("the installed ggml is ") + g_api.version() +
+               ", but edgemed needs 0.25; install the version of llama-cpp-python that edgemed requires.";
     if (!operations_fit() || g_api.tensor_overhead() != kObjectSize + sizeof(Tensor))
-        return "the installed ggml numbers its operations in another way; install the llama-cpp-python edgemed names.";
-    products::read_books();
+        return "the installed ggml numbers its operations differently; "
+               "install the version of llama-cpp-python that edgemed requires.";
+    matmul::load_codebooks();
     return {};
 }
 

@@ -1,4 +1,4 @@
-// The functions edgemed calls in the one ggml that libllama loaded, found by name at run time.
+// The functions edgemed calls in the copy of ggml that libllama loaded, found by name at run time.
 #pragma once
 
 #include <string>
@@ -29,7 +29,8 @@ struct Api {
     Status (*graph_compute)(Backend *, Graph *);
     void (*backend_free)(Backend *);
 
-    ToFloat dequantise_iq1_s, dequantise_iq2_xxs, dequantise_iq2_xs, dequantise_iq2_s, dequantise_iq3_xxs, dequantise_iq3_s;
+    ToFloat dequantise_iq1_s, dequantise_iq2_xxs, dequantise_iq2_xs, dequantise_iq2_s, dequantise_iq3_xxs,
+        dequantise_iq3_s;
 
     const CpuTraits * (*cpu_traits)(int type);
     Backend * (*cpu_init)();
@@ -39,10 +40,10 @@ struct Api {
     BufferType * (*cpu_buffer_type)();
 };
 
-// Resolves every function in the two libraries already loaded from these paths and checks that they are the ggml we
-// know. Returns an empty string, or a sentence saying what does not fit.
+// Resolves all functions in the two libraries, which must be loaded already from these paths, and checks that they are
+// the ggml version we know. Returns an empty string, or a sentence that says what is wrong.
 std::string bind(const char * base_library, const char * cpu_library);
 
-const Api & api();  // only after bind() succeeded
+const Api & api();  // valid after bind() succeeded
 
 }  // namespace edgemed::ggml

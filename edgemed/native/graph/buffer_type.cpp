@@ -1,5 +1,6 @@
-// The buffer type of the virtual expert tensors: it hands out addresses that are never touched. What libllama reads
-// for them from its stream falls on the floor; the store has the real bytes.
+// The buffer type of the virtual expert tensors: reserved addresses without memory. What llama.cpp reads for them from
+// its stream is dropped; the store has the real bytes.
+// Why: docs/decisions.md#loading.
 
 #include <sys/mman.h>
 
@@ -7,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <deque>
+#include <utility>
 #include <vector>
 
 #include "ggml/ggml_api.h"
@@ -19,31 +21,44 @@ using namespace ggml;
 
 BufferType g_buffer_type;
 
-// libllama reads each tensor into memory of its own before it hands it over, 150 MB for each of AntAngelMed's 93 virtual
-// ones, and goes through that byte by byte. Until it has loaded them they have no strides: of each it reads a row.
-thread_local std::vector<Tensor *> t_flat;
+// The load that runs on this thread, between begin_expert_loading() and end_expert_loading().
+//
+// Relies on llama.cpp 0c1e57098 (llama-cpp-python 0.3.36). Its loader reads a tensor that is not in host memory into a
+// temporary of ggml_nbytes(tensor) bytes and passes that to set_tensor: for AntAngelMed, 93 times 150 MB of zeros.
+// ggml_nbytes() follows from the strides. With all strides but the first set to 0 it is the size of one row, and the
+// loader compares shapes (ne) only. The strides are restored when the load has ended.
+struct Loading {
+    Experts * experts = nullptr;                         // null: no load runs
+    std::vector<std::pair<Buffer *, Tensor *>> strided;  // tensors without strides; their buffers exist
+};
+thread_local Loading t_loading;
 
 struct Addresses {
-    void *                   base;
-    size_t                   size;
-    std::deque<ExpertTensor> tensors;  // a deque: pointers into it stay valid
+    void * base;
+    size_t size;
+    std::deque<ExpertTensor> tensors;  // a deque, since Tensor::extra points into it
 };
 
 Addresses & addresses(Buffer * buffer) { return *static_cast<Addresses *>(buffer->context); }
 
 Status init_tensor(Buffer * buffer, Tensor * tensor) {
-    int  block = 0;
-    char projection[8] = {};
-    if (std::sscanf(tensor->name, "blk.%d.ffn_%7[a-z]_exps.weight", &block, projection) != 2) return kSuccess;
-    const int which = std::strcmp(projection, "gate") == 0 ? 0 : std::strcmp(projection, "up") == 0 ? 1 : 2;
-    addresses(buffer).tensors.push_back({block, which});
+    int block = 0;
+    char name[8] = {};
+    if (std::sscanf(tensor->name, "blk.%d.ffn_%7[a-z]_exps.weight", &block, name) != 2) return kSuccess;
+    if (t_loading.experts == nullptr) return kFailed;  // llama.cpp loads a model that edgemed did not open
+    const Projection projection = std::strcmp(name, "gate") == 0 ? kGate : std::strcmp(name, "up") == 0 ? kUp : kDown;
+    addresses(buffer).tensors.push_back({t_loading.experts, block, projection});
     tensor->extra = &addresses(buffer).tensors.back();
     std::fill(tensor->nb + 1, tensor->nb + kMaxDims, size_t{0});
-    t_flat.push_back(tensor);
+    t_loading.strided.emplace_back(buffer, tensor);
     return kSuccess;
 }
 
+// If a load fails, llama.cpp frees its buffers and tensors before end_expert_loading() runs: forget those tensors.
 void free_buffer(Buffer * buffer) {
+    auto & all = t_loading.strided;
+    all.erase(std::remove_if(all.begin(), all.end(), [&](const auto & each) { return each.first == buffer; }),
+              all.end());
     Addresses * held = &addresses(buffer);
     munmap(held->base, held->size);
     delete held;
@@ -68,14 +83,14 @@ Buffer * alloc_buffer(BufferType * type, size_t size) {
 
 BufferType * expert_buffer_type() { return &g_buffer_type; }
 
-void experts_load() { t_flat.clear(); }
+void begin_expert_loading(Experts * experts) { t_loading = {experts, {}}; }
 
-void experts_loaded() {
-    for (Tensor * tensor : t_flat) {
+void end_expert_loading() {
+    for (const auto & [buffer, tensor] : t_loading.strided) {
         tensor->nb[1] = api().row_size(tensor->type, tensor->ne[0]);
         for (int i = 2; i < kMaxDims; i++) tensor->nb[i] = tensor->nb[i - 1] * static_cast<size_t>(tensor->ne[i - 1]);
     }
-    t_flat.clear();
+    t_loading = {};
 }
 
 void init_expert_buffer_type(Device * device) {

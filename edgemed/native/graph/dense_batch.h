@@ -1,12 +1,12 @@
-// The dense matrices of a prompt, by our own products: a MUL_MAT of a weight in ordinary memory and many tokens. With few
-// tokens the node stays with ggml's CPU backend, which owns the weight.
+// Dense matrices of a prompt by own kernels: a MUL_MAT of a weight in CPU memory with many tokens. With few tokens the
+// node stays with ggml's CPU backend.
 #pragma once
 
-#include "products/matrix_product.h"
+#include "matmul/matmul.h"
 
 namespace edgemed {
 
-bool is_ordinary_matrix(const ggml::Tensor * weights);  // a weight as the file has it, in memory of the CPU's
+bool is_plain_cpu_weight(const ggml::Tensor * weights);  // in the CPU's buffer type, laid out as in the file
 bool is_dense_batch(const ggml::Tensor * node);
 
 class DenseBatch {
@@ -14,7 +14,7 @@ class DenseBatch {
     ggml::Status compute(const ggml::Tensor * node, int threads, const std::atomic<bool> & stop);
 
   private:
-    MatrixProduct product_;
+    Matmul matmul_;
 };
 
 }  // namespace edgemed

@@ -9,7 +9,8 @@
 
 namespace edgemed {
 
-std::string DenseStream::open(const char * path, std::vector<uint8_t> header, uint64_t size, std::vector<StreamExtent> extents) {
+std::string DenseStream::open(const char * path, std::vector<uint8_t> header, uint64_t size,
+                              std::vector<StreamExtent> extents) {
     header_ = std::move(header);
     size_ = size;
     extents_ = std::move(extents);
@@ -18,7 +19,7 @@ std::string DenseStream::open(const char * path, std::vector<uint8_t> header, ui
     cookie_io_functions_t io{};
     io.read = [](void * self, char * out, size_t n) { return static_cast<DenseStream *>(self)->read(out, n); };
     io.seek = [](void * self, off64_t * offset, int whence) {
-        int64_t   at = *offset;
+        int64_t at = *offset;
         const int result = static_cast<DenseStream *>(self)->seek(&at, whence);
         *offset = at;
         return result;
@@ -46,7 +47,7 @@ ssize_t DenseStream::read(char * out, size_t size) {
         std::memcpy(out, header_.data() + position_, size);
     } else {
         const StreamExtent * extent = extent_at(position_);
-        const uint64_t       within = extent != nullptr ? position_ - extent->at : 0;
+        const uint64_t within = extent != nullptr ? position_ - extent->at : 0;
         if (extent != nullptr && within < extent->length) {
             size = std::min<uint64_t>(size, extent->length - within);
             if (!read_source(*extent, within, out, size)) {
@@ -55,7 +56,7 @@ ssize_t DenseStream::read(char * out, size_t size) {
                 return -1;
             }
         } else {
-            // A virtual expert, or padding before the next tensor.
+            // A virtual expert tensor, or padding before the next tensor.
             const StreamExtent * next = extent == nullptr ? extents_.data() : extent + 1;
             if (next < extents_.data() + extents_.size()) size = std::min<uint64_t>(size, next->at - position_);
             std::memset(out, 0, size);
@@ -65,7 +66,7 @@ ssize_t DenseStream::read(char * out, size_t size) {
     return static_cast<ssize_t>(size);
 }
 
-// Reads a piece of a dense tensor; once its last byte passed by in order, holds the whole against its checksum.
+// Reads part of a dense tensor. When a tensor has been read in order to its end, compares its checksum.
 bool DenseStream::read_source(const StreamExtent & extent, uint64_t within, char * out, size_t size) {
     for (size_t got = 0; got < size;) {
         const ssize_t n = pread(fd_, out + got, size - got, static_cast<off_t>(extent.source + within + got));
@@ -76,7 +77,7 @@ bool DenseStream::read_source(const StreamExtent & extent, uint64_t within, char
         }
         got += static_cast<size_t>(n);
     }
-    // The bytes are about to live in libllama's own memory; a second copy in the page cache would be waste.
+    // llama.cpp keeps the bytes in its own memory; drop the copy in the page cache.
     posix_fadvise(fd_, static_cast<off_t>(extent.source + within), static_cast<off_t>(size), POSIX_FADV_DONTNEED);
     if (!extent.has_checksum) return true;
     if (within == 0) {
@@ -85,7 +86,7 @@ bool DenseStream::read_source(const StreamExtent & extent, uint64_t within, char
         hash_ = Xxh3();
     }
     if (hashing_ != extent.number || hashed_ != within) {
-        hashing_ = -1;  // out of order: the caller counts verified() and sees that this one is missing
+        hashing_ = -1;  // out of order: not counted in verified()
         return true;
     }
     hash_.update(out, size);

@@ -1,7 +1,8 @@
-// A file that exists only while libllama reads it: a header of ours, the model's dense tensors from the real file,
-// and nothing (zeros) where its virtual expert tensors would be.
+// The virtual file that llama.cpp loads: a generated header, the model's dense tensors from the real file, and zeros
+// for the virtual expert tensors.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -13,45 +14,49 @@
 namespace edgemed {
 
 struct StreamExtent {
-    uint64_t at;      // in the virtual file
+    uint64_t at;  // offset in the virtual file
     uint64_t length;
-    uint64_t source;  // in the real file
+    uint64_t source;  // offset in the real file
     uint64_t checksum;
-    int32_t  has_checksum;
-    int32_t  number;  // of the dense tensor, for messages
+    int32_t has_checksum;
+    int32_t number;  // of the dense tensor
 };
+static_assert(sizeof(StreamExtent) == 40 && offsetof(StreamExtent, at) == 0 && offsetof(StreamExtent, length) == 8 &&
+                  offsetof(StreamExtent, source) == 16 && offsetof(StreamExtent, checksum) == 24 &&
+                  offsetof(StreamExtent, has_checksum) == 32 && offsetof(StreamExtent, number) == 36,
+              "StreamExtent of edgemed/native/engine.py has this layout");
 
 class DenseStream {
   public:
     ~DenseStream();
-    // Returns an empty string or a sentence.
+    // Returns an empty string, or a sentence on failure.
     std::string open(const char * path, std::vector<uint8_t> header, uint64_t size, std::vector<StreamExtent> extents);
     std::FILE * file() const { return file_; }
 
-    // The dense tensor whose bytes differed from their checksum or could not be read, or -1.
-    int                 damaged() const { return damaged_; }
-    // Why it could not be read: an errno, -1 where the file ended before it; 0 where it was read and differed.
-    int                 read_error() const { return read_error_; }
-    // How many tensors were read in full and matched their checksum.
-    int                 verified() const { return static_cast<int>(verified_.size()); }
+    // The dense tensor that could not be read or differs from its checksum, or -1.
+    int damaged() const { return damaged_; }
+    // Why: an errno, -1 if the file ended too early, or 0 if its checksum differs.
+    int read_error() const { return read_error_; }
+    // How many tensors were read completely and match their checksum.
+    int verified() const { return static_cast<int>(verified_.size()); }
 
     ssize_t read(char * out, size_t size);
-    int     seek(int64_t * offset, int whence);
+    int seek(int64_t * offset, int whence);
 
   private:
     const StreamExtent * extent_at(uint64_t position) const;
-    bool                 read_source(const StreamExtent & extent, uint64_t within, char * out, size_t size);
+    bool read_source(const StreamExtent & extent, uint64_t within, char * out, size_t size);
 
-    std::FILE *               file_ = nullptr;
-    int                       fd_ = -1;
-    std::vector<uint8_t>      header_;
-    std::vector<StreamExtent> extents_;  // by `at`
-    uint64_t                  size_ = 0, position_ = 0;
-    int                       damaged_ = -1, read_error_ = 0;
-    std::unordered_set<int>   verified_;     // a reader may come back to a tensor
-    int                       hashing_ = -1;  // the tensor whose bytes pass by in order right now
-    uint64_t                  hashed_ = 0;
-    Xxh3                      hash_;
+    std::FILE * file_ = nullptr;
+    int fd_ = -1;
+    std::vector<uint8_t> header_;
+    std::vector<StreamExtent> extents_;  // sorted by `at`
+    uint64_t size_ = 0, position_ = 0;
+    int damaged_ = -1, read_error_ = 0;
+    std::unordered_set<int> verified_;  // a set: llama.cpp may read a tensor twice
+    int hashing_ = -1;                  // the tensor being read in order, or -1
+    uint64_t hashed_ = 0;
+    Xxh3 hash_;
 };
 
 }  // namespace edgemed

@@ -1,8 +1,8 @@
 #include "device.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
-#include <vector>
 
 #include "attention/attention.h"
 #include "capi.h"
@@ -19,24 +19,24 @@ using namespace ggml;
 constexpr const char * kName = "edgemed";
 constexpr const char * kDescription = "experts from a fixed memory budget";
 
-Device                 g_device;
-Registry               g_registry;
-std::vector<Experts *> g_experts;  // of the engines that are open, the newest last; not owned
+Device g_device;
+Registry g_registry;
+std::atomic<Experts *> g_experts{nullptr};  // of the open engine; not owned
 
 struct Stream {
     explicit Stream(Experts & all) : experts(all), pass(all) {}
-    Experts &     experts;
-    MoePass       pass;
-    DenseBatch    dense;
-    Attention     attention;
-    int           threads = 1;
+    Experts & experts;
+    MoePass pass;
+    DenseBatch dense;
+    Attention attention;
+    int threads = 1;
     AbortCallback abort = nullptr;
-    void *        abort_data = nullptr;
+    void * abort_data = nullptr;
 };
 
 Stream & stream(Backend * backend) { return *static_cast<Stream *>(backend->context); }
 
-// One split of the scheduler: a MoE layer, a dense product of a batch, or attention.
+// Computes one split of the scheduler's graph: a MoE layer, a dense matmul of a batch, or attention.
 Status graph_compute(Backend * backend, Graph * graph) {
     Stream & self = stream(backend);
     const int n = api().graph_n_nodes(graph);
@@ -44,24 +44,27 @@ Status graph_compute(Backend * backend, Graph * graph) {
         if (self.abort != nullptr && self.abort(self.abort_data)) return kAborted;
         MoeLayer layer;
         if (match_layer(graph, &i, &layer)) {
+            if (layer.experts != &self.experts) return kFailed;  // this context was made for another model
             const Status status = self.pass.layer(layer);
             if (status != kSuccess) return status;
             continue;
         }
         const Tensor * node = api().graph_node(graph, i++);
-        if (is_no_work(node) || (node->flags & kFlagCompute) == 0) continue;
+        if (is_no_op(node) || (node->flags & kFlagCompute) == 0) continue;
         const bool dense = is_dense_batch(node);
-        if (dense) self.pass.before_matrix(node);
-        const Status status = dense                      ? self.dense.compute(node, self.threads, self.experts.store.stop_flag())
-                              : is_attention(node)       ? self.attention.compute(node, self.threads, self.experts.store.stop_flag())
-                                                         : self.pass.node(node);
+        if (dense) self.pass.before_dense_matmul(node);
+        const Status status = dense ? self.dense.compute(node, self.threads, self.experts.store.stop_flag())
+                              : is_attention(node)
+                                  ? self.attention.compute(node, self.threads, self.experts.store.stop_flag())
+                                  : self.pass.node(node);
         if (status != kSuccess) return status;
     }
     return kSuccess;
 }
 
 Backend * init_backend(Device * device, const char *) {
-    if (g_experts.empty()) return nullptr;
+    Experts * experts = g_experts;
+    if (experts == nullptr) return nullptr;
     static uint8_t guid[16] = {0xed, 0x6e, 0x6d, 0xed, 1};
     auto * backend = new Backend{};
     backend->guid = &guid;
@@ -72,14 +75,16 @@ Backend * init_backend(Device * device, const char *) {
     };
     backend->iface.graph_compute = graph_compute;
     backend->device = device;
-    backend->context = new Stream(*g_experts.back());
+    backend->context = new Stream(*experts);
     return backend;
 }
 
 bool supports_op(Device *, const Tensor * node) {
-    return is_no_work(node) || is_expert_product(node) || is_swiglu_of_experts(node) || is_weighting(node) || is_rank_sum(node) ||
-           is_shared_product(node) || is_swiglu_of_shared(node) || is_shared_sum(node) || is_residual_sum(node) || is_dense_batch(node) ||
-           (!g_experts.empty() && g_experts.back()->attends && is_attention(node));
+    const Experts * experts = g_experts;
+    return is_no_op(node) || is_expert_matmul(node) || is_swiglu_of_experts(node) || is_route_weighting(node) ||
+           is_rank_sum(node) || is_shared_matmul(node) || is_swiglu_of_shared(node) || is_shared_sum(node) ||
+           is_residual_sum(node) || is_dense_batch(node) ||
+           (experts != nullptr && experts->claims_attention && is_attention(node));
 }
 
 void set_n_threads(Backend * backend, int n) {
@@ -111,10 +116,12 @@ void describe() {
         props->type = kAccelerator;
     };
     d.init_backend = init_backend;
-    // The scheduler allocates our results here: they must be where the CPU can read them.
+    // The scheduler allocates our results in this buffer type, and the CPU backend reads them.
     d.get_buffer_type = [](Device *) { return api().cpu_buffer_type(); };
     d.supports_op = supports_op;
-    d.supports_buft = [](Device *, BufferType * type) { return type == expert_buffer_type() || api().buft_is_host(type); };
+    d.supports_buft = [](Device *, BufferType * type) {
+        return type == expert_buffer_type() || api().buft_is_host(type);
+    };
     g_device.reg = &g_registry;
 
     g_registry.api_version = kBackendApiVersion;
@@ -127,13 +134,17 @@ void describe() {
 
 }  // namespace
 
-void attach_experts(Experts * experts) { g_experts.push_back(experts); }
+std::string attach_experts(Experts * experts) {
+    Experts * attached = nullptr;
+    if (g_experts.compare_exchange_strong(attached, experts)) return {};
+    return attached->name + " is open in this process, which can hold only one model; close it first.";
+}
 
-void detach_experts(const Experts * experts) { g_experts.erase(std::remove(g_experts.begin(), g_experts.end(), experts), g_experts.end()); }
+void detach_experts(Experts * experts) { g_experts.compare_exchange_strong(experts, nullptr); }
 
 }  // namespace edgemed
 
-// What ggml_backend_load() looks for. edgemed_bind() must have succeeded before.
+// The entry point that ggml_backend_load() looks up. Call edgemed_bind() first.
 EDGEMED_API edgemed::ggml::Registry * ggml_backend_init() {
     edgemed::describe();
     return &edgemed::g_registry;

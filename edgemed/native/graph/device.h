@@ -1,5 +1,7 @@
-// edgemed's ggml device: claims the expert products of a graph, and nothing else.
+// edgemed's ggml device. It claims the matmuls of experts, of prompts and, if asked to, attention.
 #pragma once
+
+#include <string>
 
 #include "observer.h"
 #include "predictor.h"
@@ -7,17 +9,19 @@
 
 namespace edgemed {
 
-// What the device computes with. It must outlive its use.
+// What the device computes with. It must outlive llama.cpp's contexts and model.
 struct Experts {
-    Store     store;
-    Observer  observer;
+    std::string name;  // of the model's file
+    Store store;
+    Observer observer;
     Predictor predictor;
-    int       guesses = 0;  // predicted misses to read ahead in each layer
-    bool      attends = false;  // attention is ours too
+    int prefetch_limit = 0;  // predicted misses to prefetch per layer; 0: none
+    bool claims_attention = false;
 };
 
-// ggml's devices are global: contexts made from now on use these experts.
-void attach_experts(Experts * experts);
-void detach_experts(const Experts * experts);  // nothing where others were attached meanwhile
+// Makes contexts created from now on use these experts. llama.cpp initialises a device without naming the model, so a
+// process can hold one model: returns an empty string, or a sentence that names the model attached already.
+std::string attach_experts(Experts * experts);
+void detach_experts(Experts * experts);  // no effect unless these are attached
 
 }  // namespace edgemed

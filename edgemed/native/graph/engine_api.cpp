@@ -1,10 +1,10 @@
-// The engine's C functions: bind ggml, open a model's experts, hand libllama its stream, watch and stop.
-// Each that can fail returns 0 on success and leaves a sentence in edgemed_error().
+// The engine's C functions; capi.h documents them.
 
 #include <exception>
 #include <memory>
 #include <string>
 
+#include "batch_scratch.h"
 #include "capi.h"
 #include "dense_stream.h"
 #include "device.h"
@@ -17,6 +17,8 @@ struct Engine : edgemed::Experts {
     edgemed::DenseStream dense;
 };
 
+Engine * of(void * handle) { return static_cast<Engine *>(handle); }
+
 thread_local std::string g_error;
 
 int report(std::string sentence) {
@@ -24,7 +26,7 @@ int report(std::string sentence) {
     return g_error.empty() ? 0 : -1;
 }
 
-// Memory or threads can run out; no exception may leave the library.
+// Turns exceptions (out of memory or threads) into a reported failure: none may cross the C interface.
 template <typename Function> void * guarded(Function function) {
     try {
         return function();
@@ -46,94 +48,116 @@ std::string unusable(const edgemed::ExpertRecord & record) {
 
 EDGEMED_API const char * edgemed_error() { return g_error.c_str(); }
 
-EDGEMED_API int edgemed_bind(const char * ggml_base, const char * ggml_cpu) { return report(edgemed::ggml::bind(ggml_base, ggml_cpu)); }
+EDGEMED_API int edgemed_bind(const char * ggml_base, const char * ggml_cpu) {
+    return report(edgemed::ggml::bind(ggml_base, ggml_cpu));
+}
 
 EDGEMED_API void * edgemed_buffer_type() { return edgemed::expert_buffer_type(); }
 
-EDGEMED_API void * edgemed_open(const char * path, const edgemed::ExpertRecord * records, int rows, int per_row,
-                                const edgemed::StoreOptions * options) {
+EDGEMED_API void * edgemed_open(const char * path, const edgemed::ExpertRecord * records, int moe_layers,
+                                int experts_per_layer, const edgemed::StoreOptions * options) {
     return guarded([&]() -> void * {
         std::vector<edgemed::Expert> experts;
-        experts.reserve(static_cast<size_t>(rows) * static_cast<size_t>(per_row));
-        for (int i = 0; i < rows * per_row; i++) {
+        experts.reserve(static_cast<size_t>(moe_layers) * static_cast<size_t>(experts_per_layer));
+        for (int i = 0; i < moe_layers * experts_per_layer; i++) {
             const std::string fault = unusable(records[i]);
             if (!fault.empty()) {
-                report("expert " + std::to_string(i % per_row) + " of layer " + std::to_string(options->first_layer + i / per_row) + " " + fault);
+                report("expert " + std::to_string(i % experts_per_layer) + " of layer " +
+                       std::to_string(options->first_layer + i / experts_per_layer) + " " + fault);
                 return nullptr;
             }
             experts.push_back(edgemed::lay_out(records[i]));
         }
         auto engine = std::make_unique<Engine>();
-        if (report(engine->store.open(path, std::move(experts), rows, per_row, *options)) != 0) return nullptr;
-        edgemed::attach_experts(engine.get());
+        const std::string whole(path);
+        engine->name = whole.substr(whole.rfind('/') + 1);
+        if (report(engine->store.open(path, std::move(experts), moe_layers, experts_per_layer, *options)) != 0)
+            return nullptr;
+        if (report(edgemed::attach_experts(engine.get())) != 0) return nullptr;
         return engine.release();
     });
 }
 
 EDGEMED_API void edgemed_close(void * handle) {
-    auto * engine = static_cast<Engine *>(handle);
+    auto * engine = of(handle);
     edgemed::detach_experts(engine);
     delete engine;
 }
 
-// The model as libllama reads it, on the thread that calls this; edgemed_stream_loaded() when it has.
-EDGEMED_API void * edgemed_stream(void * handle, const char * path, const uint8_t * header, size_t header_size, uint64_t size,
-                                  const edgemed::StreamExtent * extents, int count) {
+EDGEMED_API void * edgemed_open_stream(void * handle, const char * path, const uint8_t * header, size_t header_size,
+                                       uint64_t size, const edgemed::StreamExtent * extents, int count) {
     return guarded([&]() -> void * {
-        auto & dense = static_cast<Engine *>(handle)->dense;
+        auto & dense = of(handle)->dense;
         const std::string fault = dense.open(path, std::vector<uint8_t>(header, header + header_size), size,
                                              std::vector<edgemed::StreamExtent>(extents, extents + count));
-        edgemed::experts_load();
-        return report(fault) == 0 ? dense.file() : nullptr;
+        if (report(fault) != 0) return nullptr;
+        edgemed::begin_expert_loading(of(handle));
+        return dense.file();
     });
 }
-EDGEMED_API void edgemed_stream_loaded() { edgemed::experts_loaded(); }
+EDGEMED_API void edgemed_end_stream() { edgemed::end_expert_loading(); }
 
-EDGEMED_API int edgemed_stream_damaged(void * handle) { return static_cast<Engine *>(handle)->dense.damaged(); }
-EDGEMED_API int edgemed_stream_read_error(void * handle) { return static_cast<Engine *>(handle)->dense.read_error(); }
-EDGEMED_API int edgemed_stream_verified(void * handle) { return static_cast<Engine *>(handle)->dense.verified(); }
+EDGEMED_API int edgemed_stream_damaged(void * handle) { return of(handle)->dense.damaged(); }
+EDGEMED_API int edgemed_stream_read_error(void * handle) { return of(handle)->dense.read_error(); }
+EDGEMED_API int edgemed_stream_verified(void * handle) { return of(handle)->dense.verified(); }
 
-EDGEMED_API void edgemed_abort(void * handle, int on) { static_cast<Engine *>(handle)->store.request_abort(on != 0); }
-// The shape llama_context_params.abort_callback wants.
-EDGEMED_API bool edgemed_abort_callback(void * handle) { return static_cast<Engine *>(handle)->store.aborted(); }
+EDGEMED_API void edgemed_abort(void * handle, int on) { of(handle)->store.request_abort(on != 0); }
 
-EDGEMED_API int  edgemed_fault(void * handle) { return report(static_cast<Engine *>(handle)->store.fault()); }
-EDGEMED_API void edgemed_clear_fault(void * handle) { static_cast<Engine *>(handle)->store.clear_fault(); }
+EDGEMED_API bool edgemed_abort_callback(void * handle) { return of(handle)->store.aborted(); }
 
-EDGEMED_API void edgemed_stats(void * handle, edgemed::StoreStats * out) { *out = static_cast<Engine *>(handle)->store.stats(); }
-EDGEMED_API void edgemed_set_budget(void * handle, uint64_t bytes) { static_cast<Engine *>(handle)->store.set_budget(bytes); }
-EDGEMED_API void edgemed_look(void * handle, uint8_t * states, uint8_t * hits, uint8_t * misses) {
-    static_cast<Engine *>(handle)->store.look(states, hits, misses);
-}
-// A batch is about to begin; and which of the model's rows of experts it has reached, negative before the first.
-EDGEMED_API void edgemed_batch_begins(void * handle) { static_cast<Engine *>(handle)->store.scan(-1); }
-EDGEMED_API int  edgemed_batch_row(void * handle) { return static_cast<Engine *>(handle)->store.scanned(); }
-EDGEMED_API void edgemed_look_away(void * handle) { static_cast<Engine *>(handle)->store.look_away(); }
-EDGEMED_API void edgemed_scores(void * handle, float * out) { static_cast<Engine *>(handle)->store.copy_scores(out); }
-EDGEMED_API void edgemed_restore(void * handle, const float * scores) { static_cast<Engine *>(handle)->store.restore_scores(scores); }
-EDGEMED_API int  edgemed_trace(void * handle, const char * path) {
-    return static_cast<Engine *>(handle)->store.record_trace(path) ? 0 : report("the trace file cannot be written.");
+EDGEMED_API int edgemed_fault(void * handle) { return report(of(handle)->store.fault()); }
+
+EDGEMED_API void edgemed_clear_fault(void * handle) { of(handle)->store.clear_fault(); }
+
+EDGEMED_API void edgemed_stats(void * handle, edgemed::StoreStats * out) { *out = of(handle)->store.stats(); }
+
+EDGEMED_API void edgemed_set_budget(void * handle, uint64_t bytes) { of(handle)->store.set_budget(bytes); }
+
+EDGEMED_API void edgemed_store_state(void * handle, uint8_t * states, uint8_t * hits, uint8_t * misses) {
+    of(handle)->store.store_state(states, hits, misses);
 }
 
-// From now on contexts leave attention to us, where `is_attention` is true of it.
-EDGEMED_API void edgemed_claim_attention(void * handle) { static_cast<Engine *>(handle)->attends = true; }
+EDGEMED_API void edgemed_stop_watching(void * handle) { of(handle)->store.stop_watching(); }
 
-// Turns reading ahead on: `guesses` predicted misses a layer.
-EDGEMED_API void edgemed_predict(void * handle, const edgemed::RouterShape * shape, const float * router, const float * bias,
-                                 const float * norm, int guesses) {
-    auto & engine = *static_cast<Engine *>(handle);
+EDGEMED_API void edgemed_begin_batch(void * handle) { of(handle)->store.scan(-1); }
+
+EDGEMED_API int edgemed_batch_layer(void * handle) { return of(handle)->store.scan_layer(); }
+
+EDGEMED_API void edgemed_copy_scores(void * handle, float * out) { of(handle)->store.copy_scores(out); }
+EDGEMED_API void edgemed_restore_scores(void * handle, const float * scores) {
+    of(handle)->store.restore_scores(scores);
+}
+
+EDGEMED_API int edgemed_record_trace(void * handle, const char * path) {
+    return of(handle)->store.record_trace(path) ? 0 : report("the trace file cannot be written.");
+}
+
+EDGEMED_API void edgemed_claim_attention(void * handle) { of(handle)->claims_attention = true; }
+
+EDGEMED_API void edgemed_enable_prefetch(void * handle, const edgemed::RouterShape * shape, const float * router,
+                                         const float * bias, const float * norm, int prefetch_limit) {
+    auto & engine = *of(handle);
     engine.predictor.load(*shape, router, bias, norm);
-    engine.guesses = guesses;
+    engine.prefetch_limit = prefetch_limit;
 }
 
-EDGEMED_API void edgemed_observe(void * handle, int used, int tokens, int64_t n_embd, int64_t n_ff) {
-    auto & engine = *static_cast<Engine *>(handle);
-    engine.observer.start(engine.store.rows(), engine.store.per_row(), used, tokens, n_embd, n_ff);
+EDGEMED_API uint64_t edgemed_batch_scratch(const int32_t * types, int64_t experts, int64_t n_embd, int64_t n_ff_exp,
+                                           int64_t n_ff, int n_batch, int observed) {
+    return edgemed::batch_scratch({n_embd, n_ff_exp, n_ff, n_batch, observed != 0}, types, experts);
 }
-EDGEMED_API void edgemed_observed_routing(void * handle, float * input, int32_t * experts, float * weights, int32_t * counts) {
-    static_cast<Engine *>(handle)->observer.take_routing(input, experts, weights, counts);
+
+EDGEMED_API void edgemed_start_observing(void * handle, int used, int tokens, int64_t n_embd, int64_t n_ff) {
+    auto & engine = *of(handle);
+    engine.observer.start(engine.store.moe_layers(), engine.store.experts_per_layer(), used, tokens, n_embd, n_ff);
 }
-EDGEMED_API void edgemed_observe_stop(void * handle) { static_cast<Engine *>(handle)->observer.stop(); }
-EDGEMED_API void edgemed_observed(void * handle, float * input, float * hidden, edgemed::ExpertSums * sums) {
-    static_cast<Engine *>(handle)->observer.take(input, hidden, sums);
+
+EDGEMED_API void edgemed_take_routing(void * handle, float * input, int32_t * experts, float * weights,
+                                      int32_t * counts) {
+    of(handle)->observer.take_routing(input, experts, weights, counts);
 }
+
+EDGEMED_API void edgemed_take_sums(void * handle, float * input, float * hidden, edgemed::ExpertSums * sums) {
+    of(handle)->observer.take(input, hidden, sums);
+}
+
+EDGEMED_API void edgemed_stop_observing(void * handle) { of(handle)->observer.stop(); }

@@ -1,14 +1,15 @@
-// Computes the experts of one MoE layer: fused for one token, tiled for a batch, node by node where that is not possible.
+// Computes the experts of one MoE layer: fused for one token (moe_token.cpp), tiled for a batch (moe_batch.cpp), node
+// by node when the graph arrives in pieces (moe_nodes.cpp).
 #pragma once
 
 #include <atomic>
 #include <vector>
 
-#include "products/activations.h"
+#include "matmul/activations.h"
 #include "device.h"
 #include "ggml/ggml_api.h"
 #include "moe_graph.h"
-#include "products/products.h"
+#include "matmul/gemm.h"
 
 namespace edgemed {
 
@@ -19,87 +20,92 @@ class MoePass {
     MoePass(const MoePass &) = delete;
     MoePass & operator=(const MoePass &) = delete;
 
-    void         set_threads(int n) { threads_ = n > 0 ? n : 1; }
+    void set_threads(int n) { threads_ = n > 0 ? n : 1; }
     ggml::Status layer(MoeLayer layer);
     ggml::Status node(const ggml::Tensor * node);
-    // A dense matrix is about to be multiplied with a batch: meanwhile the disk reads the experts that come next, its
-    // layer's or, if it is a shared expert's, the next one's; before the first layer that has experts, that one's.
-    void         before_matrix(const ggml::Tensor * node);
+    // Call before a batch is multiplied by a dense matrix. Prefetches the experts needed next, so that the disk works
+    // during the matmul: those of the matrix's layer, of the next layer if the matrix is a shared expert's, and of the
+    // first MoE layer if the matrix comes before it.
+    void before_dense_matmul(const ggml::Tensor * node);
 
   private:
-    struct Matrices {  // of one rank's expert; the shared expert comes after the last rank
+    struct Matrices {  // of one rank's expert; the shared expert has the rank k
         const uint8_t * data[kProjections];
-        int             type[kProjections];
+        int type[kProjections];
     };
-    struct Progress {  // of one rank's expert
-        std::atomic<int64_t> wide{0};        // rows of gate and up computed
-        std::atomic<bool>    hidden{false};  // and its hidden row quantised
+    struct Progress {                           // of one rank's expert
+        std::atomic<int64_t> rows_done{0};      // of gate and up
+        std::atomic<bool> hidden_ready{false};  // its hidden values are complete and quantised
     };
-    struct Wanted {
-        int  expert, first, count;  // its rows are order_[first .. first + count)
-        bool ours;                  // whether all three matrices have products of ours; else ggml multiplies
+    struct RoutedExpert {
+        int expert, first, count;  // its tokens are order_[first .. first + count)
+        bool own_kernels;          // for all three matrices; otherwise ggml multiplies
     };
-    // One expert of a group that is computed together; its rows are row .. row + count of the group's.
+    // One expert of a group computed together. Its rows of activations are [row, row + count) of the group's.
     struct Member {
-        const Wanted *             wanted;
-        const uint8_t *            data;
-        const products::Kernel *   kernel[kProjections];
-        int                        row, tile;
+        const RoutedExpert * routed;
+        const uint8_t * data;
+        const matmul::GemmKernel * kernel[kProjections];
+        int row, tile;
     };
 
     ggml::Status token(const MoeLayer & layer);
-    void         read_ahead(const MoeLayer & layer);
-    void         check_guesses(const MoeLayer & layer);
-    void         prepare(const MoeLayer & layer);
-    bool         take(const MoeLayer & layer, int rank);
-    void         add_up(const MoeLayer & layer);
-    void         token_group(const MoeLayer & layer, const std::vector<int> & ranks);
-    void         hidden_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows);
-    void         output_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows);
+    void prefetch_next_layer(const MoeLayer & layer);
+    void count_predictions(const MoeLayer & layer);
+    void prepare_ranks(const MoeLayer & layer);
+    bool await_expert(const MoeLayer & layer, int rank);
+    void sum_ranks(const MoeLayer & layer);
+    void token_group(const MoeLayer & layer, const std::vector<int> & ranks);
+    void hidden_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows);
+    void output_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows);
     ggml::Status batch(const MoeLayer & layer);
-    void         read_row(int row);
-    void         show_routing(const MoeLayer & layer);
-    void         sort_by_expert(const MoeLayer & layer);
-    void         keep_input(const MoeLayer & layer);
-    void         clear_result(const MoeLayer & layer);
-    void         add_member(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data);
-    bool         multiply_group(const MoeLayer & layer);
+    void prefetch_layer(int moe_layer);
+    void observe_routing(const MoeLayer & layer);
+    void sort_by_expert(const MoeLayer & layer);
+    void keep_input(const MoeLayer & layer);
+    void clear_result(const MoeLayer & layer);
+    void add_member(const MoeLayer & layer, const RoutedExpert & routed, const uint8_t * data);
+    bool multiply_group(const MoeLayer & layer);
     const uint8_t * panel_at(const MoeLayer & layer, const Member & member, Projection p, int64_t panel) const;
-    void         multiply_hidden(const MoeLayer & layer, int64_t index, int64_t next, products::Lanes * sums);
-    void         multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, int64_t next, products::Lanes * sums);
-    void         show_group(const MoeLayer & layer);
-    bool         expert_rows(const MoeLayer & layer, const Wanted & wanted, const uint8_t * data);
-    ggml::Status product(const ggml::Tensor * node);
-    ggml::Status shared_product(const ggml::Tensor * node);
+    void multiply_hidden(const MoeLayer & layer, int64_t index, int64_t next, matmul::Lanes * sums);
+    void multiply_out(const MoeLayer & layer, const Member & member, int64_t panel, int64_t next, matmul::Lanes * sums);
+    void observe_group(const MoeLayer & layer);
+    bool multiply_with_ggml(const MoeLayer & layer, const RoutedExpert & routed, const uint8_t * data);
+    ggml::Status expert_matmul(const ggml::Tensor * node);
+    ggml::Status shared_matmul(const ggml::Tensor * node);
     ggml::Status failed() const { return store_.aborted() ? ggml::kAborted : ggml::kFailed; }
 
-    Experts &       experts_;
-    Store &         store_;
-    Observer &      observer_;
-    int             threads_ = 1;
-    ggml::Backend * cpu_ = nullptr;  // a CPU backend of our own, for its tiled products
+    Experts & experts_;
+    Store & store_;
+    Observer & observer_;
+    int threads_ = 1;
+    ggml::Backend * cpu_ = nullptr;  // a private CPU backend, for types without own kernels
 
-    Activations                  input_, hidden_;
-    std::vector<float>           x_, gate_, up_, h_, out_;
-    std::vector<int>             pending_, ready_;
-    std::vector<Matrices>        ranks_;
-    std::vector<Progress>        progress_;       // by rank
-    std::vector<Wanted>          wanted_;
-    std::vector<int>             order_, count_;  // (token * k + rank) sorted by expert
-    std::vector<uint8_t>         alone_;  // of a batch: whether some expert has this token only
-    std::vector<Member>          group_;
-    bool                         observed_ = false;  // this batch
-    bool                         wants_all_ = true;         // of a layer's experts, nearly: the last layer computed did
-    bool                         prompts_want_all_ = true;  // the last one with no fewer tokens than experts did
-    std::vector<int>             member_of_;  // of each of the group's rows
-    int                          group_rows_ = 0, group_tiles_ = 0;
-    products::Tiles              input_tiles_[2], hidden_tiles_[2];  // for each kind of activations
-    std::vector<std::vector<products::Lanes>> sums_;                 // of each thread
-    std::vector<float>           weights_;
-    std::vector<uint8_t>         graph_memory_;
-    std::vector<int32_t>         predicted_;      // for row predicted_row_
-    int                          predicted_row_ = -1;
-    int                          quiet_ = 0;  // layers of single tokens since one missed something, or a guess did
+    Activations input_, hidden_;
+    std::vector<float> x_, gate_, up_, h_, out_;
+    std::vector<float> weights_;  // of a token by rank; of a batch in the order of order_
+
+    // One token:
+    std::vector<int> pending_, ready_;  // ranks whose expert is awaited; ranks to compute now
+    std::vector<Matrices> ranks_;
+    std::vector<Progress> progress_;  // by rank
+    std::vector<int32_t> predicted_;  // experts of predicted_layer_, most likely first
+    int predicted_layer_ = -1;
+    int layers_without_miss_ = 0;  // in a row, without a miss or a prefetch
+
+    // A batch:
+    std::vector<RoutedExpert> routed_;      // experts with tokens, in file order
+    std::vector<int> order_, count_;        // tokens sorted by expert; counting sort's offsets
+    std::vector<uint8_t> lone_row_;         // by token: some expert has only this token
+    bool observed_ = false;                 // by calibration
+    bool uses_most_experts_ = true;         // the last layer used nearly all of its experts
+    bool prompts_use_most_experts_ = true;  // so did the last batch with at least as many tokens as experts
+    std::vector<Member> group_;
+    std::vector<int> member_of_;  // by row of the group
+    int group_rows_ = 0, group_tiles_ = 0;
+    matmul::Tiles input_tiles_[2], hidden_tiles_[2];  // Q8_K and Q8_0 activations
+    std::vector<std::vector<matmul::Lanes>> sums_;    // by thread
+    std::vector<uint8_t> graph_memory_;               // for the graphs of cpu_
 };
 
 }  // namespace edgemed

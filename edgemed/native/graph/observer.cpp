@@ -6,22 +6,22 @@
 
 namespace edgemed {
 
-void Observer::start(int rows, int per_row, int used, int tokens, int64_t n_embd, int64_t n_ff) {
+void Observer::start(int moe_layers, int experts_per_layer, int used, int tokens, int64_t n_embd, int64_t n_ff) {
     std::lock_guard lock(mutex_);
-    per_row_ = per_row;
+    experts_per_layer_ = experts_per_layer;
     used_ = used;
     tokens_ = tokens;
     n_embd_ = n_embd;
     n_ff_ = n_ff;
-    const size_t experts = static_cast<size_t>(rows) * static_cast<size_t>(per_row);
+    const size_t experts = static_cast<size_t>(moe_layers) * static_cast<size_t>(experts_per_layer);
     input_.assign(experts * static_cast<size_t>(n_embd), 0.0f);
     hidden_.assign(experts * static_cast<size_t>(n_ff), 0.0f);
     sums_.assign(experts, {});
-    const size_t batch = static_cast<size_t>(rows) * static_cast<size_t>(tokens);
+    const size_t batch = static_cast<size_t>(moe_layers) * static_cast<size_t>(tokens);
     batch_input_.assign(batch * static_cast<size_t>(n_embd), 0.0f);
     batch_weights_.assign(batch * static_cast<size_t>(used), 0.0f);
     batch_experts_.assign(batch_weights_.size(), 0);
-    batch_counts_.assign(static_cast<size_t>(rows), 0);
+    batch_counts_.assign(static_cast<size_t>(moe_layers), 0);
     on_.store(true, std::memory_order_release);
 }
 
@@ -33,14 +33,14 @@ void Observer::stop() {
     std::vector<ExpertSums>().swap(sums_);
 }
 
-void Observer::add(int row, int index, int count, const float * input, const float * hidden, const float * output,
+void Observer::add(int moe_layer, int index, int count, const float * input, const float * hidden, const float * output,
                    const float * weights) {
     std::lock_guard lock(mutex_);
     if (sums_.empty()) return;
-    const size_t  which = static_cast<size_t>(row * per_row_ + index);
-    float * const input_sum = input_.data() + which * static_cast<size_t>(n_embd_);
-    float * const hidden_sum = hidden_.data() + which * static_cast<size_t>(n_ff_);
-    ExpertSums &  sums = sums_[which];
+    const size_t key = static_cast<size_t>(moe_layer * experts_per_layer_ + index);
+    float * const input_sum = input_.data() + key * static_cast<size_t>(n_embd_);
+    float * const hidden_sum = hidden_.data() + key * static_cast<size_t>(n_ff_);
+    ExpertSums & sums = sums_[key];
     for (int r = 0; r < count; r++) {
         const double weight = weights[r];
         add_squares(input_sum, input + r * n_embd_, 1.0f, n_embd_);
@@ -51,15 +51,15 @@ void Observer::add(int row, int index, int count, const float * input, const flo
     }
 }
 
-void Observer::add_routing(int row, int count, const float * input, const std::vector<int32_t> & experts,
+void Observer::add_routing(int moe_layer, int count, const float * input, const std::vector<int32_t> & experts,
                            const std::vector<float> & weights) {
     std::lock_guard lock(mutex_);
     if (sums_.empty()) return;
-    const int64_t kept = std::min<int64_t>(count, tokens_), at = row * tokens_;
+    const int64_t kept = std::min<int64_t>(count, tokens_), at = moe_layer * tokens_;
     std::copy_n(input, kept * n_embd_, batch_input_.begin() + at * n_embd_);
     std::copy_n(experts.begin(), kept * used_, batch_experts_.begin() + at * used_);
     std::copy_n(weights.begin(), kept * used_, batch_weights_.begin() + at * used_);
-    batch_counts_[static_cast<size_t>(row)] = static_cast<int32_t>(kept);
+    batch_counts_[static_cast<size_t>(moe_layer)] = static_cast<int32_t>(kept);
 }
 
 void Observer::take_routing(float * input, int32_t * experts, float * weights, int32_t * counts) {

@@ -11,7 +11,7 @@
 namespace edgemed {
 namespace {
 
-constexpr float kTiny = 1e-6f;  // a norm weight this small says nothing about the residual
+constexpr float kTiny = 1e-6f;  // dividing by a norm weight this small recovers nothing
 
 uint16_t to_bf16(float value) {
     uint32_t bits;
@@ -23,44 +23,49 @@ uint16_t to_bf16(float value) {
 
 void Predictor::load(const RouterShape & shape, const float * router, const float * bias, const float * norm) {
     shape_ = shape;
-    const size_t rows = static_cast<size_t>(shape.rows), experts = static_cast<size_t>(shape.experts),
+    const size_t moe_layers = static_cast<size_t>(shape.moe_layers), experts = static_cast<size_t>(shape.experts),
                  width = static_cast<size_t>(shape.n_embd);
-    router_.resize(rows * experts * width);
+    router_.resize(moe_layers * experts * width);
     std::transform(router, router + router_.size(), router_.begin(), to_bf16);
-    bias_.assign(bias, bias + rows * experts);
-    norm_.assign(norm, norm + rows * width);
+    bias_.assign(bias, bias + moe_layers * experts);
+    norm_.assign(norm, norm + moe_layers * width);
     x_.resize(width);
     score_.resize(experts);
     group_.resize(static_cast<size_t>(shape.groups));
     order_.resize(experts);
 }
 
-void Predictor::from_input(int row, const float * x, int threads, int32_t * experts) {
-    const size_t  next = static_cast<size_t>(row), width = static_cast<size_t>(shape_.n_embd);
+// x = residual / rms * norm weight, so dividing by this layer's weights and multiplying by the next one's gives the
+// next router's input, up to what the layer adds to the residual.
+void Predictor::predict_from_input(int moe_layer, const float * x, int threads, int32_t * experts) {
+    const size_t next = static_cast<size_t>(moe_layer), width = static_cast<size_t>(shape_.n_embd);
     const float * here = norm_.data() + width * (next - 1);
     const float * there = norm_.data() + width * next;
     for (size_t i = 0; i < width; i++) x_[i] = std::fabs(here[i]) > kTiny ? x[i] / here[i] * there[i] : 0.0f;
-    choose(next, threads, experts);
+    route(next, threads, experts);
 }
 
-void Predictor::from_residual(int row, const float * y, int threads, int32_t * experts) {
-    const size_t  next = static_cast<size_t>(row), width = static_cast<size_t>(shape_.n_embd);
+// The next router's input exactly, but for what the next layer's attention adds to the residual.
+void Predictor::predict_from_residual(int moe_layer, const float * y, int threads, int32_t * experts) {
+    const size_t next = static_cast<size_t>(moe_layer), width = static_cast<size_t>(shape_.n_embd);
     const float * there = norm_.data() + width * next;
-    const auto    scale = static_cast<float>(1 / std::sqrt(sum_of_squares(y, shape_.n_embd) / static_cast<double>(width) + kTiny));
+    const auto scale =
+        static_cast<float>(1 / std::sqrt(sum_of_squares(y, shape_.n_embd) / static_cast<double>(width) + kTiny));
     for (size_t i = 0; i < width; i++) x_[i] = y[i] * scale * there[i];
-    choose(next, threads, experts);
+    route(next, threads, experts);
 }
 
-void Predictor::choose(size_t row, int threads, int32_t * experts) {
+void Predictor::route(size_t moe_layer, int threads, int32_t * experts) {
     const size_t width = static_cast<size_t>(shape_.n_embd);
     const size_t count = static_cast<size_t>(shape_.experts), groups = static_cast<size_t>(shape_.groups);
 #pragma omp parallel for num_threads(threads)
     for (size_t e = 0; e < count; e++) {
-        const float logit = dot_bf16(router_.data() + (row * count + e) * width, x_.data(), shape_.n_embd);
-        score_[e] = 1.0f / (1.0f + std::exp(-logit)) + bias_[row * count + e];
+        const float logit = dot_bf16(router_.data() + (moe_layer * count + e) * width, x_.data(), shape_.n_embd);
+        score_[e] = 1.0f / (1.0f + std::exp(-logit)) + bias_[moe_layer * count + e];
     }
     const size_t per_group = count / groups;
     if (shape_.groups_used < shape_.groups) {
+        // A group's score is the sum of its two best experts'.
         for (size_t g = 0; g < groups; g++) {
             float best = -std::numeric_limits<float>::infinity(), second = best;
             for (size_t e = g * per_group; e < (g + 1) * per_group; e++) {
@@ -69,16 +74,20 @@ void Predictor::choose(size_t row, int threads, int32_t * experts) {
             }
             group_[g] = best + second;
         }
+        // Mask out the experts of all but the best groups.
         std::iota(order_.begin(), order_.begin() + shape_.groups, 0);
-        std::partial_sort(order_.begin(), order_.begin() + shape_.groups_used, order_.begin() + shape_.groups,
-                          [this](int32_t a, int32_t b) { return group_[static_cast<size_t>(a)] > group_[static_cast<size_t>(b)]; });
+        std::partial_sort(
+            order_.begin(), order_.begin() + shape_.groups_used, order_.begin() + shape_.groups,
+            [this](int32_t a, int32_t b) { return group_[static_cast<size_t>(a)] > group_[static_cast<size_t>(b)]; });
         for (auto g = order_.begin() + shape_.groups_used; g != order_.begin() + shape_.groups; ++g)
             std::fill_n(score_.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(*g) * per_group), per_group,
                         -std::numeric_limits<float>::infinity());
     }
+    // The best experts of what is left.
     std::iota(order_.begin(), order_.end(), 0);
-    std::partial_sort(order_.begin(), order_.begin() + shape_.used, order_.end(),
-                      [this](int32_t a, int32_t b) { return score_[static_cast<size_t>(a)] > score_[static_cast<size_t>(b)]; });
+    std::partial_sort(order_.begin(), order_.begin() + shape_.used, order_.end(), [this](int32_t a, int32_t b) {
+        return score_[static_cast<size_t>(a)] > score_[static_cast<size_t>(b)];
+    });
     std::copy_n(order_.begin(), shape_.used, experts);
 }
 

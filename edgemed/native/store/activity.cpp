@@ -13,18 +13,19 @@ void Activity::take(size_t experts, uint8_t * hits, uint8_t * misses) {
     }
 }
 
-void Store::look(uint8_t * states, uint8_t * hits, uint8_t * misses) {
+void Store::store_state(uint8_t * states, uint8_t * hits, uint8_t * misses) {
     std::lock_guard lock(mutex_);
-    for (size_t i = 0; i < entries_.size(); i++) states[i] = static_cast<uint8_t>(entries_[i].state.load(std::memory_order_relaxed));
+    for (size_t i = 0; i < entries_.size(); i++)
+        states[i] = static_cast<uint8_t>(entries_[i].state.load(std::memory_order_relaxed));
     activity_.take(entries_.size(), hits, misses);
 }
 
-int Store::scanned() const {
+int Store::scan_layer() const {
     std::lock_guard lock(mutex_);
-    return scanned_;
+    return scan_layer_;
 }
 
-void Store::look_away() {
+void Store::stop_watching() {
     std::lock_guard lock(mutex_);
     activity_.stop();
 }

@@ -1,5 +1,6 @@
-// What happens while nobody waits: memory is made ready before it is needed, which some hypervisors make slow, and experts
-// that are still cold are read in, as many as fit without evicting another.
+// Work done while the disk is idle: memory is prefaulted, which is slow under some hypervisors, and cold experts are
+// read, as many as fit without evicting others.
+// Why: docs/decisions.md#background-fill.
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -13,81 +14,80 @@
 namespace edgemed {
 namespace {
 
-constexpr int      kNice = 10;              // of the thread that makes memory ready, beside computing ones
-constexpr uint32_t kFillsAtOnce = 2;        // keep a disk busy, and leave a reader to whoever demands
-constexpr auto     kLook = std::chrono::milliseconds(20);  // how soon an idle disk is noticed
-constexpr auto     kQuiet = std::chrono::milliseconds(100);  // longer than a token's layer
-constexpr int      kPopulateWrite = 23;     // MADV_POPULATE_WRITE, since Linux 5.14
+constexpr int kNice = 10;                                      // of the background thread
+constexpr uint32_t kMaxFillReads = 2;                          // keeps a disk busy and leaves readers to demands
+constexpr auto kIdlePoll = std::chrono::milliseconds(20);      // how often to look for an idle disk
+constexpr auto kNoDemandFor = std::chrono::milliseconds(100);  // longer than a layer takes for one token
+constexpr int kPopulateWrite = 23;                             // MADV_POPULATE_WRITE, since Linux 5.14
 
-void touch(uint8_t * place, uint64_t bytes) {
-    if (madvise(place, bytes, kPopulateWrite) == 0) return;
-    for (uint64_t at = 0; at < bytes; at += kPage) *static_cast<volatile uint8_t *>(place + at) = 0;
+void prefault(uint8_t * slot, uint64_t bytes) {
+    if (madvise(slot, bytes, kPopulateWrite) == 0) return;
+    for (uint64_t at = 0; at < bytes; at += kPage) *static_cast<volatile uint8_t *>(slot + at) = 0;
 }
 
 }  // namespace
 
-// What is worth reading before anybody asks: what was used, last run included, the hottest first; and then, since the next
-// prompt wants nearly all there is, the rest, in every row alike (worth() says why).
-void Store::plan_filling() {
-    bare_ = true;
-    asked_at_ = std::chrono::steady_clock::now();  // somebody may ask at once
+// Orders the experts to read before they are demanded: those used before (in the last run too), the hottest first; then
+// the rest, since the next prompt needs nearly all of them, evenly across layers (worth() says why).
+void Store::plan_background_fill() {
+    prefaulting_ = true;
+    last_demand_ = std::chrono::steady_clock::now();  // a demand may follow at once
     cold_.clear();
-    for (int index = per_row_ - 1; index >= 0; index--)
-        for (int row = rows_ - 1; row >= 0; row--) cold_.push_back(id(row, index));
-    std::stable_sort(cold_.begin(), cold_.end(), [this](uint32_t a, uint32_t b) { return entries_[a].score < entries_[b].score; });
+    for (int index = experts_per_layer_ - 1; index >= 0; index--)
+        for (int moe_layer = moe_layers_ - 1; moe_layer >= 0; moe_layer--) cold_.push_back(key_of(moe_layer, index));
+    std::stable_sort(cold_.begin(), cold_.end(),
+                     [this](uint32_t a, uint32_t b) { return entries_[a].score < entries_[b].score; });
     background_wake_.notify_one();
 }
 
-void Store::filled(Entry & entry) {
-    if (!entry.filling) return;
-    entry.filling = false;
-    filling_--;
-    if (quiet())
-        fill_one();  // at once: the thread of the background may be at slow memory
-    else
-        background_wake_.notify_one();  // in its own time
+void Store::finish_fill(Entry & entry) {
+    if (!entry.background_fill) return;
+    entry.background_fill = false;
+    background_reads_--;
+    // Start the next read here if possible: the background thread may be busy prefaulting.
+    if (no_recent_demand()) fill_one();
+    else background_wake_.notify_one();
 }
 
-bool Store::quiet() const { return std::chrono::steady_clock::now() - asked_at_ > kQuiet; }
+bool Store::no_recent_demand() const { return std::chrono::steady_clock::now() - last_demand_ > kNoDemandFor; }
 
-// Begins to read the best cold expert, if nobody else wants the disk. What was never used takes no other size's pages, and
-// where not everything fits it waits until nobody has asked for anything for a while.
+// Starts reading the best cold expert if the disk is idle. An expert that was never used may not take pages from
+// another size class and, unless everything fits, waits until there has been no demand for a while.
 bool Store::fill_one() {
-    if (filling_ >= kFillsAtOnce || loading_ > filling_ || aborted()) return false;
-    const bool any = quiet() || slots_.everything_bytes() <= budget_;
+    if (background_reads_ >= kMaxFillReads || reads_in_flight_ > background_reads_ || aborted()) return false;
+    const bool unused_too = no_recent_demand() || slots_.total_bytes() <= budget_;
     for (; !cold_.empty(); cold_.pop_back()) {
-        const uint32_t which = cold_.back();
-        Entry &        entry = entries_[which];
+        const uint32_t key = cold_.back();
+        Entry & entry = entries_[key];
         if (entry.state.load(std::memory_order_relaxed) != State::absent) continue;
-        const bool idle = slots_.has_idle(experts_[which].size_class), used = entry.score > kNeverUsed;
-        if (!used && !any) return false;
-        if (!idle && bare_) return false;  // its memory first
+        const bool idle = slots_.has_idle(experts_[key].size_class), used = entry.score > kNeverUsed;
+        if (!used && !unused_too) return false;
+        if (!idle && prefaulting_) return false;  // prefault its memory first
         if (!idle && !used) continue;
-        if (!start(which, kNeverUsed, false)) break;  // nothing more fits
+        if (!start(key, kNeverUsed, false)) break;  // nothing more fits
         cold_.pop_back();
-        entry.filling = true;
-        filling_++;
+        entry.background_fill = true;
+        background_reads_++;
         return true;
     }
     cold_.clear();
     return false;
 }
 
-// Makes one place's memory ready, until the budget is held. Meanwhile it counts as a read under way: whoever finds no room
-// waits for it.
-bool Store::ready_one(std::unique_lock<std::mutex> & lock) {
-    const int size_class = bare_ ? slots_.barest(budget_) : -1;
-    bare_ = size_class >= 0;
-    if (!bare_) return false;
-    uint8_t * place = slots_.take_empty(size_class);
-    loading_++;
-    filling_++;
+// Prefaults one slot, until the whole budget has pages. It counts as a read in flight, so wait_for_room() waits for it.
+bool Store::prefault_one(std::unique_lock<std::mutex> & lock) {
+    const int size_class = prefaulting_ ? slots_.class_to_prefault(budget_) : -1;
+    prefaulting_ = size_class >= 0;
+    if (!prefaulting_) return false;
+    uint8_t * slot = slots_.acquire_untouched(size_class);
+    reads_in_flight_++;
+    background_reads_++;
     lock.unlock();
-    touch(place, slots_.bytes(size_class));
+    prefault(slot, slots_.bytes(size_class));
     lock.lock();
-    loading_--;
-    filling_--;
-    slots_.give_back(size_class, place);
+    reads_in_flight_--;
+    background_reads_--;
+    slots_.release(size_class, slot);
     arrived_.notify_all();
     return true;
 }
@@ -96,11 +96,9 @@ void Store::work_in_background() {
     setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
     std::unique_lock lock(mutex_);
     while (!closing_) {
-        if (fill_one() || ready_one(lock)) continue;
-        if (cold_.empty())
-            background_wake_.wait(lock);
-        else
-            background_wake_.wait_for(lock, kLook);
+        if (fill_one() || prefault_one(lock)) continue;
+        if (cold_.empty()) background_wake_.wait(lock);
+        else background_wake_.wait_for(lock, kIdlePoll);
     }
 }
 

@@ -1,4 +1,4 @@
-// One expert as the file has it: three matrices, read in one piece where they lie together.
+// Where an expert lies in the file and in its slot: three matrices, read together where they are adjacent.
 #pragma once
 
 #include <algorithm>
@@ -14,31 +14,36 @@ constexpr uint64_t kPage = 4096;
 inline uint64_t page_floor(uint64_t n) { return n & ~(kPage - 1); }
 inline uint64_t page_ceil(uint64_t n) { return page_floor(n + kPage - 1); }
 
-// What Python hands over for each expert, row by row.
+// What Python passes for each expert, layer by layer; EXPERT_RECORD of edgemed/native/engine.py mirrors it.
 struct ExpertRecord {
-    uint64_t offset[kProjections];  // from the file's first byte
+    uint64_t offset[kProjections];  // from the start of the file
     uint64_t nbytes[kProjections];
-    int32_t  type[kProjections];
-    int32_t  has_checksum;
-    uint64_t checksum;  // xxh3-64 from gate's first byte to down's last
+    int32_t type[kProjections];
+    int32_t has_checksum;
+    uint64_t checksum;  // XXH3-64 from the first byte of gate to the last of down
 };
+static_assert(sizeof(ExpertRecord) == 72 && offsetof(ExpertRecord, offset) == 0 &&
+                  offsetof(ExpertRecord, nbytes) == 24 && offsetof(ExpertRecord, type) == 48 &&
+                  offsetof(ExpertRecord, has_checksum) == 60 && offsetof(ExpertRecord, checksum) == 64,
+              "EXPERT_RECORD of edgemed/native/engine.py has this layout");
 
+// A contiguous read.
 struct Segment {
-    uint64_t file;    // page-aligned place in the file
-    uint64_t memory;  // page-aligned place in the slot
+    uint64_t file;    // offset in the file, page-aligned
+    uint64_t memory;  // offset in the slot, page-aligned
     uint64_t length;  // whole pages
-    uint64_t needed;  // bytes that must be there: the file may end inside the last page
+    uint64_t needed;  // bytes that must exist: the file may end within the last page
 };
 
 struct Expert {
-    Segment  segment[kProjections];
-    int      segments;
+    Segment segment[kProjections];
+    int segments;
     uint64_t slot_bytes;
-    uint64_t place[kProjections];  // where each matrix starts inside the slot
-    uint64_t span;                 // checksummed bytes from place[kGate] on; 0 = no checksum
+    uint64_t offset_in_slot[kProjections];  // of each matrix
+    uint64_t span;                          // checksummed bytes from offset_in_slot[kGate] on; 0: no checksum
     uint64_t checksum;
-    int32_t  type[kProjections];
-    int32_t  size_class;  // set by Slots
+    int32_t type[kProjections];
+    int32_t size_class;  // set by Slots
 };
 
 inline Expert lay_out(const ExpertRecord & record) {
@@ -48,17 +53,18 @@ inline Expert lay_out(const ExpertRecord & record) {
         const uint64_t begin = record.offset[p], end = begin + record.nbytes[p];
         e.type[p] = record.type[p];
         Segment * last = e.segments > 0 ? &e.segment[e.segments - 1] : nullptr;
-        // A matrix that begins in or right after the pages of the one before it shares its read.
+        // A matrix that begins within or right after the pages of the previous one shares its read.
         if (last != nullptr && begin >= last->file && page_floor(begin) <= last->file + last->length) {
-            e.place[p] = last->memory + (begin - last->file);
+            e.offset_in_slot[p] = last->memory + (begin - last->file);
             memory -= last->length;
-            last->needed = std::max(last->needed, end - last->file);  // it may also lie before the one before it
+            last->needed = std::max(last->needed, end - last->file);  // it may also lie before the previous one
             last->length = page_ceil(last->needed);
             memory += last->length;
             continue;
         }
-        e.segment[e.segments++] = {page_floor(begin), memory, page_ceil(end) - page_floor(begin), end - page_floor(begin)};
-        e.place[p] = memory + (begin - page_floor(begin));
+        e.segment[e.segments++] = {page_floor(begin), memory, page_ceil(end) - page_floor(begin),
+                                   end - page_floor(begin)};
+        e.offset_in_slot[p] = memory + (begin - page_floor(begin));
         memory += page_ceil(end) - page_floor(begin);
     }
     e.slot_bytes = memory;
@@ -69,16 +75,19 @@ inline Expert lay_out(const ExpertRecord & record) {
     return e;
 }
 
-// Whether a record can be laid out: no matrix empty, absurd or over another, and those under a checksum in one piece.
+// Whether a record can be laid out: no matrix is empty, beyond 2^56 or overlaps another, and with a checksum all three
+// are in order and read in one piece.
 inline bool plausible(const ExpertRecord & record) {
-    constexpr uint64_t kMost = uint64_t{1} << 56;  // sums of these cannot overflow
+    constexpr uint64_t kLimit = uint64_t{1} << 56;  // sums of these cannot overflow
     for (int p = 0; p < kProjections; p++) {
-        if (record.nbytes[p] == 0 || record.nbytes[p] > kMost || record.offset[p] > kMost) return false;
+        if (record.nbytes[p] == 0 || record.nbytes[p] > kLimit || record.offset[p] > kLimit) return false;
         for (int q = 0; q < p; q++)
-            if (record.offset[p] < record.offset[q] + record.nbytes[q] && record.offset[q] < record.offset[p] + record.nbytes[p]) return false;
+            if (record.offset[p] < record.offset[q] + record.nbytes[q] &&
+                record.offset[q] < record.offset[p] + record.nbytes[p])
+                return false;
     }
-    return !record.has_checksum ||
-           (record.offset[kGate] < record.offset[kUp] && record.offset[kUp] < record.offset[kDown] && lay_out(record).segments == 1);
+    return !record.has_checksum || (record.offset[kGate] < record.offset[kUp] &&
+                                    record.offset[kUp] < record.offset[kDown] && lay_out(record).segments == 1);
 }
 
 }  // namespace edgemed

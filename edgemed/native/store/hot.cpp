@@ -1,4 +1,4 @@
-// What is hot: scores out when a run ends, and in when the next begins, those or calibration's.
+// The scores of a run, saved at its end and restored at the next start (or taken from calibration).
 
 #include <algorithm>
 
@@ -6,21 +6,20 @@
 
 namespace edgemed {
 
-// Scores relative to now, so that they mean the same in a run whose clock starts anew.
+// Scores relative to now, so that they mean the same in a run whose clock starts at 0.
 void Store::copy_scores(float * out) const {
     std::lock_guard lock(mutex_);
-    const float now = static_cast<float>(static_cast<double>(clock_) / half_life_);
-    for (size_t i = 0; i < entries_.size(); i++) out[i] = entries_[i].score == kNeverUsed ? kNeverUsed : entries_[i].score - now;
+    for (size_t i = 0; i < entries_.size(); i++)
+        out[i] = entries_[i].score == kNeverUsed ? kNeverUsed : entries_[i].score - now();
 }
 
-// Takes scores over, the hottest as if it were used once just now; the background reads the hottest in, as many as fit.
+// Restores scores, shifted so that the hottest counts as one use now; the background then reads the hottest experts.
 void Store::restore_scores(const float * scores) {
     std::lock_guard lock(mutex_);
     const float hottest = std::max(*std::max_element(scores, scores + entries_.size()), 0.0f);
-    const float now = static_cast<float>(static_cast<double>(clock_) / half_life_);
     for (size_t i = 0; i < entries_.size(); i++)
-        if (scores[i] > kNeverUsed) entries_[i].score = scores[i] - hottest + now;
-    plan_filling();
+        if (scores[i] > kNeverUsed) entries_[i].score = scores[i] - hottest + now();
+    plan_background_fill();
 }
 
 }  // namespace edgemed

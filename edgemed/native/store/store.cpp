@@ -10,25 +10,26 @@ constexpr auto kAbortPoll = std::chrono::milliseconds(10);
 
 }  // namespace
 
-std::string Store::open(const char * path, std::vector<Expert> experts, int rows, int per_row, const StoreOptions & options) {
+std::string Store::open(const char * path, std::vector<Expert> experts, int moe_layers, int experts_per_layer,
+                        const StoreOptions & options) {
     experts_ = std::move(experts);
     entries_ = std::vector<Entry>(experts_.size());
-    rows_ = rows;
-    per_row_ = per_row;
+    moe_layers_ = moe_layers;
+    experts_per_layer_ = experts_per_layer;
     first_layer_ = options.first_layer;
     budget_ = options.budget_bytes;
     half_life_ = std::max(options.half_life, 1.0f);
     if (!slots_.reserve(experts_)) return "the kernel refuses to reserve addresses for the experts.";
-    passed_.reserve(entries_.size());  // a scan passes each once
+    scanned_.reserve(entries_.size());  // a scan visits each once
     cold_.reserve(entries_.size());
-    held_.assign(static_cast<size_t>(rows), 0);
+    layer_residents_.assign(static_cast<size_t>(moe_layers), 0);
     residents_.resize(static_cast<size_t>(slots_.classes()));
     marginal_.assign(residents_.size(), std::numeric_limits<float>::quiet_NaN());
     std::vector<size_t> most(residents_.size(), 0);
     for (const Expert & expert : experts_) most[static_cast<size_t>(expert.size_class)]++;
     for (size_t c = 0; c < most.size(); c++) residents_[c].reserve(most[c]);
     std::string fault = reader_.open(path, std::max(options.reader_threads, 1), options.direct != 0,
-                                     [this](uint32_t which, const std::string & why) { finished(which, why); });
+                                     [this](uint32_t key, const std::string & why) { finished(key, why); });
     if (fault.empty() && options.background != 0) background_ = std::thread([this] { work_in_background(); });
     return fault;
 }
@@ -44,117 +45,124 @@ Store::~Store() {
     if (trace_ != nullptr) std::fclose(trace_);
 }
 
-// A score is log2 of the sum, over past uses, of 2^(when / half-life): uses halve in worth every half-life, yet no score
-// ever needs refreshing, and it outlives eviction.
-float Store::used(float score, int uses) const {
-    const float now = static_cast<float>(static_cast<double>(clock_) / half_life_) + std::log2(static_cast<float>(uses));
-    const float high = std::max(score, now), low = std::min(score, now);
+// An exponentially decayed use count, kept as a logarithm: score = log2(sum over uses of 2^(time of use / half-life)).
+// A use then counts half after one half-life, although no stored score is ever updated; scores outlive eviction.
+float Store::score_after_use(float score, int uses) const {
+    const float use = now() + std::log2(static_cast<float>(uses));
+    // log2(2^score + 2^use), without overflow.
+    const float high = std::max(score, use), low = std::min(score, use);
     return high + std::log2(1.0f + std::exp2(low - high));
 }
 
-bool Store::pin(int row, int index, int uses, bool patient) {
-    const uint32_t which = id(row, index);
+bool Store::pin(int moe_layer, int index, int uses, bool without_eviction) {
+    const uint32_t key = key_of(moe_layer, index);
     std::lock_guard lock(mutex_);
-    Entry & entry = entries_[which];
+    Entry & entry = entries_[key];
     const State was = entry.state.load(std::memory_order_relaxed);
     if (was == State::absent || was == State::failed) {
-        if (!start(which, patient ? kNothing : kAny, true)) {
-            hopeless_ = loading_ == 0;
+        if (!start(key, without_eviction ? kFreeRoomOnly : kEvictAnything, true)) {
+            no_read_frees_room_ = reads_in_flight_ == 0;
             return false;
         }
         stats_.misses++;
     } else {
-        if (was == State::loading) reader_.promote(which);
-        if (entry.guessed) stats_.guesses_used++;
+        if (was == State::loading) reader_.promote_to_demand(key);
+        if (entry.prefetched) stats_.prefetches_used++;
         stats_.hits += was == State::ready;
         stats_.misses += was == State::loading;
     }
-    activity_.count(which, was == State::ready);
-    asked_at_ = std::chrono::steady_clock::now();
+    activity_.count(key, was == State::ready);
+    last_demand_ = std::chrono::steady_clock::now();
     entry.pins++;
-    entry.guessed = false;
-    filled(entry);
-    entry.score = used(entry.score, uses);
+    entry.prefetched = false;
+    finish_fill(entry);
+    entry.score = score_after_use(entry.score, uses);
     if (trace_ != nullptr) {
-        const uint32_t line[3] = {static_cast<uint32_t>(clock_), static_cast<uint32_t>(row), static_cast<uint32_t>(index)};
+        const uint32_t line[3] = {static_cast<uint32_t>(clock_), static_cast<uint32_t>(moe_layer),
+                                  static_cast<uint32_t>(index)};
         std::fwrite(line, sizeof line, 1, trace_);
     }
     return true;
 }
 
-void Store::unpin(int row, int index) {
+void Store::unpin(int moe_layer, int index) {
     std::lock_guard lock(mutex_);
-    entries_[id(row, index)].pins--;
-    if (scanned_ >= 0 && passed_.size() < passed_.capacity()) passed_.push_back(id(row, index));
+    entries_[key_of(moe_layer, index)].pins--;
+    if (scan_layer_ >= 0 && scanned_.size() < scanned_.capacity()) scanned_.push_back(key_of(moe_layer, index));
     shrink();
 }
 
-void Store::step(int tokens) {
+void Store::advance_clock(int tokens) {
     std::lock_guard lock(mutex_);
     clock_ += static_cast<uint64_t>(tokens);
 }
 
-void Store::scan(int row, int index) {
+void Store::scan(int moe_layer, int index) {
     std::lock_guard lock(mutex_);
-    if (row < 0 || row < scanned_ || (row == scanned_ && index < scanned_to_)) passed_.clear();  // another scan
-    scanned_ = row;
-    scanned_to_ = index;
+    const bool restarts = moe_layer < scan_layer_ || (moe_layer == scan_layer_ && index < scan_index_);
+    if (moe_layer < 0 || restarts) scanned_.clear();
+    scan_layer_ = moe_layer;
+    scan_index_ = index;
 }
 
-bool Store::guess(int row, int index, bool certain) {
-    const uint32_t which = id(row, index);
+bool Store::prefetch(int moe_layer, int index, bool certain) {
+    const uint32_t key = key_of(moe_layer, index);
     std::lock_guard lock(mutex_);
-    Entry & entry = entries_[which];
+    Entry & entry = entries_[key];
     if (entry.state.load(std::memory_order_relaxed) != State::absent) return true;
-    if (!start(which, !certain ? used(entry.score, 1) : scanned_ < 0 ? kGuessedNow : kWantedNext, false)) return false;
-    entry.guessed = true;
-    entry.guessed_at = clock_;
-    stats_.guesses++;
+    const float ceiling = !certain ? score_after_use(entry.score, 1) : scan_layer_ < 0 ? kPrefetchedNow : kNeededNext;
+    if (!start(key, ceiling, false)) return false;
+    entry.prefetched = true;
+    entry.prefetched_at = clock_;
+    stats_.prefetches++;
     return true;
 }
 
-bool Store::start(uint32_t which, float ceiling, bool demanded) {
-    const Expert & expert = experts_[which];
+bool Store::start(uint32_t key, float ceiling, bool demanded) {
+    const Expert & expert = experts_[key];
     if (!make_room(expert.size_class, ceiling)) return false;
-    Entry & entry = entries_[which];
+    Entry & entry = entries_[key];
     std::vector<uint32_t> & residents = residents_[static_cast<size_t>(expert.size_class)];
-    entry.data = slots_.take(expert.size_class);
+    entry.data = slots_.acquire(expert.size_class);
     entry.state.store(State::loading, std::memory_order_relaxed);
-    entry.place = static_cast<uint32_t>(residents.size());
-    residents.push_back(which);
-    held_[which / static_cast<uint32_t>(per_row_)]++;
-    loading_++;
-    reader_.queue({which, &expert, entry.data, !demanded});
+    entry.resident_index = static_cast<uint32_t>(residents.size());
+    residents.push_back(key);
+    layer_residents_[key / static_cast<uint32_t>(experts_per_layer_)]++;
+    reads_in_flight_++;
+    reader_.queue({key, &expert, entry.data, !demanded});
     return true;
 }
 
-void Store::finished(uint32_t which, const std::string & fault) {
+void Store::finished(uint32_t key, const std::string & fault) {
     std::lock_guard lock(mutex_);
-    loading_--;
-    filled(entries_[which]);
-    if (!fault.empty() && entries_[which].pins > 0) {
-        const int row = static_cast<int>(which) / per_row_, index = static_cast<int>(which) % per_row_;
-        fault_ = "Expert " + std::to_string(index) + " of layer " + std::to_string(first_layer_ + row) + " cannot be used: " + fault + ".";
+    reads_in_flight_--;
+    finish_fill(entries_[key]);
+    if (!fault.empty() && entries_[key].pins > 0) {
+        const int moe_layer = static_cast<int>(key) / experts_per_layer_;
+        const int index = static_cast<int>(key) % experts_per_layer_;
+        fault_ = "Expert " + std::to_string(index) + " of layer " + std::to_string(first_layer_ + moe_layer) +
+                 " cannot be used: " + fault + ".";
     }
-    if (!fault.empty()) evict(which);  // one that nobody waits for is read again, should somebody want it
-    entries_[which].state.store(fault.empty() ? State::ready : State::failed, std::memory_order_release);
+    if (!fault.empty()) evict(key);  // pin() reads it again
+    entries_[key].state.store(fault.empty() ? State::ready : State::failed, std::memory_order_release);
     shrink();
     arrived_.notify_all();
 }
 
-const uint8_t * Store::wait(int row, int index) {
-    Entry & entry = entries_[id(row, index)];
+const uint8_t * Store::wait(int moe_layer, int index) {
+    Entry & entry = entries_[key_of(moe_layer, index)];
     if (entry.state.load(std::memory_order_acquire) == State::ready) return entry.data;
     const auto from = std::chrono::steady_clock::now();
     std::unique_lock lock(mutex_);
-    while (entry.state.load(std::memory_order_relaxed) == State::loading && !aborted()) arrived_.wait_for(lock, kAbortPoll);
+    while (entry.state.load(std::memory_order_relaxed) == State::loading && !aborted())
+        arrived_.wait_for(lock, kAbortPoll);
     stats_.wait_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
     return entry.state.load(std::memory_order_relaxed) == State::ready && !aborted() ? entry.data : nullptr;
 }
 
 bool Store::wait_for_room() {
     std::unique_lock lock(mutex_);
-    if (hopeless_) {
+    if (no_read_frees_room_) {
         fault_ = "The memory budget is too small for the experts of one layer; give the engine more (--ram).";
         return false;
     }
@@ -165,28 +173,32 @@ bool Store::wait_for_room() {
 void Store::request_abort(bool on) {
     const bool was = abort_.exchange(on, std::memory_order_relaxed);
     if (on) arrived_.notify_all();
-    // A stopped prompt may leave seconds of reads in the queue, and the next one would wait behind them. What is read
-    // because it was hot last time was never asked for by a prompt, and stays.
-    if (was && !on) forget_reads([this](uint32_t queued, bool demanded) { return demanded || entries_[queued].guessed; });
+    // An aborted prompt can leave seconds of queued reads, which the next prompt would wait behind. Background
+    // fills belong to no prompt and stay.
+    if (was && !on)
+        cancel_reads([this](uint32_t queued, bool demanded) { return demanded || entries_[queued].prefetched; });
 }
 
-// A layer's routing is known: what was guessed for it or for one before it, and not begun, only takes the disk's time now.
-void Store::settle(int row) {
-    forget_reads([this, end = id(row + 1, 0)](uint32_t queued, bool demanded) { return !demanded && entries_[queued].guessed && queued < end; });
+void Store::cancel_prefetches(int through_layer) {
+    cancel_reads([this, end = key_of(through_layer + 1, 0)](uint32_t queued, bool demanded) {
+        return !demanded && entries_[queued].prefetched && queued < end;
+    });
 }
 
-void Store::forget_reads(const std::function<bool(uint32_t, bool)> & unwanted) {
+void Store::cancel_reads(const std::function<bool(uint32_t, bool)> & unwanted) {
     std::lock_guard lock(mutex_);
-    if (loading_ == 0) return;
-    for (uint32_t which : reader_.forget([&](uint32_t queued, bool demanded) { return entries_[queued].pins == 0 && unwanted(queued, demanded); })) {
-        evict(which);
-        loading_--;
+    if (reads_in_flight_ == 0) return;
+    for (uint32_t key : reader_.cancel([&](uint32_t queued, bool demanded) {
+             return entries_[queued].pins == 0 && unwanted(queued, demanded);
+         })) {
+        evict(key);
+        reads_in_flight_--;
     }
 }
 
-uint32_t Store::under_way() const {
+uint32_t Store::reads_in_flight() const {
     std::lock_guard lock(mutex_);
-    return loading_;
+    return reads_in_flight_;
 }
 
 std::string Store::fault() const {
@@ -195,14 +207,15 @@ std::string Store::fault() const {
 }
 
 void Store::clear_fault() {
-    // What was asked for together with the read that failed may fail yet, and whoever asks next would hear of it: what has
-    // not begun never does (a failing disk takes its time), what has is waited for.
-    forget_reads([this](uint32_t queued, bool demanded) { return demanded || entries_[queued].guessed; });
+    // Reads demanded together with the failed one may fail later and report to the next request. Drop those that have
+    // not begun, and wait for the rest.
+    cancel_reads([this](uint32_t queued, bool demanded) { return demanded || entries_[queued].prefetched; });
     std::unique_lock lock(mutex_);
-    while (!fault_.empty() && loading_ > filling_ && !aborted()) arrived_.wait_for(lock, kAbortPoll);
+    while (!fault_.empty() && reads_in_flight_ > background_reads_ && !aborted()) arrived_.wait_for(lock, kAbortPoll);
     fault_.clear();
     for (Entry & entry : entries_)
-        if (entry.state.load(std::memory_order_relaxed) == State::failed) entry.state.store(State::absent, std::memory_order_relaxed);
+        if (entry.state.load(std::memory_order_relaxed) == State::failed)
+            entry.state.store(State::absent, std::memory_order_relaxed);
 }
 
 StoreStats Store::stats() const {

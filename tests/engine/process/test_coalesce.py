@@ -1,4 +1,4 @@
-"""Pieces told together: nothing lost, nothing late, nothing out of order."""
+"""Coalesced pieces: nothing lost, nothing late, nothing out of order."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def independent_digest(path: Path, messages: list[Message]) -> str:
     model = llama_cpp.llama_model_load_from_file(os.fsencode(path), parameters)
     try:
         file = open_model(path)
-        vocabulary = Vocabulary(llama_cpp.llama_model_get_vocab(model), file.end_ids)
+        vocabulary = Vocabulary(llama_cpp.llama_model_get_vocab(model), file.end_ids, file.hparams.END_TOKENS)
         source = file.metadata["tokenizer.chat_template"]
         template = ChatTemplate(source, vocabulary.reserved_texts, vocabulary.template_variables())
         ids = vocabulary.encode(template.render(messages))

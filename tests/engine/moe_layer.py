@@ -1,6 +1,6 @@
 """One MoE layer in the nodes that llama.cpp builds for it, without a model around it, computed by our device.
 
-    with OneLayer(tmp_path, LayerShape(), every_expert(Type.Q4_K)) as layer:
+    with OneLayer(tmp_path, LayerShape(), lambda expert, projection: Type.Q4_K) as layer:
         result = layer.compute(routing)
 
 Its input, routing and residual are results of ggml's CPU backend and its result is read by that backend, as in a model.
@@ -11,7 +11,6 @@ import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -21,10 +20,9 @@ from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
 from benchmarks.matmul import random_weights
-from edgemed.engine.llama import start_llama
-from edgemed.ggml import ggml, library_folder
-from edgemed.native import declare, xxh3_64
+from edgemed.native import xxh3_64
 from edgemed.native.engine import EXPERT_RECORD, StoreOptions, StoreStats, check, engine_library, error_text
+from tests.engine.ggml_graphs import InitParams, ggml_libraries
 
 Floats = NDArray[np.float32]
 PAGE = 4096
@@ -98,69 +96,12 @@ def random_matrix(kind: Type, rows: int, columns: int, seed: int) -> NDArray[np.
     return values.astype(np.float16 if kind is Type.F16 else np.float32).view(np.uint8).reshape(rows, -1)
 
 
-class _InitParams(ctypes.Structure):
-    _fields_ = (("mem_size", ctypes.c_size_t), ("mem_buffer", ctypes.c_void_p), ("no_alloc", ctypes.c_bool))
-
-
-@cache
-def _api() -> tuple[ctypes.CDLL, ctypes.CDLL, ctypes.CDLL]:
-    """ggml's base, CPU and registry libraries, the functions that are used here declared."""
-    start_llama()
-    base = ggml().library
-    cpu, registry = (ctypes.CDLL(str(library_folder() / name)) for name in ("libggml-cpu.so.0", "libggml.so.0"))
-    pointer, size, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-    two, three = (pointer,) * 2, (pointer,) * 3
-    declared: dict[str, tuple[Any, tuple[Any, ...]]] = {
-        "ggml_init": (pointer, (_InitParams,)),
-        "ggml_free": (None, (pointer,)),
-        "ggml_new_tensor_2d": (pointer, (pointer, number, size, size)),
-        "ggml_new_tensor_3d": (pointer, (pointer, number, size, size, size)),
-        "ggml_set_name": (pointer, (pointer, ctypes.c_char_p)),
-        "ggml_set_input": (None, (pointer,)),
-        "ggml_set_output": (None, (pointer,)),
-        "ggml_cont": (pointer, two),
-        "ggml_get_data": (pointer, (pointer,)),
-        "ggml_nbytes": (ctypes.c_size_t, (pointer,)),
-        "ggml_reshape_3d": (pointer, (*two, size, size, size)),
-        "ggml_view_2d": (pointer, (*two, size, size, ctypes.c_size_t, ctypes.c_size_t)),
-        "ggml_mul_mat": (pointer, three),
-        "ggml_mul_mat_id": (pointer, (*three, pointer)),
-        "ggml_swiglu_split": (pointer, three),
-        "ggml_mul": (pointer, three),
-        "ggml_add": (pointer, three),
-        "ggml_new_graph": (pointer, (pointer,)),
-        "ggml_build_forward_expand": (None, two),
-        "ggml_tensor_overhead": (ctypes.c_size_t, ()),
-        "ggml_graph_overhead": (ctypes.c_size_t, ()),
-        "ggml_backend_alloc_ctx_tensors_from_buft": (pointer, two),
-        "ggml_backend_buffer_free": (None, (pointer,)),
-        "ggml_backend_buffer_set_usage": (None, (pointer, number)),
-        "ggml_backend_tensor_set": (None, (*two, ctypes.c_size_t, ctypes.c_size_t)),
-        "ggml_backend_tensor_get": (None, (*two, ctypes.c_size_t, ctypes.c_size_t)),
-        "ggml_backend_cpu_buffer_type": (pointer, ()),
-        "ggml_backend_dev_init": (pointer, (pointer, ctypes.c_char_p)),
-        "ggml_backend_free": (None, (pointer,)),
-        "ggml_backend_sched_new": (pointer, (pointer, pointer, number, ctypes.c_size_t, ctypes.c_bool, ctypes.c_bool)),
-        "ggml_backend_sched_free": (None, (pointer,)),
-        "ggml_backend_sched_reset": (None, (pointer,)),
-        "ggml_backend_sched_alloc_graph": (ctypes.c_bool, two),
-        "ggml_backend_sched_graph_compute": (number, two),
-        "ggml_backend_sched_get_n_splits": (number, (pointer,)),
-        "ggml_backend_reg_get_proc_address": (pointer, (pointer, ctypes.c_char_p)),
-        "ggml_backend_dev_backend_reg": (pointer, (pointer,)),
-    }
-    declare(base, declared)
-    declare(cpu, {"ggml_backend_cpu_init": (pointer, ()), "ggml_backend_cpu_set_n_threads": (None, (pointer, number))})
-    declare(registry, {"ggml_backend_dev_by_name": (pointer, (ctypes.c_char_p,))})
-    return base, cpu, registry
-
-
 class OneLayer:
     """The layer with an expert store of its own. To be closed, as a context manager does."""
 
     def __init__(self, folder: Path, shape: LayerShape, types: Callable[[int, int], Type], shared: Type = Type.Q8_0):
         """types: the type of an expert's projection (gate, up, down). shared: the shared expert's."""
-        self._base, cpu, registry = _api()
+        self._base, cpu, registry = ggml_libraries()
         self._engine = engine_library()
         self.shape = shape
         self._closing = ExitStack()
@@ -261,7 +202,7 @@ class OneLayer:
         """Raises RuntimeError with ggml's status."""
         base, shape, tokens = self._base, self.shape, len(given.x)
         room = _NODES * base.ggml_tensor_overhead() + base.ggml_graph_overhead()
-        context = base.ggml_init(_InitParams(room, None, True))
+        context = base.ggml_init(InitParams(room, None, True))
         try:
             inputs = {
                 name: base.ggml_new_tensor_2d(context, kind, width, tokens)
@@ -360,7 +301,7 @@ class OneLayer:
     def _tensors(self, buffer_type: int, kinds: dict[str, tuple[Type, int, int]], depth: int = 1) -> dict[str, int]:
         """Weights of these types, columns and rows in a buffer of that type."""
         base = self._base
-        context = base.ggml_init(_InitParams(len(kinds) * base.ggml_tensor_overhead(), None, True))
+        context = base.ggml_init(InitParams(len(kinds) * base.ggml_tensor_overhead(), None, True))
         self._closing.callback(base.ggml_free, context)
         made = {}
         for name, (kind, columns, rows) in kinds.items():

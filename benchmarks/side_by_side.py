@@ -19,7 +19,7 @@ from benchmarks.cgroup import MemoryGroup, Usage
 from benchmarks.measure import Run, Spec
 from edgemed.engine.budget import available_bytes
 from edgemed.engine.cores import idle_and_total, measure_busy
-from edgemed.engine.process.child import environment
+from edgemed.engine.process.launch import environment
 
 MOST_FREE = 0.9  # of the memory that is free is used before a run
 ROOM_BYTES = 2 << 30  # beside the model, for a run that keeps all of it in memory

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.measure import Spec
 from benchmarks.side_by_side import ROOT
-from edgemed.engine.process.child import environment
+from edgemed.engine.process.launch import environment
 
 REST_SECONDS = 0.05  # between turns: the side that has just computed spins for some milliseconds before it sleeps
 

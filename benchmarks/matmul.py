@@ -1,10 +1,10 @@
-"""Speed of quantised matmul, our kernels against ggml's, in GOP/s.
+"""Speed of quantised matmul: our kernels against ggml's, in GOP/s.
 
     python -m benchmarks.matmul [--threads 2] [--json]
 
 One operation is a multiplication or an addition. Eight matrices [1024, 4096] of random bits (the shape of an expert's
-gate) are multiplied one after another; the best repetition counts. It measures processor time, so that other programs
-matter little. ggml's side is its MUL_MAT with the kernel that it chooses.
+gate) are multiplied one after another; the best repetition counts. Processor time is measured, so other programs have
+little influence. On ggml's side, MUL_MAT runs with the kernel that ggml chooses.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ K_QUANTS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_0")
 CODEBOOKS = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_XS")
 ROWS, COLUMNS, MATRICES = 1024, 4096, 8
 COUNTS = (1, 4, 16, 64, 512)
-MOST_RUNS = 20  # every run takes some of ggml's memory pool
+MOST_RUNS = 20  # every run uses up some of ggml's memory pool
 HALVES_AT = {"Q2_K": (80, 82), "Q3_K": (108,), "Q6_K": (208,), "Q4_K": (0, 2), "Q5_K": (0, 2)}  # elsewhere: (0,)
 
 
 def random_weights(kind: Type, rows: int, columns: int, seed: int = 0) -> Bytes:
-    """Return [rows, bytes of a row] of random bits, except that block scales are near 0.01 and so finite."""
+    """Return [rows, bytes per row] of random bits, with block scales near 0.01 so that all values are finite."""
     rng = np.random.default_rng(seed)
     values, size = GGML_QUANT_SIZES[kind]
     blocks = rng.integers(0, 256, (rows * columns // values, size), np.uint8)
     for at in HALVES_AT.get(kind.name, (0,)):
         scales = rng.uniform(0.005, 0.02, len(blocks)).astype(np.float16)
         blocks[:, at : at + 2] = scales.view(np.uint8).reshape(-1, 2)
-    if kind is Type.IQ1_M:  # its scale is the top four bits of four words: 0x2400 is 0.0156
+    if kind is Type.IQ1_M:  # the scale is made of the top four bits of four words: 0x2400 is 0.0156
         blocks[:, 49::2] = blocks[:, 49::2] & 0x0F | np.array([0, 0, 0x40, 0x20], np.uint8)
     return blocks.reshape(rows, -1)
 
@@ -103,14 +103,14 @@ class GgmlMatmul:
         _ggml()[1].ggml_graph_compute_with_ctx(self._context, self._graph, threads)
 
     def result(self, which: int = 0) -> Floats:
-        """Return the result for one of the matrices [count, rows]."""
+        """Return the result of one matrix, [count, rows]."""
         y = np.empty(self._shape, np.float32)
         ctypes.memmove(y.ctypes.data, _ggml()[0].ggml_get_data(self._products[which]), y.nbytes)
         return y
 
 
 def _best(compute: Callable[[], object], seconds: float) -> float:
-    """Return the shortest processor time of the runs that fit into `seconds`, but of three at least."""
+    """Return the shortest processor time of the runs that fit into `seconds`, with at least three runs."""
     best, end, runs = float("inf"), time.perf_counter() + seconds, 0
     while runs < 3 or (runs < MOST_RUNS and time.perf_counter() < end):
         start = time.process_time()
@@ -121,7 +121,7 @@ def _best(compute: Callable[[], object], seconds: float) -> float:
 
 
 def measure(kind: Type, count: int, threads: int, seconds: float) -> dict[str, float | None]:
-    """Return the GOP/s of both sides, all threads together."""
+    """Return the GOP/s of both sides, summed over all threads."""
     x = np.random.default_rng(1).standard_normal((count, COLUMNS), np.float32)
     matrices = [random_weights(kind, ROWS, COLUMNS, seed) for seed in range(MATRICES)]
     operations = 2e-9 * ROWS * COLUMNS * count * MATRICES * threads
@@ -140,7 +140,7 @@ def measure(kind: Type, count: int, threads: int, seconds: float) -> dict[str, f
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, print a table, and with --json one object last."""
+    """Measure, print a table, and with --json one object at the end."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.matmul", description=__doc__.split("\n")[0])
     parser.add_argument("--types", nargs="+", default=[*K_QUANTS, *CODEBOOKS])
     parser.add_argument("--rows", nargs="+", type=int, default=COUNTS, help="rows of activations")

@@ -1,4 +1,4 @@
-"""A scripted engine for the chat's tests: it says what it is told to say, in the real engine's types."""
+"""A scripted engine for the chat's tests: it answers as the test tells it, with the real engine's types."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def info(intended_use: str = "demonstration", n_ctx: int = 2048) -> EngineInfo:
 
 @dataclass
 class Hold:
-    """A step of a script: wait here until the test lets go (or the answer is stopped)."""
+    """A step of a script: wait here until the test releases it or the answer is stopped."""
 
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -139,7 +139,7 @@ class FakeEngine:
 
 
 def finished(text: str, *, tokens: int, prompt: int, reason: StopReason = "end") -> Finished:
-    """The closing event of an answer."""
+    """Make the last event of an answer."""
     return Finished(
         stop_reason=reason,
         text=text,
@@ -157,7 +157,7 @@ def finished(text: str, *, tokens: int, prompt: int, reason: StopReason = "end")
 
 
 def starting(engine: FakeEngine) -> Callable[[Callable[[str, float], None]], FakeEngine]:
-    """A `StartEngine` that hands out `engine` at once."""
+    """Make a `StartEngine` that returns `engine` at once."""
 
     def start(progress: Callable[[str, float], None]) -> FakeEngine:
         progress("weights", 1.0)

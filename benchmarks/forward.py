@@ -16,9 +16,9 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
+from edgemed.arrays import Floats
 from edgemed.quant.quantize import dequantize, quantize
 
-Floats = NDArray[np.float32]
 SEQUENCES_AT_ONCE = 8
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmarks import forward
 from benchmarks.passages import Passages
 from benchmarks.rivals import Experts
+from edgemed.arrays import Floats
 from edgemed.calibration.collect import entropies
 from edgemed.evaluation.metrics import Comparison, log_softmax
 from edgemed.quant import types
@@ -20,7 +21,6 @@ from edgemed.quant.quantize import dequantize
 from edgemed.quant.sample import token_keys
 from edgemed.quant.statistics import Statistics
 
-Floats = NDArray[np.float32]
 Value = tuple[int, int, Type]  # MoE layer, expert, type
 
 

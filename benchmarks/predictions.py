@@ -23,6 +23,7 @@ from typing import Any
 
 from benchmarks.measure import Spec
 from benchmarks.side_by_side import WARM_TOKENS, refuse_when_busy, run_once, touch
+from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.commands.bench import measure
 from edgemed.commands.doctor import BITS, READ_BYTES
 from edgemed.engine.process.client import Engine
@@ -31,7 +32,7 @@ from edgemed.forecast.hit_rates import KnownUse, known_use
 from edgemed.forecast.machine import Machine
 from edgemed.forecast.model_size import ModelSize, size_of, size_of_file
 from edgemed.forecast.prediction import PROMPT_TOKENS, predict
-from edgemed.forecast.survey import ANTANGELMED, survey_machine
+from edgemed.forecast.survey import survey_machine
 from edgemed.forecast.twin import original_of_file, original_of_types, twins
 from edgemed.model_file import ModelFile, open_model
 from edgemed.sizes import format_size, parse_size

@@ -34,13 +34,13 @@ from benchmarks import forward, passages
 from benchmarks.our_side import Bench, Items, batches, calibrate, compare, divergence, originals
 from benchmarks.passages import Passages
 from benchmarks.rivals import Experts, LlamaCpp, uniform, with_recipe
+from edgemed.arrays import Floats
 from edgemed.evaluation.metrics import Comparison, interval, percentile_ratio_interval, ratio_interval
 from edgemed.quant import sensitivity, types
 from edgemed.quant.allocation import allocate, allocate_together
-from edgemed.quant.calibrated import PALETTES, Calibrated
+from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.statistics import Statistics
 
-Floats = NDArray[np.float32]
 BUDGETS = {  # budget -> (llama.cpp's file type, the uniform type)
     "2.6": (llama_cpp.LLAMA_FTYPE_MOSTLY_IQ2_M, Type.IQ2_S),
     "2.9": (llama_cpp.LLAMA_FTYPE_MOSTLY_Q2_K, Type.Q2_K),
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     few = passages.load(args.data, tokenizer, "calib", args.effect)
     statistics.effects[:] = bench.effects(few, originals(model, few))
     say(f"effect of each layer: {np.array2string(statistics.effects, precision=4)}", started)
-    palette = PALETTES[args.palette]
+    palette = types.PALETTES[args.palette].calibrated
     damage = bench.damage(palette)
     say("experts weighed", started)
     quick = Bench(model, replace(bench.calibrated, compensated=False))
@@ -159,7 +159,7 @@ def ablation(
 ) -> dict[str, dict[str, float]]:
     """Return the mean divergence at the bytes of one type for all experts: parts of our method added one by one, then
     all parts but one."""
-    palette = tuple(PALETTES["small"])
+    palette = types.PALETTES["small"].calibrated
     statistics = bench.calibrated.statistics
     alike = copy.deepcopy(statistics)
     alike.sample.entropy[:] = 0
@@ -169,7 +169,7 @@ def ablation(
     with patch.object(sensitivity, "PRIOR_TOKENS", 0):
         no_prior = Bench(bench.model, replace(bench.calibrated)).damage(palette)
     enough = [types.bits_per_weight(t) >= types.bits_per_weight(FLOOR) for t in palette]
-    fast = tuple(PALETTES["fast"])
+    fast = types.PALETTES["fast"].calibrated
     plans = {
         "allocated, importance": (quick, quick.damage(palette)),
         "all but layers' effects": (bench, no_effects.damage(palette)),
@@ -231,7 +231,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("../shared/mini"), help="checkpoint folder")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of JSONL files")
-    parser.add_argument("--palette", choices=sorted(PALETTES), default="small")
+    parser.add_argument("--palette", choices=sorted(types.PALETTES), default="small")
     parser.add_argument("--calibration", type=int, default=30, help="passages per file for the statistics")
     parser.add_argument("--effect", type=int, default=2, help="passages per file for the effects of layers")
     parser.add_argument("--passages", type=int, default=6, help="passages per file for the comparison")

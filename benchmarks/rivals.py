@@ -15,17 +15,15 @@ from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
 from benchmarks import forward
-from edgemed.architectures import bailing_moe_v2
+from edgemed.arrays import Floats
 from edgemed.convert import convert
 from edgemed.convert.safetensors import DTYPE_BYTES, read_header
-from edgemed.convert.source import find_source
 from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan
 from edgemed.quant.quantize import dequantize, quantize
 from edgemed.quant.statistics import Statistics
 from testing.checkpoints import write_safetensors
 
-Floats = NDArray[np.float32]
 Experts = tuple[Floats, Floats, Floats]
 
 
@@ -112,7 +110,7 @@ class LlamaCpp:
         content = np.memmap(file.path, np.uint8, "r")
         h = file.hparams
         made = []
-        for projection, (rows, columns) in enumerate([(h.n_ff_exp, h.n_embd)] * 2 + [(h.n_embd, h.n_ff_exp)]):
+        for projection, (rows, columns) in enumerate(h.expert_matrix_shapes):
             slices = np.empty((*file.experts.offset.shape[:2], rows, columns), np.float32)
             for layer, expert in np.ndindex(*slices.shape[:2]):
                 at, size = (int(part[layer, expert, projection]) for part in (file.experts.offset, file.experts.nbytes))
@@ -120,7 +118,7 @@ class LlamaCpp:
                 slices[layer, expert] = dequantize(np.array(content[at : at + size]).reshape(rows, -1), type_, columns)
             made.append(slices)
         dense = {}
-        for mapped in bailing_moe_v2.dense_tensors(h, find_source(str(self.checkpoint), None).config):
+        for mapped in h.dense_tensors():
             tensor = file.tensors[mapped.target]
             rows = int(np.prod(tensor.shape[1:]))
             data = np.frombuffer(file.read(tensor), np.uint8).reshape(rows, -1)

@@ -52,12 +52,11 @@ def write_checkpoint(folder: Path, config: Mapping[str, Any], dtype: Dtype) -> i
 
 def _stored(config: Config, dtype: Dtype) -> Iterator[Stored]:
     """List every tensor in the checkpoint's order, FP8 scales next to their codes."""
-    architecture = find_architecture(config)
-    hparams, _notes = architecture.read_config(config, {})
-    tensors: list[Mapped] = list(architecture.dense_tensors(hparams, config))
-    for layer in hparams.moe_layers:
+    hparams, _notes = find_architecture(config).read_config(config, {})
+    tensors: list[Mapped] = list(hparams.dense_tensors())
+    for layer in hparams.stored_moe_layers:
         for expert in range(hparams.n_expert):
-            tensors += architecture.expert_tensors(hparams, layer, expert)
+            tensors += hparams.expert_tensors(layer, expert)
     for tensor in tensors:
         weights = int(np.prod(tensor.shape))
         if tensor.source.endswith("expert_bias"):

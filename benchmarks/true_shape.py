@@ -31,10 +31,9 @@ from numpy.typing import NDArray
 
 from benchmarks import traces
 from benchmarks.direct_writer import DirectWriter
-from edgemed.architectures import Architecture, find_architecture
-from edgemed.architectures.config import Config
-from edgemed.architectures.hparams import HParams
-from edgemed.convert.header import Contents, build_header
+from edgemed.architectures import find_architecture
+from edgemed.arrays import Bytes, Floats
+from edgemed.convert.header import HeaderSpec, build_header
 from edgemed.convert.layout import LayoutName, Tensor, make_layout
 from edgemed.convert.source import find_source
 from edgemed.convert.tokenizer import read_tokenizer
@@ -44,7 +43,6 @@ from edgemed.quant.quantize import quantize
 from edgemed.quant.types import parse_type
 from testing import checkpoints, tokenizers_json
 
-Bytes = NDArray[np.uint8]
 EXPERT = re.compile(r"blk\.(\d+)\.ffn_(gate|up|down)\.(\d+)\.weight")
 STACK = re.compile(r"blk\.(\d+)\.ffn_(gate|up|down)_exps\.weight")
 ROWS_AT_ONCE = 4096
@@ -106,7 +104,7 @@ def tokens(count: int, vocab: int, seed: int) -> list[int]:
 
 
 @cache
-def zipf_routing(exponent: float = 1.0) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def zipf_routing(exponent: float = 1.0) -> tuple[Floats, NDArray[np.float64]]:
     """Return a router bias that makes expert use follow Zipf's law, and the uses of each expert per token.
 
     This is the load-balancing rule of training with another target. The wanted frequencies come from `traces.draw`. The
@@ -123,7 +121,7 @@ def zipf_routing(exponent: float = 1.0) -> tuple[NDArray[np.float32], NDArray[np
         scores = traces.sigmoid(rng.normal(size=(1000, one_layer.experts))) + bias
         got = np.bincount(traces.route(scores, one_layer).ravel(), minlength=one_layer.experts) / 1000
         bias += rate * np.clip((wanted - got) / (wanted + 0.01), -1, 1)
-    centred: NDArray[np.float32] = (bias - bias.mean()).astype(np.float32)
+    centred: Floats = (bias - bias.mean()).astype(np.float32)
     return centred, wanted
 
 
@@ -164,7 +162,7 @@ class Weights:
                 part *= np.sqrt(columns, dtype=np.float32)  # unit variance, like what later layers add
             yield part.view(np.uint8) if tensor.type == Type.F32 else quantize(part, tensor.type)
 
-    def _vector(self, name: str, length: int) -> NDArray[np.float32]:
+    def _vector(self, name: str, length: int) -> Floats:
         if not name.endswith("exp_probs_b.bias"):
             return np.ones(length, np.float32)  # a norm's weights
         if self._routing == "uniform":
@@ -181,7 +179,7 @@ class Weights:
         """Permute Zipf's ranks over a layer's experts, seeded by the name of the layer's bias."""
         return self._rng(name).permutation(experts)
 
-    def _normal(self, key: str, rows: int, columns: int) -> NDArray[np.float32]:
+    def _normal(self, key: str, rows: int, columns: int) -> Floats:
         values = self._rng(key).standard_normal((rows, columns), np.float32)
         values /= np.sqrt(columns, dtype=np.float32)
         return values
@@ -191,24 +189,12 @@ class Weights:
         return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 
-def model_contents(folder: Path, plan: Plan, layout: LayoutName) -> Contents:
+def header_spec(folder: Path, plan: Plan, layout: LayoutName) -> HeaderSpec:
     """Read everything about the model except its weights from a checkpoint folder that has none."""
     source = find_source(str(folder))
-    architecture = find_architecture(source.config)
-    hparams, _notes = architecture.read_config(source.config, {})
-    made = make_layout(
-        architecture, hparams, source.config, plan, layout, _stored(architecture, hparams, source.config)
-    )
-    tokenizer = read_tokenizer(folder, hparams.n_vocab)
-    return Contents(architecture, hparams, tokenizer, source, "random weights", plan, made)
-
-
-def _stored(architecture: Architecture, hparams: HParams, config: Config) -> dict[str, tuple[int, ...]]:
-    shapes = {mapped.source: mapped.shape for mapped in architecture.dense_tensors(hparams, config)}
-    for layer in hparams.moe_layers:
-        for expert in range(hparams.n_expert):
-            shapes |= {mapped.source: mapped.shape for mapped in architecture.expert_tensors(hparams, layer, expert)}
-    return shapes
+    hparams, _notes = find_architecture(source.config).read_config(source.config, {})
+    made = make_layout(hparams, plan, layout)
+    return HeaderSpec(hparams, read_tokenizer(folder, hparams), source, "random weights", plan, made)
 
 
 def write_gguf(
@@ -228,15 +214,14 @@ def write_gguf(
         folder = Path(parent) / "random weights"  # its name becomes the model's
         folder.mkdir()
         write_folder(folder, config)
-        contents = model_contents(folder, plan, layout)
-    made = contents.layout
+        spec = header_spec(folder, plan, layout)
+    made = spec.layout
     n_dense = len(made.units) - made.n_experts
     weights = Weights(routing)
     if calibrated:
-        h = contents.hparams
-        seen = weights.expert_tokens(range(h.n_dense_lead, h.n_layer), h.n_expert)
-        contents = dataclasses.replace(contents, expert_tokens=seen)
-    blank = build_header(contents)
+        seen = weights.expert_tokens(spec.hparams.moe_layers, spec.hparams.n_expert)
+        spec = dataclasses.replace(spec, expert_tokens=seen)
+    blank = build_header(spec)
     checksums: list[int] = []
     running = Xxh3()
     digest = hashlib.sha256()
@@ -259,7 +244,7 @@ def write_gguf(
                 checksums.append(running.digest())
         writer.pad(made.alignment)
         size = writer.position
-        writer.close(lambda: build_header(contents, checksums, digest.hexdigest()))
+        writer.close(lambda: build_header(spec, checksums, digest.hexdigest()))
     return size
 
 

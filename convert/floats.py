@@ -1,19 +1,17 @@
 """Stored weights to float32: BF16, F16, F32, and FP8 e4m3 with one scale for each block.
 
-Every conversion is exact, except that FP8 times its scale is rounded once, to float32.
+Every conversion is exact, except that the product of an FP8 value and its scale is rounded to float32.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Bytes = npt.NDArray[np.uint8]
+from edgemed.arrays import Bytes, Floats
 
 
 def _e4m3_values() -> Floats:
-    """The 256 values of FP8 e4m3fn: exponent bias 7, three bits of mantissa, no infinities, 0x7F and 0xFF are NaN.
+    """The 256 values of FP8 e4m3fn: exponent bias 7, three mantissa bits, no infinities, NaN at 0x7F and 0xFF.
 
     Formula: OCP 8-bit Floating Point Specification, revision 1.0, section 5.
     """
@@ -28,7 +26,7 @@ E4M3 = _e4m3_values()
 
 
 def to_float32(raw: Bytes, dtype: str) -> Floats:
-    """`raw`'s bytes (1-D) as a flat float32 array; F8_E4M3 comes without its scale."""
+    """Decode `raw`, a 1-D array of bytes, to a flat float32 array. F8_E4M3 values are not yet scaled."""
     if dtype == "F32":
         return raw.view("<f4")
     if dtype == "F16":
@@ -42,14 +40,16 @@ def to_float32(raw: Bytes, dtype: str) -> Floats:
 
 
 def apply_block_scales(values: Floats, scales: Floats, block: tuple[int, int], first_row: int) -> None:
-    """Multiply, in place, values [rows, columns], the tensor's rows from `first_row` on, by their blocks' scales.
+    """Multiply values [rows, columns] in place by the scales of their blocks. The values are the tensor's rows from
+    `first_row` on.
 
-    `scales` [ceil(all rows / block[0]), ceil(columns / block[1])] holds the checkpoint's `weight_scale_inv`.
+    `scales` [ceil(all rows / block[0]), ceil(columns / block[1])] is the checkpoint's `weight_scale_inv`.
     """
     height, width = block
     columns = values.shape[1]
     row = 0
     while row < len(values):
+        # Rows of one band of blocks share a row of scales.
         band = (first_row + row) // height
         end = min(len(values), (band + 1) * height - first_row)
         with np.errstate(over="ignore", invalid="ignore"):  # the caller checks that the results are finite

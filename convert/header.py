@@ -1,10 +1,14 @@
-"""The output's header: built once with zeros for what only the weights can tell, and once more, as long, at the end."""
+"""The output's GGUF header.
+
+It is built twice with the same length: before the weights are written, with zeros for their checksums and digest, and
+again at the end with the real values.
+"""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -13,24 +17,21 @@ from gguf import GGML_QUANT_VERSION, GGUFValueType, GGUFWriter
 from gguf.gguf_writer import WriterState
 
 from edgemed.architectures import Architecture
-from edgemed.architectures.hparams import HParams
 from edgemed.convert.layout import Layout
 from edgemed.convert.source import Source
 from edgemed.convert.tokenizer import Tokenizer
 from edgemed.model_file import keys
 from edgemed.model_file.header import header_checksum
-from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.plan import Plan
 
 NO_DIGEST = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """Everything the header says that is known before the weights are."""
+class HeaderSpec:
+    """Everything in the header that is known before the weights are converted."""
 
-    architecture: Architecture
-    hparams: HParams
+    hparams: Architecture
     tokenizer: Tokenizer
     source: Source
     source_digest: str
@@ -39,29 +40,23 @@ class Contents:
     calibration_digest: str | None = None
     expert_tokens: Sequence[int] = ()
 
-    def calibrated_by(self, calibrated: Calibrated | None) -> Contents:
-        """The same, with what calibration tells of the model."""
-        if calibrated is None:
-            return self
-        return replace(self, calibration_digest=calibrated.digest, expert_tokens=calibrated.expert_tokens)
 
+def build_header(spec: HeaderSpec, checksums: Sequence[int] | None = None, weights_digest: str = NO_DIGEST) -> bytes:
+    """The header, padded to the layout's alignment. `checksums` holds one xxh3-64 for each work unit of the layout.
 
-def build_header(contents: Contents, checksums: Sequence[int] | None = None, weights_digest: str = NO_DIGEST) -> bytes:
-    """The header, padded to the layout's alignment. `checksums` has one xxh3-64 for each unit of the layout.
-
-    Its length depends on neither `checksums` nor `weights_digest`.
+    The length does not depend on `checksums` or `weights_digest`.
     """
-    layout = contents.layout
+    layout = spec.layout
     checksums = [0] * len(layout.units) if checksums is None else checksums
-    writer = _MemoryWriter(contents.architecture.GGUF_NAME)
+    writer = _MemoryWriter(spec.hparams.GGUF_NAME)
     writer.add_type("model")
-    writer.add_name(contents.source.name)
+    writer.add_name(spec.source.name)
     if layout.name == "edgemed":
-        writer.add_custom_alignment(layout.alignment)  # the stock layout never carries this key
+        writer.add_custom_alignment(layout.alignment)  # llama.cpp's own files never have this key
     writer.add_quantization_version(GGML_QUANT_VERSION)
-    contents.architecture.write_metadata(writer, contents.hparams)
-    contents.tokenizer.write(writer)
-    _add_provenance(writer, contents, weights_digest)
+    spec.hparams.write_metadata(writer)
+    spec.tokenizer.write(writer)
+    _add_provenance(writer, spec, weights_digest)
     if layout.name == "edgemed":
         writer.add_uint32(keys.FORMAT_VERSION, keys.CURRENT_FORMAT)
         writer.add_uint64(keys.HEADER_CHECKSUM, 0)
@@ -76,17 +71,17 @@ def build_header(contents: Contents, checksums: Sequence[int] | None = None, wei
     return header + bytes(-len(header) % layout.alignment)
 
 
-def _add_provenance(writer: GGUFWriter, contents: Contents, weights_digest: str) -> None:
-    writer.add_string(keys.SOURCE_REPOSITORY, contents.source.repository)
-    writer.add_string(keys.SOURCE_REVISION, contents.source.revision)
-    writer.add_string(keys.SOURCE_DIGEST, contents.source_digest)
-    writer.add_string(keys.PLAN, contents.plan.text)
-    writer.add_string(keys.PLAN_DIGEST, contents.plan.digest)
-    if contents.calibration_digest:
-        writer.add_string(keys.CALIBRATION_DIGEST, contents.calibration_digest)
-    if contents.expert_tokens:
-        _add_array(writer, keys.EXPERT_TOKENS, contents.expert_tokens, GGUFValueType.UINT32)
-    writer.add_string(keys.INTENDED_USE, contents.source.intended_use)
+def _add_provenance(writer: GGUFWriter, spec: HeaderSpec, weights_digest: str) -> None:
+    writer.add_string(keys.SOURCE_REPOSITORY, spec.source.repository)
+    writer.add_string(keys.SOURCE_REVISION, spec.source.revision)
+    writer.add_string(keys.SOURCE_DIGEST, spec.source_digest)
+    writer.add_string(keys.PLAN, spec.plan.text)
+    writer.add_string(keys.PLAN_DIGEST, spec.plan.digest)
+    if spec.calibration_digest:
+        writer.add_string(keys.CALIBRATION_DIGEST, spec.calibration_digest)
+    if spec.expert_tokens:
+        _add_array(writer, keys.EXPERT_TOKENS, spec.expert_tokens, GGUFValueType.UINT32)
+    writer.add_string(keys.INTENDED_USE, spec.source.intended_use)
     writer.add_string(keys.WEIGHTS_DIGEST, weights_digest)
 
 
@@ -95,7 +90,7 @@ def _add_array(writer: GGUFWriter, key: str, numbers: Sequence[int], of: GGUFVal
 
 
 def _sealed(header: bytes) -> bytes:
-    """With its own checksum in the place kept for it, the last of our keys but the other checksums."""
+    """The header with its own checksum filled in. Searching from the end skips text that contains the same key."""
     key = keys.HEADER_CHECKSUM.encode()
     pair = struct.pack("<Q", len(key)) + key + struct.pack("<I", GGUFValueType.UINT64)
     at = header.rindex(pair) + len(pair)
@@ -103,7 +98,7 @@ def _sealed(header: bytes) -> bytes:
 
 
 class _MemoryWriter(GGUFWriter):  # type: ignore[misc]
-    """gguf's writer, writing its header to memory. The weights are written elsewhere, in any order."""
+    """gguf's writer, with the header going to memory. The weights are written by writer.py, in any order."""
 
     def __init__(self, architecture: str) -> None:
         super().__init__(None, architecture)

@@ -1,8 +1,10 @@
-"""Which units of an interrupted conversion are safely on disk, with their checksums.
+"""The journal of a conversion: which work units are safely on disk, with their checksums, so that it can be resumed.
 
-A text file beside the unfinished output. Its first line binds it to what is being converted; every other line is a
-unit's number and its xxh3-64. A line is written only after the unit's bytes have reached the disk, and a torn last line
-(the machine went down while writing it) does not count.
+The journal is a text file beside the partial file. Its first line identifies the conversion; every other line holds a
+unit's number and xxh3-64. A line is written only after the unit's bytes are on disk. An incomplete last line, left when
+the machine went down during the write, is ignored.
+
+Why: docs/decisions.md#resumable-conversion.
 """
 
 from __future__ import annotations
@@ -15,20 +17,20 @@ LINE = re.compile(rb"(\d{1,9}) ([0-9a-f]{16})\n")
 
 
 class Journal:
-    """`done` maps a unit's number to the checksum recorded for it by an earlier run; `knows` whether any unit is on
-    disk by now."""
+    """done: checksum by unit number, as recorded by an earlier run. knows: whether any unit is on disk."""
 
     def __init__(self, path: Path, binding: str, *, resume: bool) -> None:
-        """Open the journal at `path`; start it anew unless `resume` is set and it has the same `binding`."""
+        """Open the journal at `path`. It starts empty unless `resume` is set and the stored `binding` is the same."""
         self._waiting: dict[int, int] = {}
         head = f"edgemed conversion {binding}\n".encode()
         lines = path.read_bytes().splitlines(keepends=True) if resume and path.exists() else []
         matches = [LINE.fullmatch(line) for line in lines[1:]]
         resumed = bool(lines) and lines[0] == head
         self.done = {int(match[1]): int(match[2], 16) for match in matches if match} if resumed else {}
-        # Rewritten whole and put in place at once: a torn line is gone, and no moment knows less than before.
+        # Write a new file and replace the old one with it. That removes an incomplete line, and at no moment are
+        # finished units missing from the journal.
         fresh = path.with_name(path.name + ".new")
-        fresh.unlink(missing_ok=True)  # of a run that was killed
+        fresh.unlink(missing_ok=True)  # left by a run that was killed
         self._file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             self._append(head + b"".join(_line(number, checksum) for number, checksum in self.done.items()))
@@ -40,12 +42,12 @@ class Journal:
         self.knows = bool(self.done)
 
     def record(self, number: int, checksum: int) -> None:
-        """Note a finished unit; it counts from the next `sync` on."""
+        """Note a finished unit. It is written to the journal at the next `sync`."""
         if self.done.get(number) != checksum:
             self._waiting[number] = checksum
 
     def sync(self, output: int) -> None:
-        """Bring the file `output`'s bytes to the disk, then the lines that say so."""
+        """Flush the file `output` to disk, then write and flush the lines of the units noted since."""
         if self._waiting:
             os.fdatasync(output)
             self._append(b"".join(_line(number, checksum) for number, checksum in self._waiting.items()))

@@ -1,4 +1,4 @@
-"""A checkpoint's JSON files, read with limits."""
+"""Reading a checkpoint's JSON files, with limits on their size and content."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ MAX_JSON_BYTES = 256 << 20
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. Raises CheckpointError when there is none or it is not one."""
+    """The JSON object in `path`. Raises CheckpointError if the file is missing or holds anything else."""
     try:
         if file_size(path) > MAX_JSON_BYTES:
-            raise CheckpointError(f"{path.name} is larger than {MAX_JSON_BYTES >> 20} MiB, which no checkpoint needs.")
+            raise CheckpointError(
+                f"{path.name} is larger than {MAX_JSON_BYTES >> 20} MiB, the most that is read; download it again."
+            )
         raw = path.read_bytes()
         document = json.loads(raw)
         if b"\\ud" in raw.lower():
-            # An escape may name half of a surrogate pair, which no file or terminal can take as text.
+            # Half of a surrogate pair is valid JSON but cannot be encoded as text; encoding it raises ValueError here.
             json.dumps(document, ensure_ascii=False).encode()
     except FileNotFoundError:
         raise CheckpointError(f"The checkpoint has no {path.name}; copy the whole folder.") from None
@@ -34,5 +36,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_optional_json(path: Path) -> dict[str, Any]:
-    """As `read_json`, but an empty object where there is no such file."""
+    """Like `read_json`, but an empty object if there is no such file."""
     return read_json(path) if path.exists() else {}

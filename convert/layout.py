@@ -1,8 +1,8 @@
-"""What the output holds and where: every tensor, its type and place, known before the first weight is read.
+"""The layout of the output: type and offset of every tensor, known before the first weight is read.
 
-Two layouts (docs/format.md). "edgemed": dense tensors, then for each layer, for each expert, gate, up and down beside
-one another, every tensor on pages of its own, so that an expert is one read. "llama.cpp": the stock one, a layer's
-experts stacked in three 3-D tensors, each of one type.
+There are two layouts (docs/format.md). "edgemed" has the dense tensors first, then gate, up and down of each expert of
+each layer side by side. Every tensor starts on a page boundary, so that an expert is one read. "llama.cpp" is the
+layout of llama.cpp's own files: the experts of a layer are stacked in three 3-D tensors, each of one type.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import Literal
 
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.architectures import Architecture, Mapped, TensorShapes
-from edgemed.architectures.config import Config
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import Architecture, HParams, Mapped
+from edgemed.architectures.architecture import Change
 from edgemed.architectures.tensors import PROJECTIONS, stacked_name
-from edgemed.errors import CheckpointError, PlanError
+from edgemed.errors import PlanError
 from edgemed.model_file import keys
 from edgemed.model_file.header import DEFAULT_ALIGNMENT
 from edgemed.quant import types
@@ -26,6 +25,9 @@ from edgemed.quant.plan import Plan
 
 LayoutName = Literal["edgemed", "llama.cpp"]
 LAYOUTS: tuple[LayoutName, ...] = ("edgemed", "llama.cpp")
+
+MappedExpert = tuple[int, int, tuple[Mapped, Mapped, Mapped]]
+"""Layer, expert, and its gate, up and down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,12 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One matrix of the checkpoint on its way to `offset` in the data section.
+class Slice:
+    """One matrix or vector of the checkpoint, and the bytes from `offset` in the data section that it becomes.
 
-    `lead`: zero bytes before it that belong to the unit's checksum.
+    A slice is a whole tensor of the output or, in the llama.cpp layout, one expert's part of a stacked tensor.
+    lead: zero bytes of padding before the slice that count for the unit's checksum. change: a function applied to a
+    vector's values.
     """
 
     source: str
@@ -53,39 +57,38 @@ class Piece:
     offset: int
     nbytes: int
     lead: int = 0
+    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """What is converted, checksummed and journalled as a whole: one dense tensor, or one expert's three matrices."""
+class WorkUnit:
+    """What is converted, checksummed and journalled as a whole: a dense tensor, or the matrices of one expert."""
 
-    label: str
-    pieces: tuple[Piece, ...]
-    is_expert: bool
-    place: tuple[int, int] = (-1, -1)  # layer and expert
+    slices: tuple[Slice, ...]
+    expert: tuple[int, int] | None = None  # layer and expert
 
     @property
     def nbytes(self) -> int:
-        return sum(piece.nbytes for piece in self.pieces)
+        return sum(part.nbytes for part in self.slices)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The output's tensors in file order, and the units of work that fill them: dense ones first, then experts."""
+    """The output's tensors in file order, and the work units that fill them: dense tensors first, then experts."""
 
     name: LayoutName
     alignment: int
     tensors: list[Tensor]
-    units: list[Unit]
+    units: list[WorkUnit]
     data_bytes: int
 
     @property
     def n_experts(self) -> int:
-        return sum(unit.is_expert for unit in self.units)
+        return sum(unit.expert is not None for unit in self.units)
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all tensors, padding left out."""
+        """Bytes of all tensors, without padding."""
         return sum(tensor.nbytes for tensor in self.tensors)
 
     @property
@@ -93,46 +96,45 @@ class Layout:
         return sum(prod(tensor.shape) for tensor in self.tensors)
 
 
-def make_layout(
-    architecture: Architecture, hparams: HParams, config: Config, plan: Plan, name: LayoutName, stored: TensorShapes
-) -> Layout:
-    """Place every tensor. Raises CheckpointError where the checkpoint's tensors are not exactly the architecture's, and
-    PlanError where the plan does not fit the model or the layout."""
-    plan.validate(hparams)
-    dense = list(architecture.dense_tensors(hparams, config))
-    experts = [
-        (layer, expert, architecture.expert_tensors(hparams, layer, expert))
-        for layer in hparams.moe_layers
+def map_experts(hparams: Architecture) -> list[MappedExpert]:
+    """Every routed expert in the order of the file."""
+    return [
+        (layer, expert, hparams.expert_tensors(layer, expert))
+        for layer in hparams.stored_moe_layers
         for expert in range(hparams.n_expert)
     ]
-    _check_tensors([*dense, *(mapped for _, _, matrices in experts for mapped in matrices)], stored)
+
+
+def make_layout(hparams: Architecture, plan: Plan, name: LayoutName) -> Layout:
+    """Place every tensor. Raises PlanError if the plan does not fit the model or the layout."""
+    plan.validate(hparams)
+    experts = map_experts(hparams)
     place = _Placer(keys.ALIGNMENT if name == "edgemed" else DEFAULT_ALIGNMENT)
     units = []
-    for mapped in dense:
+    for mapped in hparams.dense_tensors():
         tensor = place.tensor(mapped.target, mapped.shape, plan.dense_type(mapped.target, mapped.shape[::-1]))
-        units.append(Unit(mapped.target, (_piece(mapped, tensor.type, tensor.offset, tensor.nbytes),), False))
+        units.append(WorkUnit((_slice(mapped, tensor.type, tensor.offset, tensor.nbytes),)))
     units += _own_tensors(plan, experts, place) if name == "edgemed" else _stacked(plan, hparams, experts, place)
     return Layout(name, place.alignment, place.tensors, units, place.end)
 
 
-Expert = tuple[int, int, tuple[Mapped, Mapped, Mapped]]
-
-
-def _own_tensors(plan: Plan, experts: list[Expert], place: _Placer) -> Iterator[Unit]:
+def _own_tensors(plan: Plan, experts: list[MappedExpert], place: _Placer) -> Iterator[WorkUnit]:
+    """The experts of the edgemed layout: every matrix is a tensor, and the padding between them is checksummed too."""
     for layer, expert, matrices in experts:
-        pieces = []
+        slices = []
         for projection, mapped in enumerate(matrices):
             end = place.tensors[-1].offset + place.tensors[-1].nbytes
             chosen = types.storable(plan.expert_type(layer, expert, projection), mapped.shape[1])
             tensor = place.tensor(mapped.target, mapped.shape, chosen)
             lead = tensor.offset - end if projection else 0
-            pieces.append(_piece(mapped, chosen, tensor.offset, tensor.nbytes, lead))
-        yield Unit(f"expert {expert} of layer {layer}", tuple(pieces), True, (layer, expert))
+            slices.append(_slice(mapped, chosen, tensor.offset, tensor.nbytes, lead))
+        yield WorkUnit(tuple(slices), (layer, expert))
 
 
-def _stacked(plan: Plan, hparams: HParams, experts: list[Expert], place: _Placer) -> Iterator[Unit]:
+def _stacked(plan: Plan, hparams: HParams, experts: list[MappedExpert], place: _Placer) -> Iterator[WorkUnit]:
+    """The experts of the llama.cpp layout. Raises PlanError if the plan gives one stack several types."""
     stacks: dict[tuple[int, int], Tensor] = {}
-    for layer in hparams.moe_layers:
+    for layer in hparams.stored_moe_layers:
         for projection, name in enumerate(PROJECTIONS):
             chosen = {plan.expert_type(layer, expert, projection) for expert in range(hparams.n_expert)}
             if len(chosen) > 1:
@@ -140,20 +142,20 @@ def _stacked(plan: Plan, hparams: HParams, experts: list[Expert], place: _Placer
                     f"The plan stores {name} of layer {layer} in {len(chosen)} types, but the llama.cpp layout has one "
                     "type for all experts of a layer: use --layout edgemed, or a plan without exceptions for experts."
                 )
-            shape = next(matrices[projection].shape for at, _, matrices in experts if at == layer)
+            shape = hparams.expert_matrix_shape(name)
             stored_type = types.storable(chosen.pop(), shape[1])
             stacks[layer, projection] = place.tensor(stacked_name(layer, name), (hparams.n_expert, *shape), stored_type)
     for layer, expert, matrices in experts:
-        pieces = []
+        slices = []
         for projection, mapped in enumerate(matrices):
             stack = stacks[layer, projection]
             each = stack.nbytes // hparams.n_expert
-            pieces.append(_piece(mapped, stack.type, stack.offset + expert * each, each))
-        yield Unit(f"expert {expert} of layer {layer}", tuple(pieces), True, (layer, expert))
+            slices.append(_slice(mapped, stack.type, stack.offset + expert * each, each))
+        yield WorkUnit(tuple(slices), (layer, expert))
 
 
 class _Placer:
-    """Hands out places in the data section, in order, each on a multiple of the alignment."""
+    """Assigns offsets in the data section, in order, each a multiple of the alignment."""
 
     def __init__(self, alignment: int) -> None:
         self.alignment = alignment
@@ -168,23 +170,6 @@ class _Placer:
         return placed
 
 
-def _piece(mapped: Mapped, type_: Type, offset: int, nbytes: int, lead: int = 0) -> Piece:
+def _slice(mapped: Mapped, type_: Type, offset: int, nbytes: int, lead: int = 0) -> Slice:
     rows, columns = mapped.shape if len(mapped.shape) == 2 else (1, mapped.shape[0])
-    return Piece(mapped.source, rows, columns, type_, offset, nbytes, lead)
-
-
-def _check_tensors(wanted: list[Mapped], stored: TensorShapes) -> None:
-    """Every tensor of the architecture is there in its shape, and nothing else is. Raises CheckpointError."""
-    for mapped in wanted:
-        shape = stored.get(mapped.source)
-        if shape is None:
-            raise CheckpointError(f"The checkpoint lacks the tensor {mapped.source}; download it again, whole.")
-        if shape != mapped.shape:
-            raise CheckpointError(
-                f"The tensor {mapped.source} has the shape {list(shape)}; config.json makes it {list(mapped.shape)}."
-            )
-    unknown = sorted(set(stored) - {mapped.source for mapped in wanted})
-    if unknown:
-        raise CheckpointError(
-            f"The checkpoint holds {len(unknown)} tensors its config.json does not explain, {unknown[0]} among them."
-        )
+    return Slice(mapped.source, rows, columns, type_, offset, nbytes, lead, mapped.change)

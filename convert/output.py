@@ -1,4 +1,4 @@
-"""The output file while it grows: under a temporary name, all its space reserved, put in place only when whole."""
+"""A conversion's partial file: all its space is reserved first, and it gets its final name when it is complete."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from edgemed.convert.floats import Bytes
+from edgemed.arrays import Bytes
 from edgemed.convert.journal import Journal
 from edgemed.errors import SetupError
 from edgemed.outputs import in_the_way, open_partial, partial_of
@@ -16,9 +16,9 @@ NO_RESERVATION = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class Output:
-    """The unfinished file beside `path`. `journal.done` says which units an interrupted run has already written.
+    """The partial file beside `path`. `journal.done` tells which work units an interrupted run has already written.
 
-    Raises SetupError where the file cannot be written, is being written by another process, or would not fit.
+    Raises SetupError if the file cannot be written, is being written by another process, or does not fit on the disk.
     """
 
     def __init__(self, path: Path, size: int, binding: str) -> None:
@@ -42,29 +42,30 @@ class Output:
             raise
 
     def write(self, data: bytes | Bytes, offset: int) -> None:
+        """Write all of `data` at `offset`. Thread-safe. Raises OSError."""
         view = memoryview(data) if isinstance(data, bytes) else data.data.cast("B")
         while view:
             written = os.pwrite(self.file, view, offset)
             view, offset = view[written:], offset + written
 
     def finish(self, header: bytes) -> None:
-        """Write the header, make everything durable, and give the file its name."""
+        """Write the header, flush everything to disk, and give the file its final name."""
         self.write(header, 0)
         os.fsync(self.file)
         self.partial.replace(self.path)
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         os.fsync(folder)
         os.close(folder)
-        self.journal_path.unlink()  # while the lock keeps the next conversion from writing its own
+        self.journal_path.unlink()  # before the lock is released: the next conversion writes its own journal
         self.close()
 
     def close(self) -> None:
-        """Let go, keeping what an interrupted run needs to go on."""
+        """Close the files and keep them, so that the conversion can be resumed."""
         self.journal.close()
         os.close(self.file)
 
     def abandon(self) -> None:
-        """Leave nothing behind."""
+        """Delete the partial file and the journal."""
         self.partial.unlink(missing_ok=True)
         self.journal_path.unlink(missing_ok=True)
         self.close()
@@ -73,24 +74,25 @@ class Output:
         if self.path.is_dir():
             raise SetupError(f"{self.path} is a folder; name the file to write, such as {self.path / 'model.gguf'}.")
         file = open_partial(self.path)
-        if os.fstat(file).st_size and not self.journal_path.exists():  # ours is empty until its journal is there
+        # A partial file of ours is empty until it has a journal, so a file with bytes and no journal is not ours.
+        if os.fstat(file).st_size and not self.journal_path.exists():
             os.close(file)
             raise SetupError(in_the_way(self.path))
         return file
 
     def _reserve(self, size: int) -> None:
-        """Empty the file, then claim all its space at once, so that a full disk is met now and not hours later."""
+        """Empty the file, then allocate all its space, so that a full disk is noticed now and not hours later."""
         os.ftruncate(self.file, 0)
         status = os.fstatvfs(self.file)
         free = status.f_bavail * status.f_frsize
         if free < size:
             raise SetupError(
-                f"Writing {self.path} needs {size / 1e9:.2f} GB, but only {free / 1e9:.2f} GB are free there: make "
-                "room or choose another place."
+                f"Writing {self.path} needs {size / 1e9:.2f} GB, but only {free / 1e9:.2f} GB are free there; make "
+                "room or choose another folder."
             )
         try:
             os.posix_fallocate(self.file, 0, size)
         except OSError as error:
             if error.errno not in NO_RESERVATION:
-                raise SetupError(f"{self.path} cannot take {size / 1e9:.2f} GB: {error.strerror}.") from None
+                raise SetupError(f"{self.path} cannot be made {size / 1e9:.2f} GB long: {error.strerror}.") from None
             os.ftruncate(self.file, size)

@@ -1,8 +1,8 @@
-"""checkpoint folder -> quantised GGUF, a few experts in memory at a time, resumable at any moment.
+"""Conversion of a checkpoint folder to a quantised GGUF, a few experts in memory at a time, resumable at any moment.
 
     result = convert("path/to/checkpoint", Path("model.gguf"), plan)
 
-Everything that can be known, and refused, before a weight is read comes first; then the output is filled (filling.py).
+All checks that need no weights come first (checkpoint.py). Then the output is filled (writer.py).
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgemed import __version__
-from edgemed.architectures import find_architecture
-from edgemed.convert.filling import Filling, Progress
-from edgemed.convert.header import Contents, build_header
-from edgemed.convert.layout import LayoutName, make_layout
+from edgemed.convert.checkpoint import Checkpoint
+from edgemed.convert.header import build_header
+from edgemed.convert.layout import LayoutName
 from edgemed.convert.output import Output
 from edgemed.convert.shards import Shards
-from edgemed.convert.source import Source, find_source
-from edgemed.convert.tokenizer import read_tokenizer
+from edgemed.convert.source import find_source
+from edgemed.convert.writer import Progress, Writer
 from edgemed.errors import EdgemedError, SetupError
 from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.plan import Plan
@@ -51,7 +51,7 @@ class Conversion:
 
 
 def convert(
-    source: Source | str,
+    source: Checkpoint | str,
     output: Path,
     plan: Plan,
     *,
@@ -62,44 +62,45 @@ def convert(
     sync_seconds: float = SYNC_SECONDS,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Conversion:
-    """Convert the checkpoint `source`, a folder's or hub repository's name or what `find_source` found, to `output`.
+    """Convert `source`, an open checkpoint or the name of a folder or hub repository, to `output`.
 
-    `calibrated`: what the experts' codes are chosen with; otherwise ggml rounds every weight by itself.
+    calibrated: statistics by which the experts' codes are chosen; without them ggml rounds every weight independently.
 
-    Interrupted (by a signal, a crash, a full stop of the machine), the same call goes on where it was. Raises
-    CheckpointError, PlanError or SetupError, and then leaves nothing behind, except where reading or writing failed
-    half-way: that, too, can be resumed.
+    After an interruption (a signal, a crash, a power failure) the same call resumes the conversion. Raises
+    CheckpointError, PlanError or SetupError and then leaves no files behind, unless reading or writing failed halfway:
+    that can be resumed, too.
     """
     output = output.absolute()
     if output.exists() and not output.is_dir() and not overwrite:
-        raise SetupError(f"{output} exists already; remove it first, or choose another name.")
-    found = find_source(source) if isinstance(source, str) else source
-    with Shards(found.folder, found.fp8_block) as shards:
-        contents, notes = _examine(found, shards, plan, layout, calibrated)
-        blank = build_header(contents)
-        size = len(blank) + contents.layout.data_bytes
-        target = Output(output, size, _binding(blank, shards, calibrated))
-        work = Filling(contents, shards, target, len(blank), on_progress, calibrated)
+        raise SetupError(f"{output} exists already; delete it, or choose another name.")
+    with Checkpoint(find_source(source)) if isinstance(source, str) else nullcontext(source) as checkpoint:
+        spec = checkpoint.header_spec(plan, layout, calibrated)
+        blank = build_header(spec)
+        size = len(blank) + spec.layout.data_bytes
+        target = Output(output, size, _binding(blank, checkpoint.shards, calibrated))
+        writer = Writer(spec, checkpoint.shards, target, len(blank), on_progress, calibrated)
         resumed = len(target.journal.done)
         try:
-            checksums = work.run(threads or _threads(calibrated), sync_seconds)
-            digest = work.read_back()
-            target.finish(build_header(contents, checksums, digest))
+            checksums = writer.run(threads or _threads(calibrated), sync_seconds)
+            digest = writer.read_back()
+            target.finish(build_header(spec, checksums, digest))
         except EdgemedError:
             target.abandon()
             raise
         except OSError as error:
             if error.errno in NO_ROOM and not target.journal.knows:
                 target.abandon()
-                raise SetupError(f"There is no room left for {output}: make some, or choose another place.") from None
+                raise SetupError(
+                    f"The disk is too full for {output}; free some space or choose another folder."
+                ) from None
             target.close()
             raise SetupError(
-                f"Converting stopped half-way ({error.strerror}: {error.filename or output}); run it again to go on."
+                f"The conversion stopped ({error.strerror}: {error.filename or output}); run it again to resume."
             ) from None
         except BaseException:
             target.close()
             raise
-    made = contents.layout
+    made = spec.layout
     return Conversion(
         path=output,
         layout=layout,
@@ -110,36 +111,19 @@ def convert(
         units_resumed=resumed,
         plan_digest=plan.digest,
         weights_digest=digest,
-        intended_use=found.intended_use,
-        notes=notes,
+        intended_use=checkpoint.source.intended_use,
+        notes=checkpoint.notes,
     )
 
 
 def _threads(calibrated: Calibrated | None) -> int:
-    """ggml's quantisers use all cores by themselves; choosing codes by statistics is each thread's own work."""
+    """Threads that convert: few without statistics, since ggml's quantisers use all cores, else one for each core."""
     cores = os.cpu_count() or 1
     return cores if calibrated else min(MAX_READERS, cores)
 
 
-def _examine(
-    source: Source, shards: Shards, plan: Plan, layout: LayoutName, calibrated: Calibrated | None
-) -> tuple[Contents, list[str]]:
-    """Everything that can be known, and refused, before a weight is read."""
-    architecture = find_architecture(source.config)
-    shapes = {name: tensor.shape for name, tensor in shards.tensors.items()}
-    hparams, notes = architecture.read_config(source.config, shapes)
-    made = make_layout(architecture, hparams, source.config, plan, layout, shapes)
-    tokenizer = read_tokenizer(source.folder, hparams.n_vocab)  # as many tokens as the embedding has rows, by now
-    notes += tokenizer.notes
-    if tokenizer.chat_template is None:
-        notes.append("The checkpoint has no chat template: the chat cannot know how to frame a conversation.")
-    digest = source.digest(shards.digest)
-    contents = Contents(architecture, hparams, tokenizer, source, digest, plan, made)
-    return contents.calibrated_by(calibrated), notes
-
-
 def _binding(blank_header: bytes, shards: Shards, calibrated: Calibrated | None) -> str:
-    """What a journal belongs to: this edgemed, this output to the last byte of its header, these files unchanged."""
+    """Digest of what a journal is valid for: this version of edgemed, this header, and these shards, unchanged."""
     state = hashlib.sha256(
         json.dumps([__version__, shards.stamps, calibrated is not None and calibrated.compensated]).encode()
     )

@@ -1,7 +1,7 @@
-"""The header of one safetensors file: names, dtypes, shapes and places of its tensors, believed only after checking.
+"""The header of one safetensors file: names, dtypes, shapes and offsets of its tensors, all checked before use.
 
-Format: eight bytes of length (little-endian), that many bytes of JSON, then the data. Offsets in the JSON count from
-the first byte of the data. https://github.com/huggingface/safetensors#format
+Format: the length of the header in eight little-endian bytes, the header as JSON, then the data. Offsets in the JSON
+count from the first byte of the data. https://github.com/huggingface/safetensors#format
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DTYPE_BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F8_E4M3": 1}
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """One tensor of a shard. `shape` is in torch's order (out, in); `offset` counts from the file's first byte."""
+    """One tensor of a shard. `shape` is in torch's order (out, in); `offset` counts from the start of the file."""
 
     name: str
     dtype: str
@@ -43,7 +43,7 @@ class ShardHeader:
 
 
 def read_header(path: Path) -> ShardHeader:
-    """Read `path`'s header. Raises CheckpointError when it is damaged, cut short or of an unsupported dtype."""
+    """The header of `path`. Raises CheckpointError if it is damaged, truncated or has an unsupported dtype."""
     try:
         size = file_size(path)
         with path.open("rb") as file:
@@ -65,7 +65,7 @@ def read_header(path: Path) -> ShardHeader:
 def _parse(path: Path, text: bytes) -> dict[str, Any]:
     def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({name for name, _ in pairs}) < len(pairs):
-            raise ValueError("a name stands twice")
+            raise ValueError("duplicate name")
         return dict(pairs)
 
     try:
@@ -79,12 +79,12 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
 
 def _tensor(path: Path, name: str, entry: Any, data_start: int, size: int) -> StoredTensor:
     if not isinstance(entry, dict):
-        raise _damaged(path, f"its header describes {name!r} in an unknown way")
+        raise _damaged(path, f"its header entry for {name!r} is not an object")
     dtype = entry.get("dtype")
     if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
         raise CheckpointError(
-            f"The tensor {name} in {path.name} is stored as {dtype}; edgemed converts {', '.join(DTYPE_BYTES)} only: "
-            "take the checkpoint in one of these."
+            f"The tensor {name} in {path.name} is stored as {dtype}, but edgemed converts only "
+            f"{', '.join(DTYPE_BYTES)}; use a checkpoint in one of these."
         )
     shape, offsets = _whole_numbers(entry.get("shape")), _whole_numbers(entry.get("data_offsets"))
     if shape is None or not 1 <= len(shape) <= MAX_DIMENSIONS or not 1 <= prod(shape) <= MAX_ELEMENTS:
@@ -101,4 +101,4 @@ def _whole_numbers(value: Any) -> list[int] | None:
 
 
 def _damaged(path: Path, fault: str) -> CheckpointError:
-    return CheckpointError(f"The shard {path.name} is damaged or cut short: {fault}. Download it again.")
+    return CheckpointError(f"The shard {path.name} is damaged or cut short: {fault}; download it again.")

@@ -1,6 +1,7 @@
-"""A checkpoint's weights, read in ranges: `Shards(folder).read(name, first_row, rows)` is float32 and finite.
+"""A checkpoint's weights, read in ranges of rows: `Shards(folder).read(name, first_row, rows)` is float32 and finite.
 
-Nothing is mapped and nothing is kept: a read holds one range, whatever the checkpoint's size.
+Files are not mapped and weights are not cached, so memory holds one range per reading thread, whatever the
+checkpoint's size.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from types import TracebackType
 import numpy as np
 
 from edgemed.architectures.config import Config
-from edgemed.convert.floats import Bytes, Floats, apply_block_scales, to_float32
+from edgemed.arrays import Bytes, Floats
+from edgemed.convert.floats import apply_block_scales, to_float32
 from edgemed.convert.json_files import read_json
 from edgemed.convert.safetensors import ShardHeader, StoredTensor, read_header
 from edgemed.errors import CheckpointError
@@ -28,7 +30,8 @@ FP8_BLOCK = (128, 128)
 class Shards:
     """All tensors of a checkpoint folder, by name. Reading is thread-safe. A context manager.
 
-    `block` is the height and width of FP8's scale blocks. Raises CheckpointError for a missing or damaged shard.
+    block: height and width of the blocks that share an FP8 scale. Raises CheckpointError for a missing or damaged
+    shard.
     """
 
     def __init__(self, folder: Path, block: tuple[int, int] = FP8_BLOCK) -> None:
@@ -40,12 +43,12 @@ class Shards:
         self.headers: dict[str, ShardHeader] = {}
         self.tensors: dict[str, StoredTensor] = {}
         self._shard_of: dict[str, str] = {}
-        for name, shard in _weight_map(folder).items():
-            if shard not in self.headers:
-                self.headers[shard] = read_header(folder / shard)
-            tensor = self.headers[shard].tensors.get(name)
+        for name, shard in self._weight_map().items():
+            tensor = self._read_header(shard).tensors.get(name)
             if tensor is None:
-                raise CheckpointError(f"The tensor {name} is missing: the index puts it in {shard}, which lacks it.")
+                raise CheckpointError(
+                    f"The tensor {name} is missing: the index puts it in {shard}, which lacks it; download both again."
+                )
             self.tensors[name] = tensor
             self._shard_of[name] = shard
         self._scale_of = {
@@ -59,8 +62,8 @@ class Shards:
     def digest(self) -> str:
         """SHA-256 over every shard's name, size and header, in order of name.
 
-        It identifies the checkpoint's tensors and where they lie, not their values: those the output's weights digest
-        covers.
+        It identifies the checkpoint's tensors and their offsets, not their values: the output's weights digest covers
+        those.
         """
         state = hashlib.sha256()
         for name, header in sorted(self.headers.items()):
@@ -69,13 +72,13 @@ class Shards:
 
     @property
     def stamps(self) -> list[tuple[str, int]]:
-        """Every shard's name and time of modification: the same on resuming unless somebody replaced the weights."""
+        """Name and modification time of every shard: a resumed conversion compares them to notice replaced weights."""
         return [(name, (self._folder / name).stat().st_mtime_ns) for name in sorted(self.headers)]
 
     def read(self, name: str, first_row: int, rows: int) -> Floats:
-        """Rows `first_row` up to `first_row + rows` of a tensor, as float32 [rows, columns]; a vector is one row.
+        """Rows `first_row` to `first_row + rows` of a tensor as float32 [rows, columns]; a vector is one row.
 
-        Raises CheckpointError when the file became shorter, or holds NaN or infinite values there.
+        Raises CheckpointError if the file has become shorter, or if the rows hold NaN or infinite values.
         """
         tensor = self.tensors[name]
         columns = tensor.shape[-1]
@@ -84,10 +87,10 @@ class Shards:
         values = to_float32(raw, tensor.dtype).reshape(rows, columns)
         if tensor.dtype == "F8_E4M3":
             apply_block_scales(values, self._scale(name), self._block, first_row)
-        # NaN and infinity show in the extremes, without a mask as long as the weights.
+        # min and max propagate NaN and infinity, and need no mask as large as the weights.
         if not (np.isfinite(values.min()) and np.isfinite(values.max())):
             raise CheckpointError(
-                f"The tensor {name} holds NaN or infinite values: the checkpoint is damaged, download it again."
+                f"The tensor {name} holds NaN or infinite values, so the checkpoint is damaged; download it again."
             )
         return values
 
@@ -104,6 +107,33 @@ class Shards:
     ) -> None:
         self.close()
 
+    def _weight_map(self) -> dict[str, str]:
+        """Tensor name -> shard file, from the index or from the only file. Raises CheckpointError."""
+        if not (self._folder / INDEX).exists():
+            if not (self._folder / SINGLE).exists():
+                raise CheckpointError(
+                    f"The checkpoint {self._folder.name} has neither {INDEX} nor {SINGLE}; download its weights."
+                )
+            return dict.fromkeys(self._read_header(SINGLE).tensors, SINGLE)
+        weight_map = Config(read_json(self._folder / INDEX), INDEX).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise CheckpointError(f"{INDEX} has no weight_map; download it again.")
+        for shard in set(map(str, weight_map.values())):
+            # Plain names only: an index from an unknown source must not lead us to other files of this machine.
+            if Path(shard).name != shard or "\\" in shard or not shard.endswith(".safetensors"):
+                raise CheckpointError(
+                    f"{INDEX} names {shard!r:.80}, which is not a .safetensors file inside the folder."
+                )
+            if not os.path.lexists(self._folder / shard):  # exists() would raise OSError for a name that is too long
+                raise CheckpointError(f"The shard {shard} is missing from {self._folder.name}; download it.")
+        return weight_map
+
+    def _read_header(self, shard: str) -> ShardHeader:
+        """A shard's header, read from the file once."""
+        if shard not in self.headers:
+            self.headers[shard] = read_header(self._folder / shard)
+        return self.headers[shard]
+
     def _scale(self, name: str) -> Floats:
         with self._lock:
             known = self._scales.get(name)
@@ -112,7 +142,7 @@ class Shards:
             raw = self._read_bytes(stored, self._shard_of[stored.name], 0, stored.nbytes)
             known = to_float32(raw, stored.dtype).reshape(stored.shape)
             with self._lock:
-                # One tensor's ranges are read one after another, so keeping the last few is enough.
+                # The ranges of a tensor are read one after another, so the scales of the last few tensors are enough.
                 if len(self._scales) > 64:
                     self._scales.clear()
                 self._scales[name] = known
@@ -142,31 +172,14 @@ class Shards:
                 continue
             scale = self._scale_of.get(name)
             if scale is None:
-                raise CheckpointError(f"The FP8 tensor {name} has no {name}{SCALE_SUFFIX}; its values are unknown.")
+                raise CheckpointError(f"The FP8 tensor {name} has no scales {name}{SCALE_SUFFIX}; download both again.")
             wanted = tuple(-(-side // step) for side, step in zip(tensor.shape, self._block, strict=False))
             if len(tensor.shape) != 2 or scale.shape != wanted or scale.dtype == "F8_E4M3":
                 raise CheckpointError(
-                    f"The scales of {name} have the shape {scale.shape}; blocks of {self._block} need {wanted}."
+                    f"The scales of {name} have the shape {scale.shape}, but blocks of {self._block} need {wanted}; "
+                    "download the checkpoint again."
                 )
 
 
 def _rows(tensor: StoredTensor) -> int:
     return tensor.shape[0] if len(tensor.shape) == 2 else 1
-
-
-def _weight_map(folder: Path) -> dict[str, str]:
-    """Tensor name -> shard file, from the index or from the only file. Raises CheckpointError."""
-    if not (folder / INDEX).exists():
-        if not (folder / SINGLE).exists():
-            raise CheckpointError(f"The checkpoint {folder.name} has neither {INDEX} nor {SINGLE}.")
-        return dict.fromkeys(read_header(folder / SINGLE).tensors, SINGLE)
-    weight_map = Config(read_json(folder / INDEX), INDEX).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"{INDEX} has no weight_map; download it again.")
-    for shard in set(map(str, weight_map.values())):
-        # Only plain names: an index from elsewhere must not make us read any other file of this machine.
-        if Path(shard).name != shard or "\\" in shard or not shard.endswith(".safetensors"):
-            raise CheckpointError(f"{INDEX} names {shard!r:.80}, which is not a .safetensors file inside the folder.")
-        if not os.path.lexists(folder / shard):  # unlike exists(), no name is too long for it
-            raise CheckpointError(f"The shard {shard} is missing from {folder.name}; download it.")
-    return weight_map

@@ -1,6 +1,6 @@
-"""Where a checkpoint comes from: a folder of this machine, or a repository of the model hub.
+"""Where a checkpoint comes from: a folder on this machine, or a repository of the model hub.
 
-The hub's address and its cache are huggingface_hub's own settings (HF_ENDPOINT, HF_HOME).
+The hub's address and cache are set as huggingface_hub's documentation says (HF_ENDPOINT, HF_HOME).
 """
 
 from __future__ import annotations
@@ -43,24 +43,25 @@ class Source:
 
     @property
     def files(self) -> list[Path]:
-        """Every file that is read, or would be if it were there."""
+        """Every file that the conversion reads, or would read if it existed."""
         return [*(self.folder / name for name in NAMED), *self.folder.glob(SHARDS)]
 
     @property
     def fp8_block(self) -> tuple[int, int]:
-        """Height and width of FP8's scale blocks. Raises CheckpointError for another kind of quantisation."""
+        """Height and width of the blocks that share an FP8 scale. Raises CheckpointError for any other quantisation."""
         settings = self.config.section("quantization_config")
         if (method := settings.get("quant_method")) is None:
             return FP8_BLOCK
         size = settings.get("weight_block_size")
         if method != "fp8" or not isinstance(size, list) or len(size) != 2 or not all(_positive(side) for side in size):
             raise CheckpointError(
-                f"The checkpoint is quantised by {method!r:.60}; edgemed converts BF16, F16, F32 and blockwise FP8."
+                f"The checkpoint is quantised by {method!r:.60}; edgemed converts BF16, F16, F32 and "
+                "blockwise FP8; use a checkpoint in one of these."
             )
         return size[0], size[1]
 
     def digest(self, shards_digest: str) -> str:
-        """SHA-256 over the shards' digest (names, sizes, headers) and the bytes of config.json and tokenizer.json."""
+        """SHA-256 over the shards' digest (names, sizes, headers), config.json and tokenizer.json."""
         state = hashlib.sha256(shards_digest.encode())
         for name in ("config.json", "tokenizer.json"):
             state.update(hashlib.sha256((self.folder / name).read_bytes()).digest())
@@ -73,11 +74,11 @@ def find_source(where: str, revision: str | None = None) -> Source:
     repository = ""
     if not folder.is_dir():
         if folder.exists():
-            raise CheckpointError(f"{where} is a file; name the checkpoint's folder, or a hub repository.")
+            raise CheckpointError(f"{where} is a file; give the checkpoint's folder, or a hub repository.")
         if not REPOSITORY.fullmatch(where):
             raise CheckpointError(f"There is no checkpoint folder {where}.")
         folder = download(where, revision)
-        repository, revision = where, folder.name  # the cache names a snapshot by its commit
+        repository, revision = where, folder.name  # the cache names the folder of a snapshot by its commit
     marking = read_optional_json(folder / MARKING)
     use = marking.get("intended_use", "unevaluated")
     if use not in USES:
@@ -95,8 +96,8 @@ def find_source(where: str, revision: str | None = None) -> Source:
 
 
 def download(repository: str, revision: str | None) -> Path:
-    """The local snapshot of a hub repository, downloaded or resumed as needed. Raises CheckpointError."""
-    from huggingface_hub import snapshot_download  # slow to import, and folders do not need it
+    """The local snapshot of a hub repository, downloading what is missing. Raises CheckpointError."""
+    from huggingface_hub import snapshot_download  # slow to import, and not needed for a folder
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
@@ -116,7 +117,7 @@ def _folder(where: str) -> Path:
     try:
         return Path(where).expanduser()
     except RuntimeError:
-        raise CheckpointError(f"There is no checkpoint folder {where}: nobody here has that name.") from None
+        raise CheckpointError(f"There is no checkpoint folder {where}: this machine has no such user.") from None
 
 
 def _text(marking: dict[str, object], key: str) -> str:

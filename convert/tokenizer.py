@@ -1,32 +1,28 @@
-"""tokenizer.json and its companions -> the tokenizer keys of a GGUF.
+"""Translating tokenizer.json and the files beside it to the tokenizer keys of a GGUF.
 
-llama.cpp runs byte-level BPE itself and knows pre-tokenizers by name only, so the checkpoint's regular expression must
-be one that it implements: anything else would split text in other places, and is refused rather than approximated.
+llama.cpp implements byte-level BPE and a fixed list of pre-tokenizers, known by name. The checkpoint's regular
+expression must be one of those: any other would split text differently, so it is refused and not approximated. A family
+lists the expressions that its checkpoints have (`TokenizerRules`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gguf import GGUFValueType, GGUFWriter, TokenType
 
+from edgemed.architectures import Architecture
 from edgemed.convert.json_files import read_json, read_optional_json
 from edgemed.errors import CheckpointError
 from edgemed.model_file import keys
 from edgemed.sizes import file_size
 
-# Regular expression -> the name under which llama.cpp implements it (src/llama-vocab.cpp).
-PRE_TOKENIZERS = {
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+":
-    "bailingmoe2",
-}  # fmt: skip
 UNKNOWN_TO_LLAMA = (
     "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges"
 )  # fmt: skip
-# Both styles of ending a turn, whichever the checkpoint's own files name.
-END_TOKENS = ("<|endoftext|>", "<|role_end|>")
 MAX_TEMPLATE_BYTES = 1 << 20
 
 
@@ -49,7 +45,7 @@ class Tokenizer:
     notes: tuple[str, ...] = ()
 
     def write(self, writer: GGUFWriter) -> None:
-        """Add the tokenizer's keys as llama.cpp's own converter names them, and edgemed's list of ends."""
+        """Add the tokenizer's keys, named as by llama.cpp's own converter, and edgemed's list of end tokens."""
         writer.add_tokenizer_model("gpt2")
         writer.add_tokenizer_pre(self.pre)
         writer.add_token_list(self.tokens)
@@ -59,7 +55,7 @@ class Tokenizer:
             writer.add_bos_token_id(self.bos)
         writer.add_eos_token_id(self.eos)
         if len(self.ends) > 1:
-            # Stock llama.cpp stops on eos and eot; without this it would run over the other end of turn.
+            # llama.cpp itself stops at eos and eot only; without this key it would run past the second end token.
             writer.add_eot_token_id(self.ends[1])
         if self.pad is not None:
             writer.add_pad_token_id(self.pad)
@@ -72,24 +68,26 @@ class Tokenizer:
             writer.add_chat_template(self.chat_template)
 
 
-def read_tokenizer(folder: Path, n_vocab: int) -> Tokenizer:
-    """The tokenizer of the checkpoint in `folder`, padded to `n_vocab` rows. Raises CheckpointError."""
+def read_tokenizer(folder: Path, hparams: Architecture) -> Tokenizer:
+    """The tokenizer of the checkpoint in `folder`, padded to the rows of the embedding. Raises CheckpointError."""
     document = read_json(folder / "tokenizer.json")
+    if reason := hparams.TOKENIZER.refuse(document):
+        raise CheckpointError(f"The checkpoint's tokenizer cannot be used: {reason}")
     config = read_optional_json(folder / "tokenizer_config.json")
     model = document.get("model")
     if not isinstance(model, dict) or model.get("type") != "BPE":
         raise _refused("is not byte-level BPE")
     for key in UNKNOWN_TO_LLAMA:
         if model.get(key):
-            raise _refused(f"sets {key}, which llama.cpp's byte-level BPE does not have")
-    tokens, kinds = _tokens(model.get("vocab"), document.get("added_tokens"), n_vocab)
+            raise _refused(f"sets {key}, which llama.cpp's byte-level BPE does not support")
+    tokens, kinds = _tokens(model.get("vocab"), document.get("added_tokens"), hparams.n_vocab)
     ids = {token: number for number, token in enumerate(tokens)}
-    eos, ends = _ends(folder, config, ids)
+    eos, ends = _ends(folder, config, ids, hparams.END_TOKENS)
     return Tokenizer(
         tokens=tokens,
         kinds=kinds,
         merges=[_merge(pair) for pair in _list(model.get("merges"), "merges")],
-        pre=_pre_tokenizer(document.get("pre_tokenizer")),
+        pre=_pre_tokenizer(document.get("pre_tokenizer"), hparams.TOKENIZER.pre_tokenizers),
         bos=_special(config, "bos_token", ids),
         eos=eos,
         pad=_special(config, "pad_token", ids),
@@ -102,7 +100,7 @@ def read_tokenizer(folder: Path, n_vocab: int) -> Tokenizer:
 
 
 def _tokens(vocabulary: Any, added: Any, n_vocab: int) -> tuple[list[str], list[int]]:
-    """(text, kind) of every row, the unused ones named [PADn]."""
+    """Text and kind of every row of the embedding; unused rows are named [PADn]."""
     if not isinstance(vocabulary, dict) or not vocabulary:
         raise _refused("has no vocabulary")
     rows: dict[int, tuple[str, TokenType]] = {}
@@ -112,7 +110,7 @@ def _tokens(vocabulary: Any, added: Any, n_vocab: int) -> tuple[list[str], list[
         if not isinstance(entry, dict) or not isinstance(entry.get("content"), str):
             raise _refused("has an added token without text")
         token = entry["content"]
-        # llama.cpp's rule: what looks like a control token is one, even where the file forgot to say so.
+        # llama.cpp's rule: a token that looks like <|this|> is a control token, even if the file does not say so.
         control = entry.get("special") or (token.startswith("<|") and token.endswith("|>"))
         _place(rows, entry.get("id"), token, TokenType.CONTROL if control else TokenType.USER_DEFINED, n_vocab)
     texts = [token for token, _ in rows.values()]
@@ -131,33 +129,37 @@ def _place(rows: dict[int, tuple[str, TokenType]], number: Any, token: str, kind
 
 
 def _merge(pair: Any) -> str:
-    """One merge as llama.cpp reads it, "left right"; tokenizer.json has had both forms."""
+    """One merge as llama.cpp reads it, "left right". In tokenizer.json it is that text or, lately, a pair."""
     halves = pair.split(" ") if isinstance(pair, str) else pair
     if not isinstance(halves, list) or len(halves) != 2 or not all(isinstance(half, str) for half in halves):
         raise _refused("has a merge that is not a pair")
     if any(" " in half for half in halves):
-        raise _refused("has a merge with a space, which byte-level BPE does not")
+        raise _refused("has a merge with a space, which byte-level BPE cannot contain")
     return " ".join(halves)
 
 
-def _pre_tokenizer(value: Any) -> str:
+def _pre_tokenizer(value: Any, known: Mapping[str, str]) -> str:
     """llama.cpp's name for the pre-tokenizer. Raises CheckpointError for one it does not implement."""
     steps = _steps(value, "pretokenizers")
     if [step.get("type") for step in steps] != ["Split", "ByteLevel"]:
-        raise _refused("has an unknown pre-tokenizer; edgemed knows one Split followed by ByteLevel")
+        raise _refused("has an unknown pre-tokenizer: edgemed supports one Split followed by ByteLevel")
     split, byte_level = steps
     pattern = split.get("pattern")
     expression = pattern.get("Regex") if isinstance(pattern, dict) else None
-    name = PRE_TOKENIZERS.get(expression) if isinstance(expression, str) else None
+    name = known.get(expression) if isinstance(expression, str) else None
     if name is None or split.get("behavior") != "Isolated" or split.get("invert"):
-        raise _refused(f"splits text by {expression!r:.120}, which is not among the expressions llama.cpp implements")
+        raise _refused(
+            f"splits text by {expression!r:.120}, which is not among the expressions that llama.cpp implements"
+        )
     if byte_level.get("add_prefix_space", True) or byte_level.get("use_regex", True):
         raise _refused("splits text a second time in ByteLevel")
     return name
 
 
-def _ends(folder: Path, config: dict[str, Any], ids: dict[str, int]) -> tuple[int, tuple[int, ...]]:
-    """(eos, every id that ends a turn): what any of the checkpoint's files names, and both published end tokens."""
+def _ends(
+    folder: Path, config: dict[str, Any], ids: dict[str, int], published: Sequence[str]
+) -> tuple[int, tuple[int, ...]]:
+    """eos, and every id that ends a turn: those named in any of the checkpoint's files, and the family's own."""
     named: list[int] = []
     if (eos := _special(config, "eos_token", ids)) is not None:
         named.append(eos)
@@ -169,14 +171,14 @@ def _ends(folder: Path, config: dict[str, Any], ids: dict[str, int]) -> tuple[in
             if type(number) is not int or not 0 <= number < len(ids):
                 raise CheckpointError(f"{file} names the end token {number!r:.40}, which the tokenizer does not have.")
             named.append(number)
-    named += [ids[token] for token in END_TOKENS if token in ids]
+    named += [ids[token] for token in published if token in ids]
     if not named:
-        raise _refused("has no token that ends a turn, so that no answer would ever end")
+        raise _refused("has no token that ends a turn, so no answer would ever end")
     return named[0], tuple(dict.fromkeys(named))
 
 
 def _special(config: dict[str, Any], key: str, ids: dict[str, int]) -> int | None:
-    """The id of a special token that tokenizer_config.json names, as text or as an object."""
+    """The id of a special token that tokenizer_config.json gives as text or as an object; None if it gives none."""
     value = config.get(key)
     text = value.get("content") if isinstance(value, dict) else value
     if text is None:
@@ -187,7 +189,7 @@ def _special(config: dict[str, Any], key: str, ids: dict[str, int]) -> int | Non
 
 
 def _adds(document: dict[str, Any], config: dict[str, Any], which: str) -> bool:
-    """Whether encoding adds this token by itself: the post-processor decides, else tokenizer_config.json."""
+    """Whether encoding adds this token, by the post-processor or, if there is none, by tokenizer_config.json."""
     for step in _steps(document.get("post_processor"), "processors"):
         if step.get("type") == "TemplateProcessing":
             single = _list(step.get("single"), "single")
@@ -197,13 +199,14 @@ def _adds(document: dict[str, Any], config: dict[str, Any], which: str) -> bool:
 
 
 def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
-    """The template of chat_template.jinja, else of tokenizer_config.json (the default one, if there are many)."""
+    """The template in chat_template.jinja, else in tokenizer_config.json (of several, the one named "default")."""
     file = folder / "chat_template.jinja"
     if file.exists():
         try:
             if file_size(file) > MAX_TEMPLATE_BYTES:
                 raise CheckpointError(
-                    f"{file.name} is larger than {MAX_TEMPLATE_BYTES >> 20} MiB; that is no template."
+                    f"{file.name} is larger than {MAX_TEMPLATE_BYTES >> 20} MiB, too large for a template; "
+                    "download it again."
                 )
             return file.read_text("utf-8")
         except OSError as error:
@@ -215,28 +218,31 @@ def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
         templates = (entry for entry in value if isinstance(entry, dict) and entry.get("name") == "default")
         value = next(templates, {}).get("template")
     if value is not None and (not isinstance(value, str) or len(value.encode()) > MAX_TEMPLATE_BYTES):
-        raise CheckpointError("tokenizer_config.json's chat_template is not a text of reasonable size.")
+        raise CheckpointError(
+            f"tokenizer_config.json's chat_template is not text of at most {MAX_TEMPLATE_BYTES >> 20} MiB; "
+            "download it again."
+        )
     return value
 
 
 def _normalizer_notes(normalizer: Any) -> tuple[str, ...]:
-    """Nothing for no normalizer, a note for NFC (text is nearly always composed already), else CheckpointError."""
+    """A note for NFC, since nearly all text is composed already. Raises CheckpointError for any other normalizer."""
     if normalizer is None:
         return ()
     if isinstance(normalizer, dict) and normalizer.get("type") == "NFC":
         return (
-            "tokenizer.json composes Unicode (NFC) first, llama.cpp does not: decomposed text may split elsewhere.",
+            "tokenizer.json normalises Unicode to NFC, but llama.cpp does not: decomposed text may split differently.",
         )
-    raise _refused("normalises text in a way llama.cpp does not")
+    raise _refused("normalises text in a way that llama.cpp does not")
 
 
 def _steps(value: Any, sequence: str) -> list[dict[str, Any]]:
-    """The steps of a pre-tokenizer or post-processor, which is one step or a sequence of them."""
+    """The steps of a pre-tokenizer or post-processor, which is a single step or a sequence."""
     if value is None:
         return []
     steps = value.get(sequence, [value]) if isinstance(value, dict) else None
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
-        raise _refused(f"has {sequence} that are not steps")
+        raise _refused(f"has {sequence} that are not a list of objects")
     return steps
 
 

@@ -1,8 +1,8 @@
-"""The one ggml of this process, bound with ctypes: sizes of types, quantising and dequantising rows.
+"""ggml in this process, bound with ctypes: sizes of types, quantising and dequantising rows.
 
 The llama-cpp-python package ships every library three times (`libggml-base.so`, `.so.0`, `.so.0.25.3`). libllama is
-linked against `.so.0`, and another copy would be another registry with tables of its own, so that very one is opened.
-Every call made here releases the GIL for as long as ggml computes.
+linked against `.so.0`. Another copy would have a second registry and second tables, so the same file is opened here.
+ctypes releases the GIL during every call.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ToFloat = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int
 
 
 class _TypeTraits(ctypes.Structure):
-    """`struct ggml_type_traits` of ggml.h. Its layout belongs to the known versions only."""
+    """`struct ggml_type_traits` of ggml.h, with the layout of KNOWN_VERSIONS."""
 
     _fields_ = (
         ("type_name", ctypes.c_char_p),
@@ -41,7 +41,7 @@ class _TypeTraits(ctypes.Structure):
 
 
 class Ggml:
-    """ggml's functions with Python types. Obtain the process's only instance from `ggml()`."""
+    """ggml's functions with Python types. Use the one instance that `ggml()` returns."""
 
     def __init__(self, path: Path) -> None:
         """Open the library at `path`. Raises SetupError if it is missing, unreadable or of an unknown version."""
@@ -55,8 +55,8 @@ class Ggml:
         self.version = self.library.ggml_version().decode()
         if self.version not in KNOWN_VERSIONS:
             raise SetupError(
-                f"The installed llama-cpp-python carries ggml {self.version}, but edgemed was proved on "
-                f"{', '.join(KNOWN_VERSIONS)} only; install the version that pyproject.toml names."
+                f"The installed llama-cpp-python contains ggml {self.version}, but edgemed was tested only with "
+                f"{', '.join(KNOWN_VERSIONS)}; install the version that pyproject.toml names."
             )
         self._traits = self.library.ggml_get_type_traits
         self._traits.argtypes = (ctypes.c_int,)
@@ -69,7 +69,7 @@ class Ggml:
         self._quantize_chunk.restype = ctypes.c_size_t
 
     def type_name(self, type_: GGMLQuantizationType) -> str:
-        """ggml's own name of a type, for example `q4_K`."""
+        """ggml's name of a type, for example `q4_K`."""
         return str(self._traits(type_).contents.type_name.decode())
 
     def block_size(self, type_: GGMLQuantizationType) -> int:
@@ -81,10 +81,10 @@ class Ggml:
         return int(self._traits(type_).contents.type_size)
 
     def row_size(self, type_: GGMLQuantizationType, columns: int) -> int:
-        """Bytes of a row of `columns` weights. Raises ValueError if a block would be cut."""
+        """Bytes of a row of `columns` weights. Raises ValueError if the row is not a whole number of blocks."""
         block = self.block_size(type_)
         if columns % block:
-            raise ValueError(f"{columns} columns do not divide into blocks of {block} ({type_.name}).")
+            raise ValueError(f"{columns} columns are not a multiple of the block size {block} of {type_.name}.")
         return columns // block * self.type_size(type_)
 
     def requires_importance(self, type_: GGMLQuantizationType) -> bool:
@@ -102,8 +102,8 @@ class Ggml:
     ) -> None:
         """Quantise `rows` rows from `first_row` of source [rows, columns] into target [rows, row_size(type, columns)].
 
-        `importance` [columns] weighs the squared error of each column. The arrays must be C-contiguous, and the
-        weights finite: ggml aborts the process on some of what it does not like, so callers check first.
+        `importance` [columns] weights the squared error of each column. The arrays must be C-contiguous, and the
+        weights finite: ggml aborts the process on some invalid input, so callers check first.
         """
         columns = source.shape[1]
         written = self._quantize_chunk(
@@ -137,9 +137,11 @@ def library_folder() -> Path:
 
 
 def require_llama() -> None:
-    """Load libllama and all it is linked against. Raises SetupError where that cannot be: one built for CUDA needs
-    CUDA's runtime and driver, for example."""
-    library_folder()  # says so where it is not installed
+    """Load libllama and the libraries that it is linked against.
+
+    Raises SetupError if that fails. A build for CUDA, for example, needs CUDA's runtime and driver.
+    """
+    library_folder()  # raises SetupError if it is not installed
     try:
         importlib.import_module(f"{PACKAGE}.{PACKAGE}")
     except (ImportError, RuntimeError, OSError) as error:
@@ -153,5 +155,5 @@ def require_llama() -> None:
 
 @functools.cache
 def ggml() -> Ggml:
-    """The process's ggml, opened at the first call. Raises SetupError."""
+    """The ggml of this process, opened at the first call. Raises SetupError."""
     return Ggml(library_folder() / LIBRARY)

@@ -3,6 +3,8 @@
 A command first checks its outputs (`check_outputs`), then claims them (`claimed`), writes the file at
 `partial_of(path)`, and gives it its name with `place`. A lock on the partial file keeps two commands from writing the
 same output.
+
+Why: docs/decisions.md#output-claims.
 """
 
 from __future__ import annotations

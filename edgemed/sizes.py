@@ -11,6 +11,9 @@ from pathlib import Path
 
 from edgemed.errors import UsageError
 
+PAGE = 4096
+"""Bytes. Direct reads begin and end on a multiple of it, and so do an expert's matrices in the edgemed layout."""
+
 _UNITS = {
     "": 1,
     "B": 1,

@@ -1,10 +1,12 @@
-"""How the codes of a ggml block are laid out, so that weights can be rounded one by one under ggml's own scales.
+"""The layout of scales and codes in ggml's blocks, so that codes can be chosen under ggml's own scales.
 
-ggml's quantisers choose scales and round each weight by itself. Error compensation (compensate.py) keeps the scales and
-chooses other codes, so it has to read the scales from the blocks and write codes into them. A weight is
-`scale * value(code) - offset`. K-quants code single weights by integers; IQ4_XS by 16 unequal steps; IQ3_S and IQ2_*
-code 4 and 8 weights at once by a point of a codebook and a sign each. Codebooks are read from the installed ggml by
-dequantising every code once; no table is kept here. Choosing codes is native code (edgemed/native/compensate.py).
+ggml's quantisers choose scales and round each weight independently. Error compensation (compensate.py) keeps the scales
+and chooses other codes. A weight is `scale * value(code) - offset`. K-quants code each weight as an integer, IQ4_XS as
+one of 16 unequal steps. IQ3_S and the IQ2 types code 4 and 8 weights at once, as a point of a codebook and a sign for
+each weight. Codebooks are read from the installed ggml by dequantising every code once, so no table is kept here.
+
+Each class names the fields of its block in order, with their bytes in brackets; d is the F16 scale of the block, as in
+the C structs of llama.cpp's ggml-common.h.
 """
 
 from __future__ import annotations
@@ -14,15 +16,12 @@ from typing import Protocol
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
-from numpy.typing import NDArray
 
+from edgemed.arrays import Bytes, Floats
 from edgemed.ggml import ggml
 from edgemed.native.compensate import BLOCK as WEIGHTS
 from edgemed.native.compensate import Codebook
-
-Floats = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
-Codes = NDArray[np.int32]
+from edgemed.quant.bit_fields import Codes, f16_at, fields, pack, pack_halves, spread, without_offset
 
 
 class Codec(Protocol):
@@ -30,52 +29,22 @@ class Codec(Protocol):
 
     @property
     def book(self) -> Codebook:
-        """What the codes stand for."""
+        """The values that codes stand for."""
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
         """(scale, offset) of every weight, [blocks, 256] each."""
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
-        """The blocks with other codes and the same scales."""
+        """Copies of the blocks with these codes and their own scales."""
 
 
 def codec(type_: Type) -> Codec | None:
-    """The codec of a type, or None if its codes cannot be chosen one by one here."""
+    """The codec of a type, or None if it has none, so that its codes cannot be compensated."""
     return _CODECS.get(type_)
 
 
-def _f16(blocks: Bytes, at: int) -> Floats:
-    """The half-precision number at byte `at` of every block, [blocks, 1]."""
-    return np.ascontiguousarray(blocks[:, at : at + 2]).view(np.float16).astype(np.float32)
-
-
-def _spread(values: Floats) -> Floats:
-    """One value for each sub-block to one for each weight."""
-    return np.repeat(values, WEIGHTS // values.shape[1], axis=1)
-
-
-def _fields(packed: Bytes, bits: int) -> Bytes:
-    """Bit fields of bytes [blocks, n], lowest first: [blocks, 8 / bits, n]."""
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)[None, :, None]
-    fields: Bytes = (packed[:, None, :] >> shifts) & np.uint8((1 << bits) - 1)
-    return fields
-
-
-def _packed(fields: NDArray[np.integer], bits: int) -> Bytes:
-    """What `_fields` takes apart."""
-    shifts = np.arange(0, 8, bits)[None, :, None]
-    packed: Bytes = (fields.astype(np.int32) << shifts).sum(axis=1).astype(np.uint8)
-    return packed
-
-
-def _pairs_of_128(codes: Codes, bits: int) -> Bytes:
-    """Codes [blocks, 256] to bytes: each half of 128 weights has runs of 32 that share bytes, the first run lowest."""
-    runs = 8 // bits
-    return _packed(codes.reshape(-1, runs, 32), bits).reshape(len(codes), -1)
-
-
 class _Integers:
-    """Types whose weight is scale * code - offset, with codes low to high."""
+    """Types whose weight is scale * code - offset, with integer codes from low to high."""
 
     low: int
     high: int
@@ -91,12 +60,12 @@ class _Q2K(_Integers):
     low, high = 0, 3
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        nibbles = _fields(blocks[:, :16], 4)
-        return _spread(_f16(blocks, 80) * nibbles[:, 0]), _spread(_f16(blocks, 82) * nibbles[:, 1])
+        nibbles = fields(blocks[:, :16], 4)
+        return spread(f16_at(blocks, 80) * nibbles[:, 0]), spread(f16_at(blocks, 82) * nibbles[:, 1])
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
-        out[:, 16:80] = _pairs_of_128(codes, 2)
+        out[:, 16:80] = pack_halves(codes, 2)
         return out
 
 
@@ -106,16 +75,15 @@ class _Q3K(_Integers):
     low, high = -4, 3
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        lower = _fields(blocks[:, 96:104], 4).reshape(-1, 16)
-        upper = _fields(blocks[:, 104:108], 2).reshape(-1, 16)
-        scale = _spread(_f16(blocks, 108) * ((lower | upper << 4).astype(np.float32) - 32))
-        return scale, np.zeros_like(scale)
+        lower = fields(blocks[:, 96:104], 4).reshape(-1, 16)
+        upper = fields(blocks[:, 104:108], 2).reshape(-1, 16)
+        return without_offset(f16_at(blocks, 108) * ((lower | upper << 4).astype(np.float32) - 32))
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
         raised = codes + 4
-        out[:, :32] = _packed((raised >> 2).reshape(-1, 8, 32), 1)
-        out[:, 32:96] = _pairs_of_128(raised & 3, 2)
+        out[:, :32] = pack((raised >> 2).reshape(-1, 8, 32), 1)
+        out[:, 32:96] = pack_halves(raised & 3, 2)
         return out
 
 
@@ -128,23 +96,23 @@ class _Q4K(_Integers):
         first, second, third = (blocks[:, at : at + 4] for at in (4, 8, 12))
         scale = np.concatenate([first & 63, third & 15 | first >> 6 << 4], axis=1)
         minimum = np.concatenate([second & 63, third >> 4 | second >> 6 << 4], axis=1)
-        return _spread(_f16(blocks, 0) * scale), _spread(_f16(blocks, 2) * minimum)
+        return spread(f16_at(blocks, 0) * scale), spread(f16_at(blocks, 2) * minimum)
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
-        out[:, 16:144] = _packed(codes.reshape(-1, 2, 32), 4).reshape(len(codes), -1)
+        out[:, 16:144] = pack(codes.reshape(-1, 2, 32), 4).reshape(len(codes), -1)
         return out
 
 
 class _Q5K(_Q4K):
-    """As Q4_K, with the fifth bits[32] before the codes."""
+    """As Q4_K, with the codes' fifth bits[32] before their low nibbles[128]."""
 
     high = 31
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
-        out[:, 16:48] = _packed((codes >> 4).reshape(-1, 8, 32), 1)
-        out[:, 48:176] = _packed((codes & 15).reshape(-1, 2, 32), 4).reshape(len(codes), -1)
+        out[:, 16:48] = pack((codes >> 4).reshape(-1, 8, 32), 1)
+        out[:, 48:176] = pack((codes & 15).reshape(-1, 2, 32), 4).reshape(len(codes), -1)
         return out
 
 
@@ -154,52 +122,50 @@ class _Q6K(_Integers):
     low, high = -32, 31
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        scale = _spread(_f16(blocks, 208) * np.ascontiguousarray(blocks[:, 192:208]).view(np.int8))
-        return scale, np.zeros_like(scale)
+        return without_offset(f16_at(blocks, 208) * np.ascontiguousarray(blocks[:, 192:208]).view(np.int8))
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
         raised = codes + 32
-        out[:, :128] = _packed((raised & 15).reshape(-1, 2, 64), 4).reshape(len(codes), -1)
-        out[:, 128:192] = _pairs_of_128(raised >> 4, 2)
+        out[:, :128] = pack((raised & 15).reshape(-1, 2, 64), 4).reshape(len(codes), -1)
+        out[:, 128:192] = pack_halves(raised >> 4, 2)
         return out
 
 
 class _IQ4XS:
-    """d, high bits of 8 scales[2], their low nibbles[4], codes[128] for 16 unequal steps."""
+    """d, high bits of 8 scales[2], their low nibbles[4], codes[128], each one of 16 unequal steps."""
 
     @property
     def book(self) -> Codebook:
         return Codebook(values=_steps_of_iq4_xs())
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        lower = _fields(blocks[:, 4:8], 4).transpose(0, 2, 1).reshape(-1, 8)
-        upper = _fields(blocks[:, 2:4], 2).transpose(0, 2, 1).reshape(-1, 8)
-        scale = _spread(_f16(blocks, 0) * ((lower | upper << 4).astype(np.float32) - 32))
-        return scale, np.zeros_like(scale)
+        lower = fields(blocks[:, 4:8], 4).transpose(0, 2, 1).reshape(-1, 8)
+        upper = fields(blocks[:, 2:4], 2).transpose(0, 2, 1).reshape(-1, 8)
+        return without_offset(f16_at(blocks, 0) * ((lower | upper << 4).astype(np.float32) - 32))
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
-        out[:, 8:136] = _packed(codes.reshape(-1, 2, 16), 4).reshape(len(codes), -1)
+        out[:, 8:136] = pack(codes.reshape(-1, 2, 16), 4).reshape(len(codes), -1)
         return out
 
 
 @functools.cache
 def _steps_of_iq4_xs() -> Floats:
-    """The 16 values, read from ggml with every scale at 1."""
+    """The 16 values, read from ggml with every scale set to 1."""
     block = np.zeros((1, 136), np.uint8)
     block[:, :2] = np.array([1.0], np.float16).view(np.uint8)
-    block[:, 2:4], block[:, 4:8] = 0xAA, 0x11  # scales 33 - 32
+    block[:, 2:4], block[:, 4:8] = 0xAA, 0x11  # stored scales are 33, which stands for 33 - 32 = 1
     codes = np.tile(np.arange(16, dtype=np.int32), 16)[None]
     return ggml().dequantise(Type.IQ4_XS, _IQ4XS().write(block, codes), WEIGHTS)[0, :16]
 
 
 class _Points:
-    """Types that code `group` weights by a codebook's point and a sign for each: code = point * 2^group + signs."""
+    """Types that code `group` weights as a point of a codebook and their signs: code = point * 2^group + signs."""
 
     group: int
     type: Type
-    even = False  # the eighth sign is not stored: an even number of a point's signs are negative
+    even = False  # whether the eighth sign is not stored, but follows from an even number of negative signs
 
     @property
     def book(self) -> Codebook:
@@ -208,7 +174,7 @@ class _Points:
 
 @functools.cache
 def _points(type_: Type) -> Floats:
-    """Every point [group, points] at scale 1, read from ggml: a block holds 256 / group of them."""
+    """Every point of the codebook at scale 1, [group, points], read from ggml: a block holds 256 / group of them."""
     chosen = _CODECS[type_]
     assert isinstance(chosen, _IQ2XXS | _IQ2XS | _IQ2S | _IQ3S)
     count = 1 << chosen.index_bits
@@ -222,31 +188,29 @@ def _points(type_: Type) -> Floats:
 
 
 class _IQ2S(_Points):
-    """d, points' low bytes[32], signs[32], points' two high bits[8], scales of 16 weights as nibbles[8]."""
+    """d, low bytes of points[32], signs[32], two high bits of points[8], a nibble of scale for each 16 weights[8]."""
 
     group, index_bits, bytes, type = 8, 10, 82, Type.IQ2_S
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        nibbles = _fields(blocks[:, 74:82], 4).transpose(0, 2, 1).reshape(-1, 16)
-        scale = _spread(_f16(blocks, 0) * (nibbles.astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
-        return scale, np.zeros_like(scale)
+        nibbles = fields(blocks[:, 74:82], 4).transpose(0, 2, 1).reshape(-1, 16)
+        return without_offset(f16_at(blocks, 0) * (nibbles.astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out, point = blocks.copy(), codes >> 8
         out[:, 2:34], out[:, 34:66] = point & 255, codes & 255
-        out[:, 66:74] = _packed((point >> 8).reshape(-1, 8, 4).transpose(0, 2, 1), 2)
+        out[:, 66:74] = pack((point >> 8).reshape(-1, 8, 4).transpose(0, 2, 1), 2)
         return out
 
 
 class _IQ2XS(_Points):
-    """d, 32 codes of 16 bits (9 of the point, 7 of the signs), scales of 16 weights as nibbles[8]."""
+    """d, 32 codes of 16 bits (9 of the point, 7 of the signs)[64], a nibble of scale for each 16 weights[8]."""
 
     group, index_bits, bytes, type, even = 8, 9, 74, Type.IQ2_XS, True
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        nibbles = _fields(blocks[:, 66:74], 4).transpose(0, 2, 1).reshape(-1, 16)
-        scale = _spread(_f16(blocks, 0) * (nibbles.astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
-        return scale, np.zeros_like(scale)
+        nibbles = fields(blocks[:, 66:74], 4).transpose(0, 2, 1).reshape(-1, 16)
+        return without_offset(f16_at(blocks, 0) * (nibbles.astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
@@ -255,14 +219,15 @@ class _IQ2XS(_Points):
 
 
 class _IQ2XXS(_Points):
-    """d, then for each 32 weights 4 points[4] and 32 bits: 7 signs of each point, and a scale in the highest 4."""
+    """d, then for each 32 weights 4 points[4] and 32 bits[4]: 7 signs for each point, and the scale in the top 4."""
 
     group, index_bits, bytes, type, even = 8, 8, 66, Type.IQ2_XXS, True
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
         words = np.ascontiguousarray(blocks[:, 2:66]).view("<u4")[:, 1::2]
-        scale = _spread(_f16(blocks, 0) * ((words >> 28).astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
-        return scale, np.zeros_like(scale)
+        return without_offset(
+            spread(f16_at(blocks, 0) * ((words >> 28).astype(np.float32) + np.float32(0.5)) * np.float32(0.25))
+        )
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out = blocks.copy()
@@ -275,20 +240,19 @@ class _IQ2XXS(_Points):
 
 
 class _IQ3S(_Points):
-    """d, points' low bytes[64], their ninth bits[8], signs[32], scales of 32 weights as nibbles[4]."""
+    """d, low bytes of points[64], their ninth bits[8], signs[32], a nibble of scale for each 32 weights[4]."""
 
     group, index_bits, bytes, type = 4, 9, 110, Type.IQ3_S
 
     def scales(self, blocks: Bytes) -> tuple[Floats, Floats]:
-        nibbles = _fields(blocks[:, 106:110], 4).transpose(0, 2, 1).reshape(-1, 8)
-        scale = _spread(_f16(blocks, 0) * (2 * nibbles.astype(np.float32) + 1))
-        return scale, np.zeros_like(scale)
+        nibbles = fields(blocks[:, 106:110], 4).transpose(0, 2, 1).reshape(-1, 8)
+        return without_offset(f16_at(blocks, 0) * (2 * nibbles.astype(np.float32) + 1))
 
     def write(self, blocks: Bytes, codes: Codes) -> Bytes:
         out, point = blocks.copy(), codes >> 4
         out[:, 2:66] = point & 255
-        out[:, 66:74] = _packed((point >> 8).reshape(-1, 8, 8).transpose(0, 2, 1), 1)
-        out[:, 74:106] = _packed((codes & 15).reshape(-1, 32, 2).transpose(0, 2, 1), 4)
+        out[:, 66:74] = pack((point >> 8).reshape(-1, 8, 8).transpose(0, 2, 1), 1)
+        out[:, 74:106] = pack((codes & 15).reshape(-1, 32, 2).transpose(0, 2, 1), 4)
         return out
 
 

@@ -1,8 +1,8 @@
-"""The plan as a picture: layers x experts, colour and digits for bits; beside them use and sensitivity.
+"""A picture of the plan: layers by experts, with bits as colours and digits, and use and sensitivity below.
 
-Under every expert two thin stripes may lie: how much calibration used it (its tokens), and its part in the layer's
-result (the sum of share^2 |output|^2), which is how much a relative error of its weights weighs. Both are drawn
-relative to the largest of the layer.
+Up to two thin stripes under each expert show its tokens in calibration, and its part in the layer's output (the sum of
+s^2 |output|^2 with s the routing weight), by which a relative error of its weights counts. Both are relative to the
+largest value in the layer.
 """
 
 from __future__ import annotations
@@ -11,51 +11,49 @@ from collections.abc import Sequence
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
-from numpy.typing import NDArray
 
+from edgemed.arrays import Doubles
 from edgemed.model_file import ModelFile
 from edgemed.quant.html import text
 from edgemed.quant.statistics import Statistics
 
-Numbers = NDArray[np.float64]
 WIDTH, NARROWEST, WIDEST = 980, 11, 46
 LEFT, TOP = 176, 34
 CELL, STRIPE, GAP = 17, 5, 5
 FEWEST_BITS, MOST_BITS = 1.5, 8.5
-# From dark blue to yellow, evenly brighter, told apart by colour-blind eyes too.
+# From dark blue to yellow with evenly rising brightness, which colour-blind readers can tell apart too.
 RAMP = ((10, 34, 92), (45, 78, 122), (98, 116, 128), (150, 152, 120), (204, 189, 99), (252, 229, 72))
 
 
 def heat_map(model: ModelFile, statistics: Statistics | None = None) -> str:
-    """The picture as SVG in a figure, with its legend."""
+    """An HTML figure with the picture as SVG, and its legend."""
     bits = expert_bits(model)
-    rows = _runtime_rows(model)
     use = statistics.tokens.sum(axis=0) if statistics else None
     weight = statistics.output.sum(axis=0) if statistics else None
     if weight is not None and not weight.any():
-        weight = None  # an imatrix does not know it
+        weight = None  # an imatrix does not have it
     stripes = [(name, values) for name, values in (("use", use), ("weight", weight)) if values is not None]
     step = min(max(WIDTH / bits.shape[1], NARROWEST), WIDEST)
     height = CELL + STRIPE * len(stripes) + GAP
     parts = [_head(bits.shape[1], step)]
-    for row, layer in enumerate(model.experts.layers):
-        top = TOP + row * height
-        means = bits[row].mean(axis=0)
+    for moe_layer, layer in enumerate(model.experts.layers):
+        top = TOP + moe_layer * height
+        means = bits[moe_layer].mean(axis=0)
+        seen = stripes if moe_layer < model.hparams.n_moe_layers else []  # calibration does not see MTP layers
         parts.append(f'<text x="4" y="{top + 13}">{layer}</text>')
         parts += [
             f'<text class="axis" x="{74 + 46 * p}" y="{top + 13}" text-anchor="end">{mean:.2f}</text>'
             for p, mean in enumerate(means)
         ]
         for expert in range(bits.shape[1]):
-            seen = [values[row, expert] / max(values[row].max(), 1e-300) for _, values in stripes] if row < rows else []
             parts.append(
                 _expert(
                     LEFT + expert * step,
                     top,
                     step,
-                    float(bits[row, expert].mean()),
-                    list(zip([name for name, _ in stripes], seen, strict=False)),
-                    _told(model, statistics, row, expert),
+                    float(bits[moe_layer, expert].mean()),
+                    [(name, values[moe_layer, expert] / max(values[moe_layer].max(), 1e-300)) for name, values in seen],
+                    _told(model, statistics, moe_layer, expert),
                 )
             )
     size = LEFT + bits.shape[1] * step + 4, TOP + len(bits) * height
@@ -63,22 +61,22 @@ def heat_map(model: ModelFile, statistics: Statistics | None = None) -> str:
     return f'<figure><div class="scroll">{drawn}{"".join(parts)}</svg></div>{_legend([n for n, _ in stripes])}</figure>'
 
 
-def expert_bits(model: ModelFile) -> Numbers:
-    """Bits a weight, [row, expert, projection]."""
-    weights = model.hparams.n_embd * model.hparams.n_ff_exp
-    bits: Numbers = 8.0 * model.experts.nbytes.astype(np.float64) / weights
+def expert_bits(model: ModelFile) -> Doubles:
+    """Bits per weight, [MoE layers, experts, 3]."""
+    weights = [rows * columns for rows, columns in model.hparams.expert_matrix_shapes]
+    bits: Doubles = 8.0 * model.experts.nbytes.astype(np.float64) / weights
     return bits
 
 
-def bits_by(order: Numbers, bits: Numbers, groups: int = 8) -> list[float]:
-    """Mean bits of the experts [L, E] in equal groups, from the lowest of `order` [L, E] within its layer upward."""
+def bits_by(order: Doubles, bits: Doubles, groups: int = 8) -> list[float]:
+    """Mean of `bits` [L, E] over equal groups of experts, ranked within each layer by `order` [L, E], lowest first."""
     ranks = order.argsort(axis=1, kind="stable").argsort(axis=1)
     group = ranks * groups // order.shape[1]
     return [float(bits[group == number].mean()) for number in range(groups)]
 
 
 def colour(bits: float) -> tuple[int, int, int]:
-    """The ramp's colour for so many bits."""
+    """The colour of RAMP for this many bits."""
     at = np.interp(bits, (FEWEST_BITS, MOST_BITS), (0, len(RAMP) - 1))
     channels = [np.interp(at, range(len(RAMP)), [stop[channel] for stop in RAMP]) for channel in range(3)]
     return round(channels[0]), round(channels[1]), round(channels[2])
@@ -116,15 +114,15 @@ def _expert(x: float, y: float, step: float, bits: float, stripes: Sequence[tupl
     return f"<g><title>{told}</title>{''.join(parts)}</g>"
 
 
-def _told(model: ModelFile, statistics: Statistics | None, row: int, expert: int) -> str:
-    """What a pointer over an expert is told."""
-    types = [Type(int(number)).name for number in model.experts.type[row, expert]]
-    said = f"layer {model.experts.layers[row]}, expert {expert}: gate {types[0]}, up {types[1]}, down {types[2]}"
-    if statistics and row < _runtime_rows(model):
-        tokens, output = statistics.tokens[:, row].sum(axis=0), statistics.output[:, row].sum(axis=0)
+def _told(model: ModelFile, statistics: Statistics | None, moe_layer: int, expert: int) -> str:
+    """The tooltip of an expert."""
+    types = [Type(int(number)).name for number in model.experts.type[moe_layer, expert]]
+    said = f"layer {model.experts.layers[moe_layer]}, expert {expert}: gate {types[0]}, up {types[1]}, down {types[2]}"
+    if statistics and moe_layer < model.hparams.n_moe_layers:
+        tokens, output = statistics.tokens[:, moe_layer].sum(axis=0), statistics.output[:, moe_layer].sum(axis=0)
         said += f"; {tokens[expert]:,.0f} tokens ({tokens[expert] / max(tokens.sum(), 1):.1%})"
         if output.any():
-            said += f", {output[expert] / output.sum():.1%} of the layer's result"
+            said += f", {output[expert] / output.sum():.1%} of the layer's output"
     return text(said)
 
 
@@ -136,15 +134,10 @@ def _legend(stripes: Sequence[str]) -> str:
         cells.append(f'<rect x="{place * 40}" y="0" width="40" height="12" fill="rgb({red},{green},{blue})"/>')
         cells.append(f'<text class="axis" x="{place * 40 + 20}" y="26" text-anchor="middle">{bits}</text>')
     x = 40 * len(steps)
-    cells.append(f'<text class="axis" x="{x + 8}" y="11">bits a weight (mean of gate, up and down)</text>')
-    names = {"use": "use: tokens routed to it", "weight": "sensitivity: its part in the layer's result"}
+    cells.append(f'<text class="axis" x="{x + 8}" y="11">bits per weight (mean of gate, up and down)</text>')
+    names = {"use": "use: tokens routed to it", "weight": "sensitivity: its part in the layer's output"}
     for place, name in enumerate(stripes):
         at = x + 290 + 190 * place
         cells.append(f'<rect class="{name}" x="{at}" y="2" width="22" height="{STRIPE + 2}"/>')
         cells.append(f'<text class="axis" x="{at + 28}" y="11">{names[name]}</text>')
     return f'<figcaption><svg width="980" height="32">{"".join(cells)}</svg></figcaption>'
-
-
-def _runtime_rows(model: ModelFile) -> int:
-    """Rows that calibration sees: not those of MTP layers."""
-    return model.hparams.n_layer - model.hparams.n_dense_lead

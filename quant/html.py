@@ -1,6 +1,6 @@
-"""One self-contained HTML page: no script, no network (its own policy forbids both), light and dark.
+"""A self-contained HTML page, light or dark, without scripts or network access (its own policy forbids both).
 
-Everything that comes from files goes through `text`, which escapes markup and shows control characters.
+All text from files goes through `text`, which escapes markup and makes control characters visible.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ summary { cursor: pointer; } .passage { white-space: pre-wrap; overflow-wrap: an
 
 
 def page(title: str, body: Iterable[str]) -> str:
-    """The whole document."""
+    """The complete document. `body` is HTML."""
     return "\n".join(
         [
             "<!DOCTYPE html>",
@@ -62,7 +62,7 @@ def page(title: str, body: Iterable[str]) -> str:
 
 
 def text(value: object) -> str:
-    """A value as text of the page: markup escaped; control and direction characters shown by their numbers."""
+    """A value as HTML text. Control and direction characters are shown by their code points."""
     characters = (
         character
         if character in "\n\t\u200c\u200d" or unicodedata.category(character) not in ("Cc", "Cf", "Cs")
@@ -73,19 +73,19 @@ def text(value: object) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[str]) -> str:
-    """A table of finished rows."""
+    """A table. `rows` are HTML."""
     cells = "".join(f"<th>{text(name)}</th>" for name in head)
     return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def tile(value: str, name: str, more: str = "") -> str:
-    """A number that matters."""
+    """A headline number with its name."""
     below = f"<span>{text(more)}</span>" if more else ""
     return f'<div class="tile"><span>{text(name)}</span><b>{text(value)}</b>{below}</div>'
 
 
 def number(value: float) -> str:
-    """Three significant digits."""
+    """A number with three significant digits."""
     return (
         f"{value:,.0f}"
         if abs(value) >= 1000

@@ -1,4 +1,4 @@
-"""The plan: the type of every tensor of the model, as JSON a person can read, edit and use again.
+"""The plan: the type of every tensor of the model, as JSON that a person can read, edit and use again.
 
     {
      "edgemed_plan": 1,
@@ -11,10 +11,10 @@
      }
     }
 
-In layer 1, gate is Q4_K in experts 0 to 3 and 17, Q5_K in expert 5 and Q2_K in the others; down is Q6_K in all; up, and
-the other layers, follow the default (a single type there holds for gate, up and down). Dense tensors are named by kind
-(`attn_qkv`: every layer's) or in full (`blk.3.attn_qkv`), without `.weight`. Vectors, the router and its bias are
-always F32, and no dense matrix goes below Q6_K: every token reads all of them (DESIGN.md section 4).
+In layer 1, gate is Q4_K in experts 0 to 3 and 17, Q5_K in expert 5 and Q2_K in the others; down is Q6_K in all experts.
+Up, and all other layers, have the default (a default of one type is for gate, up and down). Dense tensors are named by
+kind (`attn_qkv`, in every layer) or in full (`blk.3.attn_qkv`), without `.weight`. Vectors, routers and their biases
+are always F32. Dense matrices may not be smaller than Q6_K, since every token uses them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from typing import Any
 
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import HParams
+from edgemed.architectures.tensors import ALWAYS_F32, kind_of
 from edgemed.errors import PlanError
 from edgemed.quant import types
 from edgemed.quant.plan_text import (
@@ -46,29 +47,15 @@ from edgemed.sizes import file_size
 
 VERSION = 1
 MAX_PLAN_BYTES = 32 << 20
-ALWAYS_F32 = ("ffn_gate_inp", "exp_probs_b")
-DENSE_KINDS = (
-    "token_embd",
-    "output",
-    "attn_qkv",
-    "attn_output",
-    "ffn_gate",
-    "ffn_up",
-    "ffn_down",
-    "ffn_gate_shexp",
-    "ffn_up_shexp",
-    "ffn_down_shexp",
-    "nextn.eh_proj",
-)
 
 Triple = tuple[Type, Type, Type]  # gate, up, down
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A type for every tensor: defaults, and exceptions to them. The narrower exception wins.
+    """A type for every tensor: defaults, and exceptions to them. The most specific exception applies.
 
-    Build one with `load`, `parse`, `uniform` or `of_types`. Raises PlanError for a dense type below the floor.
+    Made by `load`, `parse`, `uniform` or `of_types`. Raises PlanError for a dense type that is not allowed.
     """
 
     default: Triple
@@ -90,7 +77,9 @@ class Plan:
         """The plan in a JSON file. Raises PlanError."""
         try:
             if file_size(path) > MAX_PLAN_BYTES:
-                raise PlanError(f"The plan {path} is larger than {MAX_PLAN_BYTES >> 20} MiB; that is no plan.")
+                raise PlanError(
+                    f"The plan {path} is larger than {MAX_PLAN_BYTES >> 20} MiB, too much for a plan; name another."
+                )
             text = path.read_text("utf-8")
         except OSError as error:
             raise PlanError(f"The plan {path} cannot be read: {error.strerror}.") from None
@@ -107,7 +96,7 @@ class Plan:
             raise PlanError(f"The plan is not valid JSON: {error}.") from error
         read_object(document, "plan", ("edgemed_plan", "dense", "experts"))
         if document.get("edgemed_plan") != VERSION:
-            raise PlanError(f'The plan must say "edgemed_plan": {VERSION}; write it so and try again.')
+            raise PlanError(f'The plan must say "edgemed_plan": {VERSION}; add that and try again.')
         value = read_object(document.get("experts"), "experts", ("default", "layers"))
         layers: dict[tuple[int, int], Type] = {}
         experts: dict[tuple[int, int, int], Type] = {}
@@ -124,11 +113,11 @@ class Plan:
 
     @classmethod
     def uniform(cls, bits: float | Type, palette: str = "fast") -> Plan:
-        """One type for all experts: the given one, or the palette's nearest to `bits` a weight.
+        """One type for all experts: the given one, or the palette's nearest to `bits` per weight.
 
-        F32, F16 and BF16 hold for the dense matrices too (files for checks and references); otherwise those are Q8_0.
+        F32, F16 and BF16 apply to the dense matrices too, for reference files; otherwise these are Q8_0.
         """
-        chosen = bits if isinstance(bits, Type) else types.nearest_type(bits, types.palette(palette))
+        chosen = bits if isinstance(bits, Type) else types.nearest_type(bits, types.palette(palette).plain)
         dense = chosen if chosen in (Type.F32, Type.F16, Type.BF16) else Type.Q8_0
         return cls((chosen, chosen, chosen), dense_default=dense)
 
@@ -139,7 +128,7 @@ class Plan:
         dense: Mapping[str, Type] | None = None,
         dense_default: Type = Type.Q8_0,
     ) -> Plan:
-        """A plan from the type of every (layer, expert, projection). The most frequent types become its defaults."""
+        """A plan from the type of every (layer, expert, projection). The most frequent types become the defaults."""
         members: dict[tuple[int, int], list[Type]] = {}
         for (layer, _, projection), chosen in experts.items():
             members.setdefault((layer, projection), []).append(chosen)
@@ -148,23 +137,23 @@ class Plan:
         return cls((default[0], default[1], default[2]), layers, experts, dense_default, dense or {})
 
     def expert_type(self, layer: int, expert: int, projection: int) -> Type:
-        """The planned type of an expert's projection (0 gate, 1 up, 2 down). See `types.storable` for short rows."""
+        """The planned type of an expert's projection (0 gate, 1 up, 2 down). Before `types.storable`."""
         chosen = self.experts.get((layer, expert, projection))
         return chosen if chosen is not None else self._layer_type(layer, projection)
 
     def dense_type(self, name: str, shape: Sequence[int]) -> Type:
         """The type of a tensor outside the experts: GGUF name, shape in ggml's order (row length first).
 
-        Short rows get `types.storable`'s stand-in.
+        Rows too short for the planned type get the substitute of `types.storable`.
         """
         stem = name.removesuffix(".weight").removesuffix(".bias")
-        if len(shape) < 2 or dense_kind(stem) in ALWAYS_F32:
+        if len(shape) < 2 or kind_of(stem) in ALWAYS_F32:
             return Type.F32
         return types.storable(self.dense.get(stem, self._dense_kind_type(stem)), shape[0])
 
     def validate(self, hparams: HParams) -> None:
         """Raise PlanError if the plan names a layer, an expert or a dense tensor that the model does not have."""
-        blocks = hparams.moe_layers
+        blocks, kinds = hparams.stored_moe_layers, hparams.DENSE_KINDS
         for layer in {key[0] for key in (*self.layers, *self.experts)}:
             if layer not in blocks:
                 raise PlanError(
@@ -177,16 +166,16 @@ class Plan:
                     f"The plan names expert {expert} of layer {layer}, but this model's experts are "
                     f"0 to {hparams.n_expert - 1}."
                 )
-        names = {f"blk.{block}.{kind}" for block in range(blocks.stop) for kind in DENSE_KINDS} | set(DENSE_KINDS)
+        names = {f"blk.{block}.{kind}" for block in range(blocks.stop) for kind in kinds} | set(kinds)
         if unknown := sorted(set(self.dense) - names):
             raise PlanError(
                 f'The plan names the dense tensor "{unknown[0][:80]}", which this model does not have; '
-                f"kinds are {', '.join(DENSE_KINDS)}."
+                f"kinds are {', '.join(kinds)}."
             )
 
     @property
     def text(self) -> str:
-        """The plan as JSON that `parse` reads: sorted, entries that change nothing left out."""
+        """The plan as JSON that `parse` reads: sorted, without entries that have no effect."""
         same = len(set(self.default)) == 1
         names = {name: chosen.name for name, chosen in zip(PROJECTIONS, self.default, strict=True)}
         experts: dict[str, Any] = {"default": names["gate"] if same else names}
@@ -216,12 +205,15 @@ class Plan:
         return self.layers.get((layer, projection), self.default[projection])
 
     def _dense_kind_type(self, stem: str, *, below: bool = False) -> Type:
-        """What a dense tensor gets without an entry of its own; for a kind and `below`, the default."""
-        kind = dense_kind(stem)
+        """The type of a dense tensor without an entry for it: that of its kind, else the default.
+
+        below: for a kind, the default under it, without the kind's entry.
+        """
+        kind = kind_of(stem)
         return self.dense_default if below and kind == stem else self.dense.get(kind, self.dense_default)
 
     def _exceptions(self) -> dict[tuple[int, int], dict[str, str]]:
-        """(layer, projection) -> type -> experts, where experts differ from their layer's type."""
+        """(layer, projection) -> type -> experts, for experts whose type is not their layer's."""
         members: dict[tuple[int, int], dict[str, list[int]]] = {}
         for (layer, expert, projection), chosen in self.experts.items():
             if chosen != self._layer_type(layer, projection):
@@ -232,13 +224,8 @@ class Plan:
         }
 
 
-def dense_kind(stem: str) -> str:
-    """`attn_qkv` of `blk.3.attn_qkv`; a name outside the blocks is its own kind."""
-    return stem.split(".", 2)[2] if stem.startswith("blk.") and stem.count(".") >= 2 else stem
-
-
 def _most_frequent(chosen: Iterable[Type]) -> Type:
-    """Of equally frequent types the one with the lower number, so that the text does not depend on order."""
+    """The most frequent type; of several, the one with the lowest number, so that the order does not matter."""
     counts = Counter(chosen)
     if not counts:
         raise PlanError("A plan must name a type for gate, up and down.")
@@ -252,7 +239,7 @@ def _read_default(value: Any) -> Triple:
         return chosen, chosen, chosen
     names = read_object(value, "default", PROJECTIONS)
     if missing := [name for name in PROJECTIONS if name not in names]:
-        raise PlanError(f'The plan\'s default for experts lacks "{missing[0]}".')
+        raise PlanError(f'The plan\'s default for experts lacks "{missing[0]}"; add its type.')
     return read_type(names["gate"]), read_type(names["up"]), read_type(names["down"])
 
 
@@ -263,7 +250,10 @@ def _read_members(
     layers: dict[tuple[int, int], Type],
     experts: dict[tuple[int, int, int], Type],
 ) -> None:
-    """A type for the whole layer, or {"default": type, type: "0-3,17"}; a twice-named expert is an error."""
+    """Read one projection of a layer into `layers` and `experts`: a type, or {"default": type, type: "0-3,17"}.
+
+    Raises PlanError if an expert gets two types.
+    """
     if isinstance(members, str):
         members = {"default": members}
     for name, listed in read_object(members, f"layer {layer}, {PROJECTIONS[projection]}").items():
@@ -274,5 +264,6 @@ def _read_members(
         for expert in read_ranges(listed):
             if experts.setdefault((layer, expert, projection), chosen) != chosen:
                 raise PlanError(
-                    f"The plan names two types for {PROJECTIONS[projection]} of expert {expert} in layer {layer}."
+                    f"The plan names two types for {PROJECTIONS[projection]} of expert {expert} in layer {layer}; "
+                    "keep one."
                 )

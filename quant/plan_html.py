@@ -1,4 +1,4 @@
-"""`edgemed inspect --html`: a model's precision as one page."""
+"""The page of `edgemed inspect --html`: a model's precision."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GROUPS = 8
 
 
 def plan_page(model: ModelFile, statistics: Statistics | None = None) -> str:
-    """The page. `statistics`: of this model, to draw use and sensitivity beside the bits."""
+    """The page as HTML. With `statistics` of this model it shows use and sensitivity beside the bits."""
     bits = expert_bits(model)
     dense = sum(tensor.nbytes for tensor in model.dense)
     body = [
@@ -25,15 +25,15 @@ def plan_page(model: ModelFile, statistics: Statistics | None = None) -> str:
         f"{text((model.weights_digest or 'without digest')[:16])}, intended use: {text(model.intended_use)}.</p>",
         '<div class="tiles">',
         tile(format_size(model.size_bytes), "file"),
-        tile(f"{bits.mean():.2f}", "bits a weight, experts", f"{bits.min():.2f} to {bits.max():.2f}"),
+        tile(f"{bits.mean():.2f}", "bits per weight, experts", f"{bits.min():.2f} to {bits.max():.2f}"),
         tile(
-            f"{bits.shape[0]} x {bits.shape[1]}", "layers x experts", f"{model.hparams.n_expert_used} used by a token"
+            f"{bits.shape[0]} x {bits.shape[1]}", "layers x experts", f"each token uses {model.hparams.n_expert_used}"
         ),
         tile(format_size(dense), "dense part", "read for every token"),
         "</div>",
         "<h2>Bits of every expert</h2>",
-        "<p>A row is a layer, a column an expert. Numbers at the left are means of gate, up and down. "
-        "A pointer over an expert names its types.</p>",
+        "<p>A row is a layer, a column an expert. The numbers at the left are means of gate, up and down. "
+        "Point at an expert to see its types.</p>",
         heat_map(model, statistics),
     ]
     if statistics:
@@ -45,8 +45,8 @@ def plan_page(model: ModelFile, statistics: Statistics | None = None) -> str:
 
 
 def _where_bits_go(model: ModelFile, statistics: Statistics) -> list[str]:
-    """Mean bits from the least to the most used experts, and from the least to the most sensitive."""
-    rows = model.hparams.n_layer - model.hparams.n_dense_lead
+    """Mean bits of the least to the most used experts, and of the least to the most sensitive."""
+    rows = model.hparams.n_moe_layers
     bits = expert_bits(model)[:rows].mean(axis=2)
     groups = min(GROUPS, bits.shape[1])
     tokens, output = statistics.tokens.sum(axis=0), statistics.output.sum(axis=0)
@@ -59,6 +59,6 @@ def _where_bits_go(model: ModelFile, statistics: Statistics) -> list[str]:
     return [
         "<h2>Where the bits go</h2>",
         f"<p>The experts of each layer in {groups} equal groups, from those that matter least to those that matter "
-        "most, as calibration saw them.</p>",
+        "most, by calibration.</p>",
         table(head, lines),
     ]

@@ -1,6 +1,6 @@
 """Parts of the plan's JSON: lists of experts ("0-3,17"), checked objects, type names.
 
-Every fault is a PlanError that quotes what was read.
+Every error is a PlanError that quotes what was read.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from edgemed.errors import PlanError
 from edgemed.quant import types
 
 PROJECTIONS = ("gate", "up", "down")  # the order of the file and of every array indexed by projection
-MAX_EXPERTS = 1 << 16  # of one layer; keeps "0-99999999999" from filling the memory
+MAX_EXPERTS = 1 << 16  # of one layer; limits the memory that "0-99999999999" could take
 
 
 def write_ranges(numbers: Iterable[int]) -> str:
-    """The numbers in ascending order, runs as `first-last`: 0-3,17."""
+    """The numbers in ascending order, with runs as `first-last`: 0-3,17."""
     runs: list[list[int]] = []
     for number in sorted(set(numbers)):
         if runs and number == runs[-1][-1] + 1:
@@ -44,7 +44,7 @@ def read_ranges(text: Any) -> list[int]:
 
 
 def unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A hook for `json.loads` that raises PlanError where an edited plan says the same key twice."""
+    """A hook for `json.loads` that raises PlanError if an object has the same key twice."""
     document = dict(pairs)
     if len(document) != len(pairs):
         twice = next(key for at, (key, _) in enumerate(pairs) if key in dict(pairs[:at]))
@@ -53,7 +53,7 @@ def unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_object(value: Any, what: str, keys: Iterable[str] | None = None) -> dict[str, Any]:
-    """`value` if it is a JSON object with no keys but these. Raises PlanError."""
+    """`value` if it is a JSON object with no other keys than these. Raises PlanError."""
     if not isinstance(value, dict):
         raise PlanError(f'The plan\'s "{what}" must be an object such as {{"default": "Q4_K"}}.')
     if keys is not None and (unknown := sorted(set(value) - set(keys))):
@@ -64,7 +64,7 @@ def read_object(value: Any, what: str, keys: Iterable[str] | None = None) -> dic
 
 
 def read_type(value: Any) -> Type:
-    """A type's name. Raises PlanError."""
+    """The type of that name. Raises PlanError."""
     if not isinstance(value, str):
         raise PlanError(f"The plan says {str(value)[:80]} where the name of a type belongs.")
     return types.parse_type(value)
@@ -78,7 +78,7 @@ def read_projection(name: str) -> int:
 
 
 def read_number(text: str, what: str) -> int:
-    """A whole number used as a key. Raises PlanError."""
+    """An integer that is used as a key. Raises PlanError."""
     if not (text.isascii() and text.isdecimal() and len(text) < 8):
         raise PlanError(f'The plan names {what} "{text[:80]}"; it must be a whole number.')
     return int(text)

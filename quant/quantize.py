@@ -1,7 +1,7 @@
-"""Rows of weights to ggml blocks and back, by ggml's own quantisers, on all cores.
+"""Quantising rows of weights to ggml blocks and back, by ggml's own quantisers, on all cores.
 
-Row blocks go to a pool of threads; ggml runs without the GIL. A row's blocks depend on that row and the importance
-vector only, so the bytes are the same whatever the number of threads.
+A pool of threads quantises ranges of rows; ggml runs without the GIL. The blocks of a row depend only on that row and
+the importance vector, so the bytes do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from edgemed.errors import CheckpointError, PlanError
 from edgemed.ggml import ggml
 from edgemed.quant import types
 
-# Weights in one task: about 20 ms of Q4_K, so that threads finish together and hand-over costs nothing.
+# Weights in one task: about 20 ms of Q4_K, so that threads finish together and scheduling costs nothing.
 TASK_WEIGHTS = 1 << 18
-# Columns that were never seen keep this share of the mean importance: ggml's searches fail on blocks of zeros.
+# Columns without any input get this fraction of the mean importance: ggml's searches fail on blocks of zeros.
 LEAST_IMPORTANCE = 1e-4
 
 
@@ -34,15 +34,17 @@ def quantize(
 ) -> NDArray[np.uint8]:
     """Blocks [rows, bytes] of array [rows, columns] in `type_`.
 
-    `importance` [columns], not negative, weighs each column's squared error (column sums of squares of the inputs);
-    only its proportions matter. Types that need one get a flat one if it is None. Raises PlanError if a block would be
-    cut, and CheckpointError if a weight is NaN or infinite (ggml would abort or write nonsense).
+    importance [columns]: not negative weights of the columns' squared errors, such as sums of the squared inputs; only
+    proportions matter. If it is None, types that need one get equal weights. Raises PlanError if the columns are not a
+    multiple of the block, and CheckpointError if a weight is NaN or infinite (ggml would abort or write garbage).
     """
     rows, columns = array.shape
     source = np.ascontiguousarray(array, np.float32)
     out = np.empty((rows, types.row_bytes(type_, columns)), np.uint8)
     if not np.isfinite(source).all():
-        raise CheckpointError("The weights contain NaN or infinite values, which cannot be quantised.")
+        raise CheckpointError(
+            "The weights contain NaN or infinite values, which cannot be quantised; download them again."
+        )
     weights = _usable(importance, columns, type_)
     step = max(1, TASK_WEIGHTS // columns)
     tasks = [
@@ -55,12 +57,12 @@ def quantize(
 
 
 def dequantize(data: NDArray[np.uint8], type_: Type, columns: int) -> NDArray[np.float32]:
-    """The weights [rows, columns] that the engine reads from blocks data [rows, bytes]."""
+    """The weights [rows, columns] that blocks [rows, bytes] stand for."""
     return ggml().dequantise(type_, data, columns)
 
 
 def _usable(importance: NDArray[np.floating] | None, columns: int, type_: Type) -> NDArray[np.float32] | None:
-    """The importance as ggml can take it: positive, mean 1. None stays None where ggml allows it."""
+    """The importance in the form that ggml takes: positive, with mean 1. None stays None if the type allows it."""
     if importance is None:
         return np.ones(columns, np.float32) if type_ in types.NEEDS_IMPORTANCE else None
     values = np.asarray(importance, np.float64)

@@ -1,17 +1,18 @@
-"""What calibration saw: how much each expert was used, and by which inputs. One file, mergeable, by domain.
+"""What calibration saw: how much each expert was used, and with which inputs. Files can be merged.
 
-    domains, layers               the axes' names: D domains, L block numbers with experts; E experts
+    domains, layers               D names of domains, L layer numbers of MoE layers; E experts in each
     tokens          [D, L, E]     tokens routed to the expert
-    share           [D, L, E]     sum of routing weights (normalised and scaled, as applied)
-    output          [D, L, E]     sum of share^2 |output|^2: the expert's part in the layer's result
-    margins         [D, L, 16]    tokens whose worst chosen score beat the best rejected one by 2^-(i+1) to 2^-i
+    share           [D, L, E]     sum of the routing weights s (normalised and scaled, as applied)
+    output          [D, L, E]     sum of s^2 |output|^2: the expert's part in the layer's output
+    margins         [D, L, 16]    tokens whose lowest chosen score exceeded the highest rejected one by 2^-(i+1) to
+                                  2^-i
     input_squares   [L, E, n_embd]    column sums of x^2, x the input of gate and up
-    inner_squares   [L, E, n_ff_exp]  column sums of (share h)^2, h the input of down
-    effects         [L]           divergence of the next token won by leaving the layer's experts as they are when all
-                                  others are quantised (`calibrate` says how); 0 everywhere: not measured
-    dense           [G]           divergence won by a group of dense matrices (dense.py) in Q8_0 instead of Q6_K when
-                                  experts are quantised; 0 everywhere: not measured
-    sample_*                      whole tokens of each layer (sample.py), for what sums cannot tell
+    inner_squares   [L, E, n_ff_exp]  column sums of (s h)^2, h the input of down
+    effects         [L]           KL divergence of the next token avoided by leaving the layer's experts unquantised
+                                  when all others are quantised; 0 everywhere if it was not measured
+    dense           [G]           KL divergence avoided by a group of dense matrices (dense.py) in Q8_0 instead of Q6_K
+                                  when experts are quantised; 0 everywhere if it was not measured
+    sample_*                      whole tokens of each layer (sample.py), from which second moments can be computed
 
 The file is numpy's .npz without pickled objects: `numpy.load(path, allow_pickle=False)` reads it anywhere.
 """
@@ -28,20 +29,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.architectures.tensors import DENSE_GROUPS
 from edgemed.errors import CalibrationError
-from edgemed.quant.dense import GROUPS
 from edgemed.quant.sample import UNUSED, Sample
 from edgemed.sizes import file_size
 
 VERSION = 3
 MARGIN_BINS = 16
 MAX_FILE_BYTES = 64 << 30
-LARGEST_SUM, LARGEST_OF_A_TOKEN = 1e30, 1e6  # what is computed of anything larger is infinite in 32 bits
+LARGEST_SUM, LARGEST_OF_A_TOKEN = 1e30, 1e6  # with anything larger, results would be infinite in 32 bits
 SUMS = ("tokens", "share", "output", "margins", "input_squares", "inner_squares")
 ARRAYS = (*SUMS, "effects", "dense")
 BY_DOMAIN = SUMS[:4]
 
-# What numpy raises for files that are not what they say.
+# What numpy raises for damaged files.
 _UNREADABLE = (
     *(OSError, ValueError, EOFError, LookupError, TypeError, MemoryError, RuntimeError),
     *(zlib.error, zipfile.BadZipFile),
@@ -52,7 +53,7 @@ Sums = NDArray[np.float64]
 
 @dataclass
 class Statistics:
-    """The sums of the module's docstring. Counts are float64 too, exact to 2^53."""
+    """The arrays of the module's docstring. Counts are float64, too: exact up to 2^53."""
 
     domains: tuple[str, ...]
     layers: tuple[int, ...]
@@ -78,7 +79,7 @@ class Statistics:
         n_ff: int,
         sample: int = 0,
     ) -> Statistics:
-        """Nothing seen yet; room for a sample of that many tokens for each layer."""
+        """Statistics of no tokens, with room for a sample of that many tokens of each layer."""
         d, count = len(domains), len(layers)
         return cls(
             tuple(domains),
@@ -90,14 +91,14 @@ class Statistics:
             input_squares=np.zeros((count, n_expert, n_embd)),
             inner_squares=np.zeros((count, n_expert, n_ff)),
             effects=np.zeros(count),
-            dense=np.zeros(len(GROUPS)),
+            dense=np.zeros(len(DENSE_GROUPS)),
             sample=Sample.empty(count, sample, n_embd, n_used),
         )
 
     def observe_layer(
         self,
         domain: int,
-        row: int,
+        moe_layer: int,
         key: NDArray[np.uint64],
         inputs: NDArray[np.floating],
         experts: NDArray[np.integer],
@@ -105,38 +106,41 @@ class Statistics:
         margins: NDArray[np.floating],
         entropy: NDArray[np.floating],
     ) -> None:
-        """Count the routing of tokens of one domain in one layer.
+        """Add the routing of tokens of one domain in one MoE layer.
 
-        key, margins [tokens] (worst chosen minus best rejected biased score); inputs [tokens, n_embd]; experts and
-        shares [tokens, used]; entropy [tokens] as Sample keeps it.
+        key [tokens]; inputs [tokens, n_embd]; experts and shares [tokens, used]; margins [tokens]: lowest chosen minus
+        highest rejected biased score; entropy [tokens] as Sample keeps it.
         """
-        np.add.at(self.tokens[domain, row], experts, 1.0)
-        np.add.at(self.share[domain, row], experts, shares)
+        np.add.at(self.tokens[domain, moe_layer], experts, 1.0)
+        np.add.at(self.share[domain, moe_layer], experts, shares)
         bins = np.clip(-np.frexp(np.maximum(margins, 1e-30))[1], 0, MARGIN_BINS - 1)
-        np.add.at(self.margins[domain, row], bins, 1.0)
-        self.sample.add(row, np.full(len(key), domain, np.int16), key, inputs, experts, shares, entropy)
+        np.add.at(self.margins[domain, moe_layer], bins, 1.0)
+        self.sample.add(moe_layer, np.full(len(key), domain, np.int16), key, inputs, experts, shares, entropy)
 
     def observe_expert(
         self,
         domain: int,
-        row: int,
+        moe_layer: int,
         expert: int,
         inputs: NDArray[np.floating],
         share: NDArray[np.floating],
         inner: NDArray[np.floating],
         output: NDArray[np.floating],
     ) -> None:
-        """Add one expert's work: inputs [tokens, n_embd], share [tokens], inner [tokens, n_ff], output before share."""
-        self.input_squares[row, expert] += np.square(inputs, dtype=np.float64).sum(axis=0)
-        self.inner_squares[row, expert] += np.square(share[:, None] * inner, dtype=np.float64).sum(axis=0)
-        self.output[domain, row, expert] += np.square(share[:, None] * output, dtype=np.float64).sum()
+        """Add one expert's tokens: inputs [tokens, n_embd], share [tokens], inner [tokens, n_ff], and output
+        [tokens, n_embd] before it is multiplied by share."""
+        self.input_squares[moe_layer, expert] += np.square(inputs, dtype=np.float64).sum(axis=0)
+        self.inner_squares[moe_layer, expert] += np.square(share[:, None] * inner, dtype=np.float64).sum(axis=0)
+        self.output[domain, moe_layer, expert] += np.square(share[:, None] * output, dtype=np.float64).sum()
 
     def merge(self, other: Statistics) -> Statistics:
-        """The statistics of both texts. Raises CalibrationError if they are of models of different shapes."""
+        """The statistics of both texts. Raises CalibrationError if the models have different shapes."""
         if self.layers != other.layers or any(
             getattr(self, name).shape[1:] != getattr(other, name).shape[1:] for name in SUMS
         ):
-            raise CalibrationError("These statistics come from models of different shapes and cannot be merged.")
+            raise CalibrationError(
+                "These statistics come from models of different shapes and cannot be merged; use one model."
+            )
         domains = tuple(sorted({*self.domains, *other.domains}))
         result = Statistics.empty(
             domains,
@@ -156,18 +160,19 @@ class Statistics:
                 else:
                     total += sums
             kept = part.sample
-            for row in range(len(self.layers)):
-                used = kept.key[row] != UNUSED
+            for moe_layer in range(len(self.layers)):
+                used = kept.key[moe_layer] != UNUSED
                 result.sample.add(
-                    row,
-                    place[kept.domain[row, used]],
-                    kept.key[row, used],
-                    kept.inputs[row, used],
-                    kept.experts[row, used],
-                    kept.shares[row, used],
-                    kept.entropy[row, used],
+                    moe_layer,
+                    place[kept.domain[moe_layer, used]],
+                    kept.key[moe_layer, used],
+                    kept.inputs[moe_layer, used],
+                    kept.experts[moe_layer, used],
+                    kept.shares[moe_layer, used],
+                    kept.entropy[moe_layer, used],
                 )
-        for name in ("effects", "dense"):  # where it was not measured all are zero, which says nothing
+        for name in ("effects", "dense"):
+            # The mean, weighted by tokens. All zero means that it was not measured, and has no weight.
             one, two = getattr(self, name), getattr(other, name)
             read = np.array([part.tokens.sum() if getattr(part, name).any() else 0.0 for part in (self, other)])
             if read.any():
@@ -176,7 +181,7 @@ class Statistics:
 
     @property
     def nbytes(self) -> int:
-        """What all arrays take in memory."""
+        """Bytes of all arrays in memory."""
         arrays = [getattr(self, name) for name in ARRAYS]
         arrays += [getattr(self.sample, field.name) for field in fields(Sample)]
         return sum(array.nbytes for array in arrays)
@@ -203,7 +208,7 @@ class Statistics:
             with zipfile.ZipFile(path) as archive:
                 if sum(entry.file_size for entry in archive.infolist()) > min(MAX_FILE_BYTES, 2 * size):
                     raise CalibrationError(
-                        f"The statistics {path} unpack to more than they can hold; they are damaged."
+                        f"The statistics {path} unpack to more than statistics can hold; collect them again."
                     )
             with np.load(path, allow_pickle=False) as stored:
                 return cls._of_arrays({name: stored[name] for name in stored.files}, path)
@@ -212,6 +217,7 @@ class Statistics:
 
     @classmethod
     def _of_arrays(cls, arrays: dict[str, NDArray[Any]], path: Path) -> Statistics:
+        """The statistics in these arrays of a file. Raises CalibrationError for shapes or values that cannot be."""
         if int(arrays["version"]) != VERSION:
             raise CalibrationError(f"The statistics {path} are of another version; collect them again.")
         sample = Sample(**{field.name: arrays[f"sample_{field.name}"] for field in fields(Sample)})
@@ -235,10 +241,14 @@ class Statistics:
         pairs += [(getattr(sample, field.name), getattr(expected.sample, field.name)) for field in fields(Sample)]
         alike = all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
         if not alike or (sample.domain < 0).any() or (sample.domain >= max(d, 1)).any():
-            raise CalibrationError(f"The statistics {path} do not fit together ({d} domains, {count} layers).")
+            raise CalibrationError(
+                f"The statistics {path} do not fit together ({d} domains, {count} layers); collect them again."
+            )
         limits = [(a, LARGEST_SUM) for a, _ in pairs[: len(SUMS)]]
         limits += [(a, LARGEST_OF_A_TOKEN) for a in (found.effects, found.dense, sample.shares, sample.entropy)]
         possible = all(((a >= 0) & (a <= most)).all() for a, most in limits) and np.isfinite(sample.inputs).all()
         if not possible or (found.share > LARGEST_OF_A_TOKEN * found.tokens).any():
-            raise CalibrationError(f"The statistics {path} hold values that are no sums of squares or counts.")
+            raise CalibrationError(
+                f"The statistics {path} hold values that cannot be sums of squares or counts; collect them again."
+            )
         return found

@@ -1,4 +1,4 @@
-"""Tiny random BailingMoeV2 checkpoints with the published tensor names, written without torch or safetensors.
+"""Tiny random checkpoints of BailingMoeV2 and SarvamMoE with the published tensor names, without torch or safetensors.
 
     make_checkpoint(folder, Shape(num_shared_experts=2), dtype="fp8", seed=3)
 
@@ -28,10 +28,13 @@ ENDS = ("<|endoftext|>", "<|role_end|>")
 class Shape:
     """A checkpoint's config, with config.json's own names, and the distribution of its random weights.
 
-    llama.cpp requires heads * head_dim = hidden_size, experts divisible by groups, topk_group < n_group < num_experts
-    and at least two experts per group. Every K-quant is possible if all widths are multiples of 256.
+    llama.cpp requires heads * head_dim = hidden_size, and either one group or experts divisible by groups, topk_group <
+    n_group < num_experts and at least two experts per group. Every K-quant is possible if all widths are multiples of
+    256. SarvamMoE has the same tensors. Its config.json states neither the rotated part of a head (all of it) nor the
+    number of groups (one).
     """
 
+    family: Literal["BailingMoeV2", "SarvamMoE"] = "BailingMoeV2"
     num_hidden_layers: int = 3
     first_k_dense_replace: int = 1
     hidden_size: int = 256
@@ -65,7 +68,7 @@ class Shape:
         assert self.num_attention_heads % self.num_key_value_heads == 0
         assert self.num_experts % self.n_group == 0
         assert self.num_experts // self.n_group >= 2
-        assert self.topk_group < self.n_group
+        assert self.topk_group < self.n_group or self.n_group == self.topk_group == 1
         assert self.num_experts_per_tok <= self.topk_group * (self.num_experts // self.n_group)
 
     @property
@@ -81,8 +84,8 @@ class Shape:
         ids = tokenizers_json.special_ids()
         written_as = {"bf16": "bfloat16", "fp8": "bfloat16", "f16": "float16", "f32": "float32"}
         config: dict[str, Any] = {
-            "architectures": ["BailingMoeV2ForCausalLM"],
-            "model_type": "bailing_moe",
+            "architectures": [f"{self.family}ForCausalLM"],
+            "model_type": {"BailingMoeV2": "bailing_moe", "SarvamMoE": "sarvam_moe"}[self.family],
             "num_hidden_layers": self.num_hidden_layers,
             "hidden_size": self.hidden_size,
             "intermediate_size": self.intermediate_size,
@@ -117,7 +120,10 @@ class Shape:
             "eos_token_id": ids["<|endoftext|>"],
             "pad_token_id": ids["<|endoftext|>"],
         }
-        if self.says_rotary_dim:
+        if self.family == "SarvamMoE":
+            if self.n_group == 1:
+                del config["n_group"], config["topk_group"]
+        elif self.says_rotary_dim:
             config["rotary_dim"] = int(self.head_dim * self.rotary_fraction)
         else:
             config["partial_rotary_factor"] = self.rotary_fraction

@@ -1,7 +1,8 @@
 """BailingMoeV2's forward pass in plain numpy float64: the reference for every number that the engine computes.
 
 It is written from the published maths (block, attention, router, YaRN, MTP) and shares no code with edgemed; it even
-reads safetensors itself. It is slow and takes whole sequences. recipes/reference_check compares it with transformers.
+reads safetensors itself. SarvamMoE differs only in its expert bias, which is shifted to mean zero, and in having no
+groups. It is slow and takes whole sequences. recipes/reference_check compares it with transformers.
 
     model = load_checkpoint(folder)          or gguf_weights.load_gguf(path, config)
     forward(model, ids).logits               [tokens, vocabulary]
@@ -223,7 +224,10 @@ def _experts(run: _Pass, layer: int, x: Floats) -> Floats:
     """Return the weighted sum of the routed experts, x [tokens, hidden]."""
     prefix = f"model.layers.{layer}.mlp"
     scores = _sigmoid(run.linear(f"{prefix}.gate.weight", x))
-    choice = _route(run.config, layer, scores + run.model.weights[f"{prefix}.gate.expert_bias"])
+    bias = run.model.weights[f"{prefix}.gate.expert_bias"]
+    if "SarvamMoEForCausalLM" in run.config["architectures"]:
+        bias = bias - bias.mean()
+    choice = _route(run.config, layer, scores + bias)
     run.routing.append(choice)
     chosen = np.take_along_axis(scores, choice.experts, axis=-1)  # routing weights use the unbiased scores
     share = chosen / (chosen.sum(axis=-1, keepdims=True) + 1e-20) * run.config["routed_scaling_factor"]
@@ -236,11 +240,12 @@ def _experts(run: _Pass, layer: int, x: Floats) -> Floats:
 
 def _route(config: Mapping[str, Any], layer: int, biased: Floats) -> Routing:
     """Keep the groups with the largest sums of their two best biased scores, then choose the best experts in them."""
-    groups, kept, k = config["n_group"], config["topk_group"], config["num_experts_per_tok"]
+    groups, kept, k = config.get("n_group", 1), config.get("topk_group", 1), config["num_experts_per_tok"]
     grouped = biased.reshape(len(biased), groups, -1)
     group_scores = np.sort(grouped, axis=-1)[..., -2:].sum(axis=-1)
     ranked_groups = -np.sort(-group_scores, axis=-1)
-    group_margin = ranked_groups[:, kept - 1] - ranked_groups[:, kept]
+    no_other = np.full((len(biased), 1), -np.inf)  # where all groups are kept
+    group_margin = ranked_groups[:, kept - 1] - np.concatenate([ranked_groups, no_other], axis=1)[:, kept]
     keep = group_scores >= ranked_groups[:, kept - 1 : kept]
     masked = np.where(keep[..., None], grouped, -np.inf).reshape(biased.shape)
     order = np.argsort(-masked, axis=-1, kind="stable")

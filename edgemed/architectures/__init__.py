@@ -1,66 +1,62 @@
-"""Which architectures convert, one module each, chosen by config.json's `architectures`.
+"""Model families, one file each: chosen by config.json's `architectures`, or by a GGUF's `general.architecture`.
 
-`model_type` is not looked at: the same published model carries different ones on different pages.
+`model_type` in config.json is ignored: the same published model has different ones on different pages.
+docs/architectures.md says how to add a family.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol, cast
+from collections.abc import Mapping
+from typing import Any
 
-from gguf import GGUFWriter
-
+from edgemed.architectures.architecture import Architecture, Mapped, TensorShapes, TokenizerRules
+from edgemed.architectures.bailing_moe_v2 import BailingMoeV2
 from edgemed.architectures.config import Config
 from edgemed.architectures.hparams import HParams
-from edgemed.errors import CheckpointError
+from edgemed.architectures.sarvam_moe import SarvamMoe
+from edgemed.errors import CheckpointError, ModelFileError
 
-SUPPORTED = {"BailingMoeV2ForCausalLM": "bailing_moe_v2"}
+__all__ = [
+    "FAMILIES",
+    "Architecture",
+    "HParams",
+    "Mapped",
+    "TensorShapes",
+    "TokenizerRules",
+    "find_architecture",
+    "find_gguf_architecture",
+]
 
-TensorShapes = Mapping[str, tuple[int, ...]]
-"""Name -> shape (out, in) of every tensor in the checkpoint, FP8 scales left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """One tensor of the checkpoint and its name in the GGUF. `shape` is (out, in), or (length,) for a vector."""
-
-    source: str
-    target: str
-    shape: tuple[int, ...]
-
-
-class Architecture(Protocol):
-    """What a module of this package offers."""
-
-    GGUF_NAME: str
-
-    @staticmethod
-    def read_config(config: Config, shapes: TensorShapes) -> tuple[HParams, list[str]]:
-        """The hyper-parameters, and a sentence for every assumption made. Raises CheckpointError."""
-
-    @staticmethod
-    def write_metadata(writer: GGUFWriter, hparams: HParams) -> None:
-        """Add the architecture's keys as llama.cpp's own converter names them."""
-
-    @staticmethod
-    def dense_tensors(hparams: HParams, config: Config) -> Iterator[Mapped]:
-        """Every tensor that is no routed expert, in the order of the file."""
-
-    @staticmethod
-    def expert_tensors(hparams: HParams, layer: int, expert: int) -> tuple[Mapped, Mapped, Mapped]:
-        """Gate, up and down of one routed expert, named as in the edgemed layout."""
+FAMILIES: tuple[type[Architecture], ...] = (SarvamMoe, BailingMoeV2)
+"""The first family that claims a GGUF gets it, so a family that claims everything comes last among those that share a
+GGUF name."""
 
 
-def find_architecture(config: Config) -> Architecture:
-    """The module for this checkpoint. Raises CheckpointError that names the architecture and the supported ones."""
+def find_architecture(config: Config) -> type[Architecture]:
+    """The family of a checkpoint. Raises CheckpointError that names its architecture and the known ones."""
     names = config.get("architectures")
     names = names if isinstance(names, list) else []
-    for name in names:
-        if isinstance(name, str) and name in SUPPORTED:
-            return cast(Architecture, importlib.import_module(f"{__name__}.{SUPPORTED[name]}"))
+    for family in FAMILIES:
+        if any(name in family.CHECKPOINT_NAMES for name in names):
+            return family
     found = ", ".join(map(str, names)) or "not named"
-    raise CheckpointError(
-        f"The checkpoint's architecture is {found:.200}, but edgemed converts {', '.join(SUPPORTED)} only."
+    known = sorted(family.CHECKPOINT_NAMES[0] for family in FAMILIES if family.CHECKPOINT_NAMES)
+    raise CheckpointError(f"The checkpoint's architecture is {found:.200}, but edgemed converts {_listed(known)} only.")
+
+
+def find_gguf_architecture(metadata: Mapping[str, Any], file_name: str) -> type[Architecture]:
+    """The family of a GGUF, by its key-value pairs. Raises ModelFileError that names its architecture and the known
+    ones."""
+    name = metadata.get("general.architecture")
+    for family in FAMILIES:
+        if name == family.GGUF_NAME and family.claims(metadata):
+            return family
+    known = sorted({family.GGUF_NAME for family in FAMILIES})
+    raise ModelFileError(
+        f"{file_name} holds the architecture {name or '(none named)'}; edgemed runs {_listed(known)} only."
     )
+
+
+def _listed(names: list[str]) -> str:
+    """ "a", "a and b", "a, b and c" """
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

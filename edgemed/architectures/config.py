@@ -1,4 +1,4 @@
-"""The values of a checkpoint's config.json, asked for by name and kind."""
+"""The values of a checkpoint's config.json, read by name and type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEAST_NUMBER, MOST_NUMBER = 1e-37, 1e38  # what GGUF's 32 bits hold
 
 
 class Config:
-    """config.json's values, each asked for by name and kind. Raises CheckpointError for an absent or odd one."""
+    """config.json's values, read by name and type. Raises CheckpointError for a missing or invalid one."""
 
     def __init__(self, values: Mapping[str, Any], file: str = "config.json") -> None:
         self._values = values
@@ -23,6 +23,12 @@ class Config:
 
     def get(self, key: str) -> Any:
         return self._values.get(key)
+
+    def require(self, wanted: Mapping[str, Any]) -> None:
+        """Raise CheckpointError where a key is present with another value than the wanted one."""
+        for key, value in wanted.items():
+            if key in self and self.get(key) != value:
+                raise CheckpointError(f"{self._file} says {key} = {self.get(key)!r:.60}; edgemed runs {value!r} only.")
 
     def integer(self, key: str, default: int | None = None, *, least: int = 0) -> int:
         value = self._values.get(key)
@@ -55,5 +61,5 @@ class Config:
     def _odd(self, key: str, wanted: str) -> CheckpointError:
         value = self._values.get(key)
         if value is None:
-            return CheckpointError(f"{self._file} lacks {key}, without which the model cannot be computed rightly.")
+            return CheckpointError(f"{self._file} lacks {key}, which the model cannot be computed without.")
         return CheckpointError(f"{self._file} says {key} = {value!r:.60}, but it must be {wanted}.")

@@ -1,146 +1,131 @@
-"""The architecture's numbers, as llama.cpp names them in a GGUF."""
+"""What the runtime needs to know about a model of any family.
+
+A family's class (architectures/architecture.py) adds its own numbers and its names in files.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
+from edgemed.architectures.router import Router
+from edgemed.architectures.tensors import PROJECTIONS
 from edgemed.errors import ModelFileError
 
-ARCHITECTURE = "bailingmoe2"
 MAX_LAYERS = 512  # llama.cpp's own limits
 MAX_EXPERTS = 1024
 MAX_INTEGER = 1 << 31
-MAX_REAL = float(MAX_INTEGER - 128)  # the largest below that in GGUF's 32 bits, so that rounding leads to no larger one
-REALS = ("rope_theta", "rms_eps", "weights_scale", "yarn_factor")
-ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")  # what llama.cpp knows; it aborts on any other
-_SIGMOID = 2  # llama.cpp's number for the router's score function
+MAX_REAL = float(MAX_INTEGER - 128)  # the largest float32 below MAX_INTEGER, so that rounding cannot reach it
 
 
-@dataclass(frozen=True, slots=True)
-class HParams:
-    """Hyper-parameters of a BailingMoeV2 model, from a checkpoint or a GGUF. Raises ModelFileError for numbers that no
-    model has, and for those llama.cpp would abort on."""
+@dataclass(frozen=True, kw_only=True)
+class HParams(ABC):
+    """Hyper-parameters that every family has. Raises ModelFileError for numbers that no model has, and for those that
+    make llama.cpp abort.
+
+    n_layer: layers that a token passes. n_nextn: MTP layers stored after them, which are not run. n_dense_lead: layers
+    before the first MoE layer; all later layers are MoE layers. n_ff: width of the dense layers'
+    feed-forward (0 where there are none). n_ff_exp: width of one expert. n_ctx_train: tokens of context.
+    """
+
+    FAMILY: ClassVar[str]
+    """The name in messages: "BailingMoeV2"."""
+    GGUF_NAME: ClassVar[str]
+    """`general.architecture` in a GGUF, which names llama.cpp's graph. Several families may share one."""
+    ACTIVATION: ClassVar[str]
+    """Of the gate, in experts and dense layers: "silu" makes SwiGLU. Calibration's formulas (quant/sensitivity.py) and
+    the native kernels know "silu" only."""
+    DENSE_KINDS: ClassVar[Mapping[str, str | None]]
+    """Kinds of dense matrices (`blk.3.attn_qkv.weight` is of the kind `attn_qkv`) to their group in
+    tensors.DENSE_GROUPS; None where the type is not chosen by calibration. A plan may name these kinds."""
+    SAMPLING: ClassVar[Mapping[str, Any]]
+    """What the developers recommend: temperature, top_p, top_k, repeat_penalty, max_tokens. A GGUF may override it."""
+    END_TOKENS: ClassVar[tuple[str, ...]]
+    """Texts of special tokens that end a turn, whichever of them a file names."""
+    REALS: ClassVar[frozenset[str]] = frozenset()
+    """Names of the fields that hold positive real numbers; all others hold whole numbers from 0, flags, or None."""
 
     n_layer: int
     n_nextn: int
     n_embd: int
     n_ff: int
     n_ff_exp: int
-    n_ff_shexp: int
     n_expert: int
     n_expert_used: int
-    n_expert_shared: int
-    n_group: int
-    n_group_used: int
     n_dense_lead: int
-    n_head: int
-    n_head_kv: int
-    head_dim: int
-    n_rot: int
-    rope_theta: float
-    rms_eps: float
-    weights_scale: float
     n_vocab: int
     n_ctx_train: int
-    yarn_factor: float | None = None
-    yarn_orig_ctx: int | None = None
 
     def __post_init__(self) -> None:
-        if (self.yarn_factor or 0) * (self.yarn_orig_ctx or 0) >= MAX_INTEGER:  # before the context made of it
-            raise ModelFileError(
-                "This is not a usable BailingMoeV2 model: "
-                f"its YaRN stretches {self.yarn_orig_ctx} tokens {self.yarn_factor:g} times."
-            )
-        for name in self.__slots__:
-            value = getattr(self, name)
-            possible = value is None or (0 < value <= MAX_REAL if name in REALS else 0 <= value < MAX_INTEGER)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            real = field.name in self.REALS
+            possible = value is None or (0 < value <= MAX_REAL if real else 0 <= value < MAX_INTEGER)
             if not possible:
-                raise ModelFileError(f"This is not a usable BailingMoeV2 model: its {name} is {value}.")
-        for fault, wrong in {
-            "it has no layer": self.n_layer < 1,
-            f"it has more than {MAX_LAYERS} layers": self.n_layer + self.n_nextn > MAX_LAYERS,
-            f"it has more than {MAX_EXPERTS} experts a layer": self.n_expert > MAX_EXPERTS,
-            "its heads do not span the hidden size": self.n_head * self.head_dim != self.n_embd,
-            "its key-value heads do not divide its heads": self.n_head_kv < 1 or self.n_head % self.n_head_kv != 0,
-            "its experts do not divide into its groups": self.n_group < 1 or self.n_expert % self.n_group != 0,
-            "it uses more experts than it has": not 0 < self.n_expert_used < self.n_expert,
-            "it keeps all groups or none": self.n_group > 1 and not 0 < self.n_group_used < self.n_group,
-            "its groups hold fewer than two experts": self.n_group > 1 and self.n_expert < 2 * self.n_group,
-            "its groups kept hold fewer experts than a token uses": self.n_group > 1
-            and self.n_group_used * (self.n_expert // self.n_group) < self.n_expert_used,
-            "it does not rotate an even part of each head": self.n_rot % 2 or not 0 < self.n_rot <= self.head_dim,
-            "all its layers are dense": self.n_dense_lead >= self.n_layer,
-        }.items():
-            if wrong:
-                raise ModelFileError(f"This is not a usable BailingMoeV2 model: {fault}.")
+                raise self.unusable(f"its {field.name} is {value}")
+        if fault := next(self.faults(), None):
+            raise self.unusable(fault)
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with the combination of numbers, as parts of a sentence; the first one is told. Families add
+        their own rules."""
+        if self.n_layer < 1:
+            yield "it has no layer"
+        if self.n_layer + self.n_nextn > MAX_LAYERS:
+            yield f"it has more than {MAX_LAYERS} layers"
+        if self.n_expert > MAX_EXPERTS:
+            yield f"it has more than {MAX_EXPERTS} experts a layer"
+        if not 0 < self.n_expert_used < self.n_expert:
+            yield "it uses more experts than it has"
+        if self.n_dense_lead >= self.n_layer:
+            yield "all its layers are dense"
+
+    @classmethod
+    def unusable(cls, fault: str) -> ModelFileError:
+        return ModelFileError(f"This is not a usable {cls.FAMILY} model: {fault}.")
 
     @property
     def moe_layers(self) -> range:
-        """Block numbers with routed experts, the MTP layers of base models included."""
+        """Block numbers of the MoE layers that a token passes. The engine, statistics and plans index MoE layers by
+        their place in this range."""
+        return range(self.n_dense_lead, self.n_layer)
+
+    @property
+    def stored_moe_layers(self) -> range:
+        """Block numbers with routed experts in the file, MTP layers included."""
         return range(self.n_dense_lead, self.n_layer + self.n_nextn)
 
     @property
+    def n_moe_layers(self) -> int:
+        """How many MoE layers a token passes."""
+        return len(self.moe_layers)
+
+    @property
     def expert_shape(self) -> tuple[int, int]:
-        """Blocks whose experts a token passes, the MTP layers left out, and experts of each."""
-        return self.n_layer - self.n_dense_lead, self.n_expert
+        """[MoE layer, expert]: the shape of arrays with one entry for each expert that a token can pass."""
+        return self.n_moe_layers, self.n_expert
 
-    @classmethod
-    def from_metadata(cls, metadata: Mapping[str, Any], *, n_vocab: int) -> HParams:
-        """Read the numbers from a GGUF's key-value pairs. Raises ModelFileError when one is missing or absurd."""
+    def expert_matrix_shape(self, projection: str) -> tuple[int, int]:
+        """(rows, columns) of one expert's gate, up or down: a product takes `columns` numbers and gives `rows`."""
+        return (self.n_embd, self.n_ff_exp) if projection == "down" else (self.n_ff_exp, self.n_embd)
 
-        def real(key: str, default: int | None = None) -> float:
-            value = metadata.get(f"{ARCHITECTURE}.{key}", default)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ModelFileError(f"The model file lacks the number {ARCHITECTURE}.{key}; convert it again.")
-            return value
+    @property
+    def expert_matrix_shapes(self) -> list[tuple[int, int]]:
+        """(rows, columns) of gate, up and down."""
+        return [self.expert_matrix_shape(projection) for projection in PROJECTIONS]
 
-        def number(key: str, default: int | None = None) -> int:
-            value = real(key, default)
-            if not isinstance(value, int):
-                raise ModelFileError(f"The model file says {ARCHITECTURE}.{key} = {value}, which must be whole.")
-            return value
+    @property
+    def expert_weights(self) -> int:
+        """Weights of one expert's three matrices."""
+        return sum(rows * columns for rows, columns in self.expert_matrix_shapes)
 
-        if number("expert_gating_func") != _SIGMOID:
-            raise ModelFileError("The model file's router is not BailingMoeV2's sigmoid; convert the checkpoint again.")
-        if metadata.get(f"{ARCHITECTURE}.expert_weights_norm") is not True:
-            raise ModelFileError(
-                "The model file's router does not normalise its weights, as BailingMoeV2's does; "
-                "convert the checkpoint again."
-            )
-        n_nextn = number("nextn_predict_layers", 0)
-        n_embd, n_head = number("embedding_length"), number("attention.head_count")
-        head_dim = number("attention.key_length", n_embd // max(n_head, 1))
-        n_ff_exp = number("expert_feed_forward_length")
-        scaling = metadata.get(f"{ARCHITECTURE}.rope.scaling.type", "none")
-        if scaling not in ROPE_SCALINGS:
-            raise ModelFileError(
-                f"The model file scales its RoPE in a way nobody knows ({scaling!r:.40}); convert the checkpoint again."
-            )
-        yarn = scaling == "yarn"
-        return cls(
-            n_layer=number("block_count") - n_nextn,
-            n_nextn=n_nextn,
-            n_embd=n_embd,
-            n_ff=number("feed_forward_length", 0),
-            n_ff_exp=n_ff_exp,
-            n_ff_shexp=number("expert_shared_feed_forward_length", n_ff_exp),
-            n_expert=number("expert_count"),
-            n_expert_used=number("expert_used_count"),
-            n_expert_shared=number("expert_shared_count"),
-            n_group=number("expert_group_count", 1),
-            n_group_used=number("expert_group_used_count", 0),
-            n_dense_lead=number("leading_dense_block_count", 0),
-            n_head=n_head,
-            n_head_kv=number("attention.head_count_kv"),
-            head_dim=head_dim,
-            n_rot=number("rope.dimension_count", head_dim),
-            rope_theta=real("rope.freq_base"),
-            rms_eps=real("attention.layer_norm_rms_epsilon"),
-            weights_scale=real("expert_weights_scale"),
-            n_vocab=n_vocab,
-            n_ctx_train=number("context_length"),
-            yarn_factor=real("rope.scaling.factor") if yarn else None,
-            yarn_orig_ctx=number("rope.scaling.original_context_length") if yarn else None,
-        )
+    @abstractmethod
+    def kv_values(self, layer: int) -> int:
+        """How many numbers the KV cache keeps of each token in this layer."""
+
+    @property
+    @abstractmethod
+    def router(self) -> Router:
+        """How a token's experts are chosen, alike in every MoE layer."""

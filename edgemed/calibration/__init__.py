@@ -1,1 +1,1 @@
-"""What texts do inside a model: routing, activations, and what each part weighs on the next token."""
+"""What texts do inside a model: routing, activations, and the effect of each part's precision on the next token."""

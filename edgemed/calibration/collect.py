@@ -1,6 +1,6 @@
-"""Calibration, in the child process: read passages, look on inside the engine, add up `Statistics`.
+"""Calibration in the child process: read passages, observe the engine, and accumulate `Statistics`.
 
-`edgemed.engine.process.job` runs `collect` as a function from a JSON object to a JSON object.
+`edgemed.engine.process.job` runs `collect`, a function from a JSON object to a JSON object.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import HParams
+from edgemed.architectures.tensors import DENSE_GROUPS
+from edgemed.arrays import Floats
 from edgemed.calibration.dense_effects import DenseEffects
 from edgemed.calibration.effects import Effects, spread
 from edgemed.corpus.passages import Passage, choose, encode
@@ -23,7 +25,6 @@ from edgemed.engine.scoring_model import ScoringModel
 from edgemed.errors import TextsError
 from edgemed.evaluation.metrics import log_softmax
 from edgemed.model_file import ModelFile, open_model
-from edgemed.quant.dense import GROUPS
 from edgemed.quant.quantize import dequantize
 from edgemed.quant.sample import token_keys
 from edgemed.quant.statistics import Statistics
@@ -32,23 +33,22 @@ SPLIT = "calib"
 ENTRY = "edgemed.calibration.collect:collect"
 SLICE = 32  # positions at once
 SAMPLE_BYTES, LARGEST_SAMPLE = 1 << 30, 65_536  # where nobody says how many tokens to keep for each layer
-Floats = NDArray[np.float32]
 
 
 def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Keys of `request`: model, data (paths), output, tokens, passage, sample (tokens for each layer, or None),
-    effects (tokens on which layers are weighed; 0: they are not), scratch (a folder), ram_bytes, threads.
+    """Calibrate a model on texts and write the statistics to `output`.
 
-    Fills `output` and leaves its work in `scratch`: whoever may end this process owns and removes both. Raises
-    EdgemedErrors.
+    Keys of `request`: model, data (paths), output, tokens, passage, sample (tokens per layer, or None), effects (tokens
+    on which the effects of layers are measured; 0 skips that), scratch (a folder), ram_bytes, threads. The caller
+    removes `scratch`, and `output` if the job fails, because it may kill this process. Raises EdgemedErrors.
     """
     report("reading the texts", 0, 1)
     texts, questions = read_texts([Path(path) for path in request["data"]], SPLIT)
     if not texts:
         raise TextsError(
-            "The data hold multiple-choice questions only, which are for evaluation; calibrate with other texts."
+            "The data contain only multiple-choice questions, which are for evaluation; calibrate with other texts."
             if questions
-            else "There is no text to calibrate with; name files that hold some."
+            else "The data contain no text to calibrate with; name files that do."
         )
     report("loading the model", 0, 1)
     model = open_model(Path(request["model"]))
@@ -60,7 +60,8 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
         return ScoringModel(file, **room, residual=residual, caller_bytes=caller_bytes)
 
     folder = Path(request["scratch"])
-    # Readers after this one find the statistics in memory.
+    # This model is loaded before the statistics take their memory, so its budget must leave room for them. Models that
+    # are loaded later find the statistics resident.
     domains = sorted({text.domain for text in texts})
     taken = statistics_bytes(model.hparams, domains, sample) + observation_bytes(model.hparams, request["passage"])
     reader = open_(model, residual=True, caller_bytes=taken)
@@ -89,7 +90,7 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
         "layers": len(statistics.layers),
         "experts": int(statistics.tokens.shape[2]),
         "effects": statistics.effects.tolist(),
-        "dense": dict(zip(GROUPS, statistics.dense.tolist(), strict=True)),
+        "dense": dict(zip(DENSE_GROUPS, statistics.dense.tolist(), strict=True)),
         "unseen_experts": int((statistics.tokens.sum(axis=0) == 0).sum()),
         "sample": int(statistics.sample.key.shape[1]),
     }
@@ -97,26 +98,25 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 def usual_sample(h: HParams) -> int:
     """As many tokens for each layer as fit SAMPLE_BYTES, up to LARGEST_SAMPLE."""
-    return min(LARGEST_SAMPLE, SAMPLE_BYTES // (2 * h.n_embd * (h.n_layer - h.n_dense_lead)))
+    return min(LARGEST_SAMPLE, SAMPLE_BYTES // (2 * h.n_embd * h.n_moe_layers))
 
 
 def statistics_bytes(h: HParams, domains: list[str], sample: int) -> int:
-    """What they take in memory, found without taking it."""
+    """Bytes that the statistics take in memory, computed without allocating them."""
     nothing, one = (empty(h, domains, size).nbytes for size in (0, 1))
     return nothing + sample * (one - nothing)
 
 
 def observation_bytes(h: HParams, passage: int) -> int:
     """What watching a passage takes: the engine's sums and inputs, and their copies on the way to the statistics."""
-    layers = h.n_layer - h.n_dense_lead
-    return 2 * 4 * layers * (h.n_expert * (h.n_embd + h.n_ff_exp) + passage * h.n_embd)
+    return 2 * 4 * h.n_moe_layers * (h.n_expert * (h.n_embd + h.n_ff_exp) + passage * h.n_embd)
 
 
 def empty(h: HParams, domains: list[str], sample: int) -> Statistics:
-    """Statistics of a model of this shape that has read nothing yet."""
+    """Empty statistics for a model of this shape."""
     return Statistics.empty(
         domains,
-        range(h.n_dense_lead, h.n_layer),
+        h.moe_layers,
         n_expert=h.n_expert,
         n_used=h.n_expert_used,
         n_embd=h.n_embd,
@@ -126,25 +126,25 @@ def empty(h: HParams, domains: list[str], sample: int) -> Statistics:
 
 
 def read_through(reader: ScoringModel, passages: list[Passage], sample: int, report: Report) -> Statistics:
-    """The statistics of all passages, with a sample of up to `sample` tokens for each layer."""
+    """The statistics of all passages, with a sample of up to `sample` tokens per layer."""
     domains = sorted({passage.domain for passage in passages})
     total = sum(len(passage.tokens) for passage in passages)
     statistics = empty(reader.file.hparams, domains, min(sample, total))
-    router = Router(reader.file)
+    margins = Margins(reader.file)
     done = 0
     with observe(reader.loaded, reader.passage) as observation:
         for passage in passages:
             entropy = entropies(reader.logits(passage.tokens))
             if reader.residual is not None:
                 entropy /= reader.residual.take()
-            _add(statistics, domains.index(passage.domain), passage, entropy, observation, router)
+            _add(statistics, domains.index(passage.domain), passage, entropy, observation, margins)
             done += len(passage.tokens)
             report("calibrating", done, total)
     return statistics
 
 
 def entropies(logits: Floats) -> Floats:
-    """Of every position's distribution, nats: logits [positions, vocabulary] to [positions]."""
+    """The entropy of each position's distribution in nats: [positions], from logits [positions, vocabulary]."""
     found = np.empty(len(logits), np.float32)
     for first in range(0, len(logits), SLICE):
         part = log_softmax(logits[first : first + SLICE])
@@ -153,7 +153,7 @@ def entropies(logits: Floats) -> Floats:
 
 
 def _add(
-    statistics: Statistics, domain: int, passage: Passage, entropy: Floats, observation: Observation, router: Router
+    statistics: Statistics, domain: int, passage: Passage, entropy: Floats, observation: Observation, margins: Margins
 ) -> None:
     seen = observation.take()
     statistics.input_squares += seen.input
@@ -161,46 +161,33 @@ def _add(
     statistics.output[domain] += seen.weighted_output
     key = token_keys(passage.name, len(passage.tokens))
     for row, routing in enumerate(observation.take_routing()):
-        margins = router.margins(row, routing.inputs, routing.experts)
-        statistics.observe_layer(domain, row, key, routing.inputs, routing.experts, routing.weights, margins, entropy)
+        margin = margins.of(row, routing.inputs, routing.experts)
+        statistics.observe_layer(domain, row, key, routing.inputs, routing.experts, routing.weights, margin, entropy)
 
 
-class Router:
-    """The routers' weights, to tell how narrowly experts were chosen."""
+class Margins:
+    """How narrowly experts were chosen, by the weights of the file's routers."""
 
     def __init__(self, file: ModelFile) -> None:
         self._file = file
-        self._experts = file.hparams.n_expert
 
-    def margins(self, row: int, inputs: Floats, experts: NDArray[np.int32]) -> Floats:
-        """Of each token [tokens], its worst chosen score less the best score rejected within the groups that were
-        open to it. Scores are sigmoids with the router's bias, as BailingMoeV2 chooses by them."""
+    def of(self, row: int, inputs: Floats, experts: NDArray[np.int32]) -> Floats:
+        """`Router.margins` [tokens] in one MoE layer: inputs [tokens, n_embd], experts [tokens, used]."""
         h = self._file.hparams
-        layer = h.n_dense_lead + row
-        weight = self._floats(f"blk.{layer}.ffn_gate_inp.weight").reshape(h.n_expert, h.n_embd)
-        scores = 1 / (1 + np.exp(-(inputs @ weight.T))) + self._floats(f"blk.{layer}.exp_probs_b.bias")
-        token = np.arange(len(inputs))[:, None]
-        chosen = np.zeros(scores.shape, bool)
-        chosen[token, experts] = True
-        grouped = scores.reshape(len(inputs), h.n_group, -1)
-        best = np.sort(grouped, axis=2)[:, :, -2:].sum(axis=2)
-        used = h.n_group_used if h.n_group > 1 else h.n_group
-        open_ = best >= np.sort(best, axis=1)[:, h.n_group - used, None]
-        rejected = ~chosen & np.repeat(open_, h.n_expert // h.n_group, axis=1)
-        worst = np.where(chosen, scores, np.inf).min(axis=1)
-        margins: Floats = worst - np.where(rejected, scores, -np.inf).max(axis=1)
-        return np.maximum(margins, 0)  # rounding may turn a tie around
+        block = f"blk.{h.moe_layers[row]}"
+        weight = self._floats(f"{block}.{h.router.weight}").reshape(h.n_expert, h.n_embd)
+        return h.router.margins(inputs @ weight.T, self._floats(f"{block}.{h.router.bias}"), experts)
 
     def _floats(self, name: str) -> Floats:
         tensor = self._file.tensors.get(name)
         if tensor is None:
-            return np.zeros(self._experts, np.float32)  # a model without bias
+            return np.zeros(self._file.hparams.n_expert, np.float32)  # a model without bias
         rows = np.frombuffer(self._file.read(tensor), np.uint8).reshape(prod(tensor.shape[1:]), -1)
         return dequantize(rows, tensor.type, tensor.shape[0]).ravel()
 
 
 def save(statistics: Statistics, output: Path) -> None:
-    """Raises TextsError."""
+    """Write the statistics to `output`. Raises TextsError."""
     try:
         statistics.save(output)
     except OSError as error:

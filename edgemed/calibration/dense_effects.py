@@ -1,17 +1,16 @@
-"""What each group of dense matrices weighs on the next token: how much closer to the original a model comes when one
-group has Q8_0 and all others have Q6_K, while all experts are quantised.
+"""The effect of each group of dense matrices on the next token: how much the divergence from the original falls when
+one group is stored in Q8_0 and all others in Q6_K, with all experts quantised.
 
-The question is that of effects.py, and so is the unit. What rounding one group does by itself misleads here too, and
-more: Q8_0 in one group of the demonstration model tips so many narrow routing decisions that it diverges from the
-unrounded model by half of what Q6_K does; from the original, with experts quantised, it is a fifth (docs/decisions.md).
+The method and the unit are those of effects.py. Rounding one group alone is even more misleading here: Q8_0 in one
+group of the demonstration model changes so many narrow routing decisions that it causes half the divergence of Q6_K.
+With all experts quantised, as in a real file, it is a fifth (docs/decisions.md#dense-groups).
 
-The experts lie quantised in the scratch file of effects.py. All dense tensors are written to a second one, as they are
-and in both types; each reading is told where to find which.
+The quantised experts are in the scratch file of effects.py. All dense tensors are written to a second file, unchanged
+and in both types. Each run is told which of these to use.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
+from edgemed.architectures.tensors import DENSE_GROUPS, block_of
 from edgemed.corpus.passages import Passage
 from edgemed.engine.process.job import Report
 from edgemed.engine.scoring_model import ScoringModel
@@ -31,15 +31,14 @@ from edgemed.evaluation.readings import compare
 from edgemed.model_file import ModelFile, TensorInfo
 from edgemed.model_file.header import DEFAULT_ALIGNMENT
 from edgemed.quant import types
-from edgemed.quant.dense import GROUPS, TYPES, group_of
+from edgemed.quant.dense import TYPES, group_of
 from edgemed.quant.quantize import dequantize, quantize
 
 CHUNK_WEIGHTS = 1 << 22
-_BLOCK = re.compile(r"blk\.([0-9]+)\.")
 
 
 def scratch_bytes(file: ModelFile) -> int:
-    """At most so many bytes `DenseEffects` writes beside logits."""
+    """An upper limit of the bytes that `DenseEffects` writes, logits excluded."""
     weights = sum(prod(info.shape) for info in file.dense)
     each = sum(types.bits_per_weight(type_) for type_ in TYPES) / 8
     padding = DEFAULT_ALIGNMENT * (1 + len(TYPES)) * len(file.dense)
@@ -48,7 +47,10 @@ def scratch_bytes(file: ModelFile) -> int:
 
 @dataclass(frozen=True)
 class DenseEffects:
-    """`logits`: what the original says on `passages`, as `store` kept it; `open_` loads a model."""
+    """Measures the effects of groups in `folder`.
+
+    logits: the original's logits of `passages`, as written by `readings.store`; open_: loads a model.
+    """
 
     folder: Path
     logits: Path
@@ -56,42 +58,45 @@ class DenseEffects:
     open_: Callable[[ModelFile], ScoringModel]
 
     def measure(self, file: ModelFile, report: Report) -> NDArray[np.float64]:
-        """Divergence won by Q8_0 instead of Q6_K, [groups]; 0 for groups `file` has not. Raises EdgemedErrors."""
+        """Divergence avoided by Q8_0 instead of Q6_K, nats [groups]; 0 for groups that `file` lacks. Raises
+        EdgemedErrors."""
         try:
             with (self.folder / "dense.weights").open("w+b") as target:
                 stored = {info.name: _copy(file, info, target) for info in file.dense}
-                small, large = ([_round(file, row, type_, target) for row in range(len(GROUPS))] for type_ in TYPES)
+                small, large = (
+                    [_round(file, row, type_, target) for row in range(len(DENSE_GROUPS))] for type_ in TYPES
+                )
             all_small = stored | {name: info for group in small for name, info in group.items()}
             path = Path(target.name)
             lost = self._divergence(_with(file, path, all_small), report, "all in Q6_K")
-            won = np.zeros(len(GROUPS))
+            won = np.zeros(len(DENSE_GROUPS))
             for row, group in enumerate(large):
                 if group:
                     spared = _with(file, path, all_small | group)
-                    won[row] = lost - self._divergence(spared, report, f"{list(GROUPS)[row]} in Q8_0")
+                    won[row] = lost - self._divergence(spared, report, f"{DENSE_GROUPS[row]} in Q8_0")
         except OSError as error:
             raise SetupError(f"The temporary folder {self.folder} cannot be used: {error.strerror}.") from None
-        return np.maximum(won, 0.0)  # less than nothing is chance
+        return np.maximum(won, 0.0)  # a negative effect is noise
 
     def _divergence(self, file: ModelFile, report: Report, which: str) -> float:
         with closing(self.open_(file)) as reader:
             scores, _ = compare(
-                reader, self.passages, self.logits, renamed(report, f"weighing dense matrices: {which}")
+                reader, self.passages, self.logits, renamed(report, f"effects of dense matrices: {which}")
             )
         return float(scores["divergence"].mean())
 
 
 def _copy(file: ModelFile, info: TensorInfo, target: BinaryIO) -> TensorInfo:
-    """Append the tensor as it is."""
+    """Append the tensor unchanged."""
     return _append(info, info.type, (data.tobytes() for data in _rows(file, info)), target)
 
 
 def _round(file: ModelFile, row: int, type_: Type, target: BinaryIO) -> dict[str, TensorInfo]:
-    """Append a group's matrices in that type; by name, where each lies. Empty where the model has none."""
+    """Append a group's matrices in the given type. Returns their locations by name; empty if the model has none."""
     made = {}
     for info in file.dense:
-        block = _BLOCK.match(info.name)
-        if group_of(info.name) == row and not (block and int(block[1]) >= file.hparams.n_layer):
+        is_mtp = (block_of(info.name) or 0) >= file.hparams.n_layer
+        if group_of(info.name, file.hparams.DENSE_KINDS) == row and not is_mtp:
             columns = info.shape[0]
             stored = types.storable(type_, columns)
             parts = (quantize(dequantize(data, info.type, columns), stored).tobytes() for data in _rows(file, info))
@@ -108,7 +113,7 @@ def _append(info: TensorInfo, type_: Type, parts: Iterator[bytes], target: Binar
 
 
 def _rows(file: ModelFile, info: TensorInfo) -> Iterator[NDArray[np.uint8]]:
-    """The tensor's bytes, [rows, bytes of one], some rows at a time."""
+    """The tensor's bytes [rows, bytes per row], a few rows at a time."""
     rows = prod(info.shape[1:])
     each, step = info.nbytes // rows, max(1, CHUNK_WEIGHTS // info.shape[0])
     for first in range(0, rows, step):
@@ -118,11 +123,11 @@ def _rows(file: ModelFile, info: TensorInfo) -> Iterator[NDArray[np.uint8]]:
 
 
 def _with(file: ModelFile, path: Path, dense: dict[str, TensorInfo]) -> ModelFile:
-    """The model with its dense tensors from another file, in their order."""
+    """The model with its dense tensors, in the same order, from another file."""
     ordered = [dense[info.name] for info in file.dense]
     return replace(file, path=path, dense=ordered, tensors=file.tensors | dense, dense_checksums=None)
 
 
 def renamed(report: Report, stage: str) -> Report:
-    """The same observer, told of another stage."""
+    """A report that replaces the name of the stage by `stage`."""
     return lambda _, done, total: report(stage, done, total)

@@ -1,10 +1,12 @@
-"""What each layer's experts weigh on the next token: how much closer to the original a model comes when one layer's
-experts stay as they are and all others are quantised.
+"""The effect of each layer's experts on the next token: how much the divergence from the original falls when one
+layer's experts stay unquantised and all others are quantised.
 
-That is the question an allocator asks. Quantising one layer alone misleads instead: in early layers it flips routing
-decisions that are flipped anyway once everything is quantised (docs/quantisation.md). One run for each layer and one
-more, on a few passages. All experts are quantised once, to EFFECT_TYPE, into a scratch file; the layer that is spared
-is copied behind them, and the engine is told where to find each expert.
+This is what the allocator needs to know. Quantising one layer alone would be misleading: in early layers it flips
+routing decisions that flip anyway once everything is quantised (docs/decisions.md#layer-effects).
+
+It takes one run per layer and one with all layers quantised, on a few passages. All experts are quantised once, to
+EFFECT_TYPE, into a scratch file. The experts of the spared layer are appended to it unchanged, and the engine is told
+where to find each expert.
 """
 
 from __future__ import annotations
@@ -33,30 +35,31 @@ from edgemed.quant.calibrated import EFFECT_TYPE, Calibrated, Matrices
 from edgemed.quant.planner import expert_bytes
 from edgemed.quant.quantize import dequantize
 from edgemed.quant.statistics import Statistics
-from edgemed.sizes import format_size
+from edgemed.sizes import PAGE, format_size
 
-PAGE = 4096
 Open = Callable[[ModelFile], ScoringModel]
 
 
 def spread(passages: list[Passage], tokens: int) -> list[Passage]:
-    """Passages of about so many tokens together, evenly spread over the list (which is ordered by domain)."""
+    """Passages of about `tokens` tokens in total, spread evenly over the list, which is ordered by domain."""
     total = sum(len(passage.tokens) for passage in passages)
     ends = np.cumsum([len(passage.tokens) for passage in passages]) * min(1.0, tokens / total)
     mean = total / len(passages)
+    # Scale the cumulated lengths to the wanted total, and take a passage wherever they cross a multiple of the mean.
     return [p for p, end, before in zip(passages, ends, [0.0, *ends[:-1]], strict=True) if end // mean > before // mean]
 
 
 @dataclass(frozen=True)
 class Effects:
-    """`folder` holds the reference's logits of `passages`, then quantised experts; `open_` loads a model."""
+    """Measures the effects of layers. folder: for the original's logits of `passages` and the quantised experts; open_:
+    loads a model."""
 
     folder: Path
     passages: list[Passage]
     open_: Open
 
     def keep_reference(self, reader: ScoringModel, report: Report) -> None:
-        """Write down what the model itself says. Raises SetupError, also where the disk has not the room for more."""
+        """Store the original's logits. Raises SetupError, also if the disk lacks space for all that follows."""
         file = reader.file
         positions = sum(passage.positions for passage in self.passages)
         logits = 2 * positions * reader.vocabulary.size
@@ -64,13 +67,13 @@ class Effects:
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise SetupError(
-                f"Weighing layers takes {format_size(needed)} for a while and {self.folder} has {format_size(free)} "
-                "left; name another folder with --scratch, or leave it out with --effects 0."
+                f"Measuring the effects of layers needs {format_size(needed)} of temporary space and {self.folder} has "
+                f"{format_size(free)} left; name another folder with --scratch, or skip this step with --effects 0."
             )
-        store(reader, self.passages, self.logits, renamed(report, "weighing layers: the original"))
+        store(reader, self.passages, self.logits, renamed(report, "effects of layers: the original"))
 
     def quantise(self, file: ModelFile, statistics: Statistics, report: Report) -> ModelFile:
-        """The same model with all experts in EFFECT_TYPE, from the scratch file. Raises SetupError."""
+        """The model with all experts in EFFECT_TYPE, from the scratch file. Raises SetupError."""
         try:
             place = self._quantise(file, statistics, report)
         except OSError as error:
@@ -78,17 +81,17 @@ class Effects:
         return replace(file, experts=replace(place, path=self._experts))
 
     def measure(self, file: ModelFile, quantised: ModelFile, report: Report) -> NDArray[np.float64]:
-        """Divergence won by sparing each layer, [layers]. Raises EdgemedErrors."""
+        """Divergence avoided by sparing each layer, nats [layers]. Raises EdgemedErrors."""
         try:
             rows = range(-1, len(quantised.experts.layers))
             found = [self._divergence(file, quantised, row, report) for row in rows]
         except OSError as error:
             raise SetupError(f"The temporary folder {self.folder} cannot be used: {error.strerror}.") from None
-        return np.maximum(found[0] - np.array(found[1:]), 0.0)  # less than nothing is chance
+        return np.maximum(found[0] - np.array(found[1:]), 0.0)  # a negative effect is noise
 
     @property
     def logits(self) -> Path:
-        """The reference's, of `passages`."""
+        """The file with the original's logits of `passages`."""
         return self.folder / "effects.f16"
 
     @property
@@ -96,11 +99,10 @@ class Effects:
         return self.folder / "effects.experts"
 
     def _quantise(self, file: ModelFile, statistics: Statistics, report: Report) -> Experts:
-        """Write all experts in EFFECT_TYPE, rounded under their importance, and say where they lie."""
+        """Write all experts in EFFECT_TYPE, quantised with their importance, and return their locations."""
         quick = Calibrated(statistics, "", compensated=False)
         place, _ = _extents(file)
-        h = file.hparams
-        shapes = [(h.n_ff_exp, h.n_embd)] * 2 + [(h.n_embd, h.n_ff_exp)]
+        h, shapes = file.hparams, file.hparams.expert_matrix_shapes
         chosen = [types.storable(EFFECT_TYPE, columns) for _, columns in shapes]
         source = os.open(file.path, os.O_RDONLY)
         target = os.open(self._experts, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -118,25 +120,26 @@ class Effects:
         try:
             with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
                 for done, _ in enumerate(pool.map(one, everything), 1):
-                    report("weighing layers: quantising", done, len(everything))
+                    report("effects of layers: quantising", done, len(everything))
         finally:
             os.close(source)
             os.close(target)
         return place
 
     def _divergence(self, file: ModelFile, quantised: ModelFile, spared: int, report: Report) -> float:
-        """Mean divergence from the original with all experts quantised but those of the row `spared` (-1: none)."""
+        """Mean divergence from the original with all experts quantised except those of the MoE layer `spared` (-1:
+        none)."""
         place = quantised.experts
         reader = self.open_(replace(file, experts=self._spare(file, place, spared) if spared >= 0 else place))
         try:
-            what = f"weighing layers: {spared + 1} of {len(place.layers)}"
+            what = f"effects of layers: {spared + 1} of {len(place.layers)}"
             scores, _ = compare(reader, self.passages, self.logits, renamed(report, what))
         finally:
             reader.close()
         return float(scores["divergence"].mean())
 
     def _spare(self, file: ModelFile, place: Experts, row: int) -> Experts:
-        """Copy one layer's experts as they are behind the quantised ones."""
+        """Append the experts of the MoE layer `row` unchanged, and return the locations with these replaced."""
         offset, nbytes, kinds = place.offset.copy(), place.nbytes.copy(), place.type.copy()
         at = int((place.offset + place.nbytes).max())
         with file.path.open("rb") as source, self._experts.open("r+b") as target:
@@ -153,16 +156,16 @@ class Effects:
 
 def _extents(file: ModelFile) -> tuple[Experts, int]:
     """Where experts in EFFECT_TYPE lie in a file of nothing else, each on pages of its own; and the file's size."""
-    h, count = file.hparams, file.hparams.n_layer - file.hparams.n_dense_lead
+    h, count = file.hparams, file.hparams.n_moe_layers
     sizes = expert_bytes(h, (EFFECT_TYPE,))[:, 0]
     whole = int(sizes.sum())
     stride = whole + -whole % PAGE
     first = np.arange(count * h.n_expert, dtype=np.uint64).reshape(count, h.n_expert) * np.uint64(stride)
     inside = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.uint64)
     shape = (count, h.n_expert, 3)
-    kinds = [types.storable(EFFECT_TYPE, columns) for columns in (h.n_embd, h.n_embd, h.n_ff_exp)]
+    kinds = [types.storable(EFFECT_TYPE, columns) for _, columns in h.expert_matrix_shapes]
     found = Experts(
-        tuple(range(h.n_dense_lead, h.n_layer)),
+        tuple(h.moe_layers),
         offset=first[..., None] + inside,
         nbytes=np.broadcast_to(sizes.astype(np.uint64), shape),
         type=np.broadcast_to(np.array(kinds, np.int32), shape),
@@ -172,6 +175,7 @@ def _extents(file: ModelFile) -> tuple[Experts, int]:
 
 
 def _most_bytes_of_a_layer(file: ModelFile) -> int:
+    """Bytes that `_spare` appends at most."""
     return int(file.experts.nbytes.sum(axis=(1, 2)).max()) + PAGE * file.hparams.n_expert
 
 

@@ -1,4 +1,4 @@
-"""`edgemed doctor --gpu-check [MODEL]`: the device's share of the model, compared with the processor's, in words."""
+"""`edgemed doctor --gpu-check [MODEL]`: prints how the device's results compare with the processor's."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def lines(found: Comparison) -> list[str]:
-    """For people."""
+    """The report as lines of text."""
     from edgemed.forecast.gpu_check import WORST_DIVERGENCE
 
     offloaded = [layer for layer in found.layers if layer.into or layer.out]
     into, out = (sorted({len(getattr(layer, side)) for layer in offloaded}) for side in ("into", "out"))
     counts = f"{_listed(into)} in and {_listed(out)} out for each of {len(offloaded)}" if offloaded else "none, for 0"
-    cut = "" if found.whole else ": it leaves operations to the processor, which costs time"
+    cut = "" if found.whole else ": the device lacks some operations, so the processor computes them, which costs time"
     return [
         f"device      {found.placement}",
-        f"logits      {_verdict(found.same_model)}: divergence {found.divergence:.2g} nats a token "
-        f"(at most {WORST_DIVERGENCE}), same likeliest token {found.agreement:.1%}, largest difference "
+        f"logits      {_verdict(found.same_model)}: KL divergence {found.divergence:.2g} nats per token "
+        f"(at most {WORST_DIVERGENCE}), top-1 agreement {found.agreement:.1%}, largest difference "
         f"{found.difference:.2g}",
         f"copies      {_verdict(found.same_split)}: {counts} of {found.moe_layers} MoE layers whose dense part "
         "is on the device",
-        f"split       {_verdict(found.whole)}: {found.pieces} pieces a token, {len(found.layers)} of them experts{cut}",
-        f"speed       prompt {found.device.prompt:.0f} tokens/s (processor alone: {found.processor.prompt:.0f}), "
+        f"split       {_verdict(found.whole)}: {found.pieces} splits per token, {len(found.layers)} of experts{cut}",
+        f"speed       prompt {found.device.prompt:.0f} tokens/s (processor only: {found.processor.prompt:.0f}), "
         f"answer {found.device.answer:.1f} tokens/s ({found.processor.answer:.1f})",
     ]
 
@@ -67,7 +67,7 @@ def _listed(counts: list[int]) -> str:
 
 
 def _demonstration() -> Path:
-    """The bundled model, converted if that has not been done; what that says is no part of this command's output."""
+    """The bundled model, converted first if necessary. The conversion prints to standard error only."""
     from edgemed.commands.demo import converted
     from edgemed.demo import checkpoint_path
 

@@ -1,4 +1,4 @@
-"""`edgemed convert SOURCE -o OUT`: a safetensors checkpoint becomes one quantised GGUF."""
+"""`edgemed convert SOURCE -o OUT`: make one quantised GGUF from a safetensors checkpoint."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ from edgemed.sizes import parse_size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edgemed.architectures import Architecture
     from edgemed.commands._progress import ProgressLine
-    from edgemed.convert import Conversion, Progress, Source
+    from edgemed.convert import Checkpoint, Conversion, Progress
     from edgemed.quant.calibrated import Calibrated
     from edgemed.quant.plan import Plan
+    from edgemed.quant.planning import Goal
 
 DEFAULT_BITS = 4.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "An interrupted conversion resumes where it was: give the same command again. The unfinished file is "
-        "OUT.partial, with OUT.journal beside it; OUT itself appears only when it is whole."
+        "To resume an interrupted conversion, give the same command again. The unfinished file is OUT.partial, with "
+        "OUT.journal beside it; OUT itself appears only when it is complete."
     )
     parser.add_argument(
         "source", metavar="SOURCE", help="the checkpoint's folder, or a hub repository such as owner/name"
@@ -45,40 +47,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=float,
         default=DEFAULT_BITS,
-        help="bits a weight for the experts: at most so many with --calibration, else the palette's nearest type "
-        f"(default {DEFAULT_BITS})",
+        help="bits per weight for the experts: with --calibration an upper limit, else the palette's nearest type is "
+        f"used (default {DEFAULT_BITS})",
     )
-    precision.add_argument("--size", metavar="SIZE", type=parse_size, help="the file's size at most, such as 34GiB")
+    precision.add_argument(
+        "--size", metavar="SIZE", type=parse_size, help="the largest size of the file, such as 34GiB"
+    )
     precision.add_argument(
         "--ram",
         metavar="SIZE",
         type=parse_size,
-        help="as many bits as leave the chat usable on this machine with so much memory, such as 32GiB",
+        help="as many bits as keep the chat usable on this machine with this much memory, such as 32GiB",
     )
     parser.add_argument(
         "--calibration",
         metavar="FILE",
         type=Path,
-        help="statistics from `edgemed calibrate`, or a llama.cpp importance matrix: bits go where they matter, and "
-        "weights are rounded for the inputs they meet",
+        help="statistics from `edgemed calibrate`, or an imatrix of llama.cpp: the experts that matter most get most "
+        "bits, and weights are rounded to suit the inputs seen in calibration",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="with --calibration: round every weight by itself, which is far faster and less faithful",
+        help="with --calibration: round every weight independently, which is far faster and less precise",
     )
-    parser.add_argument("--save-plan", metavar="FILE", type=Path, help="also write the plan as JSON, to edit and use")
+    parser.add_argument(
+        "--save-plan", metavar="FILE", type=Path, help="also write the plan as JSON, to edit and use with --plan"
+    )
     parser.add_argument(
         "--palette",
         choices=("fast", "small"),
         default="fast",
-        help="fast: K-quants; small: IQ types too (default fast)",
+        help="fast: K-quants, 2.6 to 6.6 bits per weight; small: smaller files that run slower. Without --calibration, "
+        "small adds all IQ types (from 1.6 bits); with it, small has the IQ types whose rounding calibration improves "
+        "(from 2.1 bits) and the K-quants from 4 bits on (default fast)",
     )
     parser.add_argument(
         "--layout",
         choices=("edgemed", "llama.cpp"),
         default="edgemed",
-        help="edgemed: checksums, and a type for every expert; llama.cpp: what stock llama.cpp loads (default edgemed)",
+        help="edgemed: with checksums, and a type for every expert; llama.cpp: a file that llama.cpp itself can load "
+        "(default edgemed)",
     )
     parser.add_argument("--revision", metavar="REV", help="the hub repository's branch, tag or commit")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
@@ -87,42 +96,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.quick and not args.calibration:
-        raise UsageError("--quick says how to use statistics; name them with --calibration.")
+        raise UsageError("--quick needs statistics; name them with --calibration.")
     if not (math.isfinite(args.bits) and 1 <= args.bits <= 32):
         raise UsageError(
             f"--bits {args.bits:g} is not possible; give a number from 1 to 32, for example {DEFAULT_BITS}."
         )
     if args.calibration:
-        # Experts are worked on side by side, a thread each: numpy's own threads would only be in the way.
+        # Every thread works on an expert, so numpy's own threads would only compete with them.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgemed.commands._progress import ProgressLine
-    from edgemed.convert import convert, find_source
-    from edgemed.quant.imatrix import is_gguf
+    from edgemed.convert import Checkpoint, convert, find_source
+    from edgemed.quant.calibration import refuse_unreadable
     from edgemed.quant.plan import Plan
 
-    # What can be refused without hours of downloading comes first.
+    # Refuse what can be refused before hours of downloading.
     outputs, read = (args.output, args.save_plan), (args.plan, args.calibration)
     check_outputs(outputs, read, overwrite=args.overwrite)
     given = Plan.load(args.plan) if args.plan else None
     if args.calibration:
-        is_gguf(args.calibration)  # which can be told only if it can be read
+        refuse_unreadable(args.calibration)
     try:
         source = find_source(args.source, args.revision)
         check_outputs(outputs, (*read, *source.files), overwrite=args.overwrite)
-        with claimed(args.save_plan):
-            plan, calibrated = choose(args, source, given)
-            if args.save_plan:
-                write_text(args.save_plan, plan.text)
-        with ProgressLine() as line:
-            done = convert(
-                source,
-                args.output,
-                plan,
-                layout=args.layout,
-                calibrated=calibrated,
-                overwrite=args.overwrite,
-                on_progress=shown_on(line),
-            )
+        with Checkpoint(source) as checkpoint:
+            with claimed(args.save_plan):
+                plan, calibrated = choose(args, checkpoint, given)
+                if args.save_plan:
+                    write_text(args.save_plan, plan.text)
+            with ProgressLine() as line:
+                done = convert(
+                    checkpoint,
+                    args.output,
+                    plan,
+                    layout=args.layout,
+                    calibrated=calibrated,
+                    overwrite=args.overwrite,
+                    on_progress=shown_on(line),
+                )
     except KeyboardInterrupt as interrupt:
         interrupt.add_note("give the same command again to resume")
         raise
@@ -134,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def shown_on(line: ProgressLine) -> Callable[[Progress], None]:
-    """An observer of a conversion that shows it on `line`."""
+    """A callback that shows a conversion's progress on `line`."""
 
     def show(progress: Progress) -> None:
         experts = f"{progress.experts_done} of {progress.experts} experts" if progress.stage == "converting" else ""
@@ -143,58 +153,57 @@ def shown_on(line: ProgressLine) -> Callable[[Progress], None]:
     return show
 
 
-def choose(args: argparse.Namespace, source: Source, given: Plan | None) -> tuple[Plan, Calibrated | None]:
-    """The plan, `given` or as the options ask for it, and the statistics to convert with. Raises EdgemedErrors."""
+def choose(args: argparse.Namespace, checkpoint: Checkpoint, given: Plan | None) -> tuple[Plan, Calibrated | None]:
+    """The plan, `given` or made for the options' goal, and the statistics to convert with. Raises EdgemedErrors."""
     from edgemed.commands._progress import ProgressLine
-    from edgemed.convert import Goal, hparams_of, plan_for
     from edgemed.quant.calibrated import Calibrated
-    from edgemed.quant.plan import Plan
+    from edgemed.quant.planning import plan_for
 
+    calibrated = None
+    if args.calibration:
+        calibrated = Calibrated.load(args.calibration, checkpoint.hparams, compensated=not args.quick)
     if given is not None:
-        if not args.calibration:
-            return given, None
-        return given, Calibrated.load(args.calibration, hparams_of(source), compensated=not args.quick)
-    goal = Goal(size_bytes=args.size) if args.size else Goal(bits=args.bits)
-    if args.ram:
-        from edgemed.commands._memory_goal import memory_of, say_chosen
-
-        memory = memory_of(hparams_of(source), args.ram, args.output.absolute().parent, args.palette)
-        goal = Goal(memory=memory)
-        if not args.calibration:
-            bits, speed = memory.most_bits(0, 0)
-            say_chosen(bits, speed)
-            goal = Goal(bits=bits)
-    if not (args.calibration or args.size):
-        return Plan.uniform(goal.bits or DEFAULT_BITS, args.palette), None
+        return given, calibrated
+    goal = goal_of(args, checkpoint.hparams)
     with ProgressLine(amount=lambda count: f"{count:,} experts") as line:
         planned = plan_for(
-            source,
             goal,
-            args.calibration,
+            checkpoint.target(args.layout, calibrated),
+            calibrated,
             palette=args.palette,
-            layout=args.layout,
-            compensated=not args.quick,
             on_progress=lambda done, total: line.update("weighing", done, total),
         )
     if planned.speed:
+        from edgemed.commands._memory_goal import say_chosen
+
         say_chosen(*planned.speed)
     for note in planned.notes:
         print(f"Note: {note}", file=sys.stderr)
-    return planned.plan, planned.calibrated
+    return planned.plan, calibrated
+
+
+def goal_of(args: argparse.Namespace, hparams: Architecture) -> Goal:
+    """What the plan must meet: --size, --ram (after measuring this machine), else --bits. Raises SetupError."""
+    from edgemed.commands._memory_goal import memory_goal
+    from edgemed.quant.planning import Bits, FileSize
+
+    if args.ram:
+        return memory_goal(hparams, args.ram, args.output.absolute().parent, args.palette)
+    return FileSize(args.size) if args.size else Bits(args.bits)
 
 
 def print_result(done: Conversion) -> None:
-    """What was written, in a few lines for people."""
+    """Print what was written, in a few lines."""
     from edgemed.sizes import format_size
 
     lines = [f"Note: {note}" for note in done.notes]
     if done.units_resumed:
-        lines.append(f"Resumed: {done.units_resumed} parts had been written before.")
+        lines.append(f"Resumed: {done.units_resumed} parts were already written.")
     show(
         [
             *lines,
             f"{done.path}: {format_size(done.size_bytes)}, {done.parameters:,} parameters, "
-            f"{done.bits_per_weight:.2f} bits a weight, {done.experts:,} experts, {done.layout} layout",
+            f"{done.bits_per_weight:.2f} bits per weight, {done.experts:,} experts, {done.layout} layout",
             f"plan {done.plan_digest[:12]}, weights {done.weights_digest[:12]}, intended use: {done.intended_use}",
         ]
     )

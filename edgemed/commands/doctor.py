@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments
 from edgemed.commands._print import show
+from edgemed.errors import SetupError
 from edgemed.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ def run(args: argparse.Namespace) -> int:
         from edgemed.commands import _gpu_check
 
         return _gpu_check.run(args)
+    from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
     from edgemed.engine.budget import available_bytes
     from edgemed.forecast.hit_rates import known_use
     from edgemed.forecast.model_size import size_of, size_of_file
-    from edgemed.forecast.survey import ANTANGELMED, survey_installation, survey_locks, survey_machine
+    from edgemed.forecast.survey import survey_installation, survey_locks, survey_machine
     from edgemed.forecast.twin import original_of_file, original_of_types, twins
     from edgemed.model_file import open_model
 
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps({"installation": asdict(installation)}, indent=1))
         else:
             show(_about_installation(installation))
-        return 1
+        raise SetupError(installation.engine_fault)
     locks = survey_locks()
     with twins(original) as made:
         machine = survey_machine(made, read_bytes, args.folder, args.model)
@@ -103,7 +105,7 @@ def _about_installation(installation: Installation) -> list[str]:
     kernels = f"ggml's ({why})" if own is None else f"edgemed's, for {own}"
     return [
         f"system      {installation.system}, Python {installation.python}",
-        f"engine      {installation.engine_fault or 'bound to llama.cpp'}",
+        f"engine      {'cannot start' if installation.engine_fault else 'bound to llama.cpp'}",
         f"kernels     {kernels}",
     ]
 

@@ -16,9 +16,6 @@ from edgemed.errors import UsageError
 from edgemed.outputs import check_outputs, claimed, write_text
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from edgemed.model_file import ModelFile
 
 MAP_COLUMNS = 64
@@ -87,7 +84,7 @@ def evaluated(card: dict[str, Any]) -> str:
 
 def _draw(model: ModelFile, out: Path, calibration: Path | None) -> None:
     """Write the page. Raises CalibrationError for statistics of another model, SetupError if it cannot be written."""
-    from edgemed.quant.imatrix import read_calibration
+    from edgemed.quant.calibration import read_calibration
     from edgemed.quant.plan_html import plan_page
 
     with claimed(out):
@@ -99,6 +96,7 @@ def describe(model: ModelFile) -> dict[str, Any]:
     from gguf import GGMLQuantizationType
 
     from edgemed.model_file import keys
+    from edgemed.quant.heat_map import expert_bits
 
     parameters = sum(prod(tensor.shape) for tensor in model.tensors.values())
     weight_bytes = sum(tensor.nbytes for tensor in model.tensors.values())
@@ -119,7 +117,7 @@ def describe(model: ModelFile) -> dict[str, Any]:
             "layers": len(model.experts.layers),
             "per_layer": model.experts.per_layer,
             "used": model.hparams.n_expert_used,
-            "bits_per_weight": float(_bits(model).mean()),
+            "bits_per_weight": float(expert_bits(model).mean()),
             "types": dict(types.most_common()),
         },
         "dense": {
@@ -166,7 +164,9 @@ def summary(model: ModelFile) -> list[str]:
 
 def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
     """A line per layer: mean bits of gate, up and down, then one digit per expert or group of experts."""
-    bits = _bits(model)
+    from edgemed.quant.heat_map import expert_bits
+
+    bits = expert_bits(model)
     each = -(-bits.shape[1] // MAP_COLUMNS)
     lines = [
         f"Bits per weight, by layer. One digit per {'expert' if each == 1 else f'{each} experts'} (mean of gate, up "
@@ -179,16 +179,6 @@ def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
         unused = "  (MTP, not run)" if layer >= model.hparams.n_layer else ""
         lines.append(f"{layer:5}  {gate:5.2f}  {up:5.2f}  {down:5.2f}  {''.join(cells)}{unused}")
     return lines
-
-
-def _bits(model: ModelFile) -> npt.NDArray[np.float64]:
-    """Bits per weight, [MoE layer, expert, projection]."""
-    import numpy as np
-
-    bits: npt.NDArray[np.float64] = (
-        8.0 * model.experts.nbytes.astype(np.float64) / (model.hparams.n_embd * model.hparams.n_ff_exp)
-    )
-    return bits
 
 
 def _cell(bits: float, colour: bool) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from edgemed.errors import BudgetError
 from edgemed.model_file import ModelFile
 from edgemed.native.engine import engine_library
+from edgemed.sizes import PAGE
 
 _MIB = 1 << 20
 _PARENT_GROWTH = 48 * _MIB
@@ -25,7 +26,6 @@ _SPARE = 0.85
 _HUGE_PAGE = 2 * _MIB
 _MIN_HUGE_BYTES = 512 << 10
 """Experts of this size and more are cached in huge pages."""
-_PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +135,10 @@ def _slots(file: ModelFile) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
 
     The cache needs less where two matrices share a page, as in other converters' files.
     """
-    moe_layers, _ = file.hparams.expert_shape
+    moe_layers = file.hparams.n_moe_layers
     begin, nbytes = (array[:moe_layers].astype(np.int64) for array in (file.experts.offset, file.experts.nbytes))
-    pages = -(-(begin + nbytes) // _PAGE) - begin // _PAGE
-    slots: np.ndarray[tuple[int, int], np.dtype[np.int64]] = pages.sum(axis=2) * _PAGE
+    pages = -(-(begin + nbytes) // PAGE) - begin // PAGE
+    slots: np.ndarray[tuple[int, int], np.dtype[np.int64]] = pages.sum(axis=2) * PAGE
     return slots
 
 
@@ -151,7 +151,7 @@ def _huge_page_slack(file: ModelFile) -> int:
 def _batch_scratch(file: ModelFile, n_batch: int, *, observed: bool) -> int:
     """What a batch takes at most besides llama.cpp's own scratch (native: graph/batch_scratch.cpp)."""
     h = file.hparams
-    types = np.ascontiguousarray(file.experts.type[: h.expert_shape[0]], np.int32)
+    types = np.ascontiguousarray(file.experts.type[: h.n_moe_layers], np.int32)
     return int(
         engine_library().edgemed_batch_scratch(
             types.ctypes.data, types.size // 3, h.n_embd, h.n_ff_exp, h.n_ff, n_batch, observed

@@ -1,4 +1,4 @@
-"""The processor's cores: how many there are, and how much of them is in use by anybody."""
+"""The processor's cores: how many this process should use, and how busy they are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ _SYSTEM = Path("/sys/devices")
 
 
 def physical_cores() -> int:
-    """Cores this process may use, each counted once: a second thread on a core computes nothing faster here. Of a
-    processor with two kinds of cores, the fast ones: all threads wait for the slowest after every matrix."""
+    """The number of physical cores that this process may use.
+
+    A second thread per core does not make matmuls faster. On a hybrid processor only performance cores count, because
+    all threads wait for the slowest one after every matrix.
+    """
     allowed = os.sched_getaffinity(0)
     allowed = allowed & _fast() or allowed
     cores = set()
@@ -25,7 +28,7 @@ def physical_cores() -> int:
 
 
 def _fast() -> set[int]:
-    """The performance cores of an Intel processor that has others beside them; else nothing."""
+    """The performance cores of a hybrid Intel processor; empty for any other processor."""
     try:
         text = (_SYSTEM / "cpu_core/cpus").read_text()
     except OSError:
@@ -35,17 +38,18 @@ def _fast() -> set[int]:
 
 
 def idle_and_total() -> tuple[int, int]:
-    """Ticks of all cores since boot: idle (waiting for the disk included), and all."""
+    """(idle, total) ticks of all cores since boot; idle includes waiting for the disk."""
     words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     ticks = [int(word) for word in words]
     return ticks[3] + ticks[4], sum(ticks)
 
 
 def measure_busy(seconds: float = 0.3) -> float:
-    """The share of all cores that others use meanwhile; what this process uses in other threads does not count."""
+    """The share of all cores that other processes use, measured for `seconds`; other threads of this one do not
+    count."""
     (idle, total), own = idle_and_total(), time.process_time()
     time.sleep(seconds)
     later_idle, later_total = idle_and_total()
     used = later_total - total - (later_idle - idle) - (time.process_time() - own) * os.sysconf("SC_CLK_TCK")
-    # The kernel's count of time spent waiting for the disk may fall, and what is idle with it (proc_stat(5)).
+    # The kernel's iowait counter can decrease (proc_stat(5)), and with it the idle ticks, so the share is clamped.
     return min(1.0, max(0.0, used) / max(1, later_total - total))

@@ -1,6 +1,6 @@
-"""The devices beside the processor that the installed llama.cpp can compute on, and why there is none.
+"""The devices besides the processor that the installed llama.cpp can use, or why there is none.
 
-Asking wakes the device's driver, so it is done in the engine's process only.
+Querying them starts the device's driver, so only the engine's process does it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from typing import Any
 from edgemed.errors import SetupError
 
 DRIVER_BYTES = 256 << 20
-"""Of this process's memory, what a GPU's driver and its libraries take once they compute, kernels above all (0.18 GiB
-measured with CUDA 13, beyond what they took for loading)."""
-PIP = "pip install --force-reinstall --no-deps --no-cache-dir llama-cpp-python==0.3.36"  # the cache knows no CMAKE_ARGS
-_NO_GPUS = ("CPU", "RPC", "BLAS", "edgemed")  # what else registers with ggml
-_GPU = 1  # enum ggml_backend_dev_type; an integrated one (2) has no memory of its own and would break --ram
+"""Host memory that a GPU's driver and libraries take once they compute, mostly for kernels: with CUDA 13, 0.18 GiB on
+top of what they take while loading."""
+# pip's cache ignores CMAKE_ARGS, so it must be bypassed.
+PIP = "pip install --force-reinstall --no-deps --no-cache-dir llama-cpp-python==0.3.36"
+_NO_GPUS = ("CPU", "RPC", "BLAS", "edgemed")  # registered with ggml, but not GPUs
+_GPU = 1  # enum ggml_backend_dev_type; an integrated GPU (2) shares the host's memory and would exceed --ram
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A ggml device. `buffer_name`: what llama.cpp's log calls its memory; `driver_bytes`: what its driver is still
-    going to take of ours."""
+    """A ggml device. buffer_name: the name of its memory in llama.cpp's log; driver_bytes: host memory that its driver
+    has yet to take."""
 
     handle: int
     name: str
@@ -35,7 +36,7 @@ class Device:
 
 
 def own_device() -> Device | None:
-    """This machine's GPU; where there are several, the one with the most free memory."""
+    """This machine's GPU with the most free memory, or None."""
     return max(_own_devices(), key=lambda device: device.free_bytes, default=None)
 
 
@@ -47,28 +48,28 @@ def _own_devices() -> Iterator[Device]:
 
 
 def why_no_device() -> str:
-    """What this machine lacks, and what to do about it; a sentence without its full stop."""
+    """Why no GPU can be used, and what to do about it: a sentence without its full stop."""
     device = own_device()
     if device is not None:
-        return f"{free_memory(device)}, which holds no layer beside the 1 GiB that a batch and the driver may want"
+        return f"{free_memory(device)}, too little for one layer besides the 1 GiB reserved for a batch and the driver"
     kinds = _kinds()
     if kinds:
         return (
-            f"llama.cpp was built for {kinds[0]}, but sees no GPU: run the driver's own tool first (for NVIDIA "
-            "nvidia-smi: it lists the GPU, and makes the device files that a locked process may not make)"
+            f"llama.cpp was built for {kinds[0]}, but finds no GPU: run the driver's own tool first (for NVIDIA "
+            "nvidia-smi, which lists the GPU and creates device files that a locked process cannot create)"
         )
     return (
-        "The installed llama.cpp was built for the processor alone; for an NVIDIA GPU build it with "
+        "The installed llama.cpp was built for the processor only; for an NVIDIA GPU build it with "
         f'CMAKE_ARGS="-DGGML_CUDA=on" {PIP} (docs/gpu.md names other devices)'
     )
 
 
 def survey_gpu() -> str:
-    """What `edgemed doctor` says of this machine's GPU."""
+    """What `edgemed doctor` says about this machine's GPU."""
     device = own_device()
     if device is not None:
-        return f"{free_memory(device)}, for the dense part (--gpu); the rates and the forecast here are without it"
-    return why_no_device() if _kinds() else "none used: llama.cpp was built for the processor alone (docs/gpu.md)"
+        return f"{free_memory(device)}, for the dense part (--gpu); the rates and the forecast do not include it"
+    return why_no_device() if _kinds() else "none used: llama.cpp was built for the processor only (docs/gpu.md)"
 
 
 def free_memory(device: Device) -> str:
@@ -76,25 +77,25 @@ def free_memory(device: Device) -> str:
 
 
 def _kinds() -> list[str]:
-    """Of GPUs, that the installed llama.cpp was built for."""
+    """The kinds of GPU that the installed llama.cpp was built for."""
     ggml = registry()
     found = (ggml.ggml_backend_reg_name(ggml.ggml_backend_reg_get(i)) for i in range(ggml.ggml_backend_reg_count()))
     return [kind for kind in (name.decode() for name in found) if kind not in _NO_GPUS]
 
 
 def rpc_device(endpoint: str) -> Device:
-    """The server's first device. The first call connects; llama.cpp remembers the server. Raises SetupError."""
+    """The RPC server's first device. The first call connects, and llama.cpp keeps the server. Raises SetupError."""
     add_server = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p)(
         registry().ggml_backend_reg_get_proc_address(rpc_registry(), b"ggml_backend_rpc_add_server")
     )
     server = add_server(endpoint.encode())
     if server is None:
-        raise SetupError(f"The RPC server at {endpoint} has no device to lend.")
+        raise SetupError(f"The RPC server at {endpoint} offers no device; start it with one.")
     return _described(registry().ggml_backend_reg_dev_get(server, 0))
 
 
 def rpc_registry() -> int:
-    """Raises SetupError where the installed llama.cpp has none."""
+    """ggml's registry of RPC devices. Raises SetupError if the installed llama.cpp has no RPC."""
     found: int | None = registry().ggml_backend_reg_by_name(b"RPC")
     if found is None:
         raise SetupError(
@@ -139,7 +140,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 @cache
 def registry() -> ctypes.CDLL:
-    """ggml's registry and devices, as libllama sees them. In the engine's process only."""
+    """ggml's registry of devices, as libllama sees it. Only for the engine's process."""
     from edgemed.engine.llama import start_llama
     from edgemed.ggml import library_folder
     from edgemed.native import declare

@@ -1,9 +1,10 @@
-"""Which experts are hot, so that a start reads them in first: those of calibration, or those of the last run.
+"""Which experts are hot, according to calibration or to the last run, so that a start loads them first.
 
-Calibration's counts are in the model file. What a model was lately used for tells its topic: two questions about one
-disease use experts alike, two about others do not (docs/decisions.md). So `model.gguf.hot` is written only where the
-user asks for it, and for their eyes alone. It holds one number for each expert (how often it was lately used): no text,
-no tokens, no order, no times. Without either a start is slower, and nothing else changes.
+The counts of calibration are in the model file. The counts of the last run reveal its topic: two questions about one
+disease use similar experts, two about different diseases do not (docs/decisions.md#hot-profile). `model.gguf.hot` is
+therefore written only if the user asks for it, and is readable by that user only. It holds one number per expert, how
+often it was used lately: no text, tokens, order or times. Without any counts a start is slower, and nothing else
+changes.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from edgemed.model_file import ModelFile
 from edgemed.sizes import file_size
 
 Scores = npt.NDArray[np.float32]
-"""[row, expert]: log2 of decayed uses, relative to the moment of writing; NEVER where never used."""
+"""[MoE layer, expert]: log2 of the decayed number of uses at the time of writing; NEVER for unused experts."""
 
 NEVER = np.float32(-1e30)
 
 _MOST_HEADER_BYTES = 4096  # of a .npy file
 _HOTTEST = 64.0
-"""No model makes 2^64 uses of an expert."""
+"""The largest plausible score: no model uses an expert 2^64 times."""
 
 
 def calibrated_scores(file: ModelFile) -> Scores | None:
-    """As if the model had just seen its calibration; None where it has none."""
+    """The scores just after reading the calibration texts; None if the file holds no counts."""
     if file.expert_tokens is None:
         return None
     seen = file.expert_tokens > 0
@@ -38,18 +39,18 @@ def calibrated_scores(file: ModelFile) -> Scores | None:
 
 
 def profile_path(model: Path) -> Path:
-    """Where the profile of the model file `model` lies."""
+    """The path of the profile of the model file `model`."""
     return model.with_name(model.name + ".hot")
 
 
 def read_profile(model: Path, shape: tuple[int, int]) -> Scores | None:
-    """The last run's scores; None without a usable profile of a model of this shape."""
+    """The scores of the last run; None if there is no usable profile for a model of this shape."""
     path, most = profile_path(model), prod(shape) * np.dtype(np.float32).itemsize + _MOST_HEADER_BYTES
     try:
         if file_size(path) > most:
             return None
         scores = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-    except Exception:  # numpy raises a dozen kinds for damaged files, and a start needs no profile
+    except Exception:  # numpy raises many kinds of errors for damaged files; the profile is optional
         return None
     if not isinstance(scores, np.ndarray) or scores.shape != shape or scores.dtype != np.float32:
         return None
@@ -59,9 +60,9 @@ def read_profile(model: Path, shape: tuple[int, int]) -> Scores | None:
 
 
 def write_profile(model: Path, scores: Scores) -> None:
-    """Replace the profile by these scores, whole or not at all; silent where the folder cannot be written."""
+    """Replace the profile by these scores atomically; do nothing if the folder cannot be written."""
     target = profile_path(model)
-    # One name for all: a process that ends in the middle leaves at most one such file, and the next one replaces it.
+    # A fixed name: a process that dies here leaves at most one such file, and the next one replaces it.
     fresh = target.with_name(target.name + ".part")
     content = io.BytesIO()
     np.save(content, scores, allow_pickle=False)
@@ -70,6 +71,6 @@ def write_profile(model: Path, scores: Scores) -> None:
         fresh.touch(0o600, exist_ok=False)
         fresh.write_bytes(content.getbuffer())
         fresh.replace(target)
-    except OSError:  # a full disk, above all
+    except OSError:  # most often a full disk
         with contextlib.suppress(OSError):
             fresh.unlink()

@@ -1,8 +1,8 @@
-"""libllama and our ggml device, brought together once in a process.
+"""Starts libllama with our ggml device, once per process.
 
-The device must be registered with the very ggml that libllama uses (the package ships three copies of each library; see
-`edgemed.ggml`), and both must share one OpenMP runtime: two thread pools that spin against each other cost up to five
-times the speed.
+The device must be registered with the same copy of ggml that libllama uses: the package ships three copies of each
+library (see `edgemed.ggml`). Both must also share one OpenMP runtime, because two thread pools that spin against each
+other make the engine up to five times slower.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _WARNING = 3  # enum ggml_log_level
 
 @cache
 def start_llama() -> None:
-    """Initialise libllama and register our device. Raises SetupError when the installed one is not the one we know."""
-    ggml()  # refuses an unknown version
+    """Initialise libllama and register our device. Raises SetupError if the installed version is not a known one."""
+    ggml()  # raises SetupError for an unknown version
     folder = Path(llama_cpp.__file__).parent / "lib"
     check(
         engine_library().edgemed_bind(
@@ -39,12 +39,14 @@ def start_llama() -> None:
     loader = ctypes.CDLL(str(folder / "libggml.so.0")).ggml_backend_load
     loader.restype, loader.argtypes = ctypes.c_void_p, (ctypes.c_char_p,)
     if not loader(str(LIBRARY).encode()):
-        raise SetupError("ggml refuses edgemed's device; install the llama-cpp-python that edgemed names.")
+        raise SetupError(
+            "ggml refuses edgemed's device; install the version of llama-cpp-python that edgemed requires."
+        )
     runtimes = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}
     if len(runtimes) > 1:
         raise SetupError(
             f"Two OpenMP runtimes are loaded ({', '.join(sorted(runtimes))}); "
-            "install edgemed and llama-cpp-python with the same compiler."
+            "build edgemed and llama-cpp-python with the same compiler."
         )
 
 
@@ -81,7 +83,7 @@ _capture: Callable[[int, str], None] | None = None
 
 
 def capture_log(capture: Callable[[int, str], None] | None) -> None:
-    """Send libllama's log to `capture`, or only its warnings to standard error."""
+    """Send libllama's log to `capture`; with None, send only its warnings to standard error."""
     global _capture
     _capture = capture
 

@@ -1,4 +1,4 @@
-"""How a model is brought to life: the engine's own settings, those of tests and benchmarks included."""
+"""How to load a model: all settings of the engine, including those for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 from edgemed.engine.offload import HOST, Offload
 
 KV_TYPES = {"f32": 0, "f16": 1, "q8_0": 8}
-"""ggml's numbers for what keys and values may be stored as."""
+"""ggml's type numbers for the KV cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
     """How to load a model.
 
-    ram_bytes: what this process, its parent and everything cached may take together; None: what the machine can spare.
-    n_batch: tokens of a prompt computed at once. It never depends on the budget, so neither does the output.
+    ram_bytes: memory for this process, its parent and all cached experts together; None: what the machine can spare.
+    n_batch: prompt tokens computed at once. It never depends on the budget, so the output does not either.
     n_outputs: how many tokens of a batch may ask for logits.
-    offload: which layers' dense part a device beside the processor computes.
-    half_life_tokens: how fast the expert cache forgets (docs/decisions.md).
-    read_ahead: predicted misses of the next layer to read while the disk is idle; none: 0.
-    background: while nobody waits, touch the cache's memory and read in what is cold, as far as it fits, the hottest
-        first by the model's calibration.
-    hot_profile: with `background`, by what was hot when the model last ran; and remember that for the next time.
-    force_small: accept a cache below one token's experts, for tests.
-    watch: called by libllama for every tensor of the graph (residual.py).
-    caller_bytes: memory of the budget that the caller has yet to take for itself.
+    offload: the layers whose dense part a device besides the processor computes.
+    half_life_tokens: how fast the expert cache forgets uses (docs/decisions.md#cache-eviction).
+    read_ahead: how many predicted misses of the next layer to prefetch while the disk is idle; 0 for none.
+    background: while the engine is idle, touch the cache's memory and load experts into free space, in the order of
+        the calibration's counts, hottest first.
+    hot_profile: with `background`, use the order of the last run instead, and save this run's for the next one.
+    force_small: accept a cache that holds fewer than one token's experts, for tests.
+    watch: a callback of libllama for every tensor of the graph (residual.py).
+    caller_bytes: the part of ram_bytes that the caller has yet to allocate.
     """
 
     ram_bytes: int | None

@@ -1,6 +1,6 @@
-"""A model brought to life in this process: libllama's graph, our experts, one memory promise.
+"""A model loaded into this process: libllama's graph, our experts, and one limit of memory for both.
 
-Only the engine's child process calls this: ggml answers a broken invariant by aborting.
+Only the engine's child process uses it, because ggml aborts the process when an assertion fails.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from llama_cpp import llama_cpp
 
+from edgemed.architectures.router import SigmoidGroups
 from edgemed.engine.budget import Budget, layer_bytes, plan_budget, refuse_beyond_memory
 from edgemed.engine.hot_profile import calibrated_scores, read_profile, write_profile
 from edgemed.engine.llama import LogCapture, capture_log, start_llama
@@ -43,7 +44,8 @@ class BufferTypeOverride(ctypes.Structure):
 
 
 class LoadedModel:
-    """`model`, `ctx` and `vocab` are libllama's handles; `close` frees all three. `budget` says what goes where."""
+    """A loaded model. `model`, `ctx` and `vocab` are libllama's handles, which `close` frees; `budget` divides the
+    memory."""
 
     def __init__(self, file: ModelFile, settings: LoadSettings) -> None:
         """Use `load_model`."""
@@ -57,7 +59,7 @@ class LoadedModel:
         refuse_beyond_memory(file, settings.ram_bytes, self.placement.host_bytes, settings.n_ctx)
         self.handle = check(self._open_store(settings), EngineError)
         capture_log(self._log)
-        if self.placement.device is None:  # else it would cut the graph of the layers left here into more pieces
+        if self.placement.device is None:  # with a device, it would split the graph of the layers that stay here
             self._native.edgemed_claim_attention(self.handle)
         try:
             self._load_dense(settings)
@@ -93,11 +95,11 @@ class LoadedModel:
         return llama_cpp.llama_model_get_vocab(self.model)
 
     def request_abort(self) -> None:
-        """End the running computation, reads included, within milliseconds. Callable from any thread."""
+        """End the running computation and its reads within milliseconds. Callable from any thread."""
         self._native.edgemed_abort(self.handle, 1)
 
     def clear_abort(self) -> None:
-        """Allow computing again."""
+        """Allow computations again."""
         self._native.edgemed_abort(self.handle, 0)
 
     def stats(self) -> dict[str, int | float]:
@@ -110,7 +112,7 @@ class LoadedModel:
         return {name: getattr(stats, name) for name, _ in StoreStats._fields_}
 
     def last_error(self) -> str | None:
-        """The sentence behind a failed computation, once."""
+        """Return and clear the message of a failed computation; None if none failed."""
         if self._native.edgemed_fault(self.handle) == 0:
             return None
         text = error_text()
@@ -118,7 +120,7 @@ class LoadedModel:
         return text
 
     def set_cache_bytes(self, cache_bytes: int) -> None:
-        """Shrink or grow the expert cache while running; never below what one layer needs."""
+        """Resize the expert cache while running, to at least the experts one token uses in one layer."""
         self._native.edgemed_set_budget(self.handle, max(cache_bytes, layer_bytes(self.file)))
 
     def store_state(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -142,7 +144,7 @@ class LoadedModel:
         self._native.edgemed_stop_watching(self.handle)
 
     def remember_hot(self) -> None:
-        """Write down which experts are hot, for the next start (`edgemed.engine.hot_profile`), if settings allow."""
+        """Save the hot experts for the next start (`edgemed.engine.hot_profile`), if the settings say so."""
         if self._remembers:
             scores = np.zeros(self._experts, np.float32)
             self._native.edgemed_copy_scores(self.handle, scores.ctypes.data)
@@ -154,7 +156,7 @@ class LoadedModel:
         check(self._native.edgemed_record_trace(self.handle, os.fsencode(path) if path else None), EngineError)
 
     def close(self) -> None:
-        """Free everything; harmless when called again."""
+        """Free everything. May be called twice."""
         if self.ctx:
             llama_cpp.llama_free(self.ctx)
         if self.model:
@@ -177,7 +179,7 @@ class LoadedModel:
             budget_bytes=0,
             reader_threads=settings.reader_threads,
             direct=int(settings.direct_reads),
-            first_layer=file.hparams.n_dense_lead,
+            first_layer=file.hparams.moe_layers.start,
             half_life=settings.half_life_tokens,
             background=int(settings.background),
         )
@@ -210,7 +212,7 @@ class LoadedModel:
         params = llama_cpp.llama_model_default_params()
         params.load_mode = _LOAD_MODE_NONE
         params.use_extra_bufts = settings.repack
-        params.no_host = True  # what stays here would else lie in a GPU's pinned memory, where it is not repacked
+        params.no_host = True  # else host weights go to the GPU's pinned memory, where they are not repacked
         devices = self.placement.handles
         params.devices = ctypes.cast(devices, ctypes.c_void_p)
         params.n_gpu_layers = self.placement.layers
@@ -228,7 +230,8 @@ class LoadedModel:
                 reason = "it was cut short" if error < 0 else os.strerror(error)
                 raise ModelFileError(f"The tensor {name} of {self.file.path.name} cannot be read: {reason}.")
             raise ChecksumError(
-                f"The tensor {name} of {self.file.path.name} differs from its checksum: get the file anew."
+                f"The tensor {name} of {self.file.path.name} does not match its checksum; copy or convert the file "
+                "again."
             )
         if not self.model:
             raise EngineError(f"llama.cpp refuses {self.file.path.name}: {self._complaint()}")
@@ -255,7 +258,7 @@ class LoadedModel:
             raise EngineError(f"llama.cpp cannot make a context of {settings.n_ctx} tokens: {self._complaint()}")
 
     def _scratch_bytes(self) -> int:
-        """What libllama, and the driver of a device, are still going to take of this process's memory."""
+        """Memory of this process that libllama and a device's driver have yet to take."""
         device = self.placement.device
         if device is None:
             return self._log.compute_bytes(None)
@@ -269,21 +272,26 @@ class LoadedModel:
             self._native.edgemed_restore_scores(self.handle, scores.ctypes.data)
 
     def _enable_prefetch(self, prefetch_limit: int) -> None:
-        """Give the device the routers and the norms before them, so that it can run the next layer's router early."""
-        h = self.file.hparams
-        layers = range(h.n_dense_lead, h.n_layer)
+        """Give the device the routers and the norms before them, so that it can run the next layer's router early.
+
+        Does nothing for a router that the device does not know.
+        """
+        h, chooser = self.file.hparams, self.file.hparams.router
+        if not isinstance(chooser, SigmoidGroups):
+            return
 
         def stack(name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-            tensors = [self.file.tensors.get(f"blk.{layer}.{name}") for layer in layers]
+            tensors = [self.file.tensors.get(f"blk.{layer}.{name}") for layer in h.moe_layers]
             rows = [np.frombuffer(self.file.read(t), np.float32) if t is not None else None for t in tensors]
             zero = np.zeros(h.n_expert, np.float32)
             return np.concatenate([zero if row is None else row for row in rows])
 
-        router, bias, norm = (stack(name) for name in ("ffn_gate_inp.weight", "exp_probs_b.bias", "ffn_norm.weight"))
+        router, bias, norm = (stack(name) for name in (chooser.weight, chooser.bias, chooser.norm))
         sizes = (h.n_expert * h.n_embd, h.n_expert, h.n_embd)
-        if any(given.size != len(layers) * size for given, size in zip((router, bias, norm), sizes, strict=True)):
+        if any(given.size != h.n_moe_layers * size for given, size in zip((router, bias, norm), sizes, strict=True)):
             return  # a router in another type than F32: no prefetch
-        shape = RouterShape(len(layers), h.n_expert, h.n_expert_used, h.n_group, h.n_group_used, h.n_embd)
+        groups = chooser.n_group, chooser.n_group_used
+        shape = RouterShape(h.n_moe_layers, h.n_expert, h.n_expert_used, *groups, h.n_embd)
         self._native.edgemed_enable_prefetch(
             self.handle, ctypes.byref(shape), router.ctypes.data, bias.ctypes.data, norm.ctypes.data, prefetch_limit
         )

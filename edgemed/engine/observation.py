@@ -1,8 +1,8 @@
-"""Calibration's view of a running model: what passed through each expert.
+"""Calibration's view of a running model: sums over the activations of each expert.
 
-The sums are collected inside our own device while a prompt is computed; an evaluation callback would cut every layer's
-graph into pieces. Only batches are observed, so feed at least two tokens at a time; and libllama computes the last
-layer for the tokens whose logits are asked for only, so ask for all (`LoadSettings.n_outputs`).
+Our own device accumulates the sums while a batch is computed; an evaluation callback would split the graph of every
+layer. Only batches are observed, so compute at least two tokens at a time. libllama computes the last layer only for
+tokens whose logits are requested, so request all (`LoadSettings.n_outputs`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Sums64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Sums per [row, expert] over the tokens routed to the expert; row r is block n_dense_lead + r.
+    """Sums per [row, expert] over the tokens routed to the expert; row r is block `moe_layers[r]`.
 
     input: x^2 [row, expert, n_embd] of what gate and up multiply; hidden: (route weight * h)^2 [row, expert, n_ff] of
     what down multiplies; tokens; weight: route weights; weighted_output: weight^2 * |output|^2.
@@ -38,8 +38,8 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """One batch in one layer, every token: inputs [token, n_embd] as router and experts see them (normed); experts and
-    weights [token, used] in rank order, weights normalised and scaled as applied."""
+    """One batch in one MoE layer. inputs [token, n_embd]: the normed inputs of router and experts; experts and weights
+    [token, used] in rank order, with the weights as applied, normalised and scaled."""
 
     inputs: Sums32
     experts: npt.NDArray[np.int32]
@@ -47,16 +47,16 @@ class Routing:
 
 
 class Observation:
-    """Obtain one from `observe`."""
+    """Reads the sums. Obtain one from `observe`."""
 
     def __init__(self, model: LoadedModel, tokens: int) -> None:
         self._model = model
         self._tokens = tokens
 
     def take_routing(self) -> list[Routing]:
-        """The last batch's routing, layer by layer; [0] is block n_dense_lead."""
+        """The last batch's routing, layer by layer; [0] is the first MoE layer."""
         h = self._model.file.hparams
-        rows = h.n_layer - h.n_dense_lead
+        rows = h.n_moe_layers
         inputs = np.zeros((rows, self._tokens, h.n_embd), np.float32)
         experts = np.zeros((rows, self._tokens, h.n_expert_used), np.int32)
         weights = np.zeros((rows, self._tokens, h.n_expert_used), np.float32)
@@ -67,19 +67,18 @@ class Observation:
         return [Routing(inputs[r, :n], experts[r, :n], weights[r, :n]) for r, n in enumerate(counts)]
 
     def take(self) -> Observed:
-        """The sums since the last call (or since observing began)."""
+        """The sums since the last call, or since the observation began."""
         h = self._model.file.hparams
-        experts = (h.n_layer - h.n_dense_lead, h.n_expert)
-        inputs = np.zeros((*experts, h.n_embd), np.float32)
-        hidden = np.zeros((*experts, h.n_ff_exp), np.float32)
-        sums = np.zeros((*experts, 3), np.float64)
+        inputs = np.zeros((*h.expert_shape, h.n_embd), np.float32)
+        hidden = np.zeros((*h.expert_shape, h.n_ff_exp), np.float32)
+        sums = np.zeros((*h.expert_shape, 3), np.float64)
         engine_library().edgemed_take_sums(self._model.handle, inputs.ctypes.data, hidden.ctypes.data, sums.ctypes.data)
         return Observed(inputs, hidden, sums[..., 0], sums[..., 1], sums[..., 2])
 
 
 @contextmanager
 def observe(model: LoadedModel, tokens: int) -> Iterator[Observation]:
-    """Look on while the block runs; `tokens`: the largest batch it will compute."""
+    """Observe the model while the block runs; `tokens`: the size of the largest batch it will compute."""
     h = model.file.hparams
     engine_library().edgemed_start_observing(model.handle, h.n_expert_used, tokens, h.n_embd, h.n_ff_exp)
     try:

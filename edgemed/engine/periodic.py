@@ -1,4 +1,4 @@
-"""Saying now and then how far a long call is, from a thread of its own."""
+"""Calls a function periodically on another thread, for the progress of a long call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TICK_SECONDS = 0.25
 
 @contextmanager
 def periodically(tick: Callable[[], None], seconds: float = TICK_SECONDS) -> Iterator[None]:
-    """Call `tick` every so many seconds while the block runs, and never after it."""
+    """Call `tick` every `seconds` while the block runs, and never after it has ended."""
     over = threading.Event()
 
     def run() -> None:

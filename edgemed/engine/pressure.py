@@ -1,7 +1,8 @@
-"""Gives cached experts back while other programs fight for memory, and takes the room again when they have stopped.
+"""Shrinks the expert cache while memory is under pressure, and grows it again afterwards.
 
-The kernel says how much of the last ten seconds somebody stood still for lack of memory (PSI:
-https://docs.kernel.org/accounting/psi.html). Cached experts can be read again; what swaps or is killed cannot.
+The kernel reports for how much of the last ten seconds some task was stalled for lack of memory (PSI:
+https://docs.kernel.org/accounting/psi.html). Cached experts can be read again, which is better than making other
+programs swap or be killed.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from edgemed.engine.threads import start_thread
 PRESSURE = Path("/proc/pressure/memory")
 POLL_SECONDS = 2.0
 HIGH, LOW = 10.0, 1.0
-"""Percent of time stalled: from HIGH on memory is given back, below LOW it is taken again."""
+"""Percent of time stalled: from HIGH on the cache shrinks, below LOW it grows."""
 _SHRINK, _GROW = 0.8, 1.1
 
 
 @dataclass(slots=True)
 class Governor:
-    """Decides the cache's size: never below `least`, never above `most` bytes, between them by pressure."""
+    """Decides the size of the cache, in bytes: at least `least` and at most `most`, depending on memory pressure."""
 
     least: int
     most: int
     now: int
 
     def decide(self, stalled_percent: float) -> int:
-        """The size that fits the pressure of this moment."""
+        """The size for the current pressure."""
         if stalled_percent >= HIGH:
             self.now = max(self.least, int(self.now * _SHRINK))
         elif stalled_percent < LOW:
@@ -37,14 +38,14 @@ class Governor:
         return self.now
 
     def give_back(self, nbytes: int) -> int:
-        """The size without `nbytes` of it, which later calm does not take again."""
+        """Reduce the size by `nbytes` for good: the cache does not grow beyond it later."""
         self.most = max(self.least, self.now - nbytes)
         self.now = self.most
         return self.now
 
 
 class CacheSize:
-    """The cache's size while it runs: pressure moves it, and so does whoever asks for memory. From any thread."""
+    """The size of a running cache, changed by memory pressure and by requests for memory. Callable from any thread."""
 
     def __init__(self, governor: Governor, resize: Callable[[int], None]) -> None:
         self._governor = governor
@@ -52,20 +53,20 @@ class CacheSize:
         self._deciding = threading.Lock()
 
     def follow(self, stalled_percent: float) -> None:
-        """Resize where the pressure of this moment asks for it."""
+        """Resize the cache if the current pressure requires it."""
         with self._deciding:
             before = self._governor.now
             if self._governor.decide(stalled_percent) != before:
                 self._resize(self._governor.now)
 
     def give_back(self, nbytes: int) -> None:
-        """Make the cache smaller by `nbytes`, or as small as it may be."""
+        """Shrink the cache by `nbytes`, or to its smallest size."""
         with self._deciding:
             self._resize(self._governor.give_back(nbytes))
 
 
 def stalled_percent(source: Path = PRESSURE) -> float | None:
-    """Percent of the last ten seconds in which some task waited for memory; None where the kernel does not say."""
+    """Percent of the last ten seconds in which some task waited for memory; None if the kernel does not report it."""
     try:
         some = source.read_text().split("\n", 1)[0]
         return float(some.split("avg10=", 1)[1].split(" ", 1)[0])
@@ -74,7 +75,7 @@ def stalled_percent(source: Path = PRESSURE) -> float | None:
 
 
 def watch(size: CacheSize) -> threading.Event:
-    """Let `size` follow the machine's pressure, on a thread of its own, until the returned event is set."""
+    """Start a thread that adapts `size` to memory pressure until the returned event is set."""
     stop = threading.Event()
 
     def run() -> None:

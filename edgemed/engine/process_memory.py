@@ -6,15 +6,15 @@ from pathlib import Path
 
 
 def peak_rss_bytes(pid: int | None = None) -> int:
-    """The most memory the process ever had resident (VmHWM); 0 when it is gone.
+    """The process's peak resident memory in bytes (VmHWM); 0 if it has ended.
 
-    Not getrusage's ru_maxrss: after a vfork that starts with the parent's peak.
+    getrusage's ru_maxrss is no use: after a vfork it starts at the parent's peak.
     """
     return _field("VmHWM:", pid)
 
 
 def rss_bytes(pid: int | None = None) -> int:
-    """Resident memory now (VmRSS); 0 when the process is gone."""
+    """The process's current resident memory in bytes (VmRSS); 0 if it has ended."""
     return _field("VmRSS:", pid)
 
 

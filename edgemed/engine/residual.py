@@ -1,7 +1,7 @@
-"""How large the residual stream is behind the last layer, token by token: what the last norm divides by.
+"""The mean square of the residual stream after the last layer, per token: what the final norm divides by.
 
-Logits do not tell it, and no other part of the graph that we compute sees it, so libllama's evaluation callback is
-asked for this one tensor; it cuts the graph once.
+It cannot be recovered from the logits, and our device does not compute it. libllama's evaluation callback is therefore
+asked for this one tensor, which splits the graph once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edgemed.ggml import ggml
 
 
 class ResidualSize:
-    """Give `callback` to the context. The tensor is read where it lies, on the host or a device."""
+    """Collects the mean squares. Pass `callback` to the context; the tensor may be on the host or a device."""
 
     def __init__(self, n_layer: int, n_embd: int) -> None:
         self._name = f"l_out-{n_layer - 1}".encode()
@@ -32,7 +32,7 @@ class ResidualSize:
         self.callback = llama_cpp.ggml_backend_sched_eval_callback(self._see)
 
     def take(self) -> NDArray[np.float32]:
-        """The mean square for every token that asked for logits since the last call."""
+        """The mean squares of the tokens whose logits were requested since the last call."""
         found = np.concatenate([np.zeros(0, np.float32), *self._parts])
         self._parts.clear()
         return found
@@ -44,4 +44,4 @@ class ResidualSize:
             values = np.empty((self._bytes_of(tensor) // 4 // self._n_embd, self._n_embd), np.float32)
             self._read(tensor, values.ctypes.data, 0, values.nbytes)
             self._parts.append(np.square(values).mean(axis=1))
-        return True
+        return True  # go on computing

@@ -1,6 +1,6 @@
-"""A model that reads: passages of tokens in, the logits of every position out. Used by calibration and evaluation.
+"""A model that scores given texts: passages of tokens in, logits of every position out.
 
-Only a child process opens one (`edgemed.engine.process.job`).
+Used by calibration and evaluation, only in a child process (`edgemed.engine.process.job`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgemed.engine.model import load_model
 from edgemed.engine.offload import HOST, Offload
 from edgemed.engine.process.protocol import Message
 from edgemed.engine.residual import ResidualSize
-from edgemed.engine.sampling import refuse_no_numbers
+from edgemed.engine.sampling import refuse_non_finite
 from edgemed.engine.vocabulary import Vocabulary
 from edgemed.errors import EngineError, UsageError
 from edgemed.model_file import ModelFile
@@ -33,17 +33,17 @@ Turns = Sequence[tuple[str, str]]  # (role, content)
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Tokens of a text; `lead` of them stand before its first own word (the chat template's, or a start token)."""
+    """The tokens of a text. The first `lead` ones (of the chat template, or a start token) precede the text itself."""
 
     tokens: list[int]
     lead: int
 
 
 class ScoringModel:
-    """Loads the model. `passage`: the most tokens read at once; their logits are all there afterwards, and with
-    `residual` the size of the residual stream too. `caller_bytes`: of ram_bytes, what the caller is about to take.
+    """Loads a model to read passages of up to `passage` tokens, and keeps the logits of all their positions.
 
-    Raises what `load_model` raises, and UsageError for a passage that the model cannot read.
+    residual: also collect the size of the residual stream; caller_bytes: the part of ram_bytes that the caller will
+    allocate. Raises what `load_model` raises, and UsageError for an impossible length of a passage.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ScoringModel:
         longest = min(LONGEST, file.hparams.n_ctx_train)
         if not SHORTEST <= passage <= longest:
             raise UsageError(
-                f"Passages of {passage} tokens are not possible with this model; take {SHORTEST} to {longest}."
+                f"Passages of {passage} tokens are not possible with this model; choose from {SHORTEST} to {longest}."
             )
         self.file = file
         self.passage = passage
@@ -78,7 +78,7 @@ class ScoringModel:
                 caller_bytes=caller_bytes,
             ),
         )
-        self.vocabulary = Vocabulary(self.loaded.vocab, file.end_ids)
+        self.vocabulary = Vocabulary(self.loaded.vocab, file.end_ids, file.hparams.END_TOKENS)
         source = file.metadata.get("tokenizer.chat_template")
         self._template = (
             ChatTemplate(source, self.vocabulary.reserved_texts, self.vocabulary.template_variables())
@@ -90,15 +90,18 @@ class ScoringModel:
         self.loaded.close()
 
     def encode_text(self, text: str) -> Encoded:
-        """A plain text; special tokens in it are text like any other."""
+        """Encode a plain text. Special tokens in it are treated as text."""
         start = []
         if llama_cpp.llama_vocab_get_add_bos(self.loaded.vocab):
             start = [int(llama_cpp.llama_vocab_bos(self.loaded.vocab))]
         return Encoded([*start, *self.vocabulary.encode([Span(text, True)])], len(start))
 
     def encode_chat(self, turns: Turns) -> Encoded:
-        """A conversation in the model's own framing; it ends where the next turn of the assistant begins, or, if the
-        assistant spoke last, with the end of that turn. Without a chat template the turns follow one another."""
+        """Encode a conversation with the model's chat template.
+
+        It ends where the assistant's next turn begins or, if the last turn is the assistant's, at the end of that turn.
+        Without a chat template the turns are joined by line breaks.
+        """
         if self._template is None:
             return self.encode_text("\n".join(content for _, content in turns))
         spans = self._framed(tuple(turns))
@@ -109,13 +112,14 @@ class ScoringModel:
             return Encoded([*lead, *self.vocabulary.encode(body)], len(lead))
         tail = [] if body[-1].from_message else [body.pop()]
         closing = self.vocabulary.encode(tail)
+        # After the assistant's last turn keep the template's tokens up to the first one that ends a turn.
         ends = next((at + 1 for at, token in enumerate(closing) if token in self.vocabulary.ends), 0)
         return Encoded([*lead, *self.vocabulary.encode(body), *closing[:ends]], len(lead))
 
     def logits(self, tokens: Sequence[int], first: int = 0) -> NDArray[np.float32]:
-        """Logits [len(tokens) - first, vocabulary] from position `first` on; valid until the next call.
+        """Logits [len(tokens) - first, vocabulary] from position `first` on, valid until the next call.
 
-        The passage is read by itself, from an empty context. Raises EngineError.
+        Every passage starts with an empty context. Raises EngineError.
         """
         assert 0 <= first < len(tokens) <= self.passage
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.loaded.ctx), False)
@@ -134,20 +138,21 @@ class ScoringModel:
             raise EngineError(fault or f"llama.cpp could not read a passage of {len(tokens)} tokens (status {status}).")
         pointer = ctypes.cast(llama_cpp.llama_get_logits(self.loaded.ctx), ctypes.POINTER(ctypes.c_float))
         logits = np.ctypeslib.as_array(pointer, (len(tokens) - first, self.vocabulary.size))
-        refuse_no_numbers(logits)  # now, and not when hours of reading have become a card or statistics of NaN
+        refuse_non_finite(logits)  # here, before hours of computing end in a card or statistics of NaN
         return logits
 
     def _framed(self, turns: tuple[tuple[str, str], ...]) -> list[Span]:
-        """The conversation rendered. Rendering takes a process, so conversations of the same roles share one."""
+        """The rendered conversation. Rendering starts a process, so it is done once per sequence of roles, with
+        placeholders for the contents."""
         spans = list(self._frame(tuple(role for role, _ in turns)))
         places = [at for at, span in enumerate(spans) if span.from_message]
         if [spans[at].text for at in places] == [_stand_in(number) for number in range(len(turns))]:
             for at, (_, content) in zip(places, turns, strict=True):
                 spans[at] = Span(content, True)
             return spans
-        return self._render(turns)  # a template that changes or leaves out what was said
+        return self._render(turns)  # the template changes or omits contents, so placeholders do not work
 
-    @functools.lru_cache(maxsize=256)  # noqa: B019 - one reader lives as long as its process
+    @functools.lru_cache(maxsize=256)  # noqa: B019 - one model lives as long as its process
     def _frame(self, roles: tuple[str, ...]) -> tuple[Span, ...]:
         return tuple(self._render([(role, _stand_in(number)) for number, role in enumerate(roles)]))
 
@@ -161,7 +166,7 @@ def _stand_in(number: int) -> str:
 
 
 def tokenizer_digest(file: ModelFile) -> str:
-    """SHA-256 of what turns text into tokens: two models with the same one read the same tokens."""
+    """SHA-256 of the tokenizer: models with the same digest turn a text into the same tokens."""
     state = hashlib.sha256()
     for name in ("model", "pre", "tokens", "token_type", "merges", "add_bos_token"):
         key = f"tokenizer.ggml.{name}"

@@ -1,11 +1,13 @@
 """One conversation with a loaded model: messages in, pieces of text out.
 
-The KV cache keeps the last turn's tokens. A new turn reuses the longest prefix it shares with them and computes only
-the rest: at full size a prefill streams most of the experts through memory, so this is what makes a chat bearable.
-Reused numbers are rounded differently from recomputed ones (they come from batches of another shape), which can turn a
-close draw; who wants an answer bit for bit again gives its seed and pays for the whole prompt.
-Earlier answers are tokenised anew from their text, never kept as the ids that were drawn, so that a prompt is the same
-ids in this process as in one that was started from a stored conversation.
+The KV cache keeps the tokens of the last turn. A new turn reuses the longest common prefix and computes only the rest.
+This makes a chat with a full-size model usable, because a prefill reads most of the experts from disk.
+
+Reused keys and values are rounded differently from recomputed ones, since they come from batches of another shape, and
+that can change a close draw. To reproduce an answer bit for bit, pass its seed; the whole prompt is then computed.
+
+Earlier answers are tokenised again from their text. The drawn ids are not kept, so a prompt has the same ids in this
+process as in one that starts from a stored conversation.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from edgemed.engine.sampling import Sampler
 from edgemed.engine.vocabulary import Vocabulary
 from edgemed.errors import EngineError
 
-_ABORTED = 2  # llama_decode's answer when the abort callback said so
+_ABORTED = 2  # llama_decode's status after an abort
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error
@@ -58,30 +60,29 @@ class Session:
         self._template = template
         self._memory = llama_cpp.llama_get_memory(self._ctx)
         self._n_batch = int(llama_cpp.llama_n_batch(self._ctx))
-        self._cached: list[int] = []  # the tokens whose keys and values are in the KV cache, known to be good
+        self._cached: list[int] = []  # the tokens whose keys and values are in the KV cache and valid
         self._stop = threading.Event()
         self.n_ctx = int(llama_cpp.llama_n_ctx(self._ctx))
         self.on_progress: Callable[[PromptProgress], None] | None = None
-        """Called from another thread in the middle of a long batch; between batches `generate` tells."""
-        self.tokens = 0  # computed, prompts included
+        """Called from another thread during a long batch. Between batches `generate` yields the progress."""
+        self.tokens = 0  # tokens computed so far, prompts included
         self.tokens_per_s = 0.0
 
     def stop(self) -> None:
-        """End the running answer; its `Finished` follows as soon as the current operation lets go."""
+        """End the running answer. Its `Finished` follows as soon as the current operation is aborted."""
         self._stop.set()
         self.loaded.request_abort()
 
     def allow(self) -> None:
-        """Forget an earlier `stop`. Called before an answer, by whoever decides which answer a stop belongs to."""
+        """Clear an earlier `stop`. The caller, who knows which answer a stop belongs to, calls it before an answer."""
         self._stop.clear()
         self.loaded.clear_abort()
 
     def generate(self, messages: Sequence[Message], sampling: Sampling, *, reuse: bool = True) -> Iterator[Event]:
         """Answer `messages`; the last event is `Finished`.
 
-        Without `reuse` the same messages and seed give the same text, whatever was answered before. Raises
-        TemplateError, or EngineError when the prompt does not fit or the computation fails. Whatever happens, the
-        session can be used again.
+        Without `reuse` the text depends only on messages and seed, not on earlier answers. Raises TemplateError, and
+        EngineError if the prompt does not fit or the computation fails. The session remains usable in any case.
         """
         turn = _Turn(self, messages, sampling)
         try:
@@ -89,11 +90,11 @@ class Session:
                 self._keep(0)
             yield from turn.events()
         finally:
-            # After a failure llama.cpp may hold part of a batch; what is not in our list is taken out again.
+            # After a failure llama.cpp may have cached part of a batch, so remove everything that is not in our list.
             self._keep(len(self._cached))
 
     def stats(self) -> EngineStats:
-        """The engine at this moment; may be called from another thread while an answer is made."""
+        """The engine's current statistics. Callable from another thread during an answer."""
         loaded = self.loaded.stats()
         lookups = loaded["hits"] + loaded["misses"]
         return EngineStats(
@@ -117,11 +118,11 @@ class Session:
         return self.vocabulary.encode(self._template.render(messages))
 
     def prefill(self, tokens: Sequence[int]) -> Iterator[PromptProgress]:
-        """Bring `tokens` into the KV cache, the last one always computed, so that its logits are there."""
+        """Bring `tokens` into the KV cache. The last one is always computed, because its logits are needed."""
         reused = min(_common_prefix(self._cached, tokens), len(tokens) - 1)
         self._keep(reused)
         yield PromptProgress(reused, len(tokens), reused)
-        # Batches are cut by count alone, so that the same turn gives the same bits whatever the memory budget is.
+        # The batch size is fixed, so that the same turn gives the same bits with any memory budget.
         for start in range(reused, len(tokens), self._n_batch):
             part = tokens[start : start + self._n_batch]
             with self._telling(len(part), len(tokens), reused):
@@ -129,7 +130,7 @@ class Session:
             yield PromptProgress(len(self._cached), len(tokens), reused)
 
     def _telling(self, count: int, total: int, reused: int) -> AbstractContextManager[None]:
-        """While a batch of `count` tokens is computed, `on_progress` hears how far it is, by its layers."""
+        """Report the progress of a batch of `count` tokens, measured in layers, to `on_progress`."""
         tell, done = self.on_progress, len(self._cached)
         if tell is None:
             return nullcontext()
@@ -141,7 +142,7 @@ class Session:
         return periodically(tick)
 
     def decode(self, tokens: Sequence[int]) -> None:
-        """Compute `tokens` after the cached ones. Raises _Stopped, or EngineError when it cannot be done."""
+        """Compute `tokens` after the cached ones. Raises _Stopped, or EngineError if the computation fails."""
         if self._stop.is_set():
             raise _Stopped
         array = (llama_cpp.llama_token * len(tokens))(*tokens)
@@ -156,7 +157,7 @@ class Session:
         raise EngineError(fault or f"llama.cpp could not compute the next {len(tokens)} tokens (status {status}).")
 
     def logits(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """The last computed token's logits [n_vocab]; valid until the next `decode`."""
+        """The logits [n_vocab] of the last computed token, valid until the next `decode`."""
         pointer = llama_cpp.llama_get_logits_ith(self._ctx, -1)
         return np.ctypeslib.as_array(ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float)), (self.vocabulary.size,))
 
@@ -164,16 +165,16 @@ class Session:
         return len(self._cached) < self.n_ctx
 
     def _keep(self, count: int) -> None:
-        """Cut the KV cache after `count` tokens."""
+        """Keep only the first `count` tokens in the KV cache."""
         if count == 0 or not llama_cpp.llama_memory_seq_rm(self._memory, 0, count, -1):
-            # Clearing also makes the next tokens start at the first cell, as in a new process.
+            # Clearing also makes the next token use the first cell, as in a new process.
             llama_cpp.llama_memory_clear(self._memory, False)
             count = 0
         del self._cached[count:]
 
 
 class _Turn:
-    """One answer in the making, and the numbers told about it at the end."""
+    """One answer while it is generated, and its statistics."""
 
     def __init__(self, session: Session, messages: Sequence[Message], sampling: Sampling) -> None:
         self._session = session
@@ -184,7 +185,7 @@ class _Turn:
         self._text: list[str] = []
         self._tokens = self._decoded = self._prompt = self._reused = 0
         self._started = time.perf_counter()
-        self._first: float | None = None  # when the prompt was in
+        self._first: float | None = None  # when the prefill ended
         self._before = session.loaded.stats()
 
     def events(self) -> Iterator[Event]:
@@ -192,7 +193,7 @@ class _Turn:
         try:
             prompt = self._session.encode(self._messages)
             self._refuse_too_long(len(prompt))
-            self._started = time.perf_counter()  # rendering the template is no prefill
+            self._started = time.perf_counter()  # the prefill begins after the template is rendered
             for progress in self._session.prefill(prompt):
                 self._prompt, self._reused = progress.total, progress.reused
                 yield progress
@@ -205,7 +206,7 @@ class _Turn:
         yield self._finished(reason)
 
     def _answer(self, sampler: Sampler) -> Generator[Event, None, StopReason]:
-        """Yields pieces; returns the reason to stop."""
+        """Yield pieces of text; return the reason to stop."""
         session, vocabulary, first = self._session, self._session.vocabulary, time.perf_counter()
         self._first = first
         while True:
@@ -215,7 +216,7 @@ class _Turn:
             self._tokens += 1
             text = self._utf8.decode(vocabulary.piece(token))
             self._text.append(text)
-            # An unfinished character waits for its next token; the count goes out at once.
+            # The bytes of an incomplete character wait for the next token; the token is counted at once.
             yield Piece(text, 1)
             if self._tokens >= self._sampling.max_tokens:
                 return "length"

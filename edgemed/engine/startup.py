@@ -1,4 +1,4 @@
-"""From a path and settings to a session that is ready to answer, inside the engine's process."""
+"""Opens a session: from a path and settings to a model that is ready to answer, in the engine's process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgemed.errors import EngineError, TemplateError, UsageError
 from edgemed.model_file import ModelFile, open_model
 
 DEFAULT_CONTEXT = 8192
-"""Tokens, where the model allows as many: at AntAngelMed's shape its F16 KV cache takes 512 MiB."""
+"""Tokens, unless the model allows fewer. For AntAngelMed the F16 KV cache then takes 512 MiB."""
 
 Progress = Callable[[str, float], None]
 
@@ -36,14 +36,14 @@ _SAMPLING_KEYS = {
 def open_session(
     path: str, settings: EngineSettings, warning: str | None, progress: Progress
 ) -> tuple[Session, CacheSize, EngineInfo]:
-    """Load the model at `path`. `warning`: what to tell the user about this process, if anything.
+    """Load the model at `path`. warning: what the user should know about this process, or None.
 
     Raises ModelFileError, BudgetError, TemplateError, SetupError or EngineError.
     """
     progress("opening", 0)
     file = open_model(Path(path))
     source = _template_source(file)
-    # A template that cannot work is told now, not after minutes of loading and a typed question.
+    # Fail on an unusable template now, not after minutes of loading and a typed question.
     ChatTemplate(source, (), {}).render([Message("user", "?")])
     progress("loading", 0)
     loaded = load_model(
@@ -62,7 +62,7 @@ def open_session(
     cache = loaded.budget.cache_bytes
     size = CacheSize(Governor(least=min(token_bytes(file), cache), most=cache, now=cache), loaded.set_cache_bytes)
     watch(size)
-    vocabulary = Vocabulary(loaded.vocab, file.end_ids)
+    vocabulary = Vocabulary(loaded.vocab, file.end_ids, file.hparams.END_TOKENS)
     template = ChatTemplate(source, vocabulary.reserved_texts, vocabulary.template_variables())
     session = Session(loaded, vocabulary, template)
     progress("ready", 1)
@@ -70,7 +70,7 @@ def open_session(
 
 
 def describe(loaded: LoadedModel, n_ctx: int, warning: str | None) -> EngineInfo:
-    """What the user is told about the model."""
+    """The description of the model for the user."""
     file = loaded.file
     tensors = file.tensors.values()
     return EngineInfo(
@@ -94,30 +94,34 @@ def describe(loaded: LoadedModel, n_ctx: int, warning: str | None) -> EngineInfo
 
 
 def context_length(file: ModelFile, wanted: int | None) -> int:
-    """Tokens of context to load. Raises EngineError when more are wanted than the model was made for."""
+    """The context length in tokens. Raises EngineError if more are wanted than the model was trained for."""
     longest = file.hparams.n_ctx_train
     if wanted is None:
         return min(longest, DEFAULT_CONTEXT)
     if not 1 <= wanted <= longest:
-        raise EngineError(f"A context of {wanted} tokens is not possible: this model takes from 1 to {longest}.")
+        raise EngineError(f"A context of {wanted} tokens is not possible with this model; choose from 1 to {longest}.")
     return wanted
 
 
 def recorded_sampling(file: ModelFile) -> Sampling:
-    """The sampling the file recommends; edgemed's defaults for what it does not mention or makes no sense."""
+    """The sampling that the file recommends, else what its family's developers do; the latter alone where the file's
+    values make no sense."""
+    published = file.hparams.SAMPLING
     recorded = {name: file.metadata[key] for name, key in _SAMPLING_KEYS.items() if key in file.metadata}
     numbers = all(type(value) in (int, float) for value in recorded.values())  # a bool is none
     try:
-        return Sampling(**recorded) if numbers and type(recorded.get("top_k", 0)) is int else Sampling()
+        if numbers and type(recorded.get("top_k", 0)) is int:
+            return Sampling(**{**published, **recorded})
     except UsageError:
-        return Sampling()
+        pass
+    return Sampling(**published)
 
 
 def _template_source(file: ModelFile) -> str:
     source = file.metadata.get("tokenizer.chat_template")
     if not isinstance(source, str) or not source.strip():
         raise TemplateError(
-            f"{file.path.name} has no chat template, so nobody knows how to put a question to it; "
+            f"{file.path.name} has no chat template, so the prompt format of the model is unknown; "
             "convert a checkpoint whose tokenizer_config.json has one."
         )
     return source

@@ -1,4 +1,4 @@
-"""Threads that go with their process, and a sentence where the system refuses one."""
+"""Daemon threads, with a readable error if the system refuses one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgemed.errors import SetupError
 
 
 def start_thread(target: Callable[[], object], name: str) -> threading.Thread:
-    """A running daemon thread. Raises SetupError where the limit of processes or memory allows no other."""
+    """Start a daemon thread. Raises SetupError if the limit of processes or memory is reached."""
     thread = threading.Thread(target=target, name=name, daemon=True)
     try:
         thread.start()

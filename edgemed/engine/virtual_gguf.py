@@ -1,40 +1,38 @@
-"""The file libllama believes it reads: stock layout, with virtual experts.
+"""The virtual file that libllama loads: stock layout, with virtual tensors for the experts.
 
-Its header is ours, its dense tensors come from the real file, and each layer's experts are declared as the stock 3-D
-tensors in the narrowest type there is, whose bytes are zeros that nobody keeps: they live in our device's buffer type,
-which is addresses only. libllama checks every shape as it would for a file of its own.
+We generate the header, and the dense tensors come from the real file. The experts of each layer are declared as stock
+3-D tensors in the narrowest possible type. They are allocated in our device's buffer type, which reserves addresses but
+no memory, so their bytes are never stored. libllama checks every shape as for any other file.
 """
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from edgemed.architectures.hparams import ARCHITECTURE
-from edgemed.architectures.tensors import PROJECTIONS, stacked_name
+from edgemed.architectures.tensors import PROJECTIONS, block_of, stacked_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file import ModelFile, TensorInfo
 from edgemed.model_file.header import DEFAULT_ALIGNMENT, MAGIC, VERSION
 from edgemed.model_file.keys import PREFIX
 from edgemed.native.engine import StreamExtent
 
-# (ggml type, weights a block, bytes a block): Q1_0, then types whose blocks divide anything a model may have.
+# (ggml type, weights per block, bytes per block): Q1_0, then Q8_0 and F16 for columns that Q1_0's blocks do not divide.
 _NARROW_TYPES = ((41, 128, 18), (8, 32, 34), (1, 1, 2))
 _U32 = 4
-TOKENIZER, TOKENS = "tokenizer.ggml.model", "tokenizer.ggml.tokens"
+TOKENIZER, PRE_TOKENIZER, TOKENS = "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens"
 BYTE_LEVEL_BPE, NO_TOKENIZER = "gpt2", "none"  # as llama.cpp calls them
 # The sum of tokens' squared lengths: libllama answers each character of a token that stands for no byte with the whole
 # token, so that one of a megabyte takes a terabyte. Ling's 157,000 tokens have some 10 million.
 _MOST_SQUARED_BYTES = 1 << 28
-_BLOCK = re.compile(r"blk\.([0-9]+)\.")
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualGguf:
-    """`header` bytes, then tensors; `size` is the whole virtual file's. `extents`: where dense tensors come from."""
+    """header: the first bytes of the file, before the tensors; size: of the whole virtual file; extents: the origin of
+    each dense tensor."""
 
     header: bytes
     size: int
@@ -53,8 +51,12 @@ class _Declared:
 def virtual_gguf(model: ModelFile) -> VirtualGguf:
     """Describe `model` to libllama. MTP layers are left out: its graph does not use them.
 
-    Raises ModelFileError for a vocabulary at which libllama aborts or takes all memory.
+    Raises ModelFileError for a vocabulary at which libllama aborts or takes all memory, and for a tokenizer that the
+    model's family refuses.
     """
+    pre_tokenizer = model.metadata.get(PRE_TOKENIZER)
+    if isinstance(pre_tokenizer, str) and (reason := model.hparams.TOKENIZER.refused_pre.get(pre_tokenizer)):
+        raise ModelFileError(f"The tokenizer of {model.path.name} cannot be used: {reason}")
     if fault := _fault_of_vocabulary(model):
         raise ModelFileError(f"{model.path.name} has {fault}; convert the checkpoint again.")
     tensors = list(_declared(model))
@@ -83,8 +85,8 @@ def virtual_gguf(model: ModelFile) -> VirtualGguf:
 def _fault_of_vocabulary(model: ModelFile) -> str | None:
     kind, tokens = model.metadata.get(TOKENIZER), model.metadata.get(TOKENS)
     if kind == NO_TOKENIZER:
-        return None  # a twin's, which only computes: `Vocabulary` refuses it to all others
-    if kind != BYTE_LEVEL_BPE:  # of the others, several abort for want of tokens that this model does not have
+        return None  # a twin, which only computes; `Vocabulary` refuses such a model for any other use
+    if kind != BYTE_LEVEL_BPE:  # with several other kinds llama.cpp aborts, because it misses their special tokens
         return f"the tokenizer {kind!r:.40}, where models of this architecture have {BYTE_LEVEL_BPE!r}"
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         return "no list of tokens"
@@ -101,25 +103,26 @@ def _declared(model: ModelFile) -> Iterator[_Declared]:
     for number, info in enumerate(model.dense):
         if not _is_hidden(model, info):
             yield _Declared(info.name, info.shape, int(info.type), info.nbytes, number)
-    for layer in range(hparams.n_dense_lead, hparams.n_layer):
+    for layer in hparams.moe_layers:
         for projection in PROJECTIONS:
-            inner = (hparams.n_ff_exp, hparams.n_embd) if projection == "down" else (hparams.n_embd, hparams.n_ff_exp)
-            shape = (*inner, hparams.n_expert)
-            kind, block, block_bytes = next(t for t in _NARROW_TYPES if inner[0] % t[1] == 0)
+            rows, columns = hparams.expert_matrix_shape(projection)
+            shape = (columns, rows, hparams.n_expert)
+            kind, block, block_bytes = next(t for t in _NARROW_TYPES if columns % t[1] == 0)
             yield _Declared(stacked_name(layer, projection), shape, kind, prod(shape) // block * block_bytes, None)
 
 
 def _is_hidden(model: ModelFile, info: TensorInfo) -> bool:
-    block = _BLOCK.match(info.name)
-    return block is not None and int(block[1]) >= model.hparams.n_layer
+    block = block_of(info.name)
+    return block is not None and block >= model.hparams.n_layer
 
 
 def _pairs(model: ModelFile) -> Iterator[bytes]:
-    hidden = {f"{ARCHITECTURE}.block_count", f"{ARCHITECTURE}.nextn_predict_layers", "general.alignment"}
+    block_count = f"{model.architecture}.block_count"
+    hidden = {block_count, f"{model.architecture}.nextn_predict_layers", "general.alignment"}
     for key in model.metadata:
         if not key.startswith(PREFIX) and key not in hidden and not key.startswith("split."):
             yield model.metadata.raw(key)
-    yield _text(f"{ARCHITECTURE}.block_count") + struct.pack("<II", _U32, model.hparams.n_layer)
+    yield _text(block_count) + struct.pack("<II", _U32, model.hparams.n_layer)
 
 
 def _extent(model: ModelFile, number: int, at: int) -> StreamExtent:

@@ -1,7 +1,9 @@
-"""The model's tokens: text to ids, ids to bytes, and which ids mean more than text.
+"""The model's vocabulary: text to token ids, ids to bytes, and the special tokens.
 
-Only the chat template may write special tokens. llama.cpp's tokenizer finds them by their text, so wherever such a text
-touches something a user (or the model) wrote, the text is cut there and the cut-out part tokenised as plain text.
+Only the chat template may write special tokens. llama.cpp's tokenizer recognises them by their text. Where such a text
+contains characters from a message, the prompt is therefore split, and that part is tokenised as plain text.
+
+Why: docs/decisions.md#long-words.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -21,20 +23,20 @@ from edgemed.errors import EngineError, ModelFileError
 _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 8, 16  # enum llama_token_attr
 _PARSED_FROM_TEXT = _UNKNOWN | _CONTROL | _USER_DEFINED
 _NO_TOKEN = -1
-_MOST_ALIKE = 4096
+_LONGEST_RUN = 4096
 """Characters. llama.cpp cuts text into words with std::regex, which goes a call deeper with each character: of letters,
 blanks or signs that follow one another, 26,000 overflow a stack of 8 MiB. No word is as long as this."""
-ENDS_BY_TEXT = ("<|role_end|>", "<|endoftext|>")
-"""Ling ends turns with either; llama.cpp's own list has only the second, and a file may name only one as its end."""
 
 
 class Vocabulary:
     """A view of a `llama_vocab`, which must outlive it. `ends`: further ids that end a turn, from the file.
+    `end_tokens`: texts of special tokens that do, from the model's family: llama.cpp's own list need not have them, and
+    a file may name only one.
 
     Raises ModelFileError for a model without one.
     """
 
-    def __init__(self, vocab: Any, ends: Iterable[int] = ()) -> None:
+    def __init__(self, vocab: Any, ends: Iterable[int], end_tokens: Collection[str]) -> None:
         if llama_cpp.llama_vocab_type(vocab) == llama_cpp.LLAMA_VOCAB_TYPE_NONE:  # it aborts when asked for a token
             raise ModelFileError("The model file has no vocabulary; convert the checkpoint again.")
         self._vocab = vocab
@@ -45,18 +47,18 @@ class Vocabulary:
             if llama_cpp.llama_vocab_get_attr(vocab, token) & _PARSED_FROM_TEXT and (text := self.text(token))
         }
         named = {llama_cpp.llama_vocab_eos(vocab), llama_cpp.llama_vocab_eot(vocab), *ends}
-        by_text = {token for token, text in self.special.items() if text in ENDS_BY_TEXT}
+        by_text = {token for token, text in self.special.items() if text in end_tokens}
         by_llama = {token for token in self.special if llama_cpp.llama_vocab_is_eog(vocab, token)}
         self.ends = frozenset(token for token in named | by_text | by_llama if 0 <= token < self.size)
         self._reserved = self.ends | self.special.keys()
         self.reserved_texts = sorted({self.text(token) for token in self._reserved})
 
     def text(self, token: int) -> str:
-        """The token as the vocabulary spells it."""
+        """The token's text in the vocabulary."""
         return bytes(llama_cpp.llama_vocab_get_text(self._vocab, token)).decode(errors="replace")
 
     def template_variables(self) -> dict[str, str]:
-        """What chat templates call `bos_token` and so on."""
+        """`bos_token` and the like, for chat templates."""
         named = {
             "bos_token": llama_cpp.llama_vocab_bos(self._vocab),
             "eos_token": llama_cpp.llama_vocab_eos(self._vocab),
@@ -65,14 +67,15 @@ class Vocabulary:
         return {name: self.text(token) if token != _NO_TOKEN else "" for name, token in named.items()}
 
     def encode(self, spans: Sequence[Span]) -> list[int]:
-        """Token ids of a rendered prompt; special ones come from text that is the template's alone."""
+        """The token ids of a rendered prompt. Special tokens come only from the template's text."""
         tokens: list[int] = []
         for text, plain in self._pieces(spans):
             tokens += self._encode_plain(text) if plain else self._tokenize(text, parse_special=True)
         return tokens
 
     def _pieces(self, spans: Sequence[Span]) -> Iterator[tuple[str, bool]]:
-        """The prompt's text, cut so that only pieces marked True hold message characters of special tokens."""
+        """Split the prompt into (text, plain). A text of a special token that includes characters from a message is
+        plain: it must not be parsed as a special token."""
         text = "".join(span.text for span in spans)
         from_message = bytearray().join((b"\1" if span.from_message else b"\0") * len(span.text) for span in spans)
         plain = bytearray(len(text))
@@ -90,12 +93,12 @@ class Vocabulary:
         tokens = self._tokenize(text, parse_special=False)
         if self._reserved.isdisjoint(tokens):
             return tokens
-        # User-defined tokens are found in plain text too: spell it byte by byte, which is the same text.
+        # User-defined tokens are found even in plain text. Spelled byte by byte, the text is the same without them.
         return [self._byte_tokens[byte] for byte in text.encode(errors="replace")]
 
     def _tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         whole = self.reserved_texts if parse_special else ()
-        return [token for part in _bearable(text, whole) for token in self._tokens(part, parse_special)]
+        return [token for part in _split_long_runs(text, whole) for token in self._tokens(part, parse_special)]
 
     def _tokens(self, text: str, parse_special: bool) -> list[int]:
         data = text.encode(errors="replace")
@@ -116,11 +119,13 @@ class Vocabulary:
         try:
             return [by_bytes[bytes([byte])] for byte in range(256)]
         except KeyError as error:
-            raise EngineError(f"The model's vocabulary has no token for the byte {error}; convert it again.") from None
+            raise EngineError(
+                f"The model's vocabulary has no token for the byte {error}; convert the checkpoint again."
+            ) from None
 
     @functools.lru_cache(maxsize=1 << 14)  # noqa: B019 - one vocabulary lives as long as its process
     def piece(self, token: int) -> bytes:
-        """The bytes that `token` adds to a text; a special token adds its own text. May be part of a character."""
+        """The bytes that `token` adds to a text, which may be part of a character. A special token adds its text."""
         room = 64
         while True:
             buffer = ctypes.create_string_buffer(room)
@@ -130,16 +135,18 @@ class Vocabulary:
             room = -length
 
 
-def _bearable(text: str, whole: Sequence[str]) -> Iterator[str]:
-    """The text, cut where more characters than llama.cpp can bear are alike; but nothing of what is to stay `whole`."""
-    at = run = 0  # where this part begins, and what is alike
-    kind, known = "", -1  # of these, and the last character of which that is certain
+def _split_long_runs(text: str, whole: Sequence[str]) -> Iterator[str]:
+    """Split the text so that no part has _LONGEST_RUN characters of one kind in a row, but never inside a text of
+    `whole`."""
+    at = run = 0  # starts of this part and of the current run
+    kind, known = "", -1  # the kind of the run, and the last character whose kind is certain
     for i, character in enumerate(text):
         if its := _kind(character):
             if its != kind:
-                run = known + 1  # what is uncertain between may be of either kind
+                run = known + 1  # characters of uncertain kind count towards both runs
             kind, known = its, i
-        if i - run >= _MOST_ALIKE:
+        if i - run >= _LONGEST_RUN:
+            # Split here, or before the first of `whole` that this point would cut in two.
             straddling = (text.find(part, max(at, i - len(part) + 1), i + len(part) - 1) for part in whole)
             cut = min((begin for begin in straddling if begin >= 0), default=i)
             yield text[at:cut]
@@ -149,8 +156,8 @@ def _bearable(text: str, whole: Sequence[str]) -> Iterator[str]:
 
 @functools.cache
 def _kind(character: str) -> str:
-    """Letter, number, blank or sign; empty where Python and llama.cpp may be of two minds: controls, and what only a
-    newer Unicode knows."""
+    """The kind of a character: L letter, N number, Z space or S symbol. Empty if Python and llama.cpp may disagree:
+    control characters, and those of a newer Unicode version."""
     category = unicodedata.category(character)
     if category in ("Cc", "Cn"):
         return "Z" if character in " \t\n\r" else ""

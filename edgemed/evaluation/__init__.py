@@ -1,1 +1,1 @@
-"""How far two models are apart: divergence, multiple choice, a report card."""
+"""How much a quantised model differs from a reference: KL divergence, multiple choice, and the report card."""

@@ -1,6 +1,7 @@
-"""Report cards read back: is a card of these weights, and what does it say of them?
+"""Reading a report card back: whether it belongs to these weights, and what it says about them.
 
-A card names its model by the SHA-256 of the weights. The file is not marked in return: docs/decisions.md says why.
+A card identifies its model by the SHA-256 of the weights. The model file does not refer to the card
+(docs/decisions.md#intended-use).
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ MAX_CARD_BYTES = 64 << 20
 
 
 def read_card(path: Path, model: ModelFile) -> dict[str, Any]:
-    """What `edgemed eval` found out about this model: digest (of the card), date, reference, and overall figures (None
-    where only questions were asked).
+    """The results of `edgemed eval` for this model: digest (of the card), date, reference, and overall figures (None if
+    only questions were evaluated).
 
-    Raises TextsError for a file that is no report card, ModelFileError for a card of other weights.
+    Raises TextsError if the file is not a report card, ModelFileError if the card belongs to other weights.
     """
     try:
         content = path.read_bytes() if file_size(path) <= MAX_CARD_BYTES else b""
         card = json.loads(content)
-        of, reference = card["model"]["weights_digest"], card["reference"]
+        weights_digest, reference = card["model"]["weights_digest"], card["reference"]
         found = {
             "digest": hashlib.sha256(content).hexdigest(),
             "date": escaped(str(card["date"])),
@@ -36,15 +37,15 @@ def read_card(path: Path, model: ModelFile) -> dict[str, Any]:
     except OSError as error:
         raise TextsError(f"The report card {path} cannot be read: {error.strerror}.") from None
     except (ValueError, OverflowError, RecursionError, KeyError, TypeError):
-        raise TextsError(f"{path} is no report card; name a file that `edgemed eval -o` wrote.") from None
+        raise TextsError(f"{path} is not a report card; name a file that `edgemed eval -o` wrote.") from None
     if model.weights_digest is None:
         raise ModelFileError(
-            f"{model.path.name} carries no digest of its weights, so no report card can be said to be of it; "
-            "`edgemed convert` writes one into what it makes."
+            f"{model.path.name} has no digest of its weights, so no report card can be matched to it; "
+            "use a file made by `edgemed convert`, which writes one."
         )
-    if of != model.weights_digest:
+    if weights_digest != model.weights_digest:
         raise ModelFileError(
-            f"The report card {path} is not of {model.path.name}, but of other weights: evaluate these."
+            f"The report card {path} belongs to other weights than {model.path.name}; run `edgemed eval` on this model."
         )
     return found
 

@@ -1,8 +1,10 @@
 """Which tokens carry a dose: digits, units, negations and drug names, in English and Chinese.
 
-One wrong token there can harm, so a quantised model is judged on them apart. Words are found in the text, and every
-token that spells a part of one counts. Drugs are told by the stems of the WHO's international nonproprietary names
-(https://www.who.int/teams/health-product-and-policy-standards/inn/stembook) and a list of old names without a stem.
+One wrong token there can cause harm, so a quantised model is also scored on these tokens alone. Words are searched in
+the text, and every token that spells part of a match counts. Drugs are recognised by the stems of the WHO's
+international nonproprietary names
+(https://www.who.int/teams/health-product-and-policy-standards/inn/stembook) and
+by a list of older names without a stem.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ _NOT_IN_WORD = (r"(?<![^\W\d_])(?:", r")(?![^\W\d_])")
 
 
 def _words(*alternatives: str) -> str:
-    """Any of these, as whole words."""
+    """A pattern for any of the alternatives as a whole word."""
     return "|".join(alternatives).join(_NOT_IN_WORD)
 
 
 _NUMBER = r"(?:\d+(?:[.,/×-]\d+)*|[一二三四五六七八九十百半两]+)"
 _PATTERNS = (
-    # numbers, with the units that are common words or letters otherwise
+    # numbers followed by a unit that is otherwise a common word or a letter
     _NUMBER + r"\s?(?:g|l|克|升|片|粒|滴|袋|支|丸|次|岁|天|日|周|个?月|年|小时|分钟)(?![a-zA-Z])",
     r"\d+(?:[.,/×-]\d+)*(?:\s?[%‰])?",
     # units
@@ -63,7 +65,7 @@ DOSE = re.compile("|".join(_PATTERNS), re.IGNORECASE)
 
 
 def carry_dose(pieces: Sequence[bytes]) -> NDArray[np.bool_]:
-    """For the tokens of one text, spelled as bytes, which spell a part of such a word, [tokens]."""
+    """Which tokens of one text, given as bytes, spell part of a dose: bool [tokens]."""
     ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
     text, place = _decoded(b"".join(pieces))
     carries = np.zeros(len(pieces), bool)
@@ -74,7 +76,7 @@ def carry_dose(pieces: Sequence[bytes]) -> NDArray[np.bool_]:
 
 
 def _decoded(data: bytes) -> tuple[str, list[int]]:
-    """The text, bytes that are no UTF-8 replaced, and the place of each character's first byte, and of the end."""
+    """The text, with invalid UTF-8 replaced, and the byte offset of each character and of the end."""
     characters: list[str] = []
     place: list[int] = []
     at = 0

@@ -1,7 +1,7 @@
-"""How far one model's answers are from another's: divergence of the next token's distribution, streamed.
+"""Divergence of one model's next-token distribution from another's, computed passage by passage.
 
-Only a few numbers a token are kept, so texts may be long. Intervals come from a bootstrap over passages, since the
-tokens of one passage are not independent.
+Only a few numbers per token are kept, so texts may be long. Confidence intervals come from a bootstrap over passages,
+because the tokens of one passage are not independent.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ Numbers = NDArray[np.float64]
 
 @dataclass
 class Comparison:
-    """Collects passages one by one. All lists have one array of [positions] for each passage."""
+    """Results of the passages added so far. Every list holds one array [positions] per passage."""
 
     divergence: list[Numbers] = field(default_factory=list)  # KL(reference || model), nats
     agrees: list[NDArray[np.bool_]] = field(default_factory=list)  # same most likely token
-    reference_loss: list[Numbers] = field(default_factory=list)  # of the token that follows, nats
+    reference_loss: list[Numbers] = field(default_factory=list)  # cross-entropy of the token that follows, nats
     model_loss: list[Numbers] = field(default_factory=list)
     domain: list[str] = field(default_factory=list)
 
     def add(
         self, domain: str, reference: NDArray[np.floating], model: NDArray[np.floating], following: NDArray[np.integer]
     ) -> None:
-        """One passage: both models' log probabilities [positions, vocabulary], the tokens [positions] that follow."""
+        """Add a passage from both models' log probabilities [positions, vocabulary] and the tokens that follow
+        [positions]."""
         at = np.arange(len(reference))
-        # Rounding can leave a divergence of two nearly equal distributions a hair below zero.
+        # KL(p || q) = sum p (log p - log q). For nearly equal distributions rounding can make it slightly negative.
         divergence = (np.exp(reference) * (reference - model)).sum(axis=-1, dtype=np.float64)
         self.divergence.append(np.maximum(divergence, 0.0))
         self.agrees.append(reference.argmax(axis=-1) == model.argmax(axis=-1))
@@ -40,7 +41,7 @@ class Comparison:
         self.domain.append(domain)
 
     def of_domain(self, domain: str) -> Comparison:
-        """The passages of one domain."""
+        """The results of one domain's passages."""
         which = [index for index, name in enumerate(self.domain) if name == domain]
         return Comparison(
             [self.divergence[index] for index in which],
@@ -51,9 +52,10 @@ class Comparison:
         )
 
     def summary(self) -> dict[str, float]:
-        """Mean (with a 95 % interval), median and 99th percentile of the divergence, agreement, perplexity ratio."""
+        """Divergence (mean with its 95 % interval, median, 99th percentile), agreement and perplexity ratio."""
         divergence = np.concatenate(self.divergence)
         low, high = interval(self.divergence)
+        # Perplexity is exp(mean loss), so a ratio of perplexities is exp of the difference of mean losses.
         losses = np.concatenate(self.model_loss).mean() - np.concatenate(self.reference_loss).mean()
         return {
             "tokens": float(len(divergence)),
@@ -69,13 +71,14 @@ class Comparison:
 
 def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:
     """Log probabilities over the last axis, in the precision of the logits."""
+    # Subtracting the maximum keeps exp() from overflowing.
     shifted = logits - logits.max(axis=-1, keepdims=True)
     normed: NDArray[np.floating] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return normed
 
 
 def interval(passages: list[Numbers], share: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Bootstrap interval of the mean over all positions, resampling passages. The seed makes it repeatable."""
+    """Bootstrap interval of the mean over all positions, resampling passages with the given seed."""
     sums, counts = _totals(passages)
     picks = _picks(len(sums), seed)
     means = sums[picks].sum(axis=1) / counts[picks].sum(axis=1)
@@ -85,7 +88,7 @@ def interval(passages: list[Numbers], share: float = 0.95, seed: int = 0) -> tup
 def ratio_interval(
     ours: list[Numbers], theirs: list[Numbers], share: float = 0.95, seed: int = 0
 ) -> tuple[float, float, float]:
-    """(ratio, low, high) of two means over the same passages, resampled together."""
+    """(ratio, low, high) of two means over the same passages. Both are resampled together."""
     (top, _), (bottom, _) = _totals(ours), _totals(theirs)
     picks = _picks(len(top), seed)
     low, high = _quantiles(top[picks].sum(axis=1) / bottom[picks].sum(axis=1), share)
@@ -95,7 +98,7 @@ def ratio_interval(
 def percentile_ratio_interval(
     ours: list[Numbers], theirs: list[Numbers], percentile: float, share: float = 0.95, seed: int = 0
 ) -> tuple[float, float, float]:
-    """(ratio, low, high) of two percentiles over all positions of the same passages, resampled together."""
+    """(ratio, low, high) of two percentiles over all positions of the same passages. Both are resampled together."""
 
     def ratio(picked: Iterable[int]) -> float:
         top, bottom = (np.concatenate([side[index] for index in picked]) for side in (ours, theirs))

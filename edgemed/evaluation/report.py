@@ -1,6 +1,6 @@
-"""The report card: how far a model's answers are from its reference's, as one JSON object.
+"""The report card: how much a model differs from its reference, as one JSON object.
 
-`evaluate` runs the readings (readings.py) and `card` sums them up (scores.py); report_html.py draws the card.
+`evaluate` runs both models (readings.py), `card` summarises the results (scores.py), report_html.py renders the card.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from edgemed.scratch import scratch_folder
 VERSION = 1
 MOST_ROOM = 8 << 30
 METHOD = (
-    "Both models read the same passages. At every position before one of the text's own tokens, the probabilities of "
-    "the next token are compared over the whole vocabulary: KL divergence of the model from the reference, in nats. "
-    "The reference's logits were kept in half precision as distances from the largest, which moves a divergence by "
-    "less than 1e-6. Intervals are 95 % bootstrap intervals over passages; those of shares are Wilson's. Multiple "
-    "choice takes the likeliest letter after the question."
+    "Both models read the same passages. At every position before a token of the text (template tokens excluded), the "
+    "probabilities of the next token are compared over the whole vocabulary: KL divergence of the model from the "
+    "reference, in nats. The reference's logits are stored in half precision as distances from the largest, which "
+    "changes a divergence by less than 1e-6. Intervals are 95 % bootstrap intervals over passages; intervals of shares "
+    "are Wilson's. In multiple choice, a model's answer is its likeliest letter after the question."
 )
 
 
@@ -52,8 +52,10 @@ def evaluate(
     offload: Offload = HOST,
     room_bytes: int | None = None,
 ) -> dict[str, Any]:
-    """The card. `scratch`: the folder for the reference's logits; they take `room_bytes` at most, by default 8 GiB or
-    half of what is free there. Raises EdgemedErrors.
+    """Run both models and return the card.
+
+    scratch: the folder for the reference's logits; room_bytes: the most they may take there, by default 8 GiB or half
+    of the free space, whichever is less. Raises EdgemedErrors.
     """
     refuse_different_tokens(model, reference)
     try:
@@ -79,11 +81,11 @@ def evaluate(
 
 
 def refuse_different_tokens(model: ModelFile, reference: ModelFile) -> None:
-    """Raise ModelFileError where the two models' next tokens cannot be compared."""
+    """Raise ModelFileError if the two models' next tokens cannot be compared."""
     if model.hparams.n_vocab != reference.hparams.n_vocab or tokenizer_digest(model) != tokenizer_digest(reference):
         raise ModelFileError(
             f"{model.path.name} and {reference.path.name} have different tokenizers, so their next tokens cannot be "
-            "compared; take as reference a more precise file of the same model."
+            "compared; use a more precise file of the same model as the reference."
         )
 
 
@@ -97,7 +99,7 @@ def card(
     letters: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
     worst: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """The readings summed up."""
+    """The card as a JSON object, from the results of both models."""
     domains, languages = (sorted({getattr(p, name) for p in passages}) for name in ("domain", "language"))
     dosed = [passage.only(passage.dose) for passage in passages]
     return {
@@ -142,7 +144,7 @@ def _rows_by_domain(work: Work) -> dict[str, list[int]]:
 
 
 def _scored(folder: Path, work: Work) -> list[Scored]:
-    """Every passage with its numbers."""
+    """Each passage with its results, from the files of all rounds."""
     passages: list[Scored] = []
     for number in range(len(work.rounds)):
         with np.load(folder / f"scores-{number}.npz", allow_pickle=False) as stored:
@@ -156,7 +158,8 @@ def _scored(folder: Path, work: Work) -> list[Scored]:
 
 
 def _histogram(passages: list[Scored]) -> dict[str, list[float]]:
-    """Positions by the size of their divergence: `tokens[i]` lie from 10^edges[i] to 10^edges[i+1], ends open."""
+    """Counts of positions by divergence: `tokens[i]` of them lie between 10^edges[i] and 10^edges[i+1]; the first and
+    the last bin are open-ended."""
     edges = np.arange(-8, 2.01, 0.25)
     if not passages:
         return {"edges": edges.tolist(), "tokens": []}
@@ -166,15 +169,15 @@ def _histogram(passages: list[Scored]) -> dict[str, list[float]]:
 
 
 def _described(model: ModelFile) -> dict[str, Any]:
-    """What a card says of a file: enough to know it again, no path."""
+    """What a card says about a file: enough to identify it, but no path."""
     weights = sum(tensor.nbytes for tensor in model.tensors.values())
-    per_expert = model.hparams.n_embd * model.hparams.n_ff_exp
+    weights_of_matrix = model.hparams.expert_weights / 3
     return {
         "name": model.name,
         "file": model.path.name,
         "size_bytes": model.size_bytes,
         "bits_per_weight": 8 * weights / sum(prod(tensor.shape) for tensor in model.tensors.values()),
-        "expert_bits_per_weight": float(8 * model.experts.nbytes.mean() / per_expert),
+        "expert_bits_per_weight": float(8 * model.experts.nbytes.mean() / weights_of_matrix),
         "weights_digest": model.weights_digest,
         "plan_digest": model.metadata.get(keys.PLAN_DIGEST),
         "calibration_digest": model.metadata.get(keys.CALIBRATION_DIGEST),

@@ -1,4 +1,4 @@
-"""The report card as one HTML page that explains itself."""
+"""The report card as one self-contained HTML page with explanations."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from edgemed.quant.html import number, page, table, text, tile
 from edgemed.sizes import format_size
 
 BAR, ROW = 220, 18
-PALEST, HOTTEST = 0.05, 2.0  # nats from which a token is coloured, and at which fully
+PALEST, HOTTEST = 0.05, 2.0  # nats at which a token's colour begins, and at which it is darkest
 DEMONSTRATION = (
-    "This is a demonstration model: it invents text, whatever its precision. The figures show how the machinery works."
+    "This is a demonstration model: it invents text at any precision. The figures only show how evaluation works."
 )
 
 
 def report_page(card: dict[str, Any], model: ModelFile) -> str:
-    """The page for a card of report.py and the model it is about."""
+    """The page for `model` and its card (report.py)."""
     name = card["model"]["name"]
     body = [
         f"<h1>{text(name)}: report card</h1>",
@@ -36,7 +36,7 @@ def report_page(card: dict[str, Any], model: ModelFile) -> str:
 
 
 def _named(file: dict[str, Any]) -> str:
-    return f"{text(file['file'])} ({file['bits_per_weight']:.2f} bits a weight)"
+    return f"{text(file['file'])} ({file['bits_per_weight']:.2f} bits per weight)"
 
 
 def _headline(card: dict[str, Any]) -> list[str]:
@@ -48,7 +48,7 @@ def _headline(card: dict[str, Any]) -> list[str]:
             _between(overall, "top1_agreement", "{:.1%}"),
         ),
         tile(number(overall["kl_mean"]), "mean KL divergence, nats", _between(overall, "kl_mean")),
-        tile(number(overall["kl_p99"]), "99th percentile of it", _between(overall, "kl_p99")),
+        tile(number(overall["kl_p99"]), "99th percentile of KL divergence", _between(overall, "kl_p99")),
         tile(
             f"{overall['perplexity_ratio']:.3f}",
             "perplexity, times the reference's",
@@ -59,17 +59,17 @@ def _headline(card: dict[str, Any]) -> list[str]:
         tiles.append(
             tile(
                 f"{dose['top1_agreement']:.1%}",
-                "same next word where it carries a dose",
+                "same next word on tokens that carry a dose",
                 _between(dose, "top1_agreement", "{:.1%}"),
             )
         )
     return [
         f'<div class="tiles">{"".join(tiles)}</div>',
-        "<p>A quantised model keeps its weights in fewer bits, so its words can differ from the original's. Here both "
-        f"read the same {overall['tokens']:,} tokens of text, and at each one their probabilities for the next word "
-        "were compared. <b>KL divergence</b> is 0 where they are the same; at 0.01 the difference can hardly be seen, "
-        "at 1 another word is often likelier. This measures the loss by quantisation alone: <b>how good the "
-        "original is, it does not tell.</b></p>",
+        "<p>A quantised model stores its weights in fewer bits, so its words can differ from the original's. Both "
+        f"models read the same {overall['tokens']:,} tokens of text, and their probabilities for the next word were "
+        "compared at each one. <b>KL divergence</b> is 0 where they are equal. At 0.01 the difference is hardly "
+        "noticeable; at 1 another word is often the likeliest. This measures only the loss from quantisation: <b>it "
+        "does not say how good the original is.</b></p>",
     ]
 
 
@@ -82,7 +82,7 @@ def _between(found: dict[str, Any], name: str, form: str = "") -> str:
 
 
 def _damage(card: dict[str, Any]) -> list[str]:
-    """Bars with whiskers, group by group."""
+    """A table of bars with whiskers, group by group."""
     languages = {"en": "English", "zh": "Chinese"}
     groups = {
         "": {"all tokens": card["overall"]},
@@ -113,14 +113,14 @@ def _damage(card: dict[str, Any]) -> list[str]:
 
 
 def _unknown_to_reference(card: dict[str, Any]) -> list[str]:
-    """Say where the reference itself knows nothing."""
-    guess = card["method"]["vocabulary"]
-    names = [name for name, found in card["domains"].items() if found["reference_perplexity"] > guess]
+    """A warning that names the domains on which the reference does worse than chance."""
+    chance = card["method"]["vocabulary"]  # perplexity of a uniform distribution over the vocabulary
+    names = [name for name, found in card["domains"].items() if found["reference_perplexity"] > chance]
     if not names:
         return []
     return [
-        f'<p class="warn">On {text(", ".join(names))} the reference itself does worse than guessing among all its '
-        f"{guess:,} tokens: it was not made for such text, and the damage there says little.</p>"
+        f'<p class="warn">On {text(", ".join(names))} the reference itself does worse than chance among its '
+        f"{chance:,} tokens: it was not trained on such text, so the damage there says little.</p>"
     ]
 
 
@@ -145,7 +145,7 @@ def _damage_row(name: str, found: dict[str, Any], longest: float) -> str:
 
 
 def _histogram(found: dict[str, Any]) -> list[str]:
-    """How many tokens suffer how much, on a logarithmic axis."""
+    """The distribution of divergence over tokens, on a logarithmic axis."""
     used = [place for place, count in enumerate(found["tokens"]) if count]
     counts, edges = (found[name][used[0] : used[-1] + more] for name, more in (("tokens", 1), ("edges", 2)))
     width, height, left = 22, 130, 40
@@ -166,10 +166,10 @@ def _histogram(found: dict[str, Any]) -> list[str]:
     parts.append(f'<text class="axis" x="0" y="16">{most / total:.0%}</text>')
     size = f'width="{left + len(counts) * width + 30}" height="{height + 34}"'
     return [
-        "<h2>How many tokens suffer how much</h2>",
+        "<h2>Distribution of damage over tokens</h2>",
         f'<figure><div class="scroll"><svg {size} role="img" aria-label="histogram">{"".join(parts)}</svg></div>'
-        "<figcaption>Share of tokens by KL divergence in nats, four bars for each factor of ten. "
-        "The right tail is what readers notice.</figcaption></figure>",
+        "<figcaption>Share of tokens by KL divergence in nats, four bars per factor of ten. "
+        "Readers notice the right tail.</figcaption></figure>",
     ]
 
 
@@ -178,7 +178,7 @@ def _multiple_choice(card: dict[str, Any]) -> list[str]:
     for name, found in card["multiple_choice"].items():
         low, high = found["flip_rate_interval"]
         says = (
-            "The reference cannot be told from guessing here, so flips mean nothing."
+            "The reference does no better than chance here, so flips mean nothing."
             if found["at_chance"]
             else f"{found['right_to_wrong']} right answers became wrong, {found['wrong_to_right']} wrong ones right."
         )
@@ -188,16 +188,20 @@ def _multiple_choice(card: dict[str, Any]) -> list[str]:
             f"<td>{found['reference_accuracy']:.1%} ({ends})</td><td>{found['model_accuracy']:.1%}</td>"
             f"<td>{found['flips']} ({low:.0%} to {high:.0%})</td><td class='wrap'>{says}</td></tr>"
         )
-    head = ("", "questions", "by chance", "reference right", "model right", "answers flipped", "what that says")
+    head = ("", "questions", "by chance", "reference right", "model right", "answers flipped", "what this means")
     left_out = card["questions_too_long"]
-    note = [f"<p class='soft'>{left_out} questions were longer than a passage and left out.</p>"] if left_out else []
+    note = (
+        [(f"<p class='soft'>{left_out} questions were left out because they are longer than a passage.</p>")]
+        if left_out
+        else []
+    )
     return ["<h2>Multiple choice</h2>", table(head, rows), *note]
 
 
 def _worst(passages: list[dict[str, Any]]) -> list[str]:
     parts = [
-        "<h2>Passages that suffered most</h2>",
-        "<p>The deeper the colour, the further the two models were apart on that token.</p>",
+        "<h2>Most damaged passages</h2>",
+        "<p>A darker colour means that the two models differed more on that token.</p>",
     ]
     for place, passage in enumerate(passages):
         tokens = "".join(_token(piece, value) for piece, value in passage["pieces"])
@@ -235,7 +239,7 @@ def _provenance(card: dict[str, Any]) -> list[str]:
     ]
     method = card["method"]
     return [
-        "<h2>What was compared, and how</h2>",
+        "<h2>Method</h2>",
         table(("", "model", "reference"), rows),
         f"<p>{text(method['text'])}</p>",
         f'<p class="soft">Texts: {text(", ".join(method["data"]))}; passages of up to {method["passage_tokens"]} '

@@ -1,7 +1,7 @@
-"""From numbers of positions to numbers of groups: means, quantiles and agreement, each with a bootstrap interval.
+"""Statistics of groups of positions: means, quantiles and agreement, each with a bootstrap interval.
 
-Passages are resampled, not positions: what happens to neighbouring tokens is not independent. Groups of fewer than
-FEW passages get no intervals, since nothing can be told from so few.
+Passages are resampled rather than positions, because neighbouring tokens are not independent. Groups of fewer than FEW
+passages get no intervals: that is too few to resample.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 FEW = 5
 MEANS, QUANTILES = 1000, 200  # bootstrap samples
 SHARE = 0.95
-Z = 1.959964  # of a normal distribution's middle 95 %
+Z = 1.959964  # 97.5th percentile of the normal distribution, for two-sided 95 % intervals
 Numbers = NDArray[np.float64]
 Interval = tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One passage: everything but `domain` and `language` is [positions]. Losses and divergences are in nats."""
+    """Results of one passage. All arrays are [positions]; losses and divergences are in nats; `dose` marks the tokens
+    that carry a dose."""
 
     domain: str
     language: str
@@ -34,13 +35,13 @@ class Scored:
     dose: NDArray[np.bool_]
 
     def only(self, chosen: NDArray[np.bool_]) -> Scored:
-        """The positions chosen."""
+        """The passage with only the chosen positions."""
         parts = (self.divergence, self.agrees, self.reference_loss, self.model_loss, self.dose)
         return Scored(self.domain, self.language, *(part[chosen] for part in parts))  # type: ignore[arg-type]
 
 
 def summary(passages: Iterable[Scored]) -> dict[str, object] | None:
-    """What a group of passages comes to; None if it has no positions."""
+    """The statistics of a group of passages, or None if it has no positions."""
     used = [passage for passage in passages if len(passage.divergence)]
     if not used:
         return None
@@ -50,6 +51,7 @@ def summary(passages: Iterable[Scored]) -> dict[str, object] | None:
     reference = np.array([passage.reference_loss.sum() for passage in used])
     model = np.array([passage.model_loss.sum() for passage in used])
 
+    # A mean over positions is a ratio of sums over passages, so resampling needs only each passage's sum and count.
     def mean(sums: Numbers) -> tuple[float, Interval]:
         if picks is None:
             return float(sums.sum() / counts.sum()), None
@@ -78,20 +80,21 @@ def summary(passages: Iterable[Scored]) -> dict[str, object] | None:
 
 
 def proportion(successes: int, trials: int) -> tuple[float, float]:
-    """Wilson's interval of a share (E. B. Wilson 1927)."""
+    """Wilson's 95 % interval of a proportion (E. B. Wilson 1927)."""
     if trials == 0:
         return 0.0, 1.0
     p, z2 = successes / trials, Z * Z
     centre = (p + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z * math.sqrt(p * (1 - p) / trials + z2 / (4 * trials * trials)) / (1 + z2 / trials)
-    return max(0.0, min(centre - half, p)), min(1.0, max(centre + half, p))  # rounding must not shut out the share
+    return max(0.0, min(centre - half, p)), min(1.0, max(centre + half, p))  # rounding must not exclude p itself
 
 
 def choices(reference: Numbers, model: Numbers, answers: Sequence[int], options: Sequence[int]) -> dict[str, object]:
-    """Multiple choice: log probabilities of letters [questions, options], the right answers, the options' number.
+    """The results of multiple choice.
 
-    A flip is an answer of the model that differs from the reference's. Flips between guesses mean nothing: where the
-    reference cannot be told from chance, `at_chance` says so.
+    reference, model: log probabilities of the letters [questions, options]; answers: the right options; options: the
+    number of options of each question. A flip is an answer of the model that differs from the reference's. Flips mean
+    nothing if the reference does no better than chance, which `at_chance` says.
     """
     ours, theirs, right = model.argmax(axis=1), reference.argmax(axis=1), np.asarray(answers)
     count = len(right)
@@ -116,7 +119,11 @@ def choices(reference: Numbers, model: Numbers, answers: Sequence[int], options:
 
 
 def _quantiles(passages: Sequence[Scored], divergence: Numbers, counts: Numbers) -> list[tuple[float, Interval]]:
-    """The median and the 99th percentile with their intervals."""
+    """The median and the 99th percentile with their intervals.
+
+    Sorting all positions for each bootstrap sample would be slow. They are sorted once; a sample then only gives each
+    position a weight, the number of times its passage was drawn.
+    """
     levels = (0.5, 0.99)
     values = [float(np.quantile(divergence, level)) for level in levels]
     picks = _picks(len(passages), QUANTILES)
@@ -126,6 +133,7 @@ def _quantiles(passages: Sequence[Scored], divergence: Numbers, counts: Numbers)
     ordered, owner = divergence[order], np.repeat(np.arange(len(passages)), counts.astype(np.int64))[order]
     found = np.empty((QUANTILES, len(levels)))
     for row, pick in enumerate(picks):
+        # The quantile is the first position whose cumulated weight reaches its share of the total.
         weight = np.cumsum(np.bincount(pick, minlength=len(passages))[owner])
         places = [int(np.searchsorted(weight, level * weight[-1])) for level in levels]
         found[row] = ordered[np.minimum(places, len(ordered) - 1)]

@@ -1,4 +1,4 @@
-"""How fast this machine computes what tokens need: the engine itself, on models made for it, in a job of its own."""
+"""This machine's compute rates for tokens and prompts, measured with the engine itself on small models in a job."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 
     from edgemed.engine.model import LoadedModel
 
-ANSWER = 4  # tokens decoded one after another, as often as there is time for
-FEW = 8  # tokens of context before them, when attention is to cost next to nothing
-NEXT_TO_NOTHING = 1e-6  # seconds: where noise made attention take less than nothing
+ANSWER = 4  # tokens decoded per round
+FEW = 8  # tokens of context at which the cost of attention is negligible
+NEGLIGIBLE_SECONDS = 1e-6  # replaces a time of attention that noise made zero or negative
 DISTINCT_TOKENS = 512
-"""Tokens from 0 on whose embeddings differ."""
+"""The twins' first tokens have distinct embeddings; this is their number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """Small models that compute as a large one would (`twin.py`), by the kind of their experts. A prompt of `short`
-    tokens brings as many rows to an expert as one of `long` tokens brings to an expert of the large model."""
+    """Small models that compute like a large one (`twin.py`), by the kind of their experts.
+
+    They have fewer experts: a prompt of `short` tokens gives each of them as many tokens as one of `long` tokens gives
+    an expert of the large model.
+    """
 
     paths: Mapping[str, Path]
     long: int
@@ -39,9 +42,12 @@ class Twins:
 
 @dataclass(frozen=True, slots=True)
 class ComputeRates:
-    """With `threads` threads. Of a token: bytes a second, out of memory, by which the experts' pass goes through
-    experts of each kind, everything else that a token takes through the dense weights, and its attention through the
-    keys and values of its context. Of a prompt: weights times tokens a second of each."""
+    """Rates with `threads` threads.
+
+    For single tokens, in bytes per second read from memory: experts, by kind, for the expert matmuls; attention for the
+    keys and values of the context; dense for the dense weights, including everything else that a token takes. For
+    prompts, in weights x tokens per second: batch_dense and batch_experts.
+    """
 
     threads: int
     dense: float
@@ -52,12 +58,12 @@ class ComputeRates:
 
 
 def measure_compute(threads: int, twins: Twins, seconds: float = 0.5) -> ComputeRates:
-    """Measure tokens and prompts for about `seconds` each. Raises SetupError when the engine cannot run here."""
+    """Measure tokens and prompts for about `seconds` each. Raises SetupError if the engine cannot run here."""
     request = {"paths": [str(path) for path in twins.paths.values()], "threads": threads, "seconds": seconds}
     try:
         answer = run_job(f"{__name__}:measure_twins", request | {"long": twins.long, "short": twins.short})
     except EdgemedError as error:
-        raise SetupError(f"The speed of computing cannot be measured. {error}") from None
+        raise SetupError(f"The compute rates cannot be measured. {error}") from None
     measured = [_Rates(**rates) for rates in answer["rates"]]
     return ComputeRates(
         threads=threads,
@@ -70,16 +76,18 @@ def measure_compute(threads: int, twins: Twins, seconds: float = 0.5) -> Compute
 
 
 def measure_twins(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """A job. Keys of `request`: paths, threads, seconds, long, short. Only the first twin reads the long prompt: its
-    dense part is the same in all."""
+    """A job: measure the rates of every twin. Keys of `request`: paths, threads, seconds, long, short.
+
+    Only the first twin is timed on the long prompt, because all twins have the same dense part.
+    """
     paths = [Path(path) for path in request["paths"]]
     settings = [request[key] for key in ("threads", "seconds", "long", "short")]
-    return {"rates": [asdict(_measure(path, *settings, whole=path == paths[0])) for path in paths]}
+    return {"rates": [asdict(_measure(path, *settings, long_prompt=path == paths[0])) for path in paths]}
 
 
 @dataclass(frozen=True, slots=True)
 class _Rates:
-    """One twin's; as `ComputeRates`."""
+    """The rates of one twin, as in `ComputeRates`."""
 
     dense: float
     attention: float
@@ -88,8 +96,8 @@ class _Rates:
     batch_experts: float
 
 
-def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *, whole: bool) -> _Rates:
-    """`whole`: the long prompt too."""
+def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *, long_prompt: bool) -> _Rates:
+    """Measure one twin; `long_prompt` includes the long prompt."""
     from llama_cpp import llama_cpp
 
     from edgemed.engine.load_settings import LoadSettings
@@ -114,44 +122,47 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
 
     sampler = Sampler(Sampling(), 1, tokens[:long].tolist())
 
-    def answer(behind: int) -> None:
-        llama_cpp.llama_memory_seq_rm(memory, 0, behind, -1)
+    def answer(context: int) -> None:
+        llama_cpp.llama_memory_seq_rm(memory, 0, context, -1)
         for token in rng.choice(tokens, ANSWER):
             sampler.pick(logits)
             _decode(loaded, [token])
 
-    read(short)  # brings experts into memory
+    # Prompts. The engine reports its time in expert matmuls; the rest of a batch is the dense part.
+    read(short)  # load the experts
     _, batch = _seconds(loaded, lambda: read(short), seconds)
     batch_dense = None
-    if whole:
-        reading, of_it = _seconds(loaded, lambda: read(long), seconds)
-        batch_dense = size.batch_weights * long / (reading - of_it)
+    if long_prompt:
+        batch_s, batch_experts_s = _seconds(loaded, lambda: read(long), seconds)
+        batch_dense = size.batch_weights * long / (batch_s - batch_experts_s)
     else:
-        read(long)  # the context of the answers
-    behind_long, of_long = _seconds(loaded, lambda: answer(long), seconds)
+        read(long)  # fill the context for the answers
+    # Single tokens, after a long and after a short context: the difference is the cost of attention.
+    seconds_long, experts_long = _seconds(loaded, lambda: answer(long), seconds)
     before = loaded.stats()["shared_bytes"]
     answer(FEW)
     shared = loaded.stats()["shared_bytes"] - before
-    behind_few, of_few = _seconds(loaded, lambda: answer(FEW), seconds)
+    seconds_few, experts_few = _seconds(loaded, lambda: answer(FEW), seconds)
     loaded.close()
-    rest_long, rest_few = behind_long - of_long, behind_few - of_few
-    attending = max(rest_long - rest_few, NEXT_TO_NOTHING)
-    # What takes longer behind a few tokens than behind many was disturbed.
-    rest, of_experts = min(rest_few, rest_long), min(of_few, of_long)
+    rest_long, rest_few = seconds_long - experts_long, seconds_few - experts_few
+    attention_s = max(rest_long - rest_few, NEGLIGIBLE_SECONDS)
+    # A longer time after the short context was disturbed by other load, so take the shorter one.
+    rest, expert_seconds = min(rest_few, rest_long), min(experts_few, experts_long)
+    # Shared experts belong to the dense weights, so their part of the expert matmuls is added to the dense time.
     routed = expert.nbytes * size.used * size.layers * ANSWER
-    of_routed = routed_seconds(of_experts, routed, shared)
-    used = size.used * (short * (size.layers - 1) + 1)  # of the last layer, the last token alone uses any
+    routed_s = routed_seconds(expert_seconds, routed, shared)
+    used = size.used * (short * (size.layers - 1) + 1)  # in the last layer only the last token uses experts
     return _Rates(
-        dense=size.dense.nbytes * ANSWER / (rest + of_experts - of_routed),
-        attention=size.kv_bytes_per_token * (long - FEW) * ANSWER / attending,
-        experts=routed / of_routed,
+        dense=size.dense.nbytes * ANSWER / (rest + expert_seconds - routed_s),
+        attention=size.kv_bytes_per_token * (long - FEW) * ANSWER / attention_s,
+        experts=routed / routed_s,
         batch_dense=batch_dense,
         batch_experts=expert.weights * used / batch,
     )
 
 
 def routed_seconds(compute_s: float, routed_bytes: float, shared_bytes: float) -> float:
-    """What the experts' pass took for routed experts alone, where it multiplied a shared one too: by bytes."""
+    """The part of `compute_s` that went to routed experts if shared ones were multiplied too, divided by bytes."""
     return compute_s * routed_bytes / (routed_bytes + shared_bytes)
 
 
@@ -165,7 +176,7 @@ def _decode(loaded: LoadedModel, tokens: Any) -> None:
 
 
 def _seconds(loaded: LoadedModel, call: Callable[[], None], seconds: float) -> tuple[float, float]:
-    """Medians of what `call` takes, and of the experts' part in it."""
+    """The median seconds of `call`, and of the expert matmuls in it. The first of the calls is a warm-up."""
     took: list[float] = []
     experts: list[float] = []
     start = time.perf_counter()

@@ -1,9 +1,9 @@
-"""Is a device's share of the model right, and is the split the one we mean? What `edgemed doctor --gpu-check` runs.
+"""Checks that a device computes the same model, and that the graph is split as expected: `edgemed doctor --gpu-check`.
 
-The same tokens, a prompt in one batch and then one by one, go through the model twice: dense part on the processor, and
-on the device. Their logits are compared, and ggml's scheduler is asked for its plan, which names every tensor it copies
-from one device's memory to another's. Each run is a job of its own (`job.py`), under the same locks as a chat's
-engine.
+The same tokens, a prompt in one batch and then single tokens, are computed twice: with the dense part on the processor
+and on the device. The logits are compared. ggml's scheduler is also asked for its plan, which lists the graph's splits
+and every tensor that is copied from one device's memory to another's. Each run is a separate job (`job.py`) under the
+same locks as the engine of a chat.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 from llama_cpp import llama_cpp
-from numpy.typing import NDArray
 
+from edgemed.arrays import Floats
 from edgemed.engine.devices import why_no_device
 from edgemed.engine.llama import capture_log
 from edgemed.engine.offload import HOST, Offload
@@ -35,10 +35,10 @@ from edgemed.model_file import open_model
 HERE = "edgemed.forecast.gpu_check"
 PROMPT_TOKENS, ANSWER_TOKENS = 96, 32
 COPIES_IN, COPIES_OUT = 3, 1
-"""Of an MoE layer, to the experts (activations, expert ids, weights) and back (their sum)."""
+"""Tensors copied per MoE layer: to the experts (activations, expert ids, weights) and back (the weighted sum)."""
 WORST_DIVERGENCE = 0.02
-"""Nats, mean over all positions. Kernels that round activations otherwise differ by 1e-5 to 1e-3; a weight in the wrong
-place by more than 1."""
+"""KL divergence in nats, mean over all positions. Kernels that round activations differently cause 1e-5 to 1e-3, a
+weight in the wrong place more than 1."""
 TEXT = (
     "A woman of 62 comes with pain in her chest that began an hour ago while she was carrying shopping up the stairs. "
     "It spreads to her left arm. She takes a tablet for high blood pressure and was told last year that her sugar is "
@@ -46,15 +46,13 @@ TEXT = (
 )
 _SPLIT = re.compile(r"## SPLIT #(\d+): (\S+) # (\d+) inputs(.*)")
 _INPUT = re.compile(r"\[(.+?) \(\s*[\d.]+[KM]\)\]")
-_EXPERTS, _PROCESSOR = "edgemed", "CPU"  # devices' names
-_RESULT = "ffn_moe_out"  # llama.cpp's name for what a layer's experts add up to
-
-Floats = NDArray[np.float32]
+_EXPERTS, _PROCESSOR = "edgemed", "CPU"  # ggml's names of the devices
+_RESULT = "ffn_moe_out"  # llama.cpp's name for the sum of a layer's experts
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A piece of the graph that one device computes. `inputs`: the tensors copied into its memory first."""
+    """A part of the graph that one device computes. inputs: the tensors that are copied into its memory first."""
 
     device: str
     inputs: tuple[str, ...]
@@ -62,19 +60,19 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class LayerCopies:
-    """What one pass over one MoE layer copies: into our memory, and its result out of it."""
+    """The tensors copied for one MoE layer: to the experts' split, and its result from there."""
 
     into: tuple[str, ...]
     out: tuple[str, ...]
 
     @property
-    def as_meant(self) -> bool:
+    def as_expected(self) -> bool:
         return len(self.into) == COPIES_IN and len(self.out) == COPIES_OUT
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Tokens a second."""
+    """Tokens per second."""
 
     prompt: float
     answer: float
@@ -82,9 +80,12 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`divergence`: mean KL in nats of the device's next-token probabilities from the processor's; `agreement`: share
-    of positions with the same likeliest token; `difference`: the largest of any logit. `layers` and `pieces`, of all
-    devices: the plan of one token; `pieces_meant`: as many as there are where a device can compute everything.
+    """The device's results compared with the processor's.
+
+    divergence: mean KL divergence in nats of the next-token probabilities; agreement: share of positions with the same
+    most likely token; difference: the largest difference of any logit. layers and pieces describe the plan of one
+    token: its copies per MoE layer, and the number of splits. pieces_meant: the number of splits if the device can
+    compute all operations.
     """
 
     placement: str
@@ -104,14 +105,14 @@ class Comparison:
 
     @property
     def same_split(self) -> bool:
-        """One piece a layer, copied into and out of as meant. Layers left to the processor need no copies."""
+        """True if every MoE layer is one split with the expected copies. Layers on the processor need no copies."""
         return len(self.layers) == self.moe_layers and all(
-            layer.as_meant or not (layer.into or layer.out) for layer in self.layers
+            layer.as_expected or not (layer.into or layer.out) for layer in self.layers
         )
 
     @property
     def whole(self) -> bool:
-        """Nothing else cuts the graph. More pieces mean that the device cannot compute everything."""
+        """True if nothing else splits the graph. More splits mean that the device lacks some operations."""
         return self.pieces == self.pieces_meant
 
     @property
@@ -120,7 +121,10 @@ class Comparison:
 
 
 def compare(model: Path, offload: Offload, threads: int | None, on_progress: Report) -> Comparison:
-    """Raises SetupError where there is no device, and what loading raises."""
+    """Compare the device that `offload` selects with the processor.
+
+    Raises SetupError if there is no device, and the errors of loading a model.
+    """
     with tempfile.TemporaryDirectory(prefix="edgemed-check-") as folder:
         request = {"model": str(model), "threads": threads}
         found: list[tuple[dict[str, Any], Floats]] = []
@@ -134,6 +138,7 @@ def compare(model: Path, offload: Offload, threads: int | None, on_progress: Rep
     (host, expected), (device, logits) = found
     splits = [Split(name, tuple(inputs)) for name, inputs in plan["splits"]]
     likeliest, logs = expected.argmax(-1), log_softmax(expected.astype(np.float64))
+    # divergence: KL(processor || device) = sum p (log p - log q), mean over all positions.
     return Comparison(
         placement=device["placement"],
         divergence=float((np.exp(logs) * (logs - log_softmax(logits.astype(np.float64)))).sum(-1).mean()),
@@ -142,39 +147,41 @@ def compare(model: Path, offload: Offload, threads: int | None, on_progress: Rep
         moe_layers=device["moe_layers"],
         layers=tuple(copies_of_layers(splits)),
         pieces=len(splits),
-        pieces_meant=pieces_meant(splits, device["moe_layers"]),
+        pieces_meant=expected_splits(splits, device["moe_layers"]),
         processor=Speed(**host["speed"]),
         device=Speed(**device["speed"]),
     )
 
 
 def read(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """A job. Leaves the logits [tokens, vocabulary] in the file that `request` names."""
+    """A job: compute the logits [tokens, vocabulary] and save them to the file that `request` names."""
     reader, tokens = _open(request)
     try:
         prompt, answer = tokens[:PROMPT_TOKENS], tokens[PROMPT_TOKENS:]
-        reader.logits(prompt)  # the first reading meets cold experts
+        reader.logits(prompt)  # load the experts, so that the measured run finds them in memory
         begun = time.perf_counter()
         logits = [reader.logits(prompt).copy()]
         read = time.perf_counter()
         logits += [_next(reader, token) for token in answer]
         speed = Speed(len(prompt) / (read - begun), len(answer) / (time.perf_counter() - read))
         if not all(np.isfinite(row).all() for row in logits):
-            raise EngineError("What was computed are no numbers; keep the dense part on the processor (--gpu off).")
+            raise EngineError(
+                "The model computed NaN or infinite logits; check the file with `edgemed verify`, or keep the dense "
+                "part on the processor (--gpu off)."
+            )
         np.save(request["logits"], np.concatenate(logits))
     finally:
         reader.close()
-    h = reader.file.hparams
     return {
         "placement": str(reader.loaded.placement),
-        "moe_layers": h.n_layer - h.n_dense_lead,
+        "moe_layers": reader.file.hparams.n_moe_layers,
         "speed": asdict(speed),
     }
 
 
 def plan(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """A job. The scheduler's plan for a single token: [device, names of the tensors copied to it] in order."""
-    os.environ["GGML_SCHED_DEBUG"] = "1"  # read when a context is made; the plan goes to the log
+    """A job: the scheduler's plan for a single token, as a list of [device, names of the tensors copied to it]."""
+    os.environ["GGML_SCHED_DEBUG"] = "1"  # read when a context is created; the plan is printed to the log
     reader, tokens = _open(request)
     said: list[str] = []
     try:
@@ -187,37 +194,44 @@ def plan(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 
 def read_plan(log: str) -> list[Split]:
-    """The last plan in what the scheduler printed. Raises EngineError where there is none that can be understood."""
+    """The last plan in the scheduler's output. Raises EngineError if there is none, or its format is unknown."""
     splits: list[Split] = []
     for number, device, count, rest in _SPLIT.findall(log):
         if number == "0":
             splits = []
         inputs = tuple(_INPUT.findall(rest))
         if len(inputs) != int(count):
-            raise EngineError("ggml prints its plan in another way than expected; install the llama-cpp-python named.")
+            raise EngineError(
+                "ggml printed its plan in an unknown format; install the version of "
+                "llama-cpp-python that edgemed requires."
+            )
         splits.append(Split(device, inputs))
     if not splits:
-        raise EngineError("ggml did not print its plan; install the llama-cpp-python that edgemed names.")
+        raise EngineError("ggml did not print its plan; install the version of llama-cpp-python that edgemed requires.")
     return splits
 
 
 def copies_of_layers(splits: list[Split]) -> Iterator[LayerCopies]:
-    """For every piece that computes experts: what is copied in, and which of its results the next piece copies."""
+    """The copies of every split that computes experts: its inputs, and those of its results that the next split
+    copies."""
     for split, following in pairwise(splits):
         if split.device == _EXPERTS:
             yield LayerCopies(split.inputs, tuple(name for name in following.inputs if name.startswith(_RESULT)))
 
 
-def pieces_meant(splits: list[Split], moe_layers: int) -> int:
-    """Every MoE layer makes two pieces, and the embedding's processor and the first layer on the device add one each;
-    one less where the device begins right behind experts."""
+def expected_splits(splits: list[Split], moe_layers: int) -> int:
+    """The number of splits if the device can compute all operations.
+
+    Every MoE layer makes two splits: its experts, and what follows them. The embedding on the processor and the first
+    layers on the device add one each. If the device begins right after experts, its first split is already counted.
+    """
     devices = [split.device for split in splits]
     begin = next((at for at, device in enumerate(devices) if device not in (_EXPERTS, _PROCESSOR)), 0)
     return 2 * moe_layers + 2 - (begin == 0 or devices[begin - 1] == _EXPERTS)
 
 
 def _open(request: dict[str, Any]) -> tuple[ScoringModel, list[int]]:
-    """The model, and the tokens to read. Raises SetupError where a device was wanted and there is none."""
+    """The model and the tokens to compute. Raises SetupError if a device was requested and there is none."""
     count = PROMPT_TOKENS + ANSWER_TOKENS
     offload = Offload(**request["offload"])
     file = open_model(Path(request["model"]))
@@ -230,7 +244,7 @@ def _open(request: dict[str, Any]) -> tuple[ScoringModel, list[int]]:
 
 
 def _next(reader: ScoringModel, token: int) -> Floats:
-    """[1, vocabulary] after one more token. Raises EngineError."""
+    """The logits [1, vocabulary] after one more token. Raises EngineError."""
     context = reader.loaded.ctx
     status = llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one((llama_cpp.llama_token * 1)(token), 1))
     if status != 0:

@@ -3,6 +3,8 @@
 Both are noisy counts, and which experts look hot is partly chance. The counts are therefore shrunk toward their layer's
 mean by the share of their variance that chance explains (the linear empirical-Bayes estimate). For a model that uses
 all experts alike, the predicted hit rate is then the cached share, whatever its counts look like.
+
+Why: docs/decisions.md#hit-rate-estimate.
 """
 
 from __future__ import annotations

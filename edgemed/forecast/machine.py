@@ -21,8 +21,8 @@ import numpy as np
 from edgemed.errors import SetupError
 from edgemed.forecast.compute_rates import ComputeRates
 from edgemed.native import xxh3_64
+from edgemed.sizes import PAGE
 
-PAGE = 4096
 HUGE_PAGE = 2 << 20
 MEMORY_BYTES = 256 << 20
 

@@ -8,14 +8,15 @@ from itertools import pairwise
 from math import prod
 
 import numpy as np
+from gguf.constants import GGML_QUANT_SIZES
 from gguf.constants import GGMLQuantizationType as Type
 
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import Architecture, HParams
+from edgemed.architectures.tensors import ALWAYS_F32, EMBEDDING, block_of, kind_of
 from edgemed.model_file import ModelFile
 
-# Types by which experts of any precision are made up, with their bits a weight.
-PALETTE = (("Q2_K", 2.625), ("Q3_K", 3.4375), ("Q4_K", 4.5), ("Q5_K", 5.5), ("Q6_K", 6.5625), ("Q8_0", 8.5))
-TYPES = tuple(name for name, _ in PALETTE)
+TYPES = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_0")
+"""Types whose speed is measured. Experts of any other precision are predicted as a mixture of the two nearest."""
 DENSE_BITS = 8.5  # Q8_0
 ROUTER_BITS = 32.0  # F32
 
@@ -56,24 +57,20 @@ class ModelSize:
         return int(self.expert_bytes * self.layers * self.used)
 
 
-def size_of(hparams: HParams, bits: float) -> ModelSize:
+def size_of(hparams: Architecture, bits: float) -> ModelSize:
     """The size of a model of this shape whose experts take `bits` a weight and whose dense part is Q8_0."""
     h = hparams
-    qkv = (h.n_head + 2 * h.n_head_kv) * h.head_dim * h.n_embd
-    attention = qkv + h.n_head * h.head_dim * h.n_embd
-    moe_layers = h.n_layer - h.n_dense_lead
-    shared, router = 3 * h.n_embd * h.n_ff_shexp * h.n_expert_shared, h.n_expert * h.n_embd
-    weights = h.n_layer * attention + h.n_dense_lead * 3 * h.n_embd * h.n_ff + moe_layers * shared
-    head = h.n_vocab * h.n_embd
+    # Vectors are left out: they are too short to matter.
+    matrices = [t for t in h.dense_tensors() if len(t.shape) == 2 and not _is_beyond(t.target, h)]
+    embedding = sum(prod(t.shape) for t in matrices if kind_of(t.target) == EMBEDDING)
+    routers = sum(prod(t.shape) for t in matrices if kind_of(t.target) in ALWAYS_F32)
+    others = sum(prod(t.shape) for t in matrices) - embedding - routers
     return ModelSize(
-        dense=Amount(
-            ((weights + head) * DENSE_BITS + moe_layers * router * ROUTER_BITS) / 8,
-            weights + head + moe_layers * router,
-        ),
-        batch_weights=weights + moe_layers * router - (attention - qkv + shared + router),
-        other_bytes=int(head * DENSE_BITS / 8),
-        expert=_mixture(_expert_weights(h), bits),
-        layers=moe_layers,
+        dense=Amount((others * DENSE_BITS + routers * ROUTER_BITS) / 8, others + routers),
+        batch_weights=sum(prod(t.shape) for t in matrices if _serves_batch(t.target, h)),
+        other_bytes=int(embedding * DENSE_BITS / 8),
+        expert=_mixture(h.expert_weights, bits),
+        layers=h.n_moe_layers,
         experts=h.n_expert,
         used=h.n_expert_used,
         width=h.n_embd,
@@ -82,8 +79,9 @@ def size_of(hparams: HParams, bits: float) -> ModelSize:
 
 
 def _mixture(weights: int, bits: float) -> dict[str, Amount]:
-    """`weights` weights that take `bits` each: of the two types around it, what makes that mean."""
-    for (name, low), (other, high) in pairwise(PALETTE):
+    """`weights` weights at a mean of `bits` each, as shares of the two types whose bits lie below and above."""
+    for name, other in pairwise(TYPES):
+        low, high = _bits(name), _bits(other)
         if bits <= high:
             share = min(1.0, max(0.0, (high - bits) / (high - low)))
             parts = {
@@ -91,7 +89,13 @@ def _mixture(weights: int, bits: float) -> dict[str, Amount]:
                 other: Amount((1 - share) * weights * high / 8, (1 - share) * weights),
             }
             return {each: amount for each, amount in parts.items() if amount.weights}
-    return {PALETTE[-1][0]: Amount(weights * bits / 8, weights)}
+    return {TYPES[-1]: Amount(weights * bits / 8, weights)}
+
+
+def _bits(name: str) -> float:
+    """Bits per weight of a type, block scales included."""
+    weights, nbytes = GGML_QUANT_SIZES[Type[name]]
+    return float(8 * nbytes / weights)
 
 
 def size_of_file(file: ModelFile) -> ModelSize:
@@ -100,16 +104,13 @@ def size_of_file(file: ModelFile) -> ModelSize:
     untied = "output.weight" in file.tensors
     embedding = file.tensors["token_embd.weight"]
     dense = [t for t in file.dense if not (untied and t is embedding) and not _is_beyond(t.name, h)]
-    # The last layer computes keys and values of every token, and all else of the last one only, as the head does.
-    last = f"blk.{h.n_layer - 1}."
-    batch = [t for t in dense if t.name.startswith("blk.") and (last not in t.name or "attn_qkv" in t.name)]
-    rows = h.n_layer - h.n_dense_lead
+    rows = h.n_moe_layers
     nbytes = float(file.experts.nbytes[:rows].sum()) / (rows * h.n_expert)
     return ModelSize(
         dense=Amount(sum(t.nbytes for t in dense), sum(prod(t.shape) for t in dense)),
-        batch_weights=sum(prod(t.shape) for t in batch),
+        batch_weights=sum(prod(t.shape) for t in dense if _serves_batch(t.name, h)),
         other_bytes=embedding.nbytes if untied else 0,
-        expert={kind_of(file): Amount(nbytes, _expert_weights(h))},
+        expert={mixture_of(file): Amount(nbytes, h.expert_weights)},
         layers=rows,
         experts=h.n_expert,
         used=h.n_expert_used,
@@ -118,19 +119,23 @@ def size_of_file(file: ModelFile) -> ModelSize:
     )
 
 
-def kind_of(file: ModelFile) -> str:
+def mixture_of(file: ModelFile) -> str:
     """The name of the mixture of types its experts are stored in."""
     return "+".join(sorted(Type(int(each)).name for each in np.unique(file.experts.type)))
 
 
 def _is_beyond(name: str, h: HParams) -> bool:
-    """Whether a tensor belongs to an MTP layer, which no token goes through."""
-    return name.startswith("blk.") and int(name.split(".")[1]) >= h.n_layer
+    """Whether a tensor belongs to an MTP layer, which no token passes."""
+    block = block_of(name)
+    return block is not None and block >= h.n_layer
 
 
-def _expert_weights(h: HParams) -> int:
-    return 3 * h.n_embd * h.n_ff_exp
+def _serves_batch(name: str, h: HParams) -> bool:
+    """Whether every token of a prompt is multiplied with it. Of the last layer only keys and values are computed for
+    all tokens; the rest of it, and the output head, for the last token alone."""
+    block = block_of(name)
+    return block is not None and (block < h.n_layer - 1 or h.DENSE_KINDS.get(kind_of(name)) == "attn_qkv")
 
 
 def _kv_bytes(h: HParams) -> int:
-    return 2 * h.n_layer * h.n_head_kv * h.head_dim * 2  # keys and values, F16
+    return 2 * sum(h.kv_values(layer) for layer in range(h.n_layer))  # F16

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from edgemed import privacy
-from edgemed.architectures.hparams import HParams
 from edgemed.engine.cores import measure_busy, physical_cores
 from edgemed.engine.process.job import Report, run_job
 from edgemed.errors import EdgemedError, SetupError
@@ -25,31 +24,6 @@ PROBE_BYTES = 1 << 30
 READERS = 3  # reader threads, as in the engine
 DISK_SAMPLES = 3  # before, between and after the measurements of memory and compute
 SAMPLE_SECONDS = 0.5
-# AntAngelMed, as in its publisher's GGUF: `doctor` predicts its speed before anything is downloaded.
-ANTANGELMED = HParams(
-    n_layer=32,
-    n_nextn=0,
-    n_embd=4096,
-    n_ff=9216,
-    n_ff_exp=1024,
-    n_ff_shexp=1024,
-    n_expert=256,
-    n_expert_used=8,
-    n_expert_shared=1,
-    n_group=8,
-    n_group_used=4,
-    n_dense_lead=1,
-    n_head=32,
-    n_head_kv=4,
-    head_dim=128,
-    n_rot=64,
-    rope_theta=600000.0,
-    rms_eps=1e-6,
-    weights_scale=2.5,
-    n_vocab=157184,
-    n_ctx_train=32768,
-)
-
 _FLAGS = ("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "gfni", "avx512vbmi", "avx512_bf16", "amx_int8")
 
 

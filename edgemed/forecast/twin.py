@@ -3,6 +3,8 @@
 A twin has some of the other's layers, with matrices of the same shapes and types, and some of its experts. Its weights
 are zeros, which take as long as any others and no room on the disk (the file has holes). Only embeddings and routers
 are random, so that every expert is used alike.
+
+Why: docs/decisions.md#twin.
 """
 
 from __future__ import annotations
@@ -20,12 +22,11 @@ from gguf import GGML_QUANT_SIZES, GGUFWriter
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from edgemed.architectures import Mapped, bailing_moe_v2
-from edgemed.architectures.config import Config
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import Architecture, Mapped
+from edgemed.architectures.tensors import ALWAYS_F32, EMBEDDING, kind_of
 from edgemed.errors import SetupError
 from edgemed.forecast.compute_rates import DISTINCT_TOKENS, Twins
-from edgemed.forecast.model_size import kind_of
+from edgemed.forecast.model_size import mixture_of
 from edgemed.forecast.prediction import PROMPT_TOKENS
 from edgemed.model_file import ModelFile, keys
 
@@ -40,18 +41,18 @@ class Original:
     """What a twin is made after. `kinds`: for each a twin, whose experts are drawn from these triples of types
     [any number, projection]. `dense`: the types of the other matrices by name; of those not named, Q8_0."""
 
-    hparams: HParams
+    hparams: Architecture
     kinds: Mapping[str, NDArray[np.int32]]
     dense: Mapping[str, Type] | None = None
 
 
 def original_of_file(file: ModelFile) -> Original:
     """Its twin has experts of the model's own types, in about their proportions."""
-    kinds = {kind_of(file): file.experts.type.reshape(-1, 3)}
+    kinds = {mixture_of(file): file.experts.type.reshape(-1, 3)}
     return Original(file.hparams, kinds, {tensor.name: tensor.type for tensor in file.dense})
 
 
-def original_of_types(hparams: HParams, names: Collection[str]) -> Original:
+def original_of_types(hparams: Architecture, names: Collection[str]) -> Original:
     """A twin for each of these types."""
     return Original(hparams, {name: np.full((1, 3), int(Type[name]), np.int32) for name in sorted(names)})
 
@@ -75,37 +76,35 @@ def twins(original: Original) -> Iterator[Twins]:
         yield Twins(paths, long, short)
 
 
-def _scaled(original: Original) -> HParams:
+def _scaled(original: Original) -> Architecture:
     """The twin's numbers: the original's, where that is small."""
     h = replace(original.hparams, n_nextn=0)
-    layers = h.n_layer - h.n_dense_lead
-    weights = layers * h.n_expert * 3 * h.n_embd * h.n_ff_exp + 2 * h.n_vocab * h.n_embd
+    layers = h.n_moe_layers
+    weights = layers * h.n_expert * h.expert_weights + 2 * h.n_vocab * h.n_embd
     if weights <= SMALL_WEIGHTS:
         return h
     kept = min(layers, LAYERS)
-    # Four times the experts a token uses, in groups that hold as many as the router's rules ask for.
-    least = max(4 * h.n_expert_used, 2 * h.n_group, -(-h.n_expert_used * h.n_group // max(h.n_group_used, 1)))
-    experts = min(h.n_expert, -(-least // h.n_group) * h.n_group)
+    experts = min(h.n_expert, h.router.smallest(4 * h.n_expert_used, h.n_expert_used))
     vocabulary = max(DISTINCT_TOKENS, h.n_vocab * kept // layers // 32 * 32)
     return replace(h, n_layer=h.n_dense_lead + kept, n_expert=experts, n_vocab=vocabulary)
 
 
-def _write(path: Path, h: HParams, kinds: NDArray[np.int32], dense: Mapping[str, Type] | None) -> None:
+def _write(path: Path, h: Architecture, kinds: NDArray[np.int32], dense: Mapping[str, Type] | None) -> None:
     rng = np.random.default_rng(0)
-    writer = GGUFWriter(path, bailing_moe_v2.GGUF_NAME)
+    writer = GGUFWriter(path, h.GGUF_NAME)
     writer.add_custom_alignment(keys.ALIGNMENT)
     writer.add_tokenizer_model("none")
-    bailing_moe_v2.write_metadata(writer, h)
+    h.write_metadata(writer)
     values: dict[int, NDArray[np.floating[Any]]] = {}
     at = 0
     for tensor, type_ in _tensors(h, kinds, dense, rng):
         block, block_bytes = GGML_QUANT_SIZES[type_]
         nbytes = prod(tensor.shape) // block * block_bytes
         writer.add_tensor_info(tensor.target, tensor.shape, np.dtype(np.float32), nbytes, raw_dtype=type_)
-        if tensor.target == "token_embd.weight":
+        if kind_of(tensor.target) == EMBEDDING:
             rows = min(DISTINCT_TOKENS, h.n_vocab)
             values[at] = rng.standard_normal((rows, h.n_embd), np.float32).astype(np.float16)
-        elif tensor.target.endswith("ffn_gate_inp.weight"):
+        elif tensor.target.endswith(h.router.weight):
             values[at] = rng.standard_normal(tensor.shape, np.float32) / np.sqrt(h.n_embd, dtype=np.float32)
         elif tensor.target.endswith("norm.weight"):
             values[at] = np.ones(tensor.shape, np.float32)
@@ -123,19 +122,19 @@ def _write(path: Path, h: HParams, kinds: NDArray[np.int32], dense: Mapping[str,
 
 
 def _tensors(
-    h: HParams, kinds: NDArray[np.int32], dense: Mapping[str, Type] | None, rng: np.random.Generator
+    h: Architecture, kinds: NDArray[np.int32], dense: Mapping[str, Type] | None, rng: np.random.Generator
 ) -> Iterator[tuple[Mapped, Type]]:
-    for tensor in bailing_moe_v2.dense_tensors(h, Config({})):
-        if tensor.target == "token_embd.weight":
+    for tensor in h.dense_tensors():
+        if kind_of(tensor.target) == EMBEDDING:
             yield tensor, Type.F16
-        elif len(tensor.shape) == 1 or tensor.target.endswith("ffn_gate_inp.weight"):
+        elif len(tensor.shape) == 1 or kind_of(tensor.target) in ALWAYS_F32:
             yield tensor, Type.F32
         else:
             yield tensor, _fitting((dense or {}).get(tensor.target, Type.Q8_0), tensor)
     for layer in h.moe_layers:
         for expert in range(h.n_expert):
             drawn = rng.choice(kinds)
-            for tensor, number in zip(bailing_moe_v2.expert_tensors(h, layer, expert), drawn, strict=True):
+            for tensor, number in zip(h.expert_tensors(layer, expert), drawn, strict=True):
                 yield tensor, _fitting(Type(int(number)), tensor)
 
 

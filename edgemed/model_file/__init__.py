@@ -1,10 +1,10 @@
-"""A model file as the engine sees it: dense tensors, and where each expert lies.
+"""A model file as the engine sees it: its dense tensors and the location of each expert.
 
     model = open_model(Path("antangelmed.gguf"))
     model.hparams.n_expert, model.experts.type[0, 17]
 
-Both the edgemed layout and stock bailingmoe2 GGUFs open (docs/format.md); stock ones carry no checksums, so what is
-computed with them is unverified.
+Both the edgemed layout and stock GGUFs of a known family open (docs/format.md); stock ones carry no checksums, so what
+is computed with them is unverified.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from gguf.constants import GGMLQuantizationType
 
-from edgemed.architectures.hparams import ARCHITECTURE, HParams
+from edgemed.architectures import Architecture, HParams, find_gguf_architecture
 from edgemed.architectures.tensors import stacked_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file import keys
@@ -31,16 +31,18 @@ __all__ = ["Experts", "IntendedUse", "ModelFile", "TensorInfo", "open_model"]
 IntendedUse = Literal["demonstration", "unevaluated", "evaluated"]
 _Type = GGMLQuantizationType
 _NO_WEIGHTS = {_Type.F64, _Type.I8, _Type.I16, _Type.I32, _Type.I64, _Type.Q8_1, _Type.Q8_K}
-"""Types ggml has no matrix product for; it takes that for granted and jumps to nowhere."""
+"""Types for which ggml has no matmul. It does not check, and would call a null pointer."""
 _USES = ("demonstration", "unevaluated", "evaluated")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """One opened model. `dense` holds every tensor that is no routed expert, in file order.
+    """One opened model.
 
+    dense: all tensors except the routed experts, in file order.
     `dense_checksums`: xxh3-64 of each dense tensor, in the order of `dense`, or None where the file has none.
     `expert_tokens`: f64 [row, expert], how many tokens calibration routed to each expert, MTP blocks left out; or None.
+    `architecture`: what the file calls its graph; `hparams`: its family and numbers.
     `end_ids`: token ids that end a turn, as far as the file names them.
     """
 
@@ -49,7 +51,7 @@ class ModelFile:
     layout: Literal["edgemed", "llama.cpp"]
     architecture: str
     metadata: Metadata
-    hparams: HParams
+    hparams: Architecture
     tensors: dict[str, TensorInfo]
     dense: list[TensorInfo]
     experts: Experts
@@ -61,12 +63,12 @@ class ModelFile:
 
     @property
     def verified(self) -> bool:
-        """True where every weight has a checksum to be held against."""
+        """True if the file has a checksum for every weight."""
         return self.experts.checksum is not None and self.dense_checksums is not None
 
     @property
     def header_verified(self) -> bool:
-        """True where the header was held against its checksum when the file was opened."""
+        """True if the header was compared with its checksum when the file was opened."""
         return keys.HEADER_CHECKSUM in self.metadata
 
     @property
@@ -74,7 +76,7 @@ class ModelFile:
         return str(self.metadata.get("general.name") or self.path.stem)
 
     def read(self, tensor: TensorInfo) -> bytes:
-        """The tensor's bytes, unchecked. Raises ModelFileError when the file became shorter meanwhile."""
+        """The tensor's bytes, not verified. Raises ModelFileError if the file has become shorter."""
         with self.path.open("rb") as file:
             data = os.pread(file.fileno(), tensor.nbytes, tensor.offset)
             while len(data) < tensor.nbytes:
@@ -86,28 +88,25 @@ class ModelFile:
 
 
 def open_model(path: Path | str) -> ModelFile:
-    """Open a GGUF of the supported architecture. Raises ModelFileError with a sentence for anything else."""
+    """Open a GGUF of a family in edgemed.architectures. Raises ModelFileError with a sentence for anything else."""
     path = Path(path)
     header = read_header(path)
     metadata = header.metadata
     _refuse_damaged_header(path, header)
-    architecture = metadata.get("general.architecture")
-    if architecture != ARCHITECTURE:
-        raise ModelFileError(
-            f"{path.name} holds the architecture {architecture or 'nobody named'}; edgemed runs {ARCHITECTURE} only."
-        )
+    architecture = find_gguf_architecture(metadata, path.name)
     version = metadata.get(keys.FORMAT_VERSION)
     if version not in (None, keys.FIRST_FORMAT, keys.CURRENT_FORMAT):
         raise ModelFileError(
-            f"{path.name} has edgemed format {version}; this edgemed knows format {keys.CURRENT_FORMAT}: update it."
+            f"{path.name} has edgemed format {version}, but this edgemed reads formats up to {keys.CURRENT_FORMAT}; "
+            "update edgemed."
         )
     embedding = header.tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
         raise ModelFileError(f"{path.name} has no token embedding; convert the checkpoint again.")
-    for key in keys.TEXTS:  # now: `eval` would meet it after hours of reading
+    for key in keys.TEXTS:  # checked here, because `eval` reads them only after hours of computing
         metadata.text(key)
     _refuse_unusable_types(header.tensors)
-    hparams = HParams.from_metadata(metadata, n_vocab=embedding.shape[1])
+    hparams = architecture.from_metadata(metadata, n_vocab=embedding.shape[1])
     experts, taken = find_experts(header.tensors, hparams, metadata.numbers(keys.EXPERT_CHECKSUMS))
     dense = sorted((t for name, t in header.tensors.items() if name not in taken), key=lambda t: t.offset)
     dense_checksums = metadata.numbers(keys.DENSE_CHECKSUMS)
@@ -116,12 +115,12 @@ def open_model(path: Path | str) -> ModelFile:
     use = metadata.get(keys.INTENDED_USE, "unevaluated")
     if use not in _USES:
         raise ModelFileError(f"{path.name} is marked for the unknown use {use!r}; known are {', '.join(_USES)}.")
-    stock = stacked_name(hparams.n_dense_lead, "gate") in header.tensors
+    stock = stacked_name(hparams.moe_layers.start, "gate") in header.tensors
     return ModelFile(
         path=path,
         size_bytes=path.stat().st_size,
         layout="llama.cpp" if stock else "edgemed",
-        architecture=architecture,
+        architecture=architecture.GGUF_NAME,
         metadata=metadata,
         hparams=hparams,
         tensors=header.tensors,
@@ -136,7 +135,8 @@ def open_model(path: Path | str) -> ModelFile:
 
 
 def _refuse_damaged_header(path: Path, header: Header) -> None:
-    """The header holds the vocabulary: a bit of it may be a digit of a dose."""
+    """Raise ModelFileError if the header does not match its checksum. The header holds the vocabulary, where one wrong
+    bit can change a digit of a dose."""
     metadata = header.metadata
     if keys.HEADER_CHECKSUM in metadata:
         at = metadata.value_at(keys.HEADER_CHECKSUM)
@@ -145,7 +145,7 @@ def _refuse_damaged_header(path: Path, header: Header) -> None:
         intact = metadata.get(keys.FORMAT_VERSION) != keys.CURRENT_FORMAT
     if not intact:
         raise ModelFileError(
-            f"{path.name} is damaged: its header (vocabulary, settings, list of tensors) differs from its checksum; "
+            f"{path.name} is damaged: its header (vocabulary, settings, list of tensors) does not match its checksum; "
             "copy or convert it again."
         )
 
@@ -162,9 +162,9 @@ def _expert_tokens(path: Path, metadata: Metadata, hparams: HParams) -> npt.NDAr
 
 def _refuse_unusable_types(tensors: dict[str, TensorInfo]) -> None:
     for tensor in tensors.values():
-        is_vector = prod(tensor.shape[1:]) == 1  # however many dimensions it claims
+        is_vector = prod(tensor.shape[1:]) == 1  # whatever its number of dimensions
         if tensor.type in _NO_WEIGHTS or (is_vector and tensor.type != _Type.F32):
             raise ModelFileError(
-                f"The model file stores {tensor.name} as {tensor.type.name}, which cannot be computed with; "
+                f"The model file stores {tensor.name} as {tensor.type.name}, which the engine cannot compute with; "
                 "convert the checkpoint again."
             )

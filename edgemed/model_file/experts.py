@@ -1,7 +1,7 @@
-"""Where each expert's three matrices lie in the file, whatever the layout.
+"""The location of each expert's three matrices in the file, in either layout.
 
-The edgemed layout gives every expert three 2-D tensors of its own (`blk.L.ffn_gate.E.weight`, llama.cpp's historic
-per-expert names); the stock layout stacks a layer's experts in three 3-D tensors, which are sliced here.
+In the edgemed layout every expert has three 2-D tensors (`blk.L.ffn_gate.E.weight`, llama.cpp's historic per-expert
+names). The stock layout stacks the experts of a layer in three 3-D tensors, which are sliced here.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures import HParams
 from edgemed.architectures.tensors import PROJECTIONS, stacked_name, tensor_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file.header import TensorInfo
+from edgemed.sizes import PAGE
 
 
 @dataclass(frozen=True, slots=True)
 class Experts:
-    """Arrays indexed [row, expert, projection]: row r is block `layers[r]`, projections are gate, up, down.
+    """Arrays [MoE layer, expert, projection]: MoE layer m is block `layers[m]`; the projections are gate, up, down.
 
-    offset: u64, from the file's first byte; nbytes: u64; type: i32, ggml's type numbers.
-    checksum: u64 [row, expert], xxh3-64 over an expert's whole extent, or None where the file has none.
-    path: the file that holds them, where it is not the model's own.
+    offset: u64, from the start of the file; nbytes: u64; type: i32, ggml's type numbers.
+    checksum: u64 [MoE layer, expert], xxh3-64 over an expert's whole extent, or None if the file has none.
+    path: the file that holds the experts, if it is not the model file.
     """
 
     layers: tuple[int, ...]
@@ -43,18 +44,19 @@ class Experts:
 def find_experts(
     tensors: Mapping[str, TensorInfo], hparams: HParams, checksums: list[int] | None
 ) -> tuple[Experts, set[str]]:
-    """Locate every expert; also return the names of the tensors they took.
+    """Locate every expert, and return the names of the tensors that hold them.
 
-    Raises ModelFileError when one is missing, has another shape, or breaks the checksummed extent's order.
+    Raises ModelFileError if a tensor is missing or has the wrong shape, or if an expert with a checksum is not stored
+    in one run of pages in the order gate, up, down.
     """
-    layers = tuple(hparams.moe_layers)
+    layers = tuple(hparams.stored_moe_layers)
     shape = (len(layers), hparams.n_expert, len(PROJECTIONS))
     offset, nbytes = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64)
     types = np.zeros(shape, np.int32)
     taken: set[str] = set()
     for row, layer in enumerate(layers):
         for p, projection in enumerate(PROJECTIONS):
-            inner = (hparams.n_ff_exp, hparams.n_embd) if projection == "down" else (hparams.n_embd, hparams.n_ff_exp)
+            inner = hparams.expert_matrix_shape(projection)[::-1]
             stacked = tensors.get(stacked_name(layer, projection))
             if stacked is not None:
                 _expect(stacked, (*inner, hparams.n_expert))
@@ -93,7 +95,7 @@ def _shape_checksums(
     if not ((end[..., 0] <= offset[..., 1]) & (end[..., 1] <= offset[..., 2])).all():
         raise ModelFileError("The model file's experts do not lie gate, up, down; convert the checkpoint again.")
     # One run of pages: it is read, and checked, in one piece.
-    page = np.uint64(4096)
+    page = np.uint64(PAGE)
     if (offset[..., 1:] // page > (end[..., :2] + page - np.uint64(1)) // page).any():
         raise ModelFileError("The model file scatters an expert's matrices; convert the checkpoint again.")
     return np.array(checksums, np.uint64).reshape(rows, experts)

@@ -1,8 +1,8 @@
-"""The header of any GGUF v3 file: key-value pairs and tensor descriptions, read once, in linear time.
+"""The header of a GGUF v3 file: key-value pairs and tensor descriptions, read once, in linear time.
 
-The field's own reader maps the file and decodes every array; this one reads ahead in pieces, decodes an array only
-when somebody asks for it, and trusts nothing: every count, length and offset is checked against the file's size before
-it is used. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+The `gguf` package's reader maps the file and decodes every array. This one reads ahead in pieces, decodes an array only
+when it is needed, and trusts nothing: every count, length and offset is checked against the file's size before it is
+used. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 from __future__ import annotations
@@ -40,8 +40,7 @@ _STRING, _ARRAY = 8, 9
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """Where one tensor lies. `shape` is in ggml's order, fastest dimension first; `offset` counts from the file's
-    first byte."""
+    """One tensor's description. shape: in ggml's order, fastest dimension first; offset: from the start of the file."""
 
     name: str
     shape: tuple[int, ...]
@@ -63,7 +62,7 @@ class _Field:
 
 
 class Metadata(Mapping[str, Any]):
-    """The key-value pairs, decoded when asked for. Strings come as str, arrays as lists."""
+    """The key-value pairs, decoded on access. Strings are returned as str, arrays as lists."""
 
     def __init__(self, buffer: bytes, fields: dict[str, _Field]) -> None:
         self._buffer = buffer
@@ -80,29 +79,30 @@ class Metadata(Mapping[str, Any]):
         return len(self._fields)
 
     def text(self, key: str) -> str | None:
-        """The string under `key`, None where there is none. Raises ModelFileError for a value of another kind."""
+        """The string under `key`, or None. Raises ModelFileError for a value of another type."""
         value = self.get(key)
         if value is None or isinstance(value, str):
             return value
         raise ModelFileError(f"The model file's {key} is not text; convert the checkpoint again.")
 
     def numbers(self, key: str) -> list[int] | None:
-        """The array of whole numbers from 0 under `key`, None where there is none. Raises ModelFileError for a value of
-        another kind."""
+        """The array of unsigned integers under `key`, or None. Raises ModelFileError for a value of another type."""
         value = self.get(key)
         if value is None:
             return None
         if not isinstance(value, list) or not all(type(item) is int and 0 <= item < 1 << 64 for item in value):
-            raise ModelFileError(f"The model file's {key} is no list of whole numbers; convert the checkpoint again.")
+            raise ModelFileError(
+                f"The model file's {key} is not a list of unsigned integers; convert the checkpoint again."
+            )
         return value
 
     def raw(self, key: str) -> bytes:
-        """The pair exactly as it stands in the file, key included, for writing it into another header."""
+        """The bytes of the pair, key included, as stored in the file: for copying it into another header."""
         field = self._fields[key]
         return self._buffer[field.start : field.end]
 
     def value_at(self, key: str) -> int:
-        """Where the value of `key` lies, in bytes from the file's first."""
+        """The offset of the value of `key` from the start of the file, in bytes."""
         return self._fields[key].value_at
 
 
@@ -113,11 +113,11 @@ class Header:
     data_start: int
     alignment: int
     bytes: bytes
-    """As they stand in the file, up to the end of the tensor descriptions."""
+    """The file's bytes up to the end of the tensor descriptions."""
 
 
 def header_checksum(header: bytes, value_at: int) -> int:
-    """XXH3-64 of a header's bytes, those eight taken as zeros that hold it."""
+    """XXH3-64 of a header's bytes, in which the eight bytes that store the checksum count as zeros."""
     state, view = Xxh3(), memoryview(header)
     for part in (view[:value_at], bytes(8), view[value_at + 8 :]):
         state.update(part)
@@ -125,21 +125,21 @@ def header_checksum(header: bytes, value_at: int) -> int:
 
 
 def read_header(path: Path) -> Header:
-    """Read `path`'s header. Raises ModelFileError for anything that is not a well-formed GGUF v3."""
+    """Read the header of `path`. Raises ModelFileError if it is not a well-formed GGUF v3 file."""
     try:
         size = file_size(path)
         with path.open("rb") as file:
             return _parse(_Cursor(file.fileno(), size, path.name))
     except FileNotFoundError:
-        raise ModelFileError(f"There is no model file at {path}.") from None
+        raise ModelFileError(f"There is no model file at {path}; check the path.") from None
     except IsADirectoryError:
         raise ModelFileError(f"{path} is a folder; name a .gguf file (`edgemed convert` makes one).") from None
     except OSError as error:
-        raise ModelFileError(f"{path} cannot be read: {error.strerror}; name a .gguf file that can be.") from None
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}; name a readable .gguf file.") from None
 
 
 class _Cursor:
-    """A position in a file whose first bytes are kept in memory as far as they were needed."""
+    """A position in a file. The bytes up to it, and some read ahead, are in `buffer`."""
 
     def __init__(self, fd: int, size: int, name: str) -> None:
         self.buffer = bytearray()
@@ -149,12 +149,12 @@ class _Cursor:
         self._fd = fd
 
     def take(self, count: int) -> int:
-        """Make `count` more bytes available and step over them; return where they start."""
+        """Advance by `count` bytes, reading them into `buffer`; return their start."""
         start, self.at = self.at, self.at + count
         if self.at > self.size:
             raise self.error("ends inside its header: it was cut short")
         if self.at > MAX_HEADER_BYTES:
-            raise self.error(f"has a header above {MAX_HEADER_BYTES >> 20} MiB, which no model needs")
+            raise self.error(f"has a header of more than {MAX_HEADER_BYTES >> 20} MiB, which no model needs")
         while len(self.buffer) < self.at:
             piece = os.pread(self._fd, max(READ_AHEAD, self.at - len(self.buffer)), len(self.buffer))
             if not piece:
@@ -201,11 +201,11 @@ def _parse(cursor: _Cursor) -> Header:
     metadata = Metadata(header, fields)
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 8 or alignment > 1 << 24 or alignment & (alignment - 1):
-        raise cursor.error(f"has an alignment of {alignment!r}, not a power of two from 8 up")
+        raise cursor.error(f"has an alignment of {alignment!r}, which is not a power of two of at least 8")
     data_start = -(-cursor.at // alignment) * alignment
     tensors = {info[0]: _place(cursor, info, data_start, alignment) for info in described}
     if len(tensors) != n_tensors:
-        raise cursor.error("describes one tensor twice")
+        raise cursor.error("describes the same tensor twice")
     _refuse_overlap(cursor, tensors)
     return Header(metadata, tensors, data_start, alignment, header)
 
@@ -235,17 +235,17 @@ def _skip(cursor: _Cursor, kind: int) -> None:
             cursor.take(struct.calcsize(_SCALARS[item]) * count)
         elif item == _STRING:
             if count * 8 > cursor.size:
-                raise cursor.error(f"claims an array of {count} strings, more than fit into it")
+                raise cursor.error(f"claims an array of {count} strings, more than its size allows")
             for _ in range(count):
                 cursor.take(cursor.u64())
         else:
-            raise cursor.error(f"has an array of unknown kind {item}")
+            raise cursor.error(f"has an array of the unknown type {item}")
     else:
-        raise cursor.error(f"has a value of unknown kind {kind}")
+        raise cursor.error(f"has a value of the unknown type {kind}")
 
 
 def _decode(buffer: bytes, kind: int, at: int) -> tuple[Any, int]:
-    """Decode the value at `at`; the walk was bounds-checked when the header was read."""
+    """Decode the value at `at`. `_skip` has already checked its bounds."""
     if kind in _SCALARS:
         return struct.unpack_from(_SCALARS[kind], buffer, at)[0], at + struct.calcsize(_SCALARS[kind])
     (count,) = struct.unpack_from("<Q", buffer, at if kind == _STRING else at + 4)
@@ -268,7 +268,7 @@ def _read_tensor(cursor: _Cursor) -> tuple[str, tuple[int, ...], int, int]:
     name = cursor.text(MAX_NAME_BYTES, "a tensor name")
     n_dims = cursor.u32()
     if not 1 <= n_dims <= MAX_DIMENSIONS:
-        raise cursor.error(f"gives {name} {n_dims} dimensions")
+        raise cursor.error(f"gives {name} {n_dims} dimensions, but at most {MAX_DIMENSIONS} are allowed")
     shape = tuple(cursor.u64() for _ in range(n_dims))
     if 0 in shape or max(shape) > MAX_ELEMENTS or prod(shape) > MAX_ELEMENTS:
         raise cursor.error(f"gives {name} the impossible shape {shape}")
@@ -298,4 +298,4 @@ def _refuse_overlap(cursor: _Cursor, tensors: dict[str, TensorInfo]) -> None:
     in_order = sorted(tensors.values(), key=lambda info: info.offset)
     for one, next_one in itertools.pairwise(in_order):
         if one.end > next_one.offset:
-            raise cursor.error(f"lets {one.name} and {next_one.name} overlap")
+            raise cursor.error(f"stores {one.name} and {next_one.name} in overlapping bytes")

@@ -1,4 +1,4 @@
-"""Holding a model file against its checksums, all of it, a few megabytes in memory at a time."""
+"""Verifying a whole model file against its checksums, a few megabytes at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ READ_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """`checked`: checksums compared, the digest over all weights being one. `damaged`: what did not match, by name."""
+    """checked: the number of checksums compared, the digest over all weights included; damaged: the names of the parts
+    that did not match."""
 
     checked: int
     damaged: list[str]
@@ -24,7 +25,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Bytes under one checksum: `spans` of (offset, length, whether these are weights and not padding)."""
+    """The bytes of one checksum: `spans` of (offset, length, True for weights or False for padding)."""
 
     label: str
     spans: list[tuple[int, int, bool]]
@@ -36,9 +37,9 @@ class _Part:
 
 
 def check(model: ModelFile, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Findings:
-    """Read the whole file and compare; `on_progress` gets bytes done and in all.
+    """Read the whole file and compare its checksums; `on_progress` is called with (bytes done, bytes in total).
 
-    Raises ModelFileError when the file cannot be read to its end.
+    Raises ModelFileError if the file cannot be read to its end.
     """
     parts = sorted(_parts(model), key=lambda part: part.spans[0][0])
     total, done = sum(part.nbytes for part in parts), 0
@@ -73,7 +74,7 @@ def _parts(model: ModelFile) -> Iterator[_Part]:
         yield _Part(tensor.name, [(tensor.offset, tensor.nbytes, True)], checksum)
     experts = model.experts
     if experts.checksum is None:
-        # Without a checksum for each expert only the digest over all is left, and that wants the file's own order.
+        # Without a checksum per expert only the digest over all weights remains, which is computed in file order.
         dense = {tensor.name for tensor in model.dense}
         for tensor in model.tensors.values():
             if tensor.name not in dense:

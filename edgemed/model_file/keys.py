@@ -1,10 +1,12 @@
-"""Names of the metadata keys edgemed adds to a GGUF, shared by the writer and the reader (docs/format.md)."""
+"""Names of the metadata keys that edgemed adds to a GGUF, shared by writer and reader (docs/format.md)."""
+
+from edgemed.sizes import PAGE
 
 FORMAT_VERSION = "edgemed.format_version"
-"""u32. A reader refuses a version it does not know."""
+"""u32. A reader refuses a version that it does not know."""
 HEADER_CHECKSUM = "edgemed.header_checksum"
-"""u64: xxh3-64 of the file's bytes up to the end of the tensor descriptions, its own eight taken as zeros. Since format
-2."""
+"""u64: xxh3-64 of the file's bytes up to the end of the tensor descriptions, in which its own eight bytes count as
+zeros. Present from format 2 on."""
 
 SOURCE_REPOSITORY = "edgemed.source.repository"
 SOURCE_REVISION = "edgemed.source.revision"
@@ -13,14 +15,14 @@ SOURCE_DIGEST = "edgemed.source.digest"
 PLAN = "edgemed.plan"
 """The quantisation plan as canonical JSON text."""
 PLAN_DIGEST = "edgemed.plan_digest"
-"""SHA-256, in hexadecimal, of the plan's text."""
+"""SHA-256 of the plan's text, in hexadecimal."""
 CALIBRATION_DIGEST = "edgemed.calibration_digest"
 EXPERT_TOKENS = "edgemed.expert_tokens"
-"""u32 array, MoE blocks (MTP ones left out) x experts: tokens that calibration routed to each expert, so that a start
-knows what to read first."""
+"""u32 array, MoE layers (without MTP layers) x experts: tokens that calibration routed to each expert, so that a start
+can load the hottest experts first."""
 
 WEIGHTS_DIGEST = "edgemed.weights_digest"
-"""SHA-256, in hexadecimal, over all tensors' bytes in file order, padding left out."""
+"""SHA-256 over the bytes of all tensors in file order, without padding, in hexadecimal."""
 
 INTENDED_USE = "edgemed.intended_use"
 """demonstration, unevaluated or evaluated; absent means unevaluated."""
@@ -28,8 +30,8 @@ INTENDED_USE = "edgemed.intended_use"
 DENSE_CHECKSUMS = "edgemed.dense_checksums"
 """u64 array: xxh3-64 of each dense tensor's bytes, in file order."""
 EXPERT_CHECKSUMS = "edgemed.expert_checksums"
-"""u64 array, MoE blocks x experts: xxh3-64 from the gate's first byte to the down projection's last, padding between
-them included."""
+"""u64 array, MoE layers x experts: xxh3-64 from the first byte of gate to the last byte of down, including any padding
+between the matrices."""
 
 END_OF_GENERATION_IDS = "edgemed.eog_token_ids"
 """u32 array: every token id that ends a turn."""
@@ -38,11 +40,11 @@ TEXTS = (
     *(SOURCE_REPOSITORY, SOURCE_REVISION, SOURCE_DIGEST),
     *(PLAN, PLAN_DIGEST, CALIBRATION_DIGEST, WEIGHTS_DIGEST),
 )
-"""What holds text where it is present."""
+"""Keys whose values must be strings if they are present."""
 
 PREFIX = "edgemed."
 CURRENT_FORMAT = 2
 FIRST_FORMAT = 1
 """The same without a header checksum; still read."""
-ALIGNMENT = 4096
+ALIGNMENT = PAGE
 """`general.alignment` of the edgemed layout: one page, so that an expert is one direct read."""

@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.arrays import Floats
 from edgemed.native import Signatures, declare, library
 
-Floats = NDArray[np.float32]
 Halves = NDArray[np.float16]
 
 _SIGNATURES: Signatures = {

@@ -9,10 +9,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.arrays import Floats
 from edgemed.native import Signatures, declare, library
 
 BLOCK = 256  # `kBlock`
-Floats = NDArray[np.float32]
 Codes = NDArray[np.int32]
 
 

@@ -1,4 +1,5 @@
 // The instruction set that our kernels use. Matmul and attention give the same bits on all of them.
+// Why: docs/decisions.md#instruction-sets.
 #pragma once
 
 #if defined(__x86_64__) && defined(__GNUC__)

@@ -7,12 +7,9 @@ from functools import cache
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
-from numpy.typing import NDArray
 
+from edgemed.arrays import Bytes, Floats
 from edgemed.native import Signatures, declare, library
-
-Floats = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
 
 _SIGNATURES: Signatures = {
     "edgemed_gemm": (

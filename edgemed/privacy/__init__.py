@@ -1,12 +1,12 @@
-"""What keeps patient text inside this machine: no network sockets, no core dumps, no readers of our memory.
+"""Keeps patient text on this machine: no network sockets, no core dumps, no access to our memory.
 
-    privacy.close_to_others()  first line of every process that will hold text: memory closed, no core dumps
-    privacy.lock_down()        before it reads text or a model, and before it starts a thread: no network sockets
-    privacy.seal()             once it has started: not even local sockets any more
-    privacy.proof()            what holds in this process right now, tried and not just assumed
+    privacy.close_to_others()  the first line of every process that will hold text: no core dumps, no debuggers
+    privacy.lock_down()        before the process reads text or a model, and before it starts a thread: no network
+    privacy.seal()             once the process has started: no local sockets either
+    privacy.proof()            tries every lock of this process and reports the results
 
-The kernel does the refusing (seccomp), so no library loaded later can change its mind, and neither can a program that
-the process starts.
+The kernel enforces the locks (seccomp). No library that is loaded later can lift them, and programs that the process
+starts inherit them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Trying the locks of this process from the inside: every check does the forbidden thing and reports what happened."""
+"""Tests of this process's locks from the inside: every check attempts what is forbidden and reports the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgemed.privacy import seccomp
 
 _PR_GET_DUMPABLE = 3
 _DISCARD_PORT = 9
-# Addresses reserved for documentation (RFC 5737, RFC 3849): even where a lock is broken, nobody is called.
+# Addresses reserved for documentation (RFC 5737, RFC 3849): even if a lock fails, no real machine is contacted.
 _CANARIES = (
     ("IPv4", socket.AF_INET, ("192.0.2.1", _DISCARD_PORT)),
     ("IPv6", socket.AF_INET6, ("2001:db8::1", _DISCARD_PORT)),
@@ -23,7 +23,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One lock and whether it held. `detail` says what was observed."""
+    """One lock and whether it held; `detail` is what was observed."""
 
     name: str
     passed: bool
@@ -31,7 +31,7 @@ class Check:
 
 
 def proof() -> list[Check]:
-    """Try every lock of this process. Never raises; never reaches another machine, locked or not."""
+    """Try every lock of this process. Never raises, and never reaches another machine, even if a lock fails."""
     return [
         _seccomp_mode(),
         *(_canary(*canary) for canary in _CANARIES),
@@ -53,7 +53,7 @@ def _seccomp_mode() -> Check:
 
 
 def _canary(name: str, family: socket.AddressFamily, address: tuple[str, int]) -> Check:
-    """Connect an own datagram socket: that looks up a route but sends nothing."""
+    """Connect a datagram socket, which looks up a route but sends nothing."""
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as canary:
             canary.settimeout(1)
@@ -76,7 +76,7 @@ def _refused(name: str, family: socket.AddressFamily, kind: socket.SocketKind) -
 
 
 def _io_uring() -> Check:
-    """EFAULT would mean that the kernel got as far as reading our (null) parameters."""
+    """Call io_uring_setup with null parameters. EFAULT would mean that the filter let the call through."""
     _libc.syscall(ctypes.c_long(seccomp.IO_URING[0]), ctypes.c_long(1), None)
     code = ctypes.get_errno()
     return Check("io_uring", code in (errno.EPERM, errno.ENOSYS), f"io_uring_setup: {errno.errorcode.get(code, code)}")

@@ -1,4 +1,4 @@
-"""Locking one process down: what it may not open, and who may not look into it."""
+"""Locks one process down: which sockets it may not open, and who may not read its memory."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def close_to_others() -> None:
-    """Keep this process's memory out of core dumps and away from other processes of the same user.
+    """Keep this process's memory out of core dumps and unreadable to other processes of the same user.
 
-    The first line of every process that will hold patient text. A new program is readable until then: `exec` resets
-    the flag.
+    This must be the first line of every process that will hold patient text: `exec` resets the flag, so a new program
+    is readable until it calls this.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def lock_down(*, allow_unsealed: bool = False) -> str | None:
-    """Refuse this process every socket but local ones, and keep its memory out of core dumps and debuggers.
+    """Refuse this process all sockets except local ones, and keep its memory out of core dumps and debuggers.
 
-    To be called before anything else: a socket opened earlier stays open. Returns None, or, where the kernel cannot
-    filter and `allow_unsealed` says to go on, the warning to show.
-    Raises SetupError where it cannot filter and that was not allowed.
+    Call it before anything else, since sockets that are already open stay open. Returns None, or a warning to show if
+    the kernel cannot filter and `allow_unsealed` is set. Raises SetupError if the kernel cannot filter otherwise.
     """
     close_to_others()
     return _filtered(
@@ -39,10 +38,10 @@ def lock_down(*, allow_unsealed: bool = False) -> str | None:
 
 
 def seal(*, allow_unsealed: bool = False) -> str | None:
-    """From now on no thread of this process may open, connect or bind a socket of any family.
+    """Forbid every thread of this process to open, connect or bind a socket of any family.
 
-    Connected pairs (socketpair) can still be made: they lead nowhere but to the process itself and its children.
-    Returns and raises as `lock_down` does.
+    Connected pairs (socketpair) remain possible: they only reach the process itself and its children. Returns and
+    raises as `lock_down` does.
     """
     return _filtered(
         seccomp.assemble(refused=(seccomp.SOCKET, seccomp.CONNECT, seccomp.BIND), local_only=()),
@@ -62,5 +61,5 @@ def _filtered(program: bytes, *, allow_unsealed: bool) -> str | None:
         return None
     warning = f"Nothing stops this process from opening network sockets: {reason}."
     if not allow_unsealed:
-        raise SetupError(f"{warning} Pass --allow-unsealed to go on all the same.")
+        raise SetupError(f"{warning} Pass --allow-unsealed to continue without this protection.")
     return warning

@@ -1,8 +1,8 @@
-"""Seccomp filters, assembled here so that no library has to be trusted or installed.
+"""Seccomp filters, assembled here so that no further library has to be trusted or installed.
 
-A filter is a program of classic BPF instructions over `struct seccomp_data` (linux/seccomp.h); it may only jump forward
-and decides for each system call. Filters of one process add up and can never be taken back; the strictest answer wins.
-Numbers are from the x86-64 system call table and from linux/{filter,seccomp,audit,prctl}.h.
+A filter is a program of classic BPF instructions over `struct seccomp_data` (linux/seccomp.h) that decides about each
+system call; it can only jump forward. Filters accumulate and can never be removed, and the strictest verdict wins. The
+numbers are from the x86-64 system call table and from linux/{filter,seccomp,audit,prctl}.h.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from edgemed.errors import SetupError
 
-# struct seccomp_data: s32 nr; u32 arch; u64 instruction_pointer; u64 args[6]. Arguments are compared by their lower
-# half: the kernel itself reads an address family as a 32-bit int.
+# struct seccomp_data: s32 nr; u32 arch; u64 instruction_pointer; u64 args[6]. Only the lower half of an argument is
+# compared, because the kernel also reads an address family as a 32-bit int.
 _NR_AT, _ARCH_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 
 _LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
@@ -30,8 +30,8 @@ _REFUSE = 0x00050000 | errno.EPERM
 AUDIT_ARCH_X86_64 = 0xC000003E
 X32_CALLS_FROM = 0x40000000
 SOCKET, CONNECT, BIND, SOCKETPAIR = 41, 42, 49, 53
-IO_URING = (425, 426, 427)  # setup, enter, register: a ring would open sockets behind the filter's back
-PIDFD_GETFD = 438  # would borrow a socket from another process
+IO_URING = (425, 426, 427)  # setup, enter, register: a ring can open sockets without a filtered system call
+PIDFD_GETFD = 438  # can duplicate a socket of another process
 SECCOMP = 317
 AF_UNIX = 1
 
@@ -59,7 +59,7 @@ class _Program(ctypes.Structure):
 def assemble(refused: tuple[int, ...], local_only: tuple[int, ...]) -> bytes:
     """A filter that refuses the system calls `refused`, and `local_only` unless their first argument is AF_UNIX.
 
-    Calls of any other architecture (i386 by `int 0x80`, x32) are refused whole: they have numbers of their own.
+    All calls of other architectures (i386 through `int 0x80`, x32) are refused, because their numbers differ.
     """
     refuse, allow = _Instruction(_RETURN, _REFUSE), _Instruction(_RETURN, _ALLOW)
     program = [
@@ -84,7 +84,7 @@ def assemble(refused: tuple[int, ...], local_only: tuple[int, ...]) -> bytes:
 
 
 def available() -> str | None:
-    """None where filters can be installed, else the reason why not, as the end of a sentence."""
+    """None if filters can be installed, else the reason why not, as the end of a sentence."""
     if platform.system() != "Linux":
         return f"{platform.system()} has no seccomp"
     if platform.machine() != "x86_64" or struct.calcsize("P") != 8:
@@ -95,10 +95,10 @@ def available() -> str | None:
 
 
 def install(program: bytes) -> None:
-    """Bind this process to `program` for ever: every thread there is and every one there will be.
+    """Bind all present and future threads of this process to `program`, irrevocably.
 
-    Threads that exist already (numpy's, say) are included by TSYNC, which prctl's own way of installing lacks.
-    Raises SetupError where the kernel refuses.
+    The flag TSYNC includes threads that already exist (such as numpy's); prctl cannot do that. Raises SetupError if the
+    kernel refuses.
     """
     instructions = ctypes.create_string_buffer(program, len(program))
     header = _Program(len(program) // 8, ctypes.addressof(instructions))

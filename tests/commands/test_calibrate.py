@@ -1,4 +1,4 @@
-"""`edgemed calibrate` on a tiny model: what is counted, what is written, what is refused."""
+"""`edgemed calibrate` on a tiny model: its counts, its output, and its refusals."""
 
 import json
 from collections.abc import Callable
@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgemed.calibration.collect import Router, empty, statistics_bytes, usual_sample
+from edgemed.calibration.collect import Margins, empty, statistics_bytes, usual_sample
 from edgemed.cli import main
 from edgemed.convert import convert
 from edgemed.model_file import open_model
 from edgemed.quant.calibrated import Calibrated
-from edgemed.quant.imatrix import read_calibration
+from edgemed.quant.calibration import read_calibration
 from edgemed.quant.plan import Plan
 from edgemed.quant.statistics import Statistics
 from edgemed.quant.types import Type
@@ -50,7 +50,7 @@ def test_every_token_is_counted_once_a_layer(
     assert isinstance(tokens, int)
     assert tokens > 300
     np.testing.assert_array_equal(statistics.tokens.sum(axis=(0, 2)), tokens * h.n_expert_used)
-    # Weights are normalised, then scaled.
+    # Routing weights are normalised, then scaled.
     np.testing.assert_allclose(statistics.share.sum(axis=(0, 2)), tokens * h.weights_scale, rtol=1e-4)
     np.testing.assert_array_equal(statistics.margins.sum(axis=(0, 2)), tokens)
     assert (statistics.sample.key[:, :tokens] != statistics.sample.key.max()).any()
@@ -63,7 +63,7 @@ def test_every_token_is_counted_once_a_layer(
 def test_routing_is_seen_where_the_result_lies_over_it(
     jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With so many experts in so many groups libllama puts a layer's result where the chosen ones' numbers were."""
+    """With this many experts and groups, libllama reuses the memory of the chosen experts' ids for a layer's result."""
     shape = Shape(
         num_hidden_layers=2, hidden_size=512, moe_intermediate_size=32, num_experts=256, n_group=8, topk_group=4
     )
@@ -110,21 +110,21 @@ def test_the_sample_is_within_the_memory_allowed(
         needed.append(parse_size(capsys.readouterr().err.split("--ram ")[1].rstrip(").\n")))
     more = 4_000_000 * (empty(h, ["all"], 1).nbytes - empty(h, ["all"], 0).nbytes)
     assert more > 4_000_000 * 2 * h.n_embd * 2
-    assert needed[1] - needed[0] == pytest.approx(more, rel=0.1)  # both commands' own memory differs a little
+    assert needed[1] - needed[0] == pytest.approx(more, rel=0.1)  # the memory of the two commands differs slightly
 
 
 def test_memory_is_reckoned_for_every_domain(reference: Path) -> None:
     h = open_model(reference).hparams
     one, many = (statistics_bytes(h, [str(number) for number in range(count)], 10) for count in (1, 1000))
     assert many == empty(h, ["all"] * 1000, 10).nbytes
-    assert many > one + 999 * 3 * 8 * h.n_expert * (h.n_layer - h.n_dense_lead)
+    assert many > one + 999 * 3 * 8 * h.n_expert * h.n_moe_layers
 
 
 def test_an_effect_is_what_leaving_one_part_alone_wins(
     checkpoint: Path, reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Against whole files: all experts in Q3_K under their importance, and the same but for layer 2; all experts in
-    Q3_K and all dense matrices in Q6_K, and the same but for those of the attention's output."""
+    """The effects equal those of converted files: all experts in Q3_K with their importance, with and without layer 2;
+    and all experts in Q3_K and dense matrices in Q6_K, with and without those of the attention's output."""
     data, out = jsonl("notes", *TEXTS), tmp_path / "s.npz"
     found = calibrate(capsys, reference, data, "-o", out, "--effects", "100000")
     assert not list(tmp_path.glob("edgemed-*"))
@@ -185,7 +185,7 @@ def test_margins_are_those_of_a_plain_search(reference: Path) -> None:
         ranked = sorted(candidates, key=lambda e: -score[e])
         chosen.append(ranked[: h.n_expert_used])
         margins.append(score[ranked[h.n_expert_used - 1]] - score[ranked[h.n_expert_used]])
-    np.testing.assert_allclose(Router(file).margins(0, inputs, np.array(chosen, np.int32)), margins, atol=1e-5)
+    np.testing.assert_allclose(Margins(file).of(0, inputs, np.array(chosen, np.int32)), margins, atol=1e-5)
 
 
 def test_refusals_are_sentences_and_leave_nothing(
@@ -198,7 +198,7 @@ def test_refusals_are_sentences_and_leave_nothing(
     taken = tmp_path / "taken.npz"
     taken.touch()
     for arguments, sentence in (
-        ((reference, choices, "-o", out), "multiple-choice questions only"),
+        ((reference, choices, "-o", out), "only multiple-choice questions"),
         ((reference, broken, "-o", out), "Line 2 of"),
         ((reference, texts, "-o", taken), "exists already"),
         ((reference, texts, "-o", tmp_path / "no" / "s.npz"), "There is no folder"),

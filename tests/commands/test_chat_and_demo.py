@@ -131,7 +131,7 @@ def test_a_cut_model_is_explained_in_one_line(
     ("words", "sentence"),
     [
         (("--ram", "10MiB"), "10 MiB of memory is too little for demo-"),
-        (("--ctx", "0"), "A context of 0 tokens is not possible: this model takes from 1 to 2048."),
+        (("--ctx", "0"), "A context of 0 tokens is not possible with this model; choose from 1 to 2048."),
     ],
 )
 def test_what_the_engine_cannot_start_with_ends_the_chat_and_is_said_on_the_command_line(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.cli import main
 from edgemed.commands._memory_goal import USABLE, most_bits
 from edgemed.errors import BudgetError
-from edgemed.forecast.survey import ANTANGELMED
 from edgemed.quant.plan import Plan
+from edgemed.quant.types import FAST, PALETTES, bits_per_weight
 from testing.machines import machine
 
 GIB = 1 << 30
@@ -61,5 +62,17 @@ def test_smaller_dense_matrices_leave_more_bits_to_experts() -> None:
 
 
 def test_too_little_memory_is_a_sentence() -> None:
-    with pytest.raises(BudgetError, match="at no precision of the palette fast"):
+    with pytest.raises(BudgetError, match="too little for this model at any precision of the palette fast"):
         most_bits(ANTANGELMED, 2 * GIB, MACHINE, "fast")
+
+
+def test_the_help_of_palette_tells_the_bits(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["convert", "--help"])
+    text = " ".join(capsys.readouterr().out.split()).partition("fast: K-quants")[2]
+    small = PALETTES["small"]
+    bounds = [bits_per_weight(type_) for type_ in (FAST[0], FAST[-1], small.plain[0], small.calibrated[0])]
+    fewest, most, plain, calibrated = (f"{float(bits):.1f}" for bits in bounds)
+    assert f"{fewest} to {most} bits" in text
+    assert f"adds all IQ types (from {plain} bits)" in text
+    assert f"calibration improves (from {calibrated} bits)" in text

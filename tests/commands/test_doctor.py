@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from gguf import GGMLQuantizationType as Type
 
+from edgemed.architectures import bailing_moe_v2
 from edgemed.cli import main
 from edgemed.convert.pipeline import convert
 from edgemed.engine.process import launch
@@ -28,8 +29,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A smaller model is looked forward to, and less is written to the disk."""
     smaller = {"n_layer": 8, "n_embd": 1024, "n_ff": 1024, "n_ff_exp": 256, "n_ff_shexp": 256, "n_vocab": 4096}
-    shape = replace(survey.ANTANGELMED, **smaller, n_head=8, n_head_kv=2)
-    monkeypatch.setattr(survey, "ANTANGELMED", shape)
+    shape = replace(bailing_moe_v2.ANTANGELMED, **smaller, n_head=8, n_head_kv=2)
+    monkeypatch.setattr(bailing_moe_v2, "ANTANGELMED", shape)
     monkeypatch.setattr(survey, "PROBE_BYTES", 96 << 20)
 
 
@@ -67,7 +68,11 @@ def test_doctor_reports_a_broken_engine(
     (tmp_path / "llama_cpp.py").write_text("raise ImportError('there is no llama here')")
     monkeypatch.setattr(launch, "environment", lambda: {"PYTHONPATH": str(tmp_path)})
     assert main(["doctor", str(model), "--ctx", "256"]) == 1
-    assert "engine      llama-cpp-python cannot be loaded (there is no llama here)" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "engine      cannot start\n" in printed.out
+    assert printed.err.startswith(
+        "edgemed: llama-cpp-python cannot be loaded (there is no llama here). If it was built"
+    )
 
 
 @pytest.mark.parametrize("folder", ["/proc/self", "nowhere/at all"])

@@ -1,4 +1,4 @@
-"""`edgemed eval` and `edgemed inspect --html` on a tiny model, precise and coarse."""
+"""`edgemed eval` and `edgemed inspect --html` on a tiny model in two precisions."""
 
 import errno
 import hashlib
@@ -60,9 +60,9 @@ def test_a_card_is_known_by_its_weights(
     assert main(["inspect", str(coarse), "--card", str(hostile)]) == 0
     assert "2026\\x1b[2J" in capsys.readouterr().out, "a terminal obeys what it prints"
     for model, card, sentence in (
-        (reference, stored, "but of other weights"),
-        (coarse, other, "is no report card"),
-        (coarse, huge, "is no report card"),
+        (reference, stored, "belongs to other weights"),
+        (coarse, other, "is not a report card"),
+        (coarse, huge, "is not a report card"),
         (coarse, tmp_path / "none.json", "No such file"),
     ):
         assert main(["inspect", str(model), "--card", str(card)]) == 1
@@ -113,12 +113,12 @@ def test_against_itself_there_is_no_damage_and_rounds_change_nothing(
     assert same["multiple_choice"]["mcq"]["questions"] == 2
     room = 200 * 2 * model.hparams.n_vocab
     once, rounds = (evaluate(open_model(coarse), model, data[:1], **options, room_bytes=r) for r in (1 << 40, room))
-    assert once | {"date": rounds["date"]} == rounds  # midnight may lie between them
+    assert once | {"date": rounds["date"]} == rounds  # midnight may pass between them
     assert list(tmp_path.glob("edgemed-*")) == []
 
 
 def test_divergence_is_that_of_the_logits(reference: Path, coarse: Path, jsonl: Jsonl, tmp_path: Path) -> None:
-    """Against logits from another way into the engine, and the formula."""
+    """The divergence equals the formula, applied to logits that the engine computes in another way."""
     text = "Take 5 mg twice daily with food."
     card = evaluate(
         open_model(coarse),
@@ -187,7 +187,7 @@ def test_refusals(
 
 
 @pytest.mark.parametrize("command", ["eval", "eval its reference", "calibrate"])
-def test_what_computes_no_numbers_is_neither_judged_nor_learnt_from(
+def test_a_model_that_computes_nan_is_neither_evaluated_nor_calibrated(
     command: str,
     checkpoint: Path,
     reference: Path,
@@ -195,7 +195,7 @@ def test_what_computes_no_numbers_is_neither_judged_nor_learnt_from(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A card of NaN has a page that cannot be drawn, and statistics of NaN are refused by whoever reads them."""
+    """A card of NaN cannot be rendered, and statistics of NaN are refused when they are loaded."""
     broken, out = tmp_path / "broken.gguf", tmp_path / "out"
     convert(str(checkpoint), broken, Plan.uniform(8.0), layout="llama.cpp")  # without checksums
     norm = open_model(broken).tensors["output_norm.weight"]
@@ -207,7 +207,7 @@ def test_what_computes_no_numbers_is_neither_judged_nor_learnt_from(
     if command == "calibrate":
         words = ("calibrate", broken, data[0], "-o", out, "--effects", "0", *SMALL)
     assert main([*map(str, words)]) == 1
-    assert capsys.readouterr().err.startswith("edgemed: The model computed no usable numbers;")
+    assert capsys.readouterr().err.startswith("edgemed: The model computed NaN or infinite logits;")
     assert not out.exists()
 
 
@@ -241,7 +241,7 @@ def test_inspect_draws_the_plan(
     assert text.count("<title>layer ") == experts.type[..., 0].size
     assert "gate Q2_K, up Q2_K, down Q2_K;" in text
     assert "sensitivity" in text
-    assert main(arguments) == 2  # it is there already
+    assert main(arguments) == 2  # the output already exists
     assert main([*arguments, "--overwrite"]) == 0
     assert main(["inspect", str(coarse), "--calibration", str(statistics)]) == 2
     capsys.readouterr()

@@ -11,7 +11,7 @@ from edgemed.cli import main
 from edgemed.errors import CalibrationError, PlanError, TextsError
 from edgemed.evaluation.cards import read_card
 from edgemed.model_file import open_model
-from edgemed.quant.imatrix import read_calibration
+from edgemed.quant.calibration import read_calibration
 from edgemed.quant.plan import Plan
 from testing.gguf_bytes import Kind, small_model
 

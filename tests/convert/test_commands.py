@@ -13,7 +13,7 @@ import pytest
 from edgemed import demo
 from edgemed.cli import main
 from edgemed.commands._progress import ProgressLine, format_duration
-from edgemed.convert import filling
+from edgemed.convert import writer
 from edgemed.convert.safetensors import read_header
 from edgemed.model_file import keys, open_model
 from edgemed.quant.plan import Plan
@@ -36,7 +36,7 @@ def test_convert_tells_what_it_wrote(small: Path, tmp_path: Path, capsys: pytest
     path = tmp_path / "m.gguf"
     assert main(["convert", str(small), "-o", str(path), "--bits", "3.4"]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"m\.gguf: [\d.]+ MiB, [\d,]+ parameters, [\d.]+ bits a weight, 32 experts, edgemed layout", out)
+    assert re.search(r"m\.gguf: [\d.]+ MiB, [\d,]+ parameters, [\d.]+ bits per weight, 32 experts, edgemed layout", out)
     assert main(["convert", str(small), "-o", str(path), "--bits", "3.4", "--overwrite", "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
     opened = open_model(path)
@@ -187,7 +187,10 @@ def test_another_architecture_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     make_checkpoint(tmp_path / "checkpoint", config_changes={"architectures": ["LlamaForCausalLM"]})
     assert main(["convert", str(tmp_path / "checkpoint"), "-o", str(tmp_path / "x.gguf")]) == 1
     said = capsys.readouterr().err
-    assert "architecture is LlamaForCausalLM, but edgemed converts BailingMoeV2ForCausalLM only" in said
+    assert (
+        "architecture is LlamaForCausalLM, but edgemed converts BailingMoeV2ForCausalLM and SarvamMoEForCausalLM only"
+        in said
+    )
 
 
 def test_an_interruption_says_how_to_go_on(
@@ -198,7 +201,7 @@ def test_an_interruption_says_how_to_go_on(
 
     command = ["convert", str(small), "-o", str(tmp_path / "m.gguf")]
     with monkeypatch.context() as patch:
-        patch.setattr(filling.Filling, "_report", press_control_c)
+        patch.setattr(writer.Writer, "_report", press_control_c)
         assert main(command) == 130
     assert "give the same command again to resume" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.gguf.journal", "m.gguf.partial"]

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemed.architectures import find_architecture
-from edgemed.architectures.bailing_moe_v2 import dense_tensors
+from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.convert import convert
 from edgemed.convert.shards import INDEX, Shards
 from edgemed.convert.source import MARKING, find_source
@@ -32,6 +33,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
+MODEL = replace(ANTANGELMED, n_vocab=tokenizers_json.vocab_size())
 MANY = settings(max_examples=60)
 
 
@@ -67,7 +69,7 @@ def write(path: Path, value: Any) -> None:
 def test_tokenizer_json(tmp_path: Path, place: tuple[Any, ...], value: Any) -> None:
     write(tmp_path / "tokenizer.json", changed(TOKENIZER, place, value))
     try:
-        read = read_tokenizer(tmp_path, tokenizers_json.vocab_size())
+        read = read_tokenizer(tmp_path, MODEL)
     except CheckpointError:
         return
     for token in read.tokens:
@@ -81,7 +83,7 @@ def test_tokenizer_config_json(tmp_path: Path, place: tuple[Any, ...], value: An
     write(tmp_path / "tokenizer_config.json", changed(COMPANION, place, value))
     write(tmp_path / "generation_config.json", {"eos_token_id": ends})
     try:
-        read = read_tokenizer(tmp_path, tokenizers_json.vocab_size())
+        read = read_tokenizer(tmp_path, MODEL)
     except CheckpointError:
         return
     (read.chat_template or "").encode()
@@ -102,7 +104,7 @@ def test_config_json(tmp_path: Path, place: tuple[Any, ...], value: Any, marking
         assert source.fp8_block > (0, 0)
         hparams, _ = find_architecture(source.config).read_config(source.config, {})
         if hparams.n_layer < 100:
-            assert list(dense_tensors(hparams, source.config))
+            assert list(hparams.dense_tensors())
     except CheckpointError:
         return
     source.name.encode()

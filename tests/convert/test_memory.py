@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import prod
 from pathlib import Path
 
-from edgemed.architectures import bailing_moe_v2 as bailing
+from edgemed.architectures.bailing_moe_v2 import BailingMoeV2
 from edgemed.architectures.config import Config
 from edgemed.model_file import open_model
 from testing.checkpoints import make_checkpoint
@@ -32,10 +32,10 @@ def sparse_checkpoint(folder: Path) -> int:
     make_checkpoint(folder, TINY, shards=1)  # for its tokenizer
     config = shape.config("f32")
     (folder / "config.json").write_text(json.dumps(config))
-    hparams, _ = bailing.read_config(Config(config), {})
+    hparams, _ = BailingMoeV2.read_config(Config(config), {})
     tensors = [
-        *bailing.dense_tensors(hparams, Config(config)),
-        *(m for expert in range(hparams.n_expert) for m in bailing.expert_tensors(hparams, 1, expert)),
+        *hparams.dense_tensors(),
+        *(m for expert in range(hparams.n_expert) for m in hparams.expert_tensors(1, expert)),
     ]
     header, end = {}, 0
     for tensor in tensors:

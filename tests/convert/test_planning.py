@@ -3,70 +3,77 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
 
-from edgemed.convert import Goal, Memory, convert, find_source, hparams_of, plan_for
+from edgemed.architectures import HParams
+from edgemed.convert import Checkpoint, convert, find_source
 from edgemed.convert.layout import LAYOUTS, LayoutName
 from edgemed.errors import BudgetError, CalibrationError
 from edgemed.model_file import keys, open_model
-from edgemed.quant.calibrated import PALETTES, Calibrated
+from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.compensate import row_damage
 from edgemed.quant.imatrix import write_imatrix
 from edgemed.quant.plan import Plan
+from edgemed.quant.planning import Bits, FileSize, Goal, Memory, plan_for
 from edgemed.quant.quantize import dequantize
-from edgemed.quant.sample import token_keys
 from edgemed.quant.sensitivity import measure
 from edgemed.quant.statistics import Statistics
-from edgemed.quant.types import bits_per_weight
-from testing.checkpoints import Shape, make_checkpoint
-
-SHAPE = Shape(num_hidden_layers=3, num_experts=8, n_group=2, topk_group=1, num_experts_per_tok=2)
+from edgemed.quant.types import FAST, bits_per_weight
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("checkpoint"), SHAPE)
+class Made(NamedTuple):
+    """What `plan_for` made of a checkpoint, what it was calibrated with, and its file's promised size."""
+
+    plan: Plan
+    notes: list[str]
+    speed: tuple[float, float] | None
+    calibrated: Calibrated | None
+    size_bytes: int
 
 
-@pytest.fixture(scope="module")
-def statistics(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of invented inputs with unequal columns, on experts used unequally; expert 7 is never seen."""
-    random, width, used = np.random.default_rng(0), SHAPE.hidden_size, SHAPE.num_experts_per_tok
-    found = Statistics.empty(["d"], (1, 2), n_expert=8, n_used=used, n_embd=width, n_ff=256, sample=300)
-    for row in range(2):
-        inputs = random.standard_normal((300, width)) * np.geomspace(0.05, 3, width)
-        experts = np.minimum(random.integers(0, 7, (300, 1)) // [1, 2] + [0, 4], 6)
-        shares = random.uniform(0.5, 1.5, (300, used))
-        found.observe_layer(0, row, token_keys(str(row), 300), inputs, experts, shares, np.full(300, 0.1), np.ones(300))
-        for expert in range(7):
-            token, rank = np.nonzero(experts == expert)
-            inner = random.standard_normal((len(token), 256))
-            found.observe_expert(0, row, expert, inputs[token], shares[token, rank], inner, inner)
-    path = tmp_path_factory.mktemp("statistics") / "s.npz"
-    found.save(path)
-    return path
+def planned_for(
+    folder: Path,
+    goal: Goal,
+    statistics: Path | None,
+    *,
+    layout: LayoutName = "edgemed",
+    compensated: bool = True,
+) -> Made:
+    with Checkpoint(find_source(str(folder))) as checkpoint:
+        calibrated = None
+        if statistics:
+            calibrated = Calibrated.load(statistics, checkpoint.hparams, compensated=compensated)
+        planned = plan_for(goal, checkpoint.target(layout, calibrated), calibrated)
+        size_bytes = checkpoint.file_size(planned.plan, layout, calibrated)
+        return Made(planned.plan, planned.notes, planned.speed, calibrated, size_bytes)
+
+
+def hparams_of(folder: Path) -> HParams:
+    with Checkpoint(find_source(str(folder))) as checkpoint:
+        return checkpoint.hparams
 
 
 def test_bits_are_kept_and_spent(checkpoint: Path, statistics: Path) -> None:
-    planned = plan_for(find_source(str(checkpoint)), Goal(bits=3.6), statistics)
+    planned = planned_for(checkpoint, Bits(3.6), statistics)
     kinds = [planned.plan.expert_type(layer, e, p) for layer in (1, 2) for e in range(8) for p in range(3)]
     bits = float(sum(bits_per_weight(kind) for kind in kinds)) / len(kinds)
     assert 3.6 * 0.97 < bits <= 3.6
-    assert set(kinds) <= set(PALETTES["fast"])
+    assert set(kinds) <= set(FAST)
     assert len(set(kinds)) > 1
-    again = plan_for(find_source(str(checkpoint)), Goal(bits=3.6), statistics)
+    again = planned_for(checkpoint, Bits(3.6), statistics)
     assert again.plan.text == planned.plan.text
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_damage_beyond_all_numbers_is_a_sentence(checkpoint: Path, statistics: Path) -> None:
-    calibrated = Calibrated.load(statistics, hparams_of(find_source(str(checkpoint))), compensated=False)
+    calibrated = Calibrated.load(statistics, hparams_of(checkpoint), compensated=False)
     huge = (np.full((256, 256), 1e30, np.float32),) * 3
-    with pytest.raises(CalibrationError, match="too large for their damage to be told"):
-        calibrated.weigh_all(lambda layer, expert: huge, PALETTES["fast"], 1, lambda done, total: None)
+    with pytest.raises(CalibrationError, match="so large that their damage is not finite"):
+        calibrated.weigh_all(lambda layer, expert: huge, FAST, 1, lambda done, total: None)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -77,8 +84,8 @@ def test_a_size_is_never_exceeded_and_nearly_reached(
         convert(str(checkpoint), tmp_path / f"{t.name}.gguf", Plan.uniform(t)) for t in (Type.Q2_K, Type.Q6_K)
     )
     wanted = (least.size_bytes + most.size_bytes) // 2
-    goal = Goal(size_bytes=wanted)
-    planned = plan_for(find_source(str(checkpoint)), goal, statistics, layout=layout, compensated=False)
+    goal = FileSize(wanted)
+    planned = planned_for(checkpoint, goal, statistics, layout=layout, compensated=False)
     done = convert(str(checkpoint), tmp_path / "m.gguf", planned.plan, calibrated=planned.calibrated, layout=layout)
     assert planned.calibrated is not None
     seen = planned.calibrated.statistics.tokens.sum(axis=0)
@@ -88,7 +95,7 @@ def test_a_size_is_never_exceeded_and_nearly_reached(
     # 48 matrices are coarse coins, and whole tensors of a layer six; at full size there are 23,808.
     assert wanted * (0.98 if layout == "edgemed" else 0.9) < done.size_bytes <= wanted
     with pytest.raises(BudgetError, match="too small"):
-        plan_for(find_source(str(checkpoint)), Goal(size_bytes=1 << 20), None)
+        planned_for(checkpoint, FileSize(1 << 20), None)
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +114,8 @@ def test_a_size_is_shared_by_experts_and_dense_matrices(
 ) -> None:
     uniform = (convert(str(checkpoint), tmp_path / f"{t.name}.gguf", Plan.uniform(t)) for t in (Type.Q2_K, Type.Q3_K))
     wanted = sum(done.size_bytes for done in uniform) // 2
-    goal = Goal(size_bytes=wanted)
-    planned = plan_for(find_source(str(checkpoint)), goal, weighed, compensated=False)
+    goal = FileSize(wanted)
+    planned = planned_for(checkpoint, goal, weighed, compensated=False)
     assert wanted * 0.98 < planned.size_bytes <= wanted
     assert "output" not in planned.plan.dense
     assert planned.plan.dense["token_embd"] == Type.Q6_K
@@ -118,16 +125,14 @@ def test_a_size_is_shared_by_experts_and_dense_matrices(
     assert file.tensors["token_embd.weight"].type == Type.Q6_K
     assert file.tensors["output.weight"].type == Type.Q8_0
     # Where nothing was measured, dense matrices stay as they always were.
-    assert plan_for(find_source(str(checkpoint)), goal, statistics, compensated=False).plan.dense == {}
+    assert planned_for(checkpoint, goal, statistics, compensated=False).plan.dense == {}
     # A size below that of the smallest experts with dense matrices in Q8_0 can be reached.
-    least = plan_for(find_source(str(checkpoint)), Goal(size_bytes=wanted - (wanted >> 4)), weighed, compensated=False)
+    least = planned_for(checkpoint, FileSize(wanted - (wanted >> 4)), weighed, compensated=False)
     assert set(least.plan.dense.values()) == {Type.Q6_K}
 
 
 def test_for_bits_a_dense_byte_wins_as_much_as_the_experts_last(checkpoint: Path, weighed: Path) -> None:
-    few, many = (
-        plan_for(find_source(str(checkpoint)), Goal(bits=b), weighed, compensated=False).plan for b in (3.6, 6.5625)
-    )
+    few, many = (planned_for(checkpoint, Bits(b), weighed, compensated=False).plan for b in (3.6, 6.5625))
     assert "token_embd" in few.dense
     assert "output" not in few.dense
     assert many.dense == {}
@@ -141,7 +146,7 @@ def test_memory_takes_the_least_damaging_plan_that_is_usable(checkpoint: Path, w
         asked.append(saved + saved_embedding)
         return 2.7 + 1e-5 * saved, 5.0
 
-    plan = plan_for(find_source(str(checkpoint)), Goal(memory=Memory(most_bits, 3.0)), weighed, compensated=False)
+    plan = planned_for(checkpoint, Memory(most_bits, 3.0), weighed, compensated=False)
     assert asked == sorted(asked)
     assert asked[0] == 0
     assert plan.speed is not None
@@ -149,7 +154,7 @@ def test_memory_takes_the_least_damaging_plan_that_is_usable(checkpoint: Path, w
     assert "attn_qkv" in plan.plan.dense
     assert "output" not in plan.plan.dense
     slow = Memory(lambda saved, _: (2.7, 2.0 + saved / max(asked)), 3.0)
-    planned = plan_for(find_source(str(checkpoint)), Goal(memory=slow), weighed, compensated=False)
+    planned = planned_for(checkpoint, slow, weighed, compensated=False)
     assert "output" in planned.plan.dense  # none is usable: the fastest
     assert planned.speed is not None
     assert planned.speed[1] < 3
@@ -159,24 +164,24 @@ def test_memory_takes_the_least_damaging_plan_that_is_usable(checkpoint: Path, w
             raise BudgetError("too small")
         return 2.7, 5.0
 
-    planned = plan_for(find_source(str(checkpoint)), Goal(memory=Memory(tight, 3.0)), weighed, compensated=False)
+    planned = planned_for(checkpoint, Memory(tight, 3.0), weighed, compensated=False)
     assert "output" in planned.plan.dense, "what fits only with the smallest dense matrices fits"
     nothing = Memory(lambda saved, _: tight(-1, 0), 3.0)
     with pytest.raises(BudgetError, match="too small"):
-        plan_for(find_source(str(checkpoint)), Goal(memory=nothing), weighed, compensated=False)
+        planned_for(checkpoint, nothing, weighed, compensated=False)
 
 
 def test_without_calibration_the_largest_type_that_fits(checkpoint: Path, tmp_path: Path) -> None:
     exact = convert(str(checkpoint), tmp_path / "m.gguf", Plan.uniform(Type.Q4_K)).size_bytes
     for size, kind in ((exact + 5000, Type.Q4_K), (exact - 5000, Type.Q3_K)):
-        planned = plan_for(find_source(str(checkpoint)), Goal(size_bytes=size), None)
+        planned = planned_for(checkpoint, FileSize(size), None)
         assert planned.plan.default == (kind,) * 3
         assert planned.size_bytes <= size
 
 
 def test_calibrated_codes_do_less_damage(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
     """Against ggml's rounding, in the measure the statistics define; the file says what it was made with."""
-    hparams = hparams_of(find_source(str(checkpoint)))
+    hparams = hparams_of(checkpoint)
     plan = Plan.uniform(Type.Q2_K)
     files = {}
     for name, calibrated in (
@@ -195,7 +200,7 @@ def test_calibrated_codes_do_less_damage(checkpoint: Path, statistics: Path, tmp
         known = measure(stored, layer - 1, expert, *weights)
         for name, file in files.items():
             for p in range(3):
-                slope, nothing = known.row[p], np.zeros_like(weights[p])
+                slope, nothing = known.slope[p], np.zeros_like(weights[p])
                 whole = row_damage(weights[p], nothing, known.hessian[p]) @ slope
                 lost = row_damage(weights[p], _matrix(file.path, layer, expert, p), known.hessian[p])
                 damage[name] += float(lost @ slope / whole)
@@ -213,7 +218,7 @@ def _matrix(path: Path, layer: int, expert: int, projection: int) -> np.ndarray:
 
 
 def test_an_interrupted_conversion_ends_with_the_same_bytes(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
-    hparams = hparams_of(find_source(str(checkpoint)))
+    hparams = hparams_of(checkpoint)
     calibrated, plan = Calibrated.load(statistics, hparams, compensated=False), Plan.uniform(Type.Q3_K)
     convert(str(checkpoint), tmp_path / "whole.gguf", plan, calibrated=calibrated)
 
@@ -230,14 +235,14 @@ def test_an_interrupted_conversion_ends_with_the_same_bytes(checkpoint: Path, st
 
 def test_an_importance_matrix_serves(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
     write_imatrix(Statistics.load(statistics), tmp_path / "i.gguf")
-    planned = plan_for(find_source(str(checkpoint)), Goal(bits=3.2), tmp_path / "i.gguf")
+    planned = planned_for(checkpoint, Bits(3.2), tmp_path / "i.gguf")
     assert "sums only" in planned.notes[0]
     convert(str(checkpoint), tmp_path / "m.gguf", planned.plan, calibrated=planned.calibrated)
     assert open_model(tmp_path / "m.gguf").verified
 
 
 def test_statistics_of_another_model_are_refused(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
-    hparams = hparams_of(find_source(str(checkpoint)))
+    hparams = hparams_of(checkpoint)
     with pytest.raises(CalibrationError, match="2 layers of 8 experts"):
         Calibrated.load(statistics, replace(hparams, n_layer=5))
     empty = Statistics.empty(["d"], (1, 2), n_expert=8, n_used=2, n_embd=256, n_ff=256)

@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gguf import TokenType
 
+from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.errors import CheckpointError
 from testing import tokenizers_json
 
 IDS = tokenizers_json.special_ids()
 ROWS = tokenizers_json.vocab_size()
+MODEL = replace(ANTANGELMED, n_vocab=ROWS)
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -30,7 +33,7 @@ def folder_with(
 
 
 def test_rows_kinds_and_ids(tmp_path: Path) -> None:
-    tokenizer = read_tokenizer(folder_with(tmp_path), ROWS)
+    tokenizer = read_tokenizer(folder_with(tmp_path), MODEL)
     assert len(tokenizer.tokens) == len(tokenizer.kinds) == ROWS == len(set(tokenizer.tokens))
     assert tokenizer.pre == "bailingmoe2"
     assert (tokenizer.bos, tokenizer.eos) == (IDS["<|startoftext|>"], IDS["<|endoftext|>"])
@@ -54,22 +57,22 @@ def test_both_ends_of_turn_whatever_the_files_name(tmp_path: Path) -> None:
         folder = folder_with(
             tmp_path, config={"eos_token": eos}, generation_config={"eos_token_id": listed}, config_={}
         )
-        tokenizer = read_tokenizer(folder, ROWS)
+        tokenizer = read_tokenizer(folder, MODEL)
         assert set(tokenizer.ends) == both
         assert tokenizer.ends[0] == tokenizer.eos
 
 
 def test_further_ends_of_generation_config_are_kept(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, generation_config={"eos_token_id": [5, 7]})
-    assert set(read_tokenizer(folder, ROWS).ends) == {5, 7, IDS["<|endoftext|>"], IDS["<|role_end|>"]}
+    assert set(read_tokenizer(folder, MODEL).ends) == {5, 7, IDS["<|endoftext|>"], IDS["<|role_end|>"]}
 
 
 def test_merges_in_the_older_form(tmp_path: Path) -> None:
     def join(document: dict[str, Any]) -> None:
         document["model"]["merges"] = [" ".join(pair) for pair in document["model"]["merges"]]
 
-    newer = read_tokenizer(folder_with(tmp_path), ROWS).merges
-    assert read_tokenizer(folder_with(tmp_path, join), ROWS).merges == newer
+    newer = read_tokenizer(folder_with(tmp_path), MODEL).merges
+    assert read_tokenizer(folder_with(tmp_path, join), MODEL).merges == newer
 
 
 def test_added_tokens_that_are_not_special_stay_text(tmp_path: Path) -> None:
@@ -77,7 +80,7 @@ def test_added_tokens_that_are_not_special_stay_text(tmp_path: Path) -> None:
         for entry in document["added_tokens"]:
             entry["special"] = False
 
-    tokenizer = read_tokenizer(folder_with(tmp_path, unmark), ROWS)
+    tokenizer = read_tokenizer(folder_with(tmp_path, unmark), MODEL)
     assert tokenizer.kinds[IDS["<role>"]] == TokenType.USER_DEFINED
     assert tokenizer.kinds[IDS["<|role_end|>"]] == TokenType.CONTROL
 
@@ -92,22 +95,22 @@ def test_bos_from_a_post_processor(tmp_path: Path) -> None:
             ],
         }
 
-    tokenizer = read_tokenizer(folder_with(tmp_path, template), ROWS)
+    tokenizer = read_tokenizer(folder_with(tmp_path, template), MODEL)
     assert (tokenizer.add_bos, tokenizer.add_eos) == (True, False)
 
 
 def test_where_the_chat_template_comes_from(tmp_path: Path) -> None:
     named = [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]
-    assert read_tokenizer(folder_with(tmp_path), ROWS).chat_template == tokenizers_json.CHAT_TEMPLATE
-    assert read_tokenizer(folder_with(tmp_path, config={"chat_template": named}), ROWS).chat_template == "D"
-    assert read_tokenizer(folder_with(tmp_path, config={"chat_template": None}), ROWS).chat_template is None
+    assert read_tokenizer(folder_with(tmp_path), MODEL).chat_template == tokenizers_json.CHAT_TEMPLATE
+    assert read_tokenizer(folder_with(tmp_path, config={"chat_template": named}), MODEL).chat_template == "D"
+    assert read_tokenizer(folder_with(tmp_path, config={"chat_template": None}), MODEL).chat_template is None
     (tmp_path / "chat_template.jinja").write_text("J")
-    assert read_tokenizer(folder_with(tmp_path), ROWS).chat_template == "J"
+    assert read_tokenizer(folder_with(tmp_path), MODEL).chat_template == "J"
 
 
 def test_composition_is_noted(tmp_path: Path) -> None:
     tokenizer = read_tokenizer(
-        folder_with(tmp_path, lambda document: document.update(normalizer={"type": "NFC"})), ROWS
+        folder_with(tmp_path, lambda document: document.update(normalizer={"type": "NFC"})), MODEL
     )
     assert "NFC" in tokenizer.notes[0]
 
@@ -141,7 +144,7 @@ def split(document: dict[str, Any]) -> dict[str, Any]:
 )
 def test_what_llama_cpp_would_tokenise_otherwise_is_refused(tmp_path: Path, change: Change, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
-        read_tokenizer(folder_with(tmp_path, change), ROWS)
+        read_tokenizer(folder_with(tmp_path, change), MODEL)
 
 
 @pytest.mark.parametrize(
@@ -154,4 +157,4 @@ def test_what_llama_cpp_would_tokenise_otherwise_is_refused(tmp_path: Path, chan
 )
 def test_companions_that_contradict_are_refused(tmp_path: Path, files: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError):
-        read_tokenizer(folder_with(tmp_path, **files), ROWS)
+        read_tokenizer(folder_with(tmp_path, **files), MODEL)

@@ -1,4 +1,4 @@
-"""Balance over languages and domains, whatever texts there are."""
+"""Passages are balanced over languages and domains for any set of texts."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ LENGTH = 40
 
 
 def encode(text: Text) -> Encoded:
-    """A token for each character, two before them."""
+    """One token per character, after two tokens of a template."""
     return Encoded([0, 0, *map(ord, text.text)], 2)
 
 
@@ -43,7 +43,7 @@ def test_balance(texts: list[Text], tokens: int, random) -> None:  # type: ignor
     total = sum(len(passage.tokens) for passage in passages)
     assert total < tokens + LENGTH
     assert all(2 <= len(passage.tokens) <= LENGTH and passage.positions > 0 for passage in passages)
-    # Nobody is given a second passage before everybody has had a first one as long.
+    # Within a language, no domain is more than one passage ahead of another that still has text left.
     read = Counter[tuple[str, str]]()
     for passage in passages:
         read[passage.language, passage.domain] += len(passage.tokens)

@@ -1,4 +1,4 @@
-"""Rows of many kinds become texts; what cannot be used is refused in words."""
+"""Rows of many kinds become texts; unusable ones are refused with a sentence."""
 
 import json
 import os
@@ -134,8 +134,8 @@ def test_a_whole_surrogate_pair_is_a_character(tmp_path: Path) -> None:
     assert (texts[0].text, texts[0].domain) == ("😀", "\\ud800")
 
 
-def test_more_domains_than_anybody_tells_apart_are_refused(tmp_path: Path) -> None:
-    """A name for every row, where a domain is meant, costs hours and gigabytes."""
+def test_too_many_domains_are_refused(tmp_path: Path) -> None:
+    """A different domain in every row would cost hours and gigabytes."""
     rows = [{"text": "A cough.", "domain": f"patient {number}"} for number in range(MOST_DOMAINS + 1)]
     assert len(read_texts([write(tmp_path, *rows[1:])], "eval")[0]) == MOST_DOMAINS
     with pytest.raises(TextsError, match="have 1,025 domains"):
@@ -143,7 +143,7 @@ def test_more_domains_than_anybody_tells_apart_are_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".jsonl"])
-def test_what_has_no_end_is_no_file_of_texts(tmp_path: Path, suffix: str) -> None:
+def test_an_endless_file_is_refused(tmp_path: Path, suffix: str) -> None:
     pipe, endless = tmp_path / f"pipe{suffix}", tmp_path / f"endless{suffix}"
     os.mkfifo(pipe)
     endless.symlink_to("/dev/zero")
@@ -152,7 +152,7 @@ def test_what_has_no_end_is_no_file_of_texts(tmp_path: Path, suffix: str) -> Non
             read_texts([path], "eval")
 
 
-def test_a_file_whose_name_is_no_text_has_a_domain_that_is(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf8_gives_a_printable_domain(tmp_path: Path) -> None:
     for suffix, content in ((b".txt", "Plain."), (b".jsonl", '{"text": "A row."}')):
         path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9" + suffix))
         path.write_text(content)
@@ -167,5 +167,5 @@ def test_every_text_has_a_language(text: str) -> None:
     assert language_of(text + "头痛三天" * (len(text) + 1)) == "zh"
 
 
-def test_a_shout_in_another_script_is_no_chinese() -> None:
+def test_a_few_words_of_chinese_do_not_make_an_english_text_chinese() -> None:
     assert language_of("Fever 发热 (fever) for three days, no cough, no rash") == "en"

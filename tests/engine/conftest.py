@@ -1,4 +1,4 @@
-"""Model files for the engine's tests: tiny, random, made once."""
+"""Model files for the engine's tests: tiny, random, created once."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +11,13 @@ from edgemed.engine.process.protocol import EngineSettings
 from edgemed.quant.plan import Plan
 from testing.checkpoints import Shape, make_checkpoint
 
-CONTEXT = 8192  # an answer that nobody ends takes seconds: longer than a busy machine keeps whoever is to end it
+CONTEXT = 8192  # long enough for an answer that takes seconds, so that tests on a busy machine can stop it in time
 SHAPE = Shape(max_position_embeddings=CONTEXT, ends_turns=False)
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Layout -> file. Random weights: what they say is noise."""
+    """Model file by layout. The weights are random, so the answers are noise."""
     folder = tmp_path_factory.mktemp("models")
     checkpoint = make_checkpoint(folder / "checkpoint", SHAPE)
     files = {}
@@ -40,6 +40,6 @@ def shared_engine(model_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def engine(shared_engine: Engine) -> Engine:
-    """An engine that earlier tests have used, as engines are."""
+    """An engine that is shared with earlier tests."""
     assert shared_engine.alive
     return shared_engine

@@ -14,14 +14,15 @@ from testing.processor import AVX2, skip_without
 
 
 def probe(folder: Path, shape: Shape) -> Probe:
-    """Of the last row of experts nothing is ever read ahead."""
+    """A model of this shape, computed in one batch. Experts of the last MoE layer are never prefetched."""
     convert(str(make_checkpoint(folder / "checkpoint", shape)), folder / "m.gguf", Plan.uniform(Type.Q4_K))
     return Probe(str(folder / "m.gguf"), tuple(range(20, 100)), repack=False)
 
 
 def test_experts_are_read_before_the_first_layer_that_has_some(tmp_path: Path) -> None:
-    """Where a batch has as many tokens as there are experts, and wants nearly all; the numbers stay the same."""
-    skip_without(AVX2)  # ggml says nothing before it multiplies a dense layer
+    """A batch with at least as many tokens as experts needs nearly all of them, so they are prefetched while the dense
+    layers are computed. The logits stay the same."""
+    skip_without(AVX2)  # without our matmuls the engine is not told about dense layers
     shape = Shape(num_hidden_layers=3)
     held = probe(tmp_path, shape)
     missing = replace(held, small_cache=True)
@@ -32,7 +33,7 @@ def test_experts_are_read_before_the_first_layer_that_has_some(tmp_path: Path) -
     assert np.array_equal(all_held.logits, read.logits)
 
 
-def test_what_a_short_batch_wanted_says_nothing_of_a_long_one(tmp_path: Path) -> None:
+def test_a_short_batch_does_not_predict_a_long_one(tmp_path: Path) -> None:
     skip_without(AVX2)
     long = replace(probe(tmp_path, Shape(num_hidden_layers=5)), small_cache=True)
     at_once, after_short = run_probes(tmp_path, long, replace(long, batches=(2, 78)))

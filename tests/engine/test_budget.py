@@ -1,4 +1,4 @@
-"""`--ram` is a promise: the smallest budget named works, and a machine with exactly that much memory is enough."""
+"""`--ram` is kept: the smallest budget that a message names works, on a machine with exactly that much memory."""
 
 import json
 import re
@@ -23,7 +23,7 @@ PROMPT = "What is a fever? " * 240  # longer than a batch
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Experts of 0.8 MB, 77 MB together: a token's worth is an eighth of them."""
+    """Experts of 0.8 MB, 77 MB in total, of which one token uses an eighth."""
     folder = tmp_path_factory.mktemp("large")
     shape = Shape(
         hidden_size=512,
@@ -38,8 +38,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "large.gguf"
 
 
-def test_files_in_a_group_that_nobody_uses_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was just converted or copied lies in the page cache, which counts as used."""
+def test_inactive_files_in_a_control_group_count_as_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was just converted or copied is in the page cache, which counts as used memory."""
     files = [tmp_path / name for name in ("limit", "usage", "stat")]
     for file, text in zip(files, ("1000000", "900000", "anon 100000\ninactive_file 700000\n"), strict=True):
         file.write_text(text)
@@ -49,7 +49,7 @@ def test_files_in_a_group_that_nobody_uses_give_way(tmp_path: Path, monkeypatch:
     assert budget.available_bytes() > 1 << 20
 
 
-def test_budgets_in_messages_are_never_rounded_to_what_does_not_work() -> None:
+def test_budgets_in_messages_are_never_rounded_below_what_works() -> None:
     sizes = (1, 10 << 20, (10 << 20) + 1, (1 << 30) - 1, 1 << 30, (1 << 30) + 1, 3 << 29)
     assert [budget._rounded(size) for size in sizes] == [
         *("1 B", "10 MiB", "10 MiB", "1023 MiB", "1.00 GiB", "1.00 GiB", "1.50 GiB")

@@ -1,4 +1,4 @@
-"""Templates: what honest ones get, and that hostile ones get nothing."""
+"""Chat templates: honest ones are rendered, hostile ones are refused."""
 
 import time
 
@@ -46,11 +46,11 @@ def test_spans_tell_message_text_from_the_templates() -> None:
         ("  {% if true %}\n  x\n  {% endif %}\n", "  x\n"),
     ],
 )
-def test_what_templates_in_the_field_use(source: str, expected: str) -> None:
+def test_features_that_real_templates_use(source: str, expected: str) -> None:
     assert render(source) == expected
 
 
-def test_reasoning_is_found_in_a_message_by_the_templates_own_words() -> None:
+def test_reasoning_is_found_in_a_message_by_the_templates_own_strings() -> None:
     source = "{% for m in messages %}{{ m.content.split('</think>')[-1].lstrip('\\n') }};{% endfor %}"
     messages = [Message("assistant", "<think>\nhm</think>\n\nTwice daily."), Message("user", "no marks")]
     assert render(source, messages) == "Twice daily.;no marks;"
@@ -67,14 +67,14 @@ def test_json_escapes_what_a_message_holds() -> None:
     [
         ("{% for m in messages %}", "is malformed in line 1"),
         ("{{ raise_exception('roles must alternate') }}", "refuses this conversation: roles must alternate"),
-        ("{{ ''.__class__.__mro__ }}", "reaches for what no template may touch"),
-        ("{{ ''.__class__ }}", "reaches for what no template may touch"),
-        ("{{ messages.append.__self__ }}", "reaches for what no template may touch"),
-        ("{{ messages.append(1) }}", "reaches for what no template may touch"),
-        ("{{ cycler.__init__.__globals__ }}", "reaches for what no template may touch"),
-        ("{{ raise_exception.__globals__ }}", "reaches for what no template may touch"),
-        ("{{ '{0.__class__}'.format(1) }}", "reaches for what no template may touch"),
-        ("{{ messages | attr('__class__') }}", "reaches for what no template may touch"),
+        ("{{ ''.__class__.__mro__ }}", "tries to access something forbidden"),
+        ("{{ ''.__class__ }}", "tries to access something forbidden"),
+        ("{{ messages.append.__self__ }}", "tries to access something forbidden"),
+        ("{{ messages.append(1) }}", "tries to access something forbidden"),
+        ("{{ cycler.__init__.__globals__ }}", "tries to access something forbidden"),
+        ("{{ raise_exception.__globals__ }}", "tries to access something forbidden"),
+        ("{{ '{0.__class__}'.format(1) }}", "tries to access something forbidden"),
+        ("{{ messages | attr('__class__') }}", "tries to access something forbidden"),
         ("{% for i in range(10 ** 9) %}{% endfor %}", "loops too often"),
         ("{{ 'x' * 10 ** 12 }}", "needs more than 512 MiB of memory"),
         ("{% set ns = namespace(x='xy') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}", "memory"),
@@ -82,9 +82,9 @@ def test_json_escapes_what_a_message_holds() -> None:
         ("{{ 'x' * 5000000 }}", "writes more than 4 million characters"),
         ("{{ 1 / 0 }}", "fails: division by zero"),
         ("{{ nothing.at_all }}", "fails|refuses"),
-        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "calls itself without end|could not be rendered"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recurses without end|could not be rendered"),
         ("{% include '/etc/passwd' %}", "fails|refuses"),
-        ("{# #}{% if false %}{{ messages }}{% endif %}", "writes nothing"),
+        ("{# #}{% if false %}{{ messages }}{% endif %}", "renders nothing"),
     ],
 )
 def test_a_hostile_template_is_one_sentence(source: str, sentence: str) -> None:
@@ -101,15 +101,15 @@ def test_a_hostile_template_is_one_sentence(source: str, sentence: str) -> None:
         "{{ 9 ** (9 ** 9) }}",  # one operation in C, which no Python signal handler interrupts
     ],
 )
-def test_a_template_that_never_ends_is_ended(source: str) -> None:
+def test_an_endless_template_is_stopped(source: str) -> None:
     started = time.monotonic()
-    with pytest.raises(TemplateError, match="does not finish within"):
+    with pytest.raises(TemplateError, match="did not finish within"):
         render(source)
     assert time.monotonic() - started < 20
 
 
-def test_a_conversation_too_long_for_any_template_is_no_fault_of_the_template() -> None:
-    with pytest.raises(EngineError, match=r"has 5,000,000 characters, more than any model reads; .*shorten"):
+def test_a_conversation_too_long_for_any_template_does_not_blame_the_template() -> None:
+    with pytest.raises(EngineError, match=r"has 5,000,000 characters, more than any model can read; .*shorten"):
         render(CHAT_TEMPLATE, [Message("user", "a cough " * 625_000)])
 
 
@@ -132,7 +132,7 @@ def test_the_veil_lifts_to_the_same_text_and_hides_special_tokens(text: str, lit
     veil = template.Veil("\U000f0002", literals, SPECIAL_TOKENS)
     hidden = veil.hide(text)
     assert veil.show(hidden) == text
-    # Whatever a template cuts and joins, unhidden characters cannot make up part of a special token.
+    # However a template cuts and joins, characters that are not hidden cannot form part of a special token.
     plain = "".join(character if character in text else "\0" for character in hidden)
     for token in SPECIAL_TOKENS:
         assert token not in plain

@@ -1,4 +1,4 @@
-"""Damaged and inconsistent files through the whole engine: a sentence that names the fault, and no dead process."""
+"""Damaged and inconsistent files in the whole engine: a sentence names the fault, and no process dies."""
 
 import time
 from pathlib import Path
@@ -16,7 +16,7 @@ SHORT = Sampling(max_tokens=4, seed=1)
 
 
 def flip(path: Path, offset: int) -> None:
-    """Flip one bit; twice puts it right."""
+    """Flip one bit; a second call restores it."""
     with path.open("r+b") as file:
         file.seek(offset)
         (byte,) = file.read(1)
@@ -33,7 +33,7 @@ def own_copy(model_path: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("projection", [0, 1, 2])
 def test_a_flipped_bit_in_an_expert_is_named_and_the_process_lives(own_copy: Path, projection: int) -> None:
-    """Every expert of the last layer is damaged, so that any token meets one; mended, the same process answers."""
+    """Every expert of the last layer is damaged, so every token needs one. Once mended, the same process answers."""
     model = open_model(own_copy)
     experts = model.experts
     places = [int(at) for at in experts.offset[-1, :, projection] + experts.nbytes[-1, :, projection] // 2]
@@ -84,7 +84,7 @@ NAMES = [f"token {number}" for number in range(766)]
 def test_a_file_that_contradicts_itself_is_refused_and_nothing_dies(
     models: dict[str, Path], tmp_path: Path, key: str, kind: Kind, value: object
 ) -> None:
-    gguf = load(models["llama.cpp"])  # whose header has no checksum that would tell
+    gguf = load(models["llama.cpp"])  # its header has no checksum
     gguf.set_key(key, kind, value)
     path = tmp_path / "contradiction.gguf"
     path.write_bytes(gguf.encode())
@@ -94,8 +94,8 @@ def test_a_file_that_contradicts_itself_is_refused_and_nothing_dies(
     assert str(caught.value).endswith(".")
 
 
-def test_a_name_as_long_as_a_book_is_no_hindrance(models: dict[str, Path], tmp_path: Path) -> None:
-    """libllama writes it into its log, which is searched."""
+def test_a_very_long_name_is_harmless(models: dict[str, Path], tmp_path: Path) -> None:
+    """libllama writes the name to its log, in which we search."""
     gguf = load(models["llama.cpp"])
     gguf.set_key("general.name", Kind.STRING, "x" * 100_000)
     path = tmp_path / "named.gguf"

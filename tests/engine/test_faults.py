@@ -1,4 +1,4 @@
-"""Files that change, disks that fail and stops at the worst moment, under real models in processes of their own."""
+"""Files that change, disks that fail, and stops at the worst moment, with real models in separate processes."""
 
 import errno
 import json
@@ -22,7 +22,7 @@ from testing.timing import Later, within
 HELLO = [Message("user", "What is a fever?")]
 SHORT = Sampling(max_tokens=8, seed=1)
 STALL_MS = 1500
-SPIN_BRIEFLY = {"GOMP_SPINCOUNT": "1000"}  # as the engine's own process does
+SPIN_BRIEFLY = {"GOMP_SPINCOUNT": "1000"}  # as in the engine's process
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outcomes(shim: Path, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Scenario -> "" or what went wrong; all in one process, which must outlive them all."""
+    """The fault of each scenario, "" for none. All run in one process, which must survive them."""
     out = tmp_path_factory.mktemp("scenarios") / "results.json"
     command = [sys.executable, "-m", "testing.fault_scenarios", *map(str, models.values()), str(out)]
     child = subprocess.run(
@@ -57,11 +57,13 @@ def test_scenario(outcomes: dict[str, str], scenario: str) -> None:
 
 
 class FaultyDisk:
-    """A copy of the model on a disk whose reads of experts fail until it is mended: from the first on, or the engine
-    might have read them all, unasked, before its disk fails."""
+    """A copy of the model on a disk whose reads of experts fail until it is mended.
+
+    They fail from the first read on, because the background fill could otherwise load all experts before.
+    """
 
     def __init__(self, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch, shim: Path, *fault: int) -> None:
-        self.path = Path(shutil.copy(model, folder / "copy.gguf"))  # without a profile of what was hot
+        self.path = Path(shutil.copy(model, folder / "copy.gguf"))  # without a hot profile
         self._broken = folder / "broken"
         monkeypatch.setenv("LD_PRELOAD", str(shim))
         monkeypatch.setenv("FAULTY_READS", " ".join(map(str, ("copy.gguf", *fault, 0, 0, -1))))
@@ -129,11 +131,11 @@ def test_two_engines_answer_from_one_file_at_once(tmp_path: Path, model_path: Pa
 
 
 def test_a_process_ends_well_without_closing_its_model(model_path: Path) -> None:
-    """Reader threads are still there when Python and ggml tear down what they know."""
+    """Reader threads still run while Python and ggml shut down."""
     script = (
         "import sys; from testing.fault_scenarios import *\n"
         "model = load(Path(sys.argv[1])); print(logits(model).shape[0])\n"
-        "faulty = model  # kept to the end\n"
+        "faulty = model  # keep a reference to the end\n"
     )
     child = subprocess.run(
         [sys.executable, "-c", script, str(model_path)], capture_output=True, text=True, timeout=60, check=False

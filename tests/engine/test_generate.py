@@ -1,4 +1,4 @@
-"""`edgemed generate` as users call it: a process of its own, which locks itself."""
+"""`edgemed generate` as users run it: in a separate process, which locks itself down."""
 
 import json
 import os
@@ -59,8 +59,8 @@ def test_text_comes_from_standard_input_and_says_where_it_was_cut(model_path: Pa
 
 
 @pytest.mark.parametrize("way", ["argument", "standard input"])
-def test_bytes_that_are_no_text_are_refused(model_path: Path, way: str) -> None:
-    """In a UTF-8 locale, too: there Python itself would stop with a traceback."""
+def test_bytes_that_are_not_text_are_refused(model_path: Path, way: str) -> None:
+    """Also in a UTF-8 locale, where Python itself would stop with a traceback."""
     question = b"5 \xb5g of it?"  # Latin-1
     prompt = os.fsdecode(question) if way == "argument" else "-"
     command = [sys.executable, "-m", "edgemed.cli", "generate", str(model_path), "-p", prompt]
@@ -95,7 +95,7 @@ def test_mistakes_are_one_sentence(model_path: Path, arguments: tuple[str, ...],
     assert done.stdout == ""
 
 
-def test_what_was_used_is_kept_only_when_asked_and_then_after_a_single_answer(model_path: Path, tmp_path: Path) -> None:
+def test_the_hot_profile_is_written_only_on_request_and_even_after_one_answer(model_path: Path, tmp_path: Path) -> None:
     model = Path(shutil.copy(model_path, tmp_path / "m.gguf"))
     assert generate(model, "-p", "Fever?", "--max-tokens", "2").returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
@@ -104,7 +104,7 @@ def test_what_was_used_is_kept_only_when_asked_and_then_after_a_single_answer(mo
 
 
 def test_it_needs_no_network(model_path: Path) -> None:
-    """In a network namespace of its own there is not even a loopback device that is up."""
+    """In a new network namespace not even the loopback device is up."""
     alone = ["unshare", "-rn"]
     if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True).returncode:
         pytest.skip("this machine does not let us make a network namespace")
@@ -132,6 +132,6 @@ def test_an_interrupt_keeps_what_was_said(model_path: Path) -> None:
 
 
 def test_an_engine_starts_where_the_streams_are_closed(model_path: Path) -> None:
-    """The next descriptors would be 0 to 2: what the engine's process takes for its own output."""
+    """New descriptors would get the numbers 0 to 2, which the engine's process uses for its own streams."""
     line = f"{sys.executable} -m edgemed.cli generate {model_path} -p a --max-tokens 3 --threads 1 <&- >&- 2>&-"
     assert subprocess.run(["bash", "-c", line], timeout=60, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""What was hot is remembered beside the model, read back first, and never trusted."""
+"""The hot profile is stored beside the model, loaded at the start, and never trusted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_what_is_written_is_read(model: Path) -> None:
     assert [p.name for p in model.parent.iterdir()] == ["m.gguf.hot"]
 
 
-def test_no_profile_is_no_profile(model: Path) -> None:
+def test_a_missing_profile_is_none(model: Path) -> None:
     assert read_profile(model, SHAPE) is None
 
 
@@ -65,7 +65,7 @@ def test_a_profile_of_another_model_is_ignored(model: Path, scores: np.ndarray) 
 
 
 @given(data=st.binary(min_size=1, max_size=8), at=st.integers(0, 200))
-def test_any_damage_leaves_scores_that_can_be_or_none(model: Path, data: bytes, at: int) -> None:
+def test_a_damaged_profile_gives_plausible_scores_or_none(model: Path, data: bytes, at: int) -> None:
     write_profile(model, np.linspace(-9, 0, 24, dtype=np.float32).reshape(SHAPE))
     whole = bytearray(profile_path(model).read_bytes())
     whole[at : at + len(data)] = data
@@ -79,7 +79,7 @@ def test_a_pipe_is_not_waited_for(model: Path) -> None:
     assert read_profile(model, SHAPE) is None
 
 
-def test_a_number_of_uses_that_cannot_be_is_ignored(model: Path) -> None:
+def test_an_impossible_number_of_uses_is_ignored(model: Path) -> None:
     write_profile(model, np.full(SHAPE, 1100, np.float32))
     assert read_profile(model, SHAPE) is None
 
@@ -90,11 +90,11 @@ def test_objects_are_never_unpickled(model: Path) -> None:
     assert read_profile(model, SHAPE) is None
 
 
-def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_not_an_error(tmp_path: Path) -> None:
     write_profile(tmp_path / "gone" / "m.gguf", np.zeros(SHAPE, np.float32))
 
 
-def test_what_cannot_be_written_whole_leaves_nothing_behind(model: Path) -> None:
-    profile_path(model).mkdir()  # nothing can take its name
+def test_an_incomplete_write_leaves_nothing_behind(model: Path) -> None:
+    profile_path(model).mkdir()  # a folder cannot be replaced by a file
     write_profile(model, np.zeros(SHAPE, np.float32))
     assert [p.name for p in model.parent.iterdir()] == ["m.gguf.hot"]

@@ -1,4 +1,4 @@
-"""A llama.cpp that cannot be loaded (built for a GPU, say, whose driver is not there), or that logs otherwise."""
+"""A llama.cpp that cannot be loaded, as without the driver of its GPU, or whose log has another format."""
 
 import os
 import re
@@ -18,7 +18,7 @@ SENTENCE = r"llama-cpp-python cannot be loaded \(.*(too short|invalid ELF).*\)\.
 
 @pytest.fixture
 def unloadable(tmp_path: Path) -> dict[str, str]:
-    """The environment of a process that finds the installed package, but a libllama that is none."""
+    """The environment of a process that finds the installed package, but with a libllama that is not a library."""
     installed = library_folder().parent
     package = tmp_path / installed.name
     package.mkdir()
@@ -45,7 +45,7 @@ def test_it_is_one_sentence_that_says_what_to_do(command: str, model_path: Path,
 
 
 def test_a_log_that_names_no_compute_buffer_is_refused() -> None:
-    """Its scratch would count as nothing, and the engine would exceed --ram."""
+    """Otherwise its scratch would count as zero bytes, and the engine would exceed --ram."""
     log = LogCapture()
     log(2, "llama_context:        CPU  output buffer size =     0.60 MiB\n")
     log(2, "sched_reserve:        CPU scratch space: 80.00 MiB\n")

@@ -1,4 +1,4 @@
-"""The engine's logits against the reference's: every shape, both layouts, every type an expert may have."""
+"""The engine's logits against the reference's: every shape, both layouts, and every type that an expert can have."""
 
 import json
 from dataclasses import dataclass, replace
@@ -19,13 +19,13 @@ from testing.gguf_weights import load_gguf
 from testing.prompts import unambiguous_prompt
 from testing.reference import Model, Result, load_checkpoint
 
-F32_TOLERANCE = 1e-3  # the promise; measured: 5e-6
-F16_TOLERANCE = 1e-2  # the promise; measured: 6e-3, nearly all of it activations that ggml rounds to F16
-EMULATED_TOLERANCE = 1e-4  # with the activations' rounding emulated and unambiguous; measured: 3e-6
-ONE_CODE = 1e-1  # what one activation code rounded the other way may change
-DOUBTFUL = 4e-5  # activations nearer than this to half-way between two codes, in codes, are left to float32's noise
+F32_TOLERANCE = 1e-3  # guaranteed; measured: 5e-6
+F16_TOLERANCE = 1e-2  # guaranteed; measured: 6e-3, nearly all from activations that ggml rounds to F16
+EMULATED_TOLERANCE = 1e-4  # if the rounding of activations is emulated and unambiguous; measured: 3e-6
+ONE_CODE = 1e-1  # the effect of one activation code that is rounded the other way
+DOUBTFUL = 4e-5  # distance in codes from the midpoint of two codes below which float32 noise decides the rounding
 CHAT_TOLERANCE = 3e-2
-AGREEMENT = 1e-4  # between two ways to compute the same in F32
+AGREEMENT = 1e-4  # between two ways to compute the same result in F32
 
 SHAPES: dict[str, tuple[Dtype, Shape]] = {
     "groups": ("bf16", Shape()),
@@ -37,6 +37,10 @@ SHAPES: dict[str, tuple[Dtype, Shape]] = {
     ),
     "yarn": ("bf16", Shape(yarn_factor=4, num_hidden_layers=2)),
     "mtp layer": ("bf16", Shape(num_nextn_predict_layers=1, num_hidden_layers=2)),
+    "sarvam": (
+        "bf16",
+        Shape(family="SarvamMoE", n_group=1, topk_group=1, expert_bias_mean=0.6, num_hidden_layers=2),
+    ),
     "biased scores below zero": ("bf16", Shape(expert_bias_mean=-0.7, expert_bias_spread=0.3, num_hidden_layers=2)),
 }
 
@@ -46,7 +50,7 @@ def difference(answer: Answer, result: Result) -> float:
 
 
 def make_model(folder: Path, checkpoint: Path, plan: Plan, layout: LayoutName = "edgemed") -> str:
-    """Convert the checkpoint into the folder; the GGUF's path."""
+    """Convert the checkpoint into the folder and return the GGUF's path."""
     path = folder / f"{plan.digest[:8]}-{layout}.gguf"
     convert(str(checkpoint), path, plan, layout=layout)
     return str(path)
@@ -54,7 +58,7 @@ def make_model(folder: Path, checkpoint: Path, plan: Plan, layout: LayoutName = 
 
 @dataclass(frozen=True)
 class Case:
-    """One checkpoint, an unambiguous prompt, what the reference says, and what everybody else says."""
+    """One checkpoint, an unambiguous prompt, and the logits of the reference and of the others."""
 
     result: Result
     engine: Answer
@@ -86,12 +90,12 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_the_router_is_unambiguous(case: Case) -> None:
-    """So far apart are scores that no rounding below can choose other experts."""
+    """The routing scores are so far apart that no rounding in the tests below can change the chosen experts."""
     assert case.result.margin >= 4e-3
 
 
 def test_f32_matches_the_reference(case: Case) -> None:
-    assert case.result.logits.std() > 1  # there is something to get wrong
+    assert case.result.logits.std() > 1  # the logits are not trivially equal
     assert difference(case.engine, case.result) < F32_TOLERANCE
 
 
@@ -114,12 +118,12 @@ def test_stock_llama_cpp_agrees_on_the_stock_layout(case: Case) -> None:
 
 
 def test_flash_attention_and_an_f16_cache_stay_near(case: Case) -> None:
-    """The chat's settings: keys and values are rounded to F16."""
+    """The settings of a chat, in which keys and values are rounded to F16."""
     assert 0 < difference(case.chat_settings, case.result) < CHAT_TOLERANCE
 
 
 def test_yarn_beyond_the_original_context(tmp_path: Path) -> None:
-    """Positions 0 to 199, where 128 was the original context: every frequency has turned far enough to matter."""
+    """Positions 0 to 199 with an original context of 128: all frequencies have rotated far enough to matter."""
     checkpoint = make_checkpoint(tmp_path / "checkpoint", SHAPES["yarn"][1])
     ids, result = unambiguous_prompt(load_checkpoint(checkpoint), 200, router_margin=5e-5)
     probe = Probe(make_model(tmp_path, checkpoint, Plan.uniform(Type.F32)), ids)
@@ -128,7 +132,7 @@ def test_yarn_beyond_the_original_context(tmp_path: Path) -> None:
 
 
 def every_type(shape: Shape, among: tuple[Type, ...]) -> dict[tuple[int, int, int], Type]:
-    """A type for each (layer, expert, projection), so that neighbours and the three matrices of one expert differ."""
+    """A type for each (layer, expert, projection), such that neighbours and the matrices of one expert differ."""
     layers = range(shape.first_k_dense_replace, shape.num_hidden_layers)
     keys = [(layer, expert, p) for layer in layers for expert in range(shape.num_experts) for p in range(3)]
     return {key: among[(7 * key[0] + key[1] + 5 * key[2]) % len(among)] for key in keys}
@@ -136,7 +140,7 @@ def every_type(shape: Shape, among: tuple[Type, ...]) -> dict[tuple[int, int, in
 
 @dataclass(frozen=True)
 class Mixed:
-    """A checkpoint converted with many types, and its weights as they came out of that."""
+    """A checkpoint converted with many types, and its dequantised weights."""
 
     path: str
     model: Model
@@ -147,7 +151,7 @@ EXPERT_TYPES = (*types.SMALL, *types.PLAIN)
 
 
 def make_mixed(folder: Path, shape: Shape, plan: Plan) -> Mixed:
-    """The checkpoint is F32: coarse weights times coarse norms would land half-way between codes systematically."""
+    """The checkpoint is F32: products of coarse weights and coarse norms would often fall midway between two codes."""
     checkpoint = make_checkpoint(folder / "checkpoint", shape, dtype="f32")
     config: dict[str, Any] = json.loads((checkpoint / "config.json").read_text())
     path = make_model(folder, checkpoint, plan)
@@ -156,7 +160,7 @@ def make_mixed(folder: Path, shape: Shape, plan: Plan) -> Mixed:
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Mixed:
-    """Two layers, dense ones in Q8_0 and Q6_K, experts in every type of the palette and Q8_0."""
+    """Two layers, with dense matrices in Q8_0 and Q6_K, and experts in every type of the palette and Q8_0."""
     shape = Shape(num_hidden_layers=2, **FEW_EXPERTS)
     kinds = every_type(shape, (*types.SMALL, Type.Q8_0))
     plan = Plan.of_types(kinds, {"attn_output": Type.Q6_K, "output": Type.Q6_K})
@@ -174,7 +178,8 @@ def test_mixed_types_match_the_emulating_reference(mixed: Mixed, repack: bool, t
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[Type, tuple[Result, list[Answer]]]:
-    """For each type: one MoE layer, a third of its matrices of that type, all else F32, in one batch and one by one."""
+    """For each type: one MoE layer with a third of its matrices in that type and all else F32, computed in one batch
+    and token by token."""
     folder = tmp_path_factory.mktemp("alone")
     shape = Shape(num_hidden_layers=1, first_k_dense_replace=0, **FEW_EXPERTS)
     results, probes = {}, []
@@ -190,7 +195,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[Type, tuple[Result, 
 
 @pytest.mark.parametrize("kind", EXPERT_TYPES, ids=lambda kind: kind.name)
 def test_each_type_alone(kind: Type, alone: dict[Type, tuple[Result, list[Answer]]]) -> None:
-    """A fault of one kernel cannot hide behind the others."""
+    """A fault in one kernel cannot hide behind the others."""
     result, answers = alone[kind]
     for answer in answers:
         assert difference(answer, result) < (F16_TOLERANCE if kind in (Type.F16, Type.BF16) else EMULATED_TOLERANCE)
@@ -198,7 +203,7 @@ def test_each_type_alone(kind: Type, alone: dict[Type, tuple[Result, list[Answer
 
 @pytest.fixture(scope="module")
 def long_prompt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mixed, tuple[int, ...], Result]:
-    """300 tokens through one MoE layer of mixed types: about 75 rows an expert."""
+    """300 tokens through one MoE layer of mixed types: about 75 rows per expert."""
     shape = Shape(num_hidden_layers=1, first_k_dense_replace=0)
     plan = Plan.of_types(every_type(shape, types.FAST), dense_default=Type.F32)
     one = make_mixed(tmp_path_factory.mktemp("long"), shape, plan)
@@ -209,7 +214,7 @@ def long_prompt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mixed, tuple[
 def test_a_long_prompt_matches_the_reference(
     long_prompt: tuple[Mixed, tuple[int, ...], Result], tmp_path: Path
 ) -> None:
-    """Of so many activations some are doubtful: those tokens may differ by a code, all others may not."""
+    """Some of so many activations are doubtful. Only the tokens with such activations may differ, by one code."""
     one, ids, result = long_prompt
     probe = Probe(one.path, ids)
     pieces = replace(probe, batches=(1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 89))
@@ -222,12 +227,13 @@ def test_a_long_prompt_matches_the_reference(
 
 
 def test_experts_round_as_in_stock_llama_cpp(tmp_path: Path) -> None:
-    """Doubtful activations too get the very codes they get there, in one batch and token by token.
+    """Even doubtful activations get the same codes as in stock llama.cpp, in one batch and token by token.
 
-    Otherwise a text would go another way when it is computed in other pieces than before. In a batch that holds for
-    experts with eight rows or more: below, ggml multiplies row by row, and we do for a single row only.
+    Otherwise an answer would depend on how its text is split into batches. In a batch this holds for experts with eight
+    rows or more: with fewer rows ggml multiplies each one alone, whereas we only do so for a single row.
     """
-    shape = Shape(num_hidden_layers=4, num_experts=8, num_experts_per_tok=2)  # of two addends the order does not matter
+    # With two experts per token, their sum does not depend on the order.
+    shape = Shape(num_hidden_layers=4, num_experts=8, num_experts_per_tok=2)
     checkpoint = make_checkpoint(tmp_path / "checkpoint", shape)
     plan = Plan((Type.Q3_K, Type.Q4_K, Type.Q6_K), dense_default=Type.F32)
     path = make_model(tmp_path, checkpoint, plan, "llama.cpp")
@@ -240,7 +246,7 @@ def test_experts_round_as_in_stock_llama_cpp(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["edgemed", "llama.cpp"])
 def test_logits_do_not_depend_on_the_cache(layout: LayoutName, tmp_path: Path) -> None:
-    """Bit for bit: a cache that holds everything, and one that must forget each layer for the next."""
+    """The same bits with a cache that holds everything and one that must evict each layer for the next."""
     shape = Shape(num_hidden_layers=4, **FEW_EXPERTS)
     checkpoint = make_checkpoint(tmp_path / "checkpoint", shape)
     plan = Plan.parse('{"edgemed_plan": 1, "experts": {"default": {"gate": "Q2_K", "up": "Q4_K", "down": "Q6_K"}}}')
@@ -257,7 +263,7 @@ def test_logits_do_not_depend_on_the_cache(layout: LayoutName, tmp_path: Path) -
 
 
 def test_logits_do_not_depend_on_repetition(mixed: Mixed, tmp_path: Path) -> None:
-    """A second run in the same process, on one thread, and in another process: the same bits."""
+    """The same bits in a second run in the same process, on one thread, and in another process."""
     probe = Probe(mixed.path, tuple(range(20, 52)))
     again, *others = run_probes(tmp_path, probe, probe, replace(probe, threads=1))
     others += run_probes(tmp_path, probe)

@@ -1,4 +1,4 @@
-"""Which layers go to a device: what the user may ask for, what fits, and what is refused where there is none."""
+"""Offloading layers to a device: the user's options, what fits, and what is refused without a device."""
 
 import re
 from dataclasses import asdict
@@ -21,7 +21,7 @@ from edgemed.forecast.gpu_check import (
     Speed,
     Split,
     copies_of_layers,
-    pieces_meant,
+    expected_splits,
     read_plan,
 )
 from edgemed.model_file import open_model
@@ -41,17 +41,17 @@ def _find_this_module(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRe
 
 
 def place_here(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """A job: what `place` decides on this machine."""
+    """A job: the result of `place` on this machine."""
     placement = place(open_model(Path(request["model"])), Offload(request["layers"]), 256, "f16")
     return {"device": placement.device is not None, "handles": list(placement.handles), "text": str(placement)}
 
 
 @pytest.mark.parametrize("endpoint", ["127.0.0.1:50052", "127.9.9.9:1"])
-def test_servers_on_this_machine_need_no_word(endpoint: str) -> None:
+def test_servers_on_this_machine_need_no_confirmation(endpoint: str) -> None:
     assert Offload(rpc=endpoint).local
 
 
-def test_servers_elsewhere_need_an_explicit_word() -> None:
+def test_servers_elsewhere_need_an_explicit_option() -> None:
     with pytest.raises(UsageError, match=r"10\.0\.0\.7:50052 is another machine.*--rpc-unencrypted"):
         Offload(rpc="10.0.0.7:50052")
     assert not Offload(rpc="10.0.0.7:50052", unencrypted=True).local
@@ -63,16 +63,16 @@ def test_servers_elsewhere_need_an_explicit_word() -> None:
 )
 @pytest.mark.parametrize("unencrypted", [False, True])
 def test_only_addresses_are_addresses(endpoint: str, unencrypted: bool) -> None:
-    with pytest.raises(UsageError, match=r"no IPv4 address with a port; write, for example, 127\.0\.0\.1:50052"):
+    with pytest.raises(UsageError, match=r"not an IPv4 address with a port; write, for example, 127\.0\.0\.1:50052"):
         Offload(rpc=endpoint, unencrypted=unencrypted)
 
 
 def test_off_and_a_server_contradict_each_other() -> None:
-    with pytest.raises(UsageError, match="leave one of the two away"):
+    with pytest.raises(UsageError, match="omit one of the two options"):
         Offload(layers=0, rpc="127.0.0.1:50052")
 
 
-def test_the_engines_process_is_told_and_looks_again() -> None:
+def test_the_offload_is_sent_to_the_engine_and_checked_again() -> None:
     for offload in (AUTO, HOST, Offload(5, "10.0.0.7:50052", unencrypted=True)):
         start = Start("m.gguf", EngineSettings(offload=offload))
         assert list(Frames().feed(encode(start))) == [(0, start)]
@@ -126,11 +126,11 @@ def test_without_a_gpu_auto_and_off_are_the_processor(model_path: Path, layers: 
     assert placed == {"device": False, "handles": [None], "text": "processor"}
 
 
-def test_without_a_gpu_layers_are_refused_and_the_way_to_one_is_told(model_path: Path) -> None:
+def test_without_a_gpu_layers_are_refused_with_a_remedy(model_path: Path) -> None:
     try:
         run_job(f"{HERE}:place_here", {"model": str(model_path), "layers": 2}, lambda *_: None)
     except SetupError as error:
-        built_for_one = "sees no GPU: run the driver's own tool first"
+        built_for_one = "finds no GPU: run the driver's own tool first"
         assert re.search(f'{built_for_one}|CMAKE_ARGS="-DGGML_CUDA=on" pip install', str(error))  # noqa: PT017
     else:
         pytest.skip("there is a GPU here")
@@ -143,11 +143,11 @@ def test_the_plan_is_read_as_ggml_prints_it() -> None:
     (layer,) = copies_of_layers(splits)
     assert layer.into == ("ffn_norm-1 (reshaped)", "ffn_moe_topk-1", "ffn_moe_weights_scaled-1")
     assert layer.out == ("ffn_moe_out-1",)
-    assert layer.as_meant
+    assert layer.as_expected
 
 
 @pytest.mark.parametrize("log", ["", "## SPLIT #0: CPU # 1 inputs\n", "nothing of the kind"])
-def test_another_way_of_printing_is_an_error_and_not_a_pass(log: str) -> None:
+def test_an_unknown_format_of_the_plan_is_an_error(log: str) -> None:
     with pytest.raises(EngineError, match="ggml"):
         read_plan(log)
 
@@ -156,14 +156,14 @@ def test_another_way_of_printing_is_an_error_and_not_a_pass(log: str) -> None:
     ("devices", "meant"),
     [
         ("CPU GPU edgemed GPU edgemed GPU", 6),
-        ("CPU edgemed CPU GPU edgemed GPU", 6),  # the device begins with dense layers
-        ("CPU edgemed GPU edgemed GPU", 5),  # and behind experts
-        ("CPU edgemed CPU edgemed CPU", 5),  # nothing on it
-        ("CPU edgemed GPU edgemed GPU CPU", 5),  # it cannot do the last step: one too many
+        ("CPU edgemed CPU GPU edgemed GPU", 6),  # the device begins with the dense layers
+        ("CPU edgemed GPU edgemed GPU", 5),  # the device begins after experts
+        ("CPU edgemed CPU edgemed CPU", 5),  # nothing on the device
+        ("CPU edgemed GPU edgemed GPU CPU", 5),  # it cannot compute the last step: one split too many
     ],
 )
-def test_pieces_that_are_meant(devices: str, meant: int) -> None:
-    assert pieces_meant([Split(device, ()) for device in devices.split()], 2) == meant
+def test_expected_splits(devices: str, meant: int) -> None:
+    assert expected_splits([Split(device, ()) for device in devices.split()], 2) == meant
 
 
 def test_one_copy_too_many_or_one_piece_too_many_fails() -> None:
@@ -199,15 +199,15 @@ def test_commands_warn_before_anything_leaves_this_machine(
 ) -> None:
     command = [*verb, str(model_path), "--rpc", "192.0.2.1:9"]
     assert main(command) == 2
-    assert "say --rpc-unencrypted" in capsys.readouterr().err
+    assert "add --rpc-unencrypted if" in capsys.readouterr().err
     assert main([*command, "--gpu", "fast"]) == 2
     assert "give auto, off, or a number" in capsys.readouterr().err
 
 
-def test_what_cannot_be_checked_is_one_sentence(model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_that_cannot_run_is_one_sentence(model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--gpu-check", str(model_path), "--rpc", "127.0.0.1:1"]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert "has no RPC; build it with" in said or "Nobody answers at 127.0.0.1:1" in said
+    assert "has no RPC; build it with" in said or "No RPC server answers at 127.0.0.1:1" in said
 
 
 def test_settings_travel_as_plain_fields() -> None:

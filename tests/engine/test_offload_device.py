@@ -1,7 +1,6 @@
-"""The dense part on a device that is not this process's memory: this machine's GPU, or llama.cpp's RPC server, which
-behaves as one does.
+"""The dense part on a device with its own memory: this machine's GPU, or llama.cpp's RPC server, which acts like one.
 
-Each is skipped where the installed llama.cpp was not built for it; docs/gpu.md says how to build one that is.
+Tests are skipped if the installed llama.cpp was not built for the device; docs/gpu.md says how to build it.
 """
 
 import json
@@ -36,7 +35,7 @@ HERE = "tests.engine.test_offload_device"
 
 @dataclass(frozen=True)
 class Lent:
-    """A device, as commands and the engine name it. `rounds`: how far a logit may differ where weights have 32 bits."""
+    """A device, as options of commands and of the engine. rounds: the largest difference of logits with F32 weights."""
 
     words: tuple[str, ...]
     offload: Offload
@@ -54,9 +53,9 @@ def _find_this_module(request: pytest.FixtureRequest) -> Iterator[None]:
 def lent(request: pytest.FixtureRequest) -> Iterator[Lent]:
     if request.param == "RPC":
         with rpc_server() as address:
-            yield Lent(("--rpc", address), Offload(rpc=address), 0.03)  # llama.cpp adds up halves in attention
+            yield Lent(("--rpc", address), Offload(rpc=address), 0.03)  # llama.cpp's attention sums in half precision
     elif gpu_is_here():
-        yield Lent((), AUTO, 0.1)  # its matrix units round 32-bit factors to 19 bits
+        yield Lent((), AUTO, 0.1)  # the GPU's matrix units round 32-bit factors to 19 bits
     else:
         pytest.skip("no GPU, or llama-cpp-python was built without one")
 
@@ -72,7 +71,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of 32 bits: nothing is rounded to eight, so two devices differ in the order of additions alone."""
+    """F32 weights: activations are not rounded to 8 bits, so two devices differ only in the order of additions."""
     folder = tmp_path_factory.mktemp("exact")
     convert(str(make_checkpoint(folder / "checkpoint")), folder / "exact.gguf", Plan.uniform(Type.F32))
     return folder / "exact.gguf"
@@ -89,7 +88,7 @@ def resident(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 
 def place_there(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """A job: what `place` decides."""
+    """A job: the result of `place`."""
     placement = place(open_model(Path(request["model"])), Offload(**request["offload"]), request["n_ctx"], "f16")
     return {"text": str(placement)}
 
@@ -107,11 +106,11 @@ def test_it_computes_the_same_model(layers: str, exact: Path, lent: Lent, capsys
     moe_on_device = min(2, on_device - 1)
     copies = [(len(layer["into"]), len(layer["out"])) for layer in found["layers"]]
     assert copies == [(0, 0)] * (2 - moe_on_device) + [(3, 1)] * moe_on_device
-    assert found["pieces"] == (5 if on_device == 1 else 6)  # the head follows on a layer that ends with its experts
+    assert found["pieces"] == (5 if on_device == 1 else 6)  # the output head follows a layer that ends with its experts
 
 
 def test_only_what_stays_here_counts_against_ram(wide: Path, lent: Lent) -> None:
-    """What three layers more on the device take away from this process; a driver takes some of it in either case."""
+    """Three more layers on the device reduce this process's memory; the driver takes some memory in both cases."""
     all_of_it, head = (Offload(layers, lent.offload.rpc) for layers in (None, 1))
     plans = [
         run_job(f"{HERE}:resident", {"model": str(wide), "offload": asdict(o)}, lambda *_: None)
@@ -127,7 +126,7 @@ def test_only_what_stays_here_counts_against_ram(wide: Path, lent: Lent) -> None
 
 
 def test_an_answer_is_the_same_text(exact: Path, lent: Lent) -> None:
-    """Of so few tokens that no difference of rounding has grown to another choice."""
+    """The answer is short enough that differences in rounding do not change any choice."""
     texts = []
     for offload in (HOST, lent.offload):
         with Engine.start(exact, EngineSettings(threads=1, offload=offload)) as engine:
@@ -138,7 +137,7 @@ def test_an_answer_is_the_same_text(exact: Path, lent: Lent) -> None:
     assert texts[0] == texts[1]
 
 
-def test_generate_uses_it_and_seals_itself_all_the_same(model_path: Path, lent: Lent) -> None:
+def test_generate_uses_it_and_still_seals_itself(model_path: Path, lent: Lent) -> None:
     command = [sys.executable, "-m", "edgemed.cli", "generate", str(model_path), "-p", "Fever?", "--max-tokens", "4"]
     done = subprocess.run([*command, *lent.words, "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -157,7 +156,7 @@ def test_eval_compares_on_the_device(model_path: Path, lent: Lent, tmp_path: Pat
 
 
 def test_layers_that_the_device_cannot_hold_are_refused(model_path: Path, lent: Lent) -> None:
-    """A context of a thousand million tokens has keys and values that no device holds."""
+    """The KV cache of a context of a billion tokens fits no device."""
     request = {"model": str(model_path), "offload": asdict(Offload(3, lent.offload.rpc)), "n_ctx": 1 << 30}
-    with pytest.raises(SetupError, match=r"GiB of memory free, which does not hold 3 layers; 1 fit .*\(--gpu 1\)"):
+    with pytest.raises(SetupError, match=r"GiB of memory free, too little for 3 layers; use --gpu 1, which leaves"):
         run_job(f"{HERE}:place_there", request, lambda *_: None)

@@ -1,6 +1,6 @@
-"""What only llama.cpp's RPC server shows: what crosses the connection, who may reach it, and what its end does to us.
+"""The RPC server of llama.cpp: what crosses the connection, who can reach it, and how its end affects the engine.
 
-Skipped where the installed llama.cpp has no RPC; docs/gpu.md says how to build one beside the usual one.
+Skipped if the installed llama.cpp has no RPC; docs/gpu.md says how to build one.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def endpoint() -> Iterator[str]:
 
 
 def some_tokens(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """A job: a few tokens at once, then some one by one."""
+    """A job: a few tokens in one batch, then some one by one."""
     reader, tokens = gpu_check._open(request)
     reader.logits(tokens[:8])
     for token in tokens[8 : 8 + request["count"]]:
@@ -45,7 +45,7 @@ def some_tokens(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 
 def try_another_socket(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """A job that holds a connection already; its locks are closed."""
+    """A job that already has a connection and has closed its locks."""
     import socket
 
     try:
@@ -56,7 +56,7 @@ def try_another_socket(request: dict[str, Any], report: Report) -> dict[str, Any
 
 
 def reach_too_late(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    """A job without a server in its request: as the engine of a chat, it is locked before it could reach one."""
+    """A job without a server in its request. Like the engine of a chat, it is locked before it could reach one."""
     reach(Offload(rpc=request["server"]))
     return {}
 
@@ -68,9 +68,9 @@ def test_a_wrong_weight_on_the_device_is_found(model_path: Path, endpoint: str) 
     assert found.same_split
 
 
-def test_what_the_plan_says_is_what_passes(model_path: Path, endpoint: str) -> None:
-    """Of one token: three tensors of each MoE layer and the logits come to us; what they add up to goes back, and with
-    it what every token brings (its embedding, position, mask and so on)."""
+def test_the_connection_carries_what_the_plan_says(model_path: Path, endpoint: str) -> None:
+    """For one token, three tensors per MoE layer and the logits come to us. The experts' sums go back, together with
+    the inputs of every token (embedding, position, mask and so on)."""
     request = {"model": str(model_path), "threads": 1}
     totals = []
     for count in (2, 3):
@@ -92,17 +92,19 @@ def test_no_second_connection_can_be_made(endpoint: str) -> None:
     assert run_job(f"{HERE}:try_another_socket", request, lambda *_: None) == {"refused": True}
 
 
-def test_who_is_locked_down_reaches_nobody(endpoint: str) -> None:
-    with pytest.raises(SetupError, match="may not use the network, so it cannot use an RPC server either"):
+def test_a_locked_process_cannot_reach_a_server(endpoint: str) -> None:
+    with pytest.raises(SetupError, match="has no network access, so it cannot use an RPC server"):
         run_job(f"{HERE}:reach_too_late", {"server": endpoint}, lambda *_: None)
 
 
-def test_nobody_there_is_one_sentence(model_path: Path) -> None:
-    with pytest.raises(SetupError, match=r"Nobody answers at 127\.0\.0\.1:1 .*start llama.cpp's RPC server there"):
+def test_an_unreachable_server_is_one_sentence(model_path: Path) -> None:
+    with pytest.raises(
+        SetupError, match=r"No RPC server answers at 127\.0\.0\.1:1 .*start llama.cpp's RPC " r"server there"
+    ):
         Engine.start(model_path, EngineSettings(offload=Offload(rpc="127.0.0.1:1")))
 
 
-def test_a_server_that_dies_ends_the_engine_and_not_us(model_path: Path) -> None:
+def test_a_server_that_dies_ends_the_engine_but_not_its_parent(model_path: Path) -> None:
     with rpc_server() as endpoint:
         engine = Engine.start(model_path, EngineSettings(threads=1, offload=Offload(rpc=endpoint)))
     with engine, pytest.raises(EngineDied, match="RPC server"):

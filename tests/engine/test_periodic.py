@@ -1,4 +1,4 @@
-"""Telling how far a prompt is."""
+"""Reports of a prompt's progress."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Memory pressure shrinks the cache, calm grows it, and its limits hold."""
+"""Memory pressure shrinks the cache, its absence lets it grow, and its limits hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What calibration divides entropy by is the residual stream's size, as the reference forward pass has it."""
+"""The size of the residual stream, by which calibration divides entropies, equals that of the reference."""
 
 import json
 import subprocess
@@ -41,6 +41,6 @@ def test_sizes_of_the_residual_stream(tmp_path: Path) -> None:
     forward.logits(
         model, np.array([TOKENS]), forward.Watch(lambda *_: None, last=lambda x: expected.append((x * x).mean(-1)))
     )
-    # Activations rounded for the products move a token's size a little.
+    # The rounding of activations for matmuls changes a token's size slightly.
     assert found[0] == pytest.approx(expected[0][0], rel=0.05)
     assert found[1] == pytest.approx(expected[0][0, :7], rel=0.05)

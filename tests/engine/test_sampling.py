@@ -22,7 +22,7 @@ LOGITS = np.array([1.0, 3.0, 2.0, 2.5, -1.0], np.float32)
 
 
 def draws(sampling: Sampling, logits: NDArray[np.float32] = LOGITS, count: int = 4000) -> NDArray[np.float64]:
-    """How often each token is drawn."""
+    """The number of draws of each token."""
     picked = np.array([Sampler(sampling, seed, ()).pick(logits) for seed in range(count)])
     return np.bincount(picked, minlength=len(logits)) / count
 
@@ -38,7 +38,7 @@ def test_frequencies_follow_the_softmax() -> None:
 
 
 def test_temperature_comes_before_top_p() -> None:
-    """At T=0.5 token 1 alone has 0.62 of the probability, at T=1 only 0.45: the nucleus of 0.6 differs."""
+    """Token 1 alone has a probability of 0.62 at T=0.5 and of 0.45 at T=1, so top_p=0.6 keeps different tokens."""
     frequencies = draws(replace(PLAIN, temperature=0.5, top_p=0.6))
     assert frequencies[1] == 1
     assert (draws(replace(PLAIN, top_p=0.6)) > 0).sum() == 2
@@ -64,13 +64,13 @@ def test_zero_temperature_is_greedy_and_repetition_is_penalised_in_both_signs() 
 
 
 def test_the_same_seed_draws_the_same_stream() -> None:
-    """Python's Mersenne Twister; if this changes, seeds in audit trails lose their meaning."""
+    """The stream of Python's Mersenne Twister. If it changed, seeds in audit trails would lose their meaning."""
     sampler = Sampler(PLAIN, 42, ())
     assert [sampler.pick(LOGITS) for _ in range(8)] == [3, 1, 1, 1, 3, 3, 2, 1]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_numbers_that_are_none_are_an_error(bad: float) -> None:
+def test_non_finite_logits_are_an_error(bad: float) -> None:
     with pytest.raises(EngineError, match="edgemed verify"):
         Sampler(PLAIN, 0, ()).pick(np.array([0, bad], np.float32))
 
@@ -86,7 +86,7 @@ def test_every_pick_is_within_both_limits(
     logits: list[float], temperature: float, top_p: float, top_k: int, seed: int
 ) -> None:
     sampling = Sampling(temperature=temperature, top_p=top_p, top_k=top_k, repeat_penalty=1)
-    values = np.array(logits, np.float32).astype(np.float64)  # sums of float32 lose what is far less likely
+    values = np.array(logits, np.float32).astype(np.float64)  # sums in float32 would lose small probabilities
     token = Sampler(sampling, seed, ()).pick(values.astype(np.float32))
     higher = values > values[token]
     assert higher.sum() < (top_k or len(values))
@@ -108,7 +108,7 @@ def test_every_pick_is_within_both_limits(
         ("max_tokens", 0),
     ],
 )
-def test_settings_that_mean_nothing_are_refused(setting: str, value: float) -> None:
+def test_meaningless_settings_are_refused(setting: str, value: float) -> None:
     with pytest.raises(UsageError, match=f"The sampling setting {setting} is"):
         Sampling(**{setting: value})  # type: ignore[arg-type]
 
@@ -125,10 +125,10 @@ def test_settings_that_mean_nothing_are_refused(setting: str, value: float) -> N
         ("temp", Kind.ARRAY, (Kind.F32, [1.0]), Sampling()),
     ],
 )
-def test_what_a_file_recommends_counts_where_it_makes_sense(
+def test_recommended_sampling_is_used_if_it_is_valid(
     tmp_path: Path, name: str, kind: Kind, value: Any, expected: Sampling
 ) -> None:
-    """A number of another kind would be garbled on its way out of the engine, and the model never start."""
+    """A number of another type could not be sent by the engine, and the model would never start."""
     gguf = small_model("edgemed")
     gguf.set_key(f"general.sampling.{name}", kind, value)
     path = tmp_path / "model.gguf"

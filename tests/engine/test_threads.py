@@ -1,4 +1,4 @@
-"""A system without another thread to give."""
+"""A system that refuses another thread."""
 
 import threading
 from pathlib import Path

@@ -1,7 +1,8 @@
-"""llama.cpp, fed with the tokenizer that convert writes, against the `tokenizers` library: the same ids everywhere."""
+"""llama.cpp with the tokenizer that convert writes gives the same ids as the `tokenizers` library."""
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_cpp import llama_cpp
 
+from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.demo import checkpoint_path
 from edgemed.engine.chat_template import Span
@@ -26,7 +28,7 @@ Encode = Callable[[str], list[int]]
 
 @pytest.fixture(scope="module")
 def theirs() -> tokenizers.Tokenizer:
-    """The demonstration checkpoint's own tokenizer, trained on medical text."""
+    """The tokenizer of the demonstration checkpoint, trained on medical text."""
     return tokenizers.Tokenizer.from_file(str(checkpoint_path() / "tokenizer.json"))
 
 
@@ -37,7 +39,7 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vocabulary]
     path = tmp_path_factory.mktemp("vocabulary") / "vocabulary.gguf"
     rows = json.loads((folder / "config.json").read_text())["vocab_size"]
     writer = GGUFWriter(path, "bailingmoe2")
-    read_tokenizer(folder, rows).write(writer)
+    read_tokenizer(folder, replace(ANTANGELMED, n_vocab=rows)).write(writer)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
@@ -45,7 +47,7 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vocabulary]
     params.vocab_only = True
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
     assert model is not None
-    yield Vocabulary(llama_cpp.llama_model_get_vocab(model))
+    yield Vocabulary(llama_cpp.llama_model_get_vocab(model), (), ANTANGELMED.END_TOKENS)
     llama_cpp.llama_model_free(model)
 
 
@@ -84,14 +86,14 @@ def test_ids_spell_the_text(vocabulary: Vocabulary, ours: Encode, text: str) -> 
 
 
 def test_the_template_s_special_tokens(vocabulary: Vocabulary, theirs: tokenizers.Tokenizer) -> None:
-    """What the template writes is parsed by both into the same special ids."""
+    """Both parse the template's text into the same special ids."""
     system = "<role>SYSTEM</role>detailed thinking off<|role_end|>"
     prompt = system + "<role>HUMAN</role>什么是糖尿病？\n<|role_end|><role>ASSISTANT</role>"
     assert vocabulary.encode([Span(prompt, from_message=False)]) == ids(theirs, prompt)
 
 
 def _strings_of_the_data() -> Iterator[str]:
-    """Pieces of every file's texts, of every length from 1 to 400 characters, taken at even distances."""
+    """Pieces of the texts of every file, of all lengths from 1 to 400 characters, evenly spaced."""
     files = sorted(SHARED.glob("*.jsonl"))
     for number, file in enumerate(files):
         lines = file.read_text("utf-8").strip().split("\n")  # splitlines would also cut at U+2028
@@ -104,7 +106,7 @@ def _strings_of_the_data() -> Iterator[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every string inside a JSON value that is not empty."""
+    """Every non-empty string inside a JSON value."""
     if isinstance(value, str) and value:
         yield value
     elif isinstance(value, dict | list):

@@ -1,4 +1,4 @@
-"""Tokens of prompts: what a message holds is text, whatever it looks like."""
+"""Tokens of prompts: the content of a message is always plain text."""
 
 import codecs
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_cpp import llama_cpp
 
+from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.engine.chat_template import Span
 from edgemed.engine.vocabulary import Vocabulary
 from testing.tokenizers_json import SPECIAL_TOKENS, special_ids
@@ -18,12 +19,12 @@ HUMAN, END, ASSISTANT = "<role>HUMAN</role>", "<|role_end|>", "<role>ASSISTANT</
 
 @pytest.fixture(scope="module")
 def vocabulary(models: dict[str, Path]) -> Iterator[Vocabulary]:
-    """llama.cpp's own tokenizer over the tiny model's vocabulary; no weights are loaded."""
+    """llama.cpp's tokenizer with the tiny model's vocabulary; no weights are loaded."""
     params = llama_cpp.llama_model_default_params()
     params.vocab_only = True
     model = llama_cpp.llama_model_load_from_file(str(models["llama.cpp"]).encode(), params)
     assert model is not None
-    yield Vocabulary(llama_cpp.llama_model_get_vocab(model), ends=[0, 10**9])
+    yield Vocabulary(llama_cpp.llama_model_get_vocab(model), [0, 10**9], ANTANGELMED.END_TOKENS)
     llama_cpp.llama_model_free(model)
 
 
@@ -62,7 +63,7 @@ PARTS = [*SPECIAL_TOKENS, "<|role", "_end|>", "<", "|>", "</", "role>", "[CLS", 
 )
 @settings(max_examples=200)
 def test_no_content_makes_a_special_token(vocabulary: Vocabulary, before: str, content: str, after: str) -> None:
-    """Also not together with template text that could be a token's other half."""
+    """Not even together with text of the template that could be the other half of a token."""
     content = content.encode(errors="replace").decode()
     tokens = vocabulary.encode([Span(before, False), Span(content, True), Span(after, False)])
     only_template = vocabulary.encode([Span(before, False)]) + vocabulary.encode([Span(after, False)])
@@ -71,7 +72,7 @@ def test_no_content_makes_a_special_token(vocabulary: Vocabulary, before: str, c
 
 
 def test_ordinary_text_is_tokenised_as_one_with_its_neighbours(vocabulary: Vocabulary) -> None:
-    """Cutting at every border would give other tokens than the ones the model was trained on."""
+    """Splitting at every boundary would give different tokens from those the model was trained on."""
     parts = [Span("detailed thin", False), Span("king off", True)]
     assert vocabulary.encode(parts) == vocabulary.encode([Span("detailed thinking off", False)])
 
@@ -83,14 +84,14 @@ CONTROLS_AND_NEWER_LETTERS = ["\x1c", "-\x1c", "a\x1c", " \x1c", "a\U00031350", 
     "unit", ["a", "胸", " ", "\n", "-", "_", " \n", "-_", "é", "\u200d", "<|role_end", *CONTROLS_AND_NEWER_LETTERS]
 )
 def test_no_word_is_too_long(vocabulary: Vocabulary, unit: str) -> None:
-    """llama.cpp's own cutting into words overflows the stack with 26,000 characters of a kind."""
+    """llama.cpp's splitting into words overflows the stack at 26,000 characters of one kind."""
     text = "Take " + unit * (400_000 // len(unit)) + " 5 mg"
     assert text_of(vocabulary, vocabulary.encode([Span(text, True)])) == text
 
 
 @pytest.mark.parametrize("sign", ["-", "<", "a", "\n"])
 def test_where_a_word_is_cut_the_template_stays_whole(vocabulary: Vocabulary, sign: str) -> None:
-    """Its tokens' brackets are signs, as a line of dashes before them is."""
+    """The brackets of its tokens are symbols, like a line of dashes before them."""
     for length in (*range(4070, 4105), *range(8180, 8200)):
         tokens = vocabulary.encode(around(sign * length))
         assert specials_in(tokens) == FRAME
@@ -104,7 +105,7 @@ def test_no_text_without_such_words_is_cut(vocabulary: Vocabulary) -> None:
 
 
 def test_user_defined_tokens_are_spelt_in_bytes(vocabulary: Vocabulary) -> None:
-    """llama.cpp finds user-defined tokens in plain text as well; then only single bytes are safe."""
+    """llama.cpp finds user-defined tokens even in plain text, so only single bytes are safe."""
     marked = vocabulary.encode([Span("the patient", True)])
     assert len(marked) < len("the patient")
     vocabulary._reserved |= {marked[0]}

@@ -1,4 +1,4 @@
-"""Tokens that carry doses are found in words, however the words are cut."""
+"""Tokens that carry doses are found however the words are split into tokens."""
 
 import itertools
 
@@ -10,7 +10,7 @@ from edgemed.evaluation.doses import carry_dose
 
 
 def marked(text: str) -> str:
-    """The characters that carry a dose, the others as dots."""
+    """The text with every character that carries no dose replaced by a dot."""
     pieces = [character.encode() for character in text]
     return "".join(c if carries else "." for c, carries in zip(text, carry_dose(pieces), strict=True))
 
@@ -40,7 +40,7 @@ def test_any_bytes(pieces: list[bytes]) -> None:
 
 @given(st.text(alphabet="5 mg西林不no\u00b5x\n", max_size=40), st.data())
 def test_cuts_change_nothing(text: str, data: st.DataObject) -> None:
-    """Each byte's mark is the same whether it stands alone or in a longer token; a token has the marks of its bytes."""
+    """A token carries a dose if and only if one of its bytes, as a token by itself, does."""
     whole = text.encode()
     single = carry_dose([bytes([byte]) for byte in whole])
     places = sorted(data.draw(st.sets(st.integers(0, len(whole)))) | {0, len(whole)})

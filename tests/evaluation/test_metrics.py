@@ -1,4 +1,4 @@
-"""Divergence, agreement and perplexity against plain formulas; intervals that cover and tighten."""
+"""Divergence, agreement and perplexity against their formulas; coverage and width of intervals."""
 
 import numpy as np
 import pytest

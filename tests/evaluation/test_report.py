@@ -1,4 +1,4 @@
-"""Pages that explain themselves, escape what they quote and reach for nothing."""
+"""HTML pages are well-formed, escape what they quote, and load nothing from elsewhere."""
 
 import re
 from html.parser import HTMLParser
@@ -14,7 +14,7 @@ VOID = {"meta"}
 
 
 class Balanced(HTMLParser):
-    """Fails on a tag closed out of turn."""
+    """A parser that fails on badly nested tags."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Balanced(HTMLParser):
 
 
 def check_page(page: str) -> None:
-    """Well-formed, and without any address or script."""
+    """The page is well-formed and contains no address and no script."""
     parser = Balanced()
     parser.feed(page)
     parser.close()

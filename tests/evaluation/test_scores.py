@@ -1,4 +1,4 @@
-"""What groups of positions come to."""
+"""Statistics of groups of positions."""
 
 import numpy as np
 import pytest
@@ -80,12 +80,12 @@ def test_wilson_known_value() -> None:
 
 def test_flips_and_chance() -> None:
     right = np.arange(40) % 4
-    knows, guesses = np.full((40, 4), -5.0), np.zeros((40, 4))
+    knows, indifferent = np.full((40, 4), -5.0), np.zeros((40, 4))
     knows[np.arange(40), right] = 0
     changed = knows.copy()
     changed[:3] = knows[:3][:, ::-1]
     found = choices(knows, changed, right.tolist(), [4] * 40)
     assert (found["flips"], found["right_to_wrong"], found["wrong_to_right"]) == (3, 3, 0)
     assert (found["chance"], found["at_chance"], found["reference_accuracy"]) == (0.25, False, 1.0)
-    guesses[:, 0] = 1
-    assert choices(guesses, knows, right.tolist(), [4] * 40)["at_chance"] is True
+    indifferent[:, 0] = 1
+    assert choices(indifferent, knows, right.tolist(), [4] * 40)["at_chance"] is True

@@ -11,6 +11,7 @@ from gguf import GGMLQuantizationType as Type
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.convert.pipeline import convert
 from edgemed.engine.hot_profile import write_profile
 from edgemed.forecast.hit_rates import hit_rate_of, known_use
@@ -24,7 +25,6 @@ from edgemed.forecast.prediction import (
     predict,
     smallest_ram,
 )
-from edgemed.forecast.survey import ANTANGELMED
 from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan
 from testing.checkpoints import Shape, make_checkpoint

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
 
+from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.convert.pipeline import convert
 from edgemed.engine.process import launch
 from edgemed.errors import SetupError
 from edgemed.forecast.compute_rates import measure_compute
-from edgemed.forecast.model_size import kind_of, size_of_file
+from edgemed.forecast.model_size import mixture_of, size_of_file
 from edgemed.forecast.prediction import PROMPT_TOKENS
-from edgemed.forecast.survey import ANTANGELMED
 from edgemed.forecast.twin import LAYERS, original_of_file, original_of_types, twins
 from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan
@@ -44,7 +44,7 @@ def test_a_small_model_is_its_own_twin(small: ModelFile) -> None:
     with twins(original_of_file(small)) as made:
         ((kind, path),) = made.paths.items()
         twin = open_model(path)
-        assert kind == kind_of(small)
+        assert kind == mixture_of(small)
         assert made.long == made.short == PROMPT_TOKENS
     assert not path.exists()
     actual, told = size_of_file(twin), size_of_file(small)
@@ -75,7 +75,7 @@ def test_the_engine_measures_itself_on_twins(small: ModelFile, tmp_path: Path, m
     with twins(original_of_file(small)) as made:
         rates = measure_compute(1, made, 0.01)
         assert rates.threads == 1
-        assert set(rates.experts) == set(rates.batch_experts) == {kind_of(small)}
+        assert set(rates.experts) == set(rates.batch_experts) == {mixture_of(small)}
         for rate in (rates.dense, rates.batch_dense, *rates.experts.values(), *rates.batch_experts.values()):
             assert 1e5 < rate < 1e13
         (tmp_path / "llama_cpp.py").write_text("raise ImportError('there is no llama here')")

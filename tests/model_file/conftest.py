@@ -5,5 +5,5 @@ import pytest
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a model file may be written."""
+    """A path at which a test may write a model file."""
     return tmp_path / "model.gguf"

@@ -1,4 +1,4 @@
-"""Headers that lie: every one is a ModelFileError with a sentence, in bounded time and memory."""
+"""Malformed headers: each raises a ModelFileError with a sentence, in bounded time and memory."""
 
 import itertools
 import os
@@ -20,7 +20,7 @@ HUGE = ((1 << 63) - 1, (1 << 64) - 1, 1 << 40)
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_untouched_file_opens(layout: Layout, path: Path) -> None:
-    """Otherwise every refusal below would prove nothing."""
+    """Without this, the refusals below would prove nothing."""
     path.write_bytes(small_model(layout).encode())
     model = open_model(path)
     assert model.layout == layout
@@ -50,7 +50,7 @@ def test_a_file_cut_at_every_section(layout: Layout, path: Path) -> None:
         ({"version": 0x03000000}, "version"),
         *(({"n_tensors": count}, "tensors") for count in HUGE),
         *(({"n_keys": count}, "keys") for count in HUGE),
-        ({"n_keys": 5000}, "cut short|kind|UTF-8|bytes"),
+        ({"n_keys": 5000}, "cut short|unknown type|UTF-8|bytes"),
     ],
 )
 def test_wrong_magic_version_and_counts(changes: dict[str, Any], words: str, path: Path) -> None:
@@ -80,17 +80,17 @@ def test_absurd_lengths(where: str, length: int, path: Path) -> None:
         "array of numbers": gguf.sections["key c"] + 8 + 1 + 4 + 4,
         "name": gguf.sections["tensor token_embd.weight"],
     }[where]
-    assert struct.unpack_from("<Q", content, at)[0] < 20  # a length really stands there
+    assert struct.unpack_from("<Q", content, at)[0] < 20  # this really is the place of a length
     struct.pack_into("<Q", content, at, length)
     refused(path, bytes(content))
 
 
 @pytest.mark.parametrize("kind", [13, 255, 0xFFFFFFFF])
-def test_unknown_kinds_of_values(kind: int, path: Path) -> None:
+def test_unknown_types_of_values(kind: int, path: Path) -> None:
     gguf = small_model("edgemed")
     content = bytearray(gguf.encode())
     struct.pack_into("<I", content, gguf.sections["key general.name"] + 8 + len("general.name"), kind)
-    assert "kind" in refused(path, bytes(content))
+    assert "unknown type" in refused(path, bytes(content))
 
 
 def test_arrays_of_arrays_are_refused(path: Path) -> None:
@@ -109,7 +109,7 @@ def test_arrays_of_arrays_are_refused(path: Path) -> None:
         ((), 0),
         ((32, 48), 4),  # a type that was removed from ggml
         ((32, 48), 0xFFFFFFFF),
-        ((32, 48), 12),  # Q4_K: 32 is no multiple of 256
+        ((32, 48), 12),  # Q4_K: 32 is not a multiple of 256
     ],
 )
 def test_impossible_tensors(shape: tuple[int, ...], type_: int, path: Path) -> None:
@@ -153,13 +153,15 @@ def test_absurd_alignments(alignment: int, path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (os.mkfifo, "m.gguf cannot be read: it is not a regular file; name a .gguf file that can be."),
-        (lambda path: path.symlink_to("/dev/zero"), "m.gguf cannot be read: it is not a regular file; name a .gguf"),
+        (os.mkfifo, "m.gguf cannot be read: it is not a regular file; name a readable .gguf file."),
+        (lambda path: path.symlink_to("/dev/zero"), "m.gguf cannot be read: it is not a regular file; name a readable"),
         (Path.mkdir, "m.gguf is a folder; name a .gguf file"),
         (lambda path: None, "There is no model file at "),
     ],
 )
-def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path, make: Callable[[Path], None], words: str) -> None:
+def test_anything_but_a_regular_file_is_refused_without_waiting(
+    tmp_path: Path, make: Callable[[Path], None], words: str
+) -> None:
     path = tmp_path / "m.gguf"
     make(path)
     assert words in str(try_to_open(path))
@@ -171,7 +173,7 @@ FUZZ = settings(max_examples=400)
 @FUZZ
 @given(st.data())
 def test_any_flipped_header_byte(path: Path, data: st.DataObject) -> None:
-    """Whatever byte of the header changes, the file opens or is refused in words."""
+    """After any change of header bytes the file either opens or is refused with a sentence."""
     gguf: Gguf = small_model(data.draw(st.sampled_from(LAYOUTS)), checksums=[1] * EXPERTS)
     content = bytearray(gguf.encode())
     for _ in range(data.draw(st.integers(1, 4))):
@@ -185,7 +187,7 @@ def test_any_flipped_header_byte(path: Path, data: st.DataObject) -> None:
 
 
 def assert_no_overlap(model: ModelFile) -> None:
-    """No two matrices of experts, and no expert and dense tensor, share a byte."""
+    """No two expert matrices or dense tensors share a byte."""
     experts = zip(model.experts.offset.ravel().tolist(), model.experts.nbytes.ravel().tolist(), strict=True)
     extents = sorted([*experts, *((tensor.offset, tensor.nbytes) for tensor in model.dense)])
     assert all(begin + length <= after for (begin, length), (after, _) in itertools.pairwise(extents))
@@ -194,8 +196,8 @@ def assert_no_overlap(model: ModelFile) -> None:
 
 @FUZZ
 @given(st.data())
-def test_any_places_the_header_may_claim(path: Path, data: st.DataObject) -> None:
-    """Tensors moved at random open only where none lies over another."""
+def test_any_offsets_the_header_may_claim(path: Path, data: st.DataObject) -> None:
+    """A file with tensors at random offsets opens only if no two of them overlap."""
     gguf: Gguf = small_model(
         data.draw(st.sampled_from(LAYOUTS)), checksums=data.draw(st.sampled_from([None, [1] * EXPERTS]))
     )

@@ -1,4 +1,4 @@
-"""Well-formed files of models that cannot be: every one is a ModelFileError with a sentence."""
+"""Well-formed files of impossible models: each raises a ModelFileError with a sentence."""
 
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,13 @@ from testing.hostile import refused, try_to_open
     ("key", "value", "words"),
     [
         ("edgemed.expert_tokens", (Kind.U32, [1] * (EXPERTS + 1)), "5 counts for 1 x 4 experts"),
-        ("edgemed.expert_tokens", (Kind.F32, [1.5] * EXPERTS), "edgemed.expert_tokens is no list of whole numbers"),
-        ("edgemed.eog_token_ids", (Kind.STRING, ["</s>"]), "edgemed.eog_token_ids is no list of whole numbers"),
-        ("edgemed.eog_token_ids", (Kind.I32, [-1]), "edgemed.eog_token_ids is no list of whole numbers"),
+        (
+            "edgemed.expert_tokens",
+            (Kind.F32, [1.5] * EXPERTS),
+            ("edgemed.expert_tokens is not a list of unsigned integers"),
+        ),
+        ("edgemed.eog_token_ids", (Kind.STRING, ["</s>"]), "edgemed.eog_token_ids is not a list of unsigned integers"),
+        ("edgemed.eog_token_ids", (Kind.I32, [-1]), "edgemed.eog_token_ids is not a list of unsigned integers"),
     ],
 )
 def test_lists_of_another_kind(path: Path, key: str, value: Any, words: str) -> None:
@@ -57,8 +61,8 @@ def test_a_vector_dressed_as_a_matrix(path: Path, name: str) -> None:
         ("blk.1.exp_probs_b.bias", Type.I32),
     ],
 )
-def test_types_that_nobody_can_multiply(name: str, kind: Type, path: Path) -> None:
-    """With these llama.cpp aborts, or jumps to address zero."""
+def test_types_without_a_matmul(name: str, kind: Type, path: Path) -> None:
+    """With these, llama.cpp aborts or calls a null pointer."""
     gguf = small_model("edgemed")
     tensor = gguf.tensor(name)
     tensor.type = kind
@@ -90,7 +94,7 @@ NUMBERS = [
     ],
 )
 def test_absurd_hyperparameters(key: str, kind: Kind, value: Any, path: Path) -> None:
-    """Some of these are merely odd (a huge context) and may open; nothing may crash or swallow memory."""
+    """Some of these are merely odd (a huge context) and may open; none may crash or exhaust memory."""
     gguf = small_model("edgemed")
     gguf.set_key(key, kind, value)
     path.write_bytes(gguf.encode())
@@ -138,15 +142,15 @@ def test_a_yarn_that_no_context_has(path: Path, factor: float, original: int, wo
 
 
 @pytest.mark.parametrize("scaling", ["", "dynamic", "Yarn"])
-def test_a_rope_scaling_that_nobody_knows(path: Path, scaling: str) -> None:
+def test_an_unknown_rope_scaling(path: Path, scaling: str) -> None:
     """At these llama.cpp aborts."""
     gguf = small_model("edgemed")
     gguf.set_key("bailingmoe2.rope.scaling.type", Kind.STRING, scaling)
-    assert f"in a way nobody knows ({scaling!r})" in refused(path, gguf.encode())
+    assert f"RoPE scaling is of the unknown type {scaling!r}" in refused(path, gguf.encode())
 
 
 def test_a_router_that_does_not_normalise_its_weights(path: Path) -> None:
-    """llama.cpp would open it and compute another model than BailingMoeV2."""
+    """llama.cpp would open it, but compute a different model from BailingMoeV2."""
     gguf = small_model("edgemed")
     gguf.set_key("bailingmoe2.expert_weights_norm", Kind.BOOL, False)
     refused(path, gguf.encode())
@@ -156,7 +160,7 @@ def test_a_router_that_does_not_normalise_its_weights(path: Path) -> None:
 
 @pytest.mark.parametrize("key", NUMBERS)
 def test_missing_hyperparameters(key: str, path: Path) -> None:
-    """Without the key the file is refused, or the default is the one llama.cpp has."""
+    """Without the key the file is refused, or the default is llama.cpp's."""
     gguf = small_model("edgemed")
     del gguf.keys[key]
     path.write_bytes(gguf.encode())
@@ -188,7 +192,7 @@ def test_checksums_of_the_wrong_number_or_kind(key: str, kind: Kind, value: Any,
     gguf = small_model("edgemed")
     dense = sum(1 for tensor in gguf.tensors if not tensor.name.split(".")[-2].isdigit())
     if kind == Kind.ARRAY and key == "edgemed.dense_checksums" and len(value[1]) == EXPERTS:
-        value = (value[0], [value[1][0]] * dense)  # the right number of the wrong thing
+        value = (value[0], [value[1][0]] * dense)  # the right number of values of the wrong type
     gguf.set_key(key, kind, value)
     assert "checksum" in refused(path, gguf.encode())
 
@@ -230,7 +234,7 @@ def test_checksummed_experts_must_lie_together_and_in_order(path: Path) -> None:
 
 
 def test_checksummed_experts_must_lie_in_one_piece(path: Path) -> None:
-    """Two pages between matrices would be two reads, and the checksum is over one."""
+    """An expert in two runs of pages would take two reads, but its checksum covers one."""
     gguf = small_model("edgemed", checksums=[0] * EXPERTS)
     gguf.set_key("general.alignment", Kind.U32, 1 << 14)
     gguf.alignment = 1 << 14

@@ -1,8 +1,8 @@
-"""Every child of ours locks itself down before it opens or reads a text or a model, by the kernel's own account.
+"""Every child process locks itself down before it opens or reads a text or a model, as strace observes it.
 
-strace writes down the system calls of a whole command with all its children. A child is told by its module
-(`-m edgemed.engine.process.X`); what it must not touch before its locks are closed are a planted word on a pipe or
-socket, and files under planted names.
+strace records the system calls of a command and all its children. A child is identified by its module
+(`-m edgemed.engine.process.X`). Before its locks are closed it must not read a planted word from a pipe or socket, nor
+open files with planted names.
 """
 
 import re
@@ -20,7 +20,7 @@ from edgemed.privacy import seccomp
 from edgemed.quant.plan import Plan
 from testing.checkpoints import Shape, make_checkpoint
 
-WORD = "zebrafish-3141"  # in the question
+WORD = "zebrafish-3141"  # planted in the question
 CALLS = "execve,seccomp,prctl,openat,open,read,pread64,recvfrom,recvmsg,mmap"
 _CALL = re.compile(r"(\w+)\((.*)")
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>")
@@ -30,15 +30,15 @@ _MODULE = re.compile(r'"-m", "(edgemed\.[\w.]+)"(?:, "([\w.:]+)")?')
 
 @dataclass
 class Child:
-    """One traced process: its module, and what happened in which order."""
+    """One traced process: its module, and its events in order."""
 
     module: str
     happened: list[str] = field(default_factory=list)
 
 
 def calls(log: Path) -> Iterator[tuple[str, str, str]]:
-    """(process, call, arguments and result) of each call that has returned. strace writes a call in two lines when
-    another process calls meanwhile."""
+    """(process, call, arguments and result) of each call that has returned. strace splits a call into two lines if
+    another process makes a call before it returns."""
     begun: dict[str, str] = {}
     for line in log.read_text(errors="replace").splitlines():
         process, _, text = line.partition(" ")
@@ -67,7 +67,7 @@ def traced(tmp_path: Path, *words: str, files: tuple[str, ...]) -> list[Child]:
             children[process] = Child(module[2] if module[1].endswith(".job") and module[2] else module[1])
             continue
         child = children.get(process)
-        if child is None:  # the command itself, or a thread, which starts when the locks are closed
+        if child is None:  # the command itself, or a thread, which starts after the locks are closed
             continue
         if name == "prctl" and "PR_SET_DUMPABLE, SUID_DUMP_DISABLE" in rest:
             child.happened.append("closed")
@@ -96,7 +96,7 @@ def _tools() -> None:
 
 
 def check(children: list[Child], *touching: str, idle: tuple[str, ...] = ()) -> None:
-    """`touching` must have met what was planted, and every child must have been locked before."""
+    """The children are `touching` and `idle`. Those in `touching` met something planted, and none did so unlocked."""
     assert {child.module for child in children} == {*touching, *idle}
     for child in children:
         assert child.happened[0] == "closed", child
@@ -104,7 +104,7 @@ def check(children: list[Child], *touching: str, idle: tuple[str, ...] = ()) -> 
         before = child.happened[: child.happened.index("locked")]
         assert "touched" not in before, child
     met = {child.module for child in children if "touched" in child.happened}
-    assert met >= set(touching), "a child met nothing of what was planted: this test would not see it touch anything"
+    assert met >= set(touching), "a child met nothing that was planted, so this test proves nothing about it"
 
 
 def test_the_engine_and_the_template_lock_before_they_touch_anything(model: Path, tmp_path: Path) -> None:

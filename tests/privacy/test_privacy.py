@@ -1,4 +1,4 @@
-"""Locks are irreversible, so every test locks a process of its own."""
+"""Privacy locks. They are irreversible, so every test locks a new process."""
 
 import errno
 import json
@@ -24,7 +24,7 @@ def attempt(*arguments):
 
 
 def locked(body: str) -> dict[str, object]:
-    """Run `body` in a fresh interpreter; it fills the dict `seen`, which is returned."""
+    """Run `body` in a new interpreter and return the dict `seen` that it fills."""
     code = PRELUDE + "seen = {}\n" + textwrap.dedent(body) + "\nprint(json.dumps(seen))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -63,14 +63,14 @@ def test_threads_old_and_new_and_started_programs_are_locked_too() -> None:
 
 
 def test_sockets_made_without_python_and_rings_are_refused() -> None:
-    """An audit hook would miss these: the calls go to the kernel through ctypes."""
+    """A Python audit hook would miss these calls, which go to the kernel through ctypes."""
     seen = locked("""
         libc = ctypes.CDLL(None, use_errno=True)
         privacy.lock_down()
         for name, call, first in (("socket", 41, 2), ("x32 socket", 0x40000000 | 41, 2), ("io_uring", 425, 1)):
             libc.syscall(ctypes.c_long(call), ctypes.c_long(first), ctypes.c_long(1), ctypes.c_long(0))
             seen[name] = ctypes.get_errno()
-        # The kernel reads a family as 32 bits: rubbish above them must not make it look like another family.
+        # The kernel reads the lower 32 bits of a family. Garbage above them must not make it look like another one.
         socket_call = (ctypes.c_long(41), ctypes.c_long(2 | 1 << 32), ctypes.c_long(1), ctypes.c_long(0))
         seen["high bits"] = libc.syscall(*socket_call)
     """)
@@ -78,7 +78,7 @@ def test_sockets_made_without_python_and_rings_are_refused() -> None:
 
 
 def test_the_other_architectures_numbers_are_refused() -> None:
-    """i386's socket call (359) by `int 0x80`, from machine code written into an executable page."""
+    """i386's socket call (359) through `int 0x80`, by machine code in an executable page."""
     seen = locked("""
         import mmap
         page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
@@ -90,7 +90,7 @@ def test_the_other_architectures_numbers_are_refused() -> None:
         seen["before"], seen["after"] = before, call()
     """)
     if seen["before"] == -errno.ENOSYS:
-        pytest.skip("this kernel takes no 32-bit calls")
+        pytest.skip("this kernel has no 32-bit system calls")
     assert isinstance(seen["before"], int)
     assert seen["before"] >= 0
     assert seen["after"] == -errno.EPERM

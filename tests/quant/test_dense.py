@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgemed.architectures import FAMILIES
+from edgemed.architectures.bailing_moe_v2 import BailingMoeV2
+from edgemed.architectures.tensors import DENSE_GROUPS
 from edgemed.errors import BudgetError
 from edgemed.quant import types
-from edgemed.quant.dense import EMBEDDING, GROUPS, TYPES, Dense, group_of, kinds_of
-from edgemed.quant.plan import DENSE_KINDS
+from edgemed.quant.dense import EMBEDDING, TYPES, Dense, group_of
 from edgemed.quant.planner import expert_bytes, plan_experts
 from edgemed.quant.types import Type
 from tests.quant.test_plan import HPARAMS
@@ -26,44 +28,47 @@ TENSORS = [
     ("blk.1.ffn_gate_inp.weight", (16, 256)),
 ]
 WON = np.array([3e-3, 1e-3, 4e-4, 0.0, 5e-4, 2e-3])
-DENSE = Dense.of(TENSORS, WON)
+KINDS = BailingMoeV2.DENSE_KINDS
+DENSE = Dense.of(TENSORS, WON, KINDS)
 
 
 def test_every_kind_has_one_group_or_none() -> None:
-    kinds = [kind for kinds in GROUPS.values() for kind in kinds]
-    assert len(kinds) == len(set(kinds))
-    assert set(DENSE_KINDS) - set(kinds) == {"nextn.eh_proj"}
-    assert group_of("blk.3.attn_output.weight") == list(GROUPS).index("attn_output")
-    assert group_of("blk.3.ffn_gate_inp.weight") is group_of("blk.3.attn_norm.weight") is None
+    for family in FAMILIES:
+        assert set(family.DENSE_KINDS.values()) <= {*DENSE_GROUPS, None}
+    assert [kind for kind, group in KINDS.items() if group is None] == ["nextn.eh_proj"]
+    assert set(KINDS.values()) == {*DENSE_GROUPS, None}
+    assert group_of("blk.3.attn_output.weight", KINDS) == DENSE_GROUPS.index("attn_output")
+    for name in ("blk.3.ffn_gate_inp.weight", "blk.3.attn_norm.weight", "blk.3.attn_qkv.bias"):
+        assert group_of(name, KINDS) is None
     assert set(TYPES) <= set(types.DENSE_FLOOR)
 
 
 def test_bytes_are_those_of_the_tensors() -> None:
-    weights = np.zeros(len(GROUPS))
+    weights = np.zeros(len(DENSE_GROUPS))
     for name, shape in TENSORS:
-        if group_of(name) is not None:
-            weights[group_of(name)] += np.prod(shape)  # type: ignore[index]
+        if group_of(name, KINDS) is not None:
+            weights[group_of(name, KINDS)] += np.prod(shape)  # type: ignore[index]
     for at, type_ in enumerate(TYPES):
         np.testing.assert_array_equal(DENSE.size[:, at], weights * float(types.bits_per_weight(type_)) / 8)
-    np.testing.assert_array_equal(DENSE.saved(np.ones(len(GROUPS), np.int64)), 0)
-    assert DENSE.saved(np.zeros(len(GROUPS), np.int64))[EMBEDDING] == 1000 * (272 - 210)
+    np.testing.assert_array_equal(DENSE.saved(np.ones(len(DENSE_GROUPS), np.int64)), 0)
+    assert DENSE.saved(np.zeros(len(DENSE_GROUPS), np.int64))[EMBEDDING] == 1000 * (272 - 210)
 
 
 def test_what_was_measured_as_nothing_counts_a_little() -> None:
     np.testing.assert_allclose(DENSE.damage[:, 0], np.maximum(WON, 0.1 * WON.mean()))
-    only = Dense.of(TENSORS[:1], WON)
+    only = Dense.of(TENSORS[:1], WON, KINDS)
     assert np.flatnonzero(only.damage[:, 0]).tolist() == [EMBEDDING]
 
 
 def test_the_frontier_holds_every_choice_that_a_price_makes() -> None:
     frontier = DENSE.frontier()
-    assert kinds_of(frontier[0]) == {}
-    assert set(kinds_of(frontier[-1]).values()) == {Type.Q6_K}
-    steps = [set(kinds_of(choice)) for choice in frontier]
+    assert DENSE.kinds_of(frontier[0]) == {}
+    assert set(DENSE.kinds_of(frontier[-1]).values()) == {Type.Q6_K}
+    steps = [set(DENSE.kinds_of(choice)) for choice in frontier]
     assert all(fewer < more for fewer, more in itertools.pairwise(steps))
     for price in np.geomspace(1e-12, 1e-4, 200):
-        assert set(kinds_of(DENSE.at_price(price))) in steps
-    everything = [np.array(choice) for choice in itertools.product((0, 1), repeat=len(GROUPS))]
+        assert set(DENSE.kinds_of(DENSE.at_price(price))) in steps
+    everything = [np.array(choice) for choice in itertools.product((0, 1), repeat=len(DENSE_GROUPS))]
     for choice in frontier:  # nothing that takes no more bytes loses less
         saved = DENSE.saved(choice).sum()
         assert DENSE.lost(choice) <= 1e-12 + min(DENSE.lost(c) for c in everything if DENSE.saved(c).sum() >= saved)
@@ -77,7 +82,8 @@ def budget_at(share: float) -> int:
 
 
 def dense_bytes(kinds: dict[str, Type]) -> int:
-    return int(sum(DENSE.size[row, int(not set(group) & set(kinds))] for row, group in enumerate(GROUPS.values())))
+    small = {KINDS[kind] for kind in kinds}
+    return int(sum(DENSE.size[row, int(group not in small)] for row, group in enumerate(DENSE_GROUPS)))
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -116,7 +122,7 @@ def test_sharing_a_budget_loses_no_more_than_any_division_of_it() -> None:
 @given(st.lists(st.floats(0, 1e-2), min_size=6, max_size=6), st.floats(0, 1))
 def test_the_division_is_the_best_there_is(won: list[float], share: float) -> None:
     """One layer's whole tensors and six groups: against every choice."""
-    dense, palette = Dense.of(TENSORS, np.array(won)), (Type.Q2_K, Type.Q4_K, Type.Q6_K)
+    dense, palette = Dense.of(TENSORS, np.array(won), KINDS), (Type.Q2_K, Type.Q4_K, Type.Q6_K)
     damage = np.full((1, 16, 3, 1), 2e-4) * np.array([1.0, 0.1, 0.01]) * np.array([3.0, 1.0, 2.0])[:, None]
     size = 16 * expert_bytes(HPARAMS, palette)
     least, most = size[:, 0].sum() + dense.size[:, 0].sum(), size[:, -1].sum() + dense.size[:, 1].sum()

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgemed.architectures.hparams import HParams
+from edgemed.architectures.bailing_moe_v2 import BailingMoeV2
 from edgemed.errors import PlanError
 from edgemed.quant import types
 from edgemed.quant.plan import PROJECTIONS, Plan
 from edgemed.quant.plan_text import read_ranges, write_ranges
 from edgemed.quant.types import Type
 
-HPARAMS = HParams(
+HPARAMS = BailingMoeV2(
     n_layer=6,
     n_nextn=0,
     n_embd=256,

@@ -65,7 +65,7 @@ def test_bytes_do_not_depend_on_how_rows_are_shared_out(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_weights_that_are_no_numbers_are_refused(bad: float) -> None:
+def test_nan_and_infinite_weights_are_refused(bad: float) -> None:
     array = weights(2, 256)
     array[1, 7] = bad
     with pytest.raises(CheckpointError, match="NaN or infinite"):

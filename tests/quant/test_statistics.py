@@ -135,17 +135,20 @@ def test_damaged_files_are_sentences(tmp_path: Path) -> None:
     observe(good, "a", "x", 3)
     for change, message in (
         ({"tokens": good.tokens[:, :1]}, "do not fit together"),
-        ({"share": np.full_like(good.share, np.nan)}, "no sums of squares"),
-        ({"share": good.share * 1e30}, "no sums of squares"),
-        ({"input_squares": good.input_squares * 1e38}, "no sums of squares"),
-        ({"sample": dataclasses.replace(good.sample, shares=good.sample.shares * 1e30)}, "no sums of squares"),
-        ({"effects": np.full_like(good.effects, 1e30)}, "no sums of squares"),  # nats: times such, damage is infinite
-        ({"dense": np.full_like(good.dense, 1e30)}, "no sums of squares"),
+        ({"share": np.full_like(good.share, np.nan)}, "cannot be sums of squares"),
+        ({"share": good.share * 1e30}, "cannot be sums of squares"),
+        ({"input_squares": good.input_squares * 1e38}, "cannot be sums of squares"),
+        ({"sample": dataclasses.replace(good.sample, shares=good.sample.shares * 1e30)}, "cannot be sums of squares"),
+        (
+            {"effects": np.full_like(good.effects, 1e30)},
+            "cannot be sums of squares",
+        ),  # nats: times such, damage is infinite
+        ({"dense": np.full_like(good.dense, 1e30)}, "cannot be sums of squares"),
         ({"output": good.output.astype(np.float32)}, "do not fit together"),
         ({"sample": dataclasses.replace(good.sample, domain=good.sample.domain + 1)}, "do not fit together"),
         ({"sample": dataclasses.replace(good.sample, experts=good.sample.experts.ravel())}, "cannot be read"),
-        ({"sample": dataclasses.replace(good.sample, entropy=good.sample.entropy - 1)}, "no sums of squares"),
-        ({"sample": dataclasses.replace(good.sample, inputs=good.sample.inputs * np.nan)}, "no sums of squares"),
+        ({"sample": dataclasses.replace(good.sample, entropy=good.sample.entropy - 1)}, "cannot be sums of squares"),
+        ({"sample": dataclasses.replace(good.sample, inputs=good.sample.inputs * np.nan)}, "cannot be sums of squares"),
         ({"input_squares": good.input_squares.ravel()}, "cannot be read"),
     ):
         dataclasses.replace(good, **change).save(path)

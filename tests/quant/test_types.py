@@ -7,6 +7,7 @@ import pytest
 from edgemed.errors import PlanError, SetupError
 from edgemed.ggml import Ggml, ggml, library_folder
 from edgemed.quant import types
+from edgemed.quant.codecs import codec
 from edgemed.quant.types import Type
 
 
@@ -20,9 +21,16 @@ def test_sizes_and_needs_agree_with_ggml(type_: Type) -> None:
 
 def test_palettes_are_ordered_by_bits() -> None:
     for palette in types.PALETTES.values():
-        bits = [types.bits_per_weight(type_) for type_ in palette]
-        assert bits == sorted(bits)
+        for allowed in (palette.plain, palette.calibrated):
+            bits = [types.bits_per_weight(type_) for type_ in allowed]
+            assert bits == sorted(bits)
+        assert set(palette.calibrated) <= set(palette.plain)
     assert set(types.FAST) < set(types.SMALL)
+
+
+def test_calibration_uses_only_types_whose_codes_it_can_compensate() -> None:
+    for palette in types.PALETTES.values():
+        assert None not in map(codec, palette.calibrated)
 
 
 def test_known_bits() -> None:
@@ -36,7 +44,7 @@ def test_known_bits() -> None:
     [(4.5, "fast", Type.Q4_K), (1, "fast", Type.Q2_K), (99, "fast", Type.Q6_K), (3, "small", Type.IQ3_XXS)],
 )
 def test_nearest_type(bits: float, palette: str, expected: Type) -> None:
-    assert types.nearest_type(bits, types.palette(palette)) == expected
+    assert types.nearest_type(bits, types.palette(palette).plain) == expected
 
 
 @pytest.mark.parametrize(
@@ -59,7 +67,7 @@ def test_a_foreign_or_missing_library_is_refused(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SetupError, match="reinstall"):
         Ggml(library_folder() / "libggml-none.so")
     monkeypatch.setattr("edgemed.ggml.KNOWN_VERSIONS", ("0.0.1",))
-    with pytest.raises(SetupError, match=r"was proved on 0\.0\.1 only"):
+    with pytest.raises(SetupError, match=r"was tested only with 0\.0\.1;"):
         Ggml(library_folder() / "libggml-base.so.0")
 
 

@@ -1,1 +1,1 @@
-"""The engine as a process: who starts it, how the two sides talk, and why it ended."""
+"""The engine as a child process: how it is started, the protocol between the two sides, and why it ended."""

@@ -1,4 +1,4 @@
-"""Starting the engine's process, listening to it, and knowing why it ended."""
+"""Starts the engine's process, receives its messages, and finds out why it ended."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _RECEIVE_BYTES = 1 << 16
 
 
 class Ended:
-    """The last thing a child tells: its end."""
+    """The last event of a child: it has ended."""
 
 
 class Woken:
-    """Tells a waiting reader to look at the clock."""
+    """Wakes a waiting reader, so that it checks the time."""
 
 
 class Child:
     """One engine process.
 
-    A keeper thread starts it, collects its messages and reaps it. The same thread must do all three: the kernel ends
-    the process together with the thread that started it (PR_SET_PDEATHSIG), which for the caller's own thread, a
-    passing one in the chat, would be far too soon.
+    A keeper thread starts the process, collects its messages and reaps it. The kernel kills the process when the thread
+    that started it ends (PR_SET_PDEATHSIG), so that thread must live as long as the process. The caller's thread may
+    not: in the chat it is short-lived.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Child:
             raise EngineDied(self.death or "The engine's process has ended. It can be started again.") from None
 
     def close(self) -> None:
-        """End the process and wait until it is gone. May be called twice."""
+        """End the process and wait for it. May be called twice."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._keeper.join(_CLOSING_SECONDS)
@@ -94,7 +94,7 @@ class Child:
                 pass_fds=(descriptor,),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,  # whatever native code prints must not reach the screen
+                stderr=subprocess.STDOUT,  # output of native code must not reach the screen
                 bufsize=0,
             )
         except OSError as error:
@@ -124,7 +124,7 @@ class Child:
         self.looks.put(Ended())
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
-        """Read messages and log until both ends are closed."""
+        """Read messages and log until both are closed."""
         frames, log = Frames(), process.stdout
         assert log is not None
         rest = b""
@@ -159,5 +159,5 @@ class Child:
 def _read(source: Any) -> bytes:
     try:
         return os.read(source.fileno(), _RECEIVE_BYTES)
-    except OSError:  # a reset is an end, too
+    except OSError:  # a reset connection has ended, too
         return b""

@@ -9,10 +9,10 @@ from pathlib import Path
 
 _MAX_QUOTED = 240
 _OUT_OF_MEMORY = "memory ran out; choose a smaller --ram or --ctx, or close other programs"
-_GPU_OUT_OF_MEMORY = "the GPU's memory ran out; give it fewer layers with --gpu, or close what else uses it"
-# What the C++ runtime says of it before it aborts.
+_GPU_OUT_OF_MEMORY = "the GPU's memory ran out; offload fewer layers with --gpu, or close other programs that use it"
+# What the C++ runtime prints before it aborts for lack of memory.
 _REFUSED_MEMORY = "std::bad_alloc"
-# As llama.cpp's devices tell it before they abort.
+# What llama.cpp's devices print before they abort.
 _GPU_FAULT = re.compile(r"(CUDA|ROCm|MUSA) error: .")
 _GPU_FULL = re.compile(r"(CUDA|ROCm|MUSA) error: out of memory|ErrorOutOfDeviceMemory")
 _CAUSES = {
@@ -20,12 +20,12 @@ _CAUSES = {
     signal.SIGBUS: "the model file became shorter or its disk failed; check it with `edgemed verify`",
     signal.SIGILL: "this processor lacks an instruction the installed llama.cpp was built for; install it from source",
     signal.SIGABRT: "an internal check of llama.cpp failed",
-    signal.SIGTERM: "somebody ended it",
+    signal.SIGTERM: "another program ended it",
 }
 
 
 def oom_kills() -> int:
-    """How many processes this machine, or this process's control group, has killed for want of memory."""
+    """The number of processes that the kernel has killed for lack of memory, here and in our control group."""
     count = 0
     for path in (Path("/proc/vmstat"), _control_group() / "memory.events"):
         try:
@@ -45,7 +45,7 @@ def _control_group() -> Path:
 
 
 def describe_exit(status: int, log: Sequence[str], *, out_of_memory: bool) -> str:
-    """The sentence for a process that ended with `status` (as subprocess tells it) after writing `log`."""
+    """The sentence for a process that ended with `status` (as subprocess reports it) and wrote `log`."""
     if status >= 0:
         ending, cause = f"ended with exit status {status}", None
     else:
@@ -63,16 +63,16 @@ def describe_exit(status: int, log: Sequence[str], *, out_of_memory: bool) -> st
     parts = [f"The engine's process {ending}"]
     if cause:
         parts.append(f": {cause}")
-    if telling := _telling_line(log):
-        parts.append(f' (its last words: "{telling}")')
+    if line := _fault_line(log):
+        parts.append(f' (its last words: "{line}")')
     return "".join(parts) + ". It can be started again."
 
 
-def _telling_line(log: Sequence[str]) -> str:
-    """The line that names the fault where there is one, else the last that says anything. A GPU's fault is named before
-    where it happened."""
+def _fault_line(log: Sequence[str]) -> str:
+    """The last line that names a fault, or else the last line that is not empty. A GPU's fault comes first, because the
+    lines after it only say where it happened."""
     lines = [" ".join(line.split()) for line in log if line.strip()]
-    telling = ("assert", "error", "abort", "failed", "crashed")
-    faults = [line for line in lines if any(word in line.lower() for word in telling)]
+    marks = ("assert", "error", "abort", "failed", "crashed")
+    faults = [line for line in lines if any(mark in line.lower() for mark in marks)]
     of_gpu = [line for line in lines if _GPU_FAULT.match(line)]
     return (of_gpu or faults or lines or [""])[-1][:_MAX_QUOTED]

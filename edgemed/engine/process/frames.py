@@ -1,4 +1,4 @@
-"""How messages travel between the chat and the engine's process: length-prefixed JSON.
+"""The encoding of messages between the parent and the engine's process: length-prefixed JSON.
 
 A frame is a 32-bit little-endian length and that many bytes of UTF-8 JSON: `[type, request, fields]`. `request` is the
 number of the `Generate` it belongs to, or 0. Both ends check every field's type, so that a mistake on one side is an
@@ -28,14 +28,12 @@ def encode(message: AnyMessage, request: int = 0) -> bytes:
     """One frame. Raises EngineError when it would be larger than a frame may be."""
     body = json.dumps([type(message).__name__, request, dataclasses.asdict(message)]).encode()
     if len(body) > MAX_FRAME_BYTES:
-        raise EngineError(
-            f"A message of {len(body) >> 20} MiB is more than the engine takes at once; shorten the text."
-        )
+        raise EngineError(f"A message of {len(body) >> 20} MiB is too large for the engine; shorten the text.")
     return _LENGTH.pack(len(body)) + body
 
 
 class Frames:
-    """Cuts a byte stream into messages."""
+    """Decodes a byte stream into messages."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -70,18 +68,18 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _build(kind: Any, value: Any) -> Any:
-    """`value`, from JSON, as a `kind`. Raises TypeError, KeyError or ValueError when it is none."""
+    """Convert `value`, from JSON, to `kind`. Raises TypeError, KeyError or ValueError if it has another type."""
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = _hints(kind)
         if not isinstance(value, dict) or value.keys() - hints.keys():
-            raise TypeError(f"{value!r} is no {kind.__name__}")
+            raise TypeError(f"{value!r} is not of type {kind.__name__}")
         return kind(**{name: _build(hints[name], item) for name, item in value.items()})
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:
         return tuple(_build(arguments[0], item) for item in value)
     if origin is Literal:
         if value not in arguments:
-            raise ValueError(f"{value!r} is none of {arguments}")
+            raise ValueError(f"{value!r} is not one of {arguments}")
         return value
     if origin is types.UnionType:
         if value is None and type(None) in arguments:
@@ -90,5 +88,5 @@ def _build(kind: Any, value: Any) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise TypeError(f"{value!r} is no {kind.__name__}")
+        raise TypeError(f"{value!r} is not of type {kind.__name__}")
     return value

@@ -1,9 +1,9 @@
-"""A long computation on a model, in a process of its own: `run_job("package.module:function", request, on_progress)`.
+"""A long computation on a model in a child process: `run_job("package.module:function", request, on_progress)`.
 
-ggml answers a broken invariant by aborting its process, so what opens a model runs in a child. The child calls
-function(request, report), where report(stage, done, total) tells how far it is, and returns a JSON object. Request and
-answers are JSON; arrays travel through files whose paths the request names. The child has no network but the RPC
-server that the request's `offload` (the fields of an `Offload`) may name.
+ggml aborts the process when an assertion fails, so models are only loaded in children. The child calls
+function(request, report), where report(stage, done, total) reports progress, and returns a JSON object. Request and
+result are JSON; arrays are passed in files that the request names. The child has no network access except to the RPC
+server in the request's `offload` (the fields of an `Offload`), if there is one.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ Report = Callable[[str, int, int], None]
 
 
 def no_report(stage: str, done: int, total: int) -> None:
-    """For jobs that take no time to speak of."""
+    """Ignore the progress, for short jobs."""
 
 
 def run_job(entry: str, request: Mapping[str, Any], on_progress: Report = no_report) -> dict[str, Any]:
-    """What the function returned. Raises the EdgemedError it raised, or EngineDied where the process ended early.
+    """Run a job and return its result.
 
-    Interrupted, it ends the child first.
+    Raises the EdgemedError that the job raised, or EngineDied if its process ended early. On an interrupt (Ctrl+C) the
+    child is ended first.
     """
     killed = oom_kills()
     read_end, write_end = os.pipe()
@@ -82,7 +83,7 @@ def run_job(entry: str, request: Mapping[str, Any], on_progress: Report = no_rep
 
 
 def main(arguments: list[str]) -> int:
-    """The child's side: one request from standard input."""
+    """The child's side: read one request from standard input and run it."""
     privacy.close_to_others()
     entry, descriptor, parent = arguments[0], int(arguments[1]), int(arguments[2])
     if not die_with_parent(parent):
@@ -95,7 +96,7 @@ def main(arguments: list[str]) -> int:
             answers.flush()
 
         try:
-            request = json.load(sys.stdin.buffer)  # settings and paths: no text of the user's
+            request = json.load(sys.stdin.buffer)  # only settings and paths, no text of the user
             require_llama()
             reach(Offload(**request.get("offload", {})))
             privacy.lock_down(allow_unsealed=True)

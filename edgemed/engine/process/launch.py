@@ -21,10 +21,11 @@ _SCRUBBED = ("TEXTUAL", "LLAMA_", "GGML_", "GOMP_", "OMP_", "KMP_")
 _KEPT = ("GGML_VK_VISIBLE_DEVICES",)  # which GPUs to use; other drivers' variables have other prefixes
 # How often a waiting OpenMP thread spins before it sleeps. On an idle machine 100,000 rounds (about 2 ms) cut a
 # true-shape token from 34 to 30 ms. Beside a dozen busy processes, spinning takes cores from the threads it waits for:
-# a model with 1 ms tokens falls from 70 tokens/s to 5 (docs/decisions.md).
+# a model with 1 ms tokens falls from 70 tokens/s to 5 (docs/decisions.md#thread-spinning).
 _SPINS_IDLE, _SPINS_BUSY = "100000", "1000"
 _BUSY_SHARE, _BUSY_SECONDS = 0.25, 0.05
-# libllama allocates dense weights with malloc: in huge pages they are read 2 to 6 % faster (docs/decisions.md).
+# libllama allocates dense weights with malloc: in huge pages they are read 2 to 6 % faster
+# (docs/decisions.md#dense-weights-in-huge-pages).
 _HUGE_PAGES = "glibc.malloc.hugetlb=1"
 # On a failed check ggml would start a debugger on itself, which takes seconds and buries the check's own message.
 _NO_DEBUGGER = {"GGML_NO_BACKTRACE": "1"}

@@ -1,4 +1,4 @@
-"""What a process of the engine does first: it belongs to the one that started it."""
+"""Ties a child process to its parent: it dies with it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import signal
 
 _PR_SET_PDEATHSIG = 1
 _PARENTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""They reach the whole group; the parent says what they mean, and ends us."""
+"""Signals that the terminal sends to the whole process group. The parent handles them and ends its children."""
 
 
 def die_with_parent(parent: int) -> bool:
-    """From now on the kernel kills this process with its parent, and the signals that end one are left to that.
+    """Make the kernel kill this process when its parent dies, and ignore the signals that the parent handles.
 
-    False where `parent` died before it could be asked for.
+    Returns False if `parent` has already died.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:

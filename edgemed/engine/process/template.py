@@ -1,12 +1,13 @@
-"""Renders a model file's chat template, in a process of its own: `python -m edgemed.engine.process.template`.
+"""Renders a model file's chat template in a separate process: `python -m edgemed.engine.process.template`.
 
-A template is a program from whoever made the file. jinja2's immutable sandbox keeps it from reaching Python's insides;
-against one that only wants time or memory (a loop in C such as `'x' * 10**12` cannot be interrupted from Python, and a
-string that doubles itself fills the memory in 35 steps) nothing but the kernel helps: limits on processor time and
-address space, set here before the template is read. They would hit the engine too, hence the process: 0.1 s a turn.
+A template is a program written by the author of the file. jinja2's immutable sandbox keeps it away from Python's
+internals, but not from using endless time or memory: Python cannot interrupt an operation in C such as `'x' * 10**12`,
+and a string that doubles itself fills the memory in 35 steps. Only the kernel can, with limits on processor time and
+address space, which are set here before the template is read. They would also limit the engine, hence the separate
+process, which costs 0.1 s per turn.
 
-One JSON object on standard input (`template`, `messages`, `special_tokens`, `variables`), one on standard output:
-`spans`, a list of [text, whether it came from a message], or `error` with a sentence.
+It reads one JSON object from standard input (`template`, `messages`, `special_tokens`, `variables`) and writes one to
+standard output: `spans`, a list of [text, whether it comes from a message], or `error`, a sentence.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ MAX_OUTPUT_CHARACTERS = 1 << 22
 
 
 class Veil:
-    """Swaps the characters of message contents for private-use ones, so that they can be told apart after rendering.
+    """Replaces the characters of message contents by private-use ones, so that they can be recognised after rendering.
 
-    Every character gets a stand-in of its own, white space excepted: templates strip it. Strings that the template
-    itself mentions (`</think>`) stay readable to it where that is safe, since it may look for them.
-    `special_tokens`: no character of a message that could be part of one of these is left unswapped.
+    Every character has one stand-in. White space is not replaced, because templates strip it. Strings that the template
+    mentions (such as `</think>`) are not replaced either if that is safe, because it may search for them.
+    special_tokens: every character of a message that could become part of one of these is replaced.
     """
 
     def __init__(self, template: str, literals: Sequence[str], special_tokens: Sequence[str]) -> None:
@@ -46,7 +47,7 @@ class Veil:
         self._kept = re.compile("|".join(map(re.escape, kept))) if kept else None
 
     def hide(self, text: str) -> str:
-        """`text` with stand-ins."""
+        """`text` with its characters replaced by stand-ins."""
         if self._kept is None:
             return "".join(map(self._hidden, text))
         parts, at = [], 0
@@ -56,11 +57,11 @@ class Veil:
         return "".join([*parts, *map(self._hidden, text[at:])])
 
     def show(self, text: str) -> str:
-        """`text` with every stand-in replaced by what it stands for."""
+        """`text` with every stand-in replaced by the original character."""
         return "".join(self._original.get(character, character) for character in text)
 
     def spans(self, rendered: str) -> Iterator[tuple[str, bool]]:
-        """Runs of `rendered`, shown, each with whether it came from a message."""
+        """Runs of `rendered` in original characters, each with whether it comes from a message."""
         for hidden, run in groupby(rendered, self._original.__contains__):
             yield self.show("".join(run)), hidden
 
@@ -76,7 +77,7 @@ class Veil:
 
 
 def _apart(literal: str, special_tokens: Sequence[str]) -> bool:
-    """Whether no occurrence of a special token can overlap one of `literal`, whatever stands around them."""
+    """True if no occurrence of a special token can overlap an occurrence of `literal` in any text."""
     if not literal:
         return False
     for token in special_tokens:
@@ -89,20 +90,21 @@ def _apart(literal: str, special_tokens: Sequence[str]) -> bool:
 
 
 def render(request: dict[str, Any]) -> list[tuple[str, bool]]:
-    """The conversation as text. Raises jinja2's errors, MemoryError, or ValueError with what to tell."""
+    """The conversation as (text, whether it comes from a message). Raises jinja2's errors, MemoryError, or ValueError
+    with a message for the user."""
     from jinja2 import nodes
     from jinja2.exceptions import SecurityError, TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Environment(ImmutableSandboxedEnvironment):
         def unsafe_undefined(self, obj: Any, attribute: str) -> NoReturn:
-            # The sandbox's own answer prints as nothing and fails only when used further.
+            # The sandbox's default returns an undefined value, which renders as nothing and only fails on further use.
             raise SecurityError(f"access to {attribute!r}")
 
     def refuse(reason: str) -> NoReturn:
         raise TemplateError(reason)
 
-    # As transformers sets it up: templates are written for exactly this.
+    # The settings of transformers, for which templates are written.
     environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
     source = request["template"]
     parsed = environment.parse(source)
@@ -117,7 +119,7 @@ def render(request: dict[str, Any]) -> list[tuple[str, bool]]:
         return veil.show(value) if isinstance(value, str) else value
 
     def to_json(value: Any, indent: int | None = None) -> str:
-        # Quotes and line ends must be escaped as what they are, so the veil is lifted and put on again.
+        # Quotes and line ends must be escaped as themselves, so restore the originals first and hide them again.
         return veil.hide(json.dumps(shown(value), ensure_ascii=False, indent=indent))
 
     environment.filters["tojson"] = to_json
@@ -141,13 +143,13 @@ def fault(error: BaseException) -> str:
         case exceptions.TemplateSyntaxError():
             return f"is malformed in line {error.lineno}: {reason}"
         case exceptions.SecurityError():
-            return f"reaches for what no template may touch: {reason}"
+            return f"tries to access something forbidden: {reason}"
         case OverflowError() if "range" in reason.lower():
             return f"loops too often: {reason}"
         case MemoryError():
             return f"needs more than {MEMORY_BYTES >> 20} MiB of memory"
         case RecursionError():
-            return "calls itself without end"
+            return "recurses without end"
         case exceptions.TemplateError():
             return f"refuses this conversation: {reason}"
         case ValueError() if reason.startswith("writes more than"):
@@ -158,7 +160,7 @@ def fault(error: BaseException) -> str:
 
 def main() -> int:
     """Serve one request. The conversation is on standard input, so the locks close before it is read."""
-    privacy.lock_down(allow_unsealed=True)  # the process that started this one has decided about that
+    privacy.lock_down(allow_unsealed=True)  # the parent has decided whether to go on without a filter
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     request = json.load(sys.stdin.buffer)

@@ -1,4 +1,5 @@
 // Attention (ggml's FLASH_ATTN_EXT) over a half-precision KV cache. All arithmetic is single precision.
+// Why: docs/decisions.md#attention-kernels.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,6 @@
 // The buffer type of the virtual expert tensors: reserved addresses without memory. What llama.cpp reads for them from
 // its stream is dropped; the store has the real bytes.
+// Why: docs/decisions.md#loading.
 
 #include <sys/mman.h>
 

@@ -14,7 +14,7 @@ namespace edgemed {
 namespace {
 
 // Long sequential reads of memory are faster (two threads: 26 GB/s in blocks of 70 KB, 36 GB/s in blocks of 2.4 MB;
-// docs/decisions.md), so give each thread few large blocks. Blocks of down come last and are half as long, so that the
+// docs/decisions.md#token-pass), so give each thread few large blocks. Blocks of down come last and are half as long, so that the
 // threads finish at about the same time. The minimum keeps blocks long enough for the hardware prefetcher.
 constexpr int64_t kGateUpBlocks = 4, kDownBlocks = 8;  // per thread
 constexpr int64_t kMinGateUpRows = 32, kMinDownRows = 128;

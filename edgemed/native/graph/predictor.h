@@ -1,5 +1,6 @@
 // Runs the next layer's router one layer early. The residual changes little from layer to layer, so most of the
 // predicted experts will be used and can be read while the disk is idle.
+// Why: docs/decisions.md#prefetch.
 #pragma once
 
 #include <cstddef>

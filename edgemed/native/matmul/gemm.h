@@ -2,6 +2,7 @@
 // multiplied by all rows (gemm_panel.h). Dot products of codes are exact integers, as in ggml; only the order of float
 // additions differs. A row's result depends on that row alone: not on the number of rows, on threads or on the
 // instruction set (instructions.h) for which the kernels, gemm_*.inc, were compiled.
+// Why: docs/decisions.md#batch-matmul.
 #pragma once
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 // rows or few bits a weight, ggml's dot products keep two cores from the full memory bandwidth; these kernels need
 // fewer instructions. They exist for AVX-512 with VNNI, VBMI and GFNI, and for the types that gain most for AVX2 and
 // AVX-VNNI. The results are ggml's bit for bit: dot products of codes are exact integers, and floats are added in the
-// order of ggml's AVX2 routines. docs/log has the measurements.
+// order of ggml's AVX2 routines. Why: docs/decisions.md#single-row-matmul.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,6 @@
 // Work done while the disk is idle: memory is prefaulted, which is slow under some hypervisors, and cold experts are
 // read, as many as fit without evicting others.
+// Why: docs/decisions.md#background-fill.
 
 #include <sys/mman.h>
 #include <sys/resource.h>

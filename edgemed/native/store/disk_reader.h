@@ -53,7 +53,7 @@ class DiskReader {
     bool direct() const { return direct_.load(std::memory_order_relaxed); }
 
   private:
-    static constexpr uint64_t kChunk = 1 << 20;  // as fast as larger reads (docs/decisions.md)
+    static constexpr uint64_t kChunk = 1 << 20;  // as fast as larger reads (docs/decisions.md#direct-reads)
 
     // An expert being read, chunk by chunk through its segments. Everything but the hash needs the lock.
     struct Transfer {

@@ -1,4 +1,5 @@
 // Which expert is evicted when room is needed, and how the budget is kept.
+// Why: docs/decisions.md#cache-eviction.
 
 #include <algorithm>
 #include <cmath>

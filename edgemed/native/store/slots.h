@@ -4,7 +4,7 @@
 // slots in use hold memory. A released slot goes to the next expert of its class with its pages in place; when another
 // class needs the memory, its pages return to the kernel. So mixed sizes waste at most the last page of each expert,
 // and a file whose experts are all of one size never faults a page twice. Classes of large experts use huge pages, into
-// which direct reads are twice as fast (docs/decisions.md).
+// which direct reads are twice as fast (docs/decisions.md#direct-reads).
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-"""The engine's process may die in any way; whoever talked to it lives on and knows why."""
+"""The engine's process may die in any way: its parent survives and knows the reason."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ HELLO = [Message("user", "What is a fever?")]
 
 @pytest.fixture(scope="module")
 def mortal(model_path: Path) -> Engine:
-    """An engine that every test here kills or finds dead."""
+    """An engine that the tests here kill or find dead."""
     return Engine(model_path, EngineSettings(threads=1))
 
 
@@ -34,7 +34,7 @@ def alive(engine: Engine) -> Engine:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])
-def test_killed_in_mid_answer_it_is_told_and_started_again(mortal: Engine, number: signal.Signals) -> None:
+def test_killed_during_an_answer_it_is_reported_and_restarted(mortal: Engine, number: signal.Signals) -> None:
     engine, text = alive(mortal), ""
     events = engine.generate(HELLO, Sampling(max_tokens=100_000))
     while not text:
@@ -55,7 +55,7 @@ def test_killed_in_mid_answer_it_is_told_and_started_again(mortal: Engine, numbe
     assert last.tokens == 3
 
 
-def test_killed_while_idle_the_next_call_tells(mortal: Engine) -> None:
+def test_killed_while_idle_the_next_call_reports_it(mortal: Engine) -> None:
     engine = alive(mortal)
     os.kill(engine.pid, signal.SIGKILL)
     with pytest.raises(EngineDied, match=r"SIGKILL: (most likely )?memory ran out"):
@@ -78,7 +78,7 @@ def test_closing_ends_the_process_at_once(mortal: Engine) -> None:
 
 
 def test_the_process_is_locked_and_dies_with_its_parent(model_path: Path) -> None:
-    """A chat that is killed leaves no engine with patient text in its memory behind."""
+    """A chat that is killed leaves no engine behind with patient text in its memory."""
     code = (
         "import sys, time\n"
         "from edgemed.engine.process.client import Engine\n"
@@ -98,7 +98,7 @@ def test_the_process_is_locked_and_dies_with_its_parent(model_path: Path) -> Non
 
 
 def ended(pid: int) -> bool:
-    """Whether a process is no more, or waits for nothing but to be reaped."""
+    """True if a process has ended, whether it has been reaped or not."""
     try:
         return "Z (" in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -119,7 +119,7 @@ def test_the_environment_is_scrubbed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_noise_of_native_code_is_kept_off_the_screen(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What a dying process wrote is in the error's sentence and nowhere else."""
+    """The output of a dying process appears in the error's sentence and nowhere else."""
     (tmp_path / "noisy_worker.py").write_text(
         "import os, signal\n"
         "os.write(1, b'llama_model_loader: loaded\\n' * 5000)\n"
@@ -139,7 +139,7 @@ def test_noise_of_native_code_is_kept_off_the_screen(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_worker_that_talks_nonsense_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_worker_that_sends_garbage_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "mad_worker.py").write_text(
         "import socket, sys, time\nsocket.socket(fileno=int(sys.argv[1])).sendall(b'\\xff' * 64)\ntime.sleep(60)\n"
     )
@@ -166,10 +166,10 @@ def test_every_end_has_its_sentence(status: int, out_of_memory: bool, words: str
 
 
 def test_a_gpu_whose_memory_ran_out_is_named() -> None:
-    """The words are those of llama.cpp's CUDA device."""
+    """The log is that of llama.cpp's CUDA device."""
     log = ["CUDA error: out of memory", "  current device: 0, in function alloc at pool.cu:9", "pool.cu:9: CUDA error"]
     sentence = describe_exit(-signal.SIGABRT, log, out_of_memory=False)
-    assert "the GPU's memory ran out; give it fewer layers with --gpu" in sentence
+    assert "the GPU's memory ran out; offload fewer layers with --gpu" in sentence
     assert 'last words: "CUDA error: out of memory"' in sentence
     log[0] = "CUDA error: an illegal memory access was encountered"
     sentence = describe_exit(-signal.SIGABRT, log, out_of_memory=False)
@@ -178,12 +178,12 @@ def test_a_gpu_whose_memory_ran_out_is_named() -> None:
 
 
 def test_memory_that_the_system_refuses_is_named() -> None:
-    """The words are those of the C++ runtime."""
+    """The log is that of the C++ runtime."""
     log = ["terminate called after throwing an instance of 'std::bad_alloc'", "  what():  std::bad_alloc"]
     assert "SIGABRT: memory ran out; choose a smaller --ram" in describe_exit(-signal.SIGABRT, log, out_of_memory=False)
 
 
-def test_a_machine_without_room_for_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_be_started_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(EngineError, match="cannot be started: No such file"):

@@ -1,4 +1,4 @@
-"""Work in a child process: its progress, its answers, its errors and its sudden ends."""
+"""Jobs in a child process: progress, results, errors and sudden ends."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def _find_this_module(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRe
     monkeypatch.setenv("PYTHONPATH", str(request.config.rootpath))
 
 
-def test_it_computes_elsewhere_and_tells_how_far_it_is() -> None:
+def test_it_computes_in_a_child_and_reports_progress() -> None:
     told: list[tuple[str, int, int]] = []
     done = run_job(f"{HERE}:double", {"number": 21}, lambda *progress: told.append(progress))
     assert done["result"] == 42

@@ -1,4 +1,4 @@
-"""The quick forward pass is the reference's, and its watch sees what passes by."""
+"""The fast forward pass agrees with the reference, and its callbacks see every activation."""
 
 from pathlib import Path
 
@@ -11,18 +11,18 @@ from testing.reference import forward as reference
 from testing.reference import load_checkpoint
 
 
-def test_logits_are_the_references(tmp_path: Path) -> None:
+def test_logits_match_the_reference(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "tiny", dtype="bf16", seed=1)
     model, exact = forward.load(folder), load_checkpoint(folder)
     tokens = np.random.default_rng(0).integers(0, exact.config["vocab_size"], (2, 12))
     found = forward.logits(model, tokens)
     for sequence, logits in zip(tokens, found, strict=True):
         expected = reference(exact, sequence)
-        assert expected.margin > 1e-5  # float32 scores then choose the same experts
+        assert expected.margin > 1e-5  # so float32 scores choose the same experts
         np.testing.assert_allclose(logits, expected.logits, atol=2e-3 * np.abs(expected.logits).max())
 
 
-def test_the_watch_sees_every_token_of_every_expert(tmp_path: Path) -> None:
+def test_watch_sees_every_token_of_every_expert(tmp_path: Path) -> None:
     model = forward.load(make_checkpoint(tmp_path / "tiny", dtype="f32"))
     seen = {"layer": 0, "expert": 0}
 
@@ -43,7 +43,7 @@ def test_the_watch_sees_every_token_of_every_expert(tmp_path: Path) -> None:
     np.testing.assert_array_equal(watched, forward.logits(model, tokens))
 
 
-def test_other_weights_give_other_logits(tmp_path: Path) -> None:
+def test_replaced_experts_change_logits(tmp_path: Path) -> None:
     model = forward.load(make_checkpoint(tmp_path / "tiny", dtype="f32"))
     tokens = np.arange(10)[None]
     changed = model.with_experts(tuple(1.1 * weights for weights in model.experts))

@@ -106,13 +106,14 @@ def used_expert(path: Path) -> tuple[int, int]:
     """Return the (MoE layer, expert) of an expert that the ids use."""
     with loaded(path) as model:
         logits(model)
-        row, expert = np.argwhere(model.store_state()[0] == 2)[-1]
-    return int(row), int(expert)
+        moe_layer, expert = np.argwhere(model.store_state()[0] == 2)[-1]
+    return int(moe_layer), int(expert)
 
 
-def extent(path: Path, row: int, expert: int) -> tuple[int, int]:
+def extent(path: Path, moe_layer: int, expert: int) -> tuple[int, int]:
     experts = open_model(path).experts
-    return int(experts.offset[row, expert, 0]), int(experts.offset[row, expert, 2] + experts.nbytes[row, expert, 2])
+    offset, nbytes = experts.offset[moe_layer, expert], experts.nbytes[moe_layer, expert]
+    return int(offset[0]), int(offset[2] + nbytes[2])
 
 
 def overwrite(path: Path, offset: int, data: bytes) -> None:
@@ -122,15 +123,15 @@ def overwrite(path: Path, offset: int, data: bytes) -> None:
 
 
 def flipped_bit(path: Path, _stock: Path) -> None:
-    row, expert = used_expert(path)
-    begin, end = extent(path, row, expert)
+    moe_layer, expert = used_expert(path)
+    begin, end = extent(path, moe_layer, expert)
     content, right = path.read_bytes(), None
     with loaded(path) as model:
         right = logits(model)
     with loaded(path) as model:
         for place in (begin, (begin + end) // 2, end - 1):
             overwrite(path, place, bytes([content[place] ^ 4]))
-            block = model.file.experts.layers[row]
+            block = model.file.experts.layers[moe_layer]
             fails(model, f"Expert {expert} of layer {block} ", "checksum")
             fails(model, f"Expert {expert} of layer {block} ", "checksum")  # a second attempt must not accept it
             overwrite(path, place, content[place : place + 1])

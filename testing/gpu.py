@@ -12,10 +12,10 @@ def gpu_is_here() -> bool:
     """Look in a child process, because a GPU driver takes memory and starts threads."""
     if not any((library_folder() / f"libggml-{kind}.so.0").exists() for kind in _BUILT_FOR):
         return False
-    return bool(run_job(f"{__name__}:look", {}, lambda *_: None)["found"])
+    return bool(run_job(f"{__name__}:find_gpu", {}, lambda *_: None)["found"])
 
 
-def look(request: dict[str, Any], report: Report) -> dict[str, bool]:
+def find_gpu(request: dict[str, Any], report: Report) -> dict[str, bool]:
     """The job that looks for a GPU."""
     from edgemed.engine.devices import own_device
 

@@ -26,13 +26,13 @@ def test_watch_sees_every_token_of_every_expert(tmp_path: Path) -> None:
     model = forward.load(make_checkpoint(tmp_path / "tiny", dtype="f32"))
     seen = {"layer": 0, "expert": 0}
 
-    def layer(row: int, x: np.ndarray, experts: np.ndarray, shares: np.ndarray, margins: np.ndarray) -> None:
+    def layer(moe_layer: int, x: np.ndarray, experts: np.ndarray, shares: np.ndarray, margins: np.ndarray) -> None:
         assert experts.shape == shares.shape
         assert (margins >= 0).all()
         np.testing.assert_allclose(shares.sum(axis=1), model.config["routed_scaling_factor"], rtol=1e-5)
         seen["layer"] += len(x)
 
-    def expert(row: int, e: int, x: np.ndarray, share: np.ndarray, inner: np.ndarray, output: np.ndarray) -> None:
+    def expert(moe_layer: int, e: int, x: np.ndarray, share: np.ndarray, inner: np.ndarray, output: np.ndarray) -> None:
         assert inner.shape == (len(x), model.experts[0].shape[2])
         seen["expert"] += len(x)
 

@@ -22,11 +22,11 @@ from testing.checkpoints import Shape
 SMALL = Shape().config()
 
 
-def expert_bytes(model: ModelFile, row: int, expert: int, projection: int) -> bytes:
+def expert_bytes(model: ModelFile, moe_layer: int, expert: int, projection: int) -> bytes:
     experts = model.experts
     with model.path.open("rb") as file:
-        file.seek(int(experts.offset[row, expert, projection]))
-        return file.read(int(experts.nbytes[row, expert, projection]))
+        file.seek(int(experts.offset[moe_layer, expert, projection]))
+        return file.read(int(experts.nbytes[moe_layer, expert, projection]))
 
 
 def test_mixture_has_valid_checksums(tmp_path: Path) -> None:
@@ -45,9 +45,9 @@ def test_mixture_has_valid_checksums(tmp_path: Path) -> None:
     whole = (tmp_path / "m.gguf").read_bytes()
     experts = model.experts
     assert experts.checksum is not None
-    for row, expert in np.ndindex(2, 16):
-        end = int(experts.offset[row, expert, 2] + experts.nbytes[row, expert, 2])
-        assert experts.checksum[row, expert] == xxh3_64(whole[int(experts.offset[row, expert, 0]) : end])
+    for moe_layer, expert in np.ndindex(2, 16):
+        end = int(experts.offset[moe_layer, expert, 2] + experts.nbytes[moe_layer, expert, 2])
+        assert experts.checksum[moe_layer, expert] == xxh3_64(whole[int(experts.offset[moe_layer, expert, 0]) : end])
 
 
 def test_both_layouts_hold_the_same_bits_and_no_two_experts_are_equal(tmp_path: Path) -> None:
@@ -95,11 +95,11 @@ def test_expert_use_in_the_header_matches_the_router(tmp_path: Path) -> None:
     model = open_model(tmp_path / "m.gguf")
     assert model.expert_tokens is not None
     rng = np.random.default_rng(1)
-    for row, layer in enumerate((1, 2)):
+    for moe_layer, layer in enumerate((1, 2)):
         bias = np.frombuffer(model.read(model.tensors[f"blk.{layer}.exp_probs_b.bias"]), np.float32)
         scores = traces.sigmoid(rng.normal(size=(3000, 256))) + bias
         used = np.bincount(traces.route(scores, traces.Shape(layers=1)).ravel(), minlength=256)
-        assert np.corrcoef(used, model.expert_tokens[row])[0, 1] > 0.95
+        assert np.corrcoef(used, model.expert_tokens[moe_layer])[0, 1] > 0.95
 
 
 def test_token_sequences_are_fixed() -> None:

@@ -86,8 +86,8 @@ def test_merged_runs_equal_one_run(
     merged = a.merge(b)
     for name in ("tokens", "share", "output", "margins", "input_squares", "inner_squares"):
         np.testing.assert_allclose(getattr(merged, name), getattr(both, name), rtol=1e-9, err_msg=name)
-    for row in range(len(both.layers)):
-        for one, other in zip(merged.sample.of_layer(row, 64), both.sample.of_layer(row, 64), strict=True):
+    for moe_layer in range(len(both.layers)):
+        for one, other in zip(merged.sample.of_layer(moe_layer, 64), both.sample.of_layer(moe_layer, 64), strict=True):
             np.testing.assert_array_equal(one, other)
 
 

@@ -32,15 +32,17 @@ def statistics(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Statistics of `checkpoint` on invented inputs: columns and expert use are unequal, and expert 7 is never used."""
     random, width, used = np.random.default_rng(0), UNEVEN.hidden_size, UNEVEN.num_experts_per_tok
     found = Statistics.empty(["d"], (1, 2), n_expert=8, n_used=used, n_embd=width, n_ff=256, sample=300)
-    for row in range(2):
+    for moe_layer in range(2):
         inputs = random.standard_normal((300, width)) * np.geomspace(0.05, 3, width)
         experts = np.minimum(random.integers(0, 7, (300, 1)) // [1, 2] + [0, 4], 6)
         shares = random.uniform(0.5, 1.5, (300, used))
-        found.observe_layer(0, row, token_keys(str(row), 300), inputs, experts, shares, np.full(300, 0.1), np.ones(300))
+        found.observe_layer(
+            0, moe_layer, token_keys(str(moe_layer), 300), inputs, experts, shares, np.full(300, 0.1), np.ones(300)
+        )
         for expert in range(7):
             token, rank = np.nonzero(experts == expert)
             inner = random.standard_normal((len(token), 256))
-            found.observe_expert(0, row, expert, inputs[token], shares[token, rank], inner, inner)
+            found.observe_expert(0, moe_layer, expert, inputs[token], shares[token, rank], inner, inner)
     path = tmp_path_factory.mktemp("statistics") / "s.npz"
     found.save(path)
     return path

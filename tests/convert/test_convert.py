@@ -80,11 +80,11 @@ def mixed(small: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Conver
 def test_every_expert_has_its_planned_type_and_bytes(small: Path, mixed: tuple[Conversion, ModelFile]) -> None:
     _, model = mixed
     weights = load_checkpoint(small).weights
-    for row, layer in enumerate(model.experts.layers):
+    for moe_layer, layer in enumerate(model.experts.layers):
         for expert in range(16):
             for projection, name in enumerate(("gate", "up", "down")):
                 planned = MIXED.expert_type(layer, expert, projection)
-                assert model.experts.type[row, expert, projection] == planned
+                assert model.experts.type[moe_layer, expert, projection] == planned
                 values = weights[f"model.layers.{layer}.mlp.experts.{expert}.{name}_proj.weight"].astype(np.float32)
                 tensor = model.tensors[f"blk.{layer}.ffn_{name}.{expert}.weight"]
                 assert model.read(tensor) == quantize(values, planned).tobytes()
@@ -112,10 +112,10 @@ def test_checksums_and_digests_match_the_bytes(mixed: tuple[Conversion, ModelFil
     done, model = mixed
     content = model.path.read_bytes()
     assert model.experts.checksum is not None
-    for row, expert in np.ndindex(model.experts.checksum.shape):
-        start = int(model.experts.offset[row, expert, 0])
-        end = int(model.experts.offset[row, expert, 2] + model.experts.nbytes[row, expert, 2])
-        assert model.experts.checksum[row, expert] == xxh3_64(content[start:end])
+    for moe_layer, expert in np.ndindex(model.experts.checksum.shape):
+        start = int(model.experts.offset[moe_layer, expert, 0])
+        end = int(model.experts.offset[moe_layer, expert, 2] + model.experts.nbytes[moe_layer, expert, 2])
+        assert model.experts.checksum[moe_layer, expert] == xxh3_64(content[start:end])
     assert model.dense_checksums == [xxh3_64(content[t.offset : t.end]) for t in model.dense]
     weights = hashlib.sha256()
     for tensor in model.tensors.values():

@@ -48,7 +48,7 @@ def test_copy_begins_with_notices_and_ends_with_the_reason_it_was_cut(language: 
     assert copy[-2:] == ["Take 5", cut_off(language)]
 
 
-def test_copy_from_an_evaluated_model_begins_with_the_draft_line() -> None:
+def test_copy_without_a_notice_begins_with_the_draft_line() -> None:
     copy = chart_copy("Rest.", intended_use="unevaluated", incomplete=False)
     assert copy == "AI draft, unverified; reviewed by __\n\nRest.\n"
 

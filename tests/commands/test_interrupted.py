@@ -45,7 +45,7 @@ def test_signal_leaves_no_temporary_files(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.jsonl", "scratch"]
 
 
-def test_next_command_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+def test_next_command_removes_the_folders_of_killed_ones(tmp_path: Path) -> None:
     left, young, other = (tmp_path / name for name in (f"{PREFIX}left", f"{PREFIX}young", "edgemed-other"))
     for folder in (left, young, other):
         folder.mkdir()

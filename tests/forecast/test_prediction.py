@@ -132,7 +132,7 @@ def profile(popularity: np.ndarray, tokens: int = 400, used: int = 8) -> np.ndar
         return np.maximum(np.log2(decayed), -1e30).astype(np.float32)
 
 
-def test_uniform_profile_predicts_at_most_the_cached_fraction() -> None:
+def test_uniform_profile_predicts_the_cached_fraction() -> None:
     known = hit_rate_of(profile(np.full((4, 256), 1 / 256)), 8)
     assert known is not None
     assert known(0.36) == pytest.approx(0.36, abs=0.06)
@@ -140,7 +140,7 @@ def test_uniform_profile_predicts_at_most_the_cached_fraction() -> None:
     assert known(1) == 1
 
 
-def test_skewed_profile_predicts_the_measured_hits(tmp_path: Path) -> None:
+def test_skewed_profile_predicts_more_than_the_cached_fraction(tmp_path: Path) -> None:
     popularity = np.tile(1 / np.arange(1, 257), (4, 1))
     popularity /= popularity.sum(axis=1, keepdims=True)
     file = large_file(tmp_path)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from textual.widgets import Static
 
+from edgemed.chat.conversation import Conversation
 from edgemed.commands._chat import add_chat_arguments, open_session
 from edgemed.commands.bench import measure
 from edgemed.commands.demo import WHAT_IT_IS, converted
@@ -72,12 +73,13 @@ def session(seed: int, ram: int) -> ChatSession:
 
 async def photograph(chat: ChatSession, question: str) -> str:
     """Return the screen as SVG after the question has been answered."""
-    app = ChatApp(chat)
+    conversation = Conversation()
+    app = ChatApp(chat, conversation)
     async with app.run_test(size=SIZE) as pilot:
         app.screen.query_one(Composer).insert(question)
         await pilot.press("enter")
-        turns = app._chat._conversation.turns
-        while not turns or turns[-1].state == "open":
+        turns = conversation.turns
+        while not turns or conversation.open_turn:
             await pilot.pause(0.2)
         await pilot.pause(1)
         return app.export_screenshot(title="edgemed demo")

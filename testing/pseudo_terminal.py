@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 WAIT_SECONDS = 60.0
+QUIET_SECONDS = 0.3
 
 
 class PseudoTerminal:
@@ -56,6 +57,13 @@ class PseudoTerminal:
         while self.output.count(text) < times:
             assert time.monotonic() < limit, f"no {text!r} within the time limit; output:\n{self.output[-2000:]}"
             assert self._read(0.1), f"the program ended without {text!r}; output:\n{self.output[-2000:]}"
+
+    def settle(self) -> None:
+        """Read until nothing has been written for a while."""
+        before = -1
+        while before < len(self.output):
+            before = len(self.output)
+            self._read(QUIET_SECONDS)
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the program, not its children."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 from pathlib import Path
 
-from edgemed import clinical
+from edgemed import __version__, clinical
 from edgemed.engine.budget import token_bytes
 from edgemed.engine.chat_template import ChatTemplate
 from edgemed.engine.cores import physical_cores
@@ -74,6 +74,7 @@ def describe(loaded: LoadedModel, n_ctx: int, warning: str | None) -> EngineInfo
     file = loaded.file
     tensors = file.tensors.values()
     return EngineInfo(
+        engine_version=__version__,
         model_name=file.name,
         architecture=file.architecture,
         n_layers=file.hparams.n_layer,

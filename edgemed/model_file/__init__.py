@@ -24,7 +24,8 @@ from edgemed.architectures.tensors import stacked_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file import keys
 from edgemed.model_file.experts import Experts, find_experts
-from edgemed.model_file.header import Header, Metadata, TensorInfo, header_checksum, read_header
+from edgemed.model_file.header import Header, TensorInfo, header_checksum, read_header
+from edgemed.model_file.metadata import Metadata
 
 __all__ = ["Experts", "IntendedUse", "ModelFile", "TensorInfo", "open_model"]
 

@@ -9,7 +9,6 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from benchmarks import forward
 from benchmarks.passages import Passages
 from benchmarks.rivals import Experts
 from edgemed.arrays import Floats
@@ -20,6 +19,7 @@ from edgemed.quant.calibrated import EFFECT_TYPE, Calibrated
 from edgemed.quant.quantize import dequantize
 from edgemed.quant.sample import token_keys
 from edgemed.quant.statistics import Statistics
+from testing import forward
 
 Value = tuple[int, int, Type]  # MoE layer, expert, type
 

@@ -30,7 +30,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from benchmarks import forward, passages
+from benchmarks import passages
 from benchmarks.our_side import Bench, Items, batches, calibrate, compare, divergence, originals
 from benchmarks.passages import Passages
 from benchmarks.rivals import Experts, LlamaCpp, uniform, with_recipe
@@ -40,6 +40,7 @@ from edgemed.quant import sensitivity, types
 from edgemed.quant.allocation import allocate, allocate_together
 from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.statistics import Statistics
+from testing import forward
 
 BUDGETS = {  # budget -> (llama.cpp's file type, the uniform type)
     "2.6": (llama_cpp.LLAMA_FTYPE_MOSTLY_IQ2_M, Type.IQ2_S),

@@ -14,7 +14,6 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from benchmarks import forward
 from edgemed.arrays import Floats
 from edgemed.convert import convert
 from edgemed.convert.safetensors import DTYPE_BYTES, read_header
@@ -22,6 +21,7 @@ from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan
 from edgemed.quant.quantize import dequantize, quantize
 from edgemed.quant.statistics import Statistics
+from testing import forward
 from testing.checkpoints import write_safetensors
 
 Experts = tuple[Floats, Floats, Floats]

@@ -15,11 +15,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.cgroup import MemoryGroup, Usage
 from benchmarks.measure import Run, Spec
 from edgemed.engine.budget import available_bytes
 from edgemed.engine.cores import idle_and_total, measure_busy
 from edgemed.engine.process.launch import environment
+from testing.cgroup import MemoryGroup, Usage
 
 MOST_FREE = 0.9  # the fraction of free memory that is touched before a run
 ROOM_BYTES = 2 << 30  # needed beside the model by a run that keeps all of it in memory

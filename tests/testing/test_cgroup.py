@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cgroup
-from benchmarks.cgroup import MemoryGroup, Usage, how
+from testing import cgroup
+from testing.cgroup import MemoryGroup, Usage, how
 
 GREEDY = "import sys; b = bytearray(int(sys.argv[1])); b[::4096] = b'x' * len(b[::4096]); print('alive')"
 

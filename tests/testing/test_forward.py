@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import forward
 from edgemed.quant.types import Type
+from testing import forward
 from testing.checkpoints import make_checkpoint
 from testing.reference import forward as reference
 from testing.reference import load_checkpoint

@@ -11,7 +11,7 @@ from testing.checkpoints import Shape, make_checkpoint
 from testing.number_formats import decode_fp8, encode_fp8
 from testing.reference import forward, forward_mtp, load_checkpoint, rotary_frequencies
 
-FIXTURE = Path(__file__).resolve().parent / "data" / "glm4_moe"
+FIXTURE = Path(__file__).resolve().parents[1] / "data" / "glm4_moe"
 CASES: list[dict[str, Any]] = json.loads(FIXTURE.with_suffix(".json").read_text())["cases"]
 
 

@@ -16,8 +16,8 @@ from edgemed.native.instructions import Instructions
 from edgemed.quant import types
 from edgemed.quant.plan import Plan
 from testing.checkpoints import Shape, make_checkpoint
+from testing.moe_layer import LayerShape, OneLayer, Routing
 from testing.processor import AVX2, instructions_here, limited_to, skip_without
-from tests.engine.moe_layer import LayerShape, OneLayer, Routing
 from tests.engine.test_numbers import EMULATED_TOLERANCE
 
 MOST = 8  # tokens in a small batch

@@ -19,10 +19,10 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from benchmarks.matmul import random_weights
 from edgemed.native import xxh3_64
 from edgemed.native.engine import EXPERT_RECORD, StoreOptions, StoreStats, check, engine_library, error_text
-from tests.engine.ggml_graphs import InitParams, ggml_libraries
+from testing.ggml_graphs import InitParams, ggml_libraries
+from testing.ggml_matmul import random_weights
 
 Floats = NDArray[np.float32]
 PAGE = 4096

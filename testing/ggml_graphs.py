@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from edgemed.engine.llama import start_llama
-from edgemed.ggml import ggml, library_folder
+from edgemed.ggml import LIBRARY, library_folder
 from edgemed.native import declare
 
 
@@ -17,8 +17,8 @@ class InitParams(ctypes.Structure):
 def ggml_libraries() -> tuple[ctypes.CDLL, ctypes.CDLL, ctypes.CDLL]:
     """ggml's base, CPU and registry libraries, the functions that are used here declared."""
     start_llama()
-    base = ggml().library
-    cpu, registry = (ctypes.CDLL(str(library_folder() / name)) for name in ("libggml-cpu.so.0", "libggml.so.0"))
+    names = (LIBRARY, "libggml-cpu.so.0", "libggml.so.0")
+    base, cpu, registry = (ctypes.CDLL(str(library_folder() / name)) for name in names)
     pointer, size, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     two, three = (pointer,) * 2, (pointer,) * 3
     declared: dict[str, tuple[Any, tuple[Any, ...]]] = {

@@ -94,7 +94,7 @@ def test_the_chat_reads_questions_from_a_pipe(demo: subprocess.CompletedProcess[
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("OFFLINE | UNVALIDATED AI TEXT | VERIFY | ")
+    assert lines[0].startswith("OFFLINE | AI TEXT, NOT VALIDATED | CHECK | ")
     assert lines[1] == NOTICE
     assert done.stdout.count(NOTICE) == 2
 
@@ -102,7 +102,7 @@ def test_the_chat_reads_questions_from_a_pipe(demo: subprocess.CompletedProcess[
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "No model was given; try `edgemed demo`"),
+        ((), "No model was given; run `edgemed demo`"),
         (("/nowhere/model.gguf",), "There is no model file at /nowhere/model.gguf"),
         (("/etc/hostname",), "hostname"),
     ],

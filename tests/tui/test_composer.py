@@ -1,4 +1,4 @@
-"""What is typed and pasted reaches the composer, whole and harmless, wherever the focus was."""
+"""Typed and pasted text reaches the composer, complete and without control characters, whatever has the focus."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_a_long_paste_can_be_undone_and_done_again() -> None:
 
 
 def read(*reads: str) -> list[str]:
-    """The keys, and the pastes in braces, that reads like these stand for."""
+    """The keys that the parser reports for these reads; pastes are in braces."""
     parser = PasteParser()
     seen = []
     for data in reads:

@@ -105,11 +105,11 @@ def context_length(file: ModelFile, wanted: int | None) -> int:
 
 
 def recorded_sampling(file: ModelFile) -> Sampling:
-    """The sampling that the file recommends, else what its family's developers do; the latter alone where the file's
-    values make no sense."""
+    """The sampling settings that the file recommends, completed by those that the family's developers publish. If the
+    file's values are invalid, only the latter."""
     published = file.hparams.SAMPLING
     recorded = {name: file.metadata[key] for name, key in _SAMPLING_KEYS.items() if key in file.metadata}
-    numbers = all(type(value) in (int, float) for value in recorded.values())  # a bool is none
+    numbers = all(type(value) in (int, float) for value in recorded.values())  # bool is a subclass of int
     try:
         if numbers and type(recorded.get("top_k", 0)) is int:
             return Sampling(**{**published, **recorded})

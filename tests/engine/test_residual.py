@@ -20,12 +20,12 @@ import json, sys
 from pathlib import Path
 from edgemed.engine.scoring_model import ScoringModel
 from edgemed.model_file import open_model
-reader = ScoringModel(open_model(Path(sys.argv[1])), passage=64, ram_bytes=None, threads=1, residual=True)
+model = ScoringModel(open_model(Path(sys.argv[1])), passage=64, ram_bytes=None, threads=1, residual=True)
 found = []
 for tokens in json.loads(sys.argv[2]):
-    reader.logits(tokens)
-    found.append(reader.residual.take().tolist())
-reader.close()
+    model.logits(tokens)
+    found.append(model.residual.take().tolist())
+model.close()
 print(json.dumps(found))
 """
 

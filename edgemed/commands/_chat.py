@@ -87,7 +87,7 @@ def converse(session: ChatSession, args: argparse.Namespace) -> int:
         if args.plain or not has_screen():
             from edgemed.tui.plain import PlainChat
 
-            with signals_interrupt():  # an exception lets readline restore the terminal; a plain exit would not
+            with signals_interrupt():  # readline restores the terminal on an exception, but not if a signal kills us
                 return PlainChat(session).run()
         from edgemed.tui.launch import open_chat
 

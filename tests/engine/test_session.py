@@ -185,7 +185,7 @@ def test_the_store_state_shows_the_experts_used_since_the_last_one(engine: Engin
     assert not any(engine.store_state().parts[1]), "told once"
     engine.stop_watching()
     finish(engine, HELLO)
-    assert not any(engine.store_state().parts[1]), "nobody watched"
+    assert not any(engine.store_state().parts[1]), "hits are not counted unless watched"
     engine.stop_watching()
 
 

@@ -56,7 +56,7 @@ sys.exit(subprocess.run([sys.executable, "-c", {CHAT!r}]).returncode)
         assert terminal.status() == 128 + signal.SIGHUP
 
 
-def test_what_no_terminal_takes_any_more_keeps_nobody_waiting() -> None:
+def test_output_to_a_closed_terminal_does_not_block_the_program() -> None:
     output = WriterThread(cast(TextIO, Lasting(Gone())))
     output.start()
 
@@ -78,7 +78,7 @@ class Gone(io.StringIO):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-async def test_a_chat_whose_engine_cannot_start_stays_open_for_what_was_typed_meanwhile() -> None:
+async def test_a_chat_whose_engine_fails_to_start_stays_open_if_text_was_typed() -> None:
     hold = Hold()
 
     def start(progress: Progress) -> ChatEngine:

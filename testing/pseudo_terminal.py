@@ -1,4 +1,4 @@
-"""Runs a real program on a pseudo-terminal, records all its output and reports how it ends."""
+"""Run a real program on a pseudo-terminal and observe its output, byte by byte, and its exit status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUIET_SECONDS = 0.3
 
 
 class PseudoTerminal:
-    """Runs `python -c code` in a new session, with this terminal as its standard streams."""
+    """`python -c code` in a new session, with this terminal as its standard streams."""
 
     def __init__(self, code: str, *, columns: int = 80, lines: int = 24, environment: dict[str, str] | None = None):
         self._master, slave = pty.openpty()
@@ -48,18 +48,18 @@ class PseudoTerminal:
         self.hang_up()
 
     def send(self, typed: str) -> None:
-        """Type `typed` in one write."""
+        """Send these characters in one write."""
         os.write(self._master, typed.encode())
 
     def wait_for(self, text: str, times: int = 1) -> None:
-        """Read until `text` has been written `times` times."""
+        """Read until `text` has appeared `times` times."""
         limit = time.monotonic() + WAIT_SECONDS
         while self.output.count(text) < times:
-            assert time.monotonic() < limit, f"waited in vain for {text!r}; it wrote:\n{self.output[-2000:]}"
-            assert self._read(0.1), f"it ended without {text!r}; it wrote:\n{self.output[-2000:]}"
+            assert time.monotonic() < limit, f"no {text!r} within the time limit; output:\n{self.output[-2000:]}"
+            assert self._read(0.1), f"the program ended without {text!r}; output:\n{self.output[-2000:]}"
 
     def settle(self) -> None:
-        """Read until the program has been silent for a while."""
+        """Read until nothing has been written for a while."""
         before = -1
         while before < len(self.output):
             before = len(self.output)
@@ -76,25 +76,25 @@ class PseudoTerminal:
             self._master = -1
 
     def status(self) -> int:
-        """Read until the program has ended; return its exit status, negative for a signal, as in `subprocess`."""
+        """Read until the program has ended; return its status as `subprocess` gives it."""
         limit = time.monotonic() + WAIT_SECONDS
         while self._master >= 0 and self._read(0.1):
-            assert time.monotonic() < limit, f"it does not end; it wrote:\n{self.output[-2000:]}"
+            assert time.monotonic() < limit, f"the program did not end; output:\n{self.output[-2000:]}"
         return self._process.wait(max(1.0, limit - time.monotonic()))
 
     def _read(self, seconds: float) -> bool:
-        """Read available output. Returns False once the other end is closed."""
+        """Read what the program writes within that time; return False when nothing more can come."""
         if select.select([self._master], [], [], seconds)[0]:
             try:
                 data = os.read(self._master, 1 << 16)
-            except OSError:  # the other end is closed
+            except OSError:  # the program's end of the terminal is closed
                 return False
             self.output += data.decode(errors="replace")
         return True
 
 
 def chat_program(*scripts: str) -> str:
-    """Python code that opens the chat on a scripted engine; `scripts` are the source of its scripts."""
+    """Return Python code that opens the chat on a scripted engine; `scripts` are the source of its scripts."""
     return f"""
 import sys
 from edgemed.tui.launch import open_chat

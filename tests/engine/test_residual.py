@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import forward
 from edgemed.convert import convert
 from edgemed.quant.plan import Plan
 from edgemed.quant.types import Type
+from testing import forward
 from testing.checkpoints import Shape, make_checkpoint
 
 TOKENS = list(range(30, 70))

@@ -147,7 +147,7 @@ def test_dumb_terminal_gets_plain_mode(demo: subprocess.CompletedProcess[str], c
     command = ["chat", str(model_of(cache)), "--ctx", "64", "--threads", "2"]
     code = f"import sys; from edgemed.cli import main; sys.exit(main({command!r}))"
     with PseudoTerminal(code, environment={"TERM": "dumb"}) as terminal:
-        terminal.wait_for("/new starts a new chat, Ctrl+D leaves")
+        terminal.wait_for("/new: new chat. Ctrl+D: quit.")
         terminal.wait_for("> ")
         terminal.send("What is\rasthma?\r")
         terminal.wait_for(f"{NOTICE}\r\n\r\n> ")  # the answer is complete and the next prompt is shown

@@ -250,5 +250,5 @@ def test_idle_memory_is_filled_and_given_back_on_request(model_path: Path) -> No
         after = finish(engine, HELLO, SEEDED)
         assert after.text == before.text
         assert resident(engine) < everything
-        with pytest.raises(UsageError, match="not by -1"):
+        with pytest.raises(UsageError, match="cannot shrink by -1 bytes"):
             engine.shrink(-1)

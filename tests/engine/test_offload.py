@@ -75,7 +75,7 @@ def test_off_and_a_server_contradict_each_other() -> None:
 def test_the_offload_is_sent_to_the_engine_and_checked_again() -> None:
     for offload in (AUTO, HOST, Offload(5, "10.0.0.7:50052", unencrypted=True)):
         start = Start("m.gguf", EngineSettings(offload=offload))
-        assert list(Frames().feed(encode(start))) == [(0, start)]
+        assert list(Frames().feed(encode(start))) == [("", start)]
     lying = encode(Start("m.gguf", EngineSettings(offload=Offload(rpc="127.0.0.1:50052"))))
     with pytest.raises(UsageError, match="another machine"):
         list(Frames().feed(lying.replace(b"127.0.0.1", b"192.0.2.1")))

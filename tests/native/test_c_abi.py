@@ -90,6 +90,6 @@ def test_a_function_that_one_side_lacks_is_found() -> None:
     assert differences(exported={"edgemed_open"}) == ["edgemed_count: declared in capi.h, but not exported."]
 
 
-def test_a_declaration_that_is_not_understood_is_an_error() -> None:
-    with pytest.raises(ValueError, match="3 lines begin with EDGEMED_API, but 2 functions were understood"):
+def test_an_unparsed_declaration_is_an_error() -> None:
+    with pytest.raises(ValueError, match="3 lines begin with EDGEMED_API, but only 2 declarations were parsed"):
         check_c_abi.parse(HEADER + "EDGEMED_API int edgemed_callback(int (*f)(void));\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A smaller model is looked forward to, and less is written to the disk."""
+    """A smaller model is planned for, less is written to the disk, and every rate is measured for a shorter time."""
     smaller = {"n_layer": 8, "n_embd": 1024, "n_ff": 1024, "n_ff_exp": 256, "n_ff_shexp": 256, "n_vocab": 4096}
     shape = replace(bailing_moe_v2.ANTANGELMED, **smaller, n_head=8, n_head_kv=2)
     monkeypatch.setattr(bailing_moe_v2, "ANTANGELMED", shape)
     monkeypatch.setattr(survey, "PROBE_BYTES", 96 << 20)
+    monkeypatch.setattr(survey, "SAMPLE_SECONDS", 0.05)
+    monkeypatch.setattr(survey, "measure_memory", partial(survey.measure_memory, seconds=0.05))
+    monkeypatch.setattr(survey, "measure_compute", partial(survey.measure_compute, seconds=0.05))
 
 
 @pytest.mark.usefixtures("quick")
@@ -57,6 +61,7 @@ def test_doctor_for_people_says_what_does_not_fit(tmp_path: Path, capsys: pytest
     assert "offline     proved: 8 of 8" in out
 
 
+@pytest.mark.usefixtures("quick")
 def test_doctor_takes_a_models_own_size(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", str(model), "--folder", str(tmp_path), "--ctx", "256"]) == 0
     assert "100% of the experts in memory" in capsys.readouterr().out

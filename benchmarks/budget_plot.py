@@ -1,12 +1,12 @@
-"""Tokens a second against the memory budget: edgemed, llama.cpp in the same memory group, and the limit; as a picture.
+"""Tokens per second against the memory budget, plotted: edgemed, llama.cpp under the same limit, and the bound.
 
     python -m benchmarks.budget_plot points.json --routing uniform OURS.gguf STOCK.gguf --seconds 280
     python -m benchmarks.budget_plot points.json --routing zipf OURS.gguf STOCK.gguf --seconds 280
     python -m benchmarks.budget_plot points.json --draw docs/images/budgets.png
 
-Each point is a run of its own and is kept in the JSON file, so a command that ran out of its seconds goes on when it is
-given again. llama.cpp maps its file and does not repack (repacked, it is killed at every budget below the model's
-size). Drawing needs matplotlib: pip install 'edgemed[benchmarks]'.
+Each point is a separate run and is saved to the JSON file at once. A command that reached its `--seconds` continues
+where it stopped when it is run again. llama.cpp maps its file and does not repack: with repacked weights it is killed
+at every budget below the model's size. Drawing needs matplotlib: pip install 'edgemed[benchmarks]'.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from benchmarks.traces import load
 from edgemed.model_file import ModelFile, open_model
 
 SHARES = (0.1, 0.17, 0.25, 0.35, 0.45, 0.6, 0.75, 0.9, 1.0, 1.1)
-"""Budgets, as a part of the model's size."""
-PROMPT = 192  # read once, so that every cache is warm
+"""Budgets, as fractions of the model's size."""
+PROMPT = 192  # processed once, so that every cache is warm
 WARM, DECODE = 8, 24
 STEADY = 0.9
-"""From this share on tokens are decoded first until what fits is in memory: a prompt leaves most of the last layer's
-experts on the disk."""
+"""From this fraction on, the run decodes tokens until the cache is full before it measures: after a prompt, most of the
+last layer's experts are still on the disk."""
 
 Points = dict[str, Any]
 
 
 class Measuring:
-    """One routing's points, in `points` under `routing`."""
+    """Measures the points of one routing and stores them in `points[routing]`."""
 
     def __init__(self, points: Points, args: argparse.Namespace) -> None:
         self._points = points.setdefault(args.routing, {})
@@ -49,12 +49,12 @@ class Measuring:
         self._ours, self._stock = both["edgemed"], both["llama.cpp"]
 
     def steps(self) -> list[tuple[str, float]]:
-        """What is still to be measured: (kind, share)."""
+        """Return the (kind, fraction) pairs that are not measured yet."""
         wanted = [("whole", 0.0), *((kind, share) for share in SHARES for kind in ("edgemed", "llama.cpp"))]
         return [(kind, share) for kind, share in wanted if self._key(kind, share) not in self._points]
 
     def take(self, kind: str, share: float) -> None:
-        """Measure one."""
+        """Measure one point."""
         if kind == "whole":
             self._points[self._key(kind, share)] = self._whole()
             return
@@ -74,7 +74,7 @@ class Measuring:
         return f"{kind} {share:.2f}"
 
     def _whole(self) -> Points:
-        """Everything in memory and no limit: what computing alone takes; and the disk at its best."""
+        """With everything in memory and no limit: the compute times of a token, and the disk's best rate."""
         dense_s, expert_s = computing(self._model, self._ours)
         rates = best_disk_rate(self._model.path, int(self._model.experts.nbytes.sum(axis=2).max()))
         return {
@@ -98,7 +98,7 @@ class Measuring:
 
 
 def _run(spec: Spec, limit_bytes: int | None) -> Run | None:
-    """None where it was killed, or refused a budget too small for it."""
+    """Return None if the run was killed, or if edgemed refused a budget that is too small."""
     try:
         return sides.run_once(spec, limit_bytes).run
     except SystemExit as refused:
@@ -108,7 +108,7 @@ def _run(spec: Spec, limit_bytes: int | None) -> Run | None:
 
 
 def measure(file: Path, args: argparse.Namespace) -> None:
-    """Take points until all are there or the seconds are over; each is written at once."""
+    """Measure points until all are there or the time is up, and save each one at once."""
     sides.refuse_when_busy(args.force)
     points: Points = json.loads(file.read_text()) if file.exists() else {}
     measuring = Measuring(points, args)
@@ -148,15 +148,15 @@ def draw(points: Points, picture: Path) -> None:
         panel.grid(color="#dddddd", linewidth=0.6)
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0][0].set_ylim(bottom=0)  # shared, so once all lines are there
-    panels[0][0].set_ylabel("tokens a second")
+    panels[0][0].set_ylim(bottom=0)  # the panels share this axis, so set it after all lines are drawn
+    panels[0][0].set_ylabel("tokens per second")
     panels[0][0].legend(frameon=False, loc="upper left")
     figure.tight_layout()
     figure.savefig(picture, dpi=150)
 
 
 def curve(found: Points, kind: str) -> list[tuple[float, float]]:
-    """(share in percent, tokens a second) in order, without what was killed or refused."""
+    """Return (percent of the model's size, tokens per second) in order, without runs that were killed or refused."""
     line = []
     for share in SHARES:
         point = found.get(f"{'edgemed' if kind == 'limit' else kind} {share:.2f}", {})
@@ -166,17 +166,17 @@ def curve(found: Points, kind: str) -> list[tuple[float, float]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure one routing's points, or draw all."""
+    """Measure the points of one routing, or draw all points."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.budget_plot", description=__doc__.split("\n")[0])
     parser.add_argument("points", type=Path, help="JSON file that keeps the points")
     parser.add_argument("--draw", metavar="PNG", type=Path, help="draw the points instead of measuring")
-    parser.add_argument("--routing", choices=("uniform", "zipf"), help="which the two models have")
-    parser.add_argument("--seconds", type=float, default=280, help="begin no point that would end later (default 280)")
+    parser.add_argument("--routing", choices=("uniform", "zipf"), help="the routing of the two models")
+    parser.add_argument("--seconds", type=float, default=280, help="start no point that would end later (default 280)")
     parser.add_argument("model", type=Path, nargs="?", help="the model in the edgemed layout")
-    parser.add_argument("stock", type=Path, nargs="?", help="the same bits in the stock layout")
+    parser.add_argument("stock", type=Path, nargs="?", help="the same weights in the stock layout")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--settings", type=json.loads, default={}, help="more of edgemed's LoadSettings, as JSON")
-    parser.add_argument("--force", action="store_true", help="measure although the machine is busy")
+    parser.add_argument("--settings", type=json.loads, default={}, help="further LoadSettings of edgemed, as JSON")
+    parser.add_argument("--force", action="store_true", help="measure even if the machine is busy")
     args = parser.parse_intermixed_args(argv)  # the points come first, the models after the options
     if args.draw:
         draw(json.loads(args.points.read_text()), args.draw)

@@ -1,7 +1,7 @@
-"""A file written from front to back at the disk's speed: past the page cache, from two buffers that are used again.
+"""Write a file from front to back at the disk's speed: with direct I/O, from two buffers in turn.
 
-Fresh page-cache pages cost more than the disk on a virtual machine, and a benchmark's model file should not be in the
-cache when the benchmark starts.
+On a virtual machine, fresh page-cache pages cost more than the disk itself. A benchmark's model file also must not be
+in the page cache when the benchmark starts.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ SECTOR = 4096
 
 
 class DirectWriter:
-    """Append arrays, then close. Writes happen on a thread of its own. A context manager.
+    """Append arrays, then close. A separate thread writes. A context manager.
 
-    `digest` is called with every appended piece, in order, on that thread; padding is left out.
+    `digest` is called on that thread with every appended array, in order; padding is left out.
     """
 
     def __init__(self, path: Path, digest: Callable[[Any], None] = lambda data: None) -> None:
@@ -47,7 +47,7 @@ class DirectWriter:
         self.position = 0
 
     def append(self, data: NDArray[np.uint8], *, digested: bool = True) -> None:
-        """Copy `data` (contiguous bytes) behind what was appended before."""
+        """Copy `data` (contiguous bytes) to the end of the file."""
         flat = data.reshape(-1)
         while len(flat):
             part = flat[: BUFFER_BYTES - self._fill]
@@ -61,13 +61,13 @@ class DirectWriter:
                 self._flush(BUFFER_BYTES)
 
     def pad(self, alignment: int) -> int:
-        """Append zeros up to a multiple of `alignment`; returns how many."""
+        """Append zeros up to a multiple of `alignment`; return how many."""
         count = -self.position % alignment
         self.append(np.zeros(count, np.uint8), digested=False)
         return count
 
     def close(self, first_bytes: Callable[[], bytes] = bytes) -> None:
-        """Write the rest, cut the file to what was appended, and put `first_bytes()` over its beginning."""
+        """Write the rest, truncate the file to what was appended, and overwrite its start with `first_bytes()`."""
         size = self.position
         self._flush(-(-self._fill // SECTOR) * SECTOR)
         self._thread.shutdown()

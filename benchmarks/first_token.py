@@ -3,10 +3,10 @@
     python -m benchmarks.first_token OURS.gguf STOCK.gguf --json                     everything fits
     python -m benchmarks.first_token OURS.gguf STOCK.gguf --limit 3.5GiB --json      inside a memory group
 
-Each run is a fresh process with a cold file. "load" is opening the model, in which llama.cpp reads all that it can hold
-and edgemed the dense weights only; "first" is the prompt's first reading after it, "again" its second, with what was
-kept; the follow-up of FOLLOW tokens comes after it. `--idle 10` leaves the side alone for so long first, as somebody
-does who thinks and types. `--settings '{"n_batch": 512}'` tries other batches.
+Each run is a fresh process with a cold file. "load" is the time to open the model: llama.cpp reads everything that fits
+into memory, edgemed the dense weights only. "first" is the first pass over the prompt, "again" the second, with warm
+caches. A follow-up of FOLLOW tokens comes last. `--idle 10` waits ten seconds after loading, like a user who thinks
+and types. `--settings '{"n_batch": 512}'` tries other batch sizes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ FOLLOW = 40
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run, print a table, and with --json one object last."""
+    """Run the comparison, print a table, and with --json one object at the end."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.first_token", description=__doc__.split("\n")[0])
     sides.add_arguments(parser)
-    parser.add_argument("--limit", type=parse_size, help="of a memory group for each run (default: none)")
+    parser.add_argument("--limit", type=parse_size, help="memory limit of each run (default: none)")
     parser.add_argument("--idle", type=float, default=0.0, help="seconds between loading and the prompt (default 0)")
-    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="tokens of the prompts")
+    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="prompt lengths in tokens")
     args = parser.parse_args(argv)
     sides.refuse_when_busy(args.force)
     ram = args.limit or open_model(args.model).size_bytes + sides.ROOM_BYTES

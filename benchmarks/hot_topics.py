@@ -1,9 +1,9 @@
-"""What a hot profile tells of the topic: twelve questions on four topics, the profile of each, and which is nearest.
+"""Does a hot profile reveal the topic? Twelve questions on four topics, a profile of each, and its nearest profile.
 
     python -m benchmarks.hot_topics demo.gguf
 
-Each question is asked in an engine of its own. A profile is taken as each expert's share of all uses, less what the
-twelve have in common; "nearest" is the other profile that correlates most.
+Each question is asked in a fresh engine. A profile is each expert's share of all uses, minus the mean of the twelve
+profiles. "Nearest" is the other profile with the highest correlation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edgemed.engine.process.protocol import EngineSettings, Message, Sampling
 from edgemed.model_file import open_model
 
 TOKENS = 40
-# Invented.
+# These cases are invented.
 QUESTIONS = {
     "diabetes": (
         "A 54-year-old man with type 2 diabetes takes metformin; his fasting glucose is 11 mmol/l and his HbA1c is 9 "
@@ -62,7 +62,7 @@ QUESTIONS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Ask, compare, print two lines."""
+    """Ask the questions, compare the profiles and print two lines."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hot_topics", description=__doc__.split("\n")[0])
     parser.add_argument("model", type=Path)
     args = parser.parse_args(argv)
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def uses(model: Path, question: str) -> NDArray[np.float64]:
-    """Each expert's share of all uses in answering this question."""
+    """Return each expert's share of all uses while this question is answered."""
     profile_path(model).unlink(missing_ok=True)
     with Engine.start(model, EngineSettings(allow_unsealed=True, hot_profile=True)) as engine:
         list(engine.generate([Message("user", question)], Sampling(seed=1, max_tokens=TOKENS)))

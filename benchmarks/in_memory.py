@@ -1,12 +1,12 @@
-"""A model that fits: edgemed against llama.cpp with everything in memory, in short turns.
+"""A model that fits into memory: edgemed against llama.cpp, in short alternating turns.
 
     python -m benchmarks.in_memory OURS.gguf STOCK.gguf --json
 
-edgemed and one setting of llama.cpp are loaded at the same time and take turns (benchmarks/turns.py): a prompt each,
-then a few tokens each, with the memory's own rate measured in between. Ratios are medians over the turns, theirs over
-ours, and `decode_ratio` and `prefill_ratio` are those to the better of llama.cpp's two settings. `bandwidth_ratio` is
-the rate at which our expert pass goes through its weights, over what numpy's sum reaches with as many threads in the
-same turn.
+edgemed and one setting of llama.cpp are loaded at the same time and take turns (benchmarks/turns.py): one prompt each,
+then a few tokens each, with a measurement of the memory bandwidth in between. Ratios are medians over the turns, their
+time over ours. `decode_ratio` and `prefill_ratio` compare with the better of llama.cpp's two settings.
+`bandwidth_ratio` is the rate at which our expert pass reads its weights, divided by the rate that numpy's sum reaches
+with as many threads in the same turn.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from benchmarks.turns import both
 from edgemed.forecast.machine import measure_memory
 from edgemed.model_file import open_model
 
-PROMPTS_BEFORE = 2  # the first meets cold files and fresh memory
+PROMPTS_BEFORE = 2  # the first one meets cold files and fresh memory
 TURN_TOKENS = 8
 MEMORY_SECONDS = 0.1
 
-Prompts = tuple[float, float]  # seconds of one reading, ours and theirs
+Prompts = tuple[float, float]  # seconds of one prompt, ours and theirs
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Seconds of a token on each side (mean of the turn), bytes a second of our experts' pass and of the memory."""
+    """Mean seconds per token of each side, and the bytes per second of our expert pass and of plain memory reads."""
 
     ours: float
     theirs: float
@@ -42,7 +42,7 @@ class Turn:
 
 
 def take_turns(ours: Spec, theirs: Spec, rounds: int, token_bytes: float) -> tuple[list[Prompts], list[Turn]]:
-    """The prompts and the turns of tokens. `token_bytes`: a token's routed experts."""
+    """Return the times of the prompts and of the token turns. `token_bytes`: routed-expert bytes used by a token."""
     with both(ours, theirs) as (mine, other):
         for side in (mine, other):
             for _ in range(PROMPTS_BEFORE):
@@ -61,7 +61,7 @@ def take_turns(ours: Spec, theirs: Spec, rounds: int, token_bytes: float) -> tup
 
 
 def summary(prompts: list[Prompts], turns: list[Turn]) -> dict[str, Any]:
-    """Medians; of the token's ratio the quartiles too."""
+    """Return medians, and quartiles of the token ratio too."""
     ratios = sorted(turn.theirs / turn.ours for turn in turns)
     return {
         "decode_ratio": median(ratios),
@@ -77,7 +77,7 @@ def summary(prompts: list[Prompts], turns: list[Turn]) -> dict[str, Any]:
 
 
 def described(name: str, found: dict[str, Any]) -> str:
-    """One setting of llama.cpp in two lines."""
+    """Describe the result for one setting of llama.cpp in two lines."""
     low, high = found["decode_quartiles"]
     token, prompt = found["token_ms"], found["prompt_s"]
     experts, memory = found["expert_bytes_per_s"] / 1e9, found["memory_bytes_per_s"] / 1e9
@@ -90,7 +90,7 @@ def described(name: str, found: dict[str, Any]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run, print a table, and with --json one object last."""
+    """Run the comparison, print a table, and with --json one object at the end."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.in_memory", description=__doc__.split("\n")[0])
     sides.add_arguments(parser, decode=256)
     args = parser.parse_args(argv)
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
     ours, *rivals = sides.specs(
         args, ram, gpu=args.gpu, prompt=args.prompt, warm=sides.WARM_TOKENS, decode=args.decode
     ).items()
-    # Experts differ in size in a mixture; over many tokens the average one is used.
+    # In a mixture, experts differ in size. Over many tokens their mean is what counts.
     expert_bytes = float(model.experts.nbytes.sum(axis=2).mean())
     token_bytes = expert_bytes * model.hparams.n_expert_used * len(model.experts.layers)
     against = {name: summary(*take_turns(ours[1], spec, args.rounds, token_bytes)) for name, spec in rivals}

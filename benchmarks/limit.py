@@ -1,6 +1,6 @@
-"""How fast a token could be at best, from a recorded trace: nobody can read less than Belady's choice needs.
+"""The least time a token can take, from a recorded trace: no cache reads less than Belady's rule needs.
 
-token >= dense + sum over layers of max(missed bytes / bandwidth, expert compute)
+token >= dense + sum over MoE layers of max(missed bytes / bandwidth, expert compute)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edgemed.model_file import ModelFile
 
 @dataclass(frozen=True)
 class Limit:
-    """Seconds of a token at best: with Belady's misses, and with the misses of the engine's own rule (decayed counts).
+    """The least seconds per token: with Belady's misses, and with the misses of the engine's own rule (decayed counts).
 
     Hit rates are over the same tokens.
     """
@@ -31,10 +31,10 @@ class Limit:
 def find_limit(
     trace: Trace, model: ModelFile, capacity: int, measured: int, bandwidth: float, dense_s: float, expert_s: float
 ) -> Limit:
-    """The limit of the last `measured` tokens of `trace` with a cache of `capacity` bytes.
+    """Return the bound for the last `measured` tokens of `trace` with a cache of `capacity` bytes.
 
-    `bandwidth` in bytes a second; `dense_s`: a token's time without experts; `expert_s`: one layer's expert products,
-    all in memory.
+    `bandwidth`: bytes per second. `dense_s`: a token's time without experts. `expert_s`: the time of one MoE layer's
+    expert matmuls with all weights in memory.
     """
     sizes = model.experts.nbytes.sum(axis=2).reshape(-1).astype(np.int64)
     last = np.isin(trace.step, np.unique(trace.step)[-measured:])
@@ -55,7 +55,7 @@ def find_limit(
 def _token_seconds(
     trace: Trace, last: np.ndarray, missed_bytes: np.ndarray, bandwidth: float, expert_s: float
 ) -> Floats:
-    """For each token, the sum over its layers of the longer of reading and computing."""
+    """For each token, sum over its MoE layers the longer of read time and compute time."""
     steps, step = np.unique(trace.step[last], return_inverse=True)
     layers = int(trace.layer.max()) + 1
     read = np.zeros((len(steps), layers))

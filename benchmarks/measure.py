@@ -1,10 +1,10 @@
-"""One run of one side, in a process of its own: load, read a prompt, decode a fixed sequence; JSON on standard output.
+"""One run of one side in its own process: load, process a prompt, decode a fixed sequence; prints JSON.
 
     python -m benchmarks.measure '{"side": "edgemed", "model": "M.gguf", "prompt": 512, "decode": 64}'
 
 Both sides compute the same published tokens through the same libllama calls. "edgemed" loads through
 edgemed.engine.model; "llama.cpp" loads the stock layout with mmap, with or without repacking (`extra_bufts`).
-With a second argument, "serve", the side stays loaded and does what standard input asks, in turns with another.
+With a second argument, "serve", the side stays loaded and follows the requests on standard input.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ PROMPT_SEED, DECODE_SEED, FOLLOW_SEED = 1, 2, 3
 
 @dataclass(frozen=True)
 class Spec:
-    """What to run. `prompts`: how often the prompt is read, anew each time; the first may meet cold files. `follow`:
-    tokens of a further question, computed after the prompt's. `warm`: decoded tokens that are not measured. `idle`:
-    seconds between loading and the first prompt, in which nobody asks for anything. `gpu`: the dense part is on a GPU,
-    all of it, and the experts are the processor's. `trace`: where the engine records its routing."""
+    """What to run. `prompts`: how often the prompt is processed, each time from an empty context; the first pass may
+    meet cold files. `follow`: tokens of a follow-up question after the prompt. `warm`: decoded tokens that are not
+    measured. `idle`: seconds of idle time between loading and the first prompt. `gpu`: the whole dense part is on a GPU
+    and the experts are on the processor. `trace`: the file where the engine records its routing."""
 
     side: Literal["edgemed", "llama.cpp"]
     model: str
@@ -56,14 +56,14 @@ class Spec:
 
     @property
     def n_ctx(self) -> int:
-        """Room for all tokens, a multiple of 256."""
+        """A context for all tokens, a multiple of 256."""
         return -(-(self.prompt + self.follow + self.warm + self.decode) // 256) * 256
 
 
 @dataclass(frozen=True)
 class Run:
-    """What was measured. Times in seconds; `stats` are the counters of the measured tokens, `prompt_stats` those of
-    the last reading of the prompt."""
+    """What was measured. Times are in seconds. `stats` are the counters over the measured tokens, `prompt_stats` those
+    of the last pass over the prompt."""
 
     load_s: float
     prompt_s: list[float]
@@ -89,7 +89,7 @@ class _Stock:
         params = llama_cpp.llama_model_default_params()
         params.use_extra_bufts = spec.extra_bufts
         params.devices, params.n_gpu_layers = ctypes.cast(_NO_DEVICES, ctypes.c_void_p), 0
-        if spec.gpu:  # as `llama-cli --n-gpu-layers 999 --cpu-moe` does
+        if spec.gpu:  # the same as `llama-cli --n-gpu-layers 999 --cpu-moe`
             params.devices, params.n_gpu_layers = None, 999
             stay = _experts_stay()
             params.tensor_buft_overrides = ctypes.cast(stay, ctypes.c_void_p)
@@ -111,7 +111,7 @@ _NO_DEVICES = (ctypes.c_void_p * 1)()
 
 
 def _experts_stay() -> Any:
-    """Overrides that keep the experts in the processor's memory."""
+    """Buffer-type overrides that keep the experts in the processor's memory."""
     plain = ggml().library.ggml_backend_cpu_buffer_type
     plain.restype = ctypes.c_void_p
     return (BufferTypeOverride * 2)(BufferTypeOverride(EXPERTS, plain()), BufferTypeOverride(None, None))
@@ -127,18 +127,18 @@ def _load(spec: Spec) -> _Stock | LoadedModel:
     if spec.side == "llama.cpp":
         return _Stock(spec)
     offload = AUTO if spec.gpu else HOST
-    settings = {"background": True, "offload": offload} | spec.settings  # as the product has it
+    settings = {"background": True, "offload": offload} | spec.settings  # the defaults of the command line
     wanted = LoadSettings(ram_bytes=spec.ram_bytes, n_ctx=spec.n_ctx, threads=spec.threads, **settings)
     return load_model(open_model(Path(spec.model)), wanted)
 
 
 def decode(ctx: Any, ids: list[int]) -> None:
-    """Compute the tokens after what the context holds. Raises RuntimeError when it fails."""
+    """Append the tokens to the context and compute them. Raises RuntimeError when that fails."""
     array = (llama_cpp.llama_token * len(ids))(*ids)
     status = llama_cpp.llama_decode(ctx, llama_cpp.llama_batch_get_one(array, len(ids)))
     if status:
-        raise RuntimeError(f"llama_decode answered {status}.")
-    llama_cpp.llama_get_logits_ith(ctx, -1)  # waits for the computation
+        raise RuntimeError(f"llama_decode returned {status}.")
+    llama_cpp.llama_get_logits_ith(ctx, -1)  # waits until the computation is done
 
 
 def _difference(after: dict[str, int | float], before: dict[str, int | float]) -> dict[str, float]:
@@ -146,10 +146,10 @@ def _difference(after: dict[str, int | float], before: dict[str, int | float]) -
 
 
 class Side:
-    """One side, loaded: reads the published prompt and goes on with the published tokens."""
+    """One loaded side. It processes the published prompt and then decodes the published tokens."""
 
     def __init__(self, spec: Spec) -> None:
-        """Raises what loading raises."""
+        """Raises whatever loading raises."""
         start = time.perf_counter()
         self.spec = spec
         self.loaded = _load(spec)
@@ -158,21 +158,21 @@ class Side:
         self._left = iter(tokens(spec.warm + spec.decode, self._n_vocab, DECODE_SEED))
 
     def read_prompt(self) -> tuple[float, dict[str, float]]:
-        """Seconds, and the counters of it; what the context held is forgotten first."""
+        """Clear the context and process the prompt; return the seconds and the counters."""
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.loaded.ctx), False)
         before, at = self.loaded.stats(), time.perf_counter()
         decode(self.loaded.ctx, tokens(self.spec.prompt, self._n_vocab, PROMPT_SEED))
         return time.perf_counter() - at, _difference(self.loaded.stats(), before)
 
     def follow(self) -> float:
-        """Seconds of the further question, if there is one."""
+        """Process the follow-up question, if there is one; return the seconds."""
         at = time.perf_counter()
         if self.spec.follow:
             decode(self.loaded.ctx, tokens(self.spec.follow, self._n_vocab, FOLLOW_SEED))
         return time.perf_counter() - at
 
     def answer(self, count: int) -> tuple[list[float], dict[str, float]]:
-        """Seconds of each of the next `count` tokens, and the counters of all of them."""
+        """Decode the next `count` tokens; return the seconds of each and the counters of all."""
         before, times = self.loaded.stats(), []
         for token in islice(self._left, count):
             at = time.perf_counter()
@@ -182,7 +182,7 @@ class Side:
 
 
 def run(spec: Spec) -> Run:
-    """Load and compute. Raises what loading raises, or RuntimeError."""
+    """Load and compute. Raises whatever loading raises, or RuntimeError."""
     side = Side(spec)
     loaded = side.loaded
     if spec.trace and isinstance(loaded, LoadedModel):
@@ -212,7 +212,7 @@ def run(spec: Spec) -> Run:
 
 
 def serve(spec: Spec) -> None:
-    """Load; then for every line of standard input one line of JSON: a prompt is read ("prompt"), or so many tokens."""
+    """Load, then answer every line of standard input with a line of JSON. A line is "prompt" or a number of tokens."""
     side = Side(spec)
     print(json.dumps(side.load_s), flush=True)
     for line in sys.stdin:
@@ -224,13 +224,13 @@ def _major_faults() -> int:
 
 
 def main() -> int:
-    """Run the JSON spec given as the first argument; with a second, "serve", wait for what to do."""
+    """Run the JSON spec given as the first argument; with "serve" as the second, take requests instead."""
     spec = Spec(**json.loads(sys.argv[1]))
     if sys.argv[2:] == ["serve"]:
         serve(spec)
     else:
         print(json.dumps(asdict(run(spec))), flush=True)
-    os._exit(0)  # tearing down gigabytes is not measured and not waited for
+    os._exit(0)  # skips freeing gigabytes, which takes time and is not measured
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-"""A model larger than its memory: edgemed against llama.cpp inside the same memory control group.
+"""A model larger than memory: edgemed against llama.cpp under the same memory limit.
 
     python -m benchmarks.memory_pressure OURS.gguf STOCK.gguf --limit 3.5GiB --json
     python -m benchmarks.memory_pressure OURS.gguf - --limit 20GiB --warm 64 --json         edgemed alone
 
-Make the files with benchmarks.true_shape. Both sides compute the same published tokens; runs are interleaved, each in
-a fresh process; figures are medians. llama.cpp maps its file, with repacked weights and without, and the better one
-that survives counts. `decode_ratio` and `prefill_ratio` say how many times faster edgemed is (the prompt's first
-reading, nothing cached, and its second); `limit_ratio` is our token time over the least possible (benchmarks/limit.py).
-What computing alone takes comes from runs with everything in memory, or, where the machine has not so much, from the
-model's twin (`edgemed doctor` predicts with the same), before the others and after them: the mean of both, since a
-virtual machine's memory is faster now than then.
+benchmarks.true_shape makes the files. Both sides compute the same published tokens. Runs alternate, each in a fresh
+process, and results are medians. llama.cpp maps its file, once with repacked weights and once without; the better one
+that survives counts. `decode_ratio` and `prefill_ratio` say how many times faster edgemed is. There is a ratio for the
+first pass over the prompt, with nothing cached, and one for the second. `limit_ratio` is our time per token over the
+least possible (benchmarks/limit.py).
+
+The compute times behind that bound come from runs with everything in memory. Where memory is too small for that, they
+come from the model's twin, as in `edgemed doctor`. They are measured before and after the other runs and averaged,
+because the memory speed of a virtual machine varies.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ DEPTHS = (1, 2, 4, 8, 16, 32, 64)
 
 
 def best_disk_rate(path: Path, size: int) -> dict[int, float]:
-    """Bytes a second of cold direct reads of one expert, by queue depth."""
+    """Return bytes per second of cold direct reads of one expert, by queue depth."""
     rates = {}
     for depth in DEPTHS:
         with DiskProbe(path, size, depth) as probe:
@@ -49,11 +51,11 @@ def best_disk_rate(path: Path, size: int) -> dict[int, float]:
 
 
 def computing(model: ModelFile, ours: Spec) -> tuple[float, float]:
-    """Seconds of a token's dense part and of its experts' products, with every expert in memory."""
+    """Return the seconds of a token's dense part and of its expert matmuls, with every expert in memory."""
     whole = model.size_bytes + sides.ROOM_BYTES
     if whole <= available_bytes():
         run = sides.run_once(replace(ours, ram_bytes=whole, warm=sides.WARM_TOKENS, trace=None), None).run
-        assert run is not None  # nothing limits its memory from outside
+        assert run is not None  # this run has no memory limit
         tokens = len(run.token_s)
         layers, used = len(model.experts.layers), model.hparams.n_expert_used
         routed = float(model.experts.nbytes.sum(axis=2).mean()) * layers * used * tokens
@@ -61,18 +63,18 @@ def computing(model: ModelFile, ours: Spec) -> tuple[float, float]:
         return run.mean_token_s - expert_s - run.stats["wait_s"] / tokens, expert_s
     if ours.gpu:
         raise SystemExit(
-            "With --gpu, what computing takes is measured with the whole model in memory: too little is free."
+            "With --gpu, compute times need a run with the whole model in memory: too little memory is free."
         )
     with twins(original_of_file(model)) as made:
         return computing_seconds(size_of_file(model), measure_compute(ours.threads, made, seconds=5))
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run, print a table, and with --json one object last."""
+    """Run the comparison, print a table, and with --json one object at the end."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory_pressure", description=__doc__.split("\n")[0])
     sides.add_arguments(parser)
-    parser.add_argument("--limit", type=parse_size, default=parse_size("3.5GiB"), help="of the group (default 3.5GiB)")
-    parser.add_argument("--warm", type=int, default=16, help="tokens decoded before those measured (default 16)")
+    parser.add_argument("--limit", type=parse_size, default=parse_size("3.5GiB"), help="memory limit (default 3.5GiB)")
+    parser.add_argument("--warm", type=int, default=16, help="tokens decoded before the measurement (default 16)")
     args = parser.parse_args(argv)
     sides.refuse_when_busy(args.force)
     model = open_model(args.model)

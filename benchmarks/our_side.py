@@ -1,4 +1,4 @@
-"""Our side of benchmarks.quality: calibration by the numpy forward pass, then what `convert --calibration` does."""
+"""Our side of benchmarks.quality: calibrate with the numpy forward pass, then quantise as `convert --calibration`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from benchmarks import forward
 from benchmarks.passages import Passages
 from benchmarks.rivals import Experts
 from edgemed.arrays import Floats
@@ -20,13 +19,14 @@ from edgemed.quant.calibrated import EFFECT_TYPE, Calibrated
 from edgemed.quant.quantize import dequantize
 from edgemed.quant.sample import token_keys
 from edgemed.quant.statistics import Statistics
+from testing import forward
 
-Value = tuple[int, int, Type]  # row, expert, type
+Value = tuple[int, int, Type]  # MoE layer, expert, type
 
 
 @dataclass
 class Bench:
-    """The model, what calibration saw of it, and experts that were quantised once."""
+    """The model, its calibration, and a cache of quantised experts."""
 
     model: forward.Model
     calibrated: Calibrated
@@ -34,37 +34,38 @@ class Bench:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(layers with experts, experts)."""
+        """(MoE layers, experts)."""
         return self.model.experts[0].shape[0], self.model.experts[0].shape[1]
 
-    def matrices(self, row: int, expert: int) -> Experts:
-        gate, up, down = (weights[row, expert] for weights in self.model.experts)
+    def matrices(self, moe_layer: int, expert: int) -> Experts:
+        gate, up, down = (weights[moe_layer, expert] for weights in self.model.experts)
         return gate, up, down
 
-    def value(self, row: int, expert: int, type_: Type) -> tuple[Floats, ...]:
-        """The expert's matrices in one type, as `convert --calibration` writes them."""
-        key = row, expert, type_
+    def value(self, moe_layer: int, expert: int, type_: Type) -> tuple[Floats, ...]:
+        """Return the expert's matrices rounded to one type, as `convert --calibration` writes them."""
+        key = moe_layer, expert, type_
         if key not in self.values:
-            matrices = self.matrices(row, expert)
-            blocks = self.calibrated.blocks(self.calibrated.statistics.layers[row], expert, matrices, (type_,) * 3)
+            matrices = self.matrices(moe_layer, expert)
+            layer = self.calibrated.statistics.layers[moe_layer]
+            blocks = self.calibrated.blocks(layer, expert, matrices, (type_,) * 3)
             self.values[key] = tuple(dequantize(b, type_, w.shape[1]) for b, w in zip(blocks, matrices, strict=True))
         return self.values[key]
 
     def single(self, type_: Type) -> Experts:
-        """All experts in one type."""
+        """Return all experts in one type."""
         return self.mixed((type_,), np.zeros((*self.shape, 3), np.int64))
 
     def mixed(self, palette: tuple[Type, ...], choice: NDArray[np.int64]) -> Experts:
-        """The experts with the chosen type [L * E * 3] of each projection."""
+        """Return the experts, each projection in its chosen type: `choice` [L * E * 3] indexes `palette`."""
         picked = choice.reshape(*self.shape, 3)
         made = [np.empty_like(weights) for weights in self.model.experts]
-        for row, expert, projection in np.ndindex(*picked.shape):
-            type_ = palette[picked[row, expert, projection]]
-            made[projection][row, expert] = self.value(row, expert, type_)[projection]
+        for moe_layer, expert, projection in np.ndindex(*picked.shape):
+            type_ = palette[picked[moe_layer, expert, projection]]
+            made[projection][moe_layer, expert] = self.value(moe_layer, expert, type_)[projection]
         return made[0], made[1], made[2]
 
     def damage(self, palette: tuple[Type, ...]) -> NDArray[np.float64]:
-        """Of every item in every type, [L * E * 3, types], as `convert --calibration` weighs them."""
+        """Return the damage of every item in every type, [L * E * 3, types], as `convert --calibration` does."""
         layers = self.calibrated.statistics.layers
         damage = self.calibrated.weigh_all(
             lambda layer, expert: self.matrices(layers.index(layer), expert), palette, 2, lambda done, total: None
@@ -72,21 +73,21 @@ class Bench:
         return damage.reshape(-1, len(palette))
 
     def effects(self, texts: Passages, reference: list[Floats]) -> NDArray[np.float64]:
-        """Divergence won by leaving each layer alone [L], as `edgemed calibrate` measures it."""
+        """Return each layer's effect [L], measured as `edgemed calibrate` does."""
         quick = Bench(self.model, replace(self.calibrated, compensated=False))
         everything = quick.single(EFFECT_TYPE)
         found = [divergence(self.model, everything, texts, reference)]
-        for row in range(self.shape[0]):
+        for moe_layer in range(self.shape[0]):
             spared = [weights.copy() for weights in everything]
             for weights, original in zip(spared, self.model.experts, strict=True):
-                weights[row] = original[row]
+                weights[moe_layer] = original[moe_layer]
             found.append(divergence(self.model, (spared[0], spared[1], spared[2]), texts, reference))
         return found[0] - np.array(found[1:])
 
 
 class Items:
-    """What is allocated: every expert's every projection. size [items, types] in bytes; tensor [items], which whole
-    tensor each belongs to; weights of all of them."""
+    """The items of the allocation: every projection of every expert. `size` [items, types] in bytes; `tensor` [items],
+    the stacked tensor that each item belongs to; `weights`, the number of weights in all items."""
 
     def __init__(self, bench: Bench, palette: tuple[Type, ...]) -> None:
         layers, experts = bench.shape
@@ -101,12 +102,12 @@ class Items:
 
 
 def batches(tokens: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The passages, eight at a time."""
+    """Split the passages into batches of eight."""
     return [tokens[first : first + 8] for first in range(0, len(tokens), 8)]
 
 
 def calibrate(model: forward.Model, texts: Passages) -> Statistics:
-    """Our statistics of every token, with a sample of all of them."""
+    """Collect our statistics over every token, all of them sampled."""
     layers, n_expert = model.experts[0].shape[:2]
     domains = sorted(set(texts.domain))
     statistics = Statistics.empty(
@@ -124,8 +125,8 @@ def calibrate(model: forward.Model, texts: Passages) -> Statistics:
             keys = token_keys(f"{domain} {number}", part.size)
             seen: list[tuple[Any, ...]] = []
 
-            def expert(row: int, e: int, x: Floats, s: Floats, inner: Floats, output: Floats, d: int = index) -> None:
-                statistics.observe_expert(d, row, e, x, s, inner, output)
+            def expert(layer: int, e: int, x: Floats, s: Floats, inner: Floats, output: Floats, d: int = index) -> None:
+                statistics.observe_expert(d, layer, e, x, s, inner, output)
 
             sizes: list[Floats] = []
 
@@ -136,23 +137,23 @@ def calibrate(model: forward.Model, texts: Passages) -> Statistics:
             logits = forward.logits(model, part, watch)
             entropy = entropies(logits.reshape(part.size, -1))
             entropy /= np.concatenate(sizes)
-            for row, x, experts, shares, margins in seen:
-                statistics.observe_layer(index, row, keys, x, experts, shares, margins, entropy)
+            for moe_layer, x, experts, shares, margins in seen:
+                statistics.observe_layer(index, moe_layer, keys, x, experts, shares, margins, entropy)
     return statistics
 
 
 def originals(model: forward.Model, texts: Passages) -> list[Floats]:
-    """The unquantised model's log probabilities, batch by batch."""
+    """Return the log probabilities of the unquantised model, one array per batch."""
     return [log_softmax(forward.logits(model, part)).astype(np.float32) for part in batches(texts.tokens)]
 
 
 def divergence(model: forward.Model, experts: Experts, texts: Passages, reference: list[Floats]) -> float:
-    """The mean over all tokens."""
+    """Return the mean KL divergence over all tokens."""
     return float(np.concatenate(compare(model, experts, texts, reference).divergence).mean())
 
 
 def compare(model: forward.Model, experts: Experts, texts: Passages, reference: list[Floats]) -> Comparison:
-    """The divergence of the model with these experts on every passage."""
+    """Compare the model that has these experts with the reference on every passage."""
     result, changed = Comparison(), model.with_experts(experts)
     at = 0
     for part, p in zip(batches(texts.tokens), reference, strict=True):

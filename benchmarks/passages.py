@@ -1,4 +1,4 @@
-"""Passages of the data folder's texts, as tokens: equal length, balanced over files, the same at every run."""
+"""Passages of the data folder's texts as tokens: equal in length, balanced over files, the same in every run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHAT = (
     "<role>SYSTEM</role>detailed thinking off<|role_end|><role>HUMAN</role>{question}<|role_end|>"
     "<role>ASSISTANT</role>{answer}<|role_end|>"
 )
-# What a dose is made of: digits, units, negations, and the commonest endings of drug names.
+# Tokens that carry a dose: digits, units, negations, and the commonest endings of drug names.
 DOSE = re.compile(
     r"\d|^\s*(mg|ml|mcg|kg|µg|iu|units?|tablets?|daily|twice|hours?)\b|毫克|毫升|微克|片|粒|每日|每天"
     r"|^\s*(no|not|never|without|none|denies|negative)\b|不|无|没|未|禁|勿"
@@ -30,7 +30,7 @@ DOSE = re.compile(
 
 @dataclass(frozen=True)
 class Passages:
-    """tokens [passages, LENGTH], the file each comes from, and where the next token carries a dose [.., LENGTH]."""
+    """tokens [passages, LENGTH], the file of each passage, and where the next token carries a dose [.., LENGTH]."""
 
     tokens: NDArray[np.int64]
     domain: tuple[str, ...]
@@ -38,7 +38,7 @@ class Passages:
 
 
 def text_of(row: Mapping[str, Any]) -> str:
-    """One row of any of the files as text; questions with answers as a chat."""
+    """Return one record of any of the files as text; a question with its answer becomes a chat."""
     if "turns" in row:
         turns = "\n".join(f"{turn['speaker']}: {turn['text']}" for turn in row["turns"])
         return turns + "\n" + str(row.get("note") or "")
@@ -54,7 +54,7 @@ def text_of(row: Mapping[str, Any]) -> str:
 
 
 def load(data: Path, tokenizer: Path, split: str, each: int) -> Passages:
-    """Up to `each` passages of one split of every file that is not multiple choice."""
+    """Return up to `each` passages of one split from every file that is not multiple choice."""
     encoder = Tokenizer.from_file(str(tokenizer))
     end = encoder.token_to_id("<|endoftext|>")
     tokens, domains = [], []

@@ -1,14 +1,14 @@
-"""What `edgemed doctor` predicts against what is then measured.
+"""Compare what `edgemed doctor` predicts with what is then measured.
 
     python -m benchmarks.predictions MODEL.gguf --budgets 3.5GiB 5GiB 10GiB --json
     python -m benchmarks.predictions SMALL.gguf --budgets 600MiB --bench
-    python -m benchmarks.predictions --budgets 12GiB 20GiB 24GiB 32GiB 48GiB       what `doctor` says of AntAngelMed
+    python -m benchmarks.predictions --budgets 12GiB 20GiB 24GiB 32GiB 48GiB       the forecast for AntAngelMed
 
-For each budget the machine is measured, and then a run in a process of its own: a prompt of 512 published tokens, of
-which the last reading counts, and published tokens one by one (or, with --bench, the answers of `edgemed bench`, with
-drawing and telling, which only small models notice). Errors are predicted over measured speed, minus one: of tokens for
-every expert used alike, for the model's hot profile (or the guess where it has none), and with the hit rate that was
-then measured, which tries the arithmetic of time alone; of the prompt likewise.
+For each budget the machine is measured first, then a run in a separate process: a prompt of 512 published tokens (the
+last pass counts), then published tokens one by one. With --bench the answers of `edgemed bench` replace these tokens;
+they include drawing and messages, which only small models notice. An error is predicted over measured speed, minus one.
+There are three for tokens: with every expert used equally, with the model's hot profile (or drifting topics if it has
+none), and with the measured hit rate, which tests the time model alone. There is one for the prompt.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ from edgemed.sizes import format_size, parse_size
 
 CONTEXT = 1024
 TOKENS = 48
-TWIN_BYTES = 4 << 30  # more than a twin of these shapes takes
+TWIN_BYTES = 4 << 30  # more than a twin of these shapes needs
 
 Found = dict[str, Any]
 
 
 def survey(file: ModelFile, size: ModelSize) -> Machine:
-    """Measure the machine as `doctor` does, in memory that was used just before, as that of the runs."""
+    """Measure the machine as `doctor` does, in memory that was used a moment ago, like the memory of the runs."""
     touch(TWIN_BYTES)
     with twins(original_of_file(file)) as made:
         return survey_machine(made, int(size.expert_bytes), file.path.parent, file.path)
 
 
 def run(file: ModelFile, budget: int, threads: int, *, everything_fits: bool) -> Found:
-    """Published tokens through the engine, in a process of its own; longer where everything must come in first."""
+    """Decode published tokens in a separate process, with a longer warm-up if every expert fits into memory."""
     prompts, warm = (3, WARM_TOKENS) if everything_fits else (2, 32)
     spec = Spec("edgemed", str(file.path), PROMPT_TOKENS, prompts, 0, warm, TOKENS, threads, budget)
     measured = run_once(spec, None).run
-    assert measured is not None  # nothing limits its memory from outside
+    assert measured is not None  # this run has no memory limit
     hits, misses = measured.stats["hits"], measured.stats["misses"]
     return {
         "tokens_per_s": 1 / measured.mean_token_s,
@@ -66,7 +66,7 @@ def run(file: ModelFile, budget: int, threads: int, *, everything_fits: bool) ->
 
 
 def bench(file: ModelFile, budget: int) -> Found:
-    """Answers of the engine as the chat has it."""
+    """Measure answers of the engine with the settings of the chat."""
     settings = EngineSettings(ram_bytes=budget, n_ctx=CONTEXT, allow_unsealed=True)
     with Engine.start(file.path, settings) as engine:
         measured = measure(engine, TOKENS)
@@ -74,7 +74,7 @@ def bench(file: ModelFile, budget: int) -> Found:
 
 
 def compare(found: Found, size: ModelSize, machine: Machine, known: KnownUse | None, budget: int) -> Found:
-    """Errors by name."""
+    """Return the errors by name."""
     predicted = predict(size, machine, budget, CONTEXT, known)
     hit_rate, speed, prompt_s = found["hits"], found["tokens_per_s"], found["prompt_s"]
     if hit_rate is not None:
@@ -86,7 +86,7 @@ def compare(found: Found, size: ModelSize, machine: Machine, known: KnownUse | N
 
 
 def forecast(budgets: Sequence[int]) -> list[str]:
-    """A table: the full model's tokens a second by bits and budget, every expert alike to drifting topics."""
+    """Return a table of the full model's tokens per second by bits and budget, from equal use to drifting topics."""
     models = {bits: size_of(ANTANGELMED, bits) for bits in BITS}
     kinds = {kind for size in models.values() for kind in size.expert}
     with twins(original_of_types(ANTANGELMED, kinds)) as made:
@@ -99,13 +99,13 @@ def forecast(budgets: Sequence[int]) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, predict, run, print the errors."""
+    """Measure, predict, run, and print the errors."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.predictions", description=__doc__.split("\n")[0])
     parser.add_argument("model", type=Path, nargs="?")
     parser.add_argument("--budgets", type=parse_size, nargs="+", required=True)
-    parser.add_argument("--bench", action="store_true", help="take tokens from `edgemed bench`")
-    parser.add_argument("--force", action="store_true", help="measure although the machine is busy")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
+    parser.add_argument("--bench", action="store_true", help="measure tokens with `edgemed bench`")
+    parser.add_argument("--force", action="store_true", help="measure even if the machine is busy")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     args = parser.parse_args(argv)
     refuse_when_busy(args.force)
     if args.model is None:

@@ -1,14 +1,14 @@
-"""Whose experts are closer to the original at the same number of bytes? Ours against three rivals, in one run.
+"""Which experts are closer to the original at the same number of bytes: ours or those of three rivals?
 
     python -m benchmarks.quality --model ../shared/mini --data ../shared/data --json
 
-Rivals, each at its own expert bytes: `uniform` (one type for all experts, no statistics), `llama.cpp` (its own
-`llama_model_quantize` recipes, with our statistics as importance matrix), `per_tensor` (our damages, allocator and
-values, but one type for a whole tensor), and that again with `ggml's values` (damages and rounding without
-compensation, which is what llama.cpp's open proposal has). Statistics come from the `calib` split, the comparison from
-`eval`. Only experts differ: dense tensors are the checkpoint's own on all sides. A KL divergence is the mean over
-tokens against the unquantised model; ratios are ours over theirs, with bootstrap intervals over passages. The forward
-pass is that of forward.py, in float32; one thread of BLAS is quickest (OPENBLAS_NUM_THREADS=1).
+Each rival sets the number of expert bytes: `uniform` (one type for all experts, no statistics); `llama.cpp` (its
+`llama_model_quantize` recipes, with our statistics as importance matrix); `per_tensor` (our damage estimates, allocator
+and values, but one type for each whole tensor), and `per_tensor, ggml's values` (the same with damages and rounding
+without error compensation, as in llama.cpp's open proposal). Statistics use the `calib` split, the comparison `eval`.
+Only experts differ: on all sides the dense tensors are the checkpoint's own. A KL divergence is the mean over
+tokens against the unquantised model. Ratios are ours over theirs, with bootstrap intervals over passages. The forward
+pass is that of forward.py, in float32; one BLAS thread is fastest (OPENBLAS_NUM_THREADS=1).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from benchmarks import forward, passages
+from benchmarks import passages
 from benchmarks.our_side import Bench, Items, batches, calibrate, compare, divergence, originals
 from benchmarks.passages import Passages
 from benchmarks.rivals import Experts, LlamaCpp, uniform, with_recipe
@@ -40,6 +40,7 @@ from edgemed.quant import sensitivity, types
 from edgemed.quant.allocation import allocate, allocate_together
 from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.statistics import Statistics
+from testing import forward
 
 BUDGETS = {  # budget -> (llama.cpp's file type, the uniform type)
     "2.6": (llama_cpp.LLAMA_FTYPE_MOSTLY_IQ2_M, Type.IQ2_S),
@@ -48,11 +49,11 @@ BUDGETS = {  # budget -> (llama.cpp's file type, the uniform type)
     "4.6": (llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M, Type.Q4_K),
 }
 
-FLOOR = Type.IQ2_XS  # of the ablation
+FLOOR = Type.IQ2_XS  # the lowest type in one variant of the ablation
 
 
 def ratios(ours: Comparison, theirs: Comparison, texts: Passages) -> dict[str, Any]:
-    """Ours over theirs, with 95 % intervals: mean, 99th percentile, doses, and every domain."""
+    """Return our divergence over theirs with 95 % intervals: mean, 99th percentile, doses, and every domain."""
     mean, low, high = ratio_interval(ours.divergence, theirs.divergence)
     mine, other = np.concatenate(ours.divergence), np.concatenate(theirs.divergence)
     dose_ours, dose_theirs = (
@@ -82,7 +83,7 @@ def ratios(ours: Comparison, theirs: Comparison, texts: Passages) -> dict[str, A
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Everything; returns the result that --json prints."""
+    """Run the whole comparison and return the result that --json prints."""
     started = time.monotonic()
     model = forward.load(args.model)
     tokenizer = args.model / "tokenizer.json"
@@ -157,7 +158,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def ablation(
     bench: Bench, quick: Bench, items: Items, damage: NDArray[np.float64], measure: Callable[[Experts], float]
 ) -> dict[str, dict[str, float]]:
-    """Mean divergence at the bytes of one type for all experts, with more and more of what we do, and all but one."""
+    """Return the mean divergence at the bytes of one type for all experts: parts of our method added one by one, then
+    all parts but one."""
     palette = types.PALETTES["small"].calibrated
     statistics = bench.calibrated.statistics
     alike = copy.deepcopy(statistics)
@@ -200,15 +202,15 @@ def ablation(
 
 
 def rare_experts(model: forward.Model, statistics: Statistics, texts: Passages) -> NDArray[np.bool_]:
-    """Tokens [passages, length] that in some layer met one of the quarter of experts that calibration saw least."""
+    """Mark tokens [passages, length] that used one of the quarter of experts that calibration saw least in a layer."""
     tokens = statistics.tokens.sum(axis=0)
     rare = tokens < np.quantile(tokens, 0.25, axis=1, keepdims=True)
     met: list[NDArray[np.bool_]] = []
     for part in batches(texts.tokens):
         found = np.zeros(part.size, bool)
 
-        def layer(row: int, x: Floats, experts: Any, *_: Any, into: NDArray[np.bool_] = found) -> None:
-            into |= rare[row][experts].any(axis=1)
+        def layer(moe_layer: int, x: Floats, experts: Any, *_: Any, into: NDArray[np.bool_] = found) -> None:
+            into |= rare[moe_layer][experts].any(axis=1)
 
         forward.logits(model, part, forward.Watch(layer))
         met.append(found.reshape(part.shape))
@@ -216,28 +218,28 @@ def rare_experts(model: forward.Model, statistics: Statistics, texts: Passages) 
 
 
 def on_rare(side: Comparison, rare: NDArray[np.bool_]) -> float:
-    """Mean divergence on tokens that met a rare expert, over that on all others."""
+    """Return the mean divergence of tokens that used a rare expert over that of all others."""
     divergence = np.stack(side.divergence)
     return float(divergence[rare].mean() / divergence[~rare].mean())
 
 
 def say(text: str, started: float) -> None:
-    """Progress on standard error."""
+    """Print progress to standard error."""
     print(f"{time.monotonic() - started:7.0f} s  {text}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("../shared/mini"), help="a checkpoint's folder")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of JSONL files")
+    parser.add_argument("--model", type=Path, default=Path("../shared/mini"), help="checkpoint folder")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of JSONL files")
     parser.add_argument("--palette", choices=sorted(types.PALETTES), default="small")
-    parser.add_argument("--calibration", type=int, default=30, help="passages of each file for the statistics")
-    parser.add_argument("--effect", type=int, default=2, help="passages of each file for the effect of layers")
-    parser.add_argument("--passages", type=int, default=6, help="passages of each file for the comparison")
-    parser.add_argument("--shipped", action="store_true", help="one more rival: llama.cpp with its own dense types")
-    parser.add_argument("--ablation", action="store_true", help="what each part is worth, instead of the rivals")
+    parser.add_argument("--calibration", type=int, default=30, help="passages per file for the statistics")
+    parser.add_argument("--effect", type=int, default=2, help="passages per file for the effects of layers")
+    parser.add_argument("--passages", type=int, default=6, help="passages per file for the comparison")
+    parser.add_argument("--shipped", action="store_true", help="add a rival: llama.cpp with its own dense types")
+    parser.add_argument("--ablation", action="store_true", help="measure what each part is worth, not the rivals")
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON object last: budget -> rival -> upper bound"
+        "--json", action="store_true", help="print one JSON object at the end: budget -> rival -> upper bound"
     )
     args = parser.parse_args()
     result = run(args)

@@ -1,11 +1,11 @@
-"""Replay a routing trace against cache policies: how many reads would each have needed?
+"""Replay a routing trace with different cache policies and count the reads that each would need.
 
     python -m benchmarks.replay                          synthetic traces at AntAngelMed's shape
     python -m benchmarks.replay --trace FILE             a trace recorded by the engine
 
-Every policy here gives an expert a score at the moment it is used, and the lowest score in the cache goes first. So a
-policy is one array (a score for each access) and there is one simulator. Scores are kept for evicted experts too:
-counts survive eviction. Belady's rule (the farthest next use goes first) needs the future and bounds every policy.
+Every policy gives an expert a score whenever it is used, and the cache evicts the lowest score. A policy is thus one
+array, a score for each access, and one simulator serves all. Evicted experts keep their scores, so counts survive
+eviction. Belady's rule (evict the expert whose next use is farthest) needs the future and bounds every policy.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ NEVER = np.inf
 
 
 def lru(trace: Trace) -> Floats:
-    """Least recently used: the score is the time of use."""
+    """Least recently used: the score is the time of the last use."""
     return np.arange(len(trace.key), dtype=np.float64)
 
 
 def _by_key(trace: Trace) -> list[Ints]:
-    """The positions of each key's accesses, ascending; one array a key."""
+    """Return the positions of each key's accesses in ascending order, one array per key."""
     order = np.argsort(trace.key, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(trace.key[order])) + 1)
 
 
 def lfu(trace: Trace) -> Floats:
-    """Least frequently used over the whole past, in tokens; ties go to the more recent."""
+    """Least frequently used over the whole past, counted in tokens; ties favour the more recent."""
     score = np.empty(len(trace.key))
     for positions in _by_key(trace):
         score[positions] = np.cumsum(trace.tokens[positions])
@@ -45,9 +45,10 @@ def lfu(trace: Trace) -> Floats:
 
 
 def decayed(half_life: float) -> Callable[[Trace], Floats]:
-    """Frequency and recency: each use counts 1, halved every `half_life` tokens.
+    """Frequency and recency: each use counts 1 and loses half its weight every `half_life` tokens.
 
-    Kept as log2(sum of 2^(t/half_life)), which orders experts the same at any later time and never needs refreshing.
+    The score is log2(sum of 2^(t/half_life)). It keeps experts in the same order at any later time, so it never needs
+    an update between uses.
     """
 
     def policy(trace: Trace) -> Floats:
@@ -61,7 +62,7 @@ def decayed(half_life: float) -> Callable[[Trace], Floats]:
 
 
 def belady(trace: Trace) -> Floats:
-    """The optimum for experts of one size: the score is minus the position of the next use."""
+    """The optimum for experts of one size: the score is the negative position of the next use."""
     score = np.full(len(trace.key), -NEVER)
     for positions in _by_key(trace):
         score[positions[:-1]] = -positions[1:]
@@ -77,10 +78,10 @@ POLICIES: dict[str, Callable[[Trace], Floats]] = {
 
 
 def misses(trace: Trace, score: Floats, capacity: int, sizes: Ints | None = None) -> NDArray[np.bool_]:
-    """Which accesses miss in a cache of `capacity` (experts, or bytes when `sizes` gives bytes by key).
+    """Return which accesses miss in a cache of `capacity` (experts, or bytes if `sizes` gives bytes by key).
 
-    The experts of one decoding layer are needed together and cannot evict each other; while a prompt is read they
-    stream through one by one. An expert that does not fit is computed without being kept.
+    While decoding, the experts of one layer are needed together and cannot evict each other; during a prompt they
+    stream through one by one. An expert that does not fit is computed but not kept.
     """
     keys = trace.key.tolist()
     values = score.tolist()
@@ -107,7 +108,7 @@ def misses(trace: Trace, score: Floats, capacity: int, sizes: Ints | None = None
                 entry = pop(heap)
                 other = entry[1]
                 if current.get(other) != entry[0]:
-                    continue  # stale: evicted, or used again since
+                    continue  # stale: evicted, or used again since then
                 if last_group[other] == here:
                     held.append(entry)
                     continue
@@ -124,7 +125,7 @@ def misses(trace: Trace, score: Floats, capacity: int, sizes: Ints | None = None
 
 
 def hit_rates(trace: Trace, fractions: list[float]) -> dict[str, list[float]]:
-    """Hit rate while decoding, by policy, for caches of these fractions of all the trace's experts."""
+    """Return the hit rate while decoding, by policy, for caches that hold these fractions of the trace's experts."""
     total = (int(trace.layer.max()) + 1) * trace.experts_per_layer
     single = trace.decoding
     rates: dict[str, list[float]] = {}
@@ -135,12 +136,12 @@ def hit_rates(trace: Trace, fractions: list[float]) -> dict[str, list[float]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print a table for each trace; with --json, one object last."""
+    """Print a table for each trace; with --json, one object at the end."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.replay", description=__doc__.split("\n")[0])
-    parser.add_argument("--trace", type=Path, action="append", default=[], help="a recorded trace instead")
+    parser.add_argument("--trace", type=Path, action="append", default=[], help="replay a recorded trace instead")
     parser.add_argument("--experts", type=int, default=256, help="experts in a layer of the recorded trace")
     parser.add_argument("--tokens", type=int, default=800, help="length of each synthetic trace (default 800)")
-    parser.add_argument("--fractions", default="0.1,0.25,0.45,0.7", help="cache sizes as parts of all experts")
+    parser.add_argument("--fractions", default="0.1,0.25,0.45,0.7", help="cache sizes as fractions of all experts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
@@ -151,7 +152,7 @@ def main(argv: list[str] | None = None) -> int:
     result: dict[str, dict[str, list[float]]] = {}
     for name, trace in traces.items():
         result[name] = hit_rates(trace, fractions)
-        print(f"\n{name}: hit rate while decoding, cache as a part of all experts")
+        print(f"\n{name}: hit rate while decoding, by cache size as a fraction of all experts")
         print(f"{'':14}" + "".join(f"{f:>8.0%}" for f in fractions))
         for policy, row in result[name].items():
             print(f"{policy:14}" + "".join(f"{rate:8.1%}" for rate in row))

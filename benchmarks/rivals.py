@@ -14,7 +14,6 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
-from benchmarks import forward
 from edgemed.arrays import Floats
 from edgemed.convert import convert
 from edgemed.convert.safetensors import DTYPE_BYTES, read_header
@@ -22,13 +21,14 @@ from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan
 from edgemed.quant.quantize import dequantize, quantize
 from edgemed.quant.statistics import Statistics
+from testing import forward
 from testing.checkpoints import write_safetensors
 
 Experts = tuple[Floats, Floats, Floats]
 
 
 def uniform(model: forward.Model, type_: Type) -> Experts:
-    """ggml's own rounding to one type, without statistics."""
+    """Round all experts to one type with ggml's own code, without statistics."""
     made = [np.empty_like(weights) for weights in model.experts]
     for weights, out in zip(model.experts, made, strict=True):
         columns = weights.shape[-1]
@@ -39,7 +39,7 @@ def uniform(model: forward.Model, type_: Type) -> Experts:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe made: experts and their bytes, dense tensors by the checkpoint's names and the bytes of all."""
+    """The result of a recipe: experts and their bytes, dense tensors by checkpoint name, the bytes of all tensors."""
 
     experts: Experts
     expert_bytes: int
@@ -48,8 +48,8 @@ class Recipe:
 
 
 def without_mtp(checkpoint: Path, folder: Path) -> Path:
-    """The checkpoint without its MTP layers, which nobody computes with: llama.cpp wants statistics of every layer, and
-    its recipes count them.
+    """Copy the checkpoint without its MTP layers. They are never run, but llama.cpp would demand statistics for them
+    and its recipes would count them as layers.
     """
     config = json.loads((checkpoint / "config.json").read_text())
     if not config.get("num_nextn_predict_layers"):
@@ -81,7 +81,7 @@ class LlamaCpp:
         convert(str(self.checkpoint), self.stock, Plan.uniform(Type.F32), layout="llama.cpp")
 
     def recipe(self, ftype: int, *, as_shipped: bool = False) -> Recipe:
-        """as_shipped: its own types for embedding and output too; otherwise those are Q8_0."""
+        """Quantise with this file type. as_shipped: llama.cpp chooses the embedding's and output's type, else Q8_0."""
         importance = self._importance()
         entries = (llama_cpp.llama_model_imatrix_data * (len(importance) + 1))()
         for entry, (name, values) in zip(entries, importance.items(), strict=False):
@@ -98,11 +98,11 @@ class LlamaCpp:
         return self._read(open_model(target))
 
     def _importance(self) -> dict[str, Floats]:
-        # Of dense tensors nothing was collected, but the low-bit recipes refuse to run without values for them.
+        # No statistics of dense tensors were collected, but the low-bit recipes refuse to run without values for them.
         found = {t.name: np.ones(t.shape[0], np.float32) for t in open_model(self.stock).dense if len(t.shape) == 2}
-        for row, layer in enumerate(self.statistics.layers):
+        for moe_layer, layer in enumerate(self.statistics.layers):
             for name, squares in (("gate", "input"), ("up", "input"), ("down", "inner")):
-                sums = getattr(self.statistics, f"{squares}_squares")[row]
+                sums = getattr(self.statistics, f"{squares}_squares")[moe_layer]
                 found[f"blk.{layer}.ffn_{name}_exps.weight"] = sums.astype(np.float32).ravel()
         return found
 
@@ -112,10 +112,10 @@ class LlamaCpp:
         made = []
         for projection, (rows, columns) in enumerate(h.expert_matrix_shapes):
             slices = np.empty((*file.experts.offset.shape[:2], rows, columns), np.float32)
-            for row, expert in np.ndindex(*slices.shape[:2]):
-                at, size = (int(part[row, expert, projection]) for part in (file.experts.offset, file.experts.nbytes))
-                type_ = Type(int(file.experts.type[row, expert, projection]))
-                slices[row, expert] = dequantize(np.array(content[at : at + size]).reshape(rows, -1), type_, columns)
+            for layer, expert in np.ndindex(*slices.shape[:2]):
+                at, size = (int(part[layer, expert, projection]) for part in (file.experts.offset, file.experts.nbytes))
+                type_ = Type(int(file.experts.type[layer, expert, projection]))
+                slices[layer, expert] = dequantize(np.array(content[at : at + size]).reshape(rows, -1), type_, columns)
             made.append(slices)
         dense = {}
         for mapped in h.dense_tensors():
@@ -132,5 +132,5 @@ class LlamaCpp:
 
 
 def with_recipe(model: forward.Model, made: Recipe) -> forward.Model:
-    """The model as the recipe's file holds it, dense tensors included."""
+    """Return the model with all tensors of the recipe's file, the dense ones included."""
     return replace(model, dense={**model.dense, **made.dense}, experts=made.experts)

@@ -1,4 +1,4 @@
-"""Both sides, each run in a fresh process, and what all comparisons share."""
+"""Run both sides, each run in a fresh process, and the helpers that all comparisons share."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.cgroup import MemoryGroup, Usage
 from benchmarks.measure import Run, Spec
 from edgemed.engine.budget import available_bytes
 from edgemed.engine.cores import idle_and_total, measure_busy
 from edgemed.engine.process.launch import environment
+from testing.cgroup import MemoryGroup, Usage
 
-MOST_FREE = 0.9  # of the memory that is free is used before a run
-ROOM_BYTES = 2 << 30  # beside the model, for a run that keeps all of it in memory
-WARM_TOKENS = 192  # after which such a run has met nearly every expert, those of the last layer too
+MOST_FREE = 0.9  # the fraction of free memory that is touched before a run
+ROOM_BYTES = 2 << 30  # needed beside the model by a run that keeps all of it in memory
+WARM_TOKENS = 192  # by then such a run has used nearly every expert, those of the last layer too
 LEFT_OUT = "-"  # instead of a stock model
-BUSY_SHARE = 0.1  # of all cores, used by others
+BUSY_SHARE = 0.1  # of all cores; above this, other programs disturb the measurement
 ROOT = Path(__file__).parent.parent
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """One run, or why there is none (`killed`). `others`: the share of all cores that others used meanwhile."""
+    """One run, or None if it was killed. `others`: the fraction of all cores that other programs used during it."""
 
     run: Run | None
     usage: Usage | None
@@ -43,26 +43,26 @@ class Outcome:
 
 
 def add_arguments(parser: argparse.ArgumentParser, decode: int = 48) -> None:
-    """The options of every comparison; `decode`: the default number of measured tokens."""
+    """Add the options of every comparison; `decode`: the default number of measured tokens."""
     parser.add_argument("model", type=Path, help="the model in the edgemed layout (benchmarks.true_shape)")
-    parser.add_argument("stock", type=Path, help="the same bits in the stock layout; - leaves llama.cpp out")
+    parser.add_argument("stock", type=Path, help="the same weights in the stock layout; - leaves llama.cpp out")
     parser.add_argument(
-        "--rounds", type=int, default=3, help="runs (or readings of the prompt) of each side (default 3)"
+        "--rounds", type=int, default=3, help="runs (or passes over the prompt) of each side (default 3)"
     )
     parser.add_argument("--prompt", type=int, default=512, help="tokens of the prompt (default 512)")
     parser.add_argument("--decode", type=int, default=decode, help=f"measured tokens (default {decode})")
-    parser.add_argument("--gpu", action="store_true", help="both sides have a GPU for everything but the experts")
+    parser.add_argument("--gpu", action="store_true", help="both sides use a GPU for everything but the experts")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--settings", type=json.loads, default={}, help="more of edgemed's LoadSettings, as JSON")
-    parser.add_argument("--force", action="store_true", help="measure although the machine is busy")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
+    parser.add_argument("--settings", type=json.loads, default={}, help="further LoadSettings of edgemed, as JSON")
+    parser.add_argument("--force", action="store_true", help="measure even if the machine is busy")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
 
 
 def specs(
     args: argparse.Namespace, ram_bytes: int, trace: str | None = None, *, gpu: bool = False, **alike: Any
 ) -> dict[str, Spec]:
-    """edgemed, and llama.cpp in its two settings unless it is left out; `alike` are the fields they share. With a GPU
-    the two are one: what could be repacked is there, and experts that are told to stay are not repacked."""
+    """Return the specs of edgemed and, unless it is left out, of llama.cpp's two settings; `alike`: common fields. With
+    a GPU there is only one setting: the dense part is on the GPU, and experts with an override are not repacked."""
     ours = Spec(
         side="edgemed",
         model=str(args.model),
@@ -81,16 +81,16 @@ def specs(
 
 
 def refuse_when_busy(force: bool) -> None:
-    """Raise SystemExit, with a sentence, when others use the cores: such numbers mean nothing."""
+    """Raise SystemExit when other programs use the cores: such measurements mean nothing."""
     busy = measure_busy(1.0)
     if busy > BUSY_SHARE and not force:
-        raise SystemExit(f"The machine is busy: others use {busy:.0%} of its cores. Wait, or say --force.")
+        raise SystemExit(f"The machine is busy: others use {busy:.0%} of its cores. Wait, or give --force.")
 
 
 def run_once(spec: Spec, limit_bytes: int | None) -> Outcome:
-    """One run in a process of its own, in a memory group if there is a limit, its file out of the page cache."""
+    """Run once in a new process, under a memory limit if one is given, with the model file out of the page cache."""
     _forget(Path(spec.model))
-    # Repacked, llama.cpp holds the file and a copy of it.
+    # With repacked weights, llama.cpp holds the file and a copy of it.
     touch(limit_bytes or min(2 * Path(spec.model).stat().st_size, int(MOST_FREE * available_bytes())))
     env = environment() if spec.side == "edgemed" else dict(os.environ)
     command = [sys.executable, "-m", "benchmarks.measure", json.dumps(dataclasses.asdict(spec))]
@@ -114,7 +114,7 @@ def run_once(spec: Spec, limit_bytes: int | None) -> Outcome:
 def interleave(
     specs: Mapping[str, Spec], rounds: int, limit_bytes: int | None = None, say: Callable[[str], None] = print
 ) -> dict[str, list[Outcome]]:
-    """Every side once, then every side again, `rounds` times. A side killed for memory is not tried again."""
+    """Run every side once, then again, `rounds` times. A side that was killed for memory is not run again."""
     outcomes: dict[str, list[Outcome]] = {name: [] for name in specs}
     for number in range(rounds):
         for name, spec in specs.items():
@@ -127,7 +127,7 @@ def interleave(
 
 
 def describe(outcome: Outcome) -> str:
-    """One run in one line."""
+    """Describe one run in one line."""
     run = outcome.run
     if run is None:
         return "killed: it does not fit into the limit"
@@ -139,22 +139,22 @@ def describe(outcome: Outcome) -> str:
 
 
 def surviving(outcomes: Sequence[Outcome]) -> list[Run]:
-    """The runs of a side that was not killed."""
+    """Return the runs of one side that were not killed."""
     return [outcome.run for outcome in outcomes if outcome.run is not None]
 
 
 def token_s(runs: Sequence[Run]) -> float:
-    """Median over the runs of the mean time of a token."""
+    """Return the median over the runs of the mean time per token."""
     return median(run.mean_token_s for run in runs)
 
 
 def prompt_s(runs: Sequence[Run], which: int = -1) -> float:
-    """Median over the runs of the time of the last (or, 0, the first) reading of the prompt."""
+    """Return the median over the runs of the time of one pass over the prompt: the last, or with 0 the first."""
     return median(run.prompt_s[which] for run in runs)
 
 
 def summary(outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, dict[str, Any]]:
-    """For the JSON: each side's medians, and every run's."""
+    """Return each side's medians and runs for the JSON output."""
     table: dict[str, dict[str, Any]] = {}
     for name, each in outcomes.items():
         runs = surviving(each)
@@ -175,13 +175,13 @@ def summary(outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, dict[str, An
 
 
 def _forget(path: Path) -> None:
-    """Take the file out of the page cache."""
+    """Drop the file from the page cache."""
     file = os.open(path, os.O_RDONLY)
     os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
     os.close(file)
 
 
 def touch(count: int) -> None:
-    """Use and free that much memory: a virtual machine's host must find pages again that were free for a while, which
-    takes seconds and is no side's merit."""
+    """Use and free so many bytes. A virtual machine's host must first find pages that were free for a while. This takes
+    seconds and would be charged to the side that runs first."""
     mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()

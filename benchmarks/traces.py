@@ -1,6 +1,6 @@
-"""Routing traces without content: which expert of which layer was used at which step, and nothing about the text.
+"""Routing traces: which expert of which layer was used at which step, with nothing about the text.
 
-A trace is made here (synthetic routing at AntAngelMed's shape) or recorded by the engine and read with `load`.
+A trace is synthetic (made here, at AntAngelMed's shape) or recorded by the engine and read with `load`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class Trace:
-    """Accesses in execution order; the columns are int64 arrays of the same length.
+    """Expert uses in execution order; the columns are int64 arrays of the same length.
 
-    `step`: tokens evaluated before this evaluation, so that the difference to the next is the batch. `layer`: MoE layer
-    row. `tokens`: how many tokens of the batch used the expert.
+    `step`: the number of tokens before this evaluation, so the difference to the next step is the batch size. `layer`:
+    the MoE layer, from 0. `tokens`: how many tokens of the batch used the expert.
     """
 
     step: Ints
@@ -43,30 +43,30 @@ class Trace:
 
     @property
     def key(self) -> Ints:
-        """One number for each (layer, expert)."""
+        """One number for each (MoE layer, expert)."""
         key: Ints = self.layer * self.experts_per_layer + self.expert
         return key
 
     @property
     def decoding(self) -> NDArray[np.bool_]:
-        """Which accesses belong to evaluations of one token: those that used the fewest experts."""
+        """Mark the accesses of single-token evaluations: those that used the fewest experts."""
         _, inverse, count = np.unique(self.step, return_inverse=True, return_counts=True)
         single: NDArray[np.bool_] = (count == count.min())[inverse]
         return single
 
 
 def load(path: Path, experts_per_layer: int) -> Trace:
-    """Read a trace the engine recorded: u32 triples of step, layer row and expert.
+    """Read a trace that the engine recorded: u32 triples of step, MoE layer and expert.
 
-    A batch's tokens are spread evenly over the experts it used, since a trace does not tell. Raises ValueError when the
-    file is no such trace.
+    A batch's tokens are spread evenly over the experts it used, because the trace does not say who used them. Raises
+    ValueError if the file is not such a trace.
     """
     rows = np.fromfile(path, "<u4").astype(np.int64)
     if len(rows) == 0 or len(rows) % 3:
         raise ValueError(f"{path} is not a routing trace: it does not hold triples of 32-bit numbers.")
     step, layer, expert = rows.reshape(-1, 3).T
     if expert.max() >= experts_per_layer or (np.diff(step) < 0).any():
-        raise ValueError(f"{path} is not a routing trace of {experts_per_layer} experts in a layer.")
+        raise ValueError(f"{path} is not a routing trace of {experts_per_layer} experts per layer.")
     steps, inverse, count = np.unique(step, return_inverse=True, return_counts=True)
     batch = np.append(np.diff(steps), 1)
     tokens = np.maximum(1, batch * count.min() // count)[inverse]
@@ -74,9 +74,9 @@ def load(path: Path, experts_per_layer: int) -> Trace:
 
 
 def route(scores: Floats, shape: Shape) -> Ints:
-    """Group-limited top-k of BailingMoeV2 over scores [..., experts]; returns expert numbers [..., used].
+    """Group-limited top-k of BailingMoeV2 over scores [..., experts]; returns expert indices [..., used].
 
-    A group's score is the sum of its two best experts; the best `groups_used` groups stay, the others are masked with
+    A group's score is the sum of its two best experts. The best `groups_used` groups stay; the others are masked with
     minus infinity (modeling_bailing_moe_v2.py).
     """
     grouped = scores.reshape(*scores.shape[:-1], shape.groups, -1)
@@ -88,7 +88,7 @@ def route(scores: Floats, shape: Shape) -> Ints:
 
 
 def from_choices(steps: Sequence[Ints], shape: Shape) -> Trace:
-    """A trace of `steps`, each the experts chosen by a batch: [tokens, layers, used]."""
+    """Make a trace of `steps`; each holds the experts chosen by one batch, [tokens, layers, used]."""
     columns: list[Ints] = []
     before = 0
     for chosen in steps:
@@ -108,34 +108,34 @@ def sigmoid(x: Floats) -> Floats:
 
 
 def zipf_logits(shape: Shape, exponent: float, rng: np.random.Generator) -> Floats:
-    """Log-popularity [layers, experts]: Zipf's law, its ranks shuffled anew in each layer."""
+    """Log-popularity [layers, experts] after Zipf's law, with ranks shuffled separately in each layer."""
     ranks = np.stack([rng.permutation(shape.experts) + 1 for _ in range(shape.layers)])
     logits: Floats = -exponent * np.log(ranks)
     return logits
 
 
 def draw(logits: Floats, tokens: int, shape: Shape, rng: np.random.Generator) -> Ints:
-    """Independent tokens from log-popularity [layers, experts]: sampling without replacement by the Gumbel trick."""
+    """Draw independent tokens from log-popularity [layers, experts], without replacement, by the Gumbel trick."""
     out = [route(sigmoid(logits + rng.gumbel(size=logits.shape)), shape) for _ in range(tokens)]
     return np.stack(out)
 
 
 def uniform(tokens: int, shape: Shape, rng: np.random.Generator) -> Ints:
-    """Every expert alike: the worst case for any cache."""
+    """Every expert equally likely: the worst case for any cache."""
     return draw(np.zeros((shape.layers, shape.experts)), tokens, shape, rng)
 
 
 def zipf(tokens: int, shape: Shape, rng: np.random.Generator) -> Ints:
-    """A fixed skew (exponent 1) for the whole trace."""
+    """One fixed skew (exponent 1) for the whole trace."""
     return draw(zipf_logits(shape, 1.0, rng), tokens, shape, rng)
 
 
 def topics(tokens: int, shape: Shape, rng: np.random.Generator) -> Ints:
-    """Drifting topics: balanced over the long run, skewed for a while, and each token resembling the one before.
+    """Drifting topics: balanced over the long run, skewed locally, and each token similar to the one before.
 
-    Models trained with a load-balancing bias look like this: globally even, locally concentrated. Twelve topics, each
-    with its own Zipf (exponent 0.6) popularity; a topic lasts 150 tokens on average and fades into the next; a token's
-    own noise is correlated (0.3) with its predecessor's.
+    Models trained with a load-balancing bias behave like this. There are twelve topics, each with its own Zipf
+    popularity (exponent 0.6). A topic lasts 150 tokens on average and fades into the next. A token's noise is
+    correlated (0.3) with its predecessor's.
     """
     popularity = [zipf_logits(shape, 0.6, rng) for _ in range(12)]
     current, noise = popularity[0], rng.normal(size=popularity[0].shape)
@@ -150,7 +150,7 @@ def topics(tokens: int, shape: Shape, rng: np.random.Generator) -> Ints:
 
 
 def chat(tokens: int, shape: Shape, rng: np.random.Generator) -> list[Ints]:
-    """Turns of a conversation on drifting topics: a prompt of 200 tokens in one batch, then an answer of 200."""
+    """A conversation on drifting topics: each turn is a prompt of 200 tokens in one batch, then an answer of 200."""
     whole = topics(tokens, shape, rng)
     steps: list[Ints] = []
     for start in range(0, tokens - 399, 400):
@@ -160,7 +160,7 @@ def chat(tokens: int, shape: Shape, rng: np.random.Generator) -> list[Ints]:
 
 
 def decode_only(make: Callable[[int, Shape, np.random.Generator], Ints]) -> Callable[..., list[Ints]]:
-    """A generator of single-token steps from a generator of choices."""
+    """Turn a generator of choices into a generator of single-token steps."""
     return lambda tokens, shape, rng: list(make(tokens, shape, rng)[:, None])
 
 
@@ -173,5 +173,5 @@ SYNTHETIC: dict[str, Callable[[int, Shape, np.random.Generator], list[Ints]]] = 
 
 
 def synthetic(kind: str, tokens: int, shape: Shape = Shape(), seed: int = 0) -> Trace:
-    """A trace of one of the kinds in SYNTHETIC."""
+    """Make a trace of one of the kinds in SYNTHETIC."""
     return from_choices(SYNTHETIC[kind](tokens, shape, np.random.default_rng(seed)), shape)

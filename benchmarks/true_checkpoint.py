@@ -1,7 +1,7 @@
-"""A safetensors checkpoint of AntAngelMed's true shapes, streamed: what `edgemed convert` is proved on.
+"""Stream a safetensors checkpoint of AntAngelMed's true shapes to disk, to test `edgemed convert` at full size.
 
-Projections are one random pool rolled by an amount of the tensor's own; FP8 rolls whole 128-row blocks, so that codes
-and block scales stay together.
+Each projection is one shared pool of random values, rotated by an offset of its own. FP8 pools rotate in blocks
+of 128 rows, so that codes and block scales stay together.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Stored = tuple[str, str, tuple[int, ...], int]  # name, safetensors dtype, shape
 
 
 def write_checkpoint(folder: Path, config: Mapping[str, Any], dtype: Dtype) -> int:
-    """Write config, tokenizer, index and shards of about 4 GiB; returns the weights' bytes."""
+    """Write config, tokenizer, index and shards of about 4 GiB; return the bytes of all weights."""
     folder.mkdir(parents=True, exist_ok=True)
     if dtype == "fp8":
         block = [FP8_BLOCK, FP8_BLOCK]
@@ -51,7 +51,7 @@ def write_checkpoint(folder: Path, config: Mapping[str, Any], dtype: Dtype) -> i
 
 
 def _stored(config: Config, dtype: Dtype) -> Iterator[Stored]:
-    """Every tensor in the checkpoint's order, FP8 scales beside their codes."""
+    """List every tensor in the checkpoint's order, FP8 scales next to their codes."""
     hparams, _notes = find_architecture(config).read_config(config, {})
     tensors: list[Mapped] = list(hparams.dense_tensors())
     for layer in hparams.stored_moe_layers:
@@ -86,7 +86,7 @@ def _write_shard(path: Path, shard: list[Stored]) -> None:
 
 
 def _pieces(name: str, dtype: str, shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
-    """The tensor's values, in pieces that follow one another."""
+    """Yield the tensor's values in consecutive pieces."""
     shift = zlib.crc32(name.removesuffix("_scale_inv").encode())
     if dtype == "F32" and name.endswith("expert_bias"):
         yield np.zeros(shape, np.float32)
@@ -107,7 +107,7 @@ def _pieces(name: str, dtype: str, shape: tuple[int, ...]) -> Iterator[NDArray[A
 
 
 def _weight_shape(scale: tuple[int, ...]) -> tuple[int, int]:
-    """The shape of the matrix these scales belong to: all of AntAngelMed's sides are multiples of 128."""
+    """Return the shape of the matrix with these scales. All of AntAngelMed's dimensions are multiples of 128."""
     return scale[0] * FP8_BLOCK, scale[1] * FP8_BLOCK
 
 

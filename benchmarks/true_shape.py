@@ -1,13 +1,13 @@
-"""Models of AntAngelMed's true layer shapes with random weights, written at the disk's speed.
+"""Write models with random weights in AntAngelMed's true layer shapes, at the disk's speed.
 
     python -m benchmarks.true_shape M.gguf --layers 5 --types Q4_K                      four MoE layers, 8 GB
-    python -m benchmarks.true_shape M.gguf --layers 5 --types Q4_K --layout llama.cpp   the same bits, stock layout
+    python -m benchmarks.true_shape M.gguf --layers 5 --types Q4_K --layout llama.cpp   the same weights, stock layout
     python -m benchmarks.true_shape M.gguf --types Q2_K:170,Q3_K:86 --routing zipf      all 103 billion weights
     python -m benchmarks.true_shape FOLDER --layers 2 --checkpoint bf16                 for `edgemed convert`
 
-One pool of random rows is quantised for each type; an expert's matrix is the pool rolled by an amount of its own. So no
-two experts are equal, both layouts hold the same bits, and making a model costs little more than writing it. Routing is
-steered by the router's bias: tokens are random and router weights too, so without a bias every expert is alike.
+One pool of random rows is quantised for each type, and each expert's matrix is the pool rotated by a different offset.
+No two experts are equal, both layouts hold the same bits, and making a model takes little longer than writing it. The
+router's bias sets the routing: tokens and router weights are random, so without a bias all experts are equally likely.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ CALIBRATION_TOKENS = 100_000
 
 
 def true_config(layers: int, vocab: int) -> dict[str, Any]:
-    """config.json's content at AntAngelMed's shape (Ling-flash-2.0), with fewer layers and rows if asked."""
+    """config.json's content at AntAngelMed's shape (Ling-flash-2.0), with fewer layers or a smaller vocabulary."""
     shape = checkpoints.Shape(
         num_hidden_layers=layers,
         hidden_size=4096,
@@ -68,7 +68,7 @@ def true_config(layers: int, vocab: int) -> dict[str, Any]:
 
 
 def write_folder(folder: Path, config: Mapping[str, Any]) -> None:
-    """The checkpoint's files beside the weights."""
+    """Write the checkpoint's files other than the weights."""
     files = {
         "config.json": config,
         "tokenizer.json": tokenizers_json.tokenizer_json(),
@@ -79,9 +79,9 @@ def write_folder(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def mixture(types: Mapping[Type, int], layers: range, experts: int = 256, seed: int = 0) -> Plan:
-    """A plan that gives each layer's experts these types in proportion to the counts, in random order.
+    """Make a plan that gives each layer's experts these types in proportion to the counts, in random order.
 
-    All three matrices of an expert have one type. A single type makes a uniform plan.
+    All three matrices of an expert have one type. With a single type the plan is uniform.
     """
     chosen = list(types)
     if len(chosen) == 1:
@@ -97,19 +97,19 @@ def mixture(types: Mapping[Type, int], layers: range, experts: int = 256, seed: 
 
 
 def tokens(count: int, vocab: int, seed: int) -> list[int]:
-    """The published token sequence of that seed: PCG64, whose stream numpy promises to keep; no special tokens."""
+    """The published tokens of that seed, without special tokens. numpy promises to keep PCG64's stream stable."""
     raw = np.random.PCG64(np.random.SeedSequence(seed)).random_raw(count)
-    edge = 512 if vocab > 1024 else 0  # a test's vocabulary has no room to leave out special tokens
+    edge = 512 if vocab > 1024 else 0  # a test's vocabulary is too small to leave out special tokens
     return [int(r % (min(vocab, 32768) - 2 * edge)) + edge for r in raw]
 
 
 @cache
 def zipf_routing(exponent: float = 1.0) -> tuple[Floats, NDArray[np.float64]]:
-    """A router bias that makes experts as unequal as Zipf's law, by the balancing rule of training, turned around; and
-    uses of each expert a token.
+    """Return a router bias that makes expert use follow Zipf's law, and the uses of each expert per token.
 
-    Wanted frequencies come from `traces.draw`; the bias moves a little up or down until the router, fed with normal
-    logits, reaches them (within 1 % of all choices on average).
+    This is the load-balancing rule of training with another target. The wanted frequencies come from `traces.draw`. The
+    bias moves up or down in small steps until the router reaches them on normal logits, within 1 % of all choices on
+    average.
     """
     rng = np.random.default_rng(0)
     one_layer = traces.Shape(layers=1)
@@ -126,14 +126,14 @@ def zipf_routing(exponent: float = 1.0) -> tuple[Floats, NDArray[np.float64]]:
 
 
 class Weights:
-    """The random weights of every tensor, as bytes, in pieces that follow one another."""
+    """The random weights of every tensor as bytes, in consecutive pieces."""
 
     def __init__(self, routing: str, seed: int = 0) -> None:
         self._routing = routing
         self._seed = seed
 
     def pieces(self, tensor: Tensor) -> Iterator[Bytes]:
-        """The tensor's bytes in order."""
+        """Yield the tensor's bytes in order."""
         if found := STACK.fullmatch(tensor.name):
             for expert in range(tensor.shape[0]):
                 yield from self._expert(int(found[1]), expert, found[2], tensor.type, tensor.shape[1:])
@@ -150,7 +150,7 @@ class Weights:
         yield pool[shift:]
         yield pool[:shift]
 
-    @cache  # noqa: B019 - a few pools, needed as long as the object
+    @cache  # noqa: B019 - there are few pools, and all are needed as long as the object lives
     def _pool(self, type_: Type, rows: int, columns: int) -> Bytes:
         return quantize(self._normal(f"pool {rows}", rows, columns), type_)
 
@@ -159,24 +159,24 @@ class Weights:
         for first in range(0, rows, ROWS_AT_ONCE):
             part = self._normal(f"{tensor.name} {first}", min(ROWS_AT_ONCE, rows - first), columns)
             if tensor.name == "token_embd.weight":
-                part *= np.sqrt(columns, dtype=np.float32)  # of size one, as what later layers add
+                part *= np.sqrt(columns, dtype=np.float32)  # unit variance, like what later layers add
             yield part.view(np.uint8) if tensor.type == Type.F32 else quantize(part, tensor.type)
 
     def _vector(self, name: str, length: int) -> Floats:
         if not name.endswith("exp_probs_b.bias"):
-            return np.ones(length, np.float32)  # the weight of a norm
+            return np.ones(length, np.float32)  # a norm's weights
         if self._routing == "uniform":
             return np.zeros(length, np.float32)
         return zipf_routing()[0][self._order(name, length)]
 
     def expert_tokens(self, layers: range, experts: int) -> list[int]:
-        """What calibration with CALIBRATION_TOKENS would count, chance left out."""
+        """Return the counts that a calibration with CALIBRATION_TOKENS would expect on average."""
         names = [f"blk.{layer}.exp_probs_b.bias" for layer in layers]
         uses = [zipf_routing()[1][self._order(name, experts)] for name in names]
         return [round(use * CALIBRATION_TOKENS) for use in np.concatenate(uses)]
 
     def _order(self, name: str, experts: int) -> NDArray[np.int64]:
-        """Which of Zipf's experts each expert is, by the name of its layer's bias."""
+        """Permute Zipf's ranks over a layer's experts, seeded by the name of the layer's bias."""
         return self._rng(name).permutation(experts)
 
     def _normal(self, key: str, rows: int, columns: int) -> Floats:
@@ -190,7 +190,7 @@ class Weights:
 
 
 def header_spec(folder: Path, plan: Plan, layout: LayoutName) -> HeaderSpec:
-    """Everything about the model except its weights, from a checkpoint folder that has none."""
+    """Read everything about the model except its weights from a checkpoint folder that has none."""
     source = find_source(str(folder))
     hparams, _notes = find_architecture(source.config).read_config(source.config, {})
     made = make_layout(hparams, plan, layout)
@@ -206,9 +206,9 @@ def write_gguf(
     routing: str = "uniform",
     calibrated: bool = False,
 ) -> int:
-    """Write the model of that config.json; returns its size in bytes. Its checksums and digest are valid.
+    """Write the model described by this config.json; return its size in bytes. Its checksums and digest are valid.
 
-    calibrated: its header says how often each expert is used, which takes routing by Zipf's law.
+    calibrated: the header also says how often each expert is used, which needs routing by Zipf's law.
     """
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "random weights"  # its name becomes the model's
@@ -228,8 +228,8 @@ def write_gguf(
     with DirectWriter(path, digest.update) as writer:
         writer.append(np.frombuffer(blank, np.uint8), digested=False)
         for number, tensor in enumerate(made.tensors):
-            # A unit is one dense tensor, or an expert's three matrices with the padding between them. (In the stock
-            # layout, which has no checksums, the count comes out wrong and is not written.)
+            # A work unit is one dense tensor, or one expert's three matrices with the padding between them. (The stock
+            # layout has no checksums; there the count is wrong and the result is not written.)
             inside = number > n_dense and (number - n_dense) % 3
             padding = writer.pad(made.alignment)
             if inside:
@@ -249,13 +249,13 @@ def write_gguf(
 
 
 def parse_types(text: str) -> dict[Type, int]:
-    """`Q4_K`, or a mixture by counts: `Q2_K:44,Q4_K:122`."""
+    """Parse `Q4_K`, or a mixture with counts: `Q2_K:44,Q4_K:122`."""
     parts = (part.partition(":") for part in text.split(","))
     return {parse_type(name): int(count or 1) for name, _, count in parts}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write one model or checkpoint and say how fast."""
+    """Write one model or checkpoint and print the speed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.true_shape", description=__doc__.split("\n")[0])
     parser.add_argument("output", type=Path, help="the GGUF to write, or the folder with --checkpoint")
     parser.add_argument("--layers", type=int, default=32, help="all layers, the dense first one included (default 32)")
@@ -264,7 +264,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--layout", choices=("edgemed", "llama.cpp"), default="edgemed")
     parser.add_argument("--routing", choices=("uniform", "zipf"), default="uniform")
     parser.add_argument(
-        "--calibrated", action="store_true", help="with zipf: tell in the header how often each expert is used"
+        "--calibrated", action="store_true", help="with zipf: store in the header how often each expert is used"
     )
     parser.add_argument("--checkpoint", choices=("bf16", "fp8"), help="write safetensors shards instead of a GGUF")
     args = parser.parse_args(argv)

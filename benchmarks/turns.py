@@ -1,7 +1,8 @@
 """Two sides loaded at the same time, measured in short turns.
 
-A virtual machine's memory is now twice, now half as fast; whole runs one after another compare its minutes. Turns of
-a few tokens, each side's right after the other's, meet the same memory, so their ratios are steady where times are not.
+The memory of a virtual machine may be twice as fast one minute and half as fast the next. Whole runs one after another
+would compare these minutes. Short turns of a few tokens, one side right after the other, meet the same memory speed, so
+their ratios are steady even where their times are not.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from benchmarks.measure import Spec
 from benchmarks.side_by_side import ROOT
 from edgemed.engine.process.launch import environment
 
-REST_SECONDS = 0.05  # between turns: the side that has just computed spins for some milliseconds before it sleeps
+REST_SECONDS = 0.05  # between turns: threads that have just computed spin for some milliseconds before they sleep
 
 
 class Resident:
-    """A side in a process of its own, waiting for its turns."""
+    """One side in its own process, waiting for its turns."""
 
     def __init__(self, spec: Spec) -> None:
-        """Raises SystemExit, with what it said last, when it ends."""
+        """Raises SystemExit when the process ends; its last output is above the message."""
         env = environment() if spec.side == "edgemed" else dict(os.environ)
         self.name = spec.side
         self._process = subprocess.Popen(
@@ -45,17 +46,17 @@ class Resident:
             raise
 
     def prompt(self) -> tuple[float, dict[str, float]]:
-        """Seconds of one reading of the prompt, and the engine's counters of it."""
+        """Process the prompt once; return the seconds and the engine's counters."""
         seconds, stats = self._ask("prompt")
         return seconds, stats
 
     def answer(self, count: int) -> tuple[list[float], dict[str, float]]:
-        """Seconds of each of the next tokens, and the engine's counters of them."""
+        """Decode the next tokens; return the seconds of each and the engine's counters."""
         times, stats = self._ask(str(count))
         return times, stats
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
@@ -74,13 +75,13 @@ class Resident:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"A run of {self.name} ended; what it printed is above.")
+            raise SystemExit(f"A run of {self.name} ended; its output is above.")
         return json.loads(line)
 
 
 @contextlib.contextmanager
 def both(one: Spec, other: Spec) -> Iterator[tuple[Resident, Resident]]:
-    """The two sides, loaded; they end with the block."""
+    """Yield the two sides, loaded; they end with the block."""
     with contextlib.ExitStack() as stack:
         sides = []
         for spec in (one, other):

@@ -1,10 +1,10 @@
-"""Write edgemed/demo_plan.json: which precision each expert of the demonstration checkpoint gets.
+"""Write edgemed/demo_plan.json: the types of the demonstration checkpoint's experts.
 
     .venv/bin/python recipes/demo_plan.py
 
-A rule without measurements: in every layer the quarter of the experts with the longest router rows (the router can
-pull most strongly towards them) gets more bits, the quarter with the shortest gets fewer, and the down projection,
-whose errors nothing softens, one step more than gate and up.
+The rule uses no measurements. In every layer, the quarter of experts with the longest router rows gets more bits,
+because the router can favour them most, and the quarter with the shortest rows gets fewer. The down projection gets one
+step more than gate and up, because nothing dampens its errors.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from gguf import GGMLQuantizationType as Type
 from edgemed.convert.shards import Shards
 from edgemed.quant.plan import Plan
 
-LAYERS, EXPERTS = range(1, 7), 16  # the last is the MTP layer
+LAYERS, EXPERTS = range(1, 7), 16  # the last layer is the MTP layer
 QUARTERS = (
     (Type.Q3_K, Type.Q3_K, Type.Q4_K),
     (Type.Q4_K, Type.Q4_K, Type.Q5_K),

@@ -1,1 +1,1 @@
-"""Shared by tests and benchmarks: tiny checkpoints, a fake engine, fault injection, an independent forward pass."""
+"""Helpers of tests and benchmarks: tiny checkpoints, a fake engine, fault injection, a reference forward pass."""

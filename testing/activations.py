@@ -1,10 +1,10 @@
-"""What ggml's CPU kernels do to the input of a matrix product before they multiply, emulated in numpy.
+"""What ggml's CPU kernels do to the input of a matmul before they multiply, emulated in numpy.
 
-The weight's type decides: float types round the input to themselves, the 32-wide quants to Q8_0 (or Q8_1), the 256-wide
-ones to Q8_K. Formulas: ggml's quantize_row_q8_0_ref and quantize_row_q8_K_ref.
+The weight's type decides: float types round the input to themselves, quants with blocks of 32 to Q8_0 (or Q8_1), those
+with blocks of 256 to Q8_K. Formulas: ggml's quantize_row_q8_0_ref and quantize_row_q8_K_ref.
 
-Where a value lies almost half-way between two codes, float32 noise decides; the next layers turn that one code into
-others of their own, and logits differ by a few hundredths though nobody is wrong. So the rounding's margin comes along.
+If a value lies almost halfway between two codes, float32 noise decides the code. That one code changes codes in later
+layers, and logits then differ by a few hundredths between two correct engines. So the rounding margin is returned too.
 """
 
 import numpy as np
@@ -16,9 +16,9 @@ Floats = NDArray[np.float64]
 
 
 def round_activations(x: Floats, weight_type: str) -> tuple[Floats, Floats]:
-    """x [rows, in] as the kernel for this weight type (a ggml type name) sees it, and the rounding's margin [rows].
+    """Return x [rows, in] as the kernel for this weight type (a ggml type name) sees it, and rounding margins [rows].
 
-    The margin is how far a row's most doubtful value lies from half-way between two 8-bit codes, in codes: 0.5 at best.
+    A margin is the distance of a row's most doubtful value from halfway between two 8-bit codes, in codes (up to 0.5).
     """
     sure = np.full(len(x), 0.5)
     match weight_type:
@@ -37,7 +37,7 @@ def round_activations(x: Floats, weight_type: str) -> tuple[Floats, Floats]:
 
 
 def _q8_0(x: Floats) -> tuple[Floats, Floats]:
-    """Blocks of 32 with a scale kept as F16; the codes are made with the unrounded scale."""
+    """Round in blocks of 32 with an F16 scale; codes are computed with the unrounded scale."""
     blocks = x.astype(np.float32).reshape(-1, 32)
     scale = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
     unrounded = blocks * _inverse(scale)
@@ -46,7 +46,7 @@ def _q8_0(x: Floats) -> tuple[Floats, Floats]:
 
 
 def _q8_k(x: Floats) -> tuple[Floats, Floats]:
-    """Blocks of 256 with an F32 scale; the value of largest size becomes exactly -127."""
+    """Round in blocks of 256 with an F32 scale; the value of largest magnitude becomes exactly -127."""
     blocks = x.astype(np.float32).reshape(-1, 256)
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1, keepdims=True), axis=1)
     inverse_scale = np.float32(-127) * _inverse(extreme)

@@ -1,10 +1,9 @@
-"""Tiny random checkpoints of BailingMoeV2 and SarvamMoE, written byte by byte in the published naming: no torch, no
-safetensors.
+"""Tiny random checkpoints of BailingMoeV2 and SarvamMoE with the published tensor names, without torch or safetensors.
 
     make_checkpoint(folder, Shape(num_shared_experts=2), dtype="fp8", seed=3)
 
-The weights depend on the seed and on each tensor's name alone, and come from integers of a bit generator whose stream
-numpy promises never to change, so a fixture may store a seed instead of weights.
+The weights depend only on the seed and the tensor's name. They come from integers of a bit generator whose stream numpy
+promises never to change, so a fixture may store a seed instead of weights.
 """
 
 import json
@@ -21,17 +20,18 @@ from testing import tokenizers_json
 from testing.number_formats import FP8_BLOCK, encode_bf16, quantise_fp8_blocks
 
 Dtype = Literal["bf16", "f16", "f32", "fp8"]
-Tensor = tuple[str, NDArray[Any]]  # safetensors dtype, codes in that dtype's width
+Tensor = tuple[str, NDArray[Any]]  # safetensors dtype, codes as unsigned integers or floats of that width
 ENDS = ("<|endoftext|>", "<|role_end|>")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A checkpoint's config, in its own words, and what its random weights are like.
+    """A checkpoint's config, with config.json's own names, and the distribution of its random weights.
 
-    llama.cpp needs: heads * head_dim = hidden_size, groups dividing experts, topk_group < n_group < num_experts and at
-    least two experts in a group; or one group. Widths in multiples of 256 allow every K-quant. SarvamMoE has the same
-    tensors; its config.json does not say how much of a head rotates (all of it), nor that there is one group.
+    llama.cpp requires heads * head_dim = hidden_size, and either one group or experts divisible by groups, topk_group <
+    n_group < num_experts and at least two experts per group. Every K-quant is possible if all widths are multiples of
+    256. SarvamMoE has the same tensors. Its config.json states neither the rotated part of a head (all of it) nor the
+    number of groups (one).
     """
 
     family: Literal["BailingMoeV2", "SarvamMoE"] = "BailingMoeV2"
@@ -48,7 +48,7 @@ class Shape:
     num_attention_heads: int = 4
     num_key_value_heads: int = 2
     rotary_fraction: float = 0.5
-    says_rotary_dim: bool = False  # as Ling-1T: `rotary_dim` in place of `partial_rotary_factor`
+    says_rotary_dim: bool = False  # like Ling-1T: `rotary_dim` instead of `partial_rotary_factor`
     rope_theta: float = 600000
     yarn_factor: float | None = None
     yarn_original_context: int = 128
@@ -59,8 +59,8 @@ class Shape:
     router_scale: float = 1.5  # standard deviation of the router's logits
     expert_bias_mean: float = 0.0
     expert_bias_spread: float = 0.1
-    attention_scale: float = 1.0  # of what attention adds to the residual
-    # A turn of random words ends once in some 900 tokens; or never: such tokens then score 0, beyond a random top 20.
+    attention_scale: float = 1.0  # factor on what attention adds to the residual stream
+    # True: random text ends a turn about once in 900 tokens. False: never; the ending tokens' logits are 0.
     ends_turns: bool = True
 
     def __post_init__(self) -> None:
@@ -157,10 +157,10 @@ def make_checkpoint(
     chat_template: str = tokenizers_json.CHAT_TEMPLATE,
     generation_config: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a checkpoint into the folder (made if need be) and return the folder.
+    """Write a checkpoint into the folder, which is created if needed, and return the folder.
 
     shards: 1 writes a single model.safetensors without an index. config_changes and config_drop edit config.json after
-    the weights are settled: the way to write a config that lies.
+    the weights are made, which gives a config that contradicts the weights.
     """
     shape = shape or Shape()
     folder.mkdir(parents=True, exist_ok=True)
@@ -181,7 +181,7 @@ def make_checkpoint(
 
 
 def write_shards(folder: Path, tensors: Mapping[str, Tensor], shards: int) -> None:
-    """Split the tensors, in order, into files of about equal size, with an index if there are several."""
+    """Split the tensors, in order, into files of about equal size, with an index if there is more than one file."""
     if shards == 1:
         write_safetensors(folder / "model.safetensors", tensors)
         return
@@ -201,7 +201,7 @@ def write_shards(folder: Path, tensors: Mapping[str, Tensor], shards: int) -> No
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """One safetensors file: a length, a JSON header padded with spaces to 8 bytes, the tensors' bytes in order."""
+    """Write one safetensors file: length, JSON header padded with spaces to 8 bytes, the tensors' bytes in order."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, (kind, codes) in tensors.items():
@@ -216,13 +216,13 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def weights(shape: Shape, seed: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """(name, float32 values) of every tensor in the checkpoint's order, before any rounding to the stored dtype."""
+    """Yield (name, float32 values) of every tensor in the checkpoint's order, before rounding to the stored dtype."""
     for name, dimensions in _dimensions(shape):
         yield name, _values(name, dimensions, shape, seed)
 
 
 def _dimensions(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Every tensor's name and shape, torch order (out, in)."""
+    """Yield every tensor's name and shape in torch's order (out, in)."""
     wide, vocabulary = shape.hidden_size, shape.vocab_size
     yield "model.word_embeddings.weight", (vocabulary, wide)
     for layer in range(shape.num_hidden_layers + shape.num_nextn_predict_layers):
@@ -262,11 +262,11 @@ def _mlp(prefix: str, wide: int, inner: int) -> Iterator[tuple[str, tuple[int, .
 
 
 def _values(name: str, dimensions: tuple[int, ...], shape: Shape, seed: int) -> NDArray[np.float32]:
-    """Bell-shaped random numbers scaled so that activations stay near one and logits vary by a few units."""
+    """Return bell-shaped random numbers, scaled so that activations stay near one and logits vary by a few units."""
     noise = _bell(f"{seed}/{name}", int(np.prod(dimensions))).reshape(dimensions)
     if name.endswith("expert_bias"):
         return (shape.expert_bias_mean + shape.expert_bias_spread * noise).astype(np.float32)
-    if len(dimensions) == 1:  # the weight of a norm
+    if len(dimensions) == 1:  # a norm's weights
         return (1 + 0.1 * noise).astype(np.float32)
     if name.endswith("word_embeddings.weight"):
         return noise.astype(np.float32)
@@ -280,7 +280,7 @@ def _values(name: str, dimensions: tuple[int, ...], shape: Shape, seed: int) -> 
 
 
 def _bell(key: str, count: int) -> NDArray[np.float64]:
-    """Sums of four 16-bit uniforms, shifted and scaled to mean 0 and variance 1; at most 3.5 in size."""
+    """Return sums of four 16-bit uniforms, shifted and scaled to mean 0 and variance 1; no magnitude exceeds 3.5."""
     raw = np.random.PCG64(np.random.SeedSequence(zlib.crc32(key.encode()))).random_raw(count)
     sums = np.asarray(raw, "<u8").view("<u2").reshape(count, 4).sum(axis=1, dtype=np.int64)
     bell: NDArray[np.float64] = (sums - 2 * 65535) / (65536 * np.sqrt(4 / 12))
@@ -288,7 +288,7 @@ def _bell(key: str, count: int) -> NDArray[np.float64]:
 
 
 def _tensors(shape: Shape, dtype: Dtype, seed: int) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor as stored. The expert bias is F32 always, as published; FP8 covers the projections only."""
+    """Yield every tensor as stored. The expert bias is always F32, as published; FP8 covers the projections only."""
     for name, values in weights(shape, seed):
         if name.endswith("expert_bias") or dtype == "f32":
             yield name, ("F32", values)

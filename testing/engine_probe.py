@@ -1,4 +1,4 @@
-"""Logits of every position from a child process: ggml's asserts kill a process, and its devices register once.
+"""Logits of every position from a child process, because ggml's asserts end a process and its devices register once.
 
 (answer,) = run_probes(tmp_path, Probe(path=str(gguf), ids=(3, 14, 15)))       the parent's side
 python -m testing.engine_probe REQUEST.json ANSWERS.npz                  the child's side
@@ -21,10 +21,10 @@ from edgemed.engine.process.launch import environment
 
 @dataclass(frozen=True)
 class Probe:
-    """What to run. batches: the lengths in which the ids are given to llama.cpp; empty means all at once.
+    """What to run. batches: lengths of the batches given to llama.cpp; empty means one batch.
 
-    stock: llama.cpp alone runs the file; otherwise edgemed's engine does. small_cache: one layer's experts only.
-    repack: whether llama.cpp may rearrange weights while loading. pieces: nodes are computed one by one.
+    stock: run the file with llama.cpp alone, not with edgemed's engine. small_cache: room for one layer's experts only.
+    repack: allow llama.cpp to rearrange weights while loading. pieces: compute the graph node by node.
     """
 
     path: str
@@ -45,18 +45,18 @@ class Probe:
 
 @dataclass(frozen=True)
 class Answer:
-    """logits [tokens, vocabulary]; stats: the engine's counters, empty for stock."""
+    """logits [tokens, vocabulary]; stats: the engine's counters, empty for stock llama.cpp."""
 
     logits: NDArray[np.float32]
     stats: dict[str, float]
 
 
 class ProbeError(Exception):
-    """The child failed; the message holds its exit status and its last words."""
+    """The child failed; the message holds its exit status and the end of its standard error."""
 
 
 def run_probes(folder: Path, *probes: Probe, timeout: float = 120) -> list[Answer]:
-    """Run the probes: stock ones in one child, the engine's in another, whose device stock llama.cpp would trip over.
+    """Run the stock probes in one child and the engine's in another: stock llama.cpp must not meet edgemed's device.
 
     Raises ProbeError.
     """
@@ -80,7 +80,7 @@ def _run_child(folder: Path, probes: Sequence[Probe], timeout: float) -> list[An
 
 
 def answer(probe: Probe) -> Answer:
-    """Load the model, run it, free it; in the child only."""
+    """Load the model, run it and free it; only called in the child."""
     return _run_stock(probe) if probe.stock else _run_engine(probe)
 
 
@@ -142,7 +142,7 @@ def _context_length(probe: Probe) -> int:
 
 
 def _decode(llama: Any, context: Any, n_vocab: int, probe: Probe) -> NDArray[np.float32]:
-    """Run the ids through the context, asking for logits everywhere."""
+    """Run the ids through the context with logits for every position."""
     rows = []
     start = 0
     for length in probe.batches or (len(probe.ids),):

@@ -1,4 +1,4 @@
-"""A scripted engine for the chat's tests: it says what it is told to say, in the real engine's types."""
+"""A scripted engine for the chat's tests: it answers as the test tells it, with the real engine's types."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from edgemed.engine.process.protocol import (
     EngineInfo,
     EngineStats,
     Event,
-    ExpertsSeen,
     Finished,
     Message,
     Piece,
+    PromptEncoded,
     PromptProgress,
     Sampling,
     StopReason,
+    StoreState,
 )
 from edgemed.errors import EngineDied
 
 DIGEST = "ab12cd34" + "0" * 56
+PROMPT_DIGEST = "5eed" * 16
 
 
 def info(intended_use: str = "demonstration", n_ctx: int = 2048) -> EngineInfo:
-    """What a small engine says of itself."""
+    """Return the info that a small engine reports."""
     return EngineInfo(
+        engine_version="0.0.test",
         model_name="mini",
         architecture="bailingmoe2",
         n_layers=6,
@@ -48,7 +51,7 @@ def info(intended_use: str = "demonstration", n_ctx: int = 2048) -> EngineInfo:
 
 @dataclass
 class Hold:
-    """A step of a script: wait here until the test lets go (or the answer is stopped)."""
+    """A step of a script: wait here until the test releases it or the answer is stopped."""
 
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -61,29 +64,39 @@ Step = Event | Hold | Exception | str
 
 
 class FakeEngine:
-    """Answers one script after the other; `asked` keeps the messages of every question."""
+    """Answers with one script after the other. For every question, `asked` keeps the messages, `requests` the id,
+    `sampled` the sampling, and `reused` whether the KV cache could be used."""
 
     def __init__(self, *scripts: Sequence[Step], engine_info: EngineInfo | None = None) -> None:
         self.info = engine_info or info()
         self.asked: list[list[Message]] = []
+        self.requests: list[str] = []
+        self.sampled: list[Sampling] = []
+        self.reused: list[bool] = []
         self.alive = True
         self.closed = False
         self.restarts = 0
-        self.looks = 0
+        self.states_told = 0
         self.watched = True
         self._scripts = list(scripts)
-        self._stopped = threading.Event()
+        self._stopped: set[str] = set()
 
-    def generate(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[Event]:
-        self._stopped.clear()
+    def generate(
+        self, messages: Sequence[Message], sampling: Sampling, request: str, *, reuse: bool
+    ) -> Iterator[Event]:
         self.asked.append(list(messages))
+        self.requests.append(request)
+        self.sampled.append(sampling)
+        self.reused.append(reuse)
         script = self._scripts.pop(0)
         prompt = sum(len(message.content) for message in messages)
         text = ""
         tokens = 0
+        if request not in self._stopped:
+            yield PromptEncoded(prompt, PROMPT_DIGEST)
         for step in script:
             if isinstance(step, Hold):
-                while not step.released.wait(0.005) and not self._stopped.is_set():
+                while not step.released.wait(0.005) and request not in self._stopped and not self.closed:
                     pass
             elif isinstance(step, Exception):
                 self.alive = not isinstance(step, EngineDied)
@@ -93,15 +106,15 @@ class FakeEngine:
                 return
             elif isinstance(step, PromptProgress):
                 yield step
-            elif not self._stopped.is_set():
+            elif request not in self._stopped:
                 piece = Piece(step) if isinstance(step, str) else step
                 text += piece.text
                 tokens += piece.tokens
                 yield piece
-        yield finished(text, tokens=tokens, prompt=prompt, reason="stopped" if self._stopped.is_set() else "end")
+        yield finished(text, tokens=tokens, prompt=prompt, reason="stopped" if request in self._stopped else "end")
 
-    def stop(self) -> None:
-        self._stopped.set()
+    def stop(self, request: str) -> None:
+        self._stopped.add(request)
 
     def stats(self) -> EngineStats:
         return EngineStats(
@@ -115,19 +128,19 @@ class FakeEngine:
             peak_rss_bytes=900 << 20,
         )
 
-    def look(self) -> ExpertsSeen:
-        """Every third expert is in memory; of each layer's, two were found there and the last one was not."""
-        self.looks += 1
+    def store_state(self) -> StoreState:
+        """In each MoE layer every third expert is in memory; two experts had hits and the last one a miss."""
+        self.states_told += 1
         count = self.info.n_experts
         states = bytes(RESIDENT if expert % 3 == 0 else 0 for expert in range(count))
         hits = bytes(4 if expert in (0, 3) else 0 for expert in range(count))
         misses = bytes(1 if expert == count - 1 else 0 for expert in range(count))
-        rows = self.info.n_layers - 1
-        parts = (states * rows, hits * rows, misses * rows)
-        stats = dataclasses.replace(self.stats(), bytes_read=self.looks * 10**8, wait_s=self.looks / 10)
-        return ExpertsSeen.of(rows, parts, dataclasses.replace(stats, tokens=2 * self.looks))
+        moe_layers = self.info.n_layers - 1
+        parts = (states * moe_layers, hits * moe_layers, misses * moe_layers)
+        stats = dataclasses.replace(self.stats(), bytes_read=self.states_told * 10**8, wait_s=self.states_told / 10)
+        return StoreState.of(moe_layers, parts, dataclasses.replace(stats, tokens=2 * self.states_told))
 
-    def look_away(self) -> None:
+    def stop_watching(self) -> None:
         self.watched = False
 
     def restart(self, on_progress: Callable[[str, float], None] | None = None) -> None:
@@ -139,7 +152,7 @@ class FakeEngine:
 
 
 def finished(text: str, *, tokens: int, prompt: int, reason: StopReason = "end") -> Finished:
-    """The closing event of an answer."""
+    """Make the last event of an answer."""
     return Finished(
         stop_reason=reason,
         text=text,
@@ -157,7 +170,7 @@ def finished(text: str, *, tokens: int, prompt: int, reason: StopReason = "end")
 
 
 def starting(engine: FakeEngine) -> Callable[[Callable[[str, float], None]], FakeEngine]:
-    """A `StartEngine` that hands out `engine` at once."""
+    """Make a `StartEngine` that returns `engine` at once."""
 
     def start(progress: Callable[[str, float], None]) -> FakeEngine:
         progress("weights", 1.0)

@@ -1,9 +1,9 @@
-"""What happens when files and disks fail under a real, tiny model; for a process of its own with faulty reads loaded.
+"""Fault injection on a real, tiny model: failing files and disks. Runs in its own process with faulty reads preloaded.
 
 python -m testing.fault_scenarios EDGEMED.gguf STOCK.gguf RESULTS.json     (LD_PRELOAD=faulty_reads.so)
 
-Every scenario works on its own copy of the file and ends with the same process answering as if nothing had happened.
-RESULTS.json: scenario -> "" or the traceback.
+Every scenario works on its own copy of the file. After each fault the same process must answer as if nothing had
+happened. RESULTS.json maps each scenario to "" or its traceback.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ from testing.resealed import resealed
 from testing.timing import Later, soon, within
 
 IDS = (3, 14, 15, 92, 65, 35, 89, 79)
-LONG = tuple(range(20, 60))  # more than a layer has experts: they are read before the first layer that has some
+LONG = tuple(range(20, 60))  # more tokens than experts in a layer, so the engine reads them before the first MoE layer
 STOP_SECONDS = 0.1
 CYCLES = 200
 
@@ -42,7 +42,7 @@ Logits = NDArray[np.float32]
 
 
 class Failed(Exception):  # noqa: N818 - an outcome of a computation
-    """llama_decode failed; the message is what the model says about it."""
+    """llama_decode failed; the message is the model's reason."""
 
 
 def load(path: Path, **changes: Any) -> LoadedModel:
@@ -60,7 +60,7 @@ def loaded(path: Path, **changes: Any) -> Iterator[LoadedModel]:
 
 
 def logits(model: LoadedModel, ids: tuple[int, ...] = IDS, *, one_by_one: bool = False) -> Logits:
-    """[token, vocabulary], from an empty context. Raises Failed."""
+    """Return logits [token, vocabulary], from an empty context. Raises Failed."""
     llama.llama_memory_clear(llama.llama_get_memory(model.ctx), False)
     rows: list[Logits] = []
     for piece in [(token,) for token in ids] if one_by_one else [ids]:
@@ -80,18 +80,18 @@ def logits(model: LoadedModel, ids: tuple[int, ...] = IDS, *, one_by_one: bool =
 
 
 def fails(model: LoadedModel, *words: str) -> None:
-    """Insist that computing fails, and that the reason has all these words in it."""
+    """Assert that computing fails and that the reason contains all these words."""
     try:
         logits(model)
     except Failed as failure:
         for word in words:
-            assert word in str(failure), failure  # noqa: PT017 - the wrong reason is a failure of ours
+            assert word in str(failure), failure  # noqa: PT017 - this is not run by pytest
         return
-    raise AssertionError("this should have failed")
+    raise AssertionError("the computation should have failed")
 
 
 def faulty_reads(path: Path, error: int = 0, stall_ms: int = 0, most: int = 0, skip: int = 0, times: int = -1) -> None:
-    """Let reads of this file fail, stall or come up short."""
+    """Make reads of this file fail, stall or return fewer bytes than asked."""
     arm = ctypes.CDLL(None).faulty_reads
     arm.argtypes = (ctypes.c_char_p, ctypes.c_int, ctypes.c_int, *(ctypes.c_long,) * 3)
     arm.restype = None
@@ -103,16 +103,17 @@ def healthy_reads() -> None:
 
 
 def used_expert(path: Path) -> tuple[int, int]:
-    """(row, expert) of an expert that the ids use."""
+    """Return the (MoE layer, expert) of an expert that the ids use."""
     with loaded(path) as model:
         logits(model)
-        row, expert = np.argwhere(model.store_state()[0] == 2)[-1]
-    return int(row), int(expert)
+        moe_layer, expert = np.argwhere(model.store_state()[0] == 2)[-1]
+    return int(moe_layer), int(expert)
 
 
-def extent(path: Path, row: int, expert: int) -> tuple[int, int]:
+def extent(path: Path, moe_layer: int, expert: int) -> tuple[int, int]:
     experts = open_model(path).experts
-    return int(experts.offset[row, expert, 0]), int(experts.offset[row, expert, 2] + experts.nbytes[row, expert, 2])
+    offset, nbytes = experts.offset[moe_layer, expert], experts.nbytes[moe_layer, expert]
+    return int(offset[0]), int(offset[2] + nbytes[2])
 
 
 def overwrite(path: Path, offset: int, data: bytes) -> None:
@@ -121,25 +122,25 @@ def overwrite(path: Path, offset: int, data: bytes) -> None:
         file.write(data)
 
 
-def a_flipped_bit(path: Path, _stock: Path) -> None:
-    row, expert = used_expert(path)
-    begin, end = extent(path, row, expert)
+def flipped_bit(path: Path, _stock: Path) -> None:
+    moe_layer, expert = used_expert(path)
+    begin, end = extent(path, moe_layer, expert)
     content, right = path.read_bytes(), None
     with loaded(path) as model:
         right = logits(model)
     with loaded(path) as model:
         for place in (begin, (begin + end) // 2, end - 1):
             overwrite(path, place, bytes([content[place] ^ 4]))
-            block = model.file.experts.layers[row]
+            block = model.file.experts.layers[moe_layer]
             fails(model, f"Expert {expert} of layer {block} ", "checksum")
-            fails(model, f"Expert {expert} of layer {block} ", "checksum")  # it does not become right by asking twice
+            fails(model, f"Expert {expert} of layer {block} ", "checksum")  # a second attempt must not accept it
             overwrite(path, place, content[place : place + 1])
             assert np.array_equal(logits(model), right)
-            model.set_cache_bytes(0)  # as little as there may be: most is read again
+            model.set_cache_bytes(0)  # the smallest cache, so that most experts are read again
             assert np.array_equal(logits(model, one_by_one=True), logits(model, one_by_one=True))
 
 
-def cut_short_while_running(path: Path, _stock: Path) -> None:
+def truncated_while_running(path: Path, _stock: Path) -> None:
     content = path.read_bytes()
     begin = extent(path, *used_expert(path))[0]
     with loaded(path) as model:
@@ -155,7 +156,7 @@ def replaced_while_running(path: Path, stock: Path) -> None:
             other = one.with_suffix(".new")
             other.write_bytes(bytes(one.stat().st_size))
             other.replace(one)
-            mine = logits(model)  # the file that was opened is still there for who has it open
+            mine = logits(model)  # the open descriptor still refers to the old file
         assert np.isfinite(mine).all()
         assert mine.std() > 0.1
 
@@ -168,11 +169,11 @@ def overwritten_while_running(path: Path, stock: Path) -> None:
             overwrite(one, start, bytes(len(content) - start))
             fails(model, "Expert", words)
             one.write_bytes(content)
-            if one == path:  # without checksums nobody can tell that it is the old one again
+            if one == path:  # without checksums the engine cannot know that the old content is back
                 assert np.isfinite(logits(model)).all()
 
 
-def reads_that_fail(path: Path, stock: Path) -> None:
+def failing_reads(path: Path, stock: Path) -> None:
     for one in (path, stock):
         for skip in (0, 1, 5):
             with loaded(one) as model:
@@ -182,7 +183,7 @@ def reads_that_fail(path: Path, stock: Path) -> None:
                 assert np.isfinite(logits(model)).all()
 
 
-def reads_that_come_in_pieces(path: Path, stock: Path) -> None:
+def short_reads(path: Path, stock: Path) -> None:
     for one in (path, stock):
         with loaded(one) as model:
             right = logits(model)
@@ -193,16 +194,16 @@ def reads_that_come_in_pieces(path: Path, stock: Path) -> None:
                 healthy_reads()
 
 
-def reads_that_stall(path: Path, _stock: Path) -> None:
+def stalling_reads(path: Path, _stock: Path) -> None:
     with loaded(path) as model:
         right = logits(model)
     with loaded(path) as model:
         faulty_reads(path, stall_ms=1000, times=2)
-        assert np.array_equal(logits(model), right)  # late, and right
+        assert np.array_equal(logits(model), right)  # late but right
         healthy_reads()
 
 
-def a_stop_while_reads_are_in_flight(path: Path, _stock: Path) -> None:
+def stop_during_reads(path: Path, _stock: Path) -> None:
     with loaded(path) as model:
         right = {ids: logits(model, ids) for ids in (IDS, LONG)}
     for (ids, one_by_one), small in itertools.product(((IDS, False), (IDS, True), (LONG, False)), (False, True)):
@@ -210,14 +211,14 @@ def a_stop_while_reads_are_in_flight(path: Path, _stock: Path) -> None:
 
 
 def stopped_after(path: Path, small: bool, ids: tuple[int, ...], one_by_one: bool, right: Logits) -> float:
-    """Seconds from a stop to the end of a computation that waits for the disk."""
+    """Return the seconds from a stop request to the end of a computation that waits for the disk."""
     with loaded(path, force_small=small, ram_bytes=1 if small else None) as model:
         faulty_reads(path, stall_ms=700, times=3)
         stop = Later(0.2, model.request_abort)
         stop.start()
         try:
             logits(model, ids, one_by_one=one_by_one)
-            raise AssertionError("nothing stopped it")
+            raise AssertionError("the stop request had no effect")
         except Failed:
             took = stop.ago()
         stop.join()
@@ -229,14 +230,14 @@ def stopped_after(path: Path, small: bool, ids: tuple[int, ...], one_by_one: boo
     return took
 
 
-def a_second_model_is_refused(path: Path, stock: Path) -> None:
+def second_model_is_refused(path: Path, stock: Path) -> None:
     """llama.cpp does not tell the device which model a context belongs to, so a process holds one model at a time."""
     with loaded(path) as one:
         right = logits(one)
         for second in (path, stock):
             try:
                 load(second)
-                raise AssertionError("this should have been refused")
+                raise AssertionError("the second model should have been refused")
             except EngineError as error:
                 assert str(error) == (  # noqa: PT017
                     f"{path.name} is open in this process, which can hold only one model; close it first."
@@ -246,7 +247,7 @@ def a_second_model_is_refused(path: Path, stock: Path) -> None:
         assert np.array_equal(logits(after), right)
 
 
-def the_same_bits_whatever_the_cache(path: Path, stock: Path) -> None:
+def same_logits_with_every_cache(path: Path, stock: Path) -> None:
     for one in (path, stock):
         long = tuple(np.random.default_rng(1).integers(0, 500, 24).tolist())
         seen: dict[bool, Logits] = {}
@@ -256,7 +257,7 @@ def the_same_bits_whatever_the_cache(path: Path, stock: Path) -> None:
             (1, 1, False, 4),
             (None, 1, False, 2),
             (1, 4, True, 8),
-            (0, 2, True, 4),  # between: half of the experts
+            (0, 2, True, 4),  # 0 means room for half of the experts
         ):
             with loaded(
                 one,
@@ -276,7 +277,7 @@ def the_same_bits_whatever_the_cache(path: Path, stock: Path) -> None:
                 assert (stats["evictions"] > 0) == (ram is not None)
 
 
-def nothing_is_left_behind(path: Path, _stock: Path) -> None:
+def nothing_leaks(path: Path, _stock: Path) -> None:
     def threads_and_descriptors() -> tuple[int, ...]:
         return tuple(sum(1 for _ in Path(f"/proc/self/{name}").iterdir()) for name in ("task", "fd"))
 
@@ -287,7 +288,7 @@ def nothing_is_left_behind(path: Path, _stock: Path) -> None:
         with loaded(path, n_batch=16, n_outputs=16, reader_threads=1 + number % 3) as model:
             if number % 20 == 0:
                 logits(model)
-            elif number % 20 == 1:  # closed in the middle of reading
+            elif number % 20 == 1:  # closed in the middle of a read
                 faulty_reads(path, stall_ms=20, times=1)
                 model.request_abort()
                 try:
@@ -297,16 +298,16 @@ def nothing_is_left_behind(path: Path, _stock: Path) -> None:
 
     for number in range(20):
         cycle(number)
-    # A thread that was joined is still listed for a moment, now and then.
+    # A joined thread may still be listed for a moment.
     before, maps_before = min(threads_and_descriptors() for _ in range(100)), maps()
     for number in range(CYCLES):
         cycle(number)
     assert soon(lambda: threads_and_descriptors() == before), (threads_and_descriptors(), before)
-    assert maps() <= maps_before + 10  # the allocator's own may come and go; a leak would show 200 times
+    assert maps() <= maps_before + 10  # the allocator's own mappings may vary; a leak would add 200
 
 
 def broken_files_are_refused(path: Path, stock: Path) -> None:
-    """And the process that refused them goes on."""
+    """After refusing a broken file, the process goes on working."""
 
     content = path.read_bytes()
     model_file = open_model(path)
@@ -327,7 +328,7 @@ def broken_files_are_refused(path: Path, stock: Path) -> None:
         change()
         try:
             load(path)
-            raise AssertionError("this should have been refused")
+            raise AssertionError("the broken file should have been refused")
         except EdgemedError as error:
             assert str(error).endswith("."), error  # noqa: PT017
         path.write_bytes(content)
@@ -335,7 +336,7 @@ def broken_files_are_refused(path: Path, stock: Path) -> None:
     faulty_reads(path, errno.EIO, skip=1)
     try:
         load_model(opened, LoadSettings(ram_bytes=None, n_ctx=256, threads=2))
-        raise AssertionError("this should have been refused")
+        raise AssertionError("the unreadable file should have been refused")
     except EdgemedError as error:
         assert f"cannot be read: {os.strerror(errno.EIO)}." in str(error), error  # noqa: PT017
     healthy_reads()
@@ -346,18 +347,18 @@ def broken_files_are_refused(path: Path, stock: Path) -> None:
 SCENARIOS: dict[str, Callable[[Path, Path], None]] = {
     scenario.__name__: scenario
     for scenario in (
-        a_flipped_bit,
-        cut_short_while_running,
+        flipped_bit,
+        truncated_while_running,
         replaced_while_running,
         overwritten_while_running,
-        reads_that_fail,
-        reads_that_come_in_pieces,
-        reads_that_stall,
-        a_stop_while_reads_are_in_flight,
-        a_second_model_is_refused,
-        the_same_bits_whatever_the_cache,
+        failing_reads,
+        short_reads,
+        stalling_reads,
+        stop_during_reads,
+        second_model_is_refused,
+        same_logits_with_every_cache,
         broken_files_are_refused,
-        nothing_is_left_behind,
+        nothing_leaks,
     )
 }
 

@@ -1,4 +1,4 @@
-"""GGUF files byte by byte, so that a test can break any one of them.
+"""GGUF files built byte by byte, so that a test can corrupt any one of the bytes.
 
     gguf = small_model("edgemed")
     gguf.set_key("bailingmoe2.block_count", Kind.U32, 1 << 30)
@@ -20,7 +20,7 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 
 class Kind(IntEnum):
-    """GGUF's number for each kind of value, and `code` for struct."""
+    """GGUF's number for each kind of value; `code` is the letter for struct."""
 
     U8 = 0
     I8 = 1
@@ -43,7 +43,7 @@ class Kind(IntEnum):
 
 @dataclass
 class Tensor:
-    """shape in ggml's order, fastest first. offset: what the header says, from the start of the data; None = packed."""
+    """shape in ggml's order, fastest first. offset: the header's, from the start of the data; None = packed."""
 
     name: str
     shape: tuple[int, ...]
@@ -54,7 +54,7 @@ class Tensor:
 
 @dataclass
 class Gguf:
-    """What a file says. The counts may be made to lie; sections is filled by encode()."""
+    """The content of a file. The counts may be set wrong on purpose; encode() fills in `sections`."""
 
     keys: dict[str, tuple[Kind, Any]] = field(default_factory=dict)
     tensors: list[Tensor] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Gguf:
     version: int = 3
     n_tensors: int | None = None
     n_keys: int | None = None
-    sections: dict[str, int] = field(default_factory=dict)  # name -> first byte
+    sections: dict[str, int] = field(default_factory=dict)  # name -> offset of its first byte
 
     def set_key(self, key: str, kind: Kind, value: Any) -> None:
         """value: a number, a str, or for arrays (kind of the items, items)."""
@@ -109,7 +109,7 @@ def _string(text: bytes) -> bytes:
 
 
 def small_model(layout: Literal["edgemed", "llama.cpp"], *, checksums: Sequence[int] | None = None) -> Gguf:
-    """A bailingmoe2 file with all its tensors (random F32), two blocks (one dense), 4 experts; no tokenizer."""
+    """Build a bailingmoe2 file with all tensors (random F32), two blocks (one dense), 4 experts and no tokenizer."""
     gguf = Gguf(alignment=4096 if layout == "edgemed" else 32)
     gguf.set_key("general.architecture", Kind.STRING, "bailingmoe2")
     gguf.set_key("general.name", Kind.STRING, "small")
@@ -183,7 +183,7 @@ def _tensor_shapes(layout: str) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def load(path: Path) -> Gguf:
-    """A well-formed file, ready to be changed and encoded again."""
+    """Read a well-formed file that a test can then change and encode again."""
     content = path.read_bytes()
     n_tensors, n_keys = struct.unpack_from("<QQ", content, 8)
     gguf, at = Gguf(), 24

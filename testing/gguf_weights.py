@@ -1,4 +1,4 @@
-"""The weights of a GGUF for the reference, through gguf-py, whose dequantisers are numpy and nobody's engine."""
+"""Read a GGUF's weights for the reference with gguf-py, whose numpy dequantisers share no code with either engine."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ _LAYER_NAMES = {
 
 
 def load_gguf(path: Path, config: Mapping[str, Any]) -> Model:
-    """The dequantised weights of a GGUF in either layout, under their checkpoint names."""
+    """Return the dequantised weights of a GGUF in either layout, by checkpoint name."""
     weights: dict[str, Floats] = {}
     types: dict[str, str] = {}
     for tensor in GGUFReader(path).tensors:

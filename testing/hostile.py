@@ -1,4 +1,4 @@
-"""Opening files that lie: what comes of it is the file, or one sentence."""
+"""Open hostile files: the result must be the open file or a sentence that refuses it."""
 
 import tracemalloc
 from pathlib import Path
@@ -12,7 +12,7 @@ LAYOUTS: tuple[Layout, ...] = ("edgemed", "llama.cpp")
 
 
 def try_to_open(path: Path) -> ModelFile | str:
-    """The opened file, or the sentence that refuses it. Any other exception, and any great use of memory, fails."""
+    """Return the open file, or the sentence that refuses it. Fail on any other exception and on high memory use."""
     tracemalloc.start()
     try:
         return open_model(path)
@@ -25,7 +25,7 @@ def try_to_open(path: Path) -> ModelFile | str:
 
 
 def refused(path: Path, content: bytes) -> str:
-    """Write the content, insist that it is refused with a sentence, and return that."""
+    """Write the content, assert that it is refused with a sentence, and return the sentence."""
     path.write_bytes(content)
     message = try_to_open(path)
     assert isinstance(message, str)

@@ -1,4 +1,4 @@
-"""Machines that were never measured."""
+"""Invented machines with given rates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GB = 10**9
 
 
 def machine(disk: float = 2.4, product: float = 20.0, batch: float = 100.0, attention: float = inf) -> Machine:
-    """Rates in GB/s (batch: weights times tokens), the same for every part and every type."""
+    """Make a machine with these rates in GB/s (batch: weights times tokens), equal for every part and every type."""
     rates, batches = dict.fromkeys(TYPES, product * GB), dict.fromkeys(TYPES, batch * GB)
     compute = ComputeRates(2, product * GB, attention * GB, batch * GB, rates, batches)
     return Machine(disk=disk * GB, memory=26.0 * GB, compute=compute, direct=True)

@@ -1,4 +1,4 @@
-"""Compiles what tests need in C and C++: the native library's checks, and the library that makes reads fail."""
+"""Compile the C and C++ that tests need: the native library's checks, and the library that injects faulty reads."""
 
 import os
 import shutil
@@ -11,11 +11,11 @@ import edgemed.native
 
 CHECKS = Path(__file__).parents[1] / "tests" / "native"
 NATIVE = Path(edgemed.native.__file__).parent
-# What the checks cover: none of it calls ggml.
+# The sources that the checks cover; none of them calls ggml.
 _THREADED = ("store/*.cpp", "ggml/*.cpp", "instructions.cpp", "xxh3.cpp")
 _KERNELS = ("matmul/*.cpp", "attention/*.cpp")  # the checks run them in one thread
 _SOURCES = (*_THREADED, *_KERNELS)
-_FLAGS = ("-O1", "-g1", "-fopenmp")  # flags that a caller passes come later and win
+_FLAGS = ("-O1", "-g1", "-fopenmp")  # flags of a caller come later and win
 _WARNINGS = ("-std=c++17", "-Wall", "-Wextra", "-Wshadow", "-Werror")
 
 
@@ -24,22 +24,23 @@ class CannotBuildError(Exception):
 
 
 def build_faulty_reads(folder: Path) -> Path:
-    """The library for LD_PRELOAD; tests/native/faulty_reads.c says how to arm it. Raises CannotBuildError."""
+    """Build the library for LD_PRELOAD; tests/native/faulty_reads.c says how to use it. Raises CannotBuildError."""
     library = folder / "faulty_reads.so"
     _compile("gcc", "-shared", "-fPIC", "-O1", str(CHECKS / "faulty_reads.c"), "-o", str(library), "-ldl")
     return library
 
 
 def build_checks(folder: Path, flags: Sequence[str] = (), kernels: Path | None = None) -> Path:
-    """The program that checks the store and the kernels without ggml.
+    """Build the program that checks the store and the kernels without ggml. Errors in our sources do not raise
+    CannotBuildError.
 
     kernels: the folder of another build, whose object files of the kernels are linked instead of compiling them with
-    `flags`. Raises CannotBuildError, never for a mistake in the sources.
+    `flags`.
     """
     probe = folder / "probe.cpp"
     probe.write_text("#include <thread>\nint main() { std::thread([] {}).join(); }\n")
     _compile("g++", *flags, str(probe), "-o", str(folder / "probe"), "-pthread")
-    _run(str(folder / "probe"))  # a sanitizer's runtime may refuse this kernel
+    _run(str(folder / "probe"))  # a sanitizer's runtime may not work with this kernel
     together = folder / "checks.cpp"
     together.write_text("".join(f'#include "{path}"\n' for path in sorted(CHECKS.glob("*.cpp"))))
     objects = {together: "g++", CHECKS / "faulty_reads.c": "gcc"} | {

@@ -1,4 +1,4 @@
-"""The number formats of checkpoints, encoded and decoded by hand: BF16, FP8 e4m3 and its 128x128 block scales."""
+"""Independent encoders and decoders of checkpoint number formats: BF16, FP8 e4m3 and its 128x128 block scales."""
 
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ def decode_bf16(codes: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def decode_fp8(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """FP8 e4m3 (the variant without infinities): exponent bias 7, 3 bits of mantissa, 0x7F and 0xFF are NaN."""
+    """Decode FP8 e4m3 (the variant without infinities): exponent bias 7, 3 mantissa bits, 0x7F and 0xFF are NaN."""
     exponent = ((codes >> 3) & 15).astype(np.int32)
     mantissa = (codes & 7).astype(np.float32)
     magnitude = np.where(
@@ -47,7 +47,7 @@ def encode_fp8(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 def quantise_fp8_blocks(
     weight: NDArray[np.float32], *, power_of_two: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """(codes [out, in], weight_scale_inv [ceil(out/128), ceil(in/128)]) of a float32 matrix [out, in]."""
+    """Return (codes [out, in], weight_scale_inv [ceil(out/128), ceil(in/128)]) of a float32 matrix [out, in]."""
     rows, columns = (-(-side // FP8_BLOCK) for side in weight.shape)
     padded = np.zeros((rows * FP8_BLOCK, columns * FP8_BLOCK), np.float32)
     padded[: weight.shape[0], : weight.shape[1]] = weight
@@ -59,5 +59,5 @@ def quantise_fp8_blocks(
 
 
 def spread_blocks(scale: NDArray[Float], shape: tuple[int, ...]) -> NDArray[Float]:
-    """Block scales repeated to one scale per weight, cut to shape [out, in]."""
+    """Repeat block scales to one scale per weight, cut to shape [out, in]."""
     return scale.repeat(FP8_BLOCK, axis=0).repeat(FP8_BLOCK, axis=1)[: shape[0], : shape[1]]

@@ -1,4 +1,4 @@
-"""What the processor says it has. Where it has an instruction set, our kernels for it must exist."""
+"""The instruction sets that the processor reports. Each one that it has must have our kernels."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,12 +22,12 @@ _FLAGS = {
 
 
 def instructions_here() -> list[Instructions]:
-    """The instruction sets that kernels are written for and this processor has."""
+    """Return the instruction sets that kernels are written for and this processor has."""
     return [which for which, flags in _FLAGS.items() if not _lacking(flags)]
 
 
 def gemv_types(which: Instructions) -> tuple[Type, ...]:
-    """The types that have gemv kernels of ours on this instruction set."""
+    """Return the types that have gemv kernels of ours on this instruction set."""
     wide = which is Instructions.AVX512 and not _lacking(("gfni", "avx512vbmi", "bmi2"))
     return GEMV_BY_AVX2 + GEMV_BY_AVX512 if wide else GEMV_BY_AVX2
 

@@ -1,4 +1,4 @@
-"""Prompts on which nobody's rounding can change what a model does."""
+"""Prompts on which rounding cannot change what a model does."""
 
 from collections.abc import Iterator
 
@@ -12,9 +12,9 @@ _CANDIDATES = 200
 def unambiguous_prompt(
     model: Model, tokens: int, *, router_margin: float, rounding_margin: float = 0
 ) -> tuple[tuple[int, ...], Result]:
-    """The first of a fixed row of random prompts whose margins are this large everywhere, and its forward pass.
+    """Return the first of a fixed list of random prompts that has at least these margins, and its forward pass.
 
-    The margins are Result's: of the experts' and groups' scores, and of 8-bit activation codes.
+    The margins are those of Result: of the experts' and groups' scores, and of 8-bit activation codes.
     """
     for ids in _prompts(tokens):
         result = forward(model, ids)
@@ -24,6 +24,6 @@ def unambiguous_prompt(
 
 
 def _prompts(tokens: int) -> Iterator[tuple[int, ...]]:
-    random = np.random.PCG64(tokens)  # its stream is promised to stay the same, so the prompts do
+    random = np.random.PCG64(tokens)  # numpy keeps its stream stable, so the prompts stay the same
     for _ in range(_CANDIDATES):
         yield tuple(int(raw % 700) for raw in random.random_raw(tokens))

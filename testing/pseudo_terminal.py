@@ -1,4 +1,4 @@
-"""A real program on a pseudo-terminal: what it writes, byte by byte, and how it ends."""
+"""Run a real program on a pseudo-terminal and observe its output, byte by byte, and its exit status."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from types import TracebackType
 from typing import Self
 
 WAIT_SECONDS = 60.0
+QUIET_SECONDS = 0.3
 
 
 class PseudoTerminal:
-    """`python -c code`, with this terminal as its standard streams and in a session of its own."""
+    """`python -c code` in a new session, with this terminal as its standard streams."""
 
     def __init__(self, code: str, *, columns: int = 80, lines: int = 24, environment: dict[str, str] | None = None):
         self._master, slave = pty.openpty()
@@ -47,15 +48,22 @@ class PseudoTerminal:
         self.hang_up()
 
     def send(self, typed: str) -> None:
-        """Type this, in one piece."""
+        """Send these characters in one write."""
         os.write(self._master, typed.encode())
 
     def wait_for(self, text: str, times: int = 1) -> None:
-        """Read until `text` has been written so often."""
+        """Read until `text` has appeared `times` times."""
         limit = time.monotonic() + WAIT_SECONDS
         while self.output.count(text) < times:
-            assert time.monotonic() < limit, f"waited in vain for {text!r}; it wrote:\n{self.output[-2000:]}"
-            assert self._read(0.1), f"it ended without {text!r}; it wrote:\n{self.output[-2000:]}"
+            assert time.monotonic() < limit, f"no {text!r} within the time limit; output:\n{self.output[-2000:]}"
+            assert self._read(0.1), f"the program ended without {text!r}; output:\n{self.output[-2000:]}"
+
+    def settle(self) -> None:
+        """Read until nothing has been written for a while."""
+        before = -1
+        while before < len(self.output):
+            before = len(self.output)
+            self._read(QUIET_SECONDS)
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the program, not its children."""
@@ -68,25 +76,25 @@ class PseudoTerminal:
             self._master = -1
 
     def status(self) -> int:
-        """Read until the program has ended; how it did, as `subprocess` counts."""
+        """Read until the program has ended; return its status as `subprocess` gives it."""
         limit = time.monotonic() + WAIT_SECONDS
         while self._master >= 0 and self._read(0.1):
-            assert time.monotonic() < limit, f"it does not end; it wrote:\n{self.output[-2000:]}"
+            assert time.monotonic() < limit, f"the program did not end; output:\n{self.output[-2000:]}"
         return self._process.wait(max(1.0, limit - time.monotonic()))
 
     def _read(self, seconds: float) -> bool:
-        """Take in what is written meanwhile; False once nothing more can come."""
+        """Read what the program writes within that time; return False when nothing more can come."""
         if select.select([self._master], [], [], seconds)[0]:
             try:
                 data = os.read(self._master, 1 << 16)
-            except OSError:  # its other end is closed
+            except OSError:  # the program's end of the terminal is closed
                 return False
             self.output += data.decode(errors="replace")
         return True
 
 
 def chat_program(*scripts: str) -> str:
-    """Python code that opens the chat on a scripted engine; `scripts` are the source of its scripts."""
+    """Return Python code that opens the chat on a scripted engine; `scripts` are the source of its scripts."""
     return f"""
 import sys
 from edgemed.tui.launch import open_chat

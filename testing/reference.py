@@ -1,14 +1,14 @@
-"""BailingMoeV2's forward pass in plain numpy float64: what every number the engine produces is compared with.
+"""BailingMoeV2's forward pass in plain numpy float64: the reference for every number that the engine computes.
 
-Written from the published maths (block, attention, router, YaRN, MTP) and from nothing of ours: it even reads
-safetensors itself. SarvamMoE's is the same, but for an expert bias that is shifted to mean zero, and for no groups.
-Slow, plain, whole sequences only. recipes/reference_check compares it with transformers.
+It is written from the published maths (block, attention, router, YaRN, MTP) and shares no code with edgemed; it even
+reads safetensors itself. SarvamMoE differs only in its expert bias, which is shifted to mean zero, and in having no
+groups. It is slow and takes whole sequences. recipes/reference_check compares it with transformers.
 
     model = load_checkpoint(folder)          or gguf_weights.load_gguf(path, config)
     forward(model, ids).logits               [tokens, vocabulary]
 
-A model loaded from a GGUF also rounds the input of every matrix product as ggml does for that weight's type (F16, Q8_0,
-Q8_K ...), so that quantised plans can be compared closely; `exact()` switches that off.
+A model loaded from a GGUF also rounds the input of every matmul as ggml does for that weight's type (F16, Q8_0, Q8_K
+and so on), so that quantised models can be compared closely; `exact()` switches this off.
 """
 
 import json
@@ -41,12 +41,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Routing:
-    """One MoE layer's choices [tokens, k], best first, and how far each token was from choosing otherwise [tokens]."""
+    """One MoE layer's choices [tokens, k], best first, and each token's margins to another choice [tokens]."""
 
     layer: int
     experts: NDArray[np.int64]
-    expert_margin: Floats  # worst chosen biased score minus best rejected one, within the kept groups
-    group_margin: Floats  # worst kept group score minus best dropped one
+    expert_margin: Floats  # lowest biased score of the chosen minus highest of the rejected, within the kept groups
+    group_margin: Floats  # lowest score of the kept groups minus highest of the dropped
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,17 @@ class Result:
     logits: Floats  # [tokens, vocabulary]
     hidden: Floats  # [tokens, hidden], after the final norm
     routing: list[Routing]
-    rounding_margin: Floats  # [tokens]: of the most doubtful 8-bit activation code (activations.py); 0.5 without any
+    rounding_margin: Floats  # [tokens]: of the most doubtful 8-bit activation code (activations.py); 0.5 if none
 
     @property
     def margin(self) -> float:
-        """The smallest margin anywhere: errors in the scores below half of it cannot change a choice."""
+        """The smallest margin anywhere. Errors in the scores below half of it cannot change a choice."""
         return float(min(min(r.expert_margin.min(), r.group_margin.min()) for r in self.routing))
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """One forward pass under way: the model, and what it finds out on its way (as in Result)."""
+    """One forward pass in progress: the model and the results so far (as in Result)."""
 
     model: Model
     rounding_margin: Floats
@@ -79,7 +79,7 @@ class _Pass:
         return self.model.config
 
     def linear(self, name: str, x: Floats, tokens: Any = slice(None)) -> Floats:
-        """x [tokens, in] times the transpose of the named weight [out, in]. tokens: which ones of the sequence."""
+        """Multiply x [tokens, in] by the transposed weight [out, in]. tokens: which tokens of the sequence x holds."""
         rounded, margin = round_activations(x, self.model.types.get(name, "F32"))
         self.rounding_margin[tokens] = np.minimum(self.rounding_margin[tokens], margin)
         return rounded @ self.model.weights[name].T
@@ -92,7 +92,7 @@ class _Pass:
 
 
 def load_checkpoint(folder: Path) -> Model:
-    """All of a safetensors folder; FP8 weights come out multiplied with their block scales."""
+    """Read a whole safetensors folder; FP8 weights are returned multiplied by their block scales."""
     stored: dict[str, Floats] = {}
     for path in sorted(folder.glob("*.safetensors")):
         stored |= _read_safetensors(path)
@@ -128,7 +128,7 @@ def _read_safetensors(path: Path) -> dict[str, Floats]:
 
 
 def forward(model: Model, ids: Sequence[int]) -> Result:
-    """Logits, final hidden states and routing of every position of one sequence from position 0."""
+    """Compute logits, final hidden states and routing of every position of one sequence that starts at position 0."""
     run = _Pass.begin(model, len(ids))
     x = model.weights["model.word_embeddings.weight"][list(ids)]
     for layer in range(model.config["num_hidden_layers"]):
@@ -138,7 +138,7 @@ def forward(model: Model, ids: Sequence[int]) -> Result:
 
 
 def forward_mtp(model: Model, ids: Sequence[int], hidden: Floats) -> Floats:
-    """Logits [tokens, vocabulary] of the multi-token-prediction layer: at position t, for token t + 2.
+    """Logits [tokens, vocabulary] of the MTP layer: at position t, for token t + 2.
 
     hidden: the main model's output after its final norm, as Result.hidden.
     """
@@ -189,7 +189,7 @@ def _attention(run: _Pass, prefix: str, x: Floats) -> Floats:
 
 
 def rotary_frequencies(config: Mapping[str, Any]) -> tuple[Floats, float]:
-    """(angle per position of each rotated pair, factor on cosine and sine), YaRN included."""
+    """Return (angle per position of each rotated pair, factor on cosine and sine), YaRN included."""
     head_dim = config["head_dim"]
     rotated = int(config.get("rotary_dim") or head_dim * config.get("partial_rotary_factor", 1.0))
     base, pairs = config["rope_theta"], rotated // 2
@@ -199,10 +199,10 @@ def rotary_frequencies(config: Mapping[str, Any]) -> tuple[Floats, float]:
         return plain, 1.0
 
     def pair_turning(times: float) -> float:
-        """The pair, as a real number, that turns so many times within the original context."""
+        """The fractional index of the pair that turns this many times within the original context."""
         return float(pairs * np.log(scaling["original_max_position_embeddings"] / (2 * np.pi * times)) / np.log(base))
 
-    # Pairs that turn often keep their frequency, those that turn less than once are stretched, a ramp joins them.
+    # Pairs that turn often keep their frequency, pairs that turn less than once are stretched, and a ramp lies between.
     low = max(np.floor(pair_turning(scaling.get("beta_fast", 32))), 0)
     high = min(np.ceil(pair_turning(scaling.get("beta_slow", 1))), rotated - 1)
     stretched = np.clip((np.arange(pairs) - low) / max(high - low, 0.001), 0, 1)
@@ -221,7 +221,7 @@ def _rotate(config: Mapping[str, Any], x: Floats) -> Floats:
 
 
 def _experts(run: _Pass, layer: int, x: Floats) -> Floats:
-    """The routed experts' weighted sum, x [tokens, hidden]."""
+    """Return the weighted sum of the routed experts, x [tokens, hidden]."""
     prefix = f"model.layers.{layer}.mlp"
     scores = _sigmoid(run.linear(f"{prefix}.gate.weight", x))
     bias = run.model.weights[f"{prefix}.gate.expert_bias"]
@@ -229,7 +229,7 @@ def _experts(run: _Pass, layer: int, x: Floats) -> Floats:
         bias = bias - bias.mean()
     choice = _route(run.config, layer, scores + bias)
     run.routing.append(choice)
-    chosen = np.take_along_axis(scores, choice.experts, axis=-1)  # unbiased
+    chosen = np.take_along_axis(scores, choice.experts, axis=-1)  # routing weights use the unbiased scores
     share = chosen / (chosen.sum(axis=-1, keepdims=True) + 1e-20) * run.config["routed_scaling_factor"]
     out = np.zeros_like(x)
     for expert in np.unique(choice.experts):
@@ -239,7 +239,7 @@ def _experts(run: _Pass, layer: int, x: Floats) -> Floats:
 
 
 def _route(config: Mapping[str, Any], layer: int, biased: Floats) -> Routing:
-    """Keep the best groups by the sum of their two best biased scores, then the best experts within those."""
+    """Keep the groups with the largest sums of their two best biased scores, then choose the best experts in them."""
     groups, kept, k = config.get("n_group", 1), config.get("topk_group", 1), config["num_experts_per_tok"]
     grouped = biased.reshape(len(biased), groups, -1)
     group_scores = np.sort(grouped, axis=-1)[..., -2:].sum(axis=-1)

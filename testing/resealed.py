@@ -1,4 +1,4 @@
-"""A model file whose header was changed on purpose, with a checksum that agrees again."""
+"""Repair the header checksum of a model file whose header was changed on purpose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from edgemed.model_file.header import header_checksum
 
 
 def resealed(content: bytes, header_size: int) -> bytes:
-    """`content`, its first `header_size` bytes being the header, with that header's checksum in its place."""
+    """Return `content` with a new checksum of its header, the first `header_size` bytes."""
     key = keys.HEADER_CHECKSUM.encode()
     at = content.rindex(key, 0, header_size) + len(key) + 4
     return content[:at] + header_checksum(content[:header_size], at).to_bytes(8, "little") + content[at + 8 :]

@@ -1,8 +1,8 @@
-"""A llama.cpp RPC server on 127.0.0.1 for tests, and a listener in the middle that counts what passes.
+"""A llama.cpp RPC server on 127.0.0.1 for tests, and a proxy that counts what passes.
 
 with rpc_server() as endpoint: ...
 with rpc_server() as endpoint, counting(endpoint) as (seen, there): ...
-python -m testing.rpc_server ENDPOINT                              the server's own side
+python -m testing.rpc_server ENDPOINT                              the server process
 """
 
 import collections
@@ -20,9 +20,9 @@ import pytest
 from edgemed.engine.process.launch import environment
 from edgemed.ggml import library_folder
 
-SET_TENSOR, GET_TENSOR = 6, 8  # enum rpc_cmd of the protocol's version 7
+SET_TENSOR, GET_TENSOR = 6, 8  # from enum rpc_cmd, protocol version 7
 _WEIGHTS = 1 << 16  # bytes; no activation of these tests is as large
-_HEAD = 9  # of a request: one byte of command, eight of length
+_HEAD = 9  # bytes of a request's head: one of command, eight of length
 
 needs_rpc = pytest.mark.skipif(
     not (library_folder() / "libggml-rpc.so.0").exists(),
@@ -32,7 +32,7 @@ needs_rpc = pytest.mark.skipif(
 
 @contextlib.contextmanager
 def rpc_server() -> Iterator[str]:
-    """Its endpoint. The device it lends is the processor."""
+    """Start a server that lends the processor; yield its endpoint."""
     endpoint = f"127.0.0.1:{_free_port()}"
     command = [sys.executable, "-m", "testing.rpc_server", endpoint]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
@@ -45,7 +45,7 @@ def rpc_server() -> Iterator[str]:
 
 @contextlib.contextmanager
 def counting(endpoint: str, *, spoil: bool = False) -> Iterator[tuple[collections.Counter[int], str]]:
-    """How often each command took a second way to the server, and that way. `spoil`: weights arrive damaged."""
+    """Run a proxy; yield the count of each command and the proxy's endpoint. `spoil`: damage the weights on the way."""
     seen: collections.Counter[int] = collections.Counter()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_listen, args=(listener, endpoint, seen, spoil), daemon=True).start()
@@ -53,7 +53,7 @@ def counting(endpoint: str, *, spoil: bool = False) -> Iterator[tuple[collection
 
 
 def _listen(listener: socket.socket, endpoint: str, seen: collections.Counter[int], spoil: bool) -> None:
-    with contextlib.suppress(OSError):  # closed: the test is over
+    with contextlib.suppress(OSError):  # the socket was closed: the test is over
         while True:
             client, _ = listener.accept()
             server = socket.create_connection(_address(endpoint))
@@ -75,7 +75,7 @@ def _requests(client: socket.socket, server: socket.socket, seen: collections.Co
                 if spoil and head[0] == SET_TENSOR and length > _WEIGHTS and not left:
                     data = data[: len(data) // 2] + bytes(len(data) - len(data) // 2)
                 server.sendall(data)
-        server.shutdown(socket.SHUT_RDWR)  # closing alone says nothing while another thread still reads
+        server.shutdown(socket.SHUT_RDWR)  # close() alone does not wake the thread that still reads
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:

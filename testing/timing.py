@@ -1,4 +1,4 @@
-"""Limits of time on a machine that may be elsewhere for a moment."""
+"""Time limits on a machine that may be busy for a moment."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Later(threading.Timer):
-    """Once started, calls `stop` after so many seconds, and tells how long ago that was."""
+    """A timer that calls `stop` after some seconds and knows how long ago that was."""
 
     def __init__(self, seconds: float, stop: Callable[[], None]) -> None:
         super().__init__(seconds, self._call)
@@ -21,12 +21,12 @@ class Later(threading.Timer):
 
 
 def within(seconds: float, measure: Callable[[], float]) -> bool:
-    """Whether something takes no longer than that: one of three measurements says so."""
+    """Return whether one of three measurements takes no longer than that."""
     return any(measure() < seconds for _ in range(3))
 
 
 def soon(holds: Callable[[], bool], seconds: float = 60) -> bool:
-    """Whether this comes to hold, however busy the machine is."""
+    """Wait until the condition holds, however busy the machine is; return whether it does."""
     limit = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > limit:

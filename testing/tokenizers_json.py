@@ -1,7 +1,7 @@
 """A small tokenizer in the published form: byte-level BPE, Ling's pre-tokenizer regex, Ling's special tokens.
 
-Its merges spell out a list of words from left to right, so every merge's halves exist before it. As in the real
-vocabulary the order is: 256 bytes, merges, special tokens, padding up to a multiple of 128.
+The merges build a list of words from left to right, so both halves of a merge exist before it. The order is that of the
+real vocabulary: 256 bytes, merges, special tokens, padding up to a multiple of 128.
 """
 
 from functools import cache
@@ -26,7 +26,7 @@ SYSTEM detailed thinking off ... 的 是 患者 治疗 症状 什么 如何 糖�
 
 @cache
 def _byte_characters() -> dict[int, str]:
-    """GPT-2's printable stand-in for every byte."""
+    """GPT-2's printable character for every byte."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in set(printable)]
     return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}
@@ -34,7 +34,7 @@ def _byte_characters() -> dict[int, str]:
 
 @cache
 def _vocabulary() -> tuple[dict[str, int], list[list[str]]]:
-    """(token -> id, merges) without the special tokens."""
+    """Return (token -> id, merges) without the special tokens."""
     characters = _byte_characters()
     vocabulary = {characters[byte]: byte for byte in range(256)}
     merges: list[list[str]] = []
@@ -48,13 +48,13 @@ def _vocabulary() -> tuple[dict[str, int], list[list[str]]]:
 
 
 def special_ids() -> dict[str, int]:
-    """Special token -> id."""
+    """Return special token -> id."""
     first = len(_vocabulary()[0])
     return {token: first + i for i, token in enumerate(SPECIAL_TOKENS)}
 
 
 def vocab_size() -> int:
-    """Rows of the embedding: all tokens, padded to a multiple of 128."""
+    """The number of rows of the embedding: all tokens, padded to a multiple of 128."""
     return -(-(len(_vocabulary()[0]) + len(SPECIAL_TOKENS)) // 128) * 128
 
 

@@ -1,17 +1,17 @@
-"""What every test shares."""
+"""Settings for all tests."""
 
 import os
 
 from hypothesis import HealthCheck, settings
 
-# Before anything imports numpy: several processes with a BLAS pool each would fight for the cores.
+# Set before numpy is imported. With a BLAS thread pool in each of several processes, the pools would compete for cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# The chat is looked at in colour and on terminals of the tests' own, wherever they are run.
+# The chat's tests need colour and set their own terminal sizes.
 for _name in ("NO_COLOR", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
 
-# The same examples in every run, however long a busy machine takes for one: who made a test fail is who sees it.
-# `pytest --hypothesis-profile=search` looks for new ones.
+# Every run uses the same examples and has no deadline, so neither chance nor a busy machine makes a test fail.
+# `pytest --hypothesis-profile=search` looks for new examples.
 _PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
 settings.register_profile("same", derandomize=True, database=None, **_PATIENT)
 settings.register_profile("search", **_PATIENT)

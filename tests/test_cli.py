@@ -1,4 +1,4 @@
-"""The front door: fast, honest about mistakes, and never a traceback."""
+"""The command line starts fast, explains wrong usage and never prints a traceback."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def edgemed(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
 
 def test_help_is_fast_and_names_every_verb() -> None:
     best = 99.0
-    for _ in range(20):  # the fastest counts: other programs can only make it slower
+    for _ in range(20):  # the fastest run counts, because other programs can only slow it down
         started = time.perf_counter()
         done = edgemed("--help")
         best = min(best, time.perf_counter() - started)
@@ -54,14 +54,14 @@ def test_every_verb_explains_itself(verb: str) -> None:
     assert ended.value.code == 0
 
 
-def test_a_sentence_that_quotes_a_hostile_file_cannot_command_the_terminal() -> None:
+def test_control_characters_in_errors_are_escaped() -> None:
     hostile = "It says \x1b]0;owned\x07 \u202e\n\udcff 糖尿病."
     assert str(EdgemedError(hostile)) == "It says \\x1b]0;owned\\x07 \\u202e\\n\\udcff 糖尿病."
     assert str(EdgemedError(str(EdgemedError(hostile)))) == str(EdgemedError(hostile))
 
 
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["generate"], ["convert", "--bits"]])
-def test_wrong_calls_end_with_2(words: list[str]) -> None:
+def test_wrong_usage_exits_with_2(words: list[str]) -> None:
     try:
         code = cli.main(words)
     except SystemExit as ended:
@@ -70,7 +70,7 @@ def test_wrong_calls_end_with_2(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("words", [["inspect"], ["verify"], ["generate", "-p", "x"]])
-def test_a_missing_model_is_one_sentence(words: list[str], tmp_path: Path) -> None:
+def test_missing_model_is_one_sentence(words: list[str], tmp_path: Path) -> None:
     done = edgemed(words[0], str(tmp_path / "nowhere.gguf"), *words[1:])
     assert done.returncode == 1
     assert done.stdout == ""
@@ -79,7 +79,7 @@ def test_a_missing_model_is_one_sentence(words: list[str], tmp_path: Path) -> No
     assert "nowhere.gguf" in done.stderr
 
 
-def test_errors_become_their_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_set_their_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def fail(error: EdgemedError) -> int:
         def run(_args: object) -> int:
             raise error
@@ -92,7 +92,7 @@ def test_errors_become_their_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert capsys.readouterr().err == "edgemed: No.\n" * 2
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
+def test_closed_pipe_is_not_an_error() -> None:
     line = f"{sys.executable} -m edgemed.cli --help | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
     assert "Traceback" not in done.stderr
@@ -112,7 +112,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         ("bench m.gguf --threads 0", 2, "edgemed: --threads must be a number from 1 to 512, not '0'."),
     ],
 )
-def test_streams_and_numbers_that_cannot_be_are_one_sentence(tmp_path: Path, words: str, code: int, told: str) -> None:
+def test_unusable_streams_and_numbers_are_one_sentence(tmp_path: Path, words: str, code: int, told: str) -> None:
     (tmp_path / "m.gguf").write_bytes(small_model("edgemed").encode())
     line = f"unset PYTHONUNBUFFERED; {sys.executable} -m edgemed.cli {words}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
@@ -122,15 +122,15 @@ def test_streams_and_numbers_that_cannot_be_are_one_sentence(tmp_path: Path, wor
 
 
 @pytest.mark.parametrize("words", ["--help", "--version", "convert --help", ""])
-def test_help_that_cannot_be_printed_is_told_without_a_buffer_too(words: str) -> None:
+def test_unbuffered_help_on_a_full_disk_is_reported(words: str) -> None:
     line = f"PYTHONUNBUFFERED=1 {sys.executable} -m edgemed.cli {words} >/dev/full"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (1, "edgemed: No space left on device: standard output.\n")
 
 
 @pytest.mark.parametrize(("number", "ignored"), [("TERM", False), ("HUP", False), ("HUP", True)])
-def test_a_terminal_that_is_gone_is_no_reason_to_fail(tmp_path: Path, number: str, ignored: bool) -> None:
-    """After a hang-up nothing can be printed; the exit status says what happened all the same."""
+def test_lost_terminal_does_not_change_the_exit_status(tmp_path: Path, number: str, ignored: bool) -> None:
+    """After a hang-up nothing can be printed, but the exit status still says what happened."""
     model = tmp_path / "m.gguf"
     model.write_bytes(small_model("edgemed").encode())
     code = (
@@ -144,11 +144,11 @@ def test_a_terminal_that_is_gone_is_no_reason_to_fail(tmp_path: Path, number: st
     assert done.returncode == (0 if ignored else 128 + int(getattr(signal, f"SIG{number}")))
 
 
-def test_a_folder_that_cannot_be_written_is_met_before_the_work(tmp_path: Path) -> None:
+def test_unwritable_folder_is_refused_before_the_work(tmp_path: Path) -> None:
     check_outputs([tmp_path / "card.json"])
-    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", str(tmp_path)]  # root may write anywhere else
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", str(tmp_path)]  # root can write to any other folder
     if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system can only be mounted by root")
+        pytest.skip("only root can mount a file system")
     try:
         with pytest.raises(UsageError, match=r"^The folder .* cannot be written to"):
             check_outputs([tmp_path / "card.json"])

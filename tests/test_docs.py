@@ -1,4 +1,4 @@
-"""Links between the documents, and anchors that the code cites, lead to a page or heading that exists."""
+"""Links between documents, and anchors cited in code, point to a page or heading that exists."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ CITATION = re.compile(r"\bdocs/([a-z0-9_/-]+\.md)(?:#([a-z0-9-]+))?")
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that a forge makes of the page's headings."""
+    """Return the anchors that a code host makes of the page's headings."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_have_targets(page: Path) -> None:
     for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
         path = (page.parent / target).resolve() if target else page
         assert path.exists(), f"{page.name} links to {target}, which does not exist"
@@ -35,10 +35,10 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(path), f"{page.name} links to {target}#{anchor}, which has no such heading"
 
 
-def test_code_cites_headings_that_exist() -> None:
+def test_cited_headings_exist() -> None:
     for path in [ROOT / "pyproject.toml", *CODE]:
         for name, anchor in CITATION.findall(path.read_text(encoding="utf-8")):
-            if name == "gguf.md":  # ggml's own page
+            if name == "gguf.md":  # this page is ggml's
                 continue
             page = ROOT / "docs" / name
             assert page.exists(), f"{path.name} cites docs/{name}, which does not exist"

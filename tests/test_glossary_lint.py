@@ -1,4 +1,4 @@
-"""The glossary's lint finds a refused phrase however it is spelt, and nothing else."""
+"""The glossary's lint finds a refused phrase in every spelling, and nothing else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REFUSED = {"look away": "stop_watching", "guess*": "prefetch", "that is none": "
         ("a phrase: guess  # glossary: allow", []),
     ],
 )
-def test_a_refused_phrase_is_found_however_it_is_spelt(text: str, lines: list[int]) -> None:
+def test_refused_phrases_are_found_in_every_spelling(text: str, lines: list[int]) -> None:
     assert sorted(number for number, _, _ in lint.findings(text, REFUSED)) == lines
 
 

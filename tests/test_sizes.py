@@ -21,12 +21,12 @@ from edgemed.sizes import format_size, parse_size
         ("7B", 7),
     ],
 )
-def test_sizes_are_read(text: str, size: int) -> None:
+def test_sizes_are_parsed(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "8GiBs", "-1GiB", "0", "0.1B", "1e9", "8 G iB", "nan", "٣MB", "1..2MB"])
-def test_nonsense_is_one_sentence(text: str) -> None:
+def test_invalid_size_is_one_sentence(text: str) -> None:
     with pytest.raises(UsageError, match="is not a size; write for example 8GiB"):
         parse_size(text)
 
@@ -35,10 +35,10 @@ def test_nonsense_is_one_sentence(text: str) -> None:
     ("size", "text"),
     [(0, "0 B"), (999, "999 B"), (1 << 30, "1 GiB"), (8_000_000_000, "7.45 GiB"), (150 << 20, "150 MiB")],
 )
-def test_sizes_are_written(size: int, text: str) -> None:
+def test_sizes_are_formatted(size: int, text: str) -> None:
     assert format_size(size) == text
 
 
 @given(st.integers(1, 1 << 50))
-def test_what_is_written_reads_back_within_its_digits(size: int) -> None:
+def test_formatted_sizes_parse_back_within_their_digits(size: int) -> None:
     assert abs(parse_size(format_size(size)) - size) <= size * 0.006

@@ -1,4 +1,4 @@
-"""Compares the C functions that capi.h declares with Python's ctypes signatures and with the built library.
+"""Compare the C functions that capi.h declares with Python's ctypes signatures and with the built library.
 
 Run as `make lint`. Prints one line for each difference and then fails.
 """
@@ -19,7 +19,7 @@ import edgemed.native
 from edgemed.native import LIBRARY, Signatures
 
 HEADER = Path(edgemed.native.__file__).parent / "capi.h"
-ADDRESS_ONLY = {"edgemed_abort_callback"}  # handed to llama.cpp as a pointer, never called from Python
+ADDRESS_ONLY = {"edgemed_abort_callback"}  # passed to llama.cpp as a pointer, never called from Python
 
 _SCALARS = {
     "void": None,
@@ -35,14 +35,14 @@ _FUNCTION = re.compile(r"EDGEMED_API\s+([\w:\s*]+?)\s*\b(edgemed_\w+)\s*\(([^)]*
 
 @dataclass(frozen=True)
 class Function:
-    """A declaration of capi.h, types as C spells them without `const`."""
+    """A declaration of capi.h; types are written as in C, without `const`."""
 
     result: str
     arguments: tuple[str, ...]
 
 
 def parse(header: str) -> dict[str, Function]:
-    """Read all declarations of a header. Raises ValueError if one is not understood."""
+    """Read all declarations of a header. Raises ValueError if one cannot be parsed."""
     code = re.sub(r"//[^\n]*|/\*.*?\*/", "", header, flags=re.DOTALL)
     functions = {}
     for result, name, arguments in _FUNCTION.findall(code):
@@ -50,7 +50,7 @@ def parse(header: str) -> dict[str, Function]:
         functions[name] = Function(_type(result), tuple(_type(re.sub(r"\w+$", "", a)) for a in each))
     uses = len(re.findall(r"^\s*EDGEMED_API\b", code, flags=re.MULTILINE))
     if uses != len(functions):
-        raise ValueError(f"{uses} lines begin with EDGEMED_API, but {len(functions)} functions were understood")
+        raise ValueError(f"{uses} lines begin with EDGEMED_API, but only {len(functions)} declarations were parsed")
     return functions
 
 
@@ -60,9 +60,10 @@ def _type(text: str) -> str:
 
 
 def matches(c: str, python: Any) -> bool:
-    """Whether a ctypes type can stand for a C type.
+    """Return whether a ctypes type can stand for a C type.
 
-    Pointers may be c_void_p, those to bytes also c_char_p, and a struct's pointer POINTER(class of the same name).
+    Any pointer may be c_void_p, a pointer to bytes also c_char_p, and a pointer to a struct also POINTER of a class
+    with the struct's name.
     """
     if not c.endswith("*"):
         return c in _SCALARS and python is _SCALARS[c]
@@ -76,14 +77,14 @@ def matches(c: str, python: Any) -> bool:
 
 
 def signatures() -> dict[str, Signatures]:
-    """All _SIGNATURES of edgemed.native, by module."""
+    """Return all _SIGNATURES of edgemed.native, by module."""
     names = [f"edgemed.native.{path.stem}".removesuffix(".__init__") for path in sorted(HEADER.parent.glob("*.py"))]
     found = {name: getattr(importlib.import_module(name), "_SIGNATURES", None) for name in names}
     return {name: table for name, table in found.items() if table is not None}
 
 
 def exported(library: Path) -> set[str]:
-    """The library's exported functions called edgemed_*. Raises OSError if it or nm is missing."""
+    """Return the library's exported functions named edgemed_*. Raises OSError if the library or nm is missing."""
     if not library.is_file():
         raise FileNotFoundError(f"{library.name} is not built; run make setup")
     done = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True)
@@ -93,7 +94,7 @@ def exported(library: Path) -> set[str]:
 def differences(
     declared: Mapping[str, Function], tables: Mapping[str, Signatures], symbols: Iterable[str]
 ) -> list[str]:
-    """One sentence for each difference between header, Python and library."""
+    """Return one sentence for each difference between header, Python and library."""
     found = []
     bound: dict[str, str] = {}
     for module, table in tables.items():

@@ -1,4 +1,4 @@
-# Says in one sentence what this machine lacks for building edgemed, and fails; silent when nothing is missing.
+# Fails with one sentence if this machine lacks something that is needed to build edgemed; otherwise prints nothing.
 set -eu
 
 missing() {
@@ -7,7 +7,7 @@ missing() {
 }
 
 "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
-    missing "Python 3.11 or newer is needed; install it, or say which to use: make PYTHON=/path/to/python3.11"
+    missing "Python 3.11 or newer is needed; install it, or choose one: make PYTHON=/path/to/python3.11"
 "${PYTHON:-python3}" -c 'import venv, ensurepip' 2>/dev/null ||
     missing "Python's venv module is missing; install it (Debian: apt install python3-venv)."
 command -v "${CXX:-c++}" >/dev/null ||
@@ -15,5 +15,5 @@ command -v "${CXX:-c++}" >/dev/null ||
 case "$(uname -s) $(uname -m)" in
 "Linux x86_64") ;;
 *) [ -n "${EDGEMED_UNTESTED_PLATFORM:-}" ] ||
-    missing "only Linux on x86-64 is tested; set EDGEMED_UNTESTED_PLATFORM=1 to go on with $(uname -s) $(uname -m) all the same." ;;
+    missing "only Linux on x86-64 is tested; set EDGEMED_UNTESTED_PLATFORM=1 to continue with $(uname -s) $(uname -m) anyway." ;;
 esac

@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the commands' own --help; with --check, fails when the file is stale.
+"""Write docs/cli.md from the commands' own --help; with --check, fail if the file is stale.
 
 Run as `make docs`.
 """
@@ -18,8 +18,8 @@ TARGET = Path(__file__).parent.parent / "docs" / "cli.md"
 HEAD = """# Command reference
 
 Written by `make docs` from the commands themselves; edit their help texts, not this page.
-Every command ends with exit code 0 (done), 1 (failed, with one sentence), 2 (called wrongly), 130 (interrupted) or
-128 and the number of the signal that ended it.
+Every command ends with exit code 0 (done), 1 (failed, with one sentence), 2 (wrong usage), 130 (interrupted) or
+128 plus the number of the signal that ended it.
 """
 
 

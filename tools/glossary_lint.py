@@ -1,4 +1,4 @@
-"""Refuses the phrases that docs/glossary.md replaces, in code and documents. Run as part of `make lint`.
+"""Refuse the phrases that docs/glossary.md replaces, in code and documents. Part of `make lint`.
 
 The phrases come from the glossary itself: everything in backticks in the last column of its tables. A `*` at the end
 stands for any ending. Words may be separated by spaces, underscores, a line break or a change of case, so that
@@ -21,12 +21,12 @@ SUFFIXES = {".py", ".cpp", ".h", ".inc", ".md"}
 EXCLUDED = (GLOSSARY, ROOT / "docs" / "log", Path(__file__).resolve())
 ALLOWED = "glossary: allow"
 
-# What may stand between the words of a phrase: blanks, underscores, and the marks of a comment on the next line.
+# What may separate the words of a phrase: blanks, underscores, and comment marks on the next line.
 _GAP = r"[\s_/#>*\"]+"
 
 
 def phrases(glossary: str) -> dict[str, str]:
-    """Each refused phrase, and the term to use instead."""
+    """Return each refused phrase and the term to use instead."""
     found = {}
     for line in glossary.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -36,7 +36,7 @@ def phrases(glossary: str) -> dict[str, str]:
 
 
 def pattern(phrase: str) -> re.Pattern[str]:
-    """Finds the phrase; its first letter may have either case, the others may not (`none` is not `None`)."""
+    """Match the phrase; its first letter may have either case, the others may not (`none` is not `None`)."""
     words = [re.escape(word) for word in phrase.removesuffix("*").split()]
     words[0] = f"[{phrase[0].upper()}{phrase[0].lower()}]{words[0][1:]}"
     tail = "[a-z]*" if phrase.endswith("*") else ""
@@ -44,7 +44,7 @@ def pattern(phrase: str) -> re.Pattern[str]:
 
 
 def findings(text: str, refused: dict[str, str]) -> Iterator[tuple[int, str, str]]:
-    """Line number, phrase and the term to use, for each refused phrase in `text`."""
+    """Yield line number, phrase and the term to use for each refused phrase in `text`."""
     lines = text.splitlines()
     words = re.sub(r"(?<=[a-z])[A-Z](?=[a-z])", lambda letter: "_" + letter[0].lower(), text)  # LookAway: Look_away
     for phrase, term in refused.items():
@@ -55,7 +55,7 @@ def findings(text: str, refused: dict[str, str]) -> Iterator[tuple[int, str, str
 
 
 def pages() -> Iterator[Path]:
-    """Every file that is checked. `rglob` does not follow the links edgemed/convert, edgemed/quant and edgemed/tui."""
+    """Yield every file to check. `rglob` does not follow the links edgemed/convert, edgemed/quant and edgemed/tui."""
     yield from sorted(ROOT.glob("*.md"))
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*")):

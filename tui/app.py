@@ -20,6 +20,7 @@ from textual.driver import Driver
 from textual.events import Event, InputEvent, Key, MouseDown, Paste
 from textual.screen import Screen
 
+from edgemed.chat.conversation import Conversation
 from edgemed.tui.keys import teach_keys
 from edgemed.tui.messages import Opened
 from edgemed.tui.screens.chat import ChatScreen
@@ -36,16 +37,16 @@ CRASHED = (
 
 
 class ChatApp(App[None]):
-    """The private clinical chat."""
+    """The private clinical chat, on a new conversation or on a given one."""
 
     TITLE = "edgemed"
     CSS_PATH: ClassVar[list[str | PurePath]] = ["styles/chat.tcss", "styles/dialogs.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [Binding("f1", "help", show=False)]
 
-    def __init__(self, session: ChatSession) -> None:
+    def __init__(self, session: ChatSession, conversation: Conversation | None = None) -> None:
         super().__init__()
         self._session = session
-        self._chat = ChatScreen(session)
+        self.chat = ChatScreen(session, conversation or Conversation())
         teach_keys()
         self._crash = ""
         self._open = False
@@ -63,7 +64,7 @@ class ChatApp(App[None]):
         return LastingDriver
 
     def get_default_screen(self) -> Screen[None]:
-        return self._chat
+        return self.chat
 
     # Textual cannot stand input, or an end, while the first screen is still being made: both wait until it is.
 
@@ -87,7 +88,7 @@ class ChatApp(App[None]):
             self._leave_on_signal(self._ended_by)
 
     def on_unmount(self) -> None:
-        self._chat.close_engine()
+        self.chat.close_engine()
 
     async def on_event(self, event: Event) -> None:
         """What is typed or pasted over the conversation is meant for the composer, whatever was clicked or chosen."""
@@ -95,8 +96,8 @@ class ChatApp(App[None]):
             self._early.append(event)
             return
         typed = isinstance(event, Paste) or (isinstance(event, Key) and event.is_printable)
-        if typed and self.screen is self._chat:
-            self._chat.focus_composer()
+        if typed and self.screen is self.chat:
+            self.chat.focus_composer()
         if isinstance(event, MouseDown) and not event.is_forwarded:
             widget, _ = self.screen.get_widget_and_offset_at(int(event.x), int(event.y))
             if widget is not None and widget.parent is None:
@@ -106,13 +107,13 @@ class ChatApp(App[None]):
     @property
     def start_error(self) -> Exception | None:
         """Why the chat has never had an engine."""
-        return self._chat.start_error
+        return self.chat.start_error
 
     # --- commands ---
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette's commands. Textual's own (a screenshot among them) are not offered."""
-        chat = self._chat
+        chat = self.chat
         actions = {
             "new_chat": chat.action_new_chat,
             "bring_back": chat.action_bring_back,

@@ -16,9 +16,9 @@ from textual.driver import Driver
 from textual.message import Message as TextualMessage
 from textual.widgets import Static
 
-from edgemed.tui.contract import ChatEngine
+from edgemed.chat.engine import ChatEngine
 from edgemed.tui.facts import model_facts
-from edgemed.tui.messages import ExpertsLooked
+from edgemed.tui.messages import StoreStateChanged
 from edgemed.tui.strings import ENGLISH
 from edgemed.tui.terminal import LastingDriver
 from edgemed.tui.themes import DARK, THEMES
@@ -51,6 +51,7 @@ class WatchApp(App[Result], Generic[Result]):
         self._engine = engine
         self._measure = measure
         self.error: Exception | None = None
+        self._left = False
         self._watcher = Watcher(lambda: engine, self.post_message)
         for theme in THEMES:
             self.register_theme(theme)
@@ -77,9 +78,10 @@ class WatchApp(App[Result], Generic[Result]):
     def _run_measure(self) -> None:
         try:
             result = self._measure(self._say)
-        except Exception as error:  # told by the command, on an ordinary screen
-            self.error = error
-            self.call_from_thread(self.exit)
+        except Exception as error:
+            if not self._left:
+                self.error = error  # told by the command, on an ordinary screen
+                self.call_from_thread(self.exit)
         else:
             self.call_from_thread(self.exit, result)
 
@@ -90,11 +92,12 @@ class WatchApp(App[Result], Generic[Result]):
     def _doing(self, news: Doing) -> None:
         self.query_one("#doing", Static).update(f"{news.text}. Esc leaves")
 
-    @on(ExpertsLooked)
-    def _looked(self, news: ExpertsLooked) -> None:
-        self.query_one(ExpertPanel).show(news.seen)
+    @on(StoreStateChanged)
+    def _store_state(self, news: StoreStateChanged) -> None:
+        self.query_one(ExpertPanel).show(news.state)
 
     def action_leave(self) -> None:
-        """End the running answer and go."""
+        """Go, and end the engine with what it is measuring."""
+        self._left = True
         self.exit()
-        self._engine.stop()
+        self._engine.close()

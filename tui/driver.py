@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
-from textual.message import Message as TextualMessage
+from textual.message import Message
 
-from edgemed.errors import EdgemedError, EngineError
-from edgemed.tui.contract import ChatEngine, Finished, Message, StartEngine
+from edgemed.chat.conversation import Conversation, Turn
+from edgemed.chat.engine import ChatEngine, StartEngine
+from edgemed.chat.service import Hook, ask, failure_of
+from edgemed.engine.process.protocol import Finished
+from edgemed.errors import EngineError
 from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, StatsChanged
 
 STATS_SECONDS = 0.5
 
-Post = Callable[[TextualMessage], object]
+Post = Callable[[Message], object]
 
 
 class EngineDriver:
     """One engine, started by `start`, its news handed to `post` (which must be callable from any thread)."""
 
-    def __init__(self, start: StartEngine, post: Post) -> None:
+    def __init__(self, start: StartEngine, post: Post, hooks: Sequence[Hook] = ()) -> None:
         self._start = start
         self._post = post
+        self._hooks = hooks
         self._engine: ChatEngine | None = None
         self.start_error: Exception | None = None
         """Why no engine has ever run, if the last try to start one failed."""
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._tickets = itertools.count(1)
-        self._ticket = self._abandoned = 0
         self._stats_at = 0.0
         # A daemon: leaving the chat must not wait for a model that is still being loaded.
         threading.Thread(target=self._work, name="engine", daemon=True).start()
@@ -50,26 +51,17 @@ class EngineDriver:
         """Start the engine, or start it again after its process has ended."""
         self._jobs.put(self._load)
 
-    def ask(self, messages: Sequence[Message]) -> int:
-        """Generate an answer; its events come with the returned ticket."""
-        ticket = self._ticket = next(self._tickets)
-        self._jobs.put(lambda: self._answer(ticket, messages))
-        return ticket
+    def ask(self, conversation: Conversation, turn: Turn) -> None:
+        """Answer `turn`, after the answers asked for before it."""
+        self._jobs.put(lambda: self._answer(conversation, turn))
 
-    def stop(self) -> None:
-        """End the running answer, which still closes with its own event. May be called again: a question that the
-        engine has not taken up yet cannot be stopped."""
+    def stop(self, turn: Turn) -> None:
+        """End this answer, begun or not; it still closes with its own event."""
         if self._engine is not None:
-            self._engine.stop()
-
-    def abandon(self) -> None:
-        """Nobody hears the last question's answer any more: end it, also one that the engine is yet to take up."""
-        self._abandoned = self._ticket
-        self.stop()
+            self._engine.stop(turn.id)
 
     def close(self) -> None:
         """End the engine. Blocks until its process has gone."""
-        self.stop()
         self._jobs.put(None)
         if self._engine is not None:
             self._engine.close()
@@ -86,23 +78,21 @@ class EngineDriver:
                 self._engine.restart(self._report_progress)
         except Exception as error:
             self.start_error = error if self._engine is None else None
-            self._post(EngineFailed(sentence(error), alive=False, ticket=None))
+            self._post(EngineFailed(failure_of(error), alive=False))
             return
         self.start_error = None
         self._post(EngineReady(self._engine.info))
         self._report_stats(at_once=True)
 
-    def _answer(self, ticket: int, messages: Sequence[Message]) -> None:
+    def _answer(self, conversation: Conversation, turn: Turn) -> None:
         engine = self._engine
         assert engine is not None, "a question is sent only to an engine that said it is ready"
         try:
-            for event in engine.generate(messages, engine.info.defaults):
-                if ticket <= self._abandoned:
-                    engine.stop()
-                self._post(Answering(ticket, event))
+            for event in ask(engine, conversation, turn, hooks=self._hooks):
+                self._post(Answering(turn, event))
                 self._report_stats(at_once=isinstance(event, Finished))
         except Exception as error:
-            self._post(EngineFailed(sentence(error), alive=engine.alive, ticket=ticket))
+            self._post(EngineFailed(failure_of(error), alive=engine.alive, turn=turn))
 
     def _report_progress(self, stage: str, fraction: float) -> None:
         self._post(EngineLoading(stage, fraction))
@@ -113,10 +103,3 @@ class EngineDriver:
             self._stats_at = now
             with contextlib.suppress(EngineError):  # too busy, or gone: what matters is said elsewhere
                 self._post(StatsChanged(self._engine.stats()))
-
-
-def sentence(error: Exception) -> str:
-    """What to tell the user. The text of an unforeseen error is not shown: it might quote the conversation."""
-    if isinstance(error, EdgemedError):
-        return str(error)
-    return f"The engine failed in an unforeseen way ({type(error).__name__})."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from edgemed.chat.visible import visible
+from edgemed.engine.process.protocol import EngineInfo
 from edgemed.sizes import format_size
-from edgemed.tui.contract import EngineInfo
 from edgemed.tui.strings import Strings
-from edgemed.tui.visible import visible
 
 
 def model_facts(info: EngineInfo, words: Strings) -> str:

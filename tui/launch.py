@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-from edgemed.tui.contract import ChatEngine
+from edgemed.chat.engine import ChatEngine
 from edgemed.tui.session import ChatSession
 
 Result = TypeVar("Result")

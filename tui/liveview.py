@@ -11,19 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.engine.process.protocol import RESIDENT
-from edgemed.tui.contract import EngineStats, ExpertsSeen
+from edgemed.engine.process.protocol import RESIDENT, EngineStats, StoreState
 
 Shares = NDArray[np.float32]
 
 FADE = 0.35
-"""What is left of a glow at the next look: a use is visible for about half a second."""
+"""What is left of a glow at the next state: a use is visible for about half a second."""
 
 WINDOW_SECONDS = 3.0
-"""Rates are taken over the looks of so long: a large model computes a few tokens a second."""
+"""Rates are taken over this window: a large model computes a few tokens a second."""
 
 HISTORY = 120
-"""Looks whose rates are kept for the small curves: half a minute."""
+"""Rates kept for the small curves: half a minute."""
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -38,7 +37,7 @@ class Cells:
 
 
 class LiveView:
-    """Takes looks in, one after the other; `experts` a layer."""
+    """Takes states of the store, one after the other; `experts` a layer."""
 
     def __init__(self, experts: int) -> None:
         self.experts = experts
@@ -46,19 +45,19 @@ class LiveView:
         self.disk_rates: deque[float] = deque(maxlen=HISTORY)
         self.waits: deque[float] = deque(maxlen=HISTORY)
         self.stats: EngineStats | None = None
-        self._looks: deque[tuple[float, EngineStats]] = deque()
+        self._samples: deque[tuple[float, EngineStats]] = deque()
         self._memory = self._hit = self._missed = np.zeros((0, experts), np.float32)
 
-    def take(self, seen: ExpertsSeen, now: float) -> None:
-        """The next look, at `now` (seconds of any clock)."""
-        states, hits, misses = (np.frombuffer(part, np.uint8).reshape(seen.rows, -1) for part in seen.parts)
-        if seen.rows != self.rows:
-            self.rows = seen.rows
+    def take(self, state: StoreState, now: float) -> None:
+        """The next state, at `now` (seconds of any clock)."""
+        states, hits, misses = (np.frombuffer(part, np.uint8).reshape(state.rows, -1) for part in state.parts)
+        if state.rows != self.rows:
+            self.rows = state.rows
             self._hit = self._missed = np.zeros(states.shape, np.float32)
         self._memory = (states == RESIDENT).astype(np.float32)
         self._hit = np.maximum(self._hit * FADE, _glow(hits))
         self._missed = np.maximum(self._missed * FADE, _glow(misses))
-        self._note(seen.stats, now)
+        self._note(state.stats, now)
 
     def cells(self, grid: Grid) -> Cells:
         """The map in such cells: the part of their experts that is in memory, the brightest of their glows."""
@@ -82,10 +81,10 @@ class LiveView:
     def _note(self, stats: EngineStats, now: float) -> None:
         """Rates over the window; a wait belongs to the tokens computed meanwhile."""
         self.stats = stats
-        self._looks.append((now, stats))
-        while len(self._looks) > 2 and now - self._looks[1][0] >= WINDOW_SECONDS:
-            self._looks.popleft()
-        (since, first), seconds = self._looks[0], now - self._looks[0][0]
+        self._samples.append((now, stats))
+        while len(self._samples) > 2 and now - self._samples[1][0] >= WINDOW_SECONDS:
+            self._samples.popleft()
+        (since, first), seconds = self._samples[0], now - self._samples[0][0]
         if since < now:
             self.disk_rates.append((stats.bytes_read - first.bytes_read) / seconds)
             tokens = stats.tokens - first.tokens
@@ -93,7 +92,7 @@ class LiveView:
 
 
 def _glow(counts: NDArray[np.uint8]) -> Shares:
-    """Brightness from 0 to 1: the most used of this look glows fully, and a single use is never invisible."""
+    """Brightness from 0 to 1: the most used of this state glows fully, and a single use is never invisible."""
     most = int(counts.max(initial=0))
     if not most:
         return np.zeros(counts.shape, np.float32)

@@ -1,21 +1,21 @@
 """What the engine's thread tells the screen, and the screen the application.
 
-Every message of an answer carries the ticket of its question, so that an answer that was abandoned cannot write into
-the next one.
+Every message about an answer names its turn, so that an answer that was abandoned cannot write into the next one.
 """
 
 from __future__ import annotations
 
-from textual.message import Message as TextualMessage
+from textual.message import Message
 
-from edgemed.tui.contract import EngineInfo, EngineStats, Event, ExpertsSeen
+from edgemed.chat.conversation import Turn
+from edgemed.engine.process.protocol import EngineInfo, EngineStats, Event, StoreState
 
 
-class Opened(TextualMessage):
+class Opened(Message):
     """The chat is on the screen."""
 
 
-class EngineLoading(TextualMessage):
+class EngineLoading(Message):
     """The model is being loaded: which stage, and how much of it (0 to 1) is done."""
 
     def __init__(self, stage: str, fraction: float) -> None:
@@ -24,7 +24,7 @@ class EngineLoading(TextualMessage):
         self.fraction = fraction
 
 
-class EngineReady(TextualMessage):
+class EngineReady(Message):
     """The engine can be asked."""
 
     def __init__(self, info: EngineInfo) -> None:
@@ -32,26 +32,26 @@ class EngineReady(TextualMessage):
         self.info = info
 
 
-class EngineFailed(TextualMessage):
-    """A sentence to show. `alive` says whether the engine can still be asked; `ticket` which question it was about."""
+class EngineFailed(Message):
+    """A sentence to show. `alive` says whether the engine can still be asked; `turn` which question it was about."""
 
-    def __init__(self, sentence: str, *, alive: bool, ticket: int | None) -> None:
+    def __init__(self, sentence: str, *, alive: bool, turn: Turn | None = None) -> None:
         super().__init__()
         self.sentence = sentence
         self.alive = alive
-        self.ticket = ticket
+        self.turn = turn
 
 
-class Answering(TextualMessage):
-    """One event of an answer."""
+class Answering(Message):
+    """One event of an answer, which `turn` holds already."""
 
-    def __init__(self, ticket: int, event: Event) -> None:
+    def __init__(self, turn: Turn, event: Event) -> None:
         super().__init__()
-        self.ticket = ticket
+        self.turn = turn
         self.event = event
 
 
-class StatsChanged(TextualMessage):
+class StatsChanged(Message):
     """New figures for the status line."""
 
     def __init__(self, stats: EngineStats) -> None:
@@ -59,9 +59,9 @@ class StatsChanged(TextualMessage):
         self.stats = stats
 
 
-class ExpertsLooked(TextualMessage):
-    """A look at the experts, for the live view."""
+class StoreStateChanged(Message):
+    """The state of the expert store, for the live view."""
 
-    def __init__(self, seen: ExpertsSeen) -> None:
+    def __init__(self, state: StoreState) -> None:
         super().__init__()
-        self.seen = seen
+        self.state = state

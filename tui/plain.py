@@ -5,21 +5,22 @@ Same engine, same notices. Ctrl+C stops an answer and keeps what was printed; at
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TextIO
 
+from edgemed.chat.conversation import Conversation
+from edgemed.chat.engine import ChatEngine
+from edgemed.chat.interrupt import interrupt_stops
+from edgemed.chat.service import ask, failure_of
+from edgemed.chat.visible import VisibleStream, visible
+from edgemed.engine.process.protocol import Piece, PromptProgress
 from edgemed.errors import EdgemedError, EngineError
-from edgemed.tui.contract import ChatEngine, Finished, Piece, PromptProgress
-from edgemed.tui.conversation import Conversation, ending, state_after
+from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts
 from edgemed.tui.session import ChatSession
-from edgemed.tui.visible import VisibleStream, visible
 
 NEW = "/new"
 NEWS_SECONDS = 10.0
@@ -99,28 +100,30 @@ class PlainChat:
 
     def _answer(self, engine: ChatEngine, question: str, **sampling: int) -> None:
         turn = self._conversation.ask(question)
-        stream = VisibleStream()
+        stream, failure = VisibleStream(), ""
         self._news_at = time.monotonic()
         try:
             if not engine.alive:
                 engine.restart(self._loading)
-            with _interrupt_stops(engine):
-                for event in engine.generate(self._conversation.messages(), replace(engine.info.defaults, **sampling)):
+            wanted = replace(engine.info.defaults, **sampling)
+            with interrupt_stops(engine, turn):
+                for event in ask(engine, self._conversation, turn, wanted, self._session.hooks):
                     match event:
                         case PromptProgress(done=done, total=total):
                             self._news(self._words.reading.format(done=done, total=total))
                         case Piece(text=text):
-                            turn.raw += text
                             self._writer.write(stream.feed(text))
                             self._writer.flush()
-                        case Finished():
-                            turn.state = state_after(event)
         except EdgemedError as error:
-            turn.state, turn.reason = "failed", visible(str(error))
+            failure = failure_of(error)
+            if turn.state == "open":  # there is no engine to ask
+                turn.state, turn.reason = "failed", failure
         self._say(stream.close())
-        for line in (ending(turn, self._words, self._session.language), self._session.notice):
-            if line:
-                self._say(line)
+        lines = [ending(turn, self._words, self._session.language), self._session.notice]
+        if failure != turn.reason:
+            lines.insert(1, failure)  # of a hook: the answer itself is as it was
+        for line in filter(None, lines):
+            self._say(line)
 
     def _loading(self, stage: str, fraction: float) -> None:
         self._news(self._words.loading_stage.format(stage=stage, percent=f"{fraction * 100:.0f}"))
@@ -149,21 +152,3 @@ def _separated(typed: str) -> Iterator[str]:
         else:
             lines.append(line)
     yield "\n".join(lines).strip()
-
-
-@contextmanager
-def _interrupt_stops(engine: ChatEngine) -> Iterator[None]:
-    """Within, Ctrl+C stops the answer and not the program."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: object) -> None:
-        # From another thread: this one may hold the lock that `stop` needs.
-        threading.Thread(target=engine.stop, daemon=True).start()
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

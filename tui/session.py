@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgemed.chat.engine import StartEngine
+from edgemed.chat.service import Hook
 from edgemed.clinical import Language, Place, header_line, notice
-from edgemed.tui.contract import StartEngine
 from edgemed.tui.strings import Strings, strings
 
 
 @dataclass(frozen=True, slots=True)
 class ChatSession:
     """`weights_digest` and `intended_use` are the model file's: the notices stand before the engine has loaded it.
-    `introduction` is shown above the first question."""
+    `introduction` is shown above the first question; `hooks` run around every answer."""
 
     start_engine: StartEngine
     model_name: str
@@ -21,6 +23,7 @@ class ChatSession:
     language: Language = "en"
     place: Place = "offline"
     introduction: str = ""
+    hooks: Sequence[Hook] = ()
 
     @property
     def words(self) -> Strings:

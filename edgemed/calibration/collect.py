@@ -31,8 +31,8 @@ from edgemed.quant.statistics import Statistics
 
 SPLIT = "calib"
 ENTRY = "edgemed.calibration.collect:collect"
-SLICE = 32  # positions at once
-SAMPLE_BYTES, LARGEST_SAMPLE = 1 << 30, 65_536  # where nobody says how many tokens to keep for each layer
+SLICE = 32  # positions whose log probabilities are computed at once
+SAMPLE_BYTES, LARGEST_SAMPLE = 1 << 30, 65_536  # limits of the default sample, in bytes and in tokens per layer
 
 
 def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -64,15 +64,15 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
     # are loaded later find the statistics resident.
     domains = sorted({text.domain for text in texts})
     taken = statistics_bytes(model.hparams, domains, sample) + observation_bytes(model.hparams, request["passage"])
-    reader = open_(model, residual=True, caller_bytes=taken)
+    scorer = open_(model, residual=True, caller_bytes=taken)
     try:
-        passages = choose(texts, lambda text: encode(reader, text), request["tokens"], request["passage"])
-        statistics = read_through(reader, passages, sample, report)
+        passages = choose(texts, lambda text: encode(scorer, text), request["tokens"], request["passage"])
+        statistics = read_through(scorer, passages, sample, report)
         effects = Effects(folder, spread(passages, request["effects"]), open_)
         if effects.passages:
-            effects.keep_reference(reader, report)
+            effects.keep_reference(scorer, report)
     finally:
-        reader.close()
+        scorer.close()
     if effects.passages:
         quantised = effects.quantise(model, statistics, report)
         statistics.effects[:] = effects.measure(model, quantised, report)
@@ -97,7 +97,7 @@ def collect(request: dict[str, Any], report: Report) -> dict[str, Any]:
 
 
 def usual_sample(h: HParams) -> int:
-    """As many tokens for each layer as fit SAMPLE_BYTES, up to LARGEST_SAMPLE."""
+    """The default sample: as many tokens per layer as fit into SAMPLE_BYTES, at most LARGEST_SAMPLE."""
     return min(LARGEST_SAMPLE, SAMPLE_BYTES // (2 * h.n_embd * h.n_moe_layers))
 
 
@@ -108,7 +108,7 @@ def statistics_bytes(h: HParams, domains: list[str], sample: int) -> int:
 
 
 def observation_bytes(h: HParams, passage: int) -> int:
-    """What watching a passage takes: the engine's sums and inputs, and their copies on the way to the statistics."""
+    """Bytes that observing a passage takes: the engine's sums and inputs, and a copy of both for the statistics."""
     return 2 * 4 * h.n_moe_layers * (h.n_expert * (h.n_embd + h.n_ff_exp) + passage * h.n_embd)
 
 
@@ -125,18 +125,18 @@ def empty(h: HParams, domains: list[str], sample: int) -> Statistics:
     )
 
 
-def read_through(reader: ScoringModel, passages: list[Passage], sample: int, report: Report) -> Statistics:
+def read_through(model: ScoringModel, passages: list[Passage], sample: int, report: Report) -> Statistics:
     """The statistics of all passages, with a sample of up to `sample` tokens per layer."""
     domains = sorted({passage.domain for passage in passages})
     total = sum(len(passage.tokens) for passage in passages)
-    statistics = empty(reader.file.hparams, domains, min(sample, total))
-    margins = Margins(reader.file)
+    statistics = empty(model.file.hparams, domains, min(sample, total))
+    margins = Margins(model.file)
     done = 0
-    with observe(reader.loaded, reader.passage) as observation:
+    with observe(model.loaded, model.passage) as observation:
         for passage in passages:
-            entropy = entropies(reader.logits(passage.tokens))
-            if reader.residual is not None:
-                entropy /= reader.residual.take()
+            entropy = entropies(model.logits(passage.tokens))
+            if model.residual is not None:
+                entropy /= model.residual.take()
             _add(statistics, domains.index(passage.domain), passage, entropy, observation, margins)
             done += len(passage.tokens)
             report("calibrating", done, total)
@@ -160,21 +160,24 @@ def _add(
     statistics.inner_squares += seen.hidden
     statistics.output[domain] += seen.weighted_output
     key = token_keys(passage.name, len(passage.tokens))
-    for row, routing in enumerate(observation.take_routing()):
-        margin = margins.of(row, routing.inputs, routing.experts)
-        statistics.observe_layer(domain, row, key, routing.inputs, routing.experts, routing.weights, margin, entropy)
+    for moe_layer, routing in enumerate(observation.take_routing()):
+        margin = margins.of(moe_layer, routing.inputs, routing.experts)
+        statistics.observe_layer(
+            domain, moe_layer, key, routing.inputs, routing.experts, routing.weights, margin, entropy
+        )
 
 
 class Margins:
-    """How narrowly experts were chosen, by the weights of the file's routers."""
+    """The margins by which experts were chosen, computed with the weights of the file's routers."""
 
     def __init__(self, file: ModelFile) -> None:
         self._file = file
 
-    def of(self, row: int, inputs: Floats, experts: NDArray[np.int32]) -> Floats:
-        """`Router.margins` [tokens] in one MoE layer: inputs [tokens, n_embd], experts [tokens, used]."""
+    def of(self, moe_layer: int, inputs: Floats, experts: NDArray[np.int32]) -> Floats:
+        """The margins of `Router.margins` [tokens] in one MoE layer, from inputs [tokens, n_embd] and experts [tokens,
+        used]."""
         h = self._file.hparams
-        block = f"blk.{h.moe_layers[row]}"
+        block = f"blk.{h.moe_layers[moe_layer]}"
         weight = self._floats(f"{block}.{h.router.weight}").reshape(h.n_expert, h.n_embd)
         return h.router.margins(inputs @ weight.T, self._floats(f"{block}.{h.router.bias}"), experts)
 

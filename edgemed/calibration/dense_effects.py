@@ -64,24 +64,24 @@ class DenseEffects:
             with (self.folder / "dense.weights").open("w+b") as target:
                 stored = {info.name: _copy(file, info, target) for info in file.dense}
                 small, large = (
-                    [_round(file, row, type_, target) for row in range(len(DENSE_GROUPS))] for type_ in TYPES
+                    [_round(file, group, type_, target) for group in range(len(DENSE_GROUPS))] for type_ in TYPES
                 )
             all_small = stored | {name: info for group in small for name, info in group.items()}
             path = Path(target.name)
             lost = self._divergence(_with(file, path, all_small), report, "all in Q6_K")
             won = np.zeros(len(DENSE_GROUPS))
-            for row, group in enumerate(large):
+            for number, group in enumerate(large):
                 if group:
                     spared = _with(file, path, all_small | group)
-                    won[row] = lost - self._divergence(spared, report, f"{DENSE_GROUPS[row]} in Q8_0")
+                    won[number] = lost - self._divergence(spared, report, f"{DENSE_GROUPS[number]} in Q8_0")
         except OSError as error:
             raise SetupError(f"The temporary folder {self.folder} cannot be used: {error.strerror}.") from None
         return np.maximum(won, 0.0)  # a negative effect is noise
 
     def _divergence(self, file: ModelFile, report: Report, which: str) -> float:
-        with closing(self.open_(file)) as reader:
+        with closing(self.open_(file)) as model:
             scores, _ = compare(
-                reader, self.passages, self.logits, renamed(report, f"effects of dense matrices: {which}")
+                model, self.passages, self.logits, renamed(report, f"effects of dense matrices: {which}")
             )
         return float(scores["divergence"].mean())
 
@@ -91,12 +91,12 @@ def _copy(file: ModelFile, info: TensorInfo, target: BinaryIO) -> TensorInfo:
     return _append(info, info.type, (data.tobytes() for data in _rows(file, info)), target)
 
 
-def _round(file: ModelFile, row: int, type_: Type, target: BinaryIO) -> dict[str, TensorInfo]:
+def _round(file: ModelFile, group: int, type_: Type, target: BinaryIO) -> dict[str, TensorInfo]:
     """Append a group's matrices in the given type. Returns their locations by name; empty if the model has none."""
     made = {}
     for info in file.dense:
         is_mtp = (block_of(info.name) or 0) >= file.hparams.n_layer
-        if group_of(info.name, file.hparams.DENSE_KINDS) == row and not is_mtp:
+        if group_of(info.name, file.hparams.DENSE_KINDS) == group and not is_mtp:
             columns = info.shape[0]
             stored = types.storable(type_, columns)
             parts = (quantize(dequantize(data, info.type, columns), stored).tobytes() for data in _rows(file, info))

@@ -58,11 +58,11 @@ class Effects:
     passages: list[Passage]
     open_: Open
 
-    def keep_reference(self, reader: ScoringModel, report: Report) -> None:
+    def keep_reference(self, model: ScoringModel, report: Report) -> None:
         """Store the original's logits. Raises SetupError, also if the disk lacks space for all that follows."""
-        file = reader.file
+        file = model.file
         positions = sum(passage.positions for passage in self.passages)
-        logits = 2 * positions * reader.vocabulary.size
+        logits = 2 * positions * model.vocabulary.size
         needed = logits + _extents(file)[1] + _most_bytes_of_a_layer(file) + scratch_bytes(file)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
@@ -70,7 +70,7 @@ class Effects:
                 f"Measuring the effects of layers needs {format_size(needed)} of temporary space and {self.folder} has "
                 f"{format_size(free)} left; name another folder with --scratch, or skip this step with --effects 0."
             )
-        store(reader, self.passages, self.logits, renamed(report, "effects of layers: the original"))
+        store(model, self.passages, self.logits, renamed(report, "effects of layers: the original"))
 
     def quantise(self, file: ModelFile, statistics: Statistics, report: Report) -> ModelFile:
         """The model with all experts in EFFECT_TYPE, from the scratch file. Raises SetupError."""
@@ -83,8 +83,8 @@ class Effects:
     def measure(self, file: ModelFile, quantised: ModelFile, report: Report) -> NDArray[np.float64]:
         """Divergence avoided by sparing each layer, nats [layers]. Raises EdgemedErrors."""
         try:
-            rows = range(-1, len(quantised.experts.layers))
-            found = [self._divergence(file, quantised, row, report) for row in rows]
+            moe_layers = range(-1, len(quantised.experts.layers))
+            found = [self._divergence(file, quantised, moe_layer, report) for moe_layer in moe_layers]
         except OSError as error:
             raise SetupError(f"The temporary folder {self.folder} cannot be used: {error.strerror}.") from None
         return np.maximum(found[0] - np.array(found[1:]), 0.0)  # a negative effect is noise
@@ -130,32 +130,33 @@ class Effects:
         """Mean divergence from the original with all experts quantised except those of the MoE layer `spared` (-1:
         none)."""
         place = quantised.experts
-        reader = self.open_(replace(file, experts=self._spare(file, place, spared) if spared >= 0 else place))
+        model = self.open_(replace(file, experts=self._spare(file, place, spared) if spared >= 0 else place))
         try:
             what = f"effects of layers: {spared + 1} of {len(place.layers)}"
-            scores, _ = compare(reader, self.passages, self.logits, renamed(report, what))
+            scores, _ = compare(model, self.passages, self.logits, renamed(report, what))
         finally:
-            reader.close()
+            model.close()
         return float(scores["divergence"].mean())
 
-    def _spare(self, file: ModelFile, place: Experts, row: int) -> Experts:
-        """Append the experts of the MoE layer `row` unchanged, and return the locations with these replaced."""
+    def _spare(self, file: ModelFile, place: Experts, moe_layer: int) -> Experts:
+        """Append the experts of one MoE layer unchanged, and return the locations with these replaced."""
         offset, nbytes, kinds = place.offset.copy(), place.nbytes.copy(), place.type.copy()
         at = int((place.offset + place.nbytes).max())
         with file.path.open("rb") as source, self._experts.open("r+b") as target:
             for expert in range(place.per_layer):
                 at += -at % PAGE
                 for p in range(3):
-                    content = _read(source.fileno(), file.experts, (row, expert), p)
+                    content = _read(source.fileno(), file.experts, (moe_layer, expert), p)
                     os.pwrite(target.fileno(), content.tobytes(), at)
-                    offset[row, expert, p], nbytes[row, expert, p] = at, len(content)
-                    kinds[row, expert, p] = file.experts.type[row, expert, p]
+                    offset[moe_layer, expert, p], nbytes[moe_layer, expert, p] = at, len(content)
+                    kinds[moe_layer, expert, p] = file.experts.type[moe_layer, expert, p]
                     at += len(content)
         return replace(place, offset=offset, nbytes=nbytes, type=kinds)
 
 
 def _extents(file: ModelFile) -> tuple[Experts, int]:
-    """Where experts in EFFECT_TYPE lie in a file of nothing else, each on pages of its own; and the file's size."""
+    """The locations of experts in EFFECT_TYPE in a file that holds only them, each starting on a new page; and the
+    file's size in bytes."""
     h, count = file.hparams, file.hparams.n_moe_layers
     sizes = expert_bytes(h, (EFFECT_TYPE,))[:, 0]
     whole = int(sizes.sum())

@@ -6,14 +6,14 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from edgemed.commands._engine import add_engine_arguments, engine_settings
 from edgemed.commands._signals import signals_interrupt
 from edgemed.errors import EdgemedError, SetupError
 
 if TYPE_CHECKING:
-    from edgemed.tui.contract import ChatEngine, Progress
+    from edgemed.chat.engine import ChatEngine, Progress
     from edgemed.tui.session import ChatSession
 
 REMOTE_SIGNS = ("SSH_CONNECTION", "SSH_TTY", "MOSH_CONNECTION")
@@ -61,7 +61,7 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
         engine = Engine.start(path, settings, progress)
         # From here on the chat needs no socket at all; a restarted engine gets its pair all the same.
         privacy.seal(allow_unsealed=args.allow_unsealed)
-        return cast("ChatEngine", engine)
+        return engine
 
     remote = any(os.environ.get(name) for name in REMOTE_SIGNS)
     return ChatSession(

@@ -23,7 +23,7 @@ READ_BITS = 3.0
 
 
 def memory_goal(hparams: Architecture, ram_bytes: int, folder: Path, palette: str) -> Memory:
-    """Measure this machine's memory, cores and the disk of `folder`, and say on standard error what is assumed.
+    """Measure this machine's memory, compute and the disk of `folder`, and print the assumptions to standard error.
 
     Raises SetupError if nothing can be measured.
     """

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgemed.engine.process.client import Engine
-    from edgemed.engine.process.protocol import Event, Finished, Message, Sampling
+    from edgemed.engine.process.protocol import Event, Finished, Sampling
 
 INTERRUPTED = 130
 STANDARD_INPUT = "-"
@@ -51,15 +49,22 @@ def run(args: argparse.Namespace) -> int:
         _lock_down(args)
 
     from edgemed import privacy
+    from edgemed.chat.conversation import Conversation
+    from edgemed.chat.interrupt import interrupt_stops
+    from edgemed.chat.service import ask
     from edgemed.engine.process.client import Engine
 
-    messages = _messages(args)
+    conversation = Conversation(system=args.system or None)
+    turn = conversation.ask(_prompt(args))
     with Engine.start(args.model, settings, _tell_progress) as engine:
         if settings.offload.rpc is not None:
             _lock_down(args)
         privacy.seal(allow_unsealed=args.allow_unsealed)
         _clear_progress()
-        finished = _answer(engine, messages, _sampling(args, engine.info.defaults), as_json=args.json)
+        # Ctrl+C ends the answer and keeps what was said.
+        with interrupt_stops(engine, turn):
+            events = ask(engine, conversation, turn, _sampling(args, engine.info.defaults))
+            finished = _print_json(engine, events) if args.json else _print_text(engine, events)
     return INTERRUPTED if finished.stop_reason == "stopped" else 0
 
 
@@ -70,39 +75,27 @@ def _lock_down(args: argparse.Namespace) -> None:
         print(f"edgemed: {warning}", file=sys.stderr)
 
 
-def _answer(engine: Engine, messages: list[Message], sampling: Sampling, *, as_json: bool) -> Finished:
-    """Print the answer and return how it ended. Ctrl+C ends it and keeps what was said."""
-    interrupted = signal.signal(
-        signal.SIGINT,
-        # A handler runs in the middle of anything, a send included: the stop goes out from a thread of its own.
-        lambda number, frame: threading.Thread(target=engine.stop, daemon=True).start(),
-    )
-    try:
-        events = engine.generate(messages, sampling)
-        return _print_json(engine, events) if as_json else _print_text(engine, events)
-    finally:
-        signal.signal(signal.SIGINT, interrupted)
-
-
 def _print_text(engine: Engine, events: Iterator[Event]) -> Finished:
     from edgemed import clinical
+    from edgemed.chat.visible import VisibleStream
     from edgemed.engine.process.protocol import Finished, Piece
-    from edgemed.tui.visible import VisibleStream
 
     # What steers a terminal is spelt out there; a file gets the text as it is.
     stream = VisibleStream() if sys.stdout.isatty() else None
     if engine.info.notice:
         print(engine.info.notice, end="\n\n", flush=True)
+    finished = None
     for event in events:
         if isinstance(event, Piece):
             print(stream.feed(event.text) if stream else event.text, end="", flush=True)
         elif isinstance(event, Finished):
-            print(stream.close() if stream else "")
-            if event.stop_reason != "end":
-                print(clinical.cut_off(), flush=True)
-                print(f"edgemed: {WHY[event.stop_reason].format(n_ctx=event.n_ctx)}", file=sys.stderr)
-            return event
-    raise AssertionError("an answer always finishes")
+            finished = event
+    assert finished is not None, "an answer always finishes"
+    print(stream.close() if stream else "")
+    if finished.stop_reason != "end":
+        print(clinical.cut_off(), flush=True)
+        print(f"edgemed: {WHY[finished.stop_reason].format(n_ctx=finished.n_ctx)}", file=sys.stderr)
+    return finished
 
 
 def _print_json(engine: Engine, events: Iterator[Event]) -> Finished:
@@ -124,14 +117,11 @@ def _print_json(engine: Engine, events: Iterator[Event]) -> Finished:
     return finished
 
 
-def _messages(args: argparse.Namespace) -> list[Message]:
-    from edgemed.engine.process.protocol import Message
-
-    prompt = sys.stdin.read() if args.prompt == STANDARD_INPUT else args.prompt
+def _prompt(args: argparse.Namespace) -> str:
+    prompt: str = sys.stdin.read() if args.prompt == STANDARD_INPUT else args.prompt
     if not prompt.strip():
         raise UsageError("The prompt is empty; put a question after -p, or `-p -` and the question on standard input.")
-    system = [Message("system", args.system)] if args.system else []
-    return [*system, Message("user", prompt)]
+    return prompt
 
 
 def _sampling(args: argparse.Namespace, defaults: Sampling) -> Sampling:

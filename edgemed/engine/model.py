@@ -12,19 +12,18 @@ from typing import Any
 import numpy as np
 from llama_cpp import llama_cpp
 
-from edgemed.architectures.router import SigmoidGroups
 from edgemed.engine.budget import Budget, layer_bytes, plan_budget, refuse_beyond_memory
 from edgemed.engine.hot_profile import calibrated_scores, read_profile, write_profile
 from edgemed.engine.llama import LogCapture, capture_log, start_llama
 from edgemed.engine.load_settings import KV_TYPES, LoadSettings
 from edgemed.engine.offload import place
+from edgemed.engine.prefetch import enable_prefetch
 from edgemed.engine.process_memory import peak_rss_bytes
 from edgemed.engine.virtual_gguf import virtual_gguf
 from edgemed.errors import ChecksumError, EngineError, ModelFileError
 from edgemed.model_file import ModelFile
 from edgemed.native.engine import (
     EXPERT_RECORD,
-    RouterShape,
     StoreOptions,
     StoreStats,
     check,
@@ -65,7 +64,7 @@ class LoadedModel:
             self._load_dense(settings)
             self._make_context(settings)
             if settings.read_ahead > 0:
-                self._enable_prefetch(settings.read_ahead)
+                enable_prefetch(self.handle, file, settings.read_ahead)
             self.budget: Budget = plan_budget(
                 file,
                 settings.ram_bytes,
@@ -270,31 +269,6 @@ class LoadedModel:
             scores = calibrated_scores(self.file)
         if scores is not None:
             self._native.edgemed_restore_scores(self.handle, scores.ctypes.data)
-
-    def _enable_prefetch(self, prefetch_limit: int) -> None:
-        """Give the device the routers and the norms before them, so that it can run the next layer's router early.
-
-        Does nothing for a router that the device does not know.
-        """
-        h, chooser = self.file.hparams, self.file.hparams.router
-        if not isinstance(chooser, SigmoidGroups):
-            return
-
-        def stack(name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-            tensors = [self.file.tensors.get(f"blk.{layer}.{name}") for layer in h.moe_layers]
-            rows = [np.frombuffer(self.file.read(t), np.float32) if t is not None else None for t in tensors]
-            zero = np.zeros(h.n_expert, np.float32)
-            return np.concatenate([zero if row is None else row for row in rows])
-
-        router, bias, norm = (stack(name) for name in (chooser.weight, chooser.bias, chooser.norm))
-        sizes = (h.n_expert * h.n_embd, h.n_expert, h.n_embd)
-        if any(given.size != h.n_moe_layers * size for given, size in zip((router, bias, norm), sizes, strict=True)):
-            return  # a router in another type than F32: no prefetch
-        groups = chooser.n_group, chooser.n_group_used
-        shape = RouterShape(h.n_moe_layers, h.n_expert, h.n_expert_used, *groups, h.n_embd)
-        self._native.edgemed_enable_prefetch(
-            self.handle, ctypes.byref(shape), router.ctypes.data, bias.ctypes.data, norm.ctypes.data, prefetch_limit
-        )
 
     def _complaint(self) -> str:
         return (" ".join(self._log.complaints[-2:]) or "it does not say why").removesuffix(".") + "."

@@ -23,10 +23,11 @@ Sums64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Sums per [row, expert] over the tokens routed to the expert; row r is block `moe_layers[r]`.
+    """Sums per [MoE layer, expert] over the tokens routed to the expert.
 
-    input: x^2 [row, expert, n_embd] of what gate and up multiply; hidden: (route weight * h)^2 [row, expert, n_ff] of
-    what down multiplies; tokens; weight: route weights; weighted_output: weight^2 * |output|^2.
+    input: squares of the input of gate and up, [MoE layer, expert, n_embd]; hidden: squares of the input of down times
+    the routing weight, [MoE layer, expert, n_ff]; tokens: their number; weight: routing weights; weighted_output:
+    weight^2 * |output|^2.
     """
 
     input: Sums32
@@ -54,13 +55,13 @@ class Observation:
         self._tokens = tokens
 
     def take_routing(self) -> list[Routing]:
-        """The last batch's routing, layer by layer; [0] is the first MoE layer."""
+        """The routing of the last batch, per MoE layer."""
         h = self._model.file.hparams
-        rows = h.n_moe_layers
-        inputs = np.zeros((rows, self._tokens, h.n_embd), np.float32)
-        experts = np.zeros((rows, self._tokens, h.n_expert_used), np.int32)
-        weights = np.zeros((rows, self._tokens, h.n_expert_used), np.float32)
-        counts = np.zeros(rows, np.int32)
+        moe_layers = h.n_moe_layers
+        inputs = np.zeros((moe_layers, self._tokens, h.n_embd), np.float32)
+        experts = np.zeros((moe_layers, self._tokens, h.n_expert_used), np.int32)
+        weights = np.zeros((moe_layers, self._tokens, h.n_expert_used), np.float32)
+        counts = np.zeros(moe_layers, np.int32)
         engine_library().edgemed_take_routing(
             self._model.handle, inputs.ctypes.data, experts.ctypes.data, weights.ctypes.data, counts.ctypes.data
         )

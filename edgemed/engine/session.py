@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import codecs
 import ctypes
+import hashlib
 import os
 import threading
 import time
@@ -30,13 +31,14 @@ from edgemed.engine.periodic import periodically
 from edgemed.engine.process.protocol import (
     EngineStats,
     Event,
-    ExpertsSeen,
     Finished,
     Message,
     Piece,
+    PromptEncoded,
     PromptProgress,
     Sampling,
     StopReason,
+    StoreState,
 )
 from edgemed.engine.process_memory import peak_rss_bytes, rss_bytes
 from edgemed.engine.sampling import Sampler
@@ -108,10 +110,10 @@ class Session:
             peak_rss_bytes=peak_rss_bytes(),
         )
 
-    def look(self) -> ExpertsSeen:
-        """The experts at this moment and since the last look; may be called from another thread, like `stats`."""
+    def store_state(self) -> StoreState:
+        """The expert store now, with hits and misses since the last call; callable from any thread, like `stats`."""
         states, hits, misses = self.loaded.store_state()
-        return ExpertsSeen.of(len(states), (states.tobytes(), hits.tobytes(), misses.tobytes()), self.stats())
+        return StoreState.of(len(states), (states.tobytes(), hits.tobytes(), misses.tobytes()), self.stats())
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """The prompt's token ids."""
@@ -181,6 +183,7 @@ class _Turn:
         self._messages = messages
         self._sampling = sampling.seeded()
         self._seed = self._sampling.seed or 0
+        self._digest: str | None = None
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._text: list[str] = []
         self._tokens = self._decoded = self._prompt = self._reused = 0
@@ -192,6 +195,8 @@ class _Turn:
         reason: StopReason
         try:
             prompt = self._session.encode(self._messages)
+            self._digest = token_digest(prompt)
+            yield PromptEncoded(len(prompt), self._digest)
             self._refuse_too_long(len(prompt))
             self._started = time.perf_counter()  # the prefill begins after the template is rendered
             for progress in self._session.prefill(prompt):
@@ -251,7 +256,13 @@ class _Turn:
             peak_rss_bytes=peak_rss_bytes(),
             seed=self._seed,
             n_ctx=self._session.n_ctx,
+            prompt_digest=self._digest,
         )
+
+
+def token_digest(tokens: Sequence[int]) -> str:
+    """SHA-256 in hexadecimal of token ids as int32, little-endian."""
+    return hashlib.sha256(np.asarray(tokens, "<i4").tobytes()).hexdigest()
 
 
 def _rate(count: int, seconds: float) -> float:

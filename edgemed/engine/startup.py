@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 from pathlib import Path
 
-from edgemed import clinical
+from edgemed import __version__, clinical
 from edgemed.engine.budget import token_bytes
 from edgemed.engine.chat_template import ChatTemplate
 from edgemed.engine.cores import physical_cores
@@ -74,6 +74,7 @@ def describe(loaded: LoadedModel, n_ctx: int, warning: str | None) -> EngineInfo
     file = loaded.file
     tensors = file.tensors.values()
     return EngineInfo(
+        engine_version=__version__,
         model_name=file.name,
         architecture=file.architecture,
         n_layers=file.hparams.n_layer,
@@ -104,11 +105,11 @@ def context_length(file: ModelFile, wanted: int | None) -> int:
 
 
 def recorded_sampling(file: ModelFile) -> Sampling:
-    """The sampling that the file recommends, else what its family's developers do; the latter alone where the file's
-    values make no sense."""
+    """The sampling settings that the file recommends, completed by those that the family's developers publish. If the
+    file's values are invalid, only the latter."""
     published = file.hparams.SAMPLING
     recorded = {name: file.metadata[key] for name, key in _SAMPLING_KEYS.items() if key in file.metadata}
-    numbers = all(type(value) in (int, float) for value in recorded.values())  # a bool is none
+    numbers = all(type(value) in (int, float) for value in recorded.values())  # bool is a subclass of int
     try:
         if numbers and type(recorded.get("top_k", 0)) is int:
             return Sampling(**{**published, **recorded})

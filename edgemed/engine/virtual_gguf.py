@@ -23,9 +23,10 @@ from edgemed.native.engine import StreamExtent
 _NARROW_TYPES = ((41, 128, 18), (8, 32, 34), (1, 1, 2))
 _U32 = 4
 TOKENIZER, PRE_TOKENIZER, TOKENS = "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens"
-BYTE_LEVEL_BPE, NO_TOKENIZER = "gpt2", "none"  # as llama.cpp calls them
-# The sum of tokens' squared lengths: libllama answers each character of a token that stands for no byte with the whole
-# token, so that one of a megabyte takes a terabyte. Ling's 157,000 tokens have some 10 million.
+BYTE_LEVEL_BPE, NO_TOKENIZER = "gpt2", "none"  # llama.cpp's names
+# Limit of the sum of squared token lengths. libllama replaces each character of a token that is not in the byte-level
+# alphabet by the whole token, so a token of one megabyte would take a terabyte. Ling's 157,000 tokens sum to about
+# 10 million.
 _MOST_SQUARED_BYTES = 1 << 28
 
 

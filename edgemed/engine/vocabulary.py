@@ -24,20 +24,21 @@ _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 8, 16  # enum llama_token_attr
 _PARSED_FROM_TEXT = _UNKNOWN | _CONTROL | _USER_DEFINED
 _NO_TOKEN = -1
 _LONGEST_RUN = 4096
-"""Characters. llama.cpp cuts text into words with std::regex, which goes a call deeper with each character: of letters,
-blanks or signs that follow one another, 26,000 overflow a stack of 8 MiB. No word is as long as this."""
+"""Characters of one kind in a row. llama.cpp splits text into words with std::regex, which recurses once per character:
+26,000 consecutive letters, spaces or symbols overflow a stack of 8 MiB. No real word is this long."""
 
 
 class Vocabulary:
-    """A view of a `llama_vocab`, which must outlive it. `ends`: further ids that end a turn, from the file.
-    `end_tokens`: texts of special tokens that do, from the model's family: llama.cpp's own list need not have them, and
-    a file may name only one.
+    """A view of a `llama_vocab`, which must outlive it.
 
-    Raises ModelFileError for a model without one.
+    ends: token ids from the file that end a turn; end_tokens: texts of special tokens from the model's family that end
+    one. Both are needed: llama.cpp's list can lack some, and a file may name only one.
+
+    Raises ModelFileError for a model without a vocabulary.
     """
 
     def __init__(self, vocab: Any, ends: Iterable[int], end_tokens: Collection[str]) -> None:
-        if llama_cpp.llama_vocab_type(vocab) == llama_cpp.LLAMA_VOCAB_TYPE_NONE:  # it aborts when asked for a token
+        if llama_cpp.llama_vocab_type(vocab) == llama_cpp.LLAMA_VOCAB_TYPE_NONE:  # else libllama aborts later
             raise ModelFileError("The model file has no vocabulary; convert the checkpoint again.")
         self._vocab = vocab
         self.size = int(llama_cpp.llama_vocab_n_tokens(vocab))

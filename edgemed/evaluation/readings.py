@@ -33,9 +33,9 @@ from edgemed.model_file import open_model
 
 SPLIT = "eval"
 REFERENCE, MODEL = "edgemed.evaluation.readings:read_reference", "edgemed.evaluation.readings:read_model"
-LOWEST = -60_000.0  # half precision ends at -65504; no such token is ever drawn
-SLICE = 32  # positions compared at once, in double precision over the vocabulary
-WORST, WORST_POSITIONS = 12, 16  # passages kept for people to look at; shorter ones are chance
+LOWEST = -60_000.0  # float16 ends at -65504; the probability of such a token is 0
+SLICE = 32  # positions compared at once, in float64 over the vocabulary
+WORST, WORST_POSITIONS = 12, 16  # passages shown on the report card, and their minimum length: shorter ones are noise
 
 
 @dataclass(frozen=True, slots=True)

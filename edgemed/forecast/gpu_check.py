@@ -155,14 +155,14 @@ def compare(model: Path, offload: Offload, threads: int | None, on_progress: Rep
 
 def read(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """A job: compute the logits [tokens, vocabulary] and save them to the file that `request` names."""
-    reader, tokens = _open(request)
+    model, tokens = _open(request)
     try:
         prompt, answer = tokens[:PROMPT_TOKENS], tokens[PROMPT_TOKENS:]
-        reader.logits(prompt)  # load the experts, so that the measured run finds them in memory
+        model.logits(prompt)  # load the experts, so that the measured run finds them in memory
         begun = time.perf_counter()
-        logits = [reader.logits(prompt).copy()]
+        logits = [model.logits(prompt).copy()]
         read = time.perf_counter()
-        logits += [_next(reader, token) for token in answer]
+        logits += [_next(model, token) for token in answer]
         speed = Speed(len(prompt) / (read - begun), len(answer) / (time.perf_counter() - read))
         if not all(np.isfinite(row).all() for row in logits):
             raise EngineError(
@@ -171,10 +171,10 @@ def read(request: dict[str, Any], report: Report) -> dict[str, Any]:
             )
         np.save(request["logits"], np.concatenate(logits))
     finally:
-        reader.close()
+        model.close()
     return {
-        "placement": str(reader.loaded.placement),
-        "moe_layers": reader.file.hparams.n_moe_layers,
+        "placement": str(model.loaded.placement),
+        "moe_layers": model.file.hparams.n_moe_layers,
         "speed": asdict(speed),
     }
 
@@ -182,14 +182,14 @@ def read(request: dict[str, Any], report: Report) -> dict[str, Any]:
 def plan(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """A job: the scheduler's plan for a single token, as a list of [device, names of the tensors copied to it]."""
     os.environ["GGML_SCHED_DEBUG"] = "1"  # read when a context is created; the plan is printed to the log
-    reader, tokens = _open(request)
+    model, tokens = _open(request)
     said: list[str] = []
     try:
         capture_log(lambda level, text: said.append(text))
-        reader.logits(tokens[:1])
+        model.logits(tokens[:1])
     finally:
         capture_log(None)
-        reader.close()
+        model.close()
     return {"splits": [[split.device, split.inputs] for split in read_plan("".join(said))]}
 
 
@@ -235,19 +235,19 @@ def _open(request: dict[str, Any]) -> tuple[ScoringModel, list[int]]:
     count = PROMPT_TOKENS + ANSWER_TOKENS
     offload = Offload(**request["offload"])
     file = open_model(Path(request["model"]))
-    reader = ScoringModel(file, passage=count, ram_bytes=None, threads=request["threads"], offload=offload)
-    if offload.layers != 0 and reader.loaded.placement.device is None:
-        reader.close()
+    model = ScoringModel(file, passage=count, ram_bytes=None, threads=request["threads"], offload=offload)
+    if offload.layers != 0 and model.loaded.placement.device is None:
+        model.close()
         raise SetupError(f"No GPU can be checked. {why_no_device()}.")
-    tokens = reader.encode_text(TEXT).tokens
-    return reader, (tokens * (count // len(tokens) + 1))[:count]
+    tokens = model.encode_text(TEXT).tokens
+    return model, (tokens * (count // len(tokens) + 1))[:count]
 
 
-def _next(reader: ScoringModel, token: int) -> Floats:
+def _next(model: ScoringModel, token: int) -> Floats:
     """The logits [1, vocabulary] after one more token. Raises EngineError."""
-    context = reader.loaded.ctx
+    context = model.loaded.ctx
     status = llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one((llama_cpp.llama_token * 1)(token), 1))
     if status != 0:
-        raise EngineError(reader.loaded.last_error() or f"llama.cpp could not compute a token (status {status}).")
+        raise EngineError(model.loaded.last_error() or f"llama.cpp could not compute a token (status {status}).")
     row = ctypes.cast(llama_cpp.llama_get_logits_ith(context, -1), ctypes.POINTER(ctypes.c_float))
-    return np.ctypeslib.as_array(row, (1, reader.vocabulary.size)).copy()
+    return np.ctypeslib.as_array(row, (1, model.vocabulary.size)).copy()

@@ -3,8 +3,8 @@
     model = open_model(Path("antangelmed.gguf"))
     model.hparams.n_expert, model.experts.type[0, 17]
 
-Both the edgemed layout and stock GGUFs of a known family open (docs/format.md); stock ones carry no checksums, so what
-is computed with them is unverified.
+Both the edgemed layout and stock GGUFs of a known family can be opened (docs/format.md). Stock files have no checksums,
+so their weights are unverified.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from edgemed.architectures.tensors import stacked_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file import keys
 from edgemed.model_file.experts import Experts, find_experts
-from edgemed.model_file.header import Header, Metadata, TensorInfo, header_checksum, read_header
+from edgemed.model_file.header import Header, TensorInfo, header_checksum, read_header
+from edgemed.model_file.metadata import Metadata
 
 __all__ = ["Experts", "IntendedUse", "ModelFile", "TensorInfo", "open_model"]
 
@@ -40,10 +41,10 @@ class ModelFile:
     """One opened model.
 
     dense: all tensors except the routed experts, in file order.
-    `dense_checksums`: xxh3-64 of each dense tensor, in the order of `dense`, or None where the file has none.
-    `expert_tokens`: f64 [row, expert], how many tokens calibration routed to each expert, MTP blocks left out; or None.
-    `architecture`: what the file calls its graph; `hparams`: its family and numbers.
-    `end_ids`: token ids that end a turn, as far as the file names them.
+    dense_checksums: xxh3-64 of each dense tensor, in the order of `dense`; None if the file has none.
+    expert_tokens: f64 [MoE layer, expert], tokens that calibration routed to each expert, without MTP layers; or None.
+    architecture: the file's name of its graph; hparams: its family and numbers.
+    end_ids: token ids that end a turn, if the file names any.
     """
 
     path: Path
@@ -114,7 +115,7 @@ def open_model(path: Path | str) -> ModelFile:
         raise ModelFileError(f"{path.name} has {len(dense_checksums)} checksums for {len(dense)} dense tensors.")
     use = metadata.get(keys.INTENDED_USE, "unevaluated")
     if use not in _USES:
-        raise ModelFileError(f"{path.name} is marked for the unknown use {use!r}; known are {', '.join(_USES)}.")
+        raise ModelFileError(f"{path.name} is marked for the unknown use {use!r}; known uses are {', '.join(_USES)}.")
     stock = stacked_name(hparams.moe_layers.start, "gate") in header.tensors
     return ModelFile(
         path=path,
@@ -154,10 +155,10 @@ def _expert_tokens(path: Path, metadata: Metadata, hparams: HParams) -> npt.NDAr
     counts = metadata.numbers(keys.EXPERT_TOKENS)
     if counts is None:
         return None
-    rows, per_row = hparams.expert_shape
-    if len(counts) != rows * per_row:
-        raise ModelFileError(f"{path.name} has {len(counts)} counts for {rows} x {per_row} experts.")
-    return np.array(counts, np.float64).reshape(rows, per_row)
+    moe_layers, per_layer = hparams.expert_shape
+    if len(counts) != moe_layers * per_layer:
+        raise ModelFileError(f"{path.name} has {len(counts)} counts for {moe_layers} x {per_layer} experts.")
+    return np.array(counts, np.float64).reshape(moe_layers, per_layer)
 
 
 def _refuse_unusable_types(tensors: dict[str, TensorInfo]) -> None:

@@ -54,16 +54,16 @@ def find_experts(
     offset, nbytes = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64)
     types = np.zeros(shape, np.int32)
     taken: set[str] = set()
-    for row, layer in enumerate(layers):
+    for moe_layer, layer in enumerate(layers):
         for p, projection in enumerate(PROJECTIONS):
             inner = hparams.expert_matrix_shape(projection)[::-1]
             stacked = tensors.get(stacked_name(layer, projection))
             if stacked is not None:
                 _expect(stacked, (*inner, hparams.n_expert))
                 each = stacked.nbytes // hparams.n_expert
-                offset[row, :, p] = stacked.offset + each * np.arange(hparams.n_expert, dtype=np.uint64)
-                nbytes[row, :, p] = each
-                types[row, :, p] = int(stacked.type)
+                offset[moe_layer, :, p] = stacked.offset + each * np.arange(hparams.n_expert, dtype=np.uint64)
+                nbytes[moe_layer, :, p] = each
+                types[moe_layer, :, p] = int(stacked.type)
                 taken.add(stacked.name)
                 continue
             for expert in range(hparams.n_expert):
@@ -72,8 +72,8 @@ def find_experts(
                 if info is None:
                     raise ModelFileError(f"The model file has no tensor {name}; convert the checkpoint again.")
                 _expect(info, inner)
-                offset[row, expert, p], nbytes[row, expert, p] = info.offset, info.nbytes
-                types[row, expert, p] = int(info.type)
+                offset[moe_layer, expert, p], nbytes[moe_layer, expert, p] = info.offset, info.nbytes
+                types[moe_layer, expert, p] = int(info.type)
                 taken.add(name)
     return Experts(layers, offset, nbytes, types, _shape_checksums(checksums, offset, nbytes)), taken
 
@@ -88,14 +88,18 @@ def _shape_checksums(
 ) -> npt.NDArray[np.uint64] | None:
     if checksums is None:
         return None
-    rows, experts, _ = offset.shape
-    if len(checksums) != rows * experts:
-        raise ModelFileError(f"The model file has {len(checksums)} expert checksums for {rows * experts} experts.")
+    moe_layers, experts, _ = offset.shape
+    if len(checksums) != moe_layers * experts:
+        raise ModelFileError(
+            f"The model file has {len(checksums)} expert checksums for {moe_layers * experts} experts."
+        )
     end = offset + nbytes
     if not ((end[..., 0] <= offset[..., 1]) & (end[..., 1] <= offset[..., 2])).all():
-        raise ModelFileError("The model file's experts do not lie gate, up, down; convert the checkpoint again.")
-    # One run of pages: it is read, and checked, in one piece.
+        raise ModelFileError(
+            "The model file does not store its experts in the order gate, up, down; convert the checkpoint again."
+        )
+    # The reader loads and verifies an expert as one run of pages, so no whole page may lie between its matrices.
     page = np.uint64(PAGE)
     if (offset[..., 1:] // page > (end[..., :2] + page - np.uint64(1)) // page).any():
         raise ModelFileError("The model file scatters an expert's matrices; convert the checkpoint again.")
-    return np.array(checksums, np.uint64).reshape(rows, experts)
+    return np.array(checksums, np.uint64).reshape(moe_layers, experts)

@@ -10,15 +10,14 @@ from __future__ import annotations
 import itertools
 import os
 import struct
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from edgemed.errors import ModelFileError
+from edgemed.model_file.metadata import ARRAY, SCALARS, STRING, Field, Metadata
 from edgemed.native import Xxh3
 from edgemed.sizes import file_size
 
@@ -34,9 +33,6 @@ MAX_ELEMENTS = 1 << 42
 READ_AHEAD = 1 << 20
 DEFAULT_ALIGNMENT = 32
 
-_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
-_STRING, _ARRAY = 8, 9
-
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
@@ -51,59 +47,6 @@ class TensorInfo:
     @property
     def end(self) -> int:
         return self.offset + self.nbytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    start: int  # of the whole pair, key included
-    end: int
-    kind: int
-    value_at: int
-
-
-class Metadata(Mapping[str, Any]):
-    """The key-value pairs, decoded on access. Strings are returned as str, arrays as lists."""
-
-    def __init__(self, buffer: bytes, fields: dict[str, _Field]) -> None:
-        self._buffer = buffer
-        self._fields = fields
-
-    def __getitem__(self, key: str) -> Any:
-        field = self._fields[key]
-        return _decode(self._buffer, field.kind, field.value_at)[0]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields)
-
-    def __len__(self) -> int:
-        return len(self._fields)
-
-    def text(self, key: str) -> str | None:
-        """The string under `key`, or None. Raises ModelFileError for a value of another type."""
-        value = self.get(key)
-        if value is None or isinstance(value, str):
-            return value
-        raise ModelFileError(f"The model file's {key} is not text; convert the checkpoint again.")
-
-    def numbers(self, key: str) -> list[int] | None:
-        """The array of unsigned integers under `key`, or None. Raises ModelFileError for a value of another type."""
-        value = self.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, list) or not all(type(item) is int and 0 <= item < 1 << 64 for item in value):
-            raise ModelFileError(
-                f"The model file's {key} is not a list of unsigned integers; convert the checkpoint again."
-            )
-        return value
-
-    def raw(self, key: str) -> bytes:
-        """The bytes of the pair, key included, as stored in the file: for copying it into another header."""
-        field = self._fields[key]
-        return self._buffer[field.start : field.end]
-
-    def value_at(self, key: str) -> int:
-        """The offset of the value of `key` from the start of the file, in bytes."""
-        return self._fields[key].value_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +153,8 @@ def _parse(cursor: _Cursor) -> Header:
     return Header(metadata, tensors, data_start, alignment, header)
 
 
-def _read_fields(cursor: _Cursor, count: int) -> dict[str, _Field]:
-    fields: dict[str, _Field] = {}
+def _read_fields(cursor: _Cursor, count: int) -> dict[str, Field]:
+    fields: dict[str, Field] = {}
     for _ in range(count):
         start = cursor.at
         key = cursor.text(MAX_KEY_BYTES, "a key")
@@ -220,20 +163,20 @@ def _read_fields(cursor: _Cursor, count: int) -> dict[str, _Field]:
         _skip(cursor, kind)
         if key in fields:
             raise cursor.error(f"has the key {key} twice")
-        fields[key] = _Field(start, cursor.at, kind, value_at)
+        fields[key] = Field(start, cursor.at, kind, value_at)
     return fields
 
 
 def _skip(cursor: _Cursor, kind: int) -> None:
-    if kind in _SCALARS:
-        cursor.take(struct.calcsize(_SCALARS[kind]))
-    elif kind == _STRING:
+    if kind in SCALARS:
+        cursor.take(struct.calcsize(SCALARS[kind]))
+    elif kind == STRING:
         cursor.take(cursor.u64())
-    elif kind == _ARRAY:
+    elif kind == ARRAY:
         item, count = cursor.u32(), cursor.u64()
-        if item in _SCALARS:
-            cursor.take(struct.calcsize(_SCALARS[item]) * count)
-        elif item == _STRING:
+        if item in SCALARS:
+            cursor.take(struct.calcsize(SCALARS[item]) * count)
+        elif item == STRING:
             if count * 8 > cursor.size:
                 raise cursor.error(f"claims an array of {count} strings, more than its size allows")
             for _ in range(count):
@@ -242,26 +185,6 @@ def _skip(cursor: _Cursor, kind: int) -> None:
             raise cursor.error(f"has an array of the unknown type {item}")
     else:
         raise cursor.error(f"has a value of the unknown type {kind}")
-
-
-def _decode(buffer: bytes, kind: int, at: int) -> tuple[Any, int]:
-    """Decode the value at `at`. `_skip` has already checked its bounds."""
-    if kind in _SCALARS:
-        return struct.unpack_from(_SCALARS[kind], buffer, at)[0], at + struct.calcsize(_SCALARS[kind])
-    (count,) = struct.unpack_from("<Q", buffer, at if kind == _STRING else at + 4)
-    if kind == _STRING:
-        return buffer[at + 8 : at + 8 + count].decode("utf-8", "replace"), at + 8 + count
-    (item,) = struct.unpack_from("<I", buffer, at)
-    at += 12
-    if item in _SCALARS:
-        code = _SCALARS[item]
-        values = list(struct.unpack_from(f"<{count}{code[1]}", buffer, at))
-        return values, at + struct.calcsize(code) * count
-    strings = []
-    for _ in range(count):
-        text, at = _decode(buffer, _STRING, at)
-        strings.append(text)
-    return strings, at
 
 
 def _read_tensor(cursor: _Cursor) -> tuple[str, tuple[int, ...], int, int]:

@@ -80,17 +80,17 @@ def _parts(model: ModelFile) -> Iterator[_Part]:
             if tensor.name not in dense:
                 yield _Part(tensor.name, [(tensor.offset, tensor.nbytes, True)], None)
         return
-    for row, layer in enumerate(experts.layers):
+    for moe_layer, layer in enumerate(experts.layers):
         for expert in range(experts.per_layer):
-            starts = [int(offset) for offset in experts.offset[row, expert]]
-            lengths = [int(nbytes) for nbytes in experts.nbytes[row, expert]]
+            starts = [int(offset) for offset in experts.offset[moe_layer, expert]]
+            lengths = [int(nbytes) for nbytes in experts.nbytes[moe_layer, expert]]
             spans, end = [], starts[0]
             for start, length in zip(starts, lengths, strict=True):
                 if start > end:
                     spans.append((end, start - end, False))
                 spans.append((start, length, True))
                 end = start + length
-            yield _Part(f"expert {expert} of layer {layer}", spans, int(experts.checksum[row, expert]))
+            yield _Part(f"expert {expert} of layer {layer}", spans, int(experts.checksum[moe_layer, expert]))
 
 
 def _read(file: int, offset: int, count: int, label: str) -> Iterator[bytes]:

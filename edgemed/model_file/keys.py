@@ -45,6 +45,6 @@ TEXTS = (
 PREFIX = "edgemed."
 CURRENT_FORMAT = 2
 FIRST_FORMAT = 1
-"""The same without a header checksum; still read."""
+"""The format without a header checksum; still readable."""
 ALIGNMENT = PAGE
 """`general.alignment` of the edgemed layout: one page, so that an expert is one direct read."""

@@ -1,10 +1,10 @@
-"""Do the engine and the PyTorch model say the same, token for token? Twenty prompts, greedy.
+"""Compare the engine's greedy answers with the PyTorch model's, token for token, on twenty prompts.
 
     edgemed convert CHECKPOINT -o mini-f16.gguf --plan f16_plan.json
     python agree.py CHECKPOINT mini-f16.gguf --edgemed ../../.venv/bin/edgemed
 
-The engine's text is compared with the PyTorch model's, and its number of tokens. Where they part, the lead of the
-PyTorch model's best token over its second is shown: a lead near zero is a tie that rounding decides.
+Texts and token counts are compared. Where two answers differ, the script prints the margin of the PyTorch model's best
+token over its second best at the first difference: a margin near zero is a tie that rounding decides.
 """
 
 import argparse
@@ -44,7 +44,7 @@ PROMPTS = (
 
 
 def engine_answer(edgemed: str, gguf: Path, prompt: str, max_tokens: int) -> tuple[str, int]:
-    """The engine's greedy text and how many tokens it was."""
+    """Return the engine's greedy text and its number of tokens."""
     greedy = ["--temperature", "0", "--repeat-penalty", "1", "--max-tokens", str(max_tokens)]
     command = [edgemed, "generate", str(gguf), "-p", prompt, "--json", *greedy]
     told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -53,7 +53,7 @@ def engine_answer(edgemed: str, gguf: Path, prompt: str, max_tokens: int) -> tup
 
 @torch.no_grad()
 def lead_where_they_part(model: BailingMoeV2, prompt: list[int], ours: list[int], theirs: list[int]) -> float:
-    """Best logit less the second best, where two answers first differ."""
+    """Return the best logit minus the second best at the first position where the answers differ."""
     at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
     best = model.lm_head(model(torch.tensor([prompt + ours[:at]]))[0, -1]).topk(2).values
     return (best[0] - best[1]).item()
@@ -76,13 +76,13 @@ def main() -> None:
         ours = text_of(tokenizer, row, stops)
         theirs, tokens = engine_answer(args.edgemed, args.gguf, prompt, args.max_tokens)
         words = row[:-1] if row[-1] in stops else row
-        # the engine may count the stop token or not; its text decides the rest
+        # the engine may or may not count the stop token; the text decides the rest
         if ours == theirs and tokens in (len(words), len(row)):
             agreed += 1
             continue
         theirs_ids = tokenizer.encode(theirs, add_special_tokens=False).ids
         lead = lead_where_they_part(model, ids, words, theirs_ids)
-        print(f"> {prompt}\nPyTorch: {ours}\nengine:  {theirs}\nlead where they part: {lead:.5f}\n")
+        print(f"> {prompt}\nPyTorch: {ours}\nengine:  {theirs}\nmargin at the first difference: {lead:.5f}\n")
     print(f"{agreed} of {len(PROMPTS)} answers agree token for token")
 
 

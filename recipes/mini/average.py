@@ -1,10 +1,10 @@
-"""A checkpoint between two others: the weighted mean of their weights.
+"""Average two checkpoints: the result is the weighted mean of their weights.
 
     python average.py --out runs/average FIRST SECOND --second-share 0.75
 
-A run that continues from a checkpoint on other data forgets a little of what that one knew. As long as both lie in one
-basin of the loss, a point between them often beats both ends (Wortsman et al. 2022). Choose the share of the second
-on the calib split, never on the eval split. Tensors that only the second has (an MTP layer) are taken as they are.
+A run that continues from a checkpoint on other data forgets a little of what the checkpoint knew. If both lie in one
+basin of the loss, a point between them is often better than either (Wortsman et al. 2022). Choose the weight of the
+second on the calib split, never on the eval split. Tensors that only the second has (an MTP layer) are copied.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def main() -> None:
     model = load(args.second)
     first, mixed = load(args.first).state_dict(), model.state_dict()
     for name, value in first.items():
-        mixed[name].lerp_(value, 1 - args.second_share)  # in place: these are the model's own tensors
+        mixed[name].lerp_(value, 1 - args.second_share)  # in place, in the model's own tensors
     save(model, args.out, args.second)
 
 

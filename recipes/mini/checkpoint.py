@@ -1,6 +1,6 @@
-"""Checkpoint folders in the published form: safetensors shards with Ling's tensor names, config, tokenizer.
+"""Read and write checkpoint folders as published: safetensors shards with Ling's tensor names, config, tokenizer.
 
-load(folder) and save(model, folder, tokenizer_folder) are inverse to each other but for the rounding to BF16.
+save(model, folder, tokenizer_folder) and load(folder) are inverses, except that weights are rounded to BF16.
 """
 
 import json
@@ -12,13 +12,13 @@ from model import BailingMoeV2, Config
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-SHARD_BYTES = 40_000_000  # a code host accepts files of this size without ceremony
+SHARD_BYTES = 40_000_000  # code hosts accept files of this size without special steps
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 EXPERT_PARTS = ("gate_proj", "up_proj", "down_proj")
 
 
 def published_tensors(model: BailingMoeV2) -> dict[str, Tensor]:
-    """Every tensor under its published name; stacked experts are taken apart."""
+    """Return every tensor under its published name, with stacked experts split."""
     tensors = {}
     for name, value in model.state_dict().items():
         stem, _, last = name.rpartition(".")
@@ -46,7 +46,7 @@ def stacked_tensors(published: dict[str, Tensor], config: Config) -> dict[str, T
 
 
 def load(folder: Path, *, add_mtp: bool = False) -> BailingMoeV2:
-    """The model in a folder, float32. With add_mtp, one without an MTP layer grows it from its last layer."""
+    """Load a folder's model as float32. With add_mtp, a missing MTP layer is made from the last layer."""
     published: dict[str, Tensor] = {}
     for shard in sorted(folder.glob("*.safetensors")):
         published |= load_file(shard)
@@ -63,7 +63,7 @@ def load(folder: Path, *, add_mtp: bool = False) -> BailingMoeV2:
 
 
 def save(model: BailingMoeV2, folder: Path, tokenizer_folder: Path) -> None:
-    """Write model as BF16 shards (the balancing bias stays float32) beside its configuration and tokenizer."""
+    """Write the model as BF16 shards (the balancing bias stays float32) with its config and tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
     shards: list[dict[str, Tensor]] = [{}]
     size = total = 0

@@ -1,4 +1,4 @@
-"""Pictures of a run from its logs: loss of every stage, load of the experts, reward of GRPO.
+"""Plot a run from its logs: loss of every stage, load of the experts, reward of GRPO.
 
 python curves.py --runs runs --out runs
 """
@@ -19,7 +19,7 @@ def read(runs: Path, stage: str) -> list[dict]:
 
 
 def smooth(values: list[float], width: int = 15) -> np.ndarray:
-    """Mean over the last `width` steps (fewer at the beginning)."""
+    """Return the mean over the last `width` steps (fewer at the beginning)."""
     sums = np.cumsum(np.concatenate(([0.0], values)))
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - width, 0)
@@ -34,13 +34,13 @@ def loss(records: list[dict], stage: str, path: Path) -> None:
     held = [(record["tokens"] / 1e6, record["held_loss"]) for record in records if "held_loss" in record]
     if held:
         axis.plot(*zip(*held, strict=True), "o-", label="held-out")
-    axis.set(xlabel="million tokens", ylabel="nats a token", title=stage)
+    axis.set(xlabel="million tokens", ylabel="nats per token", title=stage)
     axis.legend()
     figure.savefig(path, dpi=110)
 
 
 def load(records: list[dict], path: Path) -> None:
-    """Load of the busiest expert over the mean, in each layer, over training."""
+    """Plot the load of the busiest expert over the mean load in each layer during training."""
     figure, axis = plt.subplots(figsize=(6, 3.4), layout="constrained")
     counts = np.array([record["load"] for record in records], dtype=float)  # (step, layer, expert)
     ratio = counts.max(2) / counts.mean(2)
@@ -61,7 +61,7 @@ def reward(records: list[dict], path: Path) -> None:
     axis.set(xlabel="step", ylabel="mean reward of the samples", title="GRPO")
     divergence = axis.twinx()
     divergence.plot(steps, smooth([record["loss"] for record in records]), color="tab:red", alpha=0.6)
-    divergence.set_ylabel("divergence from the supervised model, nats a token", color="tab:red")
+    divergence.set_ylabel("KL divergence from the supervised model, nats per token", color="tab:red")
     axis.legend()
     figure.savefig(path, dpi=110)
 

@@ -1,8 +1,8 @@
-"""From rows of JSONL to documents, token ids and packed batches.
+"""Turn rows of JSONL into documents, token ids and packed batches.
 
-A document is a list of turns, (role, text): role "text" is prose, "user" and "assistant" are a chat. rows(path, split)
-reads a file, document(row) turns one row of any known form into one document, and anyone's text works too: a row
-with a `text` is prose, a row with `question` and `answer` is a chat.
+A document is a list of turns, (role, text): role "text" is prose, "user" and "assistant" form a chat. rows(path, split)
+reads a file, and document(row) turns one row of any known form into one document. Your own text works too: a row with
+`text` is prose, a row with `question` and `answer` is a chat.
 """
 
 import json
@@ -22,9 +22,9 @@ END = "<|role_end|>"
 
 
 def rows(path: Path, split: str) -> Iterator[dict]:
-    """The rows of one split. Multiple-choice files are for evaluation only and refuse to be trained on."""
+    """Yield the rows of one split. Raises ValueError for multiple-choice files, which are for evaluation only."""
     if split == "train" and path.name.startswith("mcq_"):
-        raise ValueError(f"{path.name} is for evaluation only; it must never be trained on.")
+        raise ValueError(f"{path.name} is for evaluation only and must not be used for training.")
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
@@ -33,7 +33,7 @@ def rows(path: Path, split: str) -> Iterator[dict]:
 
 
 def document(row: dict) -> Document:
-    """One row as one document; ValueError for a form that is not known."""
+    """Return one row as a document. Raises ValueError for an unknown form."""
     if "turns" in row:
         spoken = "\n".join(f"{turn['speaker'].capitalize()}: {turn['text']}" for turn in row["turns"])
         return [("text", f"{spoken}\n\nNote: {row['note']}" if row.get("note") else spoken)]
@@ -56,17 +56,17 @@ def document(row: dict) -> Document:
         return [("text", row["case"])]
     if "text" in row:
         return [("text", row["text"])]
-    raise ValueError(f"row {row.get('id')} has no form that is known: {sorted(row)}")
+    raise ValueError(f"row {row.get('id')} has an unknown form: {sorted(row)}")
 
 
 def pubmed_chat(row: dict) -> Document:
-    """A research question on its abstract, answered yes, no or maybe, then in words."""
+    """A research question about an abstract, answered with yes, no or maybe and then in words."""
     question = f"{' '.join(row['context'])}\n\nQuestion: {row['question']}\nAnswer yes, no or maybe, then explain."
     return [("user", question), ("assistant", f"{row['label'].capitalize()}. {row['long_answer']}")]
 
 
 def visit_chats(row: dict) -> list[Document]:
-    """A doctor-patient visit twice: as a chat in which the assistant asks like the doctor, and as a note to write."""
+    """Return a doctor's visit twice: as a chat in which the assistant asks like the doctor, and as a note to write."""
     turns: Document = []
     for turn in row["turns"]:
         role = "assistant" if turn["speaker"] == "doctor" else "user"
@@ -80,7 +80,7 @@ def visit_chats(row: dict) -> list[Document]:
 
 
 def encode(tokenizer: Tokenizer, doc: Document) -> tuple[list[int], list[bool]]:
-    """Token ids, and for each whether supervised training learns it: prose and what an assistant says, end mark too."""
+    """Return token ids, and for each whether supervised training learns it: prose, assistant text and its end mark."""
     ids: list[int] = []
     learned: list[bool] = []
 
@@ -101,16 +101,16 @@ def encode(tokenizer: Tokenizer, doc: Document) -> tuple[list[int], list[bool]]:
 
 
 def prompt_ids(tokenizer: Tokenizer, doc: Document) -> list[int]:
-    """The ids up to where the assistant begins to answer the last user turn of doc."""
+    """Return the ids up to the point where the assistant begins its answer to the last user turn."""
     text = OPENING + "".join(ROLES[role] + words + END for role, words in doc)
     return tokenizer.encode(text + ROLES["assistant"], add_special_tokens=False).ids
 
 
 class Packed:
-    """Documents laid end to end in a new order each epoch, cut into rows of T + 2, rows shuffled, batches without end.
+    """Documents joined in a new order each epoch, cut into rows of T + 2; the rows are shuffled and batches never end.
 
     The two extra columns are the targets of the last position: the next token and, for the MTP layer, the one after.
-    With answers_only, the second tensor of a batch marks what encode() says is learned; else it is all true.
+    With answers_only, the second tensor of a batch marks what encode() says is learned; otherwise it is all true.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Packed:
         self.tokens_per_epoch = sum(len(ids) for ids in self.ids)
 
     def batches(self, size: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of size rows; skip of them are passed over, which is how a run resumes where it stood."""
+        """Yield batches of `size` rows. The first `skip` batches are passed over, which is how a run resumes."""
         per_epoch = self.tokens_per_epoch // self.width // size
         for epoch in range(skip // per_epoch, 1_000_000):
             draw = random.Random(f"{self.seed} {epoch}")

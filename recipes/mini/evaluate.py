@@ -1,9 +1,9 @@
-"""Bits per byte of a checkpoint folder on each file's held-out rows, so that tokenizers of any size compare.
+"""Bits per byte of a checkpoint on the held-out rows of each file, comparable between tokenizers of any size.
 
     python evaluate.py --json CHECKPOINT DATA.jsonl...
 
-Only the words of a document are scored, never the marks of the chat template. A document longer than the window is
-read in windows that overlap by half: every token but the first few sees at least half a window of what came before.
+Only the words of a document are scored, never the marks of the chat template. A document longer than the window is read
+in windows that overlap by half, so every token except the first few sees at least half a window of context.
 """
 
 import argparse
@@ -24,7 +24,7 @@ BATCH = 12  # windows in one pass
 
 
 def scored(tokenizer: Tokenizer, doc: Document) -> tuple[list[int], list[bool]]:
-    """Token ids, and for each whether it belongs to the document's own words."""
+    """Return token ids, and for each whether it belongs to the document's own words."""
     chat = doc[0][0] != "text"
     pieces = [("<|endoftext|>" + (OPENING if chat else ""), False)]
     for role, text in doc:
@@ -39,7 +39,7 @@ def scored(tokenizer: Tokenizer, doc: Document) -> tuple[list[int], list[bool]]:
 
 
 def windows(ids: list[int], marks: list[bool], size: int) -> Iterator[tuple[list[int], list[bool]]]:
-    """Overlapping windows in which every token is marked at most once."""
+    """Yield overlapping windows in which every token is marked at most once."""
     yield ids[:size], marks[:size]
     for start in range(size // 2, len(ids) - size // 2, size // 2):
         fresh = marks[start + size // 2 : start + size]
@@ -47,7 +47,7 @@ def windows(ids: list[int], marks: list[bool], size: int) -> Iterator[tuple[list
 
 
 def total_bits(model: BailingMoeV2, pieces: list[tuple[list[int], list[bool]]], dtype: torch.dtype) -> float:
-    """Bits of all marked tokens. Windows of similar length share a batch; what pads the shorter is never marked."""
+    """Return the bits of all marked tokens. Windows of similar length share a batch; padding is never marked."""
     pieces = sorted(pieces, key=lambda piece: len(piece[0]))
     batches = [pieces[start : start + BATCH] for start in range(0, len(pieces), BATCH)]
 
@@ -59,12 +59,12 @@ def total_bits(model: BailingMoeV2, pieces: list[tuple[list[int], list[bool]]], 
         states = model(ids[:, :-1], dtype=dtype)[marks]
         return F.cross_entropy(model.lm_head(states).float(), ids[:, 1:][marks], reduction="sum").item()
 
-    with ThreadPoolExecutor(2) as pool:  # one core a batch: faster than two cores on one batch
+    with ThreadPoolExecutor(2) as pool:  # one core per batch is faster than two cores on one batch
         return sum(pool.map(nats, batches)) / math.log(2)
 
 
 def first_documents(path: Path, split: str, limit: int) -> list[Document]:
-    """The documents of a split, up to limit bytes of text (0 for all); rows in another language than English, none."""
+    """Return the documents of a split, up to `limit` bytes of text (0: all). Rows in other languages are skipped."""
     docs, size = [], 0
     for row in rows(path, split):
         if row.get("lang", "en") == "en" and not 0 < limit <= size:
@@ -74,7 +74,7 @@ def first_documents(path: Path, split: str, limit: int) -> list[Document]:
 
 
 def evaluate(folder: Path, data: list[Path], split: str, window: int, limit: int, dtype: torch.dtype) -> dict:
-    """For each source: bits_per_byte, documents, tokens, bytes."""
+    """Return for each source: bits_per_byte, documents, tokens, bytes."""
     model = load(folder).eval()
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     results = {}
@@ -97,8 +97,8 @@ def main() -> None:
     parser.add_argument("data", nargs="+", type=Path, help="JSONL files")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--split", default="eval")
-    parser.add_argument("--window", type=int, default=320, help="tokens the model sees at once")
-    parser.add_argument("--bytes", type=int, default=0, help="stop reading a file after so much text; 0 for all")
+    parser.add_argument("--window", type=int, default=320, help="tokens per window")
+    parser.add_argument("--bytes", type=int, default=0, help="bytes of text to read from each file; 0 for all")
     parser.add_argument("--float32", action="store_true", help="compute in float32 instead of bfloat16")
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,9 +1,9 @@
-"""How often a checkpoint's greedy answer earns the whole reward on held questions, and whether one beats another.
+"""How often a checkpoint's greedy answer earns the full reward on held-out questions, and is one checkpoint better?
 
     python evaluate_tasks.py --pubmedqa pubmedqa.jsonl runs/sft/checkpoint runs/grpo/checkpoint
 
-Prints one JSON object: for each kind of task and folder the rate and a 95 % interval (bootstrap over questions), and
-for two folders the interval of their difference on the same questions.
+Prints one JSON object: for each kind of task and each folder the rate and a 95 % interval (bootstrap over questions),
+and for two folders the interval of their difference on the same questions.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from tokenizers import Tokenizer
 
 
 def held_tasks(pubmedqa: Path) -> list[Task]:
-    """The same questions for everybody, none of them trained on."""
+    """Return the held-out questions, the same for every checkpoint; none was used for training."""
     sums = {task.prompt[0][1]: task for task in arithmetic(1500, held=True, seed=99)}
     return [*sums.values(), *safety(SAFETY, held=True), *research(pubmedqa, "eval")]
 
 
 def rewards(folder: Path, tasks: list[Task]) -> list[float]:
-    """The greedy answers' rewards; prompts of one length and kind are answered together."""
+    """Return the rewards of the greedy answers; prompts of the same length and kind share a batch."""
     model, tokenizer = load(folder).eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))
     stops = stop_ids(tokenizer)
     prompts = [prompt_ids(tokenizer, task.prompt) for task in tasks]
@@ -49,7 +49,7 @@ def rewards(folder: Path, tasks: list[Task]) -> list[float]:
 
 
 def interval(values: np.ndarray) -> dict[str, object]:
-    """Mean and 95 % percentile-bootstrap interval."""
+    """Return the mean and its 95 % percentile-bootstrap interval."""
     draw = np.random.default_rng(0)
     means = values[draw.integers(len(values), size=(10_000, len(values)))].mean(1)
     low, high = np.percentile(means, [2.5, 97.5])

@@ -1,4 +1,4 @@
-"""Completions from the PyTorch model, many rows at once, with a key-value cache.
+"""Complete prompts with the PyTorch model, many rows at once, with a KV cache.
 
 python generate.py CHECKPOINT "What is asthma?"
 """
@@ -29,7 +29,7 @@ def complete(
     top_k: int = 0,
     generator: torch.Generator | None = None,
 ) -> list[list[int]]:
-    """What follows each row of ids (B, T), the stop token included; temperature 0 is greedy."""
+    """Return the continuation of each row of ids (B, T), the stop token included; temperature 0 is greedy."""
     caches: list[list[Tensor]] = [[] for _ in range(model.config.num_hidden_layers)]
     rows: list[list[int]] = [[] for _ in ids]
     done = torch.zeros(len(ids), dtype=torch.bool)
@@ -52,7 +52,7 @@ def complete(
 
 
 def text_of(tokenizer: Tokenizer, row: list[int], stops: set[int]) -> str:
-    """The words of a completion, without the stop token; special tokens stay visible."""
+    """Return the text of a completion without the stop token; other special tokens stay visible."""
     return tokenizer.decode(row[:-1] if row and row[-1] in stops else row, skip_special_tokens=False)
 
 

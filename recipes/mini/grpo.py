@@ -1,11 +1,12 @@
-"""Stage 3, GRPO: better at what a program can check, without leaving the supervised model.
+"""Stage 3, GRPO: improve on tasks that a program can check, while staying close to the supervised model.
 
     python grpo.py --init runs/sft/checkpoint --out runs/grpo --minutes 10 --pubmedqa pubmedqa.jsonl
 
-For each prompt a group of answers is sampled at temperature 1. An answer's advantage is its reward less the group's
-mean, over the group's standard deviation; its tokens' log-probabilities are pushed by it. One step is taken for each
-batch of samples, so the samples are always the model's own and no ratio needs clipping. A penalty, the unbiased
-low-variance estimate of the KL divergence, holds the model to the supervised one. The balancing bias stands still.
+For each prompt a group of answers is sampled at temperature 1. An answer's advantage is its reward minus the group's
+mean, divided by the group's standard deviation; it scales the gradient of the answer's log-probabilities. Each batch of
+samples is used for one step, so samples always come from the current model and no ratio needs clipping. A penalty, the
+unbiased low-variance estimate of the KL divergence, keeps the model near the supervised one. The balancing bias stays
+fixed.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from trainer import Gradients, Run, loads
 
 
 def log_probabilities(model: BailingMoeV2, ids: Tensor, start: int, routes: list[Tensor] | None = None) -> Tensor:
-    """Of ids[:, start:], each given all before it: (B, T - start)."""
+    """Return the log-probabilities of ids[:, start:], each given all ids before it: (B, T - start)."""
     states = model(ids[:, :-1], routes=routes)[:, start - 1 :]
     return model.lm_head(states).log_softmax(-1).gather(2, ids[:, start:, None])[:, :, 0]
 
@@ -54,7 +55,7 @@ class GroupGradients:
             difference = log_probabilities(self.reference, ids, start) - logp
         difference = difference + logp.detach() - logp  # the same value, with the gradient of -logp
         kl = difference.exp() - difference - 1
-        # exp(logp - logp.detach()) is the ratio to the sampling model: one, with the gradient of logp
+        # exp(logp - logp.detach()) is the ratio to the sampling model: its value is one, its gradient that of logp
         gain = (logp - logp.detach()).exp() * advantages[:, None]
         loss = (((self.kl_weight * kl - gain) * counts).sum(1) / counts.sum(1)).mean()
         found = torch.autograd.grad(loss, params, allow_unused=True)
@@ -75,10 +76,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of this stage; run again to resume")
     parser.add_argument("--pubmedqa", type=Path, required=True, help="research questions with yes, no or maybe")
     parser.add_argument("--minutes", type=float, default=8)
-    parser.add_argument("--research", type=int, default=40, help="research questions: their prompts are long and slow")
-    parser.add_argument("--group", type=int, default=8, help="answers sampled for each prompt")
-    parser.add_argument("--prompts", type=int, default=8, help="prompts a step")
-    parser.add_argument("--kl", type=float, default=0.02, help="weight of the divergence from the supervised model")
+    parser.add_argument("--research", type=int, default=40, help="number of research questions; their prompts are long")
+    parser.add_argument("--group", type=int, default=8, help="answers per prompt")
+    parser.add_argument("--prompts", type=int, default=8, help="prompts per step")
+    parser.add_argument("--kl", type=float, default=0.02, help="weight of the KL divergence from the supervised model")
     parser.add_argument("--muon-rate", type=float, default=1e-3)
     parser.add_argument("--adam-rate", type=float, default=5e-5)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,11 +1,11 @@
 """BailingMoeV2 in PyTorch: the architecture of Ling 2.0 and AntAngelMed, at any size.
 
-Notable features: one fused query-key-value projection with grouped-query attention, RMSNorm on every query and key
-head before a partial rotary embedding, leading dense layers, then mixtures of experts with sigmoid scores,
-group-limited top-k routing and an additive balancing bias that never touches the mixing weights, one shared expert,
-an untied head, and a multi-token-prediction (MTP) layer stored as one more layer.
+Notable features: one fused query-key-value projection with grouped-query attention; RMSNorm on every query and key head
+before a partial rotary embedding; leading dense layers, then MoE layers with sigmoid scores, group-limited top-k
+routing and an additive balancing bias that never changes the routing weights; one shared expert; an untied head; and a
+multi-token-prediction (MTP) layer stored as one more layer.
 
-Experts are kept stacked, (expert, out, in), so that tokens sorted by expert meet them in one grouped product;
+Experts are stored stacked, (expert, out, in), so that one grouped matmul serves all tokens sorted by expert;
 checkpoint.py splits them into the published names. The formulas are those of inclusionAI/Ling-V2,
 modeling_bailing_moe_v2.py.
 """
@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (the name everybody reads)
+import torch.nn.functional as F  # noqa: N812 (the customary name)
 from torch import Tensor, nn
 
 
 @dataclass
 class Config:
-    """The keys of config.json that change the mathematics; the names are the published ones."""
+    """The keys of config.json that affect the computation, with the published names."""
 
     num_hidden_layers: int = 6
     hidden_size: int = 256
@@ -56,12 +56,12 @@ class Config:
 
     @classmethod
     def read(cls, folder: Path) -> "Config":
-        """From a checkpoint folder's config.json; a missing MTP key means that there is none."""
+        """Read a checkpoint folder's config.json; a missing MTP key means no MTP layer."""
         values = {"num_nextn_predict_layers": 0, **json.loads((folder / "config.json").read_text())}
         return cls(**{name: values[name] for name in cls.__dataclass_fields__})
 
     def published(self) -> dict[str, object]:
-        """config.json as the base models publish it."""
+        """Return config.json as the base models publish it."""
         return {
             "architectures": ["BailingMoeV2ForCausalLM"],
             "model_type": "bailing_moe_v2",
@@ -92,7 +92,7 @@ class RMSNorm(nn.Module):
 
 
 class Linear(nn.Linear):
-    """No bias; computes in the dtype of its input, so that the master weights can stay float32."""
+    """A linear layer without bias that computes in its input's dtype, so the master weights can stay float32."""
 
     def __init__(self, size_in: int, size_out: int) -> None:
         super().__init__(size_in, size_out, bias=False)
@@ -102,7 +102,7 @@ class Linear(nn.Linear):
 
 
 def rotary_tables(config: Config, length: int) -> tuple[Tensor, Tensor]:
-    """cos and sin of every position, (T, rotary dims); pairs are (i, i + dims/2)."""
+    """Return cos and sin of every position, (T, rotary dims); pairs are (i, i + dims/2)."""
     dims = int(config.head_dim * config.partial_rotary_factor)
     frequencies = config.rope_theta ** (-torch.arange(0, dims, 2, dtype=torch.float32) / dims)
     angles = torch.outer(torch.arange(length, dtype=torch.float32), frequencies).repeat(1, 2)
@@ -110,7 +110,7 @@ def rotary_tables(config: Config, length: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate the first dims of each head, (B, heads, T, head_dim); the rest passes through."""
+    """Rotate the first dims of each head, (B, heads, T, head_dim); the others are unchanged."""
     turned, kept = x.split([cos.shape[-1], x.shape[-1] - cos.shape[-1]], dim=-1)
     first, second = turned.chunk(2, dim=-1)
     turned = turned * cos + torch.cat((-second, first), dim=-1) * sin
@@ -118,7 +118,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """q (B, heads, T, D) over k, v (B, kv heads, past + T, D). The query heads of one KV head share one product:
+    """Attend with q (B, heads, T, D) to k, v (B, kv heads, past + T, D). The query heads of a KV head share one matmul:
     for rows this short that is three times as fast on a CPU as the fused kernel.
     """
     b, heads, t, d = q.shape
@@ -160,7 +160,7 @@ class MLP(nn.Module):
 
 
 class Gate(nn.Module):
-    """The router: which experts a token meets and with which weights, all in float32."""
+    """The router: chooses each token's experts and their routing weights, all in float32."""
 
     def __init__(self, c: Config) -> None:
         super().__init__()
@@ -169,14 +169,14 @@ class Gate(nn.Module):
         self.register_buffer("expert_bias", torch.zeros(c.num_experts))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, hidden) -> chosen experts (N, k) and their weights (N, k)."""
+        """x (N, hidden) -> chosen experts (N, k) and their routing weights (N, k)."""
         c = self.c
         scores = torch.sigmoid(F.linear(x.float(), self.weight))
         with torch.no_grad():
             biased = (scores + self.expert_bias).view(len(x), c.n_group, -1)  # (N, group, expert in group)
             groups = biased.topk(2, dim=-1).values.sum(-1).topk(c.topk_group, dim=-1).indices
             dropped = torch.ones(len(x), c.n_group, dtype=torch.bool).scatter_(1, groups, False)
-            # -inf, not 0: a biased score may be negative and still be the best one left
+            # -inf, not 0: a biased score may be negative and still be the best that is left
             biased = biased.masked_fill(dropped[:, :, None], float("-inf")).view(len(x), -1)
             chosen = biased.topk(c.num_experts_per_tok, dim=-1).indices
         weights = scores.gather(1, chosen)
@@ -192,7 +192,7 @@ class Experts(nn.Module):
         self.down = nn.Parameter(torch.empty(c.num_experts, c.hidden_size, c.moe_intermediate_size))
 
     def forward(self, x: Tensor, ends: Tensor) -> Tensor:
-        """x (N * k, hidden) sorted by expert; ends[e] is the row after expert e's last."""
+        """x (N * k, hidden) is sorted by expert; ends[e] is the index after expert e's last row."""
         h = F.grouped_mm(x, self.gate_up.to(x.dtype).transpose(1, 2), offs=ends)
         gate, up = h.chunk(2, dim=-1)
         return F.grouped_mm(F.silu(gate) * up, self.down.to(x.dtype).transpose(1, 2), offs=ends)
@@ -205,7 +205,7 @@ class MoE(nn.Module):
         self.shared_experts = MLP(c.hidden_size, c.moe_intermediate_size * c.num_shared_experts)
 
     def forward(self, x: Tensor, routes: list[Tensor] | None = None) -> Tensor:
-        """x (B, T, hidden). The experts chosen, (B * T, k), are appended to routes for whoever counts them."""
+        """x (B, T, hidden). If `routes` is given, the chosen experts (B * T, k) are appended to it."""
         flat = x.reshape(-1, x.shape[-1])
         chosen, weights = self.gate(flat)
         if routes is not None:
@@ -279,7 +279,7 @@ class BailingMoeV2(nn.Module):
         caches: list[list[Tensor]] | None = None,
         routes: list[Tensor] | None = None,
     ) -> Tensor:
-        """ids (B, T) -> the states after the final norm, (B, T, hidden); the head is the caller's choice of rows.
+        """ids (B, T) -> the states after the final norm, (B, T, hidden); the caller applies the head.
 
         caches holds one list per layer (empty at first) and grows; routes collects each MoE layer's choices.
         """
@@ -291,7 +291,7 @@ class BailingMoeV2(nn.Module):
         return self.model.norm(x)
 
     def draft(self, states: Tensor, next_ids: Tensor, routes: list[Tensor]) -> Tensor:
-        """MTP states (B, T, hidden) that predict the token after next_ids (B, T)."""
+        """Return MTP states (B, T, hidden) that predict the token after next_ids (B, T)."""
         rope = self.rope(states.shape[1], 0, states.dtype)
         embedding = self.model.word_embeddings(next_ids).to(states.dtype)
         return self.model.layers[-1].draft(embedding, states, rope, routes)
@@ -301,5 +301,5 @@ class BailingMoeV2(nn.Module):
         return cos[past:].to(dtype), sin[past:].to(dtype)
 
     def moe_layers(self) -> list[MoE]:
-        """The mixtures of experts, the MTP layer's last."""
+        """The MoE layers; the MTP layer's is last."""
         return [layer.mlp for layer in self.model.layers if isinstance(layer.mlp, MoE)]

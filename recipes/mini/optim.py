@@ -1,7 +1,7 @@
 """Muon for the matrices inside the blocks, AdamW for everything else.
 
-Muon (Keller Jordan, 2024) replaces a momentum matrix by the nearest orthogonal one, found by a few Newton-Schulz
-steps; stacked experts are one batch of matrices. The matrices of one shape are orthogonalised together.
+Muon (Keller Jordan, 2024) replaces a momentum matrix by the nearest orthogonal one, computed with a few Newton-Schulz
+steps. Stacked experts are one batch of matrices, and matrices of one shape are orthogonalised together.
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def orthogonalise(g: Tensor, steps: int = 4) -> Tensor:
-    """The batch of matrices g (N, m, n), each brought close to U V^T of its singular value decomposition."""
+    """Move each of the matrices g (N, m, n) close to U V^T of its singular value decomposition."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = g.bfloat16()
     tall = x.shape[-2] > x.shape[-1]
@@ -26,7 +26,7 @@ def orthogonalise(g: Tensor, steps: int = 4) -> Tensor:
 
 
 class Optimizer:
-    """step(gradients, scale) with all rates multiplied by scale. State is a flat dict, so that a run can resume."""
+    """step(gradients, scale) multiplies all rates by `scale`. The state is a flat dict, so that a run can resume."""
 
     def __init__(
         self, model: BailingMoeV2, pool: ThreadPoolExecutor, *, muon_rate: float, adam_rate: float, decay: float = 0.1
@@ -46,7 +46,7 @@ class Optimizer:
         self.muon = list(by_shape.values())
 
     def matrices(self, i: int, tensor: Tensor) -> Tensor:
-        """tensor as (N, m, n); the stacked gate and up projections are two matrices an expert."""
+        """Return the tensor as (N, m, n); stacked gate and up projections become two matrices per expert."""
         if self.names[i].endswith("gate_up"):
             return tensor.unflatten(1, (2, -1)).flatten(0, 1)
         return tensor if tensor.ndim == 3 else tensor[None]

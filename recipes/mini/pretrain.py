@@ -1,4 +1,4 @@
-"""Stage 1, pre-training on prose and questions: from nothing, or continued from a checkpoint folder (--init).
+"""Stage 1, pre-training on prose and questions, from random weights or from a checkpoint folder (--init).
 
 python pretrain.py --out runs/pretrain --tokenizer runs/tokenizer --minutes 60 DATA.jsonl...
 """
@@ -21,14 +21,14 @@ def main() -> None:
     parser.add_argument("data", nargs="+", type=Path, help="JSONL files; only rows of the train split are used")
     parser.add_argument("--out", type=Path, required=True, help="folder of this stage; run again to resume")
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder with tokenizer.json")
-    parser.add_argument("--init", type=Path, help="checkpoint folder to continue from; else from nothing")
-    parser.add_argument("--minutes", type=float, default=30, help="of processor time, for each of two threads")
-    parser.add_argument("--length", type=int, default=320, help="tokens a row")
-    parser.add_argument("--rows", type=int, default=12, help="rows a micro-batch")
-    parser.add_argument("--accumulate", type=int, default=2, help="micro-batches a step")
+    parser.add_argument("--init", type=Path, help="checkpoint folder to continue from (default: random weights)")
+    parser.add_argument("--minutes", type=float, default=30, help="processor time of each of two threads")
+    parser.add_argument("--length", type=int, default=320, help="tokens per row")
+    parser.add_argument("--rows", type=int, default=12, help="rows per micro-batch")
+    parser.add_argument("--accumulate", type=int, default=2, help="micro-batches per step")
     parser.add_argument("--muon-rate", type=float, default=0.015)
     parser.add_argument("--adam-rate", type=float, default=1.5e-3)
-    parser.add_argument("--arithmetic", type=int, default=12000, help="generated sums beside the data")
+    parser.add_argument("--arithmetic", type=int, default=12000, help="generated sums added to the data")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
@@ -43,7 +43,7 @@ def main() -> None:
     for task in arithmetic(args.arithmetic, held=False, seed=args.seed):
         train.append(encode(tokenizer, [*task.prompt, ("assistant", task.answer)]))
     packed = Packed(train, args.length, seed=args.seed)
-    print(f"{sum(p.numel() for p in model.parameters()):,} weights, {packed.tokens_per_epoch:,} tokens an epoch")
+    print(f"{sum(p.numel() for p in model.parameters()):,} weights, {packed.tokens_per_epoch:,} tokens per epoch")
 
     run = Run(model, args.out, args.minutes, args.muon_rate, args.adam_rate, args.accumulate)
     held_batches = list(islice(Packed(held, args.length, seed=1).batches(args.rows), 8))

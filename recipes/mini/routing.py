@@ -1,10 +1,10 @@
-"""What the routers learned: balance of the experts, and how much a domain tells about them.
+"""What the routers learned: how balanced the experts are, and how much they specialise on domains.
 
     python routing.py CHECKPOINT --data ../../../shared/data
 
-For each MoE layer and domain: the load of the busiest expert over the mean load; and per layer the mutual information
-I(domain; expert) in bits, every domain weighted alike, with the value that chance alone gives (the domains shuffled
-over documents), because a finite sample always shows some. Prints one JSON object; --plot draws the shares.
+For each MoE layer and domain: the load of the busiest expert over the mean load. For each layer: the mutual information
+I(domain; expert) in bits, with all domains weighted equally. A finite sample always shows some, so the value by chance
+is given too (domains shuffled over documents). Prints one JSON object; --plot draws each expert's part of the load.
 """
 
 import argparse
@@ -28,11 +28,11 @@ DOMAINS = {
     "dialogue": ("dialogues", lambda row: True),
     "Chinese (never trained)": ("zh_toyhom_qa", lambda row: True),
 }
-ROW = 256  # tokens of one document that are looked at
+ROW = 256  # tokens read from one document
 
 
 def samples(data: Path, tokenizer: Tokenizer, tokens: int) -> dict[str, list[list[int]]]:
-    """About so many tokens of each domain, held rows only; each list of ids is a piece of one document."""
+    """Return about this many tokens of each domain from held-out rows; each list of ids is a piece of one document."""
     found = {}
     for domain, (file, belongs) in DOMAINS.items():
         pieces: list[list[int]] = []
@@ -49,7 +49,7 @@ def samples(data: Path, tokenizer: Tokenizer, tokens: int) -> dict[str, list[lis
 
 @torch.no_grad()
 def counts(model: BailingMoeV2, pieces: list[list[int]]) -> np.ndarray:
-    """Assignments (pieces, MoE layers, experts)."""
+    """Return the number of assignments (pieces, MoE layers, experts)."""
 
     def one(ids: list[int]) -> np.ndarray:
         routes: list[torch.Tensor] = []
@@ -61,7 +61,7 @@ def counts(model: BailingMoeV2, pieces: list[list[int]]) -> np.ndarray:
 
 
 def information(shares: np.ndarray) -> float:
-    """I(domain; expert) in bits from shares (domains, experts), each row a distribution, domains alike likely."""
+    """Return I(domain; expert) in bits from `shares` (domains, experts), one distribution per row."""
     mean = shares.mean(0)
     ratio = np.divide(shares, mean, out=np.ones_like(shares), where=shares > 0)
     return float((shares * np.log2(ratio)).sum(1).mean())
@@ -73,7 +73,7 @@ def shares_of(per_piece: np.ndarray, labels: np.ndarray, layer: int) -> np.ndarr
 
 
 def report(model: BailingMoeV2, domains: dict[str, list[list[int]]]) -> tuple[dict, list[np.ndarray]]:
-    """The JSON report, and per layer the shares (domains, experts)."""
+    """Return the JSON report, and per layer the distribution of assignments (domains, experts)."""
     per_piece = counts(model, [ids for pieces in domains.values() for ids in pieces])
     labels = np.repeat(np.arange(len(domains)), [len(pieces) for pieces in domains.values()])
     draw = np.random.default_rng(0)
@@ -98,7 +98,7 @@ def report(model: BailingMoeV2, domains: dict[str, list[list[int]]]) -> tuple[di
 
 
 def plot(shares: list[np.ndarray], names: list[str], path: Path) -> None:
-    """One row of tiles a layer: which share of a domain's assignments each expert gets."""
+    """Draw a row of tiles for each layer: the fraction of a domain's assignments that each expert gets."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, len(shares), figsize=(3.2 * len(shares), 2.2), sharey=True, layout="constrained")
@@ -108,7 +108,7 @@ def plot(shares: list[np.ndarray], names: list[str], path: Path) -> None:
         axis.set_title(f"MoE layer {layer}", fontsize=9)
         axis.set_xlabel("expert")
         axis.set_yticks(range(len(names)), names, fontsize=8)
-    figure.colorbar(image, ax=axes, label="share of assignments")
+    figure.colorbar(image, ax=axes, label="fraction of assignments")
     figure.savefig(path, dpi=110)
 
 
@@ -116,8 +116,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="checkpoint folder")
     parser.add_argument("--data", type=Path, required=True, help="folder with textbooks.jsonl and the others")
-    parser.add_argument("--tokens", type=int, default=12_000, help="of each domain")
-    parser.add_argument("--plot", type=Path, help="write a picture of the shares")
+    parser.add_argument("--tokens", type=int, default=12_000, help="tokens per domain")
+    parser.add_argument("--plot", type=Path, help="write a plot of the assignments")
     args = parser.parse_args()
     torch.set_num_threads(1)
     tokenizer = Tokenizer.from_file(str(args.folder / "tokenizer.json"))

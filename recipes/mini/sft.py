@@ -1,9 +1,9 @@
-"""Stage 2, supervised fine-tuning: chats of which only the assistant's words are learned, and a little prose.
+"""Stage 2, supervised fine-tuning: chats, of which only the assistant's words are learned, and a little prose.
 
     python sft.py --init runs/pretrain/checkpoint --out runs/sft --minutes 10 DATA.jsonl...
 
-Every file gives at most --share chats, so that no large source drowns the small ones; the safety cases, few and
-short, are repeated. A replay of pieces of the pre-training texts keeps the prose from being forgotten.
+Every file contributes at most --share chats, so that large sources do not drown small ones. The safety cases are few
+and short, so they are repeated. Pieces of the pre-training texts are replayed to keep the model from forgetting prose.
 """
 
 import argparse
@@ -22,7 +22,7 @@ SAFETY = Path(__file__).with_name("safety.jsonl")
 
 
 def chats(row: dict) -> list[Document]:
-    """What a row teaches an assistant; nothing, if it is prose."""
+    """Return what a row teaches an assistant; an empty list if the row is prose."""
     if "turns" in row and "note" in row:
         return visit_chats(row)
     doc = document(row)
@@ -35,12 +35,12 @@ def main() -> None:
     parser.add_argument("--init", type=Path, required=True, help="checkpoint folder of the pre-trained model")
     parser.add_argument("--out", type=Path, required=True, help="folder of this stage; run again to resume")
     parser.add_argument("--minutes", type=float, default=6)
-    parser.add_argument("--share", type=int, default=600, help="chats from one file at most")
-    parser.add_argument("--replay", type=int, default=250, help="pieces of documents from one file, learned whole")
+    parser.add_argument("--share", type=int, default=600, help="most chats from one file")
+    parser.add_argument("--replay", type=int, default=250, help="pieces of documents from one file, learned as a whole")
     parser.add_argument("--arithmetic", type=int, default=4000)
     parser.add_argument("--safety-repeats", type=int, default=12)
-    parser.add_argument("--length", type=int, default=512, help="tokens a row")
-    parser.add_argument("--rows", type=int, default=4, help="rows a micro-batch")
+    parser.add_argument("--length", type=int, default=512, help="tokens per row")
+    parser.add_argument("--rows", type=int, default=4, help="rows per micro-batch")
     parser.add_argument("--muon-rate", type=float, default=0.003)
     parser.add_argument("--adam-rate", type=float, default=3e-4)
     parser.add_argument("--seed", type=int, default=0)
@@ -65,7 +65,7 @@ def main() -> None:
     train += [encode(tokenizer, [*task.prompt, ("assistant", task.answer)]) for task in checkable]
 
     packed = Packed(train, args.length, seed=args.seed, answers_only=True)
-    print(f"{packed.tokens_per_epoch:,} tokens an epoch")
+    print(f"{packed.tokens_per_epoch:,} tokens per epoch")
     model = load(args.init, add_mtp=True)
     run = Run(model, args.out, args.minutes, args.muon_rate, args.adam_rate)
     held_batches = list(islice(Packed(held, args.length, seed=1, answers_only=True).batches(args.rows), 6))

@@ -1,7 +1,7 @@
 """Questions whose answers can be checked by a program: arithmetic, research questions, safety cases.
 
-Each Task is a prompt, a reference answer for supervised training, and a reward in [0, 1] for what a model says.
-A tenth of the arithmetic (by a hash of the question) is held out, as are the wordings of safety cases marked held.
+Each Task is a prompt, a reference answer for supervised training, and a reward in [0, 1] for a model's answer. A tenth
+of the arithmetic (by a hash of the question) is held out, and so are the wordings of safety cases marked `held`.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data import Document, pubmed_chat, rows
 
-FINAL = re.compile(r"#### (-?\d+)\s*$")  # grade-school maths ends its answers so, and so do ours
+FINAL = re.compile(r"#### (-?\d+)\s*$")  # answers end like those of grade-school maths data sets
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def held_out(text: str) -> bool:
 
 
 def arithmetic(number: int, *, held: bool, seed: int) -> Iterator[Task]:
-    """number sums, differences, products and doses; never the same question in both halves."""
+    """Yield `number` sums, differences, products and doses. Held-out questions never appear among the others."""
     draw = random.Random(seed)
     made = 0
     while made < number:
@@ -43,7 +43,7 @@ def arithmetic(number: int, *, held: bool, seed: int) -> Iterator[Task]:
 
 
 def number_reward(result: int) -> Callable[[str], float]:
-    """1 for the right number in the right form, 0.1 for the form alone."""
+    """Reward 1 for the right number in the right form, 0.1 for the form alone."""
 
     def reward(said: str) -> float:
         found = FINAL.search(said)
@@ -80,7 +80,7 @@ def tablets_of(draw: random.Random) -> tuple[str, str, int]:
 
 
 def research(path: Path, split: str) -> Iterator[Task]:
-    """PubMedQA's questions; 1 for the right first word, 0.1 for an allowed wrong one."""
+    """Yield PubMedQA's questions. Reward 1 for the right first word, 0.1 for another allowed word."""
     for row in rows(path, split):
         question, answer = pubmed_chat(row)
         yield Task("research", [question], answer[1], label_reward(row["label"]), max_tokens=8)
@@ -95,7 +95,7 @@ def label_reward(label: str) -> Callable[[str], float]:
 
 
 def safety(path: Path, *, held: bool) -> Iterator[Task]:
-    """Hand-written cases: each needs one word of every group of `must`, and none of `never`."""
+    """Yield hand-written cases: an answer needs one word of every group of `must` and none of `never`."""
     for line in path.read_text(encoding="utf-8").splitlines():
         case = json.loads(line)
         for wording in case["held"] if held else case["ask"]:

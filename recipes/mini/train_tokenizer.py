@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer with Ling's regex, special tokens and chat template, trained on the train split.
+"""Train a byte-level BPE tokenizer on the train split, with Ling's regex, special tokens and chat template.
 
     python train_tokenizer.py --out runs/tokenizer DATA.jsonl...
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="+", type=Path, help="JSONL files; only rows of the train split are used")
     parser.add_argument("--out", type=Path, required=True, help="folder for tokenizer.json and its config")
-    parser.add_argument("--size", type=int, default=4096, help="vocabulary, special tokens included")
+    parser.add_argument("--size", type=int, default=4096, help="vocabulary size, special tokens included")
     args = parser.parse_args()
 
     tokenizer = Tokenizer(models.BPE())

@@ -1,8 +1,8 @@
-"""What the gradient stages share: loss, two threads of gradients, the rate schedule, checkpoints and resuming.
+"""What the training stages share: loss, gradients on two threads, learning-rate schedule, checkpoints and resuming.
 
 Each thread runs whole micro-batches on one core (torch uses one thread inside an operation), so cores never wait for
-each other inside a step. The schedule follows the processor time spent, a core's share of it: a run given 60 minutes
-takes 60 on an idle machine, and longer but not worse where other programs take their part.
+each other inside a step. The schedule follows processor time per core. A run of 60 minutes takes 60 minutes on an idle
+machine; beside other programs it takes longer, with the same result.
 """
 
 import json
@@ -20,8 +20,8 @@ from model import BailingMoeV2
 from optim import Optimizer
 from torch import Tensor
 
-MTP_WEIGHT = 0.1  # of the MTP loss beside the main one
-MTP_SHARE = 4  # one row in so many trains the MTP layer: it needs less, and costs a fifth of a pass
+MTP_WEIGHT = 0.1  # weight of the MTP loss relative to the main one
+MTP_SHARE = 4  # one row in four trains the MTP layer, which learns faster and costs a fifth of a pass
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Gradients:
     loss: float
     mtp_loss: float
     values: list[Tensor]
-    load: Tensor  # (MoE layers, experts): assignments
+    load: Tensor  # number of assignments, (MoE layers, experts)
     reward: float | None = None
 
 
@@ -38,12 +38,12 @@ def loads(routes: list[Tensor], experts: int) -> Tensor:
 
 
 def masked_loss(model: BailingMoeV2, states: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Mean cross entropy over the marked positions; only these meet the head."""
+    """Return the mean cross entropy over the marked positions; the head is applied to these only."""
     return F.cross_entropy(model.lm_head(states[mask]).float(), targets[mask])
 
 
 def next_token_gradients(model: BailingMoeV2, batch: tuple[Tensor, Tensor], params: list[Tensor]) -> Gradients:
-    """batch is ids and mask, (B, T + 2): inputs, next tokens and the ones after next."""
+    """batch: ids and mask, (B, T + 2). They hold the inputs, the next tokens and the tokens after those."""
     ids, mask = batch
     t = ids.shape[1] - 2
     routes: list[Tensor] = []
@@ -58,7 +58,7 @@ def next_token_gradients(model: BailingMoeV2, batch: tuple[Tensor, Tensor], para
 
 @torch.no_grad()
 def held_loss(model: BailingMoeV2, batches: list[tuple[Tensor, Tensor]]) -> float:
-    """Mean loss over held batches, in nats a token."""
+    """Return the mean loss over held-out batches, in nats per token."""
     total = 0.0
     for ids, mask in batches:
         states = model(ids[:, :-2], dtype=torch.bfloat16)
@@ -68,21 +68,21 @@ def held_loss(model: BailingMoeV2, batches: list[tuple[Tensor, Tensor]]) -> floa
 
 @dataclass
 class Run:
-    """One stage's training, in a folder of its own: state.pt to resume from, log.jsonl with a line per step, pid."""
+    """One stage's training in its folder: state.pt to resume from, log.jsonl with a line per step, pid."""
 
     model: BailingMoeV2
     folder: Path
     minutes: float
     muon_rate: float = 0.01
     adam_rate: float = 1e-3
-    accumulate: int = 2  # micro-batches a step
+    accumulate: int = 2  # micro-batches per step
     gradients: Callable[[BailingMoeV2, Any, list[Tensor]], Gradients] = next_token_gradients
-    balance_rate: float = 1e-3  # step of the aux-loss-free balancing bias
-    warmup: float = 0.03  # shares of the time
+    balance_rate: float = 1e-3  # step of the balancing bias, which replaces an auxiliary loss
+    warmup: float = 0.03  # fraction of the time
     decay: float = 0.6
-    save_every: float = 180.0  # seconds, as the schedule counts them
+    save_every: float = 180.0  # seconds of the schedule's clock
     threads: int = 2
-    seconds: float = 0.0  # of processor time, for each thread
+    seconds: float = 0.0  # processor time of each thread
     step: int = 0
     tokens: int = 0
     pool: ThreadPoolExecutor = field(init=False)
@@ -111,12 +111,12 @@ class Run:
         (self.folder / "state.part").replace(self.folder / "state.pt")
 
     def rate(self) -> float:
-        """Up in a line, level, down in a line to zero: a trapezium over the time given."""
+        """The learning-rate factor: a linear rise, a plateau, then a linear decay to zero over the time given."""
         done = self.seconds / (60 * self.minutes)
         return max(0.0, min(1.0, (done + 0.002) / self.warmup, (1 - done) / self.decay))
 
     def train(self, batches: Iterator[Any], held: list[tuple[Tensor, Tensor]]) -> None:
-        """Steps until the time is over. batches must already be past the self.step * accumulate that were seen."""
+        """Train until the time is over. `batches` must start after the self.step * accumulate batches already used."""
         last_save = self.seconds
         while self.seconds < 60 * self.minutes:
             start = time.process_time()
@@ -140,7 +140,7 @@ class Run:
         rate = self.rate()
         self.optimizer.step(total, rate)
         load = sum(part.load for part in parts)
-        for moe, counts in zip(self.model.moe_layers(), load, strict=False):  # the MTP layer, last, may rest
+        for moe, counts in zip(self.model.moe_layers(), load, strict=False):  # the MTP layer is last and may be missing
             moe.gate.expert_bias += self.balance_rate * (counts.float().mean() - counts).sign()
         self.step += 1
         self.tokens += int(load[0].sum()) // self.model.config.num_experts_per_tok

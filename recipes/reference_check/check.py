@@ -1,9 +1,9 @@
-"""Compare the tests' reference forward pass with transformers' Glm4MoeForCausalLM, and store what transformers said.
+"""Compare the reference forward pass with transformers' Glm4MoeForCausalLM, and store transformers' logits.
 
     python recipes/reference_check/check.py        from the checkout's root; the README beside it says what to install
 
-GLM-4.5 and BailingMoeV2 are the same mathematics under other names, so every tensor of a tiny random checkpoint has a
-place in a Glm4Moe model. transformers' logits go to tests/data/glm4_moe.{json,npz}; testing/test_reference.py
+GLM-4.5 and BailingMoeV2 have the same mathematics under different names, so every tensor of a tiny random checkpoint
+has a place in a Glm4Moe model. transformers' logits go to tests/data/glm4_moe.{json,npz}; tests/test_reference.py
 makes the same checkpoints again from their seeds and compares, without torch.
 """
 
@@ -29,7 +29,7 @@ from testing.checkpoints import Shape, make_checkpoint  # noqa: E402
 from testing.reference import forward, forward_mtp, load_checkpoint  # noqa: E402
 
 FIXTURE = ROOT / "tests" / "data" / "glm4_moe"
-KEPT_POSITIONS = 6  # the last ones of each case, so that the fixture stays small
+KEPT_POSITIONS = 6  # the last positions of each case are stored, so that the fixture stays small
 CASES: list[dict[str, Any]] = [
     {"name": "groups", "shape": Shape(), "dtype": "bf16", "seed": 1, "tokens": 12},
     {
@@ -108,9 +108,10 @@ def difference(ours: np.ndarray, theirs: np.ndarray) -> str:
 
 
 def run_glm(folder: Path, ids: list[int]) -> tuple[np.ndarray, np.ndarray | None]:
-    """transformers' logits [tokens, vocabulary], and those of the MTP layer if the checkpoint has one.
+    """Return transformers' logits [tokens, vocabulary], and those of the MTP layer if the checkpoint has one.
 
-    Run in float64 where transformers lets it: it computes norms, softmax, router and rotary angles in float32 always.
+    They are computed in float64 as far as possible: transformers always uses float32 for norms, softmax, router and
+    rotary angles.
     """
     config = json.loads((folder / "config.json").read_text())
     weights = read_weights(folder)
@@ -128,7 +129,7 @@ def run_glm(folder: Path, ids: list[int]) -> tuple[np.ndarray, np.ndarray | None
 
 
 def run_mtp(model: Any, config: dict[str, Any], weights: dict[str, Any], ids: Any, hidden: Any) -> np.ndarray:
-    """transformers' own MtpLayer around a Glm4Moe block, fed with the ids shifted left and a 0 at the end."""
+    """Run transformers' own MtpLayer around a Glm4Moe block, on the ids shifted left with a 0 at the end."""
     layers = config["num_hidden_layers"]
     block, norm = type(model.model.layers[-1]), type(model.model.norm)
     layer = MtpLayer(model.config, block, norm, layers).double().eval()
@@ -167,7 +168,7 @@ def glm_config(config: dict[str, Any]) -> Glm4MoeConfig:
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """Every tensor in float64, through the safetensors library; FP8 times its 128 x 128 block scales."""
+    """Read every tensor in float64 with the safetensors library; FP8 is multiplied by its 128 x 128 block scales."""
     stored: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         stored |= load_file(path)
@@ -181,7 +182,7 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def glm_weights(weights: dict[str, torch.Tensor], config: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The weights under transformers' names: split attention, stacked experts, gate and up side by side."""
+    """Return the weights under transformers' names: attention split, experts stacked, gate and up side by side."""
     heads, kv_heads, head_dim = (config[k] for k in ("num_attention_heads", "num_key_value_heads", "head_dim"))
     renamed: dict[str, torch.Tensor] = {}
     experts: dict[str, dict[tuple[int, str], torch.Tensor]] = {}
@@ -211,7 +212,7 @@ def glm_weights(weights: dict[str, torch.Tensor], config: dict[str, Any]) -> dic
 
 
 def assign(module: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Load every weight, and insist that none is missing or left over."""
+    """Load every weight. Raises SystemExit if any is missing or left over."""
     missing, unexpected = module.load_state_dict(weights, strict=False)
     buffers = {name for name, _ in module.named_buffers()} - set(weights)
     if set(missing) - buffers or unexpected:

@@ -1,4 +1,4 @@
-"""config.json into hyper-parameters: every key whose absence or second spelling changes the maths."""
+"""config.json is read into hyperparameters: every key whose absence or alternative spelling changes the maths."""
 
 import json
 import tracemalloc
@@ -25,7 +25,7 @@ SHAPE = Shape()
 def read(
     shape: Shape = SHAPE, *, drop: tuple[str, ...] = (), stored: int = 0, **changes: Any
 ) -> tuple[BailingMoeV2, list[str]]:
-    """The hyper-parameters of `shape`'s config after the changes; `stored` MTP layers are in the shards."""
+    """Return the hyperparameters of `shape`'s config after the changes; the shards contain `stored` MTP layers."""
     config = {key: value for key, value in (shape.config() | changes).items() if key not in drop}
     shapes: dict[str, tuple[int, ...]] = {
         f"model.layers.{shape.num_hidden_layers + n}.eh_proj.weight": (256, 512) for n in range(stored)
@@ -35,7 +35,7 @@ def read(
     return BailingMoeV2.read_config(Config(config), shapes)
 
 
-def test_the_architecture_is_keyed_on_architectures() -> None:
+def test_family_is_found_by_the_architectures_key() -> None:
     for model_type in ("bailing_moe", "bailing_moe_v2", "anything", None):
         config = Config({"architectures": ["BailingMoeV2ForCausalLM"], "model_type": model_type})
         assert find_architecture(config).GGUF_NAME == "bailingmoe2"
@@ -65,7 +65,7 @@ def test_scaling_factor() -> None:
     assert any("routed_scaling_factor" in note for note in notes)
 
 
-def test_mtp_layers_are_those_stored() -> None:
+def test_only_stored_mtp_layers_count() -> None:
     assert read(drop=("num_nextn_predict_layers",))[0].n_nextn == 0
     assert read(stored=1)[0].n_nextn == 1
     assert read(stored=1, num_nextn_predict_layers=1)[0].n_nextn == 1
@@ -98,7 +98,7 @@ def test_yarn() -> None:
     assert read(rope_scaling=yarn | {"factor": 65535})[0].n_ctx_train == 65535 * 32768
 
 
-def test_the_shared_width_is_that_of_one() -> None:
+def test_shared_expert_width_is_that_of_one_expert() -> None:
     two = Shape(num_shared_experts=2)
     assert read(two)[0].n_ff_shexp == two.moe_intermediate_size
     assert read(two, drop=("moe_shared_expert_intermediate_size",))[0].n_ff_shexp == two.moe_intermediate_size
@@ -124,7 +124,7 @@ def test_the_shared_width_is_that_of_one() -> None:
         {"rope_theta": 1e300},
         {"rms_norm_eps": 1e-300},
         {"rope_theta": 2**31},
-        {"rope_theta": 2147483647.9},  # which 32 bits round to that
+        {"rope_theta": 2147483647.9},  # rounds to 2147483647.0 in float32
         {"rms_norm_eps": 2.0**31},
         {"routed_scaling_factor": 2**31},
         {"rope_scaling": {"type": "yarn", "factor": 1e300}},
@@ -135,7 +135,7 @@ def test_the_shared_width_is_that_of_one() -> None:
         {"tie_word_embeddings": "no"},
     ],
 )
-def test_what_cannot_be_run_rightly_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_unsupported_configs_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     folder = make_checkpoint(tmp_path / "checkpoint", TINY, config_changes=changes)
     with pytest.raises(CheckpointError) as caught:
         convert(str(folder), tmp_path / "out.gguf", Plan.uniform(4.5))
@@ -143,7 +143,7 @@ def test_what_cannot_be_run_rightly_is_refused(tmp_path: Path, changes: dict[str
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
-def test_a_vocabulary_larger_than_the_embedding_is_refused_before_it_is_made(tmp_path: Path) -> None:
+def test_vocabulary_larger_than_the_embedding_is_refused_before_it_is_built(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "checkpoint", TINY, config_changes={"vocab_size": 1_000_000})
     tracemalloc.start()
     try:
@@ -151,7 +151,7 @@ def test_a_vocabulary_larger_than_the_embedding_is_refused_before_it_is_made(tmp
             convert(str(folder), tmp_path / "out.gguf", Plan.uniform(4.5))
         with pytest.raises(CheckpointError, match=r"word_embeddings\.weight has the shape"):
             Checkpoint(find_source(str(folder)))
-        assert tracemalloc.get_traced_memory()[1] < 50 << 20  # names for the rows it lacks would take 100 MB
+        assert tracemalloc.get_traced_memory()[1] < 50 << 20  # names for the missing rows would take 100 MB
     finally:
         tracemalloc.stop()
 
@@ -169,12 +169,12 @@ def test_a_vocabulary_larger_than_the_embedding_is_refused_before_it_is_made(tmp
         "vocab_size",
     ],
 )
-def test_a_missing_key_is_named(key: str) -> None:
+def test_error_names_the_missing_key(key: str) -> None:
     with pytest.raises(CheckpointError, match=rf"lacks {key},"):
         read(drop=(key,))
 
 
-def test_a_tied_head_is_written_from_the_embedding(tmp_path: Path) -> None:
+def test_tied_head_is_written_from_the_embedding(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "checkpoint", TINY, shards=1, config_changes={"tie_word_embeddings": True})
     path = folder / "model.safetensors"
     content = path.read_bytes()
@@ -189,7 +189,7 @@ def test_a_tied_head_is_written_from_the_embedding(tmp_path: Path) -> None:
 
 
 def test_hyperparameters_survive_the_file(tmp_path: Path) -> None:
-    """What the config says is what the reader reads back, through stock llama.cpp's own key names."""
+    """The reader gets back what config.json says, through the key names of stock llama.cpp."""
     shape = replace(TINY, num_shared_experts=2, yarn_factor=4.0, num_nextn_predict_layers=1, rotary_fraction=0.25)
     folder = make_checkpoint(tmp_path / "checkpoint", shape)
     convert(str(folder), tmp_path / "out.gguf", Plan.uniform(4.5))

@@ -1,4 +1,4 @@
-"""What holds for every family: how one is found, and what its file must say."""
+"""Rules that hold for every family: how it is found, and what its file must define."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,12 +24,12 @@ EXAMPLES: list[Architecture] = [
 ]
 
 
-def test_there_is_an_example_of_every_family() -> None:
+def test_every_family_has_an_example() -> None:
     assert {type(example) for example in EXAMPLES} == set(FAMILIES)
 
 
 @pytest.mark.parametrize("hparams", EXAMPLES, ids=lambda hparams: str(hparams.FAMILY))
-def test_what_a_family_says_is_complete(hparams: Architecture) -> None:
+def test_family_definitions_are_complete(hparams: Architecture) -> None:
     dense = list(hparams.dense_tensors())
     assert len({mapped.target for mapped in dense}) == len(dense)
     kinds = {kind_of(mapped.target) for mapped in dense if len(mapped.shape) == 2} - set(ALWAYS_F32)
@@ -48,7 +48,7 @@ def test_what_a_family_says_is_complete(hparams: Architecture) -> None:
     assert hparams.kv_values(0) > 0
 
 
-def test_a_gguf_is_known_by_its_architecture() -> None:
+def test_gguf_family_is_found_by_its_architecture() -> None:
     assert find_gguf_architecture({"general.architecture": "bailingmoe2"}, "m.gguf") is BailingMoeV2
     published = {"general.architecture": "bailingmoe2", "tokenizer.ggml.pre": "sarvam-moe"}
     assert find_gguf_architecture(published, "m.gguf") is SarvamMoe
@@ -58,7 +58,7 @@ def test_a_gguf_is_known_by_its_architecture() -> None:
         assert str(caught.value) == f"m.gguf holds the architecture {told}; edgemed runs bailingmoe2 only."
 
 
-def test_a_family_may_have_a_gguf_half_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_family_may_have_a_gguf_half_only(monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass(frozen=True, kw_only=True)
     class Half(BailingMoeV2):
         GGUF_NAME: ClassVar = "half"
@@ -83,7 +83,7 @@ def test_calibration_refuses_an_activation_it_has_no_formulas_for(tmp_path: Path
 
 @pytest.mark.parametrize(("groups", "kept"), [(4, 2), (1, 1), (1, 0)])
 def test_margins_of_a_grouped_router(groups: int, kept: int) -> None:
-    """Against the definition, token by token."""
+    """The margins agree with the definition, computed token by token."""
     random = np.random.default_rng(1)
     router, used, size = SigmoidGroups(groups, kept), 3, 16 // groups
     logits, bias = random.normal(size=(50, 16)).astype(np.float32), random.normal(size=16).astype(np.float32) / 4

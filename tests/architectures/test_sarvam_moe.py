@@ -1,4 +1,4 @@
-"""SarvamMoE: what differs from BailingMoeV2. Its numbers are compared in tests/engine/test_numbers.py."""
+"""SarvamMoE: the differences from BailingMoeV2. tests/engine/test_numbers.py compares its numbers."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def read(drop: tuple[str, ...] = (), **changes: Any) -> SarvamMoe:
     return SarvamMoe.read_config(Config(config), {})[0]
 
 
-def test_it_is_keyed_on_architectures() -> None:
+def test_sarvam_moe_is_found_by_the_architectures_key() -> None:
     for name in ("SarvamMoEForCausalLM", "modeling_sarvam_moe.SarvamMoEForCausalLM"):
         assert find_architecture(Config({"architectures": [name]})) is SarvamMoe
 
@@ -51,7 +51,7 @@ def test_whole_heads_rotate() -> None:
         read(partial_rotary_factor=0.5)
 
 
-def test_one_group_is_the_default_and_the_scale_has_none() -> None:
+def test_one_group_is_the_default_and_the_scale_is_required() -> None:
     assert (read().n_group, read().n_group_used) == (1, 1)
     assert (read(n_group=4, topk_group=2).n_group, read(n_group=4, topk_group=2).n_group_used) == (4, 2)
     with pytest.raises(CheckpointError, match="lacks routed_scaling_factor"):
@@ -63,21 +63,21 @@ def test_weights_must_be_normalised() -> None:
         read(norm_topk_prob=False)
 
 
-def test_its_refusals_name_it() -> None:
+def test_refusals_name_the_family() -> None:
     with pytest.raises(CheckpointError, match="not a usable SarvamMoE model: its heads do not span the hidden size"):
         read(head_dim=32)
 
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A converted model in the stock layout, beside its checkpoint."""
+    """A converted model in the stock layout, next to its checkpoint."""
     folder = tmp_path_factory.mktemp("sarvam")
     make_checkpoint(folder / "checkpoint", SHAPE)
     convert(str(folder / "checkpoint"), folder / "stock.gguf", Plan.uniform(Type.Q8_0), layout="llama.cpp")
     return folder / "stock.gguf"
 
 
-def test_the_expert_bias_is_shifted_to_mean_zero(stock: Path) -> None:
+def test_expert_bias_is_shifted_to_mean_zero(stock: Path) -> None:
     model, checkpoint = open_model(stock), load_checkpoint(stock.with_name("checkpoint"))
     for layer in model.hparams.moe_layers:
         given = checkpoint.weights[f"model.layers.{layer}.mlp.gate.expert_bias"]
@@ -86,14 +86,14 @@ def test_the_expert_bias_is_shifted_to_mean_zero(stock: Path) -> None:
         np.testing.assert_allclose(written, given - given.mean(), atol=1e-6)
 
 
-def test_with_a_tokenizer_of_another_family_its_gguf_is_that_familys(stock: Path) -> None:
-    """Nothing else in the file tells them apart, and nothing else differs."""
+def test_gguf_with_another_familys_tokenizer_belongs_to_that_family(stock: Path) -> None:
+    """Only the tokenizer distinguishes the two in a GGUF, and the computation is the same."""
     model = open_model(stock)
     assert (model.architecture, type(model.hparams)) == ("bailingmoe2", BailingMoeV2)
     assert (model.hparams.n_rot, model.hparams.n_group) == (SHAPE.head_dim, 1)
 
 
-def test_a_gguf_with_the_published_tokenizer_is_shown_but_not_run(stock: Path, tmp_path: Path) -> None:
+def test_gguf_with_the_published_tokenizer_is_inspected_but_not_run(stock: Path, tmp_path: Path) -> None:
     gguf = load(stock)
     gguf.set_key("tokenizer.ggml.pre", Kind.STRING, "sarvam-moe")
     (tmp_path / "published.gguf").write_bytes(gguf.encode())
@@ -115,7 +115,7 @@ def test_a_gguf_with_the_published_tokenizer_is_shown_but_not_run(stock: Path, t
         {"model": {"type": "BPE", "byte_fallback": True, "vocab": {"a": 0}, "merges": []}},
     ],
 )
-def test_the_published_tokenizer_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_published_tokenizer_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     folder = make_checkpoint(tmp_path / "checkpoint", SHAPE)
     document = json.loads((folder / "tokenizer.json").read_text())
     (folder / "tokenizer.json").write_text(json.dumps(document | change))

@@ -1,4 +1,4 @@
-"""The points of the plot: taken once each, resumed, and drawn without what could not run."""
+"""The points of the plot: measured once each, resumable, and drawn without the runs that failed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def arguments(tmp_path: Path) -> argparse.Namespace:
     return argparse.Namespace(model=model, stock=model, threads=1, settings={}, routing="zipf", seconds=1e9, force=True)
 
 
-def test_the_two_sides_differ_in_nothing_but_themselves(arguments: argparse.Namespace) -> None:
+def test_both_sides_get_the_same_work(arguments: argparse.Namespace) -> None:
     both = specs(arguments, 7, "trace", prompt=3)
     assert list(both) == ["edgemed", "llama.cpp, repacked", "llama.cpp"]
     assert (both["edgemed"].ram_bytes, both["edgemed"].trace) == (7, "trace")
@@ -34,7 +34,7 @@ def test_the_two_sides_differ_in_nothing_but_themselves(arguments: argparse.Name
     assert [spec.extra_bufts for spec in both.values()] == [True, True, False]
 
 
-def test_points_are_taken_once_and_gone_on_with(
+def test_points_are_measured_once_and_an_interrupted_run_resumes(
     arguments: argparse.Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[tuple[str, int | None]] = []
@@ -56,7 +56,7 @@ def test_points_are_taken_once_and_gone_on_with(
         budget_plot.measure(points, arguments)
     budget_plot.measure(points, arguments)
     wanted = 1 + 2 * len(budget_plot.SHARES)
-    assert len(taken) == wanted + 1, "only the one that was interrupted is taken again"
+    assert len(taken) == wanted + 1, "only the interrupted point is measured again"
     budget_plot.measure(points, arguments)
     assert len(taken) == wanted + 1
     found = json.loads(points.read_text())["zipf"]
@@ -67,7 +67,7 @@ def test_points_are_taken_once_and_gone_on_with(
     assert len(budget_plot.curve(found, "llama.cpp")) == len(budget_plot.SHARES)
 
 
-def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_matplotlib_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     (tmp_path / "points.json").write_text("{}")
     with pytest.raises(SystemExit, match=r"edgemed\[benchmarks\]"):

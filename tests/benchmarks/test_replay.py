@@ -1,4 +1,4 @@
-"""The replayer against brute force: its figures chose the engine's cache policy."""
+"""The trace replayer against brute force: its results decided the engine's cache policy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALL = Shape(layers=3, experts=16, used=2, groups=4, groups_used=2)
 
 
 def one_by_one(keys: list[int]) -> Trace:
-    """A trace of one access a step."""
+    """Make a trace with one access per step."""
     n = len(keys)
     ones = np.ones(n, np.int64)
     return Trace(np.arange(n), 0 * ones, np.array(keys, np.int64), ones, 16)
@@ -28,7 +28,7 @@ accesses = st.lists(st.integers(0, 5), min_size=1, max_size=12)
 
 
 @given(accesses, st.integers(1, 4))
-def test_lru_is_an_ordered_dictionary(keys: list[int], capacity: int) -> None:
+def test_lru_matches_an_ordered_dictionary(keys: list[int], capacity: int) -> None:
     cached: OrderedDict[int, None] = OrderedDict()
     expected = []
     for key in keys:
@@ -42,7 +42,7 @@ def test_lru_is_an_ordered_dictionary(keys: list[int], capacity: int) -> None:
 
 
 @given(accesses, st.integers(1, 4))
-def test_belady_is_the_optimum_over_every_choice_of_victims(keys: list[int], capacity: int) -> None:
+def test_belady_matches_the_best_of_all_evictions(keys: list[int], capacity: int) -> None:
     @cache
     def fewest(position: int, cached: frozenset[int]) -> int:
         if position == len(keys):
@@ -85,7 +85,7 @@ def test_decay_orders_experts_by_their_discounted_uses(keys: list[int]) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(SYNTHETIC))
-def test_no_policy_beats_belady_and_each_is_above_chance(kind: str) -> None:
+def test_policies_lie_between_chance_and_belady(kind: str) -> None:
     trace = synthetic(kind, 400, SMALL, seed=3)
     rates = {name: 1 - misses(trace, policy(trace), 24).mean() for name, policy in POLICIES.items()}
     assert all(rate <= rates["belady"] for rate in rates.values())
@@ -99,13 +99,13 @@ def test_experts_of_one_decoding_layer_do_not_evict_each_other() -> None:
     assert misses(trace, newcomers_are_worthless, 3).tolist() == [True, True, True, True, False, False]
 
 
-def test_a_cache_of_everything_misses_each_expert_once() -> None:
+def test_cache_of_all_experts_misses_each_once() -> None:
     trace = synthetic("uniform", 60, SMALL)
     missed = misses(trace, lru(trace), SMALL.layers * SMALL.experts)
     assert missed.sum() == len(np.unique(trace.key))
 
 
-def test_a_cache_in_bytes_counts_each_experts_size() -> None:
+def test_byte_capacity_counts_expert_sizes() -> None:
     trace = one_by_one([0, 1, 2, 0, 1, 2])
     sizes = np.array([10, 10, 30])
     assert misses(trace, lru(trace), 50, sizes).tolist() == [True, True, True, False, False, False]
@@ -123,7 +123,7 @@ def test_routing_masks_whole_groups() -> None:
         assert route(scores, SMALL).tolist() == expected
 
 
-def test_a_recorded_trace_tells_prompts_from_answers(tmp_path: Path) -> None:
+def test_recorded_trace_distinguishes_prompts_from_answers(tmp_path: Path) -> None:
     trace = synthetic("chat", 800, SMALL)
     path = tmp_path / "trace"
     np.stack([trace.step, trace.layer, trace.expert], axis=1).astype("<u4").tofile(path)
@@ -138,7 +138,7 @@ def test_a_recorded_trace_tells_prompts_from_answers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"1234", np.array([1, 0, 16], "<u4").tobytes()])
-def test_what_is_no_trace_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_refused_as_traces(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad").write_bytes(content)
     with pytest.raises(ValueError, match="not a routing trace"):
         load(tmp_path / "bad", 16)

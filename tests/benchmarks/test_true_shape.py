@@ -1,4 +1,4 @@
-"""Synthetic models: valid in both layouts, the same bits in both, and convertible."""
+"""Synthetic models are valid in both layouts, hold the same bits in both, and can be made by converting."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from testing.checkpoints import Shape
 SMALL = Shape().config()
 
 
-def expert_bytes(model: ModelFile, row: int, expert: int, projection: int) -> bytes:
+def expert_bytes(model: ModelFile, moe_layer: int, expert: int, projection: int) -> bytes:
     experts = model.experts
     with model.path.open("rb") as file:
-        file.seek(int(experts.offset[row, expert, projection]))
-        return file.read(int(experts.nbytes[row, expert, projection]))
+        file.seek(int(experts.offset[moe_layer, expert, projection]))
+        return file.read(int(experts.nbytes[moe_layer, expert, projection]))
 
 
-def test_a_mixture_is_written_with_valid_checksums(tmp_path: Path) -> None:
+def test_mixture_has_valid_checksums(tmp_path: Path) -> None:
     plan = mixture(parse_types("Q2_K:8,Q4_K:4,Q6_K:4"), range(1, 3), experts=16)
     size = write_gguf(tmp_path / "m.gguf", plan, SMALL)
     model = open_model(tmp_path / "m.gguf")
@@ -45,9 +45,9 @@ def test_a_mixture_is_written_with_valid_checksums(tmp_path: Path) -> None:
     whole = (tmp_path / "m.gguf").read_bytes()
     experts = model.experts
     assert experts.checksum is not None
-    for row, expert in np.ndindex(2, 16):
-        end = int(experts.offset[row, expert, 2] + experts.nbytes[row, expert, 2])
-        assert experts.checksum[row, expert] == xxh3_64(whole[int(experts.offset[row, expert, 0]) : end])
+    for moe_layer, expert in np.ndindex(2, 16):
+        end = int(experts.offset[moe_layer, expert, 2] + experts.nbytes[moe_layer, expert, 2])
+        assert experts.checksum[moe_layer, expert] == xxh3_64(whole[int(experts.offset[moe_layer, expert, 0]) : end])
 
 
 def test_both_layouts_hold_the_same_bits_and_no_two_experts_are_equal(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_both_layouts_hold_the_same_bits_and_no_two_experts_are_equal(tmp_path: 
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp8"])
-def test_the_checkpoint_converts(tmp_path: Path, dtype: str) -> None:
+def test_checkpoint_converts(tmp_path: Path, dtype: str) -> None:
     total = write_checkpoint(tmp_path / "source", SMALL, "fp8" if dtype == "fp8" else "bf16")
     convert(str(tmp_path / "source"), tmp_path / "m.gguf", Plan.uniform(Type.Q4_K))
     model = open_model(tmp_path / "m.gguf")
@@ -72,14 +72,14 @@ def test_the_checkpoint_converts(tmp_path: Path, dtype: str) -> None:
     assert total > sum(file.stat().st_size for file in (tmp_path / "source").glob("*.safetensors")) * 0.9
 
 
-def test_the_true_shape_is_the_published_one() -> None:
+def test_true_shape_has_the_published_size() -> None:
     config = true_config(32, 157184)
     experts = 31 * 256 * 3 * config["hidden_size"] * config["moe_intermediate_size"]
     assert experts == 31 * 256 * 12_582_912
     assert (config["n_group"], config["topk_group"], config["num_experts_per_tok"]) == (8, 4, 8)
 
 
-def test_the_biased_router_is_as_skewed_as_zipf() -> None:
+def test_biased_router_follows_zipf() -> None:
     rng = np.random.default_rng(7)
     one_layer = traces.Shape(layers=1)
     scores = traces.sigmoid(rng.normal(size=(3000, 256))) + zipf_routing()[0]
@@ -89,20 +89,20 @@ def test_the_biased_router_is_as_skewed_as_zipf() -> None:
     assert np.abs(np.cumsum(frequency) - np.cumsum(wanted)).max() < 0.05 * 8
 
 
-def test_what_the_header_says_of_use_is_what_the_router_does(tmp_path: Path) -> None:
+def test_expert_use_in_the_header_matches_the_router(tmp_path: Path) -> None:
     shape = Shape(num_experts=256, num_experts_per_tok=8, n_group=8, topk_group=4)
     write_gguf(tmp_path / "m.gguf", Plan.uniform(Type.Q4_K), shape.config(), routing="zipf", calibrated=True)
     model = open_model(tmp_path / "m.gguf")
     assert model.expert_tokens is not None
     rng = np.random.default_rng(1)
-    for row, layer in enumerate((1, 2)):
+    for moe_layer, layer in enumerate((1, 2)):
         bias = np.frombuffer(model.read(model.tensors[f"blk.{layer}.exp_probs_b.bias"]), np.float32)
         scores = traces.sigmoid(rng.normal(size=(3000, 256))) + bias
         used = np.bincount(traces.route(scores, traces.Shape(layers=1)).ravel(), minlength=256)
-        assert np.corrcoef(used, model.expert_tokens[row])[0, 1] > 0.95
+        assert np.corrcoef(used, model.expert_tokens[moe_layer])[0, 1] > 0.95
 
 
-def test_token_sequences_are_published() -> None:
+def test_token_sequences_are_fixed() -> None:
     assert tokens(4, 32768, 1) == tokens(4, 157184, 1)
     assert tokens(5, 32768, 1)[:4] == tokens(4, 32768, 1)
     assert tokens(4, 32768, 1) != tokens(4, 32768, 2)
@@ -123,7 +123,7 @@ def test_direct_writes_keep_every_byte(tmp_path: Path) -> None:
     assert (tmp_path / "f").read_bytes() == expected
 
 
-def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_write_leaves_no_file(tmp_path: Path) -> None:
     def fail() -> None:
         with DirectWriter(tmp_path / "f"):
             raise RuntimeError("stop")

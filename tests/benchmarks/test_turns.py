@@ -1,4 +1,4 @@
-"""Two sides loaded at once: real ones, on a tiny model, and what is made of their turns."""
+"""Two sides loaded at the same time, on a tiny model, and the summary of their turns."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def test_both_sides_take_turns(tmp_path: Path) -> None:
     for (mine, stats), (other, nothing) in answers:
         assert len(mine) == len(other)
         assert min(mine) > 0
-        assert stats["hits"] + stats["misses"] == len(mine) * 2 * 4, "two layers, four experts a token"
+        assert stats["hits"] + stats["misses"] == len(mine) * 2 * 4, "two MoE layers, four experts per token"
         assert nothing == {}
-    assert [len(mine) for (mine, _), _ in answers] == [4, 2], "no more tokens than were asked for"
+    assert [len(mine) for (mine, _), _ in answers] == [4, 2], "the last turn has only the tokens that are left"
 
 
-def test_a_side_that_cannot_load_ends_the_benchmark(tmp_path: Path) -> None:
+def test_failed_load_ends_the_benchmark(tmp_path: Path) -> None:
     missing = Spec("edgemed", str(tmp_path / "none.gguf"))
     with pytest.raises(SystemExit, match="edgemed ended"), both(missing, missing):
         pass
 
 
-def test_ratios_are_of_one_turn_not_of_different_minutes() -> None:
+def test_ratios_compare_sides_within_a_turn() -> None:
     slow, fast = Turn(ours=2.0, theirs=2.2, experts=5.0, memory=10.0), Turn(1.0, 1.1, 10.0, 20.0)
     found = summary([(1.0, 3.0), (2.0, 6.0)], [slow, fast, fast])
     assert found["decode_ratio"] == pytest.approx(1.1)

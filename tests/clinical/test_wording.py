@@ -1,4 +1,4 @@
-"""The notices: what they say, and that they fit."""
+"""The wording of the notices, and that they fit on the screen."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LANGUAGES: tuple[Language, ...] = get_args(Language)
 DIGEST = "ab12cd34" + "5" * 56
 
 
-def test_the_header_line_is_the_agreed_one() -> None:
+def test_header_line_has_the_agreed_wording() -> None:
     assert header_line(DIGEST) == "OFFLINE | UNVALIDATED AI TEXT | VERIFY | ab12cd34"
 
 
-def test_a_file_without_checksums_is_shown_as_unverified() -> None:
+def test_file_without_checksums_is_shown_as_unverified() -> None:
     assert header_line(None).endswith("| UNVERIFIED")
 
 
@@ -28,7 +28,7 @@ def test_every_header_and_notice_fits_a_narrow_terminal(language: Language, plac
     assert cell_len(notice("demonstration", language) or "") <= 58
 
 
-def test_an_ssh_session_is_not_called_offline() -> None:
+def test_ssh_session_is_not_called_offline() -> None:
     assert header_line(DIGEST, place="remote").startswith("REMOTE |")
     assert header_line(DIGEST, place="unsealed").startswith("NOT SEALED |")
 
@@ -40,7 +40,7 @@ def test_only_a_demonstration_has_a_notice() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_copy_begins_with_its_notices_and_ends_with_its_cut(language: Language) -> None:
+def test_copy_begins_with_notices_and_ends_with_the_reason_it_was_cut(language: Language) -> None:
     copy = chart_copy("Take 5", intended_use="demonstration", incomplete=True, language=language).splitlines()
     assert copy[0] == notice("demonstration", language)
     assert "AI" in copy[1]
@@ -48,7 +48,7 @@ def test_a_copy_begins_with_its_notices_and_ends_with_its_cut(language: Language
     assert copy[-2:] == ["Take 5", cut_off(language)]
 
 
-def test_a_copy_of_a_real_model_begins_with_the_draft_line() -> None:
+def test_copy_without_a_notice_begins_with_the_draft_line() -> None:
     copy = chart_copy("Rest.", intended_use="unevaluated", incomplete=False)
     assert copy == "AI draft, unverified; reviewed by __\n\nRest.\n"
 
@@ -63,5 +63,5 @@ def test_a_copy_of_a_real_model_begins_with_the_draft_line() -> None:
         ({"LC_ALL": "", "LANG": "zh"}, "zh-CN"),
     ],
 )
-def test_the_language_follows_the_locale(environment: dict[str, str], language: Language) -> None:
+def test_language_follows_the_locale(environment: dict[str, str], language: Language) -> None:
     assert language_of(environment) == language

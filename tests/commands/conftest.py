@@ -1,4 +1,4 @@
-"""A tiny random model twice, precise and coarse, and texts about it."""
+"""A tiny random model in a precise and a coarse version, and texts for it."""
 
 import json
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def coarse(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def jsonl(tmp_path: Path) -> Callable[..., Path]:
-    """Writes rows into a file of that name."""
+    """Return a function that writes rows into a JSONL file with the given name."""
 
     def write(name: str, *rows: dict[str, Any]) -> Path:
         path = tmp_path / f"{name}.jsonl"

@@ -33,7 +33,7 @@ def calibrate(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dic
     return found
 
 
-def test_every_token_is_counted_once_a_layer(
+def test_every_token_is_counted_once_per_layer(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, h = tmp_path / "s.npz", open_model(reference).hparams
@@ -60,7 +60,7 @@ def test_every_token_is_counted_once_a_layer(
         assert (sums[~seen] == 0).all()
 
 
-def test_routing_is_seen_where_the_result_lies_over_it(
+def test_routing_is_read_before_its_memory_is_reused(
     jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With this many experts and groups, libllama reuses the memory of the chosen experts' ids for a layer's result."""
@@ -75,7 +75,7 @@ def test_routing_is_seen_where_the_result_lies_over_it(
     assert (statistics.tokens.sum(axis=0) > 0).sum() > 20
 
 
-def test_two_runs_merged_are_one_run(
+def test_merged_runs_equal_one_run(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = jsonl("notes", *TEXTS), jsonl("zh", *QUESTIONS)
@@ -86,12 +86,12 @@ def test_two_runs_merged_are_one_run(
     merged = a.merge(b)
     for name in ("tokens", "share", "output", "margins", "input_squares", "inner_squares"):
         np.testing.assert_allclose(getattr(merged, name), getattr(both, name), rtol=1e-9, err_msg=name)
-    for row in range(len(both.layers)):
-        for one, other in zip(merged.sample.of_layer(row, 64), both.sample.of_layer(row, 64), strict=True):
+    for moe_layer in range(len(both.layers)):
+        for one, other in zip(merged.sample.of_layer(moe_layer, 64), both.sample.of_layer(moe_layer, 64), strict=True):
             np.testing.assert_array_equal(one, other)
 
 
-def test_the_usual_sample_follows_memory(reference: Path) -> None:
+def test_default_sample_size_follows_memory(reference: Path) -> None:
     small = open_model(reference).hparams
     assert usual_sample(small) == 65_536
     large = replace(small, n_embd=4096, n_head=4096 // small.head_dim, n_layer=32)
@@ -99,7 +99,7 @@ def test_the_usual_sample_follows_memory(reference: Path) -> None:
     assert 0.9 < usual_sample(large) * 2 * 4096 * 31 / 2**30 <= 1
 
 
-def test_the_sample_is_within_the_memory_allowed(
+def test_sample_counts_against_the_memory_budget(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     h, needed = open_model(reference).hparams, []
@@ -113,14 +113,14 @@ def test_the_sample_is_within_the_memory_allowed(
     assert needed[1] - needed[0] == pytest.approx(more, rel=0.1)  # the memory of the two commands differs slightly
 
 
-def test_memory_is_reckoned_for_every_domain(reference: Path) -> None:
+def test_memory_estimate_includes_every_domain(reference: Path) -> None:
     h = open_model(reference).hparams
     one, many = (statistics_bytes(h, [str(number) for number in range(count)], 10) for count in (1, 1000))
     assert many == empty(h, ["all"] * 1000, 10).nbytes
     assert many > one + 999 * 3 * 8 * h.n_expert * h.n_moe_layers
 
 
-def test_an_effect_is_what_leaving_one_part_alone_wins(
+def test_effect_equals_the_gain_from_sparing_one_part(
     checkpoint: Path, reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The effects equal those of converted files: all experts in Q3_K with their importance, with and without layer 2;
@@ -151,7 +151,7 @@ def test_an_effect_is_what_leaving_one_part_alone_wins(
     np.testing.assert_array_equal(stored.dense, list(found["dense"].values()))  # type: ignore[attr-defined]
 
 
-def test_effects_can_be_left_out(
+def test_effects_can_be_skipped(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = calibrate(capsys, reference, jsonl("notes", *TEXTS), "-o", tmp_path / "s.npz", "--effects", "0")
@@ -159,7 +159,7 @@ def test_effects_can_be_left_out(
     assert set(found["dense"].values()) == {0}  # type: ignore[attr-defined]
 
 
-def test_an_importance_matrix_comes_out_and_goes_in(
+def test_imatrix_is_written_and_read_back(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, imatrix = tmp_path / "s.npz", tmp_path / "imatrix.gguf"
@@ -170,7 +170,7 @@ def test_an_importance_matrix_comes_out_and_goes_in(
     np.testing.assert_array_equal(theirs.tokens.sum(axis=0), ours.tokens.sum(axis=0))
 
 
-def test_margins_are_those_of_a_plain_search(reference: Path) -> None:
+def test_margins_match_a_brute_force_search(reference: Path) -> None:
     file = open_model(reference)
     h, random = file.hparams, np.random.default_rng(0)
     weight = np.frombuffer(file.read(file.tensors["blk.1.ffn_gate_inp.weight"]), np.float32).reshape(-1, h.n_embd)
@@ -188,7 +188,7 @@ def test_margins_are_those_of_a_plain_search(reference: Path) -> None:
     np.testing.assert_allclose(Margins(file).of(0, inputs, np.array(chosen, np.int32)), margins, atol=1e-5)
 
 
-def test_refusals_are_sentences_and_leave_nothing(
+def test_refusals_are_sentences_and_leave_no_file(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts, out = jsonl("notes", *TEXTS), tmp_path / "s.npz"

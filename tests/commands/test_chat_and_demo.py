@@ -1,4 +1,4 @@
-"""`edgemed chat` and `edgemed demo` from outside, without a terminal: real conversion, real engine."""
+"""`edgemed chat` and `edgemed demo` as processes without a terminal, with real conversion and a real engine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def edgemed(*words: str, cache: Path, typed: str = "") -> subprocess.CompletedPr
 
 @pytest.fixture(scope="module")
 def demo(cache: Path) -> subprocess.CompletedProcess[str]:
-    """The first run of `edgemed demo`, which converts."""
+    """The first run of `edgemed demo`, which converts the model."""
     return edgemed("demo", "--threads", "2", cache=cache)
 
 
@@ -46,7 +46,7 @@ def model_of(cache: Path) -> Path:
     return model
 
 
-def test_the_demonstration_converts_shows_its_plan_and_answers(demo: subprocess.CompletedProcess[str]) -> None:
+def test_demo_converts_shows_its_plan_and_answers(demo: subprocess.CompletedProcess[str]) -> None:
     assert demo.returncode == 0, demo.stderr
     assert "writes is made up; it is not medicine." in demo.stdout
     assert "Bits per weight, by layer" in demo.stdout
@@ -55,12 +55,12 @@ def test_the_demonstration_converts_shows_its_plan_and_answers(demo: subprocess.
     assert answer.rstrip().endswith(NOTICE)
 
 
-def test_its_experts_really_differ_in_precision(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
+def test_demo_experts_differ_in_precision(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
     experts = open_model(model_of(cache)).experts
     assert all(len(set(layer.ravel().tolist())) >= 3 for layer in experts.type)
 
 
-def test_the_conversion_is_used_again_and_answers_the_same(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
+def test_demo_reuses_the_conversion_and_answers_the_same(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
     written = model_of(cache).stat().st_mtime_ns
     again = edgemed("demo", "--threads", "2", cache=cache)
     assert again.returncode == 0, again.stderr
@@ -69,7 +69,7 @@ def test_the_conversion_is_used_again_and_answers_the_same(demo: subprocess.Comp
     assert again.stdout.partition("\n> ")[2] == demo.stdout.partition("\n> ")[2]
 
 
-def test_a_damaged_conversion_is_made_again(
+def test_demo_replaces_a_damaged_conversion(
     demo: subprocess.CompletedProcess[str], cache: Path, tmp_path: Path
 ) -> None:
     damaged = tmp_path / "edgemed" / model_of(cache).name
@@ -81,14 +81,14 @@ def test_a_damaged_conversion_is_made_again(
     assert damaged.stat().st_size == model_of(cache).stat().st_size
 
 
-def test_the_path_of_the_checkpoint(cache: Path) -> None:
+def test_demo_prints_the_checkpoint_path(cache: Path) -> None:
     done = edgemed("demo", "--path", cache=cache)
     assert done.returncode == 0
     assert (Path(done.stdout.strip()) / "config.json").is_file()
 
 
-def test_the_chat_reads_questions_from_a_pipe(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
-    # A short context ends the answer early.
+def test_chat_reads_questions_from_a_pipe(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
+    # The short context ends the answer early.
     done = edgemed(
         "chat", str(model_of(cache)), "--ctx", "64", "--threads", "2", cache=cache, typed="What is asthma?\n"
     )
@@ -107,7 +107,7 @@ def test_the_chat_reads_questions_from_a_pipe(demo: subprocess.CompletedProcess[
         (("/etc/hostname",), "hostname"),
     ],
 )
-def test_a_missing_model_is_explained_in_one_line(words: tuple[str, ...], sentence: str, cache: Path) -> None:
+def test_missing_model_is_explained_in_one_line(words: tuple[str, ...], sentence: str, cache: Path) -> None:
     done = edgemed("chat", *words, cache=cache)
     assert done.returncode == 1
     assert done.stderr.startswith("edgemed: ")
@@ -115,7 +115,7 @@ def test_a_missing_model_is_explained_in_one_line(words: tuple[str, ...], senten
     assert done.stderr.count("\n") == 1
 
 
-def test_a_cut_model_is_explained_in_one_line(
+def test_truncated_model_is_explained_in_one_line(
     demo: subprocess.CompletedProcess[str], cache: Path, tmp_path: Path
 ) -> None:
     cut = tmp_path / "cut.gguf"
@@ -134,25 +134,23 @@ def test_a_cut_model_is_explained_in_one_line(
         (("--ctx", "0"), "A context of 0 tokens is not possible with this model; choose from 1 to 2048."),
     ],
 )
-def test_what_the_engine_cannot_start_with_ends_the_chat_and_is_said_on_the_command_line(
+def test_engine_start_failure_ends_the_chat_and_is_printed_after_it(
     words: tuple[str, str], sentence: str, demo: subprocess.CompletedProcess[str], cache: Path
 ) -> None:
     command = ["chat", str(model_of(cache)), *words]
     with PseudoTerminal(f"import sys; from edgemed.cli import main; sys.exit(main({command!r}))") as terminal:
         assert terminal.status() == 1
-        assert "edgemed: " + sentence in terminal.output.rpartition("\x1b[?1049l")[2], "after the screen is left"
+        assert "edgemed: " + sentence in terminal.output.rpartition("\x1b[?1049l")[2], "printed after the screen closed"
 
 
-def test_a_terminal_that_only_prints_lines_gets_the_line_mode(
-    demo: subprocess.CompletedProcess[str], cache: Path
-) -> None:
+def test_dumb_terminal_gets_plain_mode(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
     command = ["chat", str(model_of(cache)), "--ctx", "64", "--threads", "2"]
     code = f"import sys; from edgemed.cli import main; sys.exit(main({command!r}))"
     with PseudoTerminal(code, environment={"TERM": "dumb"}) as terminal:
         terminal.wait_for("/new starts a new chat, Ctrl+D leaves")
         terminal.wait_for("> ")
         terminal.send("What is\rasthma?\r")
-        terminal.wait_for(f"{NOTICE}\r\n\r\n> ")  # answered, and ready for the next question
+        terminal.wait_for(f"{NOTICE}\r\n\r\n> ")  # the answer is complete and the next prompt is shown
         terminal.send("\x04")
         assert terminal.status() == 0
         assert "\x1b" not in terminal.output

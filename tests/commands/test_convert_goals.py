@@ -1,4 +1,4 @@
-"""`edgemed convert --calibration`, --size and --ram as commands; what memory allows by arithmetic."""
+"""`edgemed convert` with --calibration, --size and --ram, and the bits that memory and disk allow."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ GIB = 1 << 30
 MACHINE = machine(disk=3.0, product=50.0)
 
 
-def test_the_whole_way_with_statistics(
+def test_calibrate_then_convert_to_a_size(
     checkpoint: Path,
     reference: Path,
     jsonl: Callable[..., Path],
@@ -34,26 +34,26 @@ def test_the_whole_way_with_statistics(
     assert main([*arguments, "--bits", "3", "--save-plan", str(plan)]) == 0
     made = json.loads(capsys.readouterr().out)
     assert Plan.load(plan).digest == made["plan_digest"]
-    # The plan can be used again, and gives the same file.
+    # The saved plan gives the same file again.
     assert main([*arguments[:3], str(tmp_path / "again.gguf"), *arguments[4:], "--plan", str(plan)]) == 0
     assert json.loads(capsys.readouterr().out)["weights_digest"] == made["weights_digest"]
     assert main(["convert", str(checkpoint), "-o", str(tmp_path / "q.gguf"), "--quick"]) == 2
     assert "--calibration" in capsys.readouterr().err
 
 
-def test_more_memory_never_means_fewer_bits_at_the_wall() -> None:
+def test_more_memory_never_lowers_the_bits() -> None:
     bits = [most_bits(ANTANGELMED, gib * GIB, MACHINE, "fast") for gib in (24, 32, 48, 64, 96)]
     assert [b for b, _ in bits] == sorted(b for b, _ in bits)
     assert all(speed >= USABLE for _, speed in bits)
 
 
-def test_a_slow_disk_gets_the_fastest_there_is() -> None:
+def test_slow_disk_gets_the_fastest_plan() -> None:
     bits, speed = most_bits(ANTANGELMED, 10 * GIB, replace(MACHINE, disk=2e8), "small")
     assert speed < USABLE
     assert bits < 2.2
 
 
-def test_smaller_dense_matrices_leave_more_bits_to_experts() -> None:
+def test_smaller_dense_matrices_leave_more_bits_for_experts() -> None:
     slow = replace(MACHINE, disk=4e8)
     bits, speed = most_bits(ANTANGELMED, 32 * GIB, slow, "fast")
     more, still = most_bits(ANTANGELMED, 32 * GIB, slow, "fast", 500_000_000, 150_000_000)
@@ -61,12 +61,12 @@ def test_smaller_dense_matrices_leave_more_bits_to_experts() -> None:
     assert min(speed, still) >= USABLE
 
 
-def test_too_little_memory_is_a_sentence() -> None:
+def test_too_little_memory_is_refused() -> None:
     with pytest.raises(BudgetError, match="too little for this model at any precision of the palette fast"):
         most_bits(ANTANGELMED, 2 * GIB, MACHINE, "fast")
 
 
-def test_the_help_of_palette_tells_the_bits(capsys: pytest.CaptureFixture[str]) -> None:
+def test_palette_help_states_the_bits(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["convert", "--help"])
     text = " ".join(capsys.readouterr().out.split()).partition("fast: K-quants")[2]

@@ -1,4 +1,4 @@
-"""`edgemed doctor` and `edgemed bench`, as a user calls them."""
+"""`edgemed doctor` and `edgemed bench` as a user runs them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A smaller model is planned for, less is written to the disk, and every rate is measured for a shorter time."""
+    """Make the forecast for a smaller model, write less to the disk, and measure every rate for a shorter time."""
     smaller = {"n_layer": 8, "n_embd": 1024, "n_ff": 1024, "n_ff_exp": 256, "n_ff_shexp": 256, "n_vocab": 4096}
     shape = replace(bailing_moe_v2.ANTANGELMED, **smaller, n_head=8, n_head_kv=2)
     monkeypatch.setattr(bailing_moe_v2, "ANTANGELMED", shape)
@@ -39,9 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_doctor_measures_and_predicts_before_anything_is_downloaded(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_doctor_measures_and_predicts_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--folder", str(tmp_path), "--ram", "20GiB", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["installation"]["engine_fault"] is None
@@ -54,7 +52,7 @@ def test_doctor_measures_and_predicts_before_anything_is_downloaded(
 
 
 @pytest.mark.usefixtures("quick")
-def test_doctor_for_people_says_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_text_says_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--folder", str(tmp_path), "--ram", "200MiB"]) == 0
     out = capsys.readouterr().out
     assert "does not fit; needs at least" in out
@@ -62,7 +60,7 @@ def test_doctor_for_people_says_what_does_not_fit(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.usefixtures("quick")
-def test_doctor_takes_a_models_own_size(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_uses_the_size_of_a_given_model(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", str(model), "--folder", str(tmp_path), "--ctx", "256"]) == 0
     assert "100% of the experts in memory" in capsys.readouterr().out
 
@@ -81,14 +79,14 @@ def test_doctor_reports_a_broken_engine(
 
 
 @pytest.mark.parametrize("folder", ["/proc/self", "nowhere/at all"])
-def test_a_folder_that_cannot_be_written_is_one_sentence(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_folder_is_one_sentence(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--folder", folder]) == 1
     err = capsys.readouterr().err
     assert err.startswith("edgemed: ")
     assert "name another folder" in err
 
 
-def test_bench_measures_through_the_engine(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_measures_with_the_engine(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(model), "--ctx", "512", "--tokens", "4", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["answers"] >= 1
@@ -99,6 +97,6 @@ def test_bench_measures_through_the_engine(model: Path, capsys: pytest.CaptureFi
     assert "tokens/s, first word after" in capsys.readouterr().out
 
 
-def test_bench_is_watched_on_a_terminal_only(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_watch_needs_a_terminal(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(model), "--watch"]) == 2
     assert capsys.readouterr().err == "edgemed: --watch needs a terminal to draw on.\n"

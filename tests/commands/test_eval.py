@@ -36,7 +36,7 @@ def data(jsonl: Jsonl) -> list[Path]:
     return [jsonl("notes", *NOTES, *UNUSED), jsonl("zh", *CHATS), jsonl("mcq", *CHOICES)]
 
 
-def test_a_card_is_known_by_its_weights(
+def test_report_card_belongs_to_its_weights(
     reference: Path, coarse: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stored = tmp_path / "card.json"
@@ -58,7 +58,7 @@ def test_a_card_is_known_by_its_weights(
     huge.write_text(json.dumps(written | {"overall": written["overall"] | {"kl_mean": 10**400}}))
     hostile.write_text(json.dumps(written | {"date": "2026\x1b[2J"}))
     assert main(["inspect", str(coarse), "--card", str(hostile)]) == 0
-    assert "2026\\x1b[2J" in capsys.readouterr().out, "a terminal obeys what it prints"
+    assert "2026\\x1b[2J" in capsys.readouterr().out, "control characters are escaped"
     for model, card, sentence in (
         (reference, stored, "belongs to other weights"),
         (coarse, other, "is not a report card"),
@@ -71,7 +71,7 @@ def test_a_card_is_known_by_its_weights(
         assert (printed.err.count("\n"), printed.out) == (1, "")
 
 
-def test_the_card(
+def test_report_card_content(
     reference: Path, coarse: Path, data: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page, stored = tmp_path / "card.html", tmp_path / "card.json"
@@ -101,7 +101,7 @@ def test_the_card(
     assert list(tmp_path.glob("*.partial")) == []
 
 
-def test_against_itself_there_is_no_damage_and_rounds_change_nothing(
+def test_comparison_with_itself_is_zero_in_any_number_of_rounds(
     reference: Path, coarse: Path, data: list[Path], tmp_path: Path
 ) -> None:
     options = PLAIN | {"tokens": 10_000, "passage": 160, "questions": 2, "scratch": tmp_path}
@@ -117,7 +117,7 @@ def test_against_itself_there_is_no_damage_and_rounds_change_nothing(
     assert list(tmp_path.glob("edgemed-*")) == []
 
 
-def test_divergence_is_that_of_the_logits(reference: Path, coarse: Path, jsonl: Jsonl, tmp_path: Path) -> None:
+def test_divergence_matches_the_logits(reference: Path, coarse: Path, jsonl: Jsonl, tmp_path: Path) -> None:
     """The divergence equals the formula, applied to logits that the engine computes in another way."""
     text = "Take 5 mg twice daily with food."
     card = evaluate(
@@ -211,7 +211,7 @@ def test_a_model_that_computes_nan_is_neither_evaluated_nor_calibrated(
     assert not out.exists()
 
 
-def test_texts_longer_than_a_passage_are_read_in_parts(reference: Path, tmp_path: Path) -> None:
+def test_texts_longer_than_a_passage_are_split(reference: Path, tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text("A sentence of a long text about nothing. " * 60)
     model = open_model(reference)
     card = evaluate(model, model, [tmp_path / "long.txt"], **PLAIN | {"tokens": 300})
@@ -223,11 +223,11 @@ def test_texts_longer_than_a_passage_are_read_in_parts(reference: Path, tmp_path
     ("sizes", "expected"),
     [([], [(0, 0)]), ([3, 3, 3], [(0, 2), (2, 3)]), ([9, 1, 9], [(0, 1), (1, 2), (2, 3)]), ([6], [(0, 1)])],
 )
-def test_rounds_fit_the_room(sizes: list[int], expected: list[tuple[int, int]]) -> None:
+def test_rounds_fit_the_available_space(sizes: list[int], expected: list[tuple[int, int]]) -> None:
     assert _rounds(sizes, 7) == expected
 
 
-def test_inspect_draws_the_plan(
+def test_inspect_html_shows_the_plan(
     reference: Path, coarse: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     statistics, page = tmp_path / "s.npz", tmp_path / "plan.html"
@@ -247,12 +247,12 @@ def test_inspect_draws_the_plan(
     capsys.readouterr()
 
 
-def test_hours_of_reading_are_not_lost_on_a_full_disk(
+def test_full_disk_does_not_lose_the_result(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card, texts = tmp_path / "card.json", jsonl("notes", *NOTES)
     words = ["eval", str(reference), "--reference", str(reference), "--data", str(texts), "-o", str(card), *SMALL]
-    with open("/dev/full", "w") as full, monkeypatch.context() as patch:  # noqa: PTH123 - it is not a regular file
+    with open("/dev/full", "w") as full, monkeypatch.context() as patch:  # noqa: PTH123 - not a regular file
         patch.setattr("sys.stdout", full)
         assert main(words) == 1
     assert json.loads(card.read_text())["overall"]["kl_max"] < 1e-6

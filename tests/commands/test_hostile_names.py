@@ -1,4 +1,4 @@
-"""Names come from anywhere: bytes that are no text, and characters that would command the terminal."""
+"""Hostile names: file names that are not UTF-8, and control characters that would reach the terminal."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def is_harmless(text: str) -> bool:
     return all(character.isprintable() or character == "\n" for character in text)
 
 
-def test_names_that_are_no_text_are_read_written_and_told(
+def test_non_utf8_file_names_are_read_written_and_printed(
     reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, texts, plain, card, page, statistics, imatrix = (
@@ -56,7 +56,7 @@ def test_names_that_are_no_text_are_read_written_and_told(
     assert is_harmless(capsys.readouterr().out)
 
 
-def test_a_models_words_do_not_command_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_a_model_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gguf = small_model("edgemed")
     for key in ("general.name", "edgemed.source.repository", "edgemed.source.revision", "edgemed.source.digest"):
         gguf.set_key(key, Kind.STRING, HOSTILE)
@@ -71,7 +71,7 @@ def test_a_models_words_do_not_command_the_terminal(tmp_path: Path, capsys: pyte
         assert is_harmless(capsys.readouterr().out)
 
 
-def test_what_is_no_ordinary_file_is_not_waited_for(reference: Path, tmp_path: Path) -> None:
+def test_special_files_are_refused_without_waiting(reference: Path, tmp_path: Path) -> None:
     pipe, model = tmp_path / "pipe", open_model(reference)
     os.mkfifo(pipe)
     with pytest.raises(PlanError, match="it is not a regular file"):

@@ -1,4 +1,4 @@
-"""However a command is ended, what it computed from texts for a while is gone afterwards."""
+"""However a command ends, its temporary files computed from texts are removed."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ SMALL = ("--passage", "32", "--threads", "1", "--tokens", "100000")
 
 @pytest.mark.parametrize("verb", ["calibrate", "eval"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_leaves_nothing_behind(
+def test_signal_leaves_no_temporary_files(
     reference: Path, jsonl: Callable[..., Path], tmp_path: Path, verb: str, number: signal.Signals
 ) -> None:
     texts, out, scratch = str(jsonl("notes", *TEXTS)), tmp_path / "out", tmp_path / "scratch"
@@ -30,14 +30,14 @@ def test_a_signal_leaves_nothing_behind(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # ignored, where a shell runs us in the background
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a shell ignores it for background commands
     )
     deadline = time.monotonic() + 60
-    while not list(scratch.glob("edgemed-*/*")):  # figures computed from the texts
-        assert child.poll() is None, "it ended before it could be interrupted"
+    while not list(scratch.glob("edgemed-*/*")):  # temporary results computed from the texts
+        assert child.poll() is None, "the command ended before it could be interrupted"
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.killpg(child.pid, number)  # as a terminal does
+    os.killpg(child.pid, number)  # like a terminal
     _, said = child.communicate(timeout=60)
     assert child.returncode == 128 + number
     assert said == "edgemed: interrupted.\n"
@@ -45,7 +45,7 @@ def test_a_signal_leaves_nothing_behind(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.jsonl", "scratch"]
 
 
-def test_what_a_killed_command_left_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_next_command_removes_the_folders_of_killed_ones(tmp_path: Path) -> None:
     left, young, other = (tmp_path / name for name in (f"{PREFIX}left", f"{PREFIX}young", "edgemed-other"))
     for folder in (left, young, other):
         folder.mkdir()
@@ -59,7 +59,7 @@ def test_what_a_killed_command_left_is_removed_by_the_next(tmp_path: Path) -> No
     assert sorted(tmp_path.iterdir()) == sorted([young, other])
 
 
-def test_a_signal_that_was_ignored_stays_so(tmp_path: Path) -> None:
+def test_ignored_signal_stays_ignored(tmp_path: Path) -> None:
     line = f"trap '' HUP; exec {sys.executable} -c '{HANGS_UP}'"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "went on\n", "")

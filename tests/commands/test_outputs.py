@@ -1,4 +1,4 @@
-"""What commands write replaces their own former output only, whole or not at all."""
+"""Commands replace only their own earlier outputs, and replace them completely or not at all."""
 
 import errno
 import fcntl
@@ -19,7 +19,7 @@ from edgemed.quant.plan import Plan
 Jsonl = Callable[..., Path]
 
 
-def test_told_to_overwrite_a_command_spares_what_it_reads_and_what_is_no_file(
+def test_overwrite_refuses_inputs_and_special_files(
     reference: Path, checkpoint: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts, out, imatrix = jsonl("notes", {"text": "a"}), tmp_path / "s.npz", tmp_path / "i.gguf"
@@ -61,14 +61,14 @@ def test_told_to_overwrite_a_command_spares_what_it_reads_and_what_is_no_file(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "linked", "notes.jsonl", "pipe"]
 
 
-def test_a_text_may_not_be_called_as_the_growing_output(tmp_path: Path) -> None:
+def test_input_may_not_have_the_name_of_the_partial_file(tmp_path: Path) -> None:
     texts = tmp_path / "s.npz.partial"
     texts.touch()
     with pytest.raises(UsageError, match="choose another name"):
         check_outputs([tmp_path / "s.npz"], [texts])
 
 
-def test_a_file_that_only_looks_like_an_unfinished_one_is_spared(checkpoint: Path, tmp_path: Path) -> None:
+def test_foreign_file_named_like_a_partial_file_is_kept(checkpoint: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "m.gguf.partial"
     foreign.write_text("precious")
     with pytest.raises(SetupError, match=r"m\.gguf\.partial is in the way"):
@@ -77,7 +77,7 @@ def test_a_file_that_only_looks_like_an_unfinished_one_is_spared(checkpoint: Pat
 
 
 @pytest.mark.parametrize("kind", ["a link", "a folder"])
-def test_what_is_no_file_of_ours_is_not_written_through(checkpoint: Path, tmp_path: Path, kind: str) -> None:
+def test_special_partial_file_is_not_written_to(checkpoint: Path, tmp_path: Path, kind: str) -> None:
     card, model, precious = tmp_path / "card.json", tmp_path / "m.gguf", tmp_path / "precious"
     precious.write_text("precious")
     for path in (card, model):
@@ -101,7 +101,7 @@ def interrupted_half_way(path: Path) -> None:
         raise KeyboardInterrupt
 
 
-def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+def test_output_is_complete_or_absent(tmp_path: Path) -> None:
     path, old = tmp_path / "new", tmp_path / "old"
     old.write_text("before")
     (tmp_path / "new.partial").write_text("of a command that was killed")
@@ -116,7 +116,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["old"]
 
 
-def test_of_two_commands_that_write_one_file_the_second_is_refused_before_its_work(
+def test_second_writer_of_a_file_is_refused_before_its_work(
     reference: Path,
     checkpoint: Path,
     jsonl: Jsonl,
@@ -125,7 +125,7 @@ def test_of_two_commands_that_write_one_file_the_second_is_refused_before_its_wo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def work(*_: object, **__: object) -> None:
-        raise AssertionError("it began to work")
+        raise AssertionError("the second command began its work")
 
     monkeypatch.setattr("edgemed.engine.process.job.run_job", work)
     monkeypatch.setattr("edgemed.evaluation.report.evaluate", work)
@@ -153,7 +153,7 @@ def test_of_two_commands_that_write_one_file_the_second_is_refused_before_its_wo
     assert [path.name for path in tmp_path.iterdir()] == ["notes.jsonl"]
 
 
-def test_what_grows_once_a_file_is_placed_is_another_commands(tmp_path: Path) -> None:
+def test_new_partial_file_after_placing_belongs_to_another_command(tmp_path: Path) -> None:
     path = tmp_path / "card.json"
     with ExitStack() as second:
         with claimed(path):
@@ -165,18 +165,18 @@ def test_what_grows_once_a_file_is_placed_is_another_commands(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_grows_can_be_written_and_read_by_name_meanwhile(tmp_path: Path) -> None:
-    """The lock is on no byte that a file has: where locks bind everybody (SMB), those who fill the file go on."""
+def test_claimed_partial_file_can_be_written_and_read_by_name(tmp_path: Path) -> None:
+    """The lock covers a byte beyond any file, so mandatory locks (SMB) do not stop processes that write the file."""
     path = tmp_path / "card.json"
     with claimed(path):
         other = os.open(partial_of(path), os.O_RDWR)
         held = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1 << 61, 0)
-        fcntl.fcntl(other, fcntl.F_OFD_SETLK, held)  # nobody else has any of these
+        fcntl.fcntl(other, fcntl.F_OFD_SETLK, held)  # another descriptor can lock all bytes of the file
         os.close(other)
         write_text(path, "{}")
 
 
-def test_another_name_of_the_growing_file_is_spared(tmp_path: Path) -> None:
+def test_hard_link_to_the_partial_file_is_kept(tmp_path: Path) -> None:
     path, precious = tmp_path / "card.json", tmp_path / "precious"
     precious.write_text("years of work")
     partial_of(path).hardlink_to(precious)
@@ -187,7 +187,7 @@ def test_another_name_of_the_growing_file_is_spared(tmp_path: Path) -> None:
     assert precious.read_text() == "years of work"
 
 
-def test_a_file_system_without_locks_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_system_without_locks_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none_here(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
@@ -198,7 +198,7 @@ def test_a_file_system_without_locks_can_be_written(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "x" * 250])
-def test_a_name_no_file_can_have_is_met_before_the_work(
+def test_impossible_file_name_is_refused_before_the_work(
     reference: Path, checkpoint: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     for words in (

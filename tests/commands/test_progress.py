@@ -1,4 +1,4 @@
-"""The line that tells how far a long command is."""
+"""The progress line of a long command."""
 
 from io import StringIO
 
@@ -8,7 +8,7 @@ from edgemed.commands import _progress
 from edgemed.commands._progress import ProgressLine
 
 
-def test_the_time_left_follows_the_rate_of_the_last_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_left_follows_the_recent_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(_progress.time, "monotonic", lambda: now)
     stream = StringIO()
@@ -17,14 +17,14 @@ def test_the_time_left_follows_the_rate_of_the_last_minutes(monkeypatch: pytest.
     done = 0
     for step in range(20):
         now += 40.0
-        done += 1000 if step == 0 else 4  # what comes first is quick
+        done += 1000 if step == 0 else 4  # the first step is fast
         line.update("converting", done, 2000)
     last = stream.getvalue().splitlines()[-1]
     assert last.startswith("converting, 1076 of 2000, 0/s, ")
-    assert last.endswith("2 h 34 min left")  # 924 at 4 in 40 s
+    assert last.endswith("2 h 34 min left")  # 924 items at 4 per 40 s
 
 
-def test_what_was_there_before_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumed_work_does_not_count_towards_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(_progress.time, "monotonic", lambda: now)
     stream = StringIO()

@@ -1,4 +1,4 @@
-"""A checkpoint is opened once, whatever a command does with it."""
+"""A checkpoint is opened once, whatever the command does with it."""
 
 from collections import Counter
 from pathlib import Path
@@ -15,10 +15,10 @@ from tests.convert.conftest import UNEVEN
 
 
 @pytest.mark.parametrize("goal", [["--ram", "1GiB"], ["--size", "30MiB"]])
-def test_one_command_opens_its_checkpoint_once(
+def test_a_command_opens_its_checkpoint_once(
     statistics: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goal: list[str]
 ) -> None:
-    """However many plans are weighed: every shard's header and the tokenizer are read once."""
+    """Every shard's header and the tokenizer are read once, however many plans are compared."""
     headers, tokenizers = Counter[str](), Counter[str]()
 
     def count_header(path: Path) -> object:

@@ -1,4 +1,4 @@
-"""The verbs convert, inspect and verify as a user meets them: words, exit codes, JSON."""
+"""The commands convert, inspect and verify as a user runs them: output, exit codes, JSON."""
 
 import io
 import json
@@ -32,7 +32,7 @@ def model(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "m.gguf"
 
 
-def test_convert_tells_what_it_wrote(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_convert_reports_what_it_wrote(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "m.gguf"
     assert main(["convert", str(small), "-o", str(path), "--bits", "3.4"]) == 0
     out = capsys.readouterr().out
@@ -57,7 +57,7 @@ sys.exit(code)
 """
 
 
-def test_a_plan_may_lie_beside_the_checkpoint_but_not_where_one_of_its_files_would(
+def test_plan_may_be_saved_in_the_checkpoint_but_not_over_its_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_checkpoint(tmp_path / "checkpoint", TINY, shards=1)
@@ -81,7 +81,7 @@ def weight_map(folder: Path) -> dict[str, str]:
     return dict.fromkeys(read_header(folder / "model.safetensors").tensors, "model.safetensors")
 
 
-def test_inspect_for_machines(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(model), "--json"]) == 0
     known = json.loads(capsys.readouterr().out)
     assert known["architecture"] == "bailingmoe2"
@@ -98,10 +98,10 @@ def test_inspect_for_machines(model: Path, capsys: pytest.CaptureFixture[str]) -
     assert known["bits_per_weight"] == 8 * sum(t.nbytes for t in tensors) / known["parameters"]
 
 
-def test_inspect_for_people(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_text(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(model)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    # Layer 2: experts 0 to 3 have 3.44 bits in gate and up and 6.56 in down, together 4.48.
+    # Layer 2: experts 0 to 3 have 3.44 bits in gate and up and 6.56 in down, which makes 4.48.
     assert lines[-2].split() == ["1", "3.44", "3.44", "3.44", "3" * 16]
     assert lines[-1].split() == ["2", "3.44", "3.44", "4.22", "4" * 4 + "3" * 12]
     assert any("every tensor has a checksum" in line for line in lines)
@@ -143,8 +143,10 @@ def test_stock_files_are_unverified(small: Path, tmp_path: Path, capsys: pytest.
     assert "the digest over all weights" in capsys.readouterr().err
 
 
-def test_a_header_without_a_checksum_is_told(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Format 1 had none; what verify did not look at it must not call intact."""
+def test_verify_reports_missing_header_checksum(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Format 1 had no header checksum, so verify must not call such a header intact."""
     old, content = tmp_path / "old.gguf", model.read_bytes()
     key = keys.HEADER_CHECKSUM.encode()
     version = open_model(model).metadata.value_at(keys.FORMAT_VERSION)
@@ -171,7 +173,7 @@ def test_a_header_without_a_checksum_is_told(model: Path, tmp_path: Path, capsys
         (["{small}", "-o", "{tmp}/no/x.gguf"], 2, "There is no folder"),
     ],
 )
-def test_mistakes_are_one_sentence(
+def test_wrong_usage_is_one_sentence(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -183,7 +185,7 @@ def test_mistakes_are_one_sentence(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_another_architecture_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_error_names_the_unsupported_architecture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_checkpoint(tmp_path / "checkpoint", config_changes={"architectures": ["LlamaForCausalLM"]})
     assert main(["convert", str(tmp_path / "checkpoint"), "-o", str(tmp_path / "x.gguf")]) == 1
     said = capsys.readouterr().err
@@ -193,7 +195,7 @@ def test_another_architecture_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     )
 
 
-def test_an_interruption_says_how_to_go_on(
+def test_interruption_says_how_to_resume(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def press_control_c(*_: object) -> None:
@@ -236,7 +238,7 @@ def test_durations() -> None:
     assert [format_duration(s) for s in (5, 89, 180, 7500)] == ["5 s", "89 s", "3 min", "2 h 05 min"]
 
 
-def test_the_demonstration_checkpoint_is_marked_as_one(tmp_path: Path) -> None:
+def test_demonstration_checkpoint_is_marked_as_one(tmp_path: Path) -> None:
     path = tmp_path / "demo.gguf"
     assert main(["convert", str(demo.checkpoint_path()), "-o", str(path)]) == 0
     model = open_model(path)

@@ -1,4 +1,4 @@
-"""The whole way from a checkpoint to a GGUF: every weight, every checksum, both layouts."""
+"""Complete conversions of a checkpoint to a GGUF: every weight, every checksum, both layouts."""
 
 import hashlib
 import json
@@ -50,8 +50,8 @@ def left_in(folder: Path) -> list[str]:
         ("fp8", replace(TINY, moe_intermediate_size=192)),
     ],
 )
-def test_every_weight_arrives(tmp_path: Path, dtype: Dtype, shape: Shape, layout: str) -> None:
-    """With a float32 plan the file holds float64's reading of the checkpoint, rounded once."""
+def test_every_weight_is_converted(tmp_path: Path, dtype: Dtype, shape: Shape, layout: str) -> None:
+    """With a float32 plan the file holds the checkpoint's values, computed in float64 and rounded once."""
     folder = make_checkpoint(tmp_path / "checkpoint", shape, dtype=dtype)
     convert(str(folder), tmp_path / "out.gguf", Plan.uniform(Type.F32), layout=layout)  # type: ignore[arg-type]
     wanted = load_checkpoint(folder)
@@ -61,7 +61,7 @@ def test_every_weight_arrives(tmp_path: Path, dtype: Dtype, shape: Shape, layout
         assert np.array_equal(written.weights[name], values.astype(np.float32)), name
 
 
-def test_the_mtp_layer_is_kept(tmp_path: Path) -> None:
+def test_mtp_layer_is_kept(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "checkpoint", replace(TINY, num_nextn_predict_layers=1))
     convert(str(folder), tmp_path / "out.gguf", Plan.uniform(4.5))
     model = open_model(tmp_path / "out.gguf")
@@ -80,11 +80,11 @@ def mixed(small: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Conver
 def test_every_expert_has_its_planned_type_and_bytes(small: Path, mixed: tuple[Conversion, ModelFile]) -> None:
     _, model = mixed
     weights = load_checkpoint(small).weights
-    for row, layer in enumerate(model.experts.layers):
+    for moe_layer, layer in enumerate(model.experts.layers):
         for expert in range(16):
             for projection, name in enumerate(("gate", "up", "down")):
                 planned = MIXED.expert_type(layer, expert, projection)
-                assert model.experts.type[row, expert, projection] == planned
+                assert model.experts.type[moe_layer, expert, projection] == planned
                 values = weights[f"model.layers.{layer}.mlp.experts.{expert}.{name}_proj.weight"].astype(np.float32)
                 tensor = model.tensors[f"blk.{layer}.ffn_{name}.{expert}.weight"]
                 assert model.read(tensor) == quantize(values, planned).tobytes()
@@ -93,8 +93,8 @@ def test_every_expert_has_its_planned_type_and_bytes(small: Path, mixed: tuple[C
     assert model.tensors["blk.1.ffn_gate_inp.weight"].type == Type.F32
 
 
-def test_the_layout_is_one_read_an_expert(mixed: tuple[Conversion, ModelFile]) -> None:
-    """Dense tensors first, then experts in execution order, gate, up, down, each on a page of its own."""
+def test_each_expert_is_one_read(mixed: tuple[Conversion, ModelFile]) -> None:
+    """Dense tensors first, then experts in execution order as gate, up, down; each expert starts on a page."""
     _, model = mixed
     names = list(model.tensors)
     wanted = [f"blk.{layer}.ffn_{p}.{e}.weight" for layer in (1, 2) for e in range(16) for p in ("gate", "up", "down")]
@@ -108,14 +108,14 @@ def test_the_layout_is_one_read_an_expert(mixed: tuple[Conversion, ModelFile]) -
     assert model.metadata["general.alignment"] == keys.ALIGNMENT
 
 
-def test_checksums_and_digests_are_those_of_the_bytes(mixed: tuple[Conversion, ModelFile]) -> None:
+def test_checksums_and_digests_match_the_bytes(mixed: tuple[Conversion, ModelFile]) -> None:
     done, model = mixed
     content = model.path.read_bytes()
     assert model.experts.checksum is not None
-    for row, expert in np.ndindex(model.experts.checksum.shape):
-        start = int(model.experts.offset[row, expert, 0])
-        end = int(model.experts.offset[row, expert, 2] + model.experts.nbytes[row, expert, 2])
-        assert model.experts.checksum[row, expert] == xxh3_64(content[start:end])
+    for moe_layer, expert in np.ndindex(model.experts.checksum.shape):
+        start = int(model.experts.offset[moe_layer, expert, 0])
+        end = int(model.experts.offset[moe_layer, expert, 2] + model.experts.nbytes[moe_layer, expert, 2])
+        assert model.experts.checksum[moe_layer, expert] == xxh3_64(content[start:end])
     assert model.dense_checksums == [xxh3_64(content[t.offset : t.end]) for t in model.dense]
     weights = hashlib.sha256()
     for tensor in model.tensors.values():
@@ -126,7 +126,7 @@ def test_checksums_and_digests_are_those_of_the_bytes(mixed: tuple[Conversion, M
     assert check(model).damaged == []
 
 
-def test_the_result_tells_the_truth(small: Path, mixed: tuple[Conversion, ModelFile]) -> None:
+def test_result_describes_the_file(small: Path, mixed: tuple[Conversion, ModelFile]) -> None:
     done, model = mixed
     parameters = sum(values.size for values in load_checkpoint(small).weights.values())
     assert done.parameters == parameters
@@ -134,7 +134,7 @@ def test_the_result_tells_the_truth(small: Path, mixed: tuple[Conversion, ModelF
     assert (done.experts, done.size_bytes, done.intended_use) == (32, model.path.stat().st_size, "unevaluated")
 
 
-def test_bytes_depend_on_neither_threads_nor_names_of_files(
+def test_bytes_do_not_depend_on_threads_or_file_names(
     small: Path, mixed: tuple[Conversion, ModelFile], tmp_path: Path
 ) -> None:
     for threads in (1, 5):
@@ -142,7 +142,7 @@ def test_bytes_depend_on_neither_threads_nor_names_of_files(
         assert (tmp_path / f"{threads}.gguf").read_bytes() == mixed[1].path.read_bytes()
 
 
-def test_rows_in_chunks_give_the_same_bytes(
+def test_chunks_of_rows_give_the_same_bytes(
     small: Path, mixed: tuple[Conversion, ModelFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgemed.convert.writer.CHUNK_WEIGHTS", 7 * 256)
@@ -166,7 +166,7 @@ def test_both_layouts_hold_the_same_weights(small: Path, tmp_path: Path) -> None
     assert check(stock).damaged == []
 
 
-def test_the_stock_layout_has_one_type_a_tensor(small: Path, tmp_path: Path) -> None:
+def test_stock_layout_has_one_type_per_tensor(small: Path, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"gate of layer 2 in 2 types, but the llama\.cpp layout has one"):
         convert(str(small), tmp_path / "out.gguf", MIXED, layout="llama.cpp")
     assert left_in(tmp_path) == []
@@ -180,7 +180,7 @@ def test_the_stock_layout_has_one_type_a_tensor(small: Path, tmp_path: Path) -> 
     assert tensors["blk.1.ffn_gate_exps.weight"].type == Type.Q3_K
 
 
-def test_the_marking_of_the_folder_is_carried(small: Path, tmp_path: Path) -> None:
+def test_intended_use_is_copied_from_the_folder(small: Path, tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     shutil.copytree(small, folder)
     marking = {"intended_use": "demonstration", "name": "Demo", "repository": "them/demo", "revision": "r1"}
@@ -196,7 +196,7 @@ def test_the_marking_of_the_folder_is_carried(small: Path, tmp_path: Path) -> No
         convert(str(folder), tmp_path / "again.gguf", Plan.uniform(4.5))
 
 
-def test_progress_ends_where_it_said(small: Path, tmp_path: Path) -> None:
+def test_progress_reaches_its_total(small: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
     convert(str(small), tmp_path / "out.gguf", Plan.uniform(4.5), on_progress=seen.append)
     converting = [progress for progress in seen if progress.stage == "converting"]
@@ -207,7 +207,7 @@ def test_progress_ends_where_it_said(small: Path, tmp_path: Path) -> None:
 
 
 def broken(small: Path, folder: Path, name: str, *, shape: tuple[int, ...] | None = None, value: float = 0.0) -> Path:
-    """A copy of `small` in one F32 shard, with tensor `name` left out, or of another shape, or with a value in it."""
+    """Copy `small` into one F32 shard, with the tensor `name` missing, of another shape, or with a bad value."""
     tensors = {n: ("F32", v.astype(np.float32)) for n, v in load_checkpoint(small).weights.items()}
     shutil.copytree(small, folder, ignore=shutil.ignore_patterns("*.safetensors", "*.index.json"))
     if shape is None and value == 0.0:
@@ -240,7 +240,7 @@ UP = "model.layers.2.mlp.experts.7.up_proj.weight"
         ({"name": UP, "value": 1e5}, PlanError, f"{UP} holds values beyond 65504"),
     ],
 )
-def test_a_broken_checkpoint_leaves_nothing_behind(
+def test_broken_checkpoint_leaves_no_file(
     small: Path, tmp_path: Path, change: dict[str, object], error: type[EdgemedError], message: str
 ) -> None:
     folder = broken(small, tmp_path / "checkpoint", **change)  # type: ignore[arg-type]
@@ -250,21 +250,21 @@ def test_a_broken_checkpoint_leaves_nothing_behind(
     assert left_in(tmp_path) == ["checkpoint"]
 
 
-def test_values_beyond_half_precision_are_welcome_in_f32(small: Path, tmp_path: Path) -> None:
+def test_values_beyond_half_precision_are_accepted_in_f32(small: Path, tmp_path: Path) -> None:
     folder = broken(small, tmp_path / "checkpoint", UP, value=1e5)
     convert(str(folder), tmp_path / "out.gguf", Plan.uniform(Type.F32))
     model = open_model(tmp_path / "out.gguf")
     assert np.frombuffer(model.read(model.tensors["blk.2.ffn_up.7.weight"]), np.float32)[-1] == np.float32(1e5)
 
 
-def test_a_plan_that_names_an_unknown_expert(small: Path, tmp_path: Path) -> None:
+def test_plan_with_an_unknown_expert_is_refused(small: Path, tmp_path: Path) -> None:
     plan = Plan.parse('{"edgemed_plan": 1, "experts": {"default": "Q4_K", "layers": {"1": {"gate": {"Q6_K": "16"}}}}}')
     with pytest.raises(PlanError, match="expert 16 of layer 1"):
         convert(str(small), tmp_path / "out.gguf", plan)
     assert left_in(tmp_path) == []
 
 
-def test_where_nothing_can_be_written(small: Path, tmp_path: Path) -> None:
+def test_unwritable_output_is_refused(small: Path, tmp_path: Path) -> None:
     plan = Plan.uniform(4.5)
     with pytest.raises(SetupError, match="is a folder"):
         convert(str(small), tmp_path, plan)
@@ -279,7 +279,7 @@ def test_where_nothing_can_be_written(small: Path, tmp_path: Path) -> None:
     assert left_in(tmp_path) == ["out.gguf"]
 
 
-def test_other_quantised_checkpoints_are_named(tmp_path: Path) -> None:
+def test_error_names_unsupported_quantisation(tmp_path: Path) -> None:
     for settings in (
         {"quant_method": "compressed-tensors"},
         {"quant_method": "fp8"},

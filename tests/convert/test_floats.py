@@ -1,4 +1,4 @@
-"""Stored weights to float32: every code of every format, and FP8's block scales to the last bit."""
+"""Stored weights become float32: every code of every format, and FP8's block scales exact to the last bit."""
 
 import math
 from pathlib import Path
@@ -16,7 +16,7 @@ from testing.number_formats import encode_bf16, quantise_fp8_blocks
 
 
 def e4m3(code: int) -> float:
-    """The value of one FP8 code, from the format's definition, in Python's own arithmetic."""
+    """Return the value of one FP8 code from the format's definition, in Python arithmetic."""
     sign, exponent, mantissa = code >> 7, (code >> 3) & 15, code & 7
     if exponent == 15 and mantissa == 7:
         return math.nan
@@ -49,7 +49,7 @@ def test_every_bf16_and_f16_code() -> None:
     seed=st.integers(0, 99),
 )
 def test_block_scales_equal_a_float64_computation(rows: int, columns: int, first: int, count: int, seed: int) -> None:
-    """Any range of rows, aligned to the blocks or not, is float64's product rounded once."""
+    """Any range of rows, aligned to blocks or not, is the float64 product rounded once."""
     first, count = first % rows, min(count, rows - first % rows)
     random = np.random.default_rng(seed)
     codes = random.choice(np.array([c for c in range(256) if c & 0x7F != 0x7F], np.uint8), (rows, columns))
@@ -89,7 +89,7 @@ def test_ranges_of_every_dtype(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "bad"), [("F32", np.nan), ("F32", -np.inf), ("F16", np.inf), ("BF16", np.nan)])
-def test_values_that_are_not_numbers_name_their_tensor(tmp_path: Path, dtype: str, bad: float) -> None:
+def test_nan_and_infinite_values_name_their_tensor(tmp_path: Path, dtype: str, bad: float) -> None:
     values = np.zeros((8, 8), np.float32)
     values[5, 3] = bad
     codes = {"F32": values, "F16": values.astype(np.float16), "BF16": (values.view(np.uint32) >> 16).astype(np.uint16)}

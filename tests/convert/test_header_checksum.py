@@ -1,4 +1,4 @@
-"""A header that is not what the converter wrote is refused: one byte of it may be a digit in the vocabulary."""
+"""A header that differs from what the converter wrote is refused: one byte could change a digit in the vocabulary."""
 
 from pathlib import Path
 
@@ -22,14 +22,14 @@ def model(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_it_is_the_checksum_of_the_bytes(model: Path) -> None:
+def test_checksum_matches_the_header_bytes(model: Path) -> None:
     opened = open_model(model)
     content = bytearray(model.read_bytes())
     key = keys.HEADER_CHECKSUM.encode()
     at = content.index(key) + len(key) + 4
     assert int.from_bytes(content[at : at + 8], "little") == opened.metadata[keys.HEADER_CHECKSUM] != 0
     content[at : at + 8] = bytes(8)
-    last = list(opened.tensors)[-1].encode()  # its description ends the header: name, dimensions, type and place
+    last = list(opened.tensors)[-1].encode()  # its entry ends the header: name, dimensions, type and offset
     end = content.index(last) + len(last) + 4 + 2 * 8 + 4 + 8
     assert opened.metadata[keys.HEADER_CHECKSUM] == xxh3_64(bytes(content[:end]))
     findings = check(opened)
@@ -37,10 +37,10 @@ def test_it_is_the_checksum_of_the_bytes(model: Path) -> None:
     experts, dense = opened.experts.checksum, opened.dense_checksums
     assert experts is not None
     assert dense is not None
-    assert findings.checked == experts.size + len(dense) + 2  # the header, and the digest over all weights
+    assert findings.checked == experts.size + len(dense) + 2  # plus the header and the digest over all weights
 
 
-def test_another_letter_in_the_vocabulary(model: Path, tmp_path: Path) -> None:
+def test_changed_letter_in_the_vocabulary_is_found(model: Path, tmp_path: Path) -> None:
     words = open_model(model).metadata["tokenizer.ggml.tokens"]
     word = max(words, key=len)
     damaged = tmp_path / "m.gguf"
@@ -51,7 +51,7 @@ def test_another_letter_in_the_vocabulary(model: Path, tmp_path: Path) -> None:
 
 @settings(max_examples=200)
 @given(where=st.floats(0, 1, exclude_max=True), flipped=st.integers(1, 255))
-def test_any_byte_of_it(model: Path, tmp_path: Path, where: float, flipped: int) -> None:
+def test_any_changed_header_byte_is_found(model: Path, tmp_path: Path, where: float, flipped: int) -> None:
     header = read_header(model).bytes
     at = int(where * len(header))
     damaged = tmp_path / "m.gguf"

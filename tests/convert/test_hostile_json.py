@@ -1,4 +1,4 @@
-"""Whatever stands in a checkpoint's JSON files, the user gets a sentence and never a traceback."""
+"""Whatever a checkpoint's JSON files contain, the user gets a sentence and never a traceback."""
 
 import copy
 import json
@@ -38,7 +38,7 @@ MANY = settings(max_examples=60)
 
 
 def paths(value: Any, here: tuple[Any, ...] = (), depth: int = 4) -> list[tuple[Any, ...]]:
-    """Every place in a JSON document, a few of each long list or object."""
+    """Return the path of every place in a JSON document, but only of a few items of each long list or object."""
     if depth == 0 or not isinstance(value, dict | list):
         return [here]
     members = list(value.items() if isinstance(value, dict) else enumerate(value))
@@ -112,7 +112,7 @@ def test_config_json(tmp_path: Path, place: tuple[Any, ...], value: Any, marking
 
 @MANY
 @given(value=JSON, shard=JSON)
-def test_the_index(tmp_path: Path, value: Any, shard: Any) -> None:
+def test_index_json(tmp_path: Path, value: Any, shard: Any) -> None:
     for index in (value, {"weight_map": value}, {"weight_map": {"w": shard}}):
         write(tmp_path / INDEX, index)
         try:
@@ -127,8 +127,8 @@ def test_the_index(tmp_path: Path, value: Any, shard: Any) -> None:
     "name",
     ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors", INDEX],
 )
-def test_what_is_no_ordinary_file_is_not_read(tmp_path: Path, name: str, kind: str) -> None:
-    """A pipe would keep the command waiting for ever, a device would fill the memory."""
+def test_special_files_are_not_read(tmp_path: Path, name: str, kind: str) -> None:
+    """Reading a pipe would wait for ever, and reading a device would fill the memory."""
     folder = make_checkpoint(tmp_path / "checkpoint", TINY, shards=1)
     path = folder / name
     path.unlink(missing_ok=True)

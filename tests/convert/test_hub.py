@@ -1,4 +1,4 @@
-"""Downloading from a model hub: a small one of our own, on this machine."""
+"""Downloads from a model hub, played by a small server on this machine."""
 
 import hashlib
 import json
@@ -21,8 +21,8 @@ REPOSITORY = "them/tiny"
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves one folder as the only repository; `served` lists the files that were fetched, `asked` counts questions
-    for what a branch is now."""
+    """Serves one folder as its only repository. `served` lists the files that were fetched; `asked` counts requests for
+    a branch's current commit."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
@@ -106,7 +106,7 @@ def convert(hub: Hub, tmp_path: Path, source: str, *options: str) -> subprocess.
     return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
 
 
-def test_a_repository_is_downloaded_converted_and_remembered(hub: Hub, tmp_path: Path) -> None:
+def test_repository_is_downloaded_converted_and_cached(hub: Hub, tmp_path: Path) -> None:
     done = convert(hub, tmp_path, REPOSITORY)
     assert done.returncode == 0, done.stderr
     model = open_model(tmp_path / "out.gguf")
@@ -116,10 +116,10 @@ def test_a_repository_is_downloaded_converted_and_remembered(hub: Hub, tmp_path:
     assert "pytorch_model.bin" not in hub.served
     served = len(hub.served)
     assert convert(hub, tmp_path, REPOSITORY, "--overwrite").returncode == 0
-    assert len(hub.served) == served  # the second time from the cache
+    assert len(hub.served) == served  # the second conversion uses the cache
 
 
-def test_what_is_cached_of_a_repository_is_spared(hub: Hub, tmp_path: Path) -> None:
+def test_cached_files_are_not_overwritten(hub: Hub, tmp_path: Path) -> None:
     assert convert(hub, tmp_path, REPOSITORY).returncode == 0
     snapshot = tmp_path / f"cache/hub/models--{REPOSITORY.replace('/', '--')}/snapshots/{COMMIT}"
     kept = {path: path.read_bytes() for path in snapshot.iterdir()}
@@ -145,26 +145,26 @@ def test_what_is_cached_of_a_repository_is_spared(hub: Hub, tmp_path: Path) -> N
         ("--save-plan", "out.gguf"),
     ],
 )
-def test_what_can_be_refused_is_refused_before_the_download(hub: Hub, tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_wrong_options_are_refused_before_the_download(hub: Hub, tmp_path: Path, options: tuple[str, ...]) -> None:
     assert convert(hub, tmp_path, REPOSITORY, *options).returncode in (1, 2)
     assert hub.served == []
 
 
-def test_plan_and_weights_are_of_one_commit(hub: Hub, tmp_path: Path) -> None:
-    """The branch may move while a conversion runs: what it is now is asked only once."""
+def test_plan_and_weights_come_from_one_commit(hub: Hub, tmp_path: Path) -> None:
+    """The branch may move during a conversion, so its commit is asked only once."""
     done = convert(hub, tmp_path, REPOSITORY, "--size", "3MiB", "--save-plan", "plan.json")
     assert done.returncode == 0, done.stderr
     assert hub.asked == 1
 
 
-def test_a_repository_that_is_not_there(hub: Hub, tmp_path: Path) -> None:
+def test_missing_repository_is_reported(hub: Hub, tmp_path: Path) -> None:
     done = convert(hub, tmp_path, "nobody/nothing")
     assert done.returncode == 1
     assert done.stderr.strip().endswith("There is no folder nobody/nothing here and no such repository on the hub.")
     assert not (tmp_path / "out.gguf").exists()
 
 
-def test_a_hub_out_of_reach(hub: Hub, tmp_path: Path) -> None:
+def test_unreachable_hub_is_reported(hub: Hub, tmp_path: Path) -> None:
     hub.shutdown()
     hub.server_close()
     done = convert(hub, tmp_path, REPOSITORY)

@@ -1,4 +1,4 @@
-"""Peak memory, in a process of its own, on a checkpoint larger than what it may use."""
+"""Peak memory of a separate process that converts a checkpoint larger than its memory limit."""
 
 import json
 import subprocess
@@ -27,9 +27,9 @@ print(peak_rss_bytes())
 
 
 def sparse_checkpoint(folder: Path) -> int:
-    """A float32 checkpoint of zeros that takes no space on the disk; returns its size. Some tensors are 200 MB."""
+    """Write a float32 checkpoint of zeros that takes no disk space; return its size. Some tensors are 200 MB."""
     shape = replace(TINY, hidden_size=1024, intermediate_size=48 << 10)
-    make_checkpoint(folder, TINY, shards=1)  # for its tokenizer
+    make_checkpoint(folder, TINY, shards=1)  # provides the tokenizer
     config = shape.config("f32")
     (folder / "config.json").write_text(json.dumps(config))
     hparams, _ = BailingMoeV2.read_config(Config(config), {})

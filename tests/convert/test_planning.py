@@ -26,7 +26,7 @@ from edgemed.quant.types import FAST, bits_per_weight
 
 
 class Made(NamedTuple):
-    """What `plan_for` made of a checkpoint, what it was calibrated with, and its file's promised size."""
+    """A plan of `plan_for`, the calibration it used, and the predicted size of its file."""
 
     plan: Plan
     notes: list[str]
@@ -57,7 +57,7 @@ def hparams_of(folder: Path) -> HParams:
         return checkpoint.hparams
 
 
-def test_bits_are_kept_and_spent(checkpoint: Path, statistics: Path) -> None:
+def test_bits_are_met_and_used_up(checkpoint: Path, statistics: Path) -> None:
     planned = planned_for(checkpoint, Bits(3.6), statistics)
     kinds = [planned.plan.expert_type(layer, e, p) for layer in (1, 2) for e in range(8) for p in range(3)]
     bits = float(sum(bits_per_weight(kind) for kind in kinds)) / len(kinds)
@@ -69,7 +69,7 @@ def test_bits_are_kept_and_spent(checkpoint: Path, statistics: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_damage_beyond_all_numbers_is_a_sentence(checkpoint: Path, statistics: Path) -> None:
+def test_infinite_damage_is_a_sentence(checkpoint: Path, statistics: Path) -> None:
     calibrated = Calibrated.load(statistics, hparams_of(checkpoint), compensated=False)
     huge = (np.full((256, 256), 1e30, np.float32),) * 3
     with pytest.raises(CalibrationError, match="so large that their damage is not finite"):
@@ -77,7 +77,7 @@ def test_damage_beyond_all_numbers_is_a_sentence(checkpoint: Path, statistics: P
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_size_is_never_exceeded_and_nearly_reached(
+def test_size_is_nearly_reached_and_never_exceeded(
     checkpoint: Path, statistics: Path, tmp_path: Path, layout: LayoutName
 ) -> None:
     least, most = (
@@ -92,7 +92,7 @@ def test_a_size_is_never_exceeded_and_nearly_reached(
     assert seen.any()
     assert np.array_equal(open_model(done.path).expert_tokens, seen)
     assert done.size_bytes == planned.size_bytes == (tmp_path / "m.gguf").stat().st_size
-    # 48 matrices are coarse coins, and whole tensors of a layer six; at full size there are 23,808.
+    # 48 matrices allow only coarse steps, whole tensors only six; a full-size model has 23,808 matrices.
     assert wanted * (0.98 if layout == "edgemed" else 0.9) < done.size_bytes <= wanted
     with pytest.raises(BudgetError, match="too small"):
         planned_for(checkpoint, FileSize(1 << 20), None)
@@ -100,7 +100,7 @@ def test_a_size_is_never_exceeded_and_nearly_reached(
 
 @pytest.fixture(scope="module")
 def weighed(statistics: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, with invented effects of layers and dense groups: the output head matters, the embedding does not."""
+    """The statistics with invented effects of layers and dense groups: the output matters, the embedding does not."""
     found = Statistics.load(statistics)
     found.effects[:] = 3e-3, 1e-3
     found.dense[:] = 1e-5, 1e-5, 1e-5, 1e-5, 2e-3, 1e-9
@@ -109,7 +109,7 @@ def weighed(statistics: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_size_is_shared_by_experts_and_dense_matrices(
+def test_experts_and_dense_matrices_share_a_size(
     checkpoint: Path, statistics: Path, weighed: Path, tmp_path: Path
 ) -> None:
     uniform = (convert(str(checkpoint), tmp_path / f"{t.name}.gguf", Plan.uniform(t)) for t in (Type.Q2_K, Type.Q3_K))
@@ -124,22 +124,22 @@ def test_a_size_is_shared_by_experts_and_dense_matrices(
     file = open_model(tmp_path / "m.gguf")
     assert file.tensors["token_embd.weight"].type == Type.Q6_K
     assert file.tensors["output.weight"].type == Type.Q8_0
-    # Where nothing was measured, dense matrices stay as they always were.
+    # Without measured effects, dense matrices keep their default type.
     assert planned_for(checkpoint, goal, statistics, compensated=False).plan.dense == {}
-    # A size below that of the smallest experts with dense matrices in Q8_0 can be reached.
+    # Sizes too small for the smallest experts with Q8_0 dense matrices can be reached.
     least = planned_for(checkpoint, FileSize(wanted - (wanted >> 4)), weighed, compensated=False)
     assert set(least.plan.dense.values()) == {Type.Q6_K}
 
 
-def test_for_bits_a_dense_byte_wins_as_much_as_the_experts_last(checkpoint: Path, weighed: Path) -> None:
+def test_bits_balance_dense_and_expert_gain_per_byte(checkpoint: Path, weighed: Path) -> None:
     few, many = (planned_for(checkpoint, Bits(b), weighed, compensated=False).plan for b in (3.6, 6.5625))
     assert "token_embd" in few.dense
     assert "output" not in few.dense
     assert many.dense == {}
 
 
-def test_memory_takes_the_least_damaging_plan_that_is_usable(checkpoint: Path, weighed: Path) -> None:
-    """A machine on which every byte saved gives bits for experts, and one on which only all of them make it usable."""
+def test_ram_selects_the_least_damaging_usable_plan(checkpoint: Path, weighed: Path) -> None:
+    """On one machine every saved byte gives bits to experts; on another, only all savings together make it usable."""
     asked = []
 
     def most_bits(saved: int, saved_embedding: int) -> tuple[float, float]:
@@ -155,7 +155,7 @@ def test_memory_takes_the_least_damaging_plan_that_is_usable(checkpoint: Path, w
     assert "output" not in plan.plan.dense
     slow = Memory(lambda saved, _: (2.7, 2.0 + saved / max(asked)), 3.0)
     planned = planned_for(checkpoint, slow, weighed, compensated=False)
-    assert "output" in planned.plan.dense  # none is usable: the fastest
+    assert "output" in planned.plan.dense  # no plan is usable, so the fastest one is taken
     assert planned.speed is not None
     assert planned.speed[1] < 3
 
@@ -165,13 +165,13 @@ def test_memory_takes_the_least_damaging_plan_that_is_usable(checkpoint: Path, w
         return 2.7, 5.0
 
     planned = planned_for(checkpoint, Memory(tight, 3.0), weighed, compensated=False)
-    assert "output" in planned.plan.dense, "what fits only with the smallest dense matrices fits"
+    assert "output" in planned.plan.dense, "a model that fits only with the smallest dense matrices must fit"
     nothing = Memory(lambda saved, _: tight(-1, 0), 3.0)
     with pytest.raises(BudgetError, match="too small"):
         planned_for(checkpoint, nothing, weighed, compensated=False)
 
 
-def test_without_calibration_the_largest_type_that_fits(checkpoint: Path, tmp_path: Path) -> None:
+def test_without_calibration_the_largest_fitting_type_is_used(checkpoint: Path, tmp_path: Path) -> None:
     exact = convert(str(checkpoint), tmp_path / "m.gguf", Plan.uniform(Type.Q4_K)).size_bytes
     for size, kind in ((exact + 5000, Type.Q4_K), (exact - 5000, Type.Q3_K)):
         planned = planned_for(checkpoint, FileSize(size), None)
@@ -180,7 +180,7 @@ def test_without_calibration_the_largest_type_that_fits(checkpoint: Path, tmp_pa
 
 
 def test_calibrated_codes_do_less_damage(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
-    """Against ggml's rounding, in the measure the statistics define; the file says what it was made with."""
+    """Less damage than ggml's rounding, by the measure of the statistics; the file names its calibration."""
     hparams = hparams_of(checkpoint)
     plan = Plan.uniform(Type.Q2_K)
     files = {}
@@ -217,7 +217,7 @@ def _matrix(path: Path, layer: int, expert: int, projection: int) -> np.ndarray:
     return dequantize(data, Type(info.type), info.shape[0])
 
 
-def test_an_interrupted_conversion_ends_with_the_same_bytes(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
+def test_resumed_conversion_has_the_same_bytes(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
     hparams = hparams_of(checkpoint)
     calibrated, plan = Calibrated.load(statistics, hparams, compensated=False), Plan.uniform(Type.Q3_K)
     convert(str(checkpoint), tmp_path / "whole.gguf", plan, calibrated=calibrated)
@@ -233,7 +233,7 @@ def test_an_interrupted_conversion_ends_with_the_same_bytes(checkpoint: Path, st
     assert (tmp_path / "m.gguf").read_bytes() == (tmp_path / "whole.gguf").read_bytes()
 
 
-def test_an_importance_matrix_serves(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
+def test_imatrix_can_be_the_calibration(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
     write_imatrix(Statistics.load(statistics), tmp_path / "i.gguf")
     planned = planned_for(checkpoint, Bits(3.2), tmp_path / "i.gguf")
     assert "sums only" in planned.notes[0]

@@ -1,4 +1,4 @@
-"""Interruptions: kill -9 in the middle, a changed checkpoint, a full disk, a second conversion of the same file."""
+"""Interruptions: kill -9 in the middle, a changed checkpoint, a full disk, two conversions of the same file."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from edgemed.outputs import hold, partial_of
 from edgemed.quant.plan import Plan
 
 PLAN = Plan.uniform(3.4)
-# A conversion that rests after every report, so that there is a middle to be killed in.
+# A conversion that sleeps after every report, so that there is time to kill it in the middle.
 SLOWLY = """
 import sys, time
 from pathlib import Path
@@ -35,7 +35,7 @@ def journalled(output: Path) -> int:
 
 
 def start_and_kill(checkpoint: Path, output: Path, layout: str, after: int) -> None:
-    """Run a conversion in another process and kill it once `after` units are in its journal."""
+    """Run a conversion in another process and kill it once `after` work units are in its journal."""
     child = subprocess.Popen([sys.executable, "-c", SLOWLY, str(checkpoint), str(output), layout])
     try:
         deadline = time.monotonic() + 60
@@ -67,7 +67,7 @@ class Stop(Exception):  # noqa: N818 - stands for any interruption
 
 
 def interrupt(checkpoint: Path, output: Path, after: int = 8) -> None:
-    """Leave an unfinished conversion of `output` behind."""
+    """Leave an unfinished conversion of `output`."""
 
     def stop(progress: Progress) -> None:
         if progress.experts_done >= after:
@@ -77,8 +77,8 @@ def interrupt(checkpoint: Path, output: Path, after: int = 8) -> None:
         convert(str(checkpoint), output, PLAN, on_progress=stop)
 
 
-def test_what_the_disk_lost_is_written_again(small: Path, tmp_path: Path) -> None:
-    """The journal's checksums are compared with the file's bytes before they are believed."""
+def test_lost_bytes_are_written_again(small: Path, tmp_path: Path) -> None:
+    """The journal's checksums are compared with the file's bytes before the bytes are kept."""
     output = tmp_path / "out.gguf"
     interrupt(small, output)
     partial = partial_of(output)
@@ -89,7 +89,7 @@ def test_what_the_disk_lost_is_written_again(small: Path, tmp_path: Path) -> Non
     assert output.read_bytes() == (tmp_path / "whole.gguf").read_bytes()
 
 
-def test_another_plan_or_checkpoint_begins_anew(small: Path, tmp_path: Path) -> None:
+def test_changed_plan_or_checkpoint_starts_over(small: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.gguf"
     interrupt(small, output)
     assert convert(str(small), output, Plan.uniform(4.5)).units_resumed == 0
@@ -97,14 +97,14 @@ def test_another_plan_or_checkpoint_begins_anew(small: Path, tmp_path: Path) -> 
     interrupt(small, output)
     shard = small / "model-00001-of-00002.safetensors"
     before = shard.stat()
-    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns + 1))  # as after a download of other weights
+    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns + 1))  # as if other weights had been downloaded
     try:
         assert convert(str(small), output, PLAN).units_resumed == 0
     finally:
         os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_a_torn_line_does_not_count(tmp_path: Path) -> None:
+def test_incomplete_journal_line_is_ignored(tmp_path: Path) -> None:
     path, output = tmp_path / "journal", os.open(tmp_path / "output", os.O_CREAT | os.O_WRONLY)
     journal = Journal(path, "x", resume=True)
     for number in range(3):
@@ -117,14 +117,14 @@ def test_a_torn_line_does_not_count(tmp_path: Path) -> None:
     journal.record(2, 1002)
     journal.sync(output)
     journal.close()
-    for binding, wanted in (("y", {}), ("x", {})):  # opening it for something else forgets it
+    for binding, wanted in (("y", {}), ("x", {})):  # opening the journal for another conversion clears it
         journal = Journal(path, binding, resume=True)
         assert journal.done == wanted
         journal.close()
     os.close(output)
 
 
-def test_two_conversions_of_one_file(small: Path, tmp_path: Path) -> None:
+def test_second_conversion_of_a_file_is_refused(small: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.gguf"
     refused = []
 
@@ -139,10 +139,10 @@ def test_two_conversions_of_one_file(small: Path, tmp_path: Path) -> None:
     assert output.exists()
 
 
-def test_a_conversion_that_ends_between_opening_and_locking_is_spared(
+def test_output_finished_between_opening_and_locking_is_kept(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second has the first's file open when the first gives it its name and lets go of the lock."""
+    """The second conversion has the partial file open when the first renames it and releases the lock."""
     output, opening, ends = tmp_path / "out.gguf", threading.Event(), threading.Event()
     first = threading.Thread(
         target=convert,
@@ -168,19 +168,19 @@ def test_a_conversion_that_ends_between_opening_and_locking_is_spared(
 
 @pytest.fixture
 def little_disk(tmp_path: Path) -> Path:
-    """A file system of one megabyte, where this user may mount one."""
+    """A file system of one megabyte, if this user may mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], capture_output=True, check=False
     )
     if mount.returncode:
-        pytest.skip("a small file system can only be mounted by root")
+        pytest.skip("only root can mount a small file system")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_no_space_is_met_before_starting(small: Path, little_disk: Path) -> None:
+def test_lack_of_space_is_reported_before_starting(small: Path, little_disk: Path) -> None:
     reports: list[Progress] = []
     with pytest.raises(SetupError, match=r"needs [\d.]+ \w+, but only [\d.]+ \w+ are free"):
         convert(str(small), little_disk / "out.gguf", PLAN, on_progress=reports.append)
@@ -188,7 +188,7 @@ def test_no_space_is_met_before_starting(small: Path, little_disk: Path) -> None
     assert list(little_disk.iterdir()) == []
 
 
-def test_a_disk_that_is_full_when_resuming_loses_nothing(small: Path, little_disk: Path) -> None:
+def test_full_disk_while_resuming_loses_nothing(small: Path, little_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=64m", str(little_disk)], check=True)
     output, filler = little_disk / "out.gguf", little_disk / "filler"
     start_and_kill(small, output, "edgemed", after=5)

@@ -1,4 +1,4 @@
-"""Shard headers that lie, and the folder around them."""
+"""Invalid shard headers, and the folder around them."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def write(path: Path, header: bytes, data: bytes = bytes(16), length: int | None
     return path
 
 
-def test_a_well_formed_header_is_read(tmp_path: Path) -> None:
+def test_well_formed_header_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.safetensors", json.dumps({"__metadata__": {}, "w": GOOD}).encode())
     tensor = read_header(path).tensors["w"]
     assert (tensor.dtype, tensor.shape, tensor.nbytes) == ("F32", (2, 2), 16)
@@ -47,14 +47,14 @@ def test_a_well_formed_header_is_read(tmp_path: Path) -> None:
         {"shape": [True, 4]},
     ],
 )
-def test_a_lying_description_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
+def test_wrong_tensor_description_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
     path = write(tmp_path / "a.safetensors", json.dumps({"w": GOOD | changed}).encode())
     with pytest.raises(CheckpointError, match="damaged or cut short"):
         read_header(path)
 
 
 @pytest.mark.parametrize("dtype", ["I8", "F8_E5M2", "F64", None, [], {}])
-def test_an_unknown_dtype_is_named(tmp_path: Path, dtype: object) -> None:
+def test_error_names_the_unknown_dtype(tmp_path: Path, dtype: object) -> None:
     path = write(tmp_path / "a.safetensors", json.dumps({"model.norm.weight": GOOD | {"dtype": dtype}}).encode())
     with pytest.raises(CheckpointError, match=r"The tensor model.norm.weight in a.safetensors is stored as"):
         read_header(path)
@@ -75,7 +75,7 @@ def test_an_unknown_dtype_is_named(tmp_path: Path, dtype: object) -> None:
         (b"{}", (1 << 64) - 1),
     ],
 )
-def test_a_broken_header_is_refused(tmp_path: Path, header: bytes, length: int | None) -> None:
+def test_broken_header_is_refused(tmp_path: Path, header: bytes, length: int | None) -> None:
     path = write(tmp_path / "a.safetensors", header, b"", length)
     with pytest.raises(CheckpointError):
         read_header(path)
@@ -83,8 +83,8 @@ def test_a_broken_header_is_refused(tmp_path: Path, header: bytes, length: int |
 
 @settings(max_examples=60)
 @given(cut=st.integers(0, 400), flip=st.integers(0, 400), bit=st.integers(0, 7))
-def test_no_damage_gets_past_the_reader(tmp_path: Path, cut: int, flip: int, bit: int) -> None:
-    """Whatever bytes change, the reader answers with tensors inside the file or with a CheckpointError."""
+def test_damaged_headers_are_read_safely_or_refused(tmp_path: Path, cut: int, flip: int, bit: int) -> None:
+    """Whichever bytes change, the reader returns tensors inside the file or raises a CheckpointError."""
     path = tmp_path / "a.safetensors"
     write_safetensors(path, {f"w{n}": ("F32", np.ones((2, 3), np.float32)) for n in range(3)})
     content = bytearray(path.read_bytes())
@@ -100,20 +100,20 @@ def test_no_damage_gets_past_the_reader(tmp_path: Path, cut: int, flip: int, bit
 @pytest.mark.parametrize(
     "shard", ["../secret.safetensors", "/etc/x.safetensors", "a/b.safetensors", "..", "a.bin", "a\\b"]
 )
-def test_the_index_stays_inside_the_folder(tmp_path: Path, shard: str) -> None:
+def test_index_may_not_leave_the_folder(tmp_path: Path, shard: str) -> None:
     (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"w": shard}}))
     with pytest.raises(CheckpointError, match=r"not a \.safetensors file inside the folder"):
         Shards(tmp_path)
 
 
 @pytest.mark.parametrize("shard", ["x" * 300 + ".safetensors", "\0.safetensors"], ids=["long", "nul"])
-def test_a_name_that_no_file_can_have_is_a_missing_shard(tmp_path: Path, shard: str) -> None:
+def test_impossible_file_name_is_a_missing_shard(tmp_path: Path, shard: str) -> None:
     (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"w": shard}}))
     with pytest.raises(CheckpointError, match="is missing from"):
         Shards(tmp_path)
 
 
-def test_missing_and_truncated_shards_are_named(tmp_path: Path) -> None:
+def test_errors_name_missing_and_truncated_shards(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "checkpoint")
     shard = folder / "model-00002-of-00002.safetensors"
     shard.write_bytes(shard.read_bytes()[:-1])
@@ -124,7 +124,7 @@ def test_missing_and_truncated_shards_are_named(tmp_path: Path) -> None:
         Shards(folder)
 
 
-def test_a_tensor_its_shard_lacks_is_named(tmp_path: Path) -> None:
+def test_error_names_a_tensor_missing_from_its_shard(tmp_path: Path) -> None:
     write_shards(tmp_path, {name: ("F32", np.ones((4, 4), np.float32)) for name in "ab"}, 2)
     index = json.loads((tmp_path / INDEX).read_text())
     index["weight_map"]["c"] = index["weight_map"]["a"]
@@ -133,7 +133,7 @@ def test_a_tensor_its_shard_lacks_is_named(tmp_path: Path) -> None:
         Shards(tmp_path)
 
 
-def test_a_shard_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+def test_shard_truncated_while_reading_is_refused(tmp_path: Path) -> None:
     write_shards(tmp_path, {"w": ("F32", np.ones((4, 4), np.float32))}, 1)
     with Shards(tmp_path) as shards:
         path = tmp_path / "model.safetensors"

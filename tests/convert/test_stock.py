@@ -1,4 +1,4 @@
-"""Stock llama.cpp, through llama_cpp in a process of its own, on what the converter writes."""
+"""Stock llama.cpp, through llama_cpp in a separate process, on files that the converter writes."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ from testing.reference import forward, load_checkpoint
 from testing.tokenizers_json import special_ids
 from tests.convert.conftest import TINY
 
-# Prints what llama.cpp makes of the file, or how it refuses it.
+# Prints what llama.cpp reads from the file, or its reason for refusing it.
 LOOK = """
 import json, sys
 import llama_cpp
@@ -44,7 +44,7 @@ def look(path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", LOOK, str(path)], capture_output=True, text=True, check=False)
 
 
-def test_stock_loads_the_stock_layout(small: Path, tmp_path: Path) -> None:
+def test_stock_llama_loads_the_stock_layout(small: Path, tmp_path: Path) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     convert(str(small), tmp_path / "out.gguf", Plan.uniform(4.5), layout="llama.cpp")
     seen = look(tmp_path / "out.gguf")
@@ -60,18 +60,18 @@ def test_stock_loads_the_stock_layout(small: Path, tmp_path: Path) -> None:
     assert found["answer"]["message"]["role"] == "assistant"
 
 
-def test_stock_computes_what_the_checkpoint_says(tmp_path: Path) -> None:
-    """With an MTP layer in the file, which stock llama.cpp knows to skip."""
+def test_stock_llama_computes_the_checkpoint_logits(tmp_path: Path) -> None:
+    """The file has an MTP layer, which stock llama.cpp skips."""
     folder = make_checkpoint(tmp_path / "checkpoint", replace(TINY, num_nextn_predict_layers=1, num_shared_experts=2))
     convert(str(folder), tmp_path / "out.gguf", Plan.uniform(Type.F32), layout="llama.cpp")
     ids = (300, 12, 45, 260, 7, 99)
     wanted = forward(load_checkpoint(folder), ids)
-    assert wanted.margin > 1e-4  # float32's rounding cannot have changed a choice of experts
+    assert wanted.margin > 1e-4  # so float32 rounding cannot have changed a choice of experts
     (answer,) = run_probes(tmp_path, Probe(str(tmp_path / "out.gguf"), ids, stock=True))
     assert np.abs(answer.logits - wanted.logits).max() < 1e-3
 
 
-def test_stock_refuses_the_edgemed_layout_in_its_own_words(small: Path, tmp_path: Path) -> None:
+def test_stock_llama_refuses_the_edgemed_layout(small: Path, tmp_path: Path) -> None:
     convert(str(small), tmp_path / "out.gguf", Plan.uniform(4.5))
     seen = look(tmp_path / "out.gguf")
     assert seen.returncode == 1

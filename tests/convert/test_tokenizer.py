@@ -1,4 +1,4 @@
-"""tokenizer.json into GGUF keys."""
+"""tokenizer.json is converted into GGUF keys."""
 
 import json
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def folder_with(
     return tmp_path
 
 
-def test_rows_kinds_and_ids(tmp_path: Path) -> None:
+def test_token_rows_types_and_ids(tmp_path: Path) -> None:
     tokenizer = read_tokenizer(folder_with(tmp_path), MODEL)
     assert len(tokenizer.tokens) == len(tokenizer.kinds) == ROWS == len(set(tokenizer.tokens))
     assert tokenizer.pre == "bailingmoe2"
@@ -46,7 +46,7 @@ def test_rows_kinds_and_ids(tmp_path: Path) -> None:
     assert all(merge.count(" ") == 1 for merge in tokenizer.merges)
 
 
-def test_both_ends_of_turn_whatever_the_files_name(tmp_path: Path) -> None:
+def test_both_end_of_turn_tokens_are_always_set(tmp_path: Path) -> None:
     both = {IDS["<|endoftext|>"], IDS["<|role_end|>"]}
     for eos, listed in (
         ("<|endoftext|>", IDS["<|endoftext|>"]),
@@ -62,12 +62,12 @@ def test_both_ends_of_turn_whatever_the_files_name(tmp_path: Path) -> None:
         assert tokenizer.ends[0] == tokenizer.eos
 
 
-def test_further_ends_of_generation_config_are_kept(tmp_path: Path) -> None:
+def test_further_end_tokens_of_generation_config_are_kept(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, generation_config={"eos_token_id": [5, 7]})
     assert set(read_tokenizer(folder, MODEL).ends) == {5, 7, IDS["<|endoftext|>"], IDS["<|role_end|>"]}
 
 
-def test_merges_in_the_older_form(tmp_path: Path) -> None:
+def test_merges_in_the_older_format(tmp_path: Path) -> None:
     def join(document: dict[str, Any]) -> None:
         document["model"]["merges"] = [" ".join(pair) for pair in document["model"]["merges"]]
 
@@ -75,7 +75,7 @@ def test_merges_in_the_older_form(tmp_path: Path) -> None:
     assert read_tokenizer(folder_with(tmp_path, join), MODEL).merges == newer
 
 
-def test_added_tokens_that_are_not_special_stay_text(tmp_path: Path) -> None:
+def test_added_tokens_that_are_not_special_are_text(tmp_path: Path) -> None:
     def unmark(document: dict[str, Any]) -> None:
         for entry in document["added_tokens"]:
             entry["special"] = False
@@ -99,7 +99,7 @@ def test_bos_from_a_post_processor(tmp_path: Path) -> None:
     assert (tokenizer.add_bos, tokenizer.add_eos) == (True, False)
 
 
-def test_where_the_chat_template_comes_from(tmp_path: Path) -> None:
+def test_chat_template_sources(tmp_path: Path) -> None:
     named = [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]
     assert read_tokenizer(folder_with(tmp_path), MODEL).chat_template == tokenizers_json.CHAT_TEMPLATE
     assert read_tokenizer(folder_with(tmp_path, config={"chat_template": named}), MODEL).chat_template == "D"
@@ -142,7 +142,7 @@ def split(document: dict[str, Any]) -> dict[str, Any]:
         (lambda d: d.update(normalizer={"type": "Lowercase"}), "normalises"),
     ],
 )
-def test_what_llama_cpp_would_tokenise_otherwise_is_refused(tmp_path: Path, change: Change, message: str) -> None:
+def test_tokenizers_unsupported_by_llama_cpp_are_refused(tmp_path: Path, change: Change, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         read_tokenizer(folder_with(tmp_path, change), MODEL)
 
@@ -155,6 +155,6 @@ def test_what_llama_cpp_would_tokenise_otherwise_is_refused(tmp_path: Path, chan
         {"config": {"chat_template": 3}},
     ],
 )
-def test_companions_that_contradict_are_refused(tmp_path: Path, files: dict[str, Any]) -> None:
+def test_contradicting_tokenizer_files_are_refused(tmp_path: Path, files: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError):
         read_tokenizer(folder_with(tmp_path, **files), MODEL)

@@ -31,7 +31,7 @@ TEXTS = st.lists(
 
 
 @given(TEXTS, st.integers(1, 2000), st.randoms())
-def test_balance(texts: list[Text], tokens: int, random) -> None:  # type: ignore[no-untyped-def]
+def test_passages_are_balanced(texts: list[Text], tokens: int, random) -> None:  # type: ignore[no-untyped-def]
     usable = sum(len(text.text) for text in texts if len(text.text) >= SHORTEST_PASSAGE)
     if not usable:
         with pytest.raises(TextsError, match="too short"):
@@ -61,7 +61,7 @@ def test_balance(texts: list[Text], tokens: int, random) -> None:  # type: ignor
         assert read[key] == available or read[key] + LENGTH >= max(rivals, default=0)
 
 
-def test_a_long_text_goes_on_after_the_others() -> None:
+def test_long_text_continues_after_the_others() -> None:
     texts = [Text("long", "d", "en", text="x" * 100), Text("short", "d", "en", text="y" * 20)]
     passages = choose(texts, encode, 1000, LENGTH)
     assert sorted(passage.name for passage in passages) == ["long", "long~1", "long~2", "short"]

@@ -25,7 +25,7 @@ def one(folder: Path, row: dict[str, Any]) -> Text:
     return text
 
 
-def test_a_question_with_its_context_is_a_conversation(tmp_path: Path) -> None:
+def test_question_with_context_becomes_a_conversation(tmp_path: Path) -> None:
     text = one(tmp_path, {"question": "Why?", "context": ["One.", "Two."], "long_answer": "So.", "label": "yes"})
     assert text.turns == (("user", "One.\n\nTwo.\n\nWhy?"), ("assistant", "So."))
     assert (text.name, text.domain, text.language) == ("some.jsonl:1", "some", "en")
@@ -63,7 +63,7 @@ def test_plain_texts(tmp_path: Path, row: dict[str, Any], text: str) -> None:
     assert (found.text, found.turns) == (text, ())
 
 
-def test_translations_are_two_texts(tmp_path: Path) -> None:
+def test_translation_becomes_two_texts(tmp_path: Path) -> None:
     texts, _ = read_texts([write(tmp_path, {"en": "cough", "zh": "咳嗽"})], "eval")
     assert [(text.language, text.text) for text in texts] == [("en", "cough"), ("zh", "咳嗽")]
 
@@ -76,13 +76,13 @@ def test_multiple_choice(tmp_path: Path, options: object, answer: object) -> Non
     assert questions[0].turns[0][1].startswith("q\nA. x\nB. y\n")
 
 
-def test_domain_language_and_split_of_a_row_win(tmp_path: Path) -> None:
+def test_domain_language_and_split_of_a_row_take_precedence(tmp_path: Path) -> None:
     rows = [{"text": "a", "split": "calib"}, {"text": "b", "split": "eval", "domain": "d", "lang": "fr"}, {"text": "c"}]
     texts, _ = read_texts([write(tmp_path, *rows)], "eval")
     assert [(text.text, text.domain, text.language) for text in texts] == [("b", "d", "fr"), ("c", "some", "en")]
 
 
-def test_a_plain_file_comes_whole_in_parts(tmp_path: Path) -> None:
+def test_plain_file_is_split_without_loss(tmp_path: Path) -> None:
     lines = "".join(f"Line {number} of a long text.\n" for number in range(3000))
     (tmp_path / "book.txt").write_text(lines)
     texts, _ = read_texts([tmp_path / "book.txt"], "eval")
@@ -108,12 +108,12 @@ def test_a_plain_file_comes_whole_in_parts(tmp_path: Path) -> None:
         ('{"question": "q", "options": ["x", "y"], "answer": true}', "`answer` that is not the letter"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path: Path, line: str, sentence: str) -> None:
+def test_error_names_the_bad_line(tmp_path: Path, line: str, sentence: str) -> None:
     with pytest.raises(TextsError, match=sentence):
         read_texts([write(tmp_path, {"text": "good"}, line)], "eval")
 
 
-def test_files_that_hold_nothing_are_refused(tmp_path: Path) -> None:
+def test_missing_empty_and_binary_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\0")
     (tmp_path / "empty.txt").write_text(" \n")
     cases = {
@@ -129,7 +129,7 @@ def test_files_that_hold_nothing_are_refused(tmp_path: Path) -> None:
         read_texts([write(tmp_path, {"text": "a"})] * 2, "eval")
 
 
-def test_a_whole_surrogate_pair_is_a_character(tmp_path: Path) -> None:
+def test_surrogate_pair_is_one_character(tmp_path: Path) -> None:
     texts, _ = read_texts([write(tmp_path, '{"text": "\\ud83d\\ude00", "domain": "\\\\ud800"}')], "eval")
     assert (texts[0].text, texts[0].domain) == ("😀", "\\ud800")
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.cgroup import MemoryGroup, how
 from edgemed.convert.pipeline import convert
 from edgemed.engine import budget
 from edgemed.model_file import ModelFile, open_model
 from edgemed.quant.plan import Plan
 from edgemed.sizes import parse_size
+from testing.cgroup import MemoryGroup, how
 from testing.checkpoints import Shape, make_checkpoint
 
 TOKENS = 24

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edgemed.chat.conversation import new_id
 from edgemed.engine.process.client import Engine
 from edgemed.engine.process.protocol import EngineSettings, Event, Finished, Message, Sampling
 from edgemed.errors import EngineError
@@ -77,7 +78,8 @@ class FaultyDisk:
 
 def _stopped_after(engine: Engine) -> float:
     """Seconds from a stop to the end of an answer that waits for the disk."""
-    events, stop = engine.generate(HELLO, SHORT), Later(0.3, engine.stop)
+    request = new_id()
+    events, stop = engine.generate(HELLO, SHORT, request), Later(0.3, lambda: engine.stop(request))
     next(events)  # it has begun
     stop.start()
     *_, last = events

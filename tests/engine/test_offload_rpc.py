@@ -36,11 +36,11 @@ def endpoint() -> Iterator[str]:
 
 def some_tokens(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """A job: a few tokens in one batch, then some one by one."""
-    reader, tokens = gpu_check._open(request)
-    reader.logits(tokens[:8])
+    model, tokens = gpu_check._open(request)
+    model.logits(tokens[:8])
     for token in tokens[8 : 8 + request["count"]]:
-        gpu_check._next(reader, token)
-    reader.close()
+        gpu_check._next(model, token)
+    model.close()
     return {}
 
 

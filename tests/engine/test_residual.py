@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import forward
 from edgemed.convert import convert
 from edgemed.quant.plan import Plan
 from edgemed.quant.types import Type
+from testing import forward
 from testing.checkpoints import Shape, make_checkpoint
 
 TOKENS = list(range(30, 70))
@@ -20,12 +20,12 @@ import json, sys
 from pathlib import Path
 from edgemed.engine.scoring_model import ScoringModel
 from edgemed.model_file import open_model
-reader = ScoringModel(open_model(Path(sys.argv[1])), passage=64, ram_bytes=None, threads=1, residual=True)
+model = ScoringModel(open_model(Path(sys.argv[1])), passage=64, ram_bytes=None, threads=1, residual=True)
 found = []
 for tokens in json.loads(sys.argv[2]):
-    reader.logits(tokens)
-    found.append(reader.residual.take().tolist())
-reader.close()
+    model.logits(tokens)
+    found.append(model.residual.take().tolist())
+model.close()
 print(json.dumps(found))
 """
 

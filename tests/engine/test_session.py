@@ -7,7 +7,16 @@ import pytest
 
 from edgemed.convert.pipeline import convert
 from edgemed.engine.process.client import Engine
-from edgemed.engine.process.protocol import RESIDENT, EngineSettings, Finished, Message, Piece, PromptProgress, Sampling
+from edgemed.engine.process.protocol import (
+    RESIDENT,
+    EngineSettings,
+    Finished,
+    Message,
+    Piece,
+    PromptEncoded,
+    PromptProgress,
+    Sampling,
+)
 from edgemed.errors import BudgetError, EngineError, ModelFileError, TemplateError, UsageError
 from edgemed.model_file.header import read_header
 from edgemed.quant.plan import Plan
@@ -38,6 +47,7 @@ def test_events_add_up(engine: Engine) -> None:
     assert last.text == "".join(piece.text for piece in pieces)
     assert last.tokens == sum(piece.tokens for piece in pieces) == 12
     assert last.stop_reason == "length"
+    assert events[0] == PromptEncoded(last.prompt_tokens, last.prompt_digest or "")
     assert progress[-1] == PromptProgress(last.prompt_tokens, last.prompt_tokens, last.reused_tokens)
     assert last.n_ctx == engine.info.n_ctx == CONTEXT
     assert last.decode_tokens_per_s > 0
@@ -139,19 +149,19 @@ def test_an_abandoned_answer_does_not_leak_into_the_next(engine: Engine) -> None
 
 
 def test_only_one_answer_at_a_time(engine: Engine) -> None:
-    events = engine.generate(HELLO, Sampling(max_tokens=100_000))
+    events = engine.generate(HELLO, Sampling(max_tokens=100_000), "the only one")
     next(events)
     with pytest.raises(EngineError, match="answering already"):
         finish(engine, HELLO)
-    engine.stop()
+    engine.stop("the only one")
     assert isinstance(list(events)[-1], Finished)
 
 
 def test_statistics_come_in_the_middle_of_an_answer(engine: Engine) -> None:
-    events = engine.generate(HELLO, Sampling(max_tokens=300))
+    events = engine.generate(HELLO, Sampling(max_tokens=300), "measured")
     next(event for event in events if isinstance(event, Piece))
     stats = engine.stats()
-    engine.stop()
+    engine.stop("measured")
     list(events)
     assert 0 < stats.resident_bytes < stats.budget_bytes
     assert stats.bytes_read > 0
@@ -159,24 +169,24 @@ def test_statistics_come_in_the_middle_of_an_answer(engine: Engine) -> None:
     assert 0 <= stats.hit_rate <= 1
 
 
-def test_who_looks_sees_the_experts_of_what_was_computed_since(engine: Engine) -> None:
-    engine.look()
+def test_the_store_state_shows_the_experts_used_since_the_last_one(engine: Engine) -> None:
+    engine.store_state()
     last = finish(engine, HELLO, Sampling(max_tokens=12, seed=3))
-    seen = engine.look()
-    states, hits, misses = seen.parts
+    state = engine.store_state()
+    states, hits, misses = state.parts
     experts = engine.info.n_experts
-    assert seen.rows * experts == len(states) == len(hits) == len(misses)
+    assert state.rows * experts == len(states) == len(hits) == len(misses)
     used = [i for i in range(len(states)) if hits[i] or misses[i]]
     assert all(states[i] == RESIDENT for i in used), "everything fits into this engine's budget"
     # Each decoded token asks every layer for its experts once (the prompt's batch: for more of them).
-    per_row = [sum(hits[row * experts : (row + 1) * experts]) for row in range(seen.rows)]
+    per_row = [sum(hits[row * experts : (row + 1) * experts]) for row in range(state.rows)]
     assert all(total >= 2 * (last.tokens - 1) for total in per_row)
-    assert seen.stats.tokens >= last.prompt_tokens + last.tokens - 1
-    assert not any(engine.look().parts[1]), "told once"
-    engine.look_away()
+    assert state.stats.tokens >= last.prompt_tokens + last.tokens - 1
+    assert not any(engine.store_state().parts[1]), "told once"
+    engine.stop_watching()
     finish(engine, HELLO)
-    assert not any(engine.look().parts[1]), "nobody looked"
-    engine.look_away()
+    assert not any(engine.store_state().parts[1]), "nobody watched"
+    engine.stop_watching()
 
 
 def test_loading_fails_with_the_error_it_met(tmp_path: Path) -> None:
@@ -225,14 +235,14 @@ def test_a_file_without_a_template_is_refused(tmp_path: Path, model_path: Path) 
 
 
 def resident(engine: Engine) -> int:
-    states, _, _ = engine.look().parts
+    states, _, _ = engine.store_state().parts
     return states.count(RESIDENT)
 
 
 def test_idle_memory_is_filled_and_given_back_on_request(model_path: Path) -> None:
     with Engine.start(model_path, EngineSettings(n_ctx=CONTEXT, ram_bytes=2 << 30)) as engine:
         before = finish(engine, HELLO, SEEDED)
-        everything = len(engine.look().parts[0])
+        everything = len(engine.store_state().parts[0])
         assert soon(lambda: resident(engine) == everything)
         engine.shrink(1 << 40)
         assert soon(lambda: resident(engine) < everything)

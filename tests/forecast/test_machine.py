@@ -1,4 +1,4 @@
-"""Measuring the machine: plausible rates, honest refusals."""
+"""Measurements of the machine: plausible rates, and errors that are reported."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_rates_are_of_this_world(file: Path) -> None:
+def test_rates_are_plausible(file: Path) -> None:
     assert 1e8 < measure_memory(1, 0.05) < 1e12
     with DiskProbe(file, 1_000_000, depth=2, seconds=0.2) as probe:
         probe.sample()
         assert 1e5 < probe.rate < 1e11
 
 
-def test_every_place_is_read_once_and_no_further_than_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_probe_reads_every_offset_once_within_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[int, int]] = []
     original = os.preadv
 
@@ -44,12 +44,12 @@ def test_every_place_is_read_once_and_no_further_than_the_file(file: Path, monke
         for _ in range(3):
             probe.sample()
             samples.append(len(read))
-    size = 1_003_520  # the next multiple of a page
+    size = 1_003_520  # rounded up to a multiple of a page
     assert sorted(read) == [(number * size, size) for number in range((16 << 20) // size)]
     assert samples == [5, 10, 16]
 
 
-def test_where_direct_reads_are_refused_it_reads_through_the_cache(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_probe_falls_back_to_cached_reads(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = os.open
 
     def no_direct(path: Path, flags: int, *mode: int) -> int:
@@ -64,7 +64,7 @@ def test_where_direct_reads_are_refused_it_reads_through_the_cache(file: Path, m
         assert probe.rate > 0
 
 
-def test_the_rate_is_of_all_samples_by_their_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rate_is_total_bytes_over_total_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 
     def slowly(_descriptor: int, buffers: list[memoryview], _offset: int) -> int:
@@ -72,7 +72,7 @@ def test_the_rate_is_of_all_samples_by_their_time(file: Path, monkeypatch: pytes
         now += delays.pop()
         return len(buffers[0])
 
-    delays = [0.2] * 4 + [0.1] * 4  # the second sample, then the first
+    delays = [0.2] * 4 + [0.1] * 4  # taken from the end: the second sample, then the first
     monkeypatch.setattr(machine.os, "preadv", slowly)
     monkeypatch.setattr(machine.time, "perf_counter", lambda: now)
     with DiskProbe(file, 2 << 20, depth=1, samples=2, seconds=5) as probe:
@@ -82,7 +82,7 @@ def test_the_rate_is_of_all_samples_by_their_time(file: Path, monkeypatch: pytes
         assert probe.rate == pytest.approx((16 << 20) / 1.2)
 
 
-def test_a_read_that_fails_is_said(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_read_is_reported(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_arguments: object) -> int:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -103,18 +103,18 @@ def test_too_small_or_missing_files_are_refused(tmp_path: Path, file: Path) -> N
         DiskProbe(tmp_path / "none", 4096, depth=1)
 
 
-def test_a_share_is_a_share() -> None:
+def test_busy_fraction_is_between_0_and_1() -> None:
     assert 0 <= measure_busy(0.05) <= 1
 
 
-def test_a_share_is_one_though_the_kernel_takes_back_what_was_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy_fraction_stays_valid_when_idle_time_decreases(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([(1000, 5000), (998, 5008)])
     monkeypatch.setattr(cores, "idle_and_total", lambda: next(counts))
     assert measure_busy(0) == 1
 
 
 def topology(folder: Path, siblings: list[str], fast: str | None) -> Path:
-    """/sys/devices of a processor whose hardware threads have these siblings, and these performance cores."""
+    """Make /sys/devices of a processor whose hardware threads have these siblings and these performance cores."""
     for cpu, text in enumerate(siblings):
         place = folder / f"system/cpu/cpu{cpu}/topology"
         place.mkdir(parents=True)
@@ -133,10 +133,10 @@ def topology(folder: Path, siblings: list[str], fast: str | None) -> Path:
         (["0-1", "0-1", "2-3", "2-3"], None, {1, 2}, 2),
         (["0-1", "0-1", "2-3", "2-3", "4", "5", "6"], "0-3", set(range(7)), 2),  # two fast cores and three slow ones
         (["0", "1", "2", "3", "4"], "0,2-3", set(range(5)), 3),
-        (["0-1", "0-1", "2", "3"], "0-1", {2, 3}, 2),  # only slow ones may be used
+        (["0-1", "0-1", "2", "3"], "0-1", {2, 3}, 2),  # the process may run on slow cores only
     ],
 )
-def test_the_cores_that_compute(
+def test_compute_cores(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     siblings: list[str],
@@ -149,7 +149,7 @@ def test_the_cores_that_compute(
     assert cores.physical_cores() == count
 
 
-def test_without_a_topology_every_thread_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_topology_every_thread_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "_SYSTEM", tmp_path)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 5, 9})
     assert cores.physical_cores() == 3

@@ -1,4 +1,4 @@
-"""Predicting a model's speed by arithmetic."""
+"""Predictions of a model's speed from its size and the machine's rates."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from testing.machines import GB, machine
 FULL = size_of(ANTANGELMED, 3.06)
 
 
-def test_the_published_sizes_come_out() -> None:
-    # 102,889,705,216 weights in all; one expert is 12,582,912 weights; F16 keys and values take 65,536 bytes a token.
+def test_published_sizes_are_reproduced() -> None:
+    # There are 102,889,705,216 weights; an expert has 12,582,912; F16 keys and values take 65,536 bytes per token.
     assert FULL.expert_bytes == pytest.approx(12_582_912 * 3.06 / 8)
     assert set(FULL.expert) == {"Q2_K", "Q3_K"}
     assert FULL.layers * FULL.experts == 31 * 256
@@ -47,35 +47,35 @@ def test_the_published_sizes_come_out() -> None:
 
 
 @pytest.mark.parametrize("bits", [1.7, 2.625, 3.0, 4.5, 8.5, 16.0])
-def test_any_precision_has_its_bytes(bits: float) -> None:
+def test_size_matches_bits_per_weight(bits: float) -> None:
     assert size_of(ANTANGELMED, bits).expert_bytes == pytest.approx(12_582_912 * bits / 8)
 
 
-def test_a_files_size_is_what_its_shape_says(tmp_path: Path) -> None:
+def test_file_size_matches_its_shape(tmp_path: Path) -> None:
     make_checkpoint(tmp_path / "c", Shape(hidden_size=512, moe_intermediate_size=512, intermediate_size=1024))
     convert(str(tmp_path / "c"), tmp_path / "m.gguf", Plan.uniform(Type.Q4_K))
     file = open_model(tmp_path / "m.gguf")
     actual, told = size_of_file(file), size_of(file.hparams, 4.5)
     assert actual.expert == told.expert
-    # Norms and biases are not counted.
+    # The size leaves out norms and biases.
     assert actual.dense.nbytes == pytest.approx(told.dense.nbytes, rel=0.02)
     assert actual.dense.weights == pytest.approx(told.dense.weights, rel=0.02)
     assert actual.batch_weights == pytest.approx(told.batch_weights, rel=0.02)
     assert actual.other_bytes == told.other_bytes
 
 
-def test_everything_in_memory_is_computing_alone() -> None:
+def test_everything_in_memory_costs_compute_only() -> None:
     ram = fixed_bytes(FULL, 8192) + FULL.all_experts_bytes
     worst, likely = predict(FULL, machine(), ram)
     assert worst.token_s == likely.token_s
     assert worst.token_s == pytest.approx((FULL.dense.nbytes + FULL.token_expert_bytes) / (20 * GB))
     assert worst.read_bytes == 0
-    # The last layer computes its experts for the last token alone.
+    # The last layer computes its experts for the last token only.
     weights = FULL.batch_weights + (FULL.layers - 1) * FULL.used * 12_582_912
     assert worst.first_token_s - worst.token_s == pytest.approx(PROMPT_TOKENS * weights / (100 * GB), rel=0.02)
 
 
-def test_each_type_has_its_own_rate() -> None:
+def test_each_type_has_its_rate() -> None:
     here = machine()
     ram = fixed_bytes(FULL, 8192) + FULL.all_experts_bytes
     fast, _ = predict(FULL, here, ram)
@@ -85,7 +85,7 @@ def test_each_type_has_its_own_rate() -> None:
     assert slow.token_s - fast.token_s == pytest.approx(extra)
 
 
-def test_a_slow_disk_is_all_that_counts() -> None:
+def test_slow_disk_sets_the_speed() -> None:
     slow = machine(disk=0.001)
     worst, _ = predict(FULL, slow, 12 << 30)
     assert worst.token_s == pytest.approx(worst.read_bytes / slow.disk, rel=0.01)
@@ -93,7 +93,7 @@ def test_a_slow_disk_is_all_that_counts() -> None:
     assert worst.first_token_s - worst.token_s == pytest.approx(unread, rel=0.01)
 
 
-def test_too_small_a_budget_predicts_nothing() -> None:
+def test_too_small_budget_predicts_nothing() -> None:
     least = smallest_ram(FULL, 8192)
     assert predict(FULL, machine(), least - 1) == []
     assert len(predict(FULL, machine(), least)) == 2
@@ -107,20 +107,20 @@ def test_more_memory_is_never_slower(one: int, other: int) -> None:
         assert 0 <= less.hit_rate <= more.hit_rate <= 1
 
 
-def test_topics_hit_more_than_chance_everywhere() -> None:
+def test_topics_have_more_hits_than_chance() -> None:
     assert all(hits >= part for part, hits in zip(CACHED_PART, TOPICS_HITS, strict=True))
     assert list(TOPICS_HITS) == sorted(TOPICS_HITS)
 
 
 def large_file(folder: Path) -> ModelFile:
-    """A model without weights: four rows of 256 experts, 8 of which are used."""
+    """Return a model without weights: four MoE layers of 256 experts, 8 of which are used."""
     (folder / "m.gguf").write_bytes(small_model("edgemed").encode())
     file = open_model(folder / "m.gguf")
     return replace(file, hparams=replace(file.hparams, n_layer=5, n_expert=256, n_expert_used=8, n_group=1))
 
 
 def profile(popularity: np.ndarray, tokens: int = 400, used: int = 8) -> np.ndarray:
-    """The hot profile after so many tokens routed at random by [row, expert] popularity."""
+    """Return the hot profile after this many tokens, routed at random by popularity [MoE layer, expert]."""
     rng = np.random.default_rng(1)
     decayed = np.zeros(popularity.shape)
     for _ in range(tokens):
@@ -132,7 +132,7 @@ def profile(popularity: np.ndarray, tokens: int = 400, used: int = 8) -> np.ndar
         return np.maximum(np.log2(decayed), -1e30).astype(np.float32)
 
 
-def test_a_profile_of_experts_used_alike_promises_no_more_than_the_cached_part() -> None:
+def test_uniform_profile_predicts_the_cached_fraction() -> None:
     known = hit_rate_of(profile(np.full((4, 256), 1 / 256)), 8)
     assert known is not None
     assert known(0.36) == pytest.approx(0.36, abs=0.06)
@@ -140,7 +140,7 @@ def test_a_profile_of_experts_used_alike_promises_no_more_than_the_cached_part()
     assert known(1) == 1
 
 
-def test_a_profile_of_unequal_experts_promises_what_they_give(tmp_path: Path) -> None:
+def test_skewed_profile_predicts_more_than_the_cached_fraction(tmp_path: Path) -> None:
     popularity = np.tile(1 / np.arange(1, 257), (4, 1))
     popularity /= popularity.sum(axis=1, keepdims=True)
     file = large_file(tmp_path)
@@ -154,7 +154,7 @@ def test_a_profile_of_unequal_experts_promises_what_they_give(tmp_path: Path) ->
     assert likely.routing == "used so far"
 
 
-def test_before_a_model_has_run_its_calibration_says_what_is_hot(tmp_path: Path) -> None:
+def test_calibration_replaces_a_missing_hot_profile(tmp_path: Path) -> None:
     tokens = np.tile(np.round(1e6 / np.arange(1, 257)), (4, 1))
     tokens[:, -1] = 0
     known = known_use(replace(large_file(tmp_path), expert_tokens=tokens))
@@ -165,11 +165,11 @@ def test_before_a_model_has_run_its_calibration_says_what_is_hot(tmp_path: Path)
         assert known.hit_rate(part) == pytest.approx(best[round(part * tokens.size) - 1], abs=0.01)
 
 
-def test_too_little_use_says_nothing(tmp_path: Path) -> None:
+def test_too_few_tokens_predict_nothing(tmp_path: Path) -> None:
     assert hit_rate_of(profile(np.full((4, 256), 1 / 256), tokens=8), 8) is None
     assert known_use(large_file(tmp_path)) is None
 
 
-def test_attention_goes_through_keys_and_values() -> None:
+def test_attention_reads_the_kv_cache() -> None:
     quick, slow = (predict(FULL, machine(attention=rate), 64 * GB, 4096)[0].token_s for rate in (float("inf"), 2.0))
     assert slow - quick == pytest.approx(FULL.kv_bytes_per_token * CONTEXT_TOKENS / (2.0 * GB))

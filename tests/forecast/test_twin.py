@@ -1,4 +1,4 @@
-"""Twins: small models that compute as large ones would."""
+"""Twins: small models whose computation takes the same time as a large model's."""
 
 from __future__ import annotations
 
@@ -32,15 +32,13 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> ModelFile:
     return open_model(folder / "m.gguf")
 
 
-def test_where_none_can_be_written_a_sentence_says_so(
-    small: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unwritable_twin_is_reported(small: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     with pytest.raises(SetupError, match="set TMPDIR"), twins(original_of_file(small)):
         pass
 
 
-def test_a_small_model_is_its_own_twin(small: ModelFile) -> None:
+def test_small_model_is_its_own_twin(small: ModelFile) -> None:
     with twins(original_of_file(small)) as made:
         ((kind, path),) = made.paths.items()
         twin = open_model(path)
@@ -55,7 +53,7 @@ def test_a_small_model_is_its_own_twin(small: ModelFile) -> None:
     assert set(np.unique(twin.experts.type)) <= set(np.unique(small.experts.type))
 
 
-def test_a_large_models_twin_has_its_matrices_but_fewer_and_takes_no_room() -> None:
+def test_twin_has_the_large_models_matrices_and_takes_no_disk_space() -> None:
     with twins(original_of_types(ANTANGELMED, {"Q3_K", "Q2_K"})) as made:
         assert list(made.paths) == ["Q2_K", "Q3_K"]
         path = made.paths["Q3_K"]
@@ -65,13 +63,13 @@ def test_a_large_models_twin_has_its_matrices_but_fewer_and_takes_no_room() -> N
     assert h.n_layer == ANTANGELMED.n_dense_lead + LAYERS
     assert np.unique(twin.experts.type).tolist() == [Type.Q3_K]
     assert twin.tensors["blk.1.attn_qkv.weight"].type == Type.Q8_0
-    # A prompt brings each expert as many rows.
+    # A prompt gives each expert the same number of rows.
     assert made.short / h.n_expert == made.long / 256 == PROMPT_TOKENS / 256
     assert size > 500e6
     assert blocks < 30e6
 
 
-def test_the_engine_measures_itself_on_twins(small: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compute_rates_are_measured_on_twins(small: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with twins(original_of_file(small)) as made:
         rates = measure_compute(1, made, 0.01)
         assert rates.threads == 1

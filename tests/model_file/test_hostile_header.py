@@ -19,7 +19,7 @@ HUGE = ((1 << 63) - 1, (1 << 64) - 1, 1 << 40)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_untouched_file_opens(layout: Layout, path: Path) -> None:
+def test_untouched_file_opens(layout: Layout, path: Path) -> None:
     """Without this, the refusals below would prove nothing."""
     path.write_bytes(small_model(layout).encode())
     model = open_model(path)
@@ -29,7 +29,7 @@ def test_the_untouched_file_opens(layout: Layout, path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_file_cut_at_every_section(layout: Layout, path: Path) -> None:
+def test_file_truncated_at_every_section(layout: Layout, path: Path) -> None:
     gguf = small_model(layout)
     content = gguf.encode()
     assert len(gguf.sections) > 40
@@ -133,7 +133,7 @@ def test_overlapping_extents(layout: Layout, path: Path) -> None:
     assert "overlap" in refused(path, gguf.encode())
 
 
-def test_names_and_keys_that_occur_twice(path: Path) -> None:
+def test_duplicate_names_and_keys(path: Path) -> None:
     gguf = small_model("edgemed")
     gguf.tensors.append(gguf.tensors[0])
     assert "twice" in refused(path, gguf.encode())

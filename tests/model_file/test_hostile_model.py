@@ -25,13 +25,13 @@ from testing.hostile import refused, try_to_open
         ("edgemed.eog_token_ids", (Kind.I32, [-1]), "edgemed.eog_token_ids is not a list of unsigned integers"),
     ],
 )
-def test_lists_of_another_kind(path: Path, key: str, value: Any, words: str) -> None:
+def test_lists_of_the_wrong_type(path: Path, key: str, value: Any, words: str) -> None:
     gguf = small_model("edgemed")
     gguf.set_key(key, Kind.ARRAY, value)
     assert words in refused(path, gguf.encode())
 
 
-def test_lists_that_are_right(path: Path) -> None:
+def test_valid_lists_are_read(path: Path) -> None:
     gguf = small_model("edgemed")
     gguf.set_key("edgemed.expert_tokens", Kind.ARRAY, (Kind.U32, [7, 0, 3, 1]))
     gguf.set_key("edgemed.eog_token_ids", Kind.ARRAY, (Kind.U32, [3, 47]))
@@ -43,7 +43,7 @@ def test_lists_that_are_right(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["blk.1.ffn_norm.weight", "blk.1.exp_probs_b.bias"])
-def test_a_vector_dressed_as_a_matrix(path: Path, name: str) -> None:
+def test_vectors_with_a_matrix_type(path: Path, name: str) -> None:
     gguf = small_model("edgemed")
     tensor = gguf.tensor(name)
     tensor.shape, tensor.type, tensor.data = (*tensor.shape, 1), Type.F16, tensor.data[: len(tensor.data) // 2]
@@ -112,7 +112,7 @@ def test_absurd_hyperparameters(key: str, kind: Kind, value: Any, path: Path) ->
         ("rope.dimension_count", 18),
     ],
 )
-def test_numbers_on_which_llama_cpp_aborts_or_hangs(key: str, value: int, path: Path) -> None:
+def test_values_on_which_llama_cpp_aborts_or_hangs(key: str, value: int, path: Path) -> None:
     gguf = small_model("edgemed")
     gguf.set_key(f"bailingmoe2.{key}", Kind.U32, value)
     refused(path, gguf.encode())
@@ -128,7 +128,7 @@ def test_numbers_on_which_llama_cpp_aborts_or_hangs(key: str, value: int, path: 
         (-4.0, 32768, "its yarn_factor is -4.0."),
     ],
 )
-def test_a_yarn_that_no_context_has(path: Path, factor: float, original: int, words: str | None) -> None:
+def test_impossible_yarn_factors(path: Path, factor: float, original: int, words: str | None) -> None:
     gguf = small_model("edgemed")
     gguf.set_key("bailingmoe2.rope.scaling.type", Kind.STRING, "yarn")
     gguf.set_key("bailingmoe2.rope.scaling.factor", Kind.F32, factor)
@@ -143,13 +143,13 @@ def test_a_yarn_that_no_context_has(path: Path, factor: float, original: int, wo
 
 @pytest.mark.parametrize("scaling", ["", "dynamic", "Yarn"])
 def test_an_unknown_rope_scaling(path: Path, scaling: str) -> None:
-    """At these llama.cpp aborts."""
+    """On these values llama.cpp aborts."""
     gguf = small_model("edgemed")
     gguf.set_key("bailingmoe2.rope.scaling.type", Kind.STRING, scaling)
     assert f"RoPE scaling is of the unknown type {scaling!r}" in refused(path, gguf.encode())
 
 
-def test_a_router_that_does_not_normalise_its_weights(path: Path) -> None:
+def test_router_without_weight_normalisation(path: Path) -> None:
     """llama.cpp would open it, but compute a different model from BailingMoeV2."""
     gguf = small_model("edgemed")
     gguf.set_key("bailingmoe2.expert_weights_norm", Kind.BOOL, False)
@@ -188,7 +188,7 @@ def test_missing_hyperparameters(key: str, path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("key", ["edgemed.expert_checksums", "edgemed.dense_checksums"])
-def test_checksums_of_the_wrong_number_or_kind(key: str, kind: Kind, value: Any, path: Path) -> None:
+def test_checksums_of_the_wrong_count_or_type(key: str, kind: Kind, value: Any, path: Path) -> None:
     gguf = small_model("edgemed")
     dense = sum(1 for tensor in gguf.tensors if not tensor.name.split(".")[-2].isdigit())
     if kind == Kind.ARRAY and key == "edgemed.dense_checksums" and len(value[1]) == EXPERTS:
@@ -199,13 +199,13 @@ def test_checksums_of_the_wrong_number_or_kind(key: str, kind: Kind, value: Any,
 
 @pytest.mark.parametrize("key", ["edgemed.intended_use", "edgemed.format_version", *TEXTS])
 @pytest.mark.parametrize(("kind", "value"), [(Kind.U32, 7), (Kind.ARRAY, (Kind.STRING, ["a"])), (Kind.F32, 0.5)])
-def test_our_keys_of_the_wrong_kind(key: str, kind: Kind, value: Any, path: Path) -> None:
+def test_edgemed_keys_of_the_wrong_type(key: str, kind: Kind, value: Any, path: Path) -> None:
     gguf = small_model("edgemed")
     gguf.set_key(key, kind, value)
     refused(path, gguf.encode())
 
 
-def test_another_architecture_and_another_format(path: Path) -> None:
+def test_other_architecture_and_newer_format(path: Path) -> None:
     gguf = small_model("llama.cpp")
     gguf.set_key("general.architecture", Kind.STRING, "llama")
     assert "llama" in refused(path, gguf.encode())
@@ -214,7 +214,7 @@ def test_another_architecture_and_another_format(path: Path) -> None:
     gguf = small_model("edgemed")
     gguf.set_key("edgemed.format_version", Kind.U32, 3)
     assert "format 3" in refused(path, gguf.encode())
-    gguf.set_key("edgemed.format_version", Kind.U32, 2)  # which has a header checksum
+    gguf.set_key("edgemed.format_version", Kind.U32, 2)  # this version has a header checksum
     assert "damaged: its header" in refused(path, gguf.encode())
 
 
@@ -226,14 +226,14 @@ def test_missing_and_misshapen_experts(path: Path) -> None:
     assert "blk.1.ffn_down.3.weight" in refused(path, gguf.encode())
 
 
-def test_checksummed_experts_must_lie_together_and_in_order(path: Path) -> None:
+def test_checksummed_experts_must_be_adjacent_and_in_order(path: Path) -> None:
     gguf = small_model("edgemed", checksums=[0] * EXPERTS)
     gate, up = gguf.tensor("blk.1.ffn_gate.0.weight"), gguf.tensor("blk.1.ffn_up.0.weight")
     gate.name, up.name = up.name, gate.name
     assert "order" in refused(path, gguf.encode()) or "gate, up, down" in refused(path, gguf.encode())
 
 
-def test_checksummed_experts_must_lie_in_one_piece(path: Path) -> None:
+def test_checksummed_expert_must_be_contiguous(path: Path) -> None:
     """An expert in two runs of pages would take two reads, but its checksum covers one."""
     gguf = small_model("edgemed", checksums=[0] * EXPERTS)
     gguf.set_key("general.alignment", Kind.U32, 1 << 14)

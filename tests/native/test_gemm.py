@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks.matmul import CODEBOOKS, K_QUANTS, GgmlMatmul, random_weights
 from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.matmul import gemm
 from testing.activations import round_activations
+from testing.ggml_matmul import CODEBOOKS, K_QUANTS, GgmlMatmul, random_weights
 from testing.processor import AVX2, skip_without
 
 TYPES = [Type[name] for name in (*K_QUANTS, *CODEBOOKS)]
@@ -90,7 +90,7 @@ def test_other_types_and_sizes_are_left_to_ggml(kind: Type, rows: int, columns: 
 SWITCHED_OFF = """
 import numpy as np
 from gguf import GGMLQuantizationType as Type
-from benchmarks.matmul import random_weights
+from testing.ggml_matmul import random_weights
 from edgemed.engine.llama import start_llama
 from edgemed.native.matmul import gemm, gemv
 

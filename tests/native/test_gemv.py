@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks.matmul import GgmlMatmul, random_weights
 from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.instructions import Instructions
 from edgemed.native.matmul import gemv
 from testing.activations import round_activations
+from testing.ggml_matmul import GgmlMatmul, random_weights
 from testing.processor import AVX2, gemv_types, instructions_here, limited_to, skip_without
 
 BOOKS = (Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_XXS, Type.IQ3_S, Type.IQ4_XS)

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks.matmul import CODEBOOKS, HALVES_AT, K_QUANTS, random_weights
 from edgemed.engine.llama import start_llama
 from edgemed.ggml import ggml
 from edgemed.native.attention import attend
 from edgemed.native.matmul import gemm, gemv
+from testing.ggml_matmul import CODEBOOKS, HALVES_AT, K_QUANTS, random_weights
 from testing.processor import AVX2, GEMV_BY_AVX2, instructions_here, limited_to, skip_without
 
 ODD = st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 1e38, 1e-40]), max_size=3)

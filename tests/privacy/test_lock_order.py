@@ -53,8 +53,8 @@ def calls(log: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def traced(tmp_path: Path, *words: str, files: tuple[str, ...]) -> list[Child]:
-    """The children of `edgemed words...`, each with "closed" (to other processes), "locked" (network) and "touched"
-    (one of `files` was opened, or WORD read) in the order of their system calls."""
+    """Run `edgemed words...`. Return its children, each with its events in order: "closed" (to debuggers), "locked" (no
+    network) and "touched" (one of `files` was opened, or WORD was read)."""
     log = tmp_path / "calls"
     command = ["strace", "-f", "-q", "-s", "4096", "-e", f"trace={CALLS}", "-o", str(log)]
     done = subprocess.run(
@@ -107,19 +107,19 @@ def check(children: list[Child], *touching: str, idle: tuple[str, ...] = ()) -> 
     assert met >= set(touching), "a child met nothing that was planted, so this test proves nothing about it"
 
 
-def test_the_engine_and_the_template_lock_before_they_touch_anything(model: Path, tmp_path: Path) -> None:
+def test_engine_and_template_lock_before_they_read_anything(model: Path, tmp_path: Path) -> None:
     children = traced(tmp_path, "generate", str(model), "-p", f"{WORD}?", "--max-tokens", "2", files=(model.name,))
     check(children, "edgemed.engine.process.worker", "edgemed.engine.process.template")
 
 
-def test_a_job_locks_before_it_touches_anything(model: Path, tmp_path: Path) -> None:
+def test_job_locks_before_it_reads_anything(model: Path, tmp_path: Path) -> None:
     texts = tmp_path / "planted-texts.jsonl"
     texts.write_text('{"text": "' + f"{WORD} " * 200 + '"}\n')
     words = ("calibrate", str(model), str(texts), "-o", str(tmp_path / "out.npz"), "--tokens", "64", "--effects", "0")
     check(traced(tmp_path, *words, files=(model.name, texts.name)), "edgemed.calibration.collect:collect")
 
 
-def test_the_probes_of_the_machine_are_locked(model: Path, tmp_path: Path) -> None:
+def test_machine_probes_are_locked(model: Path, tmp_path: Path) -> None:
     children = traced(tmp_path, "doctor", str(model), "--folder", str(tmp_path), files=("edgemed-twin-",))
     survey = "edgemed.forecast.survey"
     idle = (f"{survey}:find_gpu", f"{survey}:try_locks")

@@ -33,7 +33,7 @@ def locked(body: str) -> dict[str, object]:
     return result
 
 
-def test_every_family_but_local_sockets_is_refused() -> None:
+def test_every_socket_family_except_unix_is_refused() -> None:
     seen = locked("""
         privacy.lock_down()
         for family in range(46):
@@ -45,7 +45,7 @@ def test_every_family_but_local_sockets_is_refused() -> None:
     assert set(seen.values()) == {errno.EPERM}
 
 
-def test_threads_old_and_new_and_started_programs_are_locked_too() -> None:
+def test_old_and_new_threads_and_child_programs_are_locked() -> None:
     seen = locked("""
         locked, old = threading.Event(), []
         thread = threading.Thread(target=lambda: (locked.wait(), old.append(attempt(socket.AF_INET))))
@@ -62,7 +62,7 @@ def test_threads_old_and_new_and_started_programs_are_locked_too() -> None:
     assert seen == {"old thread": errno.EPERM, "new thread": errno.EPERM, "program": errno.EPERM}
 
 
-def test_sockets_made_without_python_and_rings_are_refused() -> None:
+def test_raw_socket_and_io_uring_calls_are_refused() -> None:
     """A Python audit hook would miss these calls, which go to the kernel through ctypes."""
     seen = locked("""
         libc = ctypes.CDLL(None, use_errno=True)
@@ -79,7 +79,7 @@ def test_sockets_made_without_python_and_rings_are_refused() -> None:
     assert seen == dict.fromkeys(("socket", "x32 socket", "io_uring", "pidfd_getfd"), errno.EPERM)
 
 
-def test_the_other_architectures_numbers_are_refused() -> None:
+def test_32_bit_system_calls_are_refused() -> None:
     """i386's socket call (359) through `int 0x80`, by machine code in an executable page."""
     seen = locked("""
         import mmap
@@ -98,7 +98,7 @@ def test_the_other_architectures_numbers_are_refused() -> None:
     assert seen["after"] == -errno.EPERM
 
 
-def test_seal_refuses_local_sockets_but_keeps_what_is_open() -> None:
+def test_seal_refuses_unix_sockets_but_keeps_open_ones() -> None:
     seen = locked("""
         ours, theirs = socket.socketpair()
         listener = socket.socket(socket.AF_UNIX)
@@ -116,7 +116,7 @@ def test_seal_refuses_local_sockets_but_keeps_what_is_open() -> None:
     assert seen == {"open pair": "still there", "new": errno.EPERM, "connect": errno.EPERM, "bind": errno.EPERM}
 
 
-def test_proof_passes_when_locked_and_fails_when_not() -> None:
+def test_proof_passes_only_when_locked() -> None:
     body = """
         for name, passed, detail in ((c.name, c.passed, c.detail) for c in privacy.proof()):
             seen[name] = [passed, detail]
@@ -128,7 +128,7 @@ def test_proof_passes_when_locked_and_fails_when_not() -> None:
         assert not unlocked[name][0]  # type: ignore[index]
 
 
-def test_core_dumps_and_memory_are_closed() -> None:
+def test_core_dumps_and_debuggers_are_refused() -> None:
     seen = locked("""
         privacy.lock_down()
         seen["core"] = resource.getrlimit(resource.RLIMIT_CORE)
@@ -140,7 +140,7 @@ def test_core_dumps_and_memory_are_closed() -> None:
     assert seen["status"] == [["Seccomp:", "2"]]
 
 
-def test_a_machine_without_filters_is_refused_unless_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_without_seccomp_is_refused_unless_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seccomp.platform, "machine", lambda: "riscv64")
     with pytest.raises(SetupError, match="riscv64"):
         process.seal()

@@ -1,4 +1,4 @@
-"""The allocator: budget kept and used, exact on small cases, monotone, deterministic."""
+"""The allocator keeps and uses its budget, is exact on small cases, monotone and deterministic."""
 
 import itertools
 
@@ -14,7 +14,7 @@ from edgemed.quant.allocation import Allocation, allocate, allocate_together
 
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Up to 5 items x 4 choices, any sizes and damages, also senseless ones."""
+    """Up to 5 items with 4 choices each, with any sizes and damages, even senseless ones."""
     items, choices = draw(st.integers(1, 5)), draw(st.integers(1, 4))
     numbers = st.lists(st.integers(1, 60), min_size=items * choices, max_size=items * choices)
     size, damage = (np.array(draw(numbers)).reshape(items, choices) for _ in range(2))
@@ -49,7 +49,7 @@ def test_the_best_allocation_may_fill_the_budget_to_the_last_byte() -> None:
 
 
 def model(items: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Items like experts: sizes by type, damage falling by 4 a bit, importance over three decades."""
+    """Make items like experts: sizes by type, damage that falls by a factor of 4 per bit, importance over 3 decades."""
     rng = np.random.default_rng(seed)
     bits = np.array([float(types.bits_per_weight(type_)) for type_ in types.FAST])
     weights = np.where(np.arange(items) % 3 == 2, 1 << 16, 1 << 17)[:, None]
@@ -69,22 +69,22 @@ def test_hits_the_budget_within_half_a_percent_and_is_near_the_bound(bits: float
     assert np.array_equal(found.choice, allocate(size, damage, budget).choice)
 
 
-def test_more_budget_never_means_more_damage() -> None:
+def test_larger_budget_never_means_more_damage() -> None:
     size, damage = model(60)
     found = [allocate(size, damage, int(budget)).damage for budget in np.linspace(size[:, 0].sum(), size.sum(), 60)]
     assert all(later <= earlier for earlier, later in itertools.pairwise(found))
 
 
-def test_a_forbidden_choice_is_not_taken() -> None:
+def test_infinite_damage_is_never_chosen() -> None:
     size, damage = model(90)
     floor = damage.copy()
-    floor[::5, :2] = np.inf  # these items have a floor at the third type
+    floor[::5, :2] = np.inf  # these items may not go below the third type
     found = allocate(size, floor, int(size[:, 2].sum()))
     assert (found.choice[::5] >= 2).all()
     assert (found.choice < 2).any()
 
 
-def test_whole_tensors_cannot_do_better() -> None:
+def test_whole_tensors_are_never_better() -> None:
     size, damage = model(240)
     budget, tensors = int(size[:, 1].sum()), np.arange(240) // 40
     whole, single = allocate_together(size, damage, budget, tensors), allocate(size, damage, budget)
@@ -93,13 +93,13 @@ def test_whole_tensors_cannot_do_better() -> None:
     assert single.damage < whole.damage
 
 
-def test_too_small_a_budget_names_what_is_needed() -> None:
+def test_too_small_budget_says_what_is_needed() -> None:
     size, damage = model(6)
     with pytest.raises(BudgetError, match=f"at least {size[:, 0].sum():,} bytes"):
         allocate(size, damage, int(size[:, 0].sum()) - 1)
 
 
-def test_generous_budgets_take_the_best_of_everything() -> None:
+def test_large_budget_takes_the_best_types() -> None:
     size, damage = model(30)
     found: Allocation = allocate(size, damage, int(size.sum()))
     assert np.array_equal(found.choice, damage.argmin(axis=1))

@@ -1,4 +1,4 @@
-"""Error compensation: real blocks, less damage than ggml's rounding, and never more."""
+"""Error compensation writes valid blocks with less damage than ggml's rounding, never with more."""
 
 import itertools
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from edgemed.quant.quantize import dequantize, quantize
 from edgemed.quant.types import Type
 from testing.processor import instructions_here, limited_to
 
-# ggml needs half a minute of search tables for IQ2_S; IQ3_S is the same kind of code.
+# ggml needs half a minute to build search tables for IQ2_S; IQ3_S has the same kind of code.
 CODED = [Type.Q2_K, Type.Q3_K, Type.Q4_K, Type.Q5_K, Type.Q6_K, Type.IQ4_XS, Type.IQ3_S]
 
 
 def problem(columns: int, rows: int = 24, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Gaussian weights, and the second moments of correlated inputs."""
+    """Return Gaussian weights and the second moments of correlated inputs."""
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(columns, columns)) * rng.gamma(0.5, size=columns)
     inputs = rng.normal(size=(3 * columns, columns)) @ mixing / columns
@@ -28,13 +28,13 @@ def problem(columns: int, rows: int = 24, seed: int = 0) -> tuple[np.ndarray, np
 
 
 def uncoupled(group: int) -> tuple[np.ndarray, ...]:
-    """Order, errors, solve and metric of a block whose columns have nothing to do with one another."""
+    """Return order, errors, solve and metric of a block whose columns are independent."""
     each = np.tile(np.eye(group, dtype=np.float32), (256 // group, 1, 1))
     return np.arange(0, 256, group, dtype=np.int32), np.eye(256, dtype=np.float32), each, each
 
 
 def values_of(book: Codebook) -> np.ndarray:
-    """All that a group of weights may become at scale 1, [choices, group], in the order of their codes."""
+    """Return all values that a group of weights can have at scale 1, [choices, group], in the order of their codes."""
     if book.group == 1:
         steps = np.arange(book.low, book.high + 1) if book.values is None else book.values
         return np.asarray(steps, np.float64)[:, None]
@@ -48,7 +48,7 @@ def values_of(book: Codebook) -> np.ndarray:
 def plain_choice(
     book: Codebook, coupling: Coupling, scale: np.ndarray, offset: np.ndarray, goal: np.ndarray, pushed: np.ndarray
 ) -> np.ndarray:
-    """What `choose_codes` says it does, one row and one group at a time over all choices; the weights."""
+    """Do what `choose_codes` documents, for one row and one group at a time over all choices; return the weights."""
     every, found = values_of(book), np.zeros(goal.shape)
     place = (coupling.order[:, None] + np.arange(book.group)).ravel()
     for row in range(len(goal)):
@@ -66,7 +66,7 @@ def plain_choice(
 
 @pytest.fixture(params=[Instructions.NONE, *instructions_here()], ids=lambda which: which.name)
 def on_each(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The same loops, compiled for other instructions."""
+    """Run the test with the same loops compiled for each instruction set."""
     with limited_to(request.param):
         yield
 
@@ -74,7 +74,7 @@ def on_each(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("on_each")
 @pytest.mark.parametrize("later", [True, False])
 @pytest.mark.parametrize("type_", [Type.Q2_K, Type.Q5_K, Type.IQ4_XS])
-def test_native_code_chooses_what_the_plain_loop_chooses(type_: Type, later: bool) -> None:
+def test_native_code_matches_the_plain_loop(type_: Type, later: bool) -> None:
     codec = codecs.codec(type_)
     assert codec is not None
     weights, hessian = problem(256, rows=70)
@@ -87,7 +87,7 @@ def test_native_code_chooses_what_the_plain_loop_chooses(type_: Type, later: boo
     pushed = np.random.default_rng(3).normal(0, 0.003, weights.shape).astype(np.float32)
     codes, values = choose_codes(codec.book, coupling, scale, offset, weights, pushed)
     expected = plain_choice(codec.book, coupling, scale, offset, weights, pushed)
-    # A tie that rounding turns moves all later columns of its row: whole rows agree, or do not.
+    # A tie that rounding decides differently changes all later columns of its row, so rows agree as a whole or not.
     agree = np.isclose(values, expected, rtol=1e-5, atol=1e-8).all(axis=1)
     assert agree.mean() > 0.9
     assert np.array_equal(dequantize(codec.write(quantize(weights, type_), codes), type_, 256)[agree], values[agree])
@@ -95,8 +95,8 @@ def test_native_code_chooses_what_the_plain_loop_chooses(type_: Type, later: boo
 
 @pytest.mark.usefixtures("on_each")
 @pytest.mark.parametrize("type_", [Type.IQ3_S, Type.IQ2_XXS])
-def test_points_are_no_worse_than_a_search_over_all_of_them(type_: Type) -> None:
-    """Native code fixes the signs first, which an exhaustive search need not: a little is lost, not more."""
+def test_codebook_points_are_close_to_an_exhaustive_search(type_: Type) -> None:
+    """Native code fixes the signs first, while an exhaustive search does not. The loss is small and bounded."""
     codec = codecs.codec(type_)
     assert codec is not None
     weights, hessian = problem(256, rows=3)
@@ -115,7 +115,7 @@ def test_points_are_no_worse_than_a_search_over_all_of_them(type_: Type) -> None
 
 
 @pytest.mark.parametrize("type_", [*CODED, Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S])
-def test_codes_written_are_codes_read(type_: Type) -> None:
+def test_written_codes_are_read_back(type_: Type) -> None:
     codec = codecs.codec(type_)
     assert codec is not None
     rng = np.random.default_rng(1)
@@ -134,7 +134,7 @@ def test_codes_written_are_codes_read(type_: Type) -> None:
 
 @pytest.mark.parametrize("type_", CODED)
 @pytest.mark.parametrize("columns", [256, 768])
-def test_damage_falls(type_: Type, columns: int) -> None:
+def test_compensation_reduces_damage(type_: Type, columns: int) -> None:
     weights, hessian = problem(columns)
     plain = dequantize(quantize(weights, type_, np.diag(hessian)), type_, columns)
     better = dequantize(compensate(weights, type_, Moments(hessian)), type_, columns)
@@ -142,13 +142,13 @@ def test_damage_falls(type_: Type, columns: int) -> None:
     assert after.sum() < 0.7 * before.sum()
 
 
-def test_uncorrelated_inputs_leave_ggml_little_to_gain_from() -> None:
+def test_uncorrelated_inputs_gain_little() -> None:
     weights, _ = problem(256)
     plain, better = quantize(weights, Type.Q4_K, np.ones(256)), compensate(weights, Type.Q4_K, Moments(np.eye(256)))
     assert (plain == better).mean() > 0.99
 
 
-def test_types_without_codec_and_empty_statistics_get_ggmls_rounding() -> None:
+def test_types_without_codec_and_empty_statistics_use_ggml_rounding() -> None:
     weights, hessian = problem(256)
     assert np.array_equal(
         compensate(weights, Type.Q8_0, Moments(hessian)), quantize(weights, Type.Q8_0, np.diag(hessian))

@@ -1,4 +1,4 @@
-"""Dense groups: their bytes, the choices worth making, and their part in an allocation."""
+"""Dense groups: their bytes, the choices worth making, and their place in an allocation."""
 
 import itertools
 
@@ -32,7 +32,7 @@ KINDS = BailingMoeV2.DENSE_KINDS
 DENSE = Dense.of(TENSORS, WON, KINDS)
 
 
-def test_every_kind_has_one_group_or_none() -> None:
+def test_every_kind_has_at_most_one_group() -> None:
     for family in FAMILIES:
         assert set(family.DENSE_KINDS.values()) <= {*DENSE_GROUPS, None}
     assert [kind for kind, group in KINDS.items() if group is None] == ["nextn.eh_proj"]
@@ -43,7 +43,7 @@ def test_every_kind_has_one_group_or_none() -> None:
     assert set(TYPES) <= set(types.DENSE_FLOOR)
 
 
-def test_bytes_are_those_of_the_tensors() -> None:
+def test_bytes_match_the_tensors() -> None:
     weights = np.zeros(len(DENSE_GROUPS))
     for name, shape in TENSORS:
         if group_of(name, KINDS) is not None:
@@ -54,13 +54,13 @@ def test_bytes_are_those_of_the_tensors() -> None:
     assert DENSE.saved(np.zeros(len(DENSE_GROUPS), np.int64))[EMBEDDING] == 1000 * (272 - 210)
 
 
-def test_what_was_measured_as_nothing_counts_a_little() -> None:
+def test_zero_effect_counts_a_little() -> None:
     np.testing.assert_allclose(DENSE.damage[:, 0], np.maximum(WON, 0.1 * WON.mean()))
     only = Dense.of(TENSORS[:1], WON, KINDS)
     assert np.flatnonzero(only.damage[:, 0]).tolist() == [EMBEDDING]
 
 
-def test_the_frontier_holds_every_choice_that_a_price_makes() -> None:
+def test_frontier_contains_the_best_choice_at_every_price() -> None:
     frontier = DENSE.frontier()
     assert DENSE.kinds_of(frontier[0]) == {}
     assert set(DENSE.kinds_of(frontier[-1]).values()) == {Type.Q6_K}
@@ -69,13 +69,13 @@ def test_the_frontier_holds_every_choice_that_a_price_makes() -> None:
     for price in np.geomspace(1e-12, 1e-4, 200):
         assert set(DENSE.kinds_of(DENSE.at_price(price))) in steps
     everything = [np.array(choice) for choice in itertools.product((0, 1), repeat=len(DENSE_GROUPS))]
-    for choice in frontier:  # nothing that takes no more bytes loses less
+    for choice in frontier:  # no choice with the same or fewer bytes has less damage
         saved = DENSE.saved(choice).sum()
         assert DENSE.lost(choice) <= 1e-12 + min(DENSE.lost(c) for c in everything if DENSE.saved(c).sum() >= saved)
 
 
 def budget_at(share: float) -> int:
-    """From the fewest bytes (0) to the most (1) of experts and dense groups."""
+    """Interpolate between the fewest bytes (0) and the most (1) of experts and dense groups."""
     each = 5 * 16 * expert_bytes(HPARAMS, types.FAST).sum(axis=0)
     least, most = each[0] + DENSE.size[:, 0].sum(), each[-1] + DENSE.size[:, 1].sum()
     return int(least + share * (most - least))
@@ -107,7 +107,7 @@ def test_experts_and_dense_groups_share_a_budget(whole: bool) -> None:
         plan_experts(HPARAMS, LAYERS, damages(), types.FAST, budget_at(0) - 1, dense=DENSE)
 
 
-def test_sharing_a_budget_loses_no_more_than_any_division_of_it() -> None:
+def test_shared_budget_is_no_worse_than_any_fixed_split() -> None:
     budget = budget_at(0.3)
     _, together = plan_experts(HPARAMS, LAYERS, damages(), types.FAST, budget, dense=DENSE)
     for choice in DENSE.frontier():
@@ -120,8 +120,8 @@ def test_sharing_a_budget_loses_no_more_than_any_division_of_it() -> None:
 
 @settings(max_examples=40)
 @given(st.lists(st.floats(0, 1e-2), min_size=6, max_size=6), st.floats(0, 1))
-def test_the_division_is_the_best_there_is(won: list[float], share: float) -> None:
-    """One layer's whole tensors and six groups: against every choice."""
+def test_split_between_experts_and_dense_is_optimal(won: list[float], share: float) -> None:
+    """For one layer's whole tensors and six groups, compared with every choice."""
     dense, palette = Dense.of(TENSORS, np.array(won), KINDS), (Type.Q2_K, Type.Q4_K, Type.Q6_K)
     damage = np.full((1, 16, 3, 1), 2e-4) * np.array([1.0, 0.1, 0.01]) * np.array([3.0, 1.0, 2.0])[:, None]
     size = 16 * expert_bytes(HPARAMS, palette)

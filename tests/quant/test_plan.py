@@ -1,4 +1,4 @@
-"""Plans: defaults by rule, exceptions, canonical text, and every fault a sentence."""
+"""Plans: defaults by rule, exceptions, canonical text, and a sentence for every error."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ EXAMPLE = """{
 }"""
 
 
-def test_the_example_of_the_docstring() -> None:
+def test_docstring_example() -> None:
     plan = Plan.parse(EXAMPLE)
     plan.validate(HPARAMS)
     assert [plan.expert_type(1, expert, 0) for expert in (0, 3, 4, 5, 7)] == [
@@ -114,14 +114,14 @@ def test_text_round_trips_and_does_not_depend_on_order(chosen: dict[tuple[int, i
     assert read.digest == plan.digest
 
 
-def test_entries_that_change_nothing_are_not_written() -> None:
+def test_redundant_entries_are_not_written() -> None:
     noisy = json.loads(Plan.uniform(Type.Q4_K).text)
     noisy["experts"]["layers"] = {"2": {"gate": "Q4_K", "up": {"Q4_K": "0-15"}}}
     noisy["dense"] |= {"attn_qkv": "Q8_0", "blk.2.attn_qkv": "Q8_0"}
     assert Plan.parse(json.dumps(noisy)).text == Plan.uniform(Type.Q4_K).text
 
 
-def test_a_narrow_dense_exception_beats_its_kind() -> None:
+def test_specific_dense_entry_overrides_its_kind() -> None:
     plan = Plan((Type.Q4_K,) * 3, dense={"attn_qkv": Type.F16, "blk.2.attn_qkv": Type.Q8_0})
     assert plan.dense_type("blk.2.attn_qkv.weight", (256, 512)) == Type.Q8_0
     assert Plan.parse(plan.text).dense_type("blk.2.attn_qkv.weight", (256, 512)) == Type.Q8_0
@@ -161,7 +161,7 @@ def experts(layers: object, default: object = "Q4_K") -> str:
         ('{"edgemed_plan": 1, "experts": {"default": "Q4_K"}, "dense": {"output": 4}}', "the name of a type belongs"),
     ],
 )
-def test_faults_are_sentences(text: str, message: str) -> None:
+def test_errors_are_sentences(text: str, message: str) -> None:
     with pytest.raises(PlanError) as caught:
         Plan.parse(text)
     assert message in str(caught.value)
@@ -178,12 +178,12 @@ def test_faults_are_sentences(text: str, message: str) -> None:
         (Plan((Type.Q4_K,) * 3, dense={"blk.6.attn_qkv": Type.F16}), r'"blk\.6\.attn_qkv"'),
     ],
 )
-def test_what_the_model_lacks_is_named(plan: Plan, message: str) -> None:
+def test_errors_name_what_the_model_lacks(plan: Plan, message: str) -> None:
     with pytest.raises(PlanError, match=message):
         plan.validate(HPARAMS)
 
 
-def test_unreadable_files_are_named(tmp_path: Path) -> None:
+def test_error_names_the_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"none\.json cannot be read"):
         Plan.load(tmp_path / "none.json")
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe")
@@ -193,5 +193,5 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     assert Plan.load(tmp_path / "plan.json").text == Plan.parse(EXAMPLE).text
 
 
-def test_projections_are_in_the_order_of_the_file() -> None:
+def test_projections_are_in_file_order() -> None:
     assert PROJECTIONS == ("gate", "up", "down")

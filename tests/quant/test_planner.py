@@ -1,4 +1,4 @@
-"""A plan made from damages: within the budget, floors kept, whole tensors on request."""
+"""A plan made from damages stays within the budget, keeps floors and can use whole tensors."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ LAYERS = range(1, 6)
 
 
 def damages() -> np.ndarray:
-    """[5 layers, 16 experts, 3, fast types]: falling by 4 a bit, importance over two decades."""
+    """Damages [5 layers, 16 experts, 3, fast types] that fall by a factor of 4 per bit; importance over two decades."""
     bits = np.array([float(types.bits_per_weight(type_)) for type_ in types.FAST])
     return 10 ** np.random.default_rng(0).uniform(-2, 0, (5, 16, 3, 1)) * 4.0**-bits
 
@@ -25,14 +25,14 @@ def planned_bytes(plan) -> int:
     )
 
 
-def test_the_plan_costs_what_the_allocation_says() -> None:
+def test_plan_size_matches_the_allocation() -> None:
     budget = 5 * 16 * int(expert_bytes(HPARAMS, types.FAST)[:, 1].sum())
     plan, found = plan_experts(HPARAMS, LAYERS, damages(), types.FAST, budget)
     assert 0.995 * budget < planned_bytes(plan) == found.bytes <= budget
     assert len({plan.expert_type(1, expert, 0) for expert in range(16)}) > 1
 
 
-def test_whole_tensors_have_one_type_and_do_worse() -> None:
+def test_whole_tensors_have_one_type_and_more_damage() -> None:
     budget = 5 * 16 * int(expert_bytes(HPARAMS, types.FAST)[:, 1].sum())
     plan, whole = plan_experts(HPARAMS, LAYERS, damages(), types.FAST, budget, whole_tensors=True)
     assert planned_bytes(plan) == whole.bytes <= budget
@@ -40,8 +40,8 @@ def test_whole_tensors_have_one_type_and_do_worse() -> None:
     assert whole.damage > plan_experts(HPARAMS, LAYERS, damages(), types.FAST, budget)[1].damage
 
 
-def test_what_is_hardly_known_stays_near_the_others() -> None:
-    """Experts 0 to 3 seem to matter little, being rare: Q4_K for all would fit, so none of theirs is below Q3_K."""
+def test_rare_experts_stay_near_the_others() -> None:
+    """Experts 0 to 3 are rare, so they seem to matter little. Q4_K for all would fit, so none of them is below Q3_K."""
     cost, rare = damages(), np.zeros((5, 16), bool)
     cost[:, :4] *= 1e-3
     rare[:, :4] = True

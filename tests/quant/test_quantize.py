@@ -1,4 +1,4 @@
-"""Quantising through ggml: errors of the expected size, importance that matters, hostile input refused."""
+"""Quantising with ggml: errors have the expected size, importance has an effect, hostile input is refused."""
 
 import numpy as np
 import pytest
@@ -23,12 +23,12 @@ QUICK = [t for t in types.ALLOWED if t not in (Type.IQ1_S, Type.IQ1_M, Type.IQ2_
 
 
 @pytest.mark.parametrize("type_", QUICK)
-def test_shape_and_size_of_error(type_: Type) -> None:
+def test_error_has_the_expected_size(type_: Type) -> None:
     array = weights(3, 512)
     blocks = quantize(array, type_)
     assert blocks.dtype == np.uint8
     assert blocks.shape == (3, types.row_bytes(type_, 512))
-    # Gaussian weights at b bits: roughly 2^-b of their size. Half of F16 and BF16 is exponent.
+    # Gaussian weights at b bits have an error of about 2^-b of their size. Half of F16 and BF16 is exponent.
     precision = {Type.F16: 12.0, Type.BF16: 9.0}.get(type_, float(types.bits_per_weight(type_)))
     assert relative_error(array, type_) < 2.2 * 2.0**-precision
 
@@ -41,7 +41,7 @@ def test_more_bits_of_the_fast_palette_mean_less_error() -> None:
 
 
 @pytest.mark.parametrize("type_", [Type.Q2_K, Type.Q4_K, Type.IQ3_S])
-def test_importance_moves_precision_to_its_columns(type_: Type) -> None:
+def test_importance_gives_precision_to_its_columns(type_: Type) -> None:
     array, importance = weights(32, 256), np.ones(256)
     importance[::16] = 1000.0
     plain, weighted = (dequantize(quantize(array, type_, use), type_, 256) for use in (None, importance))
@@ -49,7 +49,7 @@ def test_importance_moves_precision_to_its_columns(type_: Type) -> None:
     assert np.square(weighted - array)[:, important].sum() < 0.8 * np.square(plain - array)[:, important].sum()
 
 
-def test_only_proportions_of_importance_matter_and_zeros_are_survived() -> None:
+def test_importance_may_be_scaled_and_contain_zeros() -> None:
     array, importance = weights(8, 256), np.random.default_rng(1).random(256)
     importance[:128] = 0
     for type_ in (Type.Q3_K, Type.IQ2_XXS, Type.IQ3_S):
@@ -57,7 +57,7 @@ def test_only_proportions_of_importance_matter_and_zeros_are_survived() -> None:
     assert np.array_equal(quantize(array, Type.IQ2_XXS, np.zeros(256)), quantize(array, Type.IQ2_XXS))
 
 
-def test_bytes_do_not_depend_on_how_rows_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_do_not_depend_on_the_split_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     array = weights(37, 256)
     whole = quantize(array, Type.Q4_K)
     monkeypatch.setattr("edgemed.quant.quantize.TASK_WEIGHTS", 512)
@@ -78,6 +78,6 @@ def test_unusable_importance_is_refused(importance: np.ndarray) -> None:
         quantize(weights(1, 256), Type.Q4_K, importance)
 
 
-def test_a_cut_block_is_refused() -> None:
+def test_incomplete_block_is_refused() -> None:
     with pytest.raises(PlanError, match="do not divide"):
         quantize(weights(1, 250), Type.Q4_K)

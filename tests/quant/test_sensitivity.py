@@ -1,4 +1,4 @@
-"""The damage that is predicted is the damage that happens."""
+"""The estimated damage equals the damage that happens."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ EMBD, FF, EXPERTS, TOKENS = 256, 256, 4, 900
 
 @pytest.fixture(scope="module")
 def scene() -> tuple[Statistics, tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
-    """Statistics of one layer, the weights of its expert 0, and that expert's inputs and shares."""
+    """Return statistics of one layer, the weights of its expert 0, and that expert's inputs and routing weights."""
     rng = np.random.default_rng(0)
     weights = tuple(rng.normal(0, 0.06, (FF, EMBD)).astype(np.float32) for _ in range(3))
     inputs = (rng.normal(size=(TOKENS, EMBD)) @ rng.normal(size=(EMBD, EMBD)) / 16).astype(np.float32)
@@ -37,7 +37,7 @@ def output(weights: tuple[np.ndarray, ...], x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("projection", [0, 1, 2])
 @pytest.mark.parametrize("type_", [Type.Q3_K, Type.Q5_K])
-def test_predicted_damage_is_the_true_output_error(scene, projection: int, type_: Type, monkeypatch) -> None:
+def test_estimated_damage_equals_the_output_error(scene, projection: int, type_: Type, monkeypatch) -> None:
     monkeypatch.setattr("edgemed.quant.sensitivity.PRIOR_TOKENS", 0)
     statistics, weights, x, share = scene
     expert = measure(statistics, 0, 0, *weights)
@@ -45,13 +45,13 @@ def test_predicted_damage_is_the_true_output_error(scene, projection: int, type_
     changed[projection] = dequantize(quantize(weights[projection], type_), type_, 256)
     true = np.square(share[:, None] * (output(tuple(changed), x) - output(weights, x))).sum()
     predicted = expert.damage(projection, weights[projection], changed[projection])
-    # Down is linear, so exact; gate and up average their slopes over tokens.
+    # The estimate is exact for down, which is linear; for gate and up it averages the slopes over tokens.
     assert predicted == pytest.approx(true, rel=1e-2 if projection == 2 else 0.25)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 24), st.integers(1, 40), st.floats(0.01, 30))
-def test_the_error_measure(seed: int, rows: int, columns: int, tokens: int, factor: float) -> None:
-    """Nothing for no error; what the inputs see of one; its square; each row for itself; a sum over tokens."""
+def test_error_measure(seed: int, rows: int, columns: int, tokens: int, factor: float) -> None:
+    """It is zero without error, sees only what inputs see, grows with the square, and is a sum over rows and tokens."""
     rng = np.random.default_rng(seed)
     weights, error = rng.normal(size=(2, rows, columns))
     x = rng.normal(size=(tokens, columns))
@@ -66,18 +66,18 @@ def test_the_error_measure(seed: int, rows: int, columns: int, tokens: int, fact
     assert parts[0] + parts[1] == pytest.approx(damage)
 
 
-def test_rare_experts_lean_on_their_layer(scene) -> None:
+def test_rare_experts_use_their_layers_moments(scene) -> None:
     statistics, weights, _, _ = scene
     own, *_ = statistics.sample.of_expert(0, 3)
     assert len(own) < 100
     expert = measure(statistics, 0, 3, *weights)
-    assert np.linalg.matrix_rank(expert.hessian[0]) == EMBD  # of its own tokens alone it would be below 100
+    assert np.linalg.matrix_rank(expert.hessian[0]) == EMBD  # its own tokens alone would give less than 100
     assert expert.tokens > statistics.tokens[0, 0, 3]
     assert charged_tokens(statistics).sum() == pytest.approx(statistics.tokens.sum())
     assert (np.diff(charged_tokens(statistics)[0][np.argsort(statistics.tokens[0, 0])]) >= 0).all()
 
 
-def test_layers_are_scaled_to_what_was_measured() -> None:
+def test_layers_are_scaled_to_measured_effects() -> None:
     damage = np.random.default_rng(0).random((3, 5, 3, 4))
     predicted = damage[..., 1].sum(axis=(1, 2))
     effects = np.array([2.0, 1.0, 0.5])
@@ -87,17 +87,17 @@ def test_layers_are_scaled_to_what_was_measured() -> None:
     np.testing.assert_allclose(factor, np.broadcast_to(factor[:, :1, :1, :1], factor.shape))
 
 
-def test_effects_lost_in_chance_count_a_little() -> None:
+def test_effects_within_noise_count_a_little() -> None:
     damage = np.ones((4, 2, 3, 2))
     result = scaled(damage, damage[..., 0].sum(axis=(1, 2)), np.array([1.0, 1.0, -0.1, 0.1]))
     assert result[2, 0, 0, 0] == pytest.approx(0.05 * result[0, 0, 0, 0])
 
 
-def test_tokens_after_which_the_model_is_unsure_count_more() -> None:
+def test_tokens_with_high_entropy_count_more() -> None:
     rng = np.random.default_rng(1)
     weights = tuple(rng.normal(0, 0.06, (FF, EMBD)).astype(np.float32) for _ in range(3))
     inputs = np.zeros((TOKENS, EMBD), np.float32)
-    inputs[: TOKENS // 2, 0] = inputs[TOKENS // 2 :, 1] = 1  # the first column is in sure tokens only
+    inputs[: TOKENS // 2, 0] = inputs[TOKENS // 2 :, 1] = 1  # only tokens with low entropy use the first column
     entropy = np.where(np.arange(TOKENS) < TOKENS // 2, 0.5, 1.5)
     statistics = Statistics.empty(["a"], [1], n_expert=EXPERTS, n_used=1, n_embd=EMBD, n_ff=FF, sample=TOKENS)
     zeros, ones = np.zeros((TOKENS, 1), np.int64), np.ones((TOKENS, 1), np.float32)

@@ -1,4 +1,4 @@
-"""Statistics: merging is one pass, in any order; files round-trip and damaged ones are refused; imatrix both ways."""
+"""Statistics: merging equals one pass in any order, files round-trip, damaged files are refused, imatrix both ways."""
 
 import dataclasses
 from pathlib import Path
@@ -21,7 +21,7 @@ def empty(domains: list[str], sample: int = 5) -> Statistics:
 
 
 def observe(statistics: Statistics, domain: str, text: str, tokens: int) -> None:
-    """Invented activations that depend on the text's name only."""
+    """Observe invented activations that depend only on the text's name."""
     rng = np.random.default_rng(int(token_keys(text, 1)[0] >> np.uint64(32)))
     index = statistics.domains.index(domain)
     for row in range(len(LAYERS)):
@@ -60,7 +60,7 @@ texts = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 4)),
 
 @settings(max_examples=25)
 @given(texts, st.randoms())
-def test_merging_parts_in_any_order_is_one_pass(content: list[tuple[str, int]], random) -> None:
+def test_merging_in_any_order_equals_one_pass(content: list[tuple[str, int]], random) -> None:
     whole = empty(sorted({domain for domain, _ in content}))
     parts = []
     for number, (domain, tokens) in enumerate(content):
@@ -91,8 +91,8 @@ def test_counts_add_up() -> None:
     assert len(statistics.sample.of_layer(1, 7)[0]) == 7
 
 
-def test_domains_count_by_their_tokens() -> None:
-    """However unsure the model is of one of them, and also where nobody looked how unsure."""
+def test_domains_are_weighted_by_tokens() -> None:
+    """A domain's weights average 1, however uncertain the model is on it, and even if that was not measured."""
     statistics = empty(["sure", "unsure", "unknown"], sample=100)
     entropy = {"sure": [0.1, 0.3], "unsure": [2.0, 4.0, 6.0], "unknown": [0.0]}
     for domain, name in enumerate(statistics.domains):
@@ -108,7 +108,7 @@ def test_domains_count_by_their_tokens() -> None:
     assert found["unknown"] == [1.0]
 
 
-def test_a_small_sample_keeps_the_lowest_keys() -> None:
+def test_small_sample_keeps_the_lowest_keys() -> None:
     statistics = empty(["a"], sample=7)
     observe(statistics, "a", "x", 40)
     assert set(statistics.sample.key[0]) == set(np.sort(token_keys("x", 40))[:7])
@@ -116,7 +116,7 @@ def test_a_small_sample_keeps_the_lowest_keys() -> None:
     assert abs(np.mean(token_keys("x", 4000) / float(UNUSED)) - 0.5) < 0.02
 
 
-def test_the_file_round_trips(tmp_path: Path) -> None:
+def test_file_round_trips(tmp_path: Path) -> None:
     statistics = empty(["a", "中文"])
     observe(statistics, "中文", "x", 9)
     statistics.save(tmp_path / "s.npz")
@@ -124,7 +124,7 @@ def test_the_file_round_trips(tmp_path: Path) -> None:
     assert np.load(tmp_path / "s.npz", allow_pickle=False)["tokens"].shape == (2, 2, EXPERTS)
 
 
-def test_damaged_files_are_sentences(tmp_path: Path) -> None:
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.npz"
     with pytest.raises(CalibrationError, match=r"s\.npz cannot be read"):
         Statistics.load(path)
@@ -159,7 +159,7 @@ def test_damaged_files_are_sentences(tmp_path: Path) -> None:
         Statistics.load(path)
 
 
-def test_effects_of_merged_texts_are_weighed_by_tokens_read() -> None:
+def test_merged_effects_are_weighted_by_tokens() -> None:
     one, other, unmeasured = empty(["a"]), empty(["a"]), empty(["a"])
     for statistics, tokens in ((one, 3), (other, 9), (unmeasured, 5)):
         observe(statistics, "a", f"text of {tokens}", tokens)
@@ -168,17 +168,17 @@ def test_effects_of_merged_texts_are_weighed_by_tokens_read() -> None:
     for both, expected in ((one.merge(other), 1.75), (unmeasured.merge(one), 1.0)):
         np.testing.assert_allclose(both.effects, expected)
         np.testing.assert_allclose(both.dense, expected / 10)
-    unmeasured.effects[:] = 2.0  # of layers alone: that says nothing of dense matrices
+    unmeasured.effects[:] = 2.0  # effects of layers only, which say nothing about dense matrices
     np.testing.assert_allclose(unmeasured.merge(one).dense, 0.1)
 
 
-def test_models_of_other_shapes_do_not_merge() -> None:
+def test_different_shapes_do_not_merge() -> None:
     other = Statistics.empty(["a"], LAYERS, n_expert=EXPERTS, n_used=USED, n_embd=EMBD + 1, n_ff=FF)
     with pytest.raises(CalibrationError, match="different shapes"):
         empty(["a"]).merge(other)
 
 
-def test_imatrix_both_ways(tmp_path: Path) -> None:
+def test_imatrix_round_trips(tmp_path: Path) -> None:
     statistics = empty(["a"])
     observe(statistics, "a", "x", 50)
     write_imatrix(statistics, tmp_path / "i.gguf")

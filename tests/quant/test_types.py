@@ -28,12 +28,12 @@ def test_palettes_are_ordered_by_bits() -> None:
     assert set(types.FAST) < set(types.SMALL)
 
 
-def test_calibration_uses_only_types_whose_codes_it_can_compensate() -> None:
+def test_calibration_uses_only_types_it_can_compensate() -> None:
     for palette in types.PALETTES.values():
         assert None not in map(codec, palette.calibrated)
 
 
-def test_known_bits() -> None:
+def test_known_bits_per_weight() -> None:
     assert float(types.bits_per_weight(Type.Q4_K)) == 4.5
     assert float(types.bits_per_weight(Type.Q2_K)) == 2.625
     assert float(types.bits_per_weight(Type.F32)) == 32
@@ -50,11 +50,11 @@ def test_nearest_type(bits: float, palette: str, expected: Type) -> None:
 @pytest.mark.parametrize(
     ("columns", "expected"), [(256, Type.Q4_K), (96, Type.Q8_0), (33, Type.F16), (4096, Type.Q4_K)]
 )
-def test_short_rows_get_a_more_precise_stand_in(columns: int, expected: Type) -> None:
+def test_short_rows_get_a_more_precise_type(columns: int, expected: Type) -> None:
     assert types.storable(Type.Q4_K, columns) == expected
 
 
-def test_unknown_names_are_sentences() -> None:
+def test_unknown_types_and_palettes_are_refused() -> None:
     with pytest.raises(PlanError, match=r'"Q4_0" is not a type a plan may use; it may use IQ1_S, .*F32\.'):
         types.parse_type("Q4_0")
     with pytest.raises(PlanError, match="choose fast or small"):
@@ -63,7 +63,7 @@ def test_unknown_names_are_sentences() -> None:
         types.row_bytes(Type.Q4_K, 300)
 
 
-def test_a_foreign_or_missing_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_or_untested_ggml_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SetupError, match="reinstall"):
         Ggml(library_folder() / "libggml-none.so")
     monkeypatch.setattr("edgemed.ggml.KNOWN_VERSIONS", ("0.0.1",))
@@ -71,7 +71,7 @@ def test_a_foreign_or_missing_library_is_refused(monkeypatch: pytest.MonkeyPatch
         Ggml(library_folder() / "libggml-base.so.0")
 
 
-def test_it_is_the_library_that_libllama_uses() -> None:
+def test_ggml_is_the_one_that_libllama_uses() -> None:
     import llama_cpp
 
     assert llama_cpp.llama_max_devices() > 0

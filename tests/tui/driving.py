@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from rich.segment import Segment
 from textual.pilot import Pilot
 
+from edgemed.chat.engine import StartEngine
+from edgemed.chat.service import Hook
 from edgemed.clinical import Language, Place
 from edgemed.tui.app import ChatApp
 from edgemed.tui.keys import PasteParser
@@ -20,16 +22,23 @@ WAIT_SECONDS = 60.0
 
 
 def session(
-    engine: FakeEngine, *, language: Language = "en", place: Place = "offline", use: str = "demonstration"
+    engine: FakeEngine,
+    *,
+    start: StartEngine | None = None,
+    hooks: Sequence[Hook] = (),
+    language: Language = "en",
+    place: Place = "offline",
+    use: str = "demonstration",
 ) -> ChatSession:
-    """A session on a scripted engine."""
+    """A session on a scripted engine; `start` is called in place of one that hands the engine out at once."""
     return ChatSession(
-        start_engine=starting(engine),
+        start_engine=start or starting(engine),
         model_name="mini",
         weights_digest=DIGEST,
         intended_use=use,
         language=language,
         place=place,
+        hooks=hooks,
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from textual.pilot import Pilot
 
+from edgemed.chat.conversation import Conversation, Turn
 from edgemed.engine.process.protocol import PromptProgress
-from edgemed.errors import EngineDied, EngineError
+from edgemed.errors import EngineDied, EngineError, SetupError
 from edgemed.tui.app import ChatApp
 from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen
 from edgemed.tui.screens.help import HelpScreen
@@ -85,9 +86,7 @@ async def test_a_question_asked_while_loading_is_answered_afterwards() -> None:
         hold.released.wait()
         return engine
 
-    app = ChatApp(session(engine))
-    app._chat._driver._start = slow_start
-    async with app.run_test() as pilot:
+    async with ChatApp(session(engine, start=slow_start)).run_test() as pilot:
         await shows(pilot, "Loading the model: weights 42 %")
         await write(pilot, "early", "enter")
         await shows(pilot, "Next: early")
@@ -197,6 +196,54 @@ async def test_an_abandoned_answer_does_not_write_into_the_next_chat() -> None:
         assert "first" not in screen_text(pilot)
 
 
+async def test_an_abandoned_answer_comes_back_with_what_it_had_said() -> None:
+    engine = FakeEngine(["first", Hold(), "never said"])
+    async with ChatApp(session(engine)).run_test() as pilot:
+        await write(pilot, "one", "enter")
+        await shows(pilot, "first")
+        await pilot.press("ctrl+n")
+        await run_command(pilot, "Bring back")
+        await shows(pilot, "one", "first", CUT, "stopped by you")
+        assert not pilot.app.chat.answering  # type: ignore[attr-defined]
+
+
+class Failing:
+    """A hook that raises, before the answer or after it."""
+
+    def __init__(self, when: str) -> None:
+        self._when = when
+
+    def before(self, conversation: Conversation, turn: Turn) -> None:
+        self._raise("before")
+
+    def after(self, conversation: Conversation, turn: Turn) -> None:
+        self._raise("after")
+
+    def _raise(self, when: str) -> None:
+        if when == self._when:
+            raise SetupError("The disk is full.")
+
+
+async def test_a_hook_that_fails_first_keeps_the_question_in_the_composer() -> None:
+    engine = FakeEngine(["never said"])
+    async with ChatApp(session(engine, hooks=[Failing("before")])).run_test() as pilot:
+        await write(pilot, "q", "enter")
+        await shows(pilot, "The disk is full.")
+        assert engine.asked == []
+        assert pilot.app.screen.query_one(Composer).text == "q"
+
+
+async def test_a_hook_that_fails_afterwards_is_heard_of_and_the_answer_stays_whole() -> None:
+    app = ChatApp(session(FakeEngine(["Rest."], ["More."]), hooks=[Failing("after")]))
+    async with app.run_test(notifications=True) as pilot:
+        await write(pilot, "q", "enter")
+        await shows(pilot, "Rest.", "The disk is full.")
+        assert CUT not in screen_text(pilot)
+        await pilot.press("escape")
+        await write(pilot, "more?", "enter")
+        await shows(pilot, "More.")
+
+
 async def test_copying_adds_the_notices() -> None:
     async with chat(["Rest."]).run_test() as pilot:
         await write(pilot, "q", "enter")
@@ -253,16 +300,10 @@ async def test_old_answers_freeze_and_thaw_when_chosen() -> None:
 
 
 async def test_a_long_chat_that_comes_back_is_mounted_from_its_end() -> None:
-    async with chat().run_test() as pilot:
-        await shows(pilot, "mini")
-        screen = pilot.app.screen
-        conversation = screen._conversation  # type: ignore[attr-defined]
-        for number in range(60):
-            turn = conversation.ask(f"Question {number}")
-            turn.raw, turn.state = f"Answer {number}.", "whole"
-        transcript = screen.query_one(Transcript)
-        await transcript.show(conversation.turns)
+    turns = [Turn(f"Question {number}", raw=f"Answer {number}.", state="whole") for number in range(60)]
+    async with ChatApp(session(FakeEngine()), Conversation(turns)).run_test() as pilot:
         await shows(pilot, "Answer 59.")
+        transcript = pilot.app.screen.query_one(Transcript)
         assert len(transcript.views) == 20
         transcript.scroll_home(animate=False)
         await wait_until(pilot, lambda: len(transcript.views) == 40)

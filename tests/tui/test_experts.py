@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from rich.segment import Segment
 from textual.pilot import Pilot
 
-from edgemed.engine.process.protocol import RESIDENT, EngineStats, ExpertsSeen
+from edgemed.chat.engine import ChatEngine
+from edgemed.engine.process.protocol import RESIDENT, EngineStats, StoreState
 from edgemed.errors import EngineDied, EngineError
 from edgemed.tui.app import ChatApp
 from edgemed.tui.bench import WatchApp
-from edgemed.tui.contract import ChatEngine
 from edgemed.tui.liveview import FADE, Grid, LiveView, bars, fit
-from edgemed.tui.messages import ExpertsLooked
+from edgemed.tui.messages import StoreStateChanged
 from edgemed.tui.themes import DARK
 from edgemed.tui.watcher import Watcher
 from edgemed.tui.widgets.composer import Composer
@@ -29,8 +29,8 @@ from tests.tui.driving import screen_lines, screen_text, session, shows, shows_n
 STATS = FakeEngine().stats()
 
 
-def seen(states: bytes, hits: bytes, misses: bytes, rows: int = 1, stats: EngineStats = STATS) -> ExpertsSeen:
-    return ExpertsSeen.of(rows, (states, hits, misses), stats)
+def seen(states: bytes, hits: bytes, misses: bytes, rows: int = 1, stats: EngineStats = STATS) -> StoreState:
+    return StoreState.of(rows, (states, hits, misses), stats)
 
 
 def test_a_use_glows_and_fades_and_what_is_in_memory_stays() -> None:
@@ -104,7 +104,7 @@ async def test_f3_shows_the_experts_at_work_and_hides_them_again() -> None:
     engine = FakeEngine()
     async with ChatApp(session(engine)).run_test(size=(110, 40)) as pilot:
         await shows(pilot, "mini")
-        assert engine.looks == 0
+        assert engine.states_told == 0
         await pilot.press("f3")
         await shows(pilot, "5 layers of 16 experts\n", "in memory 38 %", "used: missed", "MB/s", "ms/token")
         # The scripted engine: 0, 3, 6 ... in memory; 0 and 3 were hits, the last one a miss.
@@ -120,9 +120,9 @@ async def test_f3_shows_the_experts_at_work_and_hides_them_again() -> None:
         await pilot.press("f3")
         await shows_not(pilot, "used: missed")
         await wait_until(pilot, lambda: not engine.watched)
-        looks = engine.looks
+        told = engine.states_told
         await pilot.pause(0.6)
-        assert engine.looks == looks, "nobody watches, nobody asks"
+        assert engine.states_told == told, "nobody watches, nobody asks"
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 30), (200, 60)])
@@ -155,21 +155,21 @@ async def test_a_change_of_size_or_theme_draws_the_map_anew() -> None:
 
 
 class Tired(FakeEngine):
-    """Too busy for the first looks."""
+    """Too busy at first."""
 
-    def look(self) -> ExpertsSeen:
-        if self.looks < 2:
-            self.looks += 1
-            raise EngineError("too busy") if self.looks == 1 else EngineDied("gone")
-        return super().look()
+    def store_state(self) -> StoreState:
+        if self.states_told < 2:
+            self.states_told += 1
+            raise EngineError("too busy") if self.states_told == 1 else EngineDied("gone")
+        return super().store_state()
 
 
 def test_a_watcher_outlives_an_engine_that_is_too_busy() -> None:
     came = threading.Event()
-    looked: list[ExpertsLooked] = []
+    heard: list[StoreStateChanged] = []
 
-    def post(news: ExpertsLooked) -> None:
-        looked.append(news)
+    def post(news: StoreStateChanged) -> None:
+        heard.append(news)
         came.set()
 
     engine = Tired()
@@ -179,7 +179,7 @@ def test_a_watcher_outlives_an_engine_that_is_too_busy() -> None:
     assert came.wait(60)
     watcher.stop()
     watcher.stop()
-    assert looked[0].seen.rows == 5
+    assert heard[0].state.rows == 5
 
 
 async def test_bench_is_watched_to_its_end() -> None:

@@ -23,14 +23,14 @@ ALTERNATE_SCREEN = "\x1b[?1049h"
 
 async def test_what_is_typed_while_the_chat_opens_is_not_lost() -> None:
     app = chat()
-    compose = app._chat.compose
+    compose = app.chat.compose
 
     def compose_while_keys_come() -> ComposeResult:
         for event in PasteParser().feed(f"early{PAGE_DOWN}{CTRL_N}"):
             app.post_message(event)
         yield from compose()
 
-    app._chat.compose = compose_while_keys_come  # type: ignore[method-assign]
+    app.chat.compose = compose_while_keys_come  # type: ignore[method-assign]
     async with app.run_test() as pilot:
         await shows(pilot, "mini", "early")
         assert pilot.app.screen.query_one(Composer).text == "early"

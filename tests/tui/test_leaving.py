@@ -12,9 +12,9 @@ from typing import TextIO, cast
 import pytest
 from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
+from edgemed.chat.engine import ChatEngine, Progress
 from edgemed.errors import BudgetError
 from edgemed.tui.app import ChatApp
-from edgemed.tui.contract import ChatEngine, Progress
 from edgemed.tui.terminal import Lasting
 from testing.fake_engine import FakeEngine, Hold
 from testing.pseudo_terminal import PseudoTerminal, chat_program
@@ -85,8 +85,7 @@ async def test_a_chat_whose_engine_cannot_start_stays_open_for_what_was_typed_me
         hold.released.wait()
         raise BudgetError("10 MiB of memory is too little.")
 
-    app = ChatApp(session(FakeEngine()))
-    app._chat._driver._start = start
+    app = ChatApp(session(FakeEngine(), start=start))
     async with app.run_test() as pilot:
         await write(pilot, "a long case")
         hold.release()

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from edgemed.errors import EngineDied
+from edgemed.chat.conversation import Conversation, Turn
+from edgemed.errors import EngineDied, SetupError
 from edgemed.tui.plain import PlainChat
 from testing.fake_engine import FakeEngine, Hold, finished
 from testing.pseudo_terminal import PseudoTerminal
@@ -65,6 +66,20 @@ def test_the_engines_death_is_said_and_the_next_question_restarts_it() -> None:
     assert f"{CUT} · It ran out of memory." in writer.getvalue()
     assert "Whole." in writer.getvalue()
     assert engine.restarts == 1
+
+
+def test_a_hook_that_fails_afterwards_is_heard_of_below_the_answer() -> None:
+    class Full:
+        def before(self, conversation: Conversation, turn: Turn) -> None:
+            pass
+
+        def after(self, conversation: Conversation, turn: Turn) -> None:
+            raise SetupError("The disk is full.")
+
+    writer = io.StringIO()
+    plain = PlainChat(session(FakeEngine(["Rest."]), hooks=[Full()]), reader=io.StringIO("q\n"), writer=writer)
+    assert plain.run() == 0
+    assert f"Rest.\nThe disk is full.\n{NOTICE}" in writer.getvalue()
 
 
 def test_one_question_ends_with_success_and_its_failure_with_1() -> None:

@@ -29,7 +29,7 @@ app = chat(["ok"])
 def broken() -> None:
     patient = {SECRET!r}
     raise ValueError(patient)
-app._chat.call_later(broken)
+app.chat.call_later(broken)
 app.call_later(broken)  # of several errors, Textual would tell how many there were
 app.run(headless=True)
 sys.exit(app.return_code)

@@ -1,4 +1,4 @@
-"""The chat's logic without a screen: conversations, stages, the status line, the words."""
+"""The screen's logic without a screen: endings, stages, the status line, the words."""
 
 from __future__ import annotations
 
@@ -10,42 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from edgemed.chat.conversation import ENDED, Turn
 from edgemed.clinical import Language
-from edgemed.engine.process.protocol import Message
-from edgemed.tui.conversation import Conversation, Turn, ending, state_after
+from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
 from edgemed.tui.strings import CHINESE, ENGLISH, Strings, help_text
 from edgemed.tui.widgets.status import Figures, status_line
-from testing.fake_engine import finished, info
-
-
-def test_the_engine_is_given_whole_turns_and_the_open_question() -> None:
-    conversation = Conversation()
-    first = conversation.ask("first")
-    first.raw, first.state = "one\u200b", "whole"
-    failed = conversation.ask("failed")
-    failed.state = "failed"
-    conversation.ask("last")
-    assert conversation.messages() == [
-        Message("user", "first"),
-        Message("assistant", "one\u200b"),
-        Message("user", "last"),
-    ]
-
-
-def test_an_answer_is_shown_visibly_and_given_back_as_it_was() -> None:
-    turn = Turn("q", raw="a\u202eb")
-    assert turn.text == "a⟨U+202E⟩b"
-    assert turn.raw == "a\u202eb"
-
-
-def test_queued_questions_join() -> None:
-    conversation = Conversation()
-    conversation.queue("one")
-    conversation.queue("two")
-    assert conversation.take_queued() == "one\n\ntwo"
-    assert conversation.take_queued() == ""
+from testing.fake_engine import info
 
 
 @pytest.mark.parametrize(
@@ -58,7 +30,7 @@ def test_queued_questions_join() -> None:
     ],
 )
 def test_every_ending_but_the_models_own_is_marked(reason: str, cut: bool, words: str) -> None:
-    turn = Turn("q", raw="Take 5", state=state_after(finished("Take 5", tokens=2, prompt=1, reason=reason)))  # type: ignore[arg-type]
+    turn = Turn("q", raw="Take 5", state=ENDED[reason])  # type: ignore[arg-type]
     line = ending(turn, ENGLISH, "en")
     assert line.startswith("CUT OFF: a dose or a list may be incomplete") is cut
     assert words in line

@@ -40,7 +40,7 @@ Weight
 async def answered(pilot: Pilot[None]) -> None:
     await write(pilot, "What treats pneumonia?", "enter")
     await shows(pilot, "35 mg")
-    await wait_until(pilot, lambda: pilot.app.screen._ticket is None)  # type: ignore[attr-defined]
+    await wait_until(pilot, lambda: not pilot.app.screen.answering)  # type: ignore[attr-defined]
 
 
 async def stopped(pilot: Pilot[None]) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from unittest.mock import Mock, call
 
 import pytest
-from textual.drivers.linux_driver import LinuxDriver
 
-from edgemed.tui.terminal import LOOK_SECONDS, LastingDriver
 from testing.pseudo_terminal import PseudoTerminal, chat_program
 
+HEADER = "UNVALIDATED AI TEXT"
 ALTERNATE_SCREEN, QUIT = "\x1b[?1049h", "\x11"
 
 # Told by SIGUSR1, the chat says which of Textual's threads it has; from its loop, once no start is under way.
@@ -75,6 +73,14 @@ class Job:
             self._terminal.wait_for("[stopped]", self._stops)
             self._terminal.send(f"{command}\n")
 
+    def stops_and_goes_on(self) -> None:
+        """As with Ctrl+Z and `fg`, once all is painted; it is painted again."""
+        self._terminal.settle()
+        painted = self._terminal.output.count(HEADER)
+        self.signal(signal.SIGTSTP)
+        self.continues("fg")
+        self._terminal.wait_for(HEADER, painted + 1)
+
     def ends_well(self) -> None:
         self.signal(signal.SIGUSR1)
         self._terminal.wait_for(" out]")
@@ -104,16 +110,46 @@ def test_a_chat_started_in_the_background_opens_in_the_foreground(commands: tupl
         job.ends_well()
 
 
-async def test_going_on_it_paints_anew_and_looks_after_its_terminal_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LinuxDriver, "start_application_mode", lambda _: None)
-    monkeypatch.setattr("edgemed.tui.terminal.is_gone", lambda _: False)
-    monkeypatch.setattr(LastingDriver, "_take_keys", lambda _: None)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    driver = LastingDriver(Mock())
-    loop = Mock()
-    driver._loop = loop
-    for _ in range(3):
-        driver.start_application_mode()
-    loop.call_later.assert_called_once_with(LOOK_SECONDS, driver._look)
-    again = call(driver._app.refresh, layout=True)
-    assert driver._app.call_later.mock_calls == [again, again]
+def test_a_chat_that_goes_on_paints_its_screen_anew() -> None:
+    with PseudoTerminal(SHELL.format(foreground=True, chat=CHAT)) as terminal:
+        job = Job(terminal)
+        terminal.wait_for("mini")
+        for _ in range(2):
+            job.stops_and_goes_on()
+        job.ends_well()
+
+
+# Told by SIGUSR1, it says how often it looks after its terminal in half a second, when a look follows another in 20 ms.
+LOOKS = CHAT.replace("def tell():", "def tell_threads():").replace(
+    "signal.signal(signal.SIGUSR1",
+    """
+looks = 0
+def tell():
+    import edgemed.tui.terminal as terminal
+    is_gone, loop = terminal.is_gone, asyncio.get_running_loop()
+    def counted(number):
+        global looks
+        looks += 1
+        return is_gone(number)
+    def begin():
+        global looks
+        looks = 0
+        loop.call_later(0.5, lambda: os.write(2, b"[%d looks]" % looks))
+    terminal.is_gone, pause, terminal.LOOK_SECONDS = counted, terminal.LOOK_SECONDS, 0.02
+    loop.call_later(pause + 0.1, begin)  # by then the looks that were on their way have come
+signal.signal(signal.SIGUSR1""",
+)
+
+
+def test_a_chat_that_went_on_several_times_looks_after_its_terminal_once() -> None:
+    with PseudoTerminal(SHELL.format(foreground=True, chat=LOOKS)) as terminal:
+        job = Job(terminal)
+        terminal.wait_for("mini")
+        for _ in range(3):
+            job.stops_and_goes_on()
+        job.signal(signal.SIGUSR1)
+        terminal.wait_for(" looks]")
+        looks = int(terminal.output.partition(" looks]")[0].rpartition("[")[2])
+        assert 1 <= looks <= 26, "had each of its four starts begun to look, there would be four times as many"
+        terminal.send(QUIT)
+        terminal.wait_for("[ended with 0, terminal as before]")

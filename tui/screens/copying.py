@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textual.screen import Screen
 
+from edgemed.chat.conversation import Turn
 from edgemed.clinical import chart_copy
-from edgemed.tui.conversation import Turn
 from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen
 from edgemed.tui.session import ChatSession
 from edgemed.tui.widgets.turn import AnswerView

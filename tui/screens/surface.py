@@ -11,11 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Markdown, Static
 
-from edgemed.tui.conversation import Turn, ending
+from edgemed.chat.conversation import Turn
+from edgemed.chat.visible import visible
+from edgemed.tui.endings import ending
 from edgemed.tui.screens.copying import CopyingScreen
 from edgemed.tui.screens.noticed import notices
 from edgemed.tui.stages import Down, Stage, described
-from edgemed.tui.visible import visible
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.status import StatusLine
 from edgemed.tui.widgets.transcript import Transcript

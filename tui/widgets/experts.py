@@ -19,7 +19,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from edgemed.tui.contract import ExpertsSeen
+from edgemed.engine.process.protocol import StoreState
 from edgemed.tui.liveview import Cells, Grid, LiveView, bars, fit
 from edgemed.tui.strings import Strings
 
@@ -138,10 +138,10 @@ class ExpertPanel(Vertical):
         yield Static("", classes="experts-legend", markup=False)
         yield Static("", classes="experts-figures", markup=False)
 
-    def show(self, seen: ExpertsSeen) -> None:
-        """Show a look at the experts."""
+    def show(self, state: StoreState) -> None:
+        """Show this state of the store."""
         before = self._view.rows
-        self._view.take(seen, time.monotonic())
+        self._view.take(state, time.monotonic())
         chart = self.query_one(ExpertMap)
         if before != self._view.rows:
             chart.refresh(layout=True)

@@ -8,8 +8,8 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
+from edgemed.chat.conversation import Turn
 from edgemed.tui import windowing
-from edgemed.tui.conversation import Turn
 from edgemed.tui.widgets.turn import AnswerView, TurnView
 
 

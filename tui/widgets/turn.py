@@ -10,9 +10,9 @@ from textual.message import Message
 from textual.widgets import Markdown, Static
 from textual.widgets.markdown import MarkdownStream
 
-from edgemed.tui.conversation import Turn
+from edgemed.chat.conversation import Turn
+from edgemed.chat.visible import visible
 from edgemed.tui.markdown import FrozenMarkdown
-from edgemed.tui.visible import visible
 from edgemed.tui.widgets.live_markdown import LiveMarkdown
 
 

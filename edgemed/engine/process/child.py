@@ -15,7 +15,7 @@ from typing import Any
 from edgemed.engine.process.exit_reason import describe_exit, oom_kills
 from edgemed.engine.process.frames import Frames, encode
 from edgemed.engine.process.launch import launch
-from edgemed.engine.process.protocol import AnyMessage, EngineStats, ExpertsSeen
+from edgemed.engine.process.protocol import AnyMessage, EngineStats, StoreState
 from edgemed.engine.threads import start_thread
 from edgemed.errors import EngineDied, EngineError, SetupError
 
@@ -42,9 +42,9 @@ class Child:
     """
 
     def __init__(self) -> None:
-        self.events: queue.SimpleQueue[tuple[int, AnyMessage | Ended | Woken]] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[tuple[str, AnyMessage | Ended | Woken]] = queue.SimpleQueue()
         self.stats: queue.SimpleQueue[EngineStats | Ended] = queue.SimpleQueue()
-        self.looks: queue.SimpleQueue[ExpertsSeen | Ended] = queue.SimpleQueue()
+        self.store_states: queue.SimpleQueue[StoreState | Ended] = queue.SimpleQueue()
         self.death: str | None = None
         self.pid = 0
         self._socket, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -64,7 +64,7 @@ class Child:
         if self._fault is not None:
             raise EngineError(f"The engine's process cannot be started: {self._fault.strerror}.")
 
-    def send(self, message: AnyMessage, request: int = 0) -> None:
+    def send(self, message: AnyMessage, request: str = "") -> None:
         """Raises EngineDied when nobody listens any more."""
         frame = encode(message, request)
         try:
@@ -119,9 +119,9 @@ class Child:
         assert process.stdout is not None
         process.stdout.close()
         self.death = nonsense or describe_exit(status, self._log, out_of_memory=oom_kills() > self._oom_kills)
-        self.events.put((0, Ended()))
+        self.events.put(("", Ended()))
         self.stats.put(Ended())
-        self.looks.put(Ended())
+        self.store_states.put(Ended())
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         """Read messages and log until both are closed."""
@@ -147,11 +147,11 @@ class Child:
         if rest:
             self._log.append(rest.decode(errors="replace"))
 
-    def _deliver(self, request: int, message: AnyMessage) -> None:
+    def _deliver(self, request: str, message: AnyMessage) -> None:
         if isinstance(message, EngineStats):
             self.stats.put(message)
-        elif isinstance(message, ExpertsSeen):
-            self.looks.put(message)
+        elif isinstance(message, StoreState):
+            self.store_states.put(message)
         else:
             self.events.put((request, message))
 

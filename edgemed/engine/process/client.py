@@ -11,7 +11,7 @@ When the process dies, the call in progress raises EngineDied with the reason an
 from __future__ import annotations
 
 import contextlib
-import itertools
+import os
 import queue
 import threading
 import time
@@ -27,33 +27,31 @@ from edgemed.engine.process.protocol import (
     EngineSettings,
     EngineStats,
     Event,
-    ExpertsSeen,
     Failed,
     Finished,
     Generate,
     GetStats,
-    Look,
-    LookAway,
+    GetStoreState,
     Message,
-    Piece,
     Progress,
-    PromptProgress,
     Ready,
     Sampling,
     Shrink,
     Start,
     Stop,
+    StopWatching,
+    StoreState,
 )
-from edgemed.engine.process_memory import peak_rss_bytes
+from edgemed.engine.process.tally import Tally
 from edgemed.errors import EngineDied, EngineError, UsageError
 
 STOP_SECONDS = 0.07
 """How long a stopped answer waits for the engine's own last word. Users are promised an end within 100 ms, and one
-matrix product over a long prompt can take longer than that to let go."""
+matmul over a long prompt can take longer than that to let go."""
 _ANSWER_SECONDS = 1.0
 
 OnProgress = Callable[[str, float], None]
-Answer = TypeVar("Answer", EngineStats, ExpertsSeen)
+Answer = TypeVar("Answer", EngineStats, StoreState)
 
 
 class Engine:
@@ -63,10 +61,11 @@ class Engine:
         self._path = path
         self._settings = settings
         self._child: Child | None = None
-        self._requests = itertools.count(1)
-        self._running = 0  # the request being answered, 0 when none is
-        self._stopped = 0  # the last request that was to be stopped
         self._busy = threading.Lock()
+        # Guards the two below: a stop may come from another thread before its request, during it or after it.
+        self._turn = threading.Lock()
+        self._running = ""  # the request that was sent and is not over
+        self._stopped: set[str] = set()  # those not sent yet included
         self._asking = threading.Lock()
         self._last_stats: EngineStats | None = None
         self.info: EngineInfo
@@ -105,38 +104,55 @@ class Engine:
         """The engine's process; 0 when there is none."""
         return self._child.pid if self._child is not None else 0
 
-    def generate(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Iterator[Event]:
+    def generate(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling | None = None,
+        request: str | None = None,
+        *,
+        reuse: bool | None = None,
+    ) -> Iterator[Event]:
         """Answer `messages`; yields events as they come, `Finished` last.
 
-        `sampling` None means the model's own defaults. Raises EngineError when another answer is running, the prompt
-        does not fit or the computation failed, UsageError for what is no text, TemplateError, and EngineDied when the
-        process ended meanwhile.
+        `sampling` None means the model's own defaults. `request` is the id to `stop` the answer by, one that was never
+        used before; None for an answer that is not stopped from outside. `reuse` says whether the KV cache may supply
+        part of the prompt; None means only where `sampling` has no seed. Raises EngineError when another answer is
+        running, the prompt does not fit or the computation failed, UsageError for what is no text, TemplateError, and
+        EngineDied when the process ended meanwhile.
         """
         _refuse_what_is_no_text(messages)
         if not self._busy.acquire(blocking=False):
             raise EngineError("The engine is answering already; stop that answer first.")
+        request = request or os.urandom(16).hex()
         try:
             child = self._living_child()
-            request = next(self._requests)
-            self._running = request
             # Drawn here, so that the seed of an answer is known even if the engine cannot tell it any more.
-            sampling = sampling or self.info.defaults
-            reuse, sampling = sampling.seed is None, sampling.seeded()
-            child.send(Generate(tuple(messages), sampling, reuse), request)
-            yield from self._events(child, request, _Seen(self.info, child.pid, sampling))
+            wanted = sampling or self.info.defaults
+            drawn = wanted.seeded()
+            tally = Tally(self.info, child.pid, drawn)
+            question = Generate(tuple(messages), drawn, wanted.seed is None if reuse is None else reuse)
+            if self._begin(child, question, request):
+                yield from self._events(child, request, tally)
+            else:
+                yield tally.stopped()
         finally:
-            self._running = 0
+            with self._turn:
+                self._running = ""
+                self._stopped.discard(request)
             self._busy.release()
 
-    def stop(self) -> None:
-        """End the running answer, from any thread; its `generate` yields Finished ("stopped") within 100 ms."""
-        child, request = self._child, self._running
-        if child is None or not request:
-            return
-        self._stopped = max(self._stopped, request)  # another thread may have stopped a later one meanwhile
-        with contextlib.suppress(EngineDied):  # `generate` will say so itself
-            child.send(Stop(), request)
-        child.events.put((request, Woken()))
+    def stop(self, request: str) -> None:
+        """End this answer, from any thread; its `generate` yields Finished ("stopped") within 100 ms.
+
+        A stop may come before its `generate`, which then sends nothing. One that comes after it changes nothing.
+        """
+        with self._turn:
+            self._stopped.add(request)
+            child = self._child if request == self._running else None
+            if child is not None:
+                with contextlib.suppress(EngineDied):  # `generate` will say so itself
+                    child.send(Stop(), request)
+                child.events.put((request, Woken()))
 
     def stats(self) -> EngineStats:
         """The engine at this moment, also while it answers. Raises EngineDied when there is none any more."""
@@ -149,15 +165,17 @@ class Engine:
                 raise
         return self._last_stats
 
-    def look(self) -> ExpertsSeen:
-        """The experts now, also while it answers, and how often each was wanted since the last look: from the first
-        look to `look_away` the engine counts. Raises EngineError when it has no time, or EngineDied."""
-        return self._ask(Look(), lambda child: child.looks)
+    def store_state(self) -> StoreState:
+        """The expert store now, also while the engine answers, with each expert's hits and misses since the last call.
 
-    def look_away(self) -> None:
-        """Nobody looks any more."""
+        The engine counts from the first call until `stop_watching`. Raises EngineError when it is too busy to answer,
+        or EngineDied."""
+        return self._ask(GetStoreState(), lambda child: child.store_states)
+
+    def stop_watching(self) -> None:
+        """The engine need not count hits and misses any more."""
         with contextlib.suppress(EngineError):  # there may be none
-            self._living_child().send(LookAway())
+            self._living_child().send(StopWatching())
 
     def shrink(self, nbytes: int) -> None:
         """Give so many bytes of cached experts back to the machine, also in the middle of an answer.
@@ -183,11 +201,13 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _ask(self, question: GetStats | Look, answers: Callable[[Child], queue.SimpleQueue[Answer | Ended]]) -> Answer:
+    def _ask(
+        self, question: GetStats | GetStoreState, answers: Callable[[Child], queue.SimpleQueue[Answer | Ended]]
+    ) -> Answer:
         """The answer to a question that the engine answers whatever else it does."""
         with self._asking:
             child = self._living_child()
-            while not answers(child).empty():  # what came too late for whoever had asked
+            while not answers(child).empty():  # an answer that came after its caller had given up
                 answers(child).get()
             child.send(question)
             try:
@@ -205,78 +225,43 @@ class Engine:
             raise EngineDied(self._child.death)
         return self._child
 
-    def _events(self, child: Child, request: int, seen: _Seen) -> Iterator[Event]:
+    def _begin(self, child: Child, question: Generate, request: str) -> bool:
+        """Send the question, unless it is to be stopped already. Under the lock: a stop follows its question."""
+        with self._turn:
+            if request in self._stopped:
+                return False
+            child.send(question, request)
+            self._running = request
+            return True
+
+    def _events(self, child: Child, request: str, tally: Tally) -> Iterator[Event]:
         """This request's events; what an earlier, abandoned answer still sends is dropped."""
         deadline: float | None = None
+        over = False  # whether the engine needs no word that this request is over
         try:
-            while True:
-                if deadline is None and self._stopped == request:
+            while not over:
+                if deadline is None and request in self._stopped:
                     deadline = time.monotonic() + STOP_SECONDS
                 try:
                     timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
                     owner, event = child.events.get(timeout=timeout)
-                except queue.Empty:
-                    request = 0  # the engine knows already
-                    yield seen.stopped()
-                    return
+                except queue.Empty:  # stopped, and the engine has not let go yet
+                    owner, event = request, tally.stopped()
                 if isinstance(event, Ended):
-                    request = 0
+                    over = True
                     raise EngineDied(child.death)
                 if owner != request or isinstance(event, Woken):
                     continue
+                over = isinstance(event, Failed | Finished)
                 if isinstance(event, Failed):
-                    request = 0
                     raise decode_failure(event.kind, event.message)
                 assert isinstance(event, Event)
-                if isinstance(event, Finished):
-                    request = 0
-                seen.take(event)
+                tally.take(event)
                 yield event
-                if not request:
-                    return
         finally:
-            if request:  # the caller lost interest
+            if not over:  # the caller lost interest
                 with contextlib.suppress(EngineDied):
                     child.send(Stop(), request)
-
-
-class _Seen:
-    """What is known of an answer from outside, for the case that it is stopped before the engine can sum it up."""
-
-    def __init__(self, info: EngineInfo, pid: int, sampling: Sampling) -> None:
-        self._info = info
-        self._pid = pid
-        self._seed = sampling.seed or 0
-        self._text: list[str] = []
-        self._tokens = 0
-        self._prompt = PromptProgress(0, 0, 0)
-        self._asked = self._prefilled = time.perf_counter()
-
-    def take(self, event: Event) -> None:
-        match event:
-            case PromptProgress():
-                self._prompt, self._prefilled = event, time.perf_counter()
-            case Piece():
-                self._text.append(event.text)
-                self._tokens += event.tokens
-
-    def stopped(self) -> Finished:
-        """Rates up to now; what the answer read is not known here."""
-        now = time.perf_counter()
-        return Finished(
-            stop_reason="stopped",
-            text="".join(self._text),
-            prompt_tokens=self._prompt.total,
-            reused_tokens=self._prompt.reused,
-            tokens=self._tokens,
-            prefill_tokens_per_s=(self._prompt.done - self._prompt.reused) / max(self._prefilled - self._asked, 1e-9),
-            decode_tokens_per_s=self._tokens / max(now - self._prefilled, 1e-9),
-            hit_rate=None,
-            bytes_read=0,
-            peak_rss_bytes=peak_rss_bytes(self._pid),
-            seed=self._seed,
-            n_ctx=self._info.n_ctx,
-        )
 
 
 def _refuse_what_is_no_text(messages: Sequence[Message]) -> None:

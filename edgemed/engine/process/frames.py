@@ -1,7 +1,7 @@
 """The encoding of messages between the parent and the engine's process: length-prefixed JSON.
 
 A frame is a 32-bit little-endian length and that many bytes of UTF-8 JSON: `[type, request, fields]`. `request` is the
-number of the `Generate` it belongs to, or 0. Both ends check every field's type, so that a mistake on one side is an
+id of the `Generate` it belongs to, or empty. Both ends check every field's type, so that a mistake on one side is an
 error there and not a puzzle on the other.
 """
 
@@ -24,7 +24,7 @@ _LENGTH = struct.Struct("<I")
 _BY_NAME: dict[str, type] = {kind.__name__: kind for kind in typing.get_args(AnyMessage)}
 
 
-def encode(message: AnyMessage, request: int = 0) -> bytes:
+def encode(message: AnyMessage, request: str = "") -> bytes:
     """One frame. Raises EngineError when it would be larger than a frame may be."""
     body = json.dumps([type(message).__name__, request, dataclasses.asdict(message)]).encode()
     if len(body) > MAX_FRAME_BYTES:
@@ -38,7 +38,7 @@ class Frames:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, AnyMessage]]:
+    def feed(self, data: bytes) -> Iterator[tuple[str, AnyMessage]]:
         """Take `data` in; yield (request, message) for every frame it completes. Raises EngineError for nonsense."""
         self._buffer += data
         while len(self._buffer) >= _LENGTH.size:
@@ -53,11 +53,11 @@ class Frames:
             yield _decode(body)
 
 
-def _decode(body: bytes) -> tuple[int, AnyMessage]:
+def _decode(body: bytes) -> tuple[str, AnyMessage]:
     try:
         name, request, fields = json.loads(body)
         message: AnyMessage = _build(_BY_NAME[name], fields)
-        return _build(int, request), message
+        return _build(str, request), message
     except (ValueError, KeyError, TypeError) as error:
         raise EngineError(f"The engine's messages are garbled ({error}); start it again.") from None
 

@@ -79,6 +79,7 @@ class EngineInfo:
     """What was loaded: the first `n_dense_layers` of its layers have no experts. `ram_bytes` is the promise that holds;
     `defaults` are the file's own where it records any; `placement` says what computes the dense part."""
 
+    engine_version: str
     model_name: str
     architecture: str
     n_layers: int
@@ -114,11 +115,11 @@ class EngineStats:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ExpertsSeen:
-    """The experts at this moment, for the live view: never stored, for it tells a little of what was asked.
+class StoreState:
+    """The expert store at this moment, for the live view. Never stored: it tells a little of what was asked.
 
     One byte an expert, row by row (`rows` rows, the first MoE layer's first), in base64. `states`: RESIDENT or another;
-    `hits` and `misses`: how often it was found in memory or not since the last look, 255 at most.
+    `hits` and `misses`: how often it was found in memory or not since the last request, 255 at most.
     """
 
     rows: int
@@ -140,7 +141,15 @@ class ExpertsSeen:
 
 
 RESIDENT = 2
-"""Of `ExpertsSeen.states`: the expert is in memory."""
+"""Of `StoreState.states`: the expert is in memory."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PromptEncoded:
+    """The prompt is tokenised: how many tokens it has, and the SHA-256 of their ids (int32, little-endian)."""
+
+    tokens: int
+    digest: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -163,7 +172,8 @@ class Piece:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finished:
     """The answer is over, and why: it ended by itself, reached max_tokens ("length") or the end of the context, or was
-    stopped. Rates are in tokens a second; `hit_rate` and `bytes_read` belong to this answer."""
+    stopped. Rates are in tokens a second; `hit_rate` and `bytes_read` belong to this answer. `prompt_digest` is
+    `PromptEncoded.digest`, None when the answer was stopped before that."""
 
     stop_reason: StopReason
     text: str
@@ -177,9 +187,10 @@ class Finished:
     peak_rss_bytes: int
     seed: int
     n_ctx: int = 0
+    prompt_digest: str | None = None
 
 
-Event = PromptProgress | Piece | Finished
+Event = PromptEncoded | PromptProgress | Piece | Finished
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -199,7 +210,7 @@ class Generate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stop:
-    """Ends the request it is sent for, whether that runs already or still waits."""
+    """Ends the request it is sent for, whether that runs already or still waits. Ignored when the request is over."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -208,8 +219,8 @@ class GetStats:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Look:
-    """Answered with ExpertsSeen at any time; the first one makes the engine count what it shows."""
+class GetStoreState:
+    """Answered with StoreState at any time; the first request makes the engine count hits and misses."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -220,8 +231,8 @@ class Shrink:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class LookAway:
-    """Nobody looks any more: the engine stops counting. Not answered."""
+class StopWatching:
+    """The engine stops counting what `StoreState` shows. Not answered."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -250,15 +261,16 @@ AnyMessage = (
     | Generate
     | Stop
     | GetStats
-    | Look
-    | LookAway
+    | GetStoreState
+    | StopWatching
     | Shrink
     | Progress
     | Ready
+    | PromptEncoded
     | PromptProgress
     | Piece
     | Finished
     | Failed
     | EngineStats
-    | ExpertsSeen
+    | StoreState
 )

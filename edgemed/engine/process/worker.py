@@ -27,13 +27,13 @@ from edgemed.engine.process.protocol import (
     Finished,
     Generate,
     GetStats,
-    Look,
-    LookAway,
+    GetStoreState,
     Progress,
     Ready,
     Shrink,
     Start,
     Stop,
+    StopWatching,
 )
 from edgemed.engine.threads import start_thread
 from edgemed.ggml import require_llama
@@ -53,11 +53,11 @@ class Connection:
         self._frames = Frames()
         self._sending = threading.Lock()
 
-    def send(self, message: AnyMessage, request: int = 0) -> None:
+    def send(self, message: AnyMessage, request: str = "") -> None:
         with self._sending:
             self._socket.sendall(encode(message, request))
 
-    def receive(self) -> list[tuple[int, AnyMessage]]:
+    def receive(self) -> list[tuple[str, AnyMessage]]:
         """The messages that came; none when the other end is closed."""
         while data := self._socket.recv(_RECEIVE_BYTES):
             if messages := list(self._frames.feed(data)):
@@ -70,13 +70,13 @@ class Worker:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._requests: queue.SimpleQueue[tuple[int, Generate]] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[str, Generate]] = queue.SimpleQueue()
         self._session: Session | None = None
         self._cache: CacheSize  # once there is a session
-        # Guards the two below: a stop belongs to one request, which may be running, waiting or over.
+        # Guards the two below. Messages arrive in order, so a stop finds its request waiting, running or over.
         self._turn = threading.Lock()
-        self._running = 0
-        self._stopped: set[int] = set()
+        self._running = ""
+        self._stopped: dict[str, bool] = {}  # each request that is not over -> whether it is to stop
 
     def run(self, start: Start, warning: str | None) -> None:
         """Never returns; raises EdgemedError where loading fails."""
@@ -93,24 +93,24 @@ class Worker:
         while True:
             self._answer(session, *self._requests.get())
 
-    def _answer(self, session: Session, request: int, wanted: Generate) -> None:
+    def _answer(self, session: Session, request: str, wanted: Generate) -> None:
         with self._turn:
             self._running = request
             session.allow()
-            if request in self._stopped:
+            if self._stopped.get(request):
                 session.stop()
         session.on_progress = lambda progress: self._connection.send(progress, request)
         try:
             for event in coalesced(session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse)):
                 if isinstance(event, Finished):
-                    session.loaded.remember_hot()  # now: whoever wanted one answer ends this process next
+                    session.loaded.remember_hot()  # now: `generate` ends this process after its one answer
                 self._connection.send(event, request)
         except Exception as error:
             self._connection.send(Failed(*encode_failure(error)), request)
         finally:
             with self._turn:
-                self._running = 0
-                self._stopped.discard(request)
+                self._running = ""
+                self._stopped.pop(request, None)
 
     def _listen(self) -> None:
         try:
@@ -120,24 +120,26 @@ class Worker:
         finally:
             os._exit(0)  # the chat is gone; whatever the other thread computes is for nobody
 
-    def _take(self, request: int, message: AnyMessage) -> None:
+    def _take(self, request: str, message: AnyMessage) -> None:
         assert self._session is not None
         match message:
             case Generate():
+                with self._turn:
+                    self._stopped[request] = False
                 self._requests.put((request, message))
             case Stop():
                 with self._turn:
+                    if request in self._stopped:
+                        self._stopped[request] = True
                     if request == self._running:
                         self._session.stop()
-                    elif request > self._running:
-                        self._stopped.add(request)
             case GetStats():
                 self._connection.send(self._session.stats(), request)
-            case Look():
-                self._connection.send(self._session.look(), request)
+            case GetStoreState():
+                self._connection.send(self._session.store_state(), request)
             case Shrink(nbytes):
                 self._cache.give_back(nbytes)
-            case LookAway():
+            case StopWatching():
                 self._session.loaded.stop_watching()
 
 

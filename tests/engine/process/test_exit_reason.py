@@ -48,7 +48,7 @@ def test_killed_during_an_answer_it_is_reported_and_restarted(mortal: Engine, nu
     for call in (engine.stats, lambda: next(engine.generate(HELLO))):
         with pytest.raises(EngineDied, match=number.name):
             call()
-    engine.stop()  # nothing to stop, and no error
+    engine.stop("any")  # nothing to stop, and no error
     engine.restart()
     *_, last = engine.generate(HELLO, Sampling(max_tokens=3))
     assert isinstance(last, Finished)

@@ -11,16 +11,17 @@ from edgemed.engine.process.protocol import (
     AnyMessage,
     EngineSettings,
     EngineStats,
-    ExpertsSeen,
     Finished,
     Generate,
-    Look,
+    GetStoreState,
     Message,
     Piece,
+    PromptEncoded,
     PromptProgress,
     Sampling,
     Start,
     Stop,
+    StoreState,
 )
 from edgemed.errors import EngineError
 
@@ -36,9 +37,9 @@ MESSAGES: st.SearchStrategy[AnyMessage] = st.one_of(
         st.booleans(),
     ),
     st.just(Stop()),
-    st.just(Look()),
+    st.just(GetStoreState()),
     st.builds(
-        ExpertsSeen.of,
+        StoreState.of,
         st.integers(0, 40),
         st.tuples(*[st.binary(max_size=30)] * 3),
         st.builds(
@@ -59,18 +60,20 @@ MESSAGES: st.SearchStrategy[AnyMessage] = st.one_of(
         *[st.integers(0, 99)] * 3,
         *[st.floats(0, 99)] * 2,
         st.none() | st.floats(0, 1),
-        *[st.integers(0, 99)] * 3,
+        *[st.integers(0, 99)] * 4,
+        st.none() | TEXT,
     ),
+    st.builds(PromptEncoded, st.integers(0, 99), TEXT),
 )
 
 
 @given(st.tuples(*[st.binary(max_size=99)] * 3))
 def test_what_is_seen_of_the_experts_is_theirs_byte_for_byte(parts: tuple[bytes, bytes, bytes]) -> None:
-    assert ExpertsSeen.of(3, parts, EngineStats(1, 2.0, 3, 4, None, 5, 6.0, 7)).parts == parts
+    assert StoreState.of(3, parts, EngineStats(1, 2.0, 3, 4, None, 5, 6.0, 7)).parts == parts
 
 
-@given(st.lists(st.tuples(st.integers(0, 1 << 40), MESSAGES), max_size=5), st.data())
-def test_frames_survive_any_cutting(sent: list[tuple[int, AnyMessage]], data: st.DataObject) -> None:
+@given(st.lists(st.tuples(TEXT, MESSAGES), max_size=5), st.data())
+def test_frames_survive_any_cutting(sent: list[tuple[str, AnyMessage]], data: st.DataObject) -> None:
     stream = b"".join(encode(message, request) for request, message in sent)
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=6).map(sorted))
     frames, received = Frames(), []
@@ -87,14 +90,14 @@ def frame(content: object) -> bytes:
 @pytest.mark.parametrize(
     "content",
     [
-        ["Nothing", 0, {}],
-        ["Piece", 0, {"text": 3}],
-        ["Piece", 0, {"text": "a", "more": 1}],
-        ["Piece", 0, {}],
-        ["Piece", 0, []],
-        ["Piece", "0", {"text": "a"}],
-        ["Generate", 0, {"messages": [{"role": "god", "content": ""}], "sampling": {}, "reuse": True}],
-        ["PromptProgress", 0, {"done": True, "total": 1, "reused": 0}],
+        ["Nothing", "", {}],
+        ["Piece", "", {"text": 3}],
+        ["Piece", "", {"text": "a", "more": 1}],
+        ["Piece", "", {}],
+        ["Piece", "", []],
+        ["Piece", 0, {"text": "a"}],
+        ["Generate", "", {"messages": [{"role": "god", "content": ""}], "sampling": {}, "reuse": True}],
+        ["PromptProgress", "", {"done": True, "total": 1, "reused": 0}],
         {"a": 1},
         7,
     ],

@@ -1,12 +1,27 @@
 """Stops: prompt, whenever they come, and of the answer that was meant."""
 
 import threading
+import time
 from pathlib import Path
 
+from edgemed.chat.conversation import new_id
+from edgemed.engine.process.child import Child
 from edgemed.engine.process.client import Engine
-from edgemed.engine.process.protocol import EngineSettings, Finished, Message, Piece, Sampling
+from edgemed.engine.process.protocol import (
+    EngineSettings,
+    Finished,
+    Generate,
+    Message,
+    Piece,
+    Ready,
+    Sampling,
+    Start,
+    Stop,
+)
 from testing.timing import Later, within
 from tests.engine.test_session import HELLO, OTHER, finish
+
+ENDLESS = Sampling(max_tokens=100_000)
 
 
 def test_stop_ends_an_answer_within_100_ms(engine: Engine) -> None:
@@ -17,7 +32,8 @@ def test_stop_ends_an_answer_within_100_ms(engine: Engine) -> None:
 
 def stopping(engine: Engine, wait: float) -> float:
     """Seconds from a stop, `wait` seconds into an answer, to its `Finished`."""
-    events, stop = engine.generate(OTHER, Sampling(max_tokens=100_000)), Later(wait, engine.stop)
+    request = new_id()
+    events, stop = engine.generate(OTHER, ENDLESS, request), Later(wait, lambda: engine.stop(request))
     text = ""
     stop.start()
     for event in events:
@@ -38,46 +54,56 @@ def test_stop_in_a_prefill_is_prompt_and_leaves_nothing_half_done(model_path: Pa
         long = [Message("user", "fever " * 300)]
         expected = finish(engine, long, Sampling(max_tokens=8, seed=3)).text
         for delay in (0.05, 0.15, 0.25):
-            timer = threading.Timer(delay, engine.stop)
+            request = new_id()
+            timer = threading.Timer(delay, engine.stop, (request,))
             timer.start()
-            stopped = finish(engine, long, Sampling(max_tokens=100_000, seed=4))
+            *_, stopped = engine.generate(long, Sampling(max_tokens=100_000, seed=4), request)
             timer.join()
+            assert isinstance(stopped, Finished)
             assert stopped.stop_reason == "stopped"
             assert finish(engine, long, Sampling(max_tokens=8, seed=3)).text == expected
 
 
-class Overtaken(Engine):
-    """Whoever stops it is held up between its look at what runs and its word to the engine."""
-
-    def __init__(self, path: Path, settings: EngineSettings) -> None:
-        self.looked, self.go_on = threading.Event(), threading.Event()
-        super().__init__(path, settings)
-
-    @property
-    def _running(self) -> int:
-        found = self._request
-        if threading.current_thread().name == "stopper":
-            self.looked.set()
-            self.go_on.wait()
-        return found
-
-    @_running.setter
-    def _running(self, request: int) -> None:
-        self._request = request
+def test_a_stop_that_comes_before_its_question_is_kept_for_it(engine: Engine) -> None:
+    engine.stop("early")
+    started = time.monotonic()
+    assert [event.stop_reason for event in engine.generate(HELLO, ENDLESS, "early") if isinstance(event, Finished)] == [
+        "stopped"
+    ]
+    assert time.monotonic() - started < 0.1
+    *_, last = engine.generate(HELLO, Sampling(max_tokens=5), "next")
+    assert isinstance(last, Finished)
+    assert last.stop_reason == "length"
 
 
-def test_a_stop_that_comes_too_late_leaves_the_next_answer_alone(model_path: Path) -> None:
-    with Overtaken.start(model_path, EngineSettings(threads=1)) as engine:
-        stopper = threading.Thread(target=engine.stop, name="stopper")
-        meant = engine.generate(HELLO, Sampling(max_tokens=5))
-        next(meant)
-        stopper.start()
-        engine.looked.wait()
-        list(meant)
-        following = engine.generate(HELLO, Sampling(max_tokens=300))
-        next(following)
-        engine.go_on.set()
-        *_, last = following
-        stopper.join()
-        assert isinstance(last, Finished)
-        assert last.stop_reason == "length"
+def test_a_stop_that_comes_too_late_leaves_the_next_answer_alone(engine: Engine) -> None:
+    list(engine.generate(HELLO, Sampling(max_tokens=5), "meant"))
+    following = engine.generate(HELLO, Sampling(max_tokens=300), "following")
+    next(following)
+    engine.stop("meant")
+    *_, last = following
+    assert isinstance(last, Finished)
+    assert last.stop_reason == "length"
+
+
+def test_a_stop_in_the_worker_ends_only_the_request_it_names(model_path: Path) -> None:
+    """Spoken to without the client: one request runs, one waits, one is over."""
+    child = Child()
+    try:
+        child.send(Start(str(model_path), EngineSettings(threads=1)))
+        while not isinstance(child.events.get(timeout=60)[1], Ready):
+            pass
+        child.send(Generate(tuple(HELLO), Sampling(max_tokens=3), True), "over")
+        for request in ("running", "waiting", "last"):
+            child.send(Generate(tuple(HELLO), Sampling(max_tokens=200), True), request)
+        reasons = {}
+        while len(reasons) < 4:
+            request, event = child.events.get(timeout=60)
+            if isinstance(event, Finished):
+                reasons[request] = event.stop_reason
+                if request == "over":
+                    for stopped in ("over", "waiting", "never asked"):
+                        child.send(Stop(), stopped)
+        assert reasons == {"over": "length", "running": "length", "waiting": "stopped", "last": "length"}
+    finally:
+        child.close()

@@ -1,7 +1,7 @@
-"""BailingMoeV2's forward pass in float32 numpy, batched: quick enough to compare quantisations of a small model.
+"""BailingMoeV2's forward pass in float32 numpy, batched and fast enough to compare quantisations of a small model.
 
-It has what the engine lacks: any expert's weights can be exchanged in memory, and every expert's inputs looked at.
-Activations are not rounded to Q8_K here.
+It does what the engine cannot: replace any expert's weights in memory, and show every expert's inputs. Activations are
+not rounded to Q8_K here.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ SEQUENCES_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Watch:
-    """Called while the forward pass runs.
+    """Callbacks of the forward pass.
 
-    layer(row, x [tokens, hidden], experts, shares [tokens, used], margins [tokens]) once for each MoE layer;
-    expert(row, expert, x [its tokens, hidden], share, inner [.., width], output before the share) for each expert;
-    last(x [sequences, length, hidden]) with the residual stream behind the last layer.
+    layer(moe_layer, x [tokens, hidden], experts and weights [tokens, used], margins [tokens]): each MoE layer;
+    expert(moe_layer, expert, x [its tokens, hidden], weights, inner [its tokens, width], output): each expert,
+    the output before it is multiplied by the routing weights; last(x [sequences, length, hidden]): the residual stream
+    after the last layer.
     """
 
     layer: Callable[[int, Floats, NDArray[np.int64], Floats, Floats], None]
@@ -38,7 +39,7 @@ class Watch:
 
 @dataclass
 class Model:
-    """config.json, dense weights by checkpoint name, experts [moe layer, expert] x (gate, up, down)."""
+    """config.json, dense weights by checkpoint name, and (gate, up, down), each [MoE layer, expert, rows, columns]."""
 
     config: Mapping[str, Any]
     dense: dict[str, Floats]
@@ -46,7 +47,7 @@ class Model:
 
     @property
     def lead(self) -> int:
-        """The number of dense layers before the first with experts."""
+        """The number of dense layers before the first MoE layer."""
         return int(self.config["first_k_dense_replace"])
 
     def with_experts(self, experts: tuple[Floats, Floats, Floats]) -> Model:
@@ -54,7 +55,8 @@ class Model:
         return Model(self.config, self.dense, experts)
 
     def with_dense(self, type_: Type) -> Model:
-        """The dense matrices as the engine reads them in this type (router and vectors stay F32)."""
+        """The model with its dense matrices rounded to this type, as the engine uses them. Routers and vectors stay
+        F32."""
         dense = {
             name: dequantize(quantize(w, type_), type_, w.shape[1]) if w.ndim == 2 and ".mlp.gate." not in name else w
             for name, w in self.dense.items()
@@ -63,7 +65,7 @@ class Model:
 
 
 def load(folder: Path) -> Model:
-    """A BF16 or F32 safetensors checkpoint in the published naming."""
+    """Load a BF16 or F32 safetensors checkpoint with the published tensor names."""
     config = json.loads((folder / "config.json").read_text("utf-8"))
     weights: dict[str, Floats] = {}
     for path in sorted(folder.glob("*.safetensors")):
@@ -92,7 +94,7 @@ def load(folder: Path) -> Model:
 
 
 def logits(model: Model, tokens: NDArray[np.int64], watch: Watch | None = None) -> Floats:
-    """Logits [sequences, length, vocabulary] of tokens [sequences, length], each from position 0."""
+    """Return logits [sequences, length, vocabulary] of tokens [sequences, length], each sequence from position 0."""
     parts = range(0, len(tokens), SEQUENCES_AT_ONCE)
     return np.concatenate([_forward(model, tokens[first : first + SEQUENCES_AT_ONCE], watch) for first in parts])
 
@@ -124,7 +126,7 @@ def _norm(x: Floats, weight: Floats, eps: float) -> Floats:
 
 
 def _mlp(x: Floats, gate: Floats, up: Floats, down: Floats) -> tuple[Floats, Floats]:
-    """(inner activations, output) of SwiGLU."""
+    """Return (inner activations, output) of SwiGLU."""
     g = x @ gate.T
     inner = g / (1 + np.exp(-g)) * (x @ up.T)
     return inner, inner @ down.T
@@ -147,7 +149,7 @@ def _attention(model: Model, prefix: str, x: Floats) -> Floats:
 
 
 def _rotate(config: Mapping[str, Any], x: Floats) -> Floats:
-    """NeoX rotation of the first dimensions of each head, x [batch, length, heads, head size]."""
+    """Rotate the first dimensions of each head as NeoX does; x is [batch, length, heads, head size]."""
     pairs = int(x.shape[-1] * config["partial_rotary_factor"]) // 2
     angles = np.arange(x.shape[1])[:, None, None] * config["rope_theta"] ** (-np.arange(pairs) / pairs)
     cosine, sine = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
@@ -156,7 +158,8 @@ def _rotate(config: Mapping[str, Any], x: Floats) -> Floats:
 
 
 def route(model: Model, layer: int, x: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """(experts, shares) [tokens, used] and margins [tokens]: sigmoid scores, biased choice in the best groups."""
+    """Return experts and routing weights [tokens, used] and margins [tokens]. Scores are sigmoids; the choice adds a
+    bias and is limited to the best groups."""
     config, prefix = model.config, f"model.layers.{layer}.mlp.gate"
     scores = 1 / (1 + np.exp(-(x @ model.dense[f"{prefix}.weight"].T)))
     biased = scores + model.dense[f"{prefix}.expert_bias"]
@@ -173,16 +176,16 @@ def route(model: Model, layer: int, x: Floats) -> tuple[NDArray[np.int64], Float
 
 
 def _experts(model: Model, layer: int, x: Floats, watch: Watch | None) -> Floats:
-    row = layer - model.lead
+    moe_layer = layer - model.lead
     chosen, shares, margins = route(model, layer, x)
     if watch is not None:
-        watch.layer(row, x, chosen, shares, margins)
+        watch.layer(moe_layer, x, chosen, shares, margins)
     out = np.zeros_like(x)
     for expert in np.unique(chosen):
         token, rank = np.nonzero(chosen == expert)
         share = shares[token, rank]
-        inner, output = _mlp(x[token], *(weights[row, expert] for weights in model.experts))
+        inner, output = _mlp(x[token], *(weights[moe_layer, expert] for weights in model.experts))
         if watch is not None:
-            watch.expert(row, int(expert), x[token], share, inner, output)
+            watch.expert(moe_layer, int(expert), x[token], share, inner, output)
         out[token] += share[:, None] * output
     return out

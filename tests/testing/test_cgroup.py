@@ -1,4 +1,4 @@
-"""Memory limits: counted, enforced and reported, by both versions of control groups."""
+"""Memory limits are enforced and reported with both versions of control groups."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cgroup
-from benchmarks.cgroup import MemoryGroup, Usage, how
+from testing import cgroup
+from testing.cgroup import MemoryGroup, Usage, how
 
 GREEDY = "import sys; b = bytearray(int(sys.argv[1])); b[::4096] = b'x' * len(b[::4096]); print('alive')"
 
 
 @pytest.mark.skipif(how() is None, reason="no memory control group can be made here")
-def test_a_limit_is_enforced_and_told() -> None:
+def test_limit_is_enforced_and_reported() -> None:
     with MemoryGroup(64 << 20) as group:
         process = group.popen([sys.executable, "-c", GREEDY, str(16 << 20)], stdout=subprocess.PIPE)
         assert process.communicate()[0] == "alive\n"
@@ -31,7 +31,7 @@ def test_a_limit_is_enforced_and_told() -> None:
 
 
 @pytest.mark.skipif(how() not in ("v1", "v2"), reason="no controller is writable here")
-def test_the_group_is_removed() -> None:
+def test_group_is_removed() -> None:
     root = cgroup.V1 if how() == "v1" else cgroup.V2
     before = set(root.iterdir())
     with MemoryGroup(64 << 20) as group:
@@ -40,7 +40,7 @@ def test_the_group_is_removed() -> None:
     assert set(root.iterdir()) == before
 
 
-def test_version_2_that_is_not_ours_goes_through_systemd_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_only_version_2_uses_systemd_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = tmp_path / "systemd-run"
     fake.write_text('#!/bin/sh\necho "$@" > "$0.asked"\nwhile [ "$1" != sh ]; do shift; done\nexec "$@"\n')
     fake.chmod(0o755)
@@ -59,7 +59,7 @@ def test_version_2_that_is_not_ours_goes_through_systemd_run(tmp_path: Path, mon
     assert f"MemoryMax={64 << 20}" in (tmp_path / "systemd-run.asked").read_text()
 
 
-def test_where_there_is_no_way_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_memory_controller_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroup, "V1", tmp_path)
     monkeypatch.setattr(cgroup, "V2", tmp_path)
     assert how() is None

@@ -1,38 +1,38 @@
-"""The quick forward pass is the reference's, and its watch sees what passes by."""
+"""The fast forward pass agrees with the reference, and its callbacks see every activation."""
 
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import forward
 from edgemed.quant.types import Type
+from testing import forward
 from testing.checkpoints import make_checkpoint
 from testing.reference import forward as reference
 from testing.reference import load_checkpoint
 
 
-def test_logits_are_the_references(tmp_path: Path) -> None:
+def test_logits_match_the_reference(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "tiny", dtype="bf16", seed=1)
     model, exact = forward.load(folder), load_checkpoint(folder)
     tokens = np.random.default_rng(0).integers(0, exact.config["vocab_size"], (2, 12))
     found = forward.logits(model, tokens)
     for sequence, logits in zip(tokens, found, strict=True):
         expected = reference(exact, sequence)
-        assert expected.margin > 1e-5  # float32 scores then choose the same experts
+        assert expected.margin > 1e-5  # so float32 scores choose the same experts
         np.testing.assert_allclose(logits, expected.logits, atol=2e-3 * np.abs(expected.logits).max())
 
 
-def test_the_watch_sees_every_token_of_every_expert(tmp_path: Path) -> None:
+def test_watch_sees_every_token_of_every_expert(tmp_path: Path) -> None:
     model = forward.load(make_checkpoint(tmp_path / "tiny", dtype="f32"))
     seen = {"layer": 0, "expert": 0}
 
-    def layer(row: int, x: np.ndarray, experts: np.ndarray, shares: np.ndarray, margins: np.ndarray) -> None:
+    def layer(moe_layer: int, x: np.ndarray, experts: np.ndarray, shares: np.ndarray, margins: np.ndarray) -> None:
         assert experts.shape == shares.shape
         assert (margins >= 0).all()
         np.testing.assert_allclose(shares.sum(axis=1), model.config["routed_scaling_factor"], rtol=1e-5)
         seen["layer"] += len(x)
 
-    def expert(row: int, e: int, x: np.ndarray, share: np.ndarray, inner: np.ndarray, output: np.ndarray) -> None:
+    def expert(moe_layer: int, e: int, x: np.ndarray, share: np.ndarray, inner: np.ndarray, output: np.ndarray) -> None:
         assert inner.shape == (len(x), model.experts[0].shape[2])
         seen["expert"] += len(x)
 
@@ -43,7 +43,7 @@ def test_the_watch_sees_every_token_of_every_expert(tmp_path: Path) -> None:
     np.testing.assert_array_equal(watched, forward.logits(model, tokens))
 
 
-def test_other_weights_give_other_logits(tmp_path: Path) -> None:
+def test_replaced_experts_change_logits(tmp_path: Path) -> None:
     model = forward.load(make_checkpoint(tmp_path / "tiny", dtype="f32"))
     tokens = np.arange(10)[None]
     changed = model.with_experts(tuple(1.1 * weights for weights in model.experts))

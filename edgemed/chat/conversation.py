@@ -1,27 +1,51 @@
-"""A conversation as data: what was asked, what was answered, how each answer ended. Nothing here touches a disk."""
+"""A conversation as data: what was asked, what was answered, how each answer ended and where it came from.
+
+Nothing here touches a disk.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
-from edgemed.clinical import Language, cut_off
-from edgemed.tui.contract import Finished, Message
-from edgemed.tui.strings import Strings
-from edgemed.tui.visible import visible
+from edgemed.chat.visible import visible
+from edgemed.engine.process.protocol import Message, Sampling, StopReason
 
 State = Literal["open", "whole", "stopped", "length", "context", "failed"]
 """How an answer ended: "open" while it is being written, "whole" at the model's own end, else why it was cut."""
 
+ENDED: dict[StopReason, State] = {"end": "whole", "length": "length", "context": "context", "stopped": "stopped"}
+"""The state of an answer that finished for this reason."""
 
-@dataclass(slots=True)
+
+def new_id() -> str:
+    """128 random bits in hexadecimal: an id that no other turn has, in this process or another."""
+    return os.urandom(16).hex()
+
+
+@dataclass(slots=True, eq=False)
 class Turn:
-    """A question and its answer. `raw` is what the model wrote, to be given back to it; `reason` why it failed."""
+    """A question and its answer. `raw` is what the model wrote, to be given back to it; `reason` says why it failed.
+
+    The other fields say how the answer was made. `id` names the turn, also to the engine. `sampling` is what was asked
+    for; `seed` is the seed that was used, drawn where `sampling` has none. `weights_digest` is None for a model file
+    without one. `prompt_digest` is the SHA-256 of the prompt's token ids (int32, little-endian), None until the engine
+    has tokenised the prompt.
+    """
 
     question: str
     raw: str = ""
     state: State = "open"
     reason: str = ""
+    id: str = field(default_factory=new_id)
+    asked: datetime = field(default_factory=lambda: datetime.now(UTC))
+    sampling: Sampling | None = None
+    seed: int | None = None
+    weights_digest: str | None = None
+    engine_version: str | None = None
+    prompt_digest: str | None = None
 
     @property
     def text(self) -> str:
@@ -34,37 +58,16 @@ class Turn:
         return bool(self.raw) and self.state not in ("open", "whole")
 
 
-def ending(turn: Turn, words: Strings, language: Language) -> str:
-    """The line under an answer: empty for one that is open or whole."""
-    reasons: dict[State, str] = {
-        "stopped": words.stopped_by_you,
-        "length": words.length_reached,
-        "context": words.context_full,
-        "failed": turn.reason,
-    }
-    reason = reasons.get(turn.state, "")
-    return " · ".join(filter(None, (cut_off(language) if turn.cut else "", reason)))
-
-
-def state_after(finished: Finished) -> State:
-    """How an answer with this closing event ended."""
-    match finished.stop_reason:
-        case "end":
-            return "whole"
-        case "length":
-            return "length"
-        case "context":
-            return "context"
-        case _:
-            return "stopped"
-
-
 @dataclass(slots=True)
 class Conversation:
-    """Turns in order, the one question that waits for the current answer to end, and the tokens of the model's
-    context that the last whole turn filled."""
+    """Turns in order, below an optional system message.
+
+    `queued` is the one question that waits for the current answer to end; `context_used` counts the tokens of the
+    model's context that the last answer and its prompt filled.
+    """
 
     turns: list[Turn] = field(default_factory=list)
+    system: str | None = None
     queued: str = ""
     context_used: int = 0
 
@@ -90,11 +93,11 @@ class Conversation:
         return queued
 
     def messages(self) -> list[Message]:
-        """What the engine is asked: every turn that has an answer, then the open question.
+        """What the engine is asked: the system message, every turn that has an answer, then the open question.
 
         A turn that failed without a word is left out: two questions in a row would not fit the model's template.
         """
-        messages: list[Message] = []
+        messages = [] if self.system is None else [Message("system", self.system)]
         for turn in self.turns:
             if turn.raw or turn.state == "open":
                 messages.append(Message("user", turn.question))

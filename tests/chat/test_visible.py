@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemed.tui.visible import VisibleStream, visible
+from edgemed.chat.visible import VisibleStream, visible
 
 ANY_TEXT = st.text(st.characters() | st.sampled_from("\r\n\x1b\u202e\u200b\u200d"), max_size=60)
 

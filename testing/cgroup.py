@@ -1,12 +1,12 @@
-"""Run a command inside a memory control group: a limit that counts the page cache too, as a small machine would.
+"""Run a command inside a memory control group, whose limit also counts the page cache, as on a small machine.
 
     with MemoryGroup(limit_bytes) as group:
         process = group.popen(["python", "-m", "..."])
         process.wait()
         group.usage()
 
-A writable memory controller, of version 1 or 2, is used directly; elsewhere `systemd-run --user --scope` asks version
-2's manager. Where there is neither, `how()` is None, and benchmarks that need a limit say so and stop.
+A writable memory controller (version 1 or 2) is used directly. Otherwise `systemd-run --user --scope` asks systemd for
+a version 2 group. If neither is available, `how()` is None, and a benchmark that needs a limit says so and stops.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, Literal, Self
 
 V1 = Path("/sys/fs/cgroup/memory")
 V2 = Path("/sys/fs/cgroup")
-# The shell outlives the command, reads the group it runs in, and passes the command's exit code on.
+# The shell outlives the command, reads the counters of its own group and passes on the command's exit code.
 _REPORT = """
 out=$1; shift; "$@"; code=$?
 group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)
@@ -35,8 +35,8 @@ exit $code
 
 @dataclass(frozen=True)
 class Usage:
-    """What a group used. `refused`: how often the limit was hit (some kernels do not count it for
-    version 1 and say 0); `kills`: processes killed for memory."""
+    """What a group used. `refused`: how often the limit was hit (some kernels do not count this under version 1 and
+    report 0). `kills`: how many processes the kernel killed for memory."""
 
     peak_bytes: int
     refused: int
@@ -55,7 +55,7 @@ def how() -> Literal["v1", "v2", "systemd"] | None:
 
 
 class MemoryGroup:
-    """A group with a limit, removed at the end. A context manager. Raises RuntimeError where there is no way."""
+    """A group with a limit, removed on exit. A context manager. Raises RuntimeError if no group can be made."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
@@ -83,7 +83,7 @@ class MemoryGroup:
         self._report.unlink(missing_ok=True)
         if self._how == "systemd":
             return
-        for _ in range(100):  # a killed process leaves its group a moment after it is reaped
+        for _ in range(100):  # a killed process stays in its group for a moment after it is reaped
             try:
                 self._folder.rmdir()
                 return
@@ -91,7 +91,7 @@ class MemoryGroup:
                 time.sleep(0.02)
 
     def command(self, command: Sequence[str]) -> list[str]:
-        """The command that runs `command` inside the group."""
+        """Return the command line that runs `command` inside the group."""
         if self._how != "systemd":
             return ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self._folder), *command]
         scope = ["systemd-run", "--user", "--scope", "--quiet", "-p", f"MemoryMax={self._limit}"]
@@ -104,7 +104,7 @@ class MemoryGroup:
         return subprocess.Popen(self.command(command), env=env, text=True, **options)
 
     def usage(self) -> Usage:
-        """What the group used so far (through systemd: known only after the command's end)."""
+        """Return what the group has used so far. Under systemd this is known only after the command has ended."""
         if self._how == "v1":
             return Usage(
                 peak_bytes=int((self._folder / "memory.max_usage_in_bytes").read_text()),

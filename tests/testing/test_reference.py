@@ -1,4 +1,4 @@
-"""The reference against logits that transformers' Glm4Moe computed (recipes/reference_check stored them)."""
+"""The reference agrees with the logits of transformers' Glm4Moe (recipes/reference_check stored them)."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from testing.checkpoints import Shape, make_checkpoint
 from testing.number_formats import decode_fp8, encode_fp8
 from testing.reference import forward, forward_mtp, load_checkpoint, rotary_frequencies
 
-FIXTURE = Path(__file__).resolve().parent / "data" / "glm4_moe"
+FIXTURE = Path(__file__).resolve().parents[1] / "data" / "glm4_moe"
 CASES: list[dict[str, Any]] = json.loads(FIXTURE.with_suffix(".json").read_text())["cases"]
 
 
@@ -22,7 +22,7 @@ def test_reference_agrees_with_transformers(number: int, tmp_path: Path) -> None
     folder = make_checkpoint(tmp_path, Shape(**case["shape"]), dtype=case["dtype"], seed=case["seed"])
     model = load_checkpoint(folder)
     result = forward(model, case["ids"])
-    assert result.margin > 1e-4  # no float32 rounding can have changed a choice of experts
+    assert result.margin > 1e-4  # so float32 rounding cannot have changed a choice of experts
     expected = stored[f"logits_{number}"]
     assert np.abs(result.logits[-len(expected) :] - expected).max() < 1e-5
     if case["shape"]["num_nextn_predict_layers"]:
@@ -42,7 +42,7 @@ def test_yarn_frequencies_match_published_values() -> None:
     assert yarn[[12, 13, 31]] == pytest.approx([6.810723999e-03, 4.119433473e-03, 6.314747431e-07], rel=1e-9)
 
 
-def test_fp8_codes_survive_decoding_and_encoding() -> None:
+def test_fp8_codes_round_trip() -> None:
     codes = np.array([code for code in range(256) if code & 0x7F != 0x7F], np.uint8)
     assert np.array_equal(encode_fp8(decode_fp8(codes)), codes)
     assert decode_fp8(np.array([0x7E, 0x08, 0x01, 0xB8], np.uint8)).tolist() == [448.0, 2.0**-6, 2.0**-9, -1.0]

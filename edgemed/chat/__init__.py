@@ -1,0 +1,1 @@
+"""A conversation and the one way to ask about it, whatever shows the answer."""

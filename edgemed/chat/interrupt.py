@@ -1,0 +1,29 @@
+"""Ctrl+C while an answer is being written stops the answer, not the program."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from edgemed.chat.conversation import Turn
+from edgemed.chat.engine import ChatEngine
+
+
+@contextmanager
+def interrupt_stops(engine: ChatEngine, turn: Turn) -> Iterator[None]:
+    """Within the block, SIGINT stops `turn`. Does nothing outside the main thread, which alone takes signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        # A handler runs in the middle of anything: this thread may hold the lock that `stop` needs.
+        threading.Thread(target=engine.stop, args=(turn.id,), daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,191 @@
+"""Questions go to the engine, and its news to the screen."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from textual import on
+from textual._context import NoActiveAppError
+from textual.message import Message
+
+from edgemed.chat.conversation import Conversation, Turn
+from edgemed.chat.visible import VisibleStream, visible
+from edgemed.engine.process.protocol import EngineInfo, Finished, Piece, PromptProgress
+from edgemed.tui.driver import EngineDriver
+from edgemed.tui.facts import model_facts
+from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, Opened, StatsChanged
+from edgemed.tui.screens.surface import ChatSurface
+from edgemed.tui.session import ChatSession
+from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing
+from edgemed.tui.widgets.composer import Composer
+from edgemed.tui.widgets.transcript import Transcript
+
+BELL_AFTER_SECONDS = 10.0
+"""An answer that took longer than this ends with a bell: its reader has turned to something else."""
+
+CHECK_SECONDS = 1.0
+"""How long the engine's death may go unnoticed while nothing is asked of it."""
+
+WARNING_SECONDS = 20.0
+
+
+class AnsweringScreen(ChatSurface):
+    """One conversation with one engine. Its subclass `ChatScreen` has the keys.
+
+    The engine's thread writes the answer into its turn (`edgemed.chat.service`); the screen only reads turns.
+    """
+
+    def __init__(self, session: ChatSession, conversation: Conversation) -> None:
+        super().__init__(session)
+        self._conversation = conversation
+        self._previous: Conversation | None = None
+        self._driver = EngineDriver(session.start_engine, self._hear, session.hooks)
+        self._info: EngineInfo | None = None
+        self._engine_ready = False
+        self._stage: Stage = Loading()
+        self._answered: Turn | None = None  # the turn whose answer is shown as it comes
+        self._asked_at = 0.0
+        self._stream = VisibleStream()
+
+    async def on_mount(self) -> None:
+        self.set_interval(CHECK_SECONDS, self._check_engine)
+        self.show_welcome()
+        await self.query_one(Transcript).show(self._conversation.turns)
+        self.show_figures(context_used=self._conversation.context_used)
+        self._enter(Loading())
+        self.show_queued(self._conversation.queued)
+        self._driver.load()
+        self.post_message(Opened())
+
+    @property
+    def answering(self) -> bool:
+        """Whether an answer is being shown as it comes."""
+        return self._answered is not None
+
+    @property
+    def start_error(self) -> Exception | None:
+        """Why the chat has never had an engine."""
+        return self._driver.start_error
+
+    def close_engine(self) -> None:
+        """End the engine's process."""
+        self._driver.close()
+
+    def _enter(self, stage: Stage) -> None:
+        self._stage = stage
+        self.show_stage(stage)
+
+    # --- asking ---
+
+    @on(Composer.Sent)
+    async def _sent(self, sent: Composer.Sent) -> None:
+        self._conversation.queue(sent.text)
+        await self._ask_queued()
+
+    async def _ask_queued(self) -> None:
+        """Ask the waiting question if the engine is free, else show that it waits."""
+        free = self._engine_ready and not self.answering
+        question = self._conversation.take_queued() if free else ""
+        self.show_queued(self._conversation.queued)
+        if not question:
+            return
+        self._previous = None
+        turn = self._conversation.ask(question)
+        await self.query_one(Transcript).extended()
+        await self._follow(turn)
+        self._enter(Reading(0, 0, 0, 0.0))
+        self._driver.ask(self._conversation, turn)
+
+    async def _follow(self, turn: Turn) -> None:
+        """Show the answer to the last turn as it comes."""
+        self._answered = turn
+        self._stream = VisibleStream()
+        self._asked_at = time.monotonic()
+        await self.query_one(Transcript).views[-1].answer.open()
+
+    # --- what the engine says ---
+
+    def _hear(self, news: Message) -> None:
+        """Called on the engine's threads, which may have news when the chat has just ended."""
+        with contextlib.suppress(NoActiveAppError):
+            self.post_message(news)
+
+    @on(EngineLoading)
+    def _loading(self, news: EngineLoading) -> None:
+        self._enter(Loading(news.stage, news.fraction))
+
+    @on(EngineReady)
+    async def _ready(self, news: EngineReady) -> None:
+        self._engine_ready = True
+        self._info = news.info
+        self.show_figures(context_size=news.info.n_ctx)
+        self.show_welcome(model_facts(news.info, self._words))
+        self._enter(Idle())
+        if news.info.warning:
+            self.notify(visible(news.info.warning), markup=False, severity="warning", timeout=WARNING_SECONDS)
+        await self._ask_queued()
+
+    @on(StatsChanged)
+    def _stats(self, news: StatsChanged) -> None:
+        stats = news.stats
+        self.show_figures(
+            tokens_per_s=stats.tokens_per_s,
+            resident_bytes=stats.resident_bytes,
+            budget_bytes=stats.budget_bytes,
+            hit_rate=stats.hit_rate,
+        )
+
+    @on(Answering)
+    async def _answering(self, news: Answering) -> None:
+        if news.turn is not self._answered:
+            return
+        match news.event:
+            case PromptProgress(done=done, total=total, reused=reused):
+                fresh = max(0, done - reused)
+                self._advance(Reading(done, total, fresh, time.monotonic() - self._asked_at))
+            case Piece(text=text, tokens=tokens):
+                written = self._stage.tokens if isinstance(self._stage, Writing) else 0
+                self._advance(Writing(written + tokens))
+                if shown := self._stream.feed(text):
+                    await self.query_one(Transcript).views[-1].answer.feed(shown)
+            case Finished() as finished:
+                self.show_figures(
+                    context_used=self._conversation.context_used, tokens_per_s=finished.decode_tokens_per_s
+                )
+                await self._ended(Idle())
+
+    def _advance(self, stage: Stage) -> None:
+        """Show a stage of the running answer, unless the user has asked it to stop."""
+        if not isinstance(self._stage, Stopping):
+            self._enter(stage)
+
+    @on(EngineFailed)
+    async def _failed(self, news: EngineFailed) -> None:
+        self._engine_ready = news.alive
+        turn, composer = news.turn, self.query_one(Composer)
+        if turn is not None and turn is self._answered:
+            if not turn.raw and not composer.text:
+                self.put_back(turn.question)  # to be sent again without being typed again
+            await self._ended(Idle() if news.alive else Down(self._words.engine_gone))
+        elif self.start_error is not None and not composer.text and not self._conversation.queued:
+            self.app.exit()  # nothing would be lost, and a mistake in the command is mended outside
+        elif not self.answering:
+            self._enter(Idle() if news.alive else Down(news.sentence))
+        if turn is not None and turn.state != "failed":  # a hook's failure: the answer itself is as it was
+            self.notify(news.sentence, markup=False, severity="error", timeout=WARNING_SECONDS)
+
+    async def _ended(self, stage: Stage) -> None:
+        """The answer is over, however it ended."""
+        turn, self._answered = self._answered, None
+        assert turn is not None
+        self._enter(stage)
+        await self.query_one(Transcript).views[-1].answer.close(self.ending_of(turn))
+        if time.monotonic() - self._asked_at > BELL_AFTER_SECONDS:
+            self.app.bell()
+        await self._ask_queued()
+
+    def _check_engine(self) -> None:
+        if self._engine_ready and not self.answering and not self._driver.alive:
+            self._engine_ready = False
+            self._enter(Down(self._words.engine_gone))

@@ -38,6 +38,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(survey, "measure_compute", partial(survey.measure_compute, seconds=0.05))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_doctor_measures_and_predicts_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--folder", str(tmp_path), "--ram", "20GiB", "--json"]) == 0
@@ -51,6 +52,7 @@ def test_doctor_measures_and_predicts_without_a_model(tmp_path: Path, capsys: py
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_doctor_text_says_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--folder", str(tmp_path), "--ram", "200MiB"]) == 0
@@ -59,6 +61,7 @@ def test_doctor_text_says_what_does_not_fit(tmp_path: Path, capsys: pytest.Captu
     assert "offline     proved: 8 of 8" in out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_doctor_uses_the_size_of_a_given_model(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", str(model), "--folder", str(tmp_path), "--ctx", "256"]) == 0
@@ -78,6 +81,7 @@ def test_doctor_reports_a_broken_engine(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["/proc/self", "nowhere/at all"])
 def test_unwritable_folder_is_one_sentence(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--folder", folder]) == 1
@@ -86,6 +90,7 @@ def test_unwritable_folder_is_one_sentence(folder: str, capsys: pytest.CaptureFi
     assert "name another folder" in err
 
 
+@pytest.mark.slow
 def test_bench_measures_with_the_engine(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(model), "--ctx", "512", "--tokens", "4", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -9,6 +9,8 @@ import pytest
 from edgemed.native.instructions import Instructions
 from testing.native_build import CannotBuildError, build_checks, check_warnings
 
+pytestmark = pytest.mark.slow
+
 CHECKS = (
     "lay_out",
     "slots",

@@ -20,6 +20,7 @@ from tests.tui.driving import chat, screen_text, session, shows, wait_until, wri
 SECRET = "Mrs Miller, born 1950"
 
 
+@pytest.mark.slow
 def test_a_crash_prints_one_sentence_and_no_values() -> None:
     """A real run, not a test harness's: the application prints its last words when it closes."""
     code = f"""

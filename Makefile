@@ -41,7 +41,7 @@ test-fast: $(READY) ## a part of every package's tests, in under a minute
 search: $(READY) ## the same with new examples for its property tests, which have the same ones in `test`
 	@$(BIN)/python -m pytest -q --hypothesis-profile=search
 
-lint: $(READY) ## ruff, mypy --strict, import contracts, clang-format, C ABI, generated docs are fresh
+lint: $(READY) ## ruff, mypy --strict, import contracts, clang-format, C ABI, fresh docs, glossary
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
@@ -49,6 +49,7 @@ lint: $(READY) ## ruff, mypy --strict, import contracts, clang-format, C ABI, ge
 	@$(BIN)/clang-format --dry-run -Werror $(NATIVE)
 	@$(BIN)/python tools/check_c_abi.py
 	@$(BIN)/python tools/cli_reference.py --check
+	@$(BIN)/python tools/glossary_lint.py
 
 format: $(READY) ## rewrite all Python and C++ in the house style
 	@$(BIN)/ruff check --fix --quiet .

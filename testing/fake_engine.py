@@ -1,4 +1,4 @@
-"""A scripted engine for the chat's tests: it answers as the test tells it, with the real engine's types."""
+"""A scripted engine for the chat's tests. It yields what its script says, in the real engine's types."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROMPT_DIGEST = "5eed" * 16
 
 
 def info(intended_use: str = "demonstration", n_ctx: int = 2048) -> EngineInfo:
-    """Return the info that a small engine reports."""
+    """The description of a small model."""
     return EngineInfo(
         engine_version="0.0.test",
         model_name="mini",
@@ -51,7 +51,7 @@ def info(intended_use: str = "demonstration", n_ctx: int = 2048) -> EngineInfo:
 
 @dataclass
 class Hold:
-    """A step of a script: wait here until the test releases it or the answer is stopped."""
+    """A step of a script: wait here until the test calls `release` or the answer is stopped."""
 
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -64,8 +64,11 @@ Step = Event | Hold | Exception | str
 
 
 class FakeEngine:
-    """Answers with one script after the other. For every question, `asked` keeps the messages, `requests` the id,
-    `sampled` the sampling, and `reused` whether the KV cache could be used."""
+    """Answers each question with the next script.
+
+    For every question it records the messages (`asked`), the request id (`requests`), the sampling settings (`sampled`)
+    and whether the KV cache might be reused (`reused`).
+    """
 
     def __init__(self, *scripts: Sequence[Step], engine_info: EngineInfo | None = None) -> None:
         self.info = engine_info or info()
@@ -129,16 +132,16 @@ class FakeEngine:
         )
 
     def store_state(self) -> StoreState:
-        """In each MoE layer every third expert is in memory; two experts had hits and the last one a miss."""
+        """Every third expert is in memory. In each layer, experts 0 and 3 were hits and the last one was a miss."""
         self.states_told += 1
         count = self.info.n_experts
         states = bytes(RESIDENT if expert % 3 == 0 else 0 for expert in range(count))
         hits = bytes(4 if expert in (0, 3) else 0 for expert in range(count))
         misses = bytes(1 if expert == count - 1 else 0 for expert in range(count))
-        moe_layers = self.info.n_layers - 1
-        parts = (states * moe_layers, hits * moe_layers, misses * moe_layers)
+        rows = self.info.n_layers - 1
+        parts = (states * rows, hits * rows, misses * rows)
         stats = dataclasses.replace(self.stats(), bytes_read=self.states_told * 10**8, wait_s=self.states_told / 10)
-        return StoreState.of(moe_layers, parts, dataclasses.replace(stats, tokens=2 * self.states_told))
+        return StoreState.of(rows, parts, dataclasses.replace(stats, tokens=2 * self.states_told))
 
     def stop_watching(self) -> None:
         self.watched = False
@@ -152,7 +155,7 @@ class FakeEngine:
 
 
 def finished(text: str, *, tokens: int, prompt: int, reason: StopReason = "end") -> Finished:
-    """Make the last event of an answer."""
+    """The last event of an answer."""
     return Finished(
         stop_reason=reason,
         text=text,
@@ -170,7 +173,7 @@ def finished(text: str, *, tokens: int, prompt: int, reason: StopReason = "end")
 
 
 def starting(engine: FakeEngine) -> Callable[[Callable[[str, float], None]], FakeEngine]:
-    """Make a `StartEngine` that returns `engine` at once."""
+    """A `StartEngine` that returns `engine` at once."""
 
     def start(progress: Callable[[str, float], None]) -> FakeEngine:
         progress("weights", 1.0)

@@ -1,4 +1,4 @@
-"""The Textual application: themes, commands, and what Textual must not do with patient text.
+"""The Textual application: themes, commands, and the parts of Textual that would leak patient text, disabled.
 
 Open it through `edgemed.tui.launch`, which cleans the environment before Textual reads it.
 """
@@ -57,7 +57,7 @@ class ChatApp(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = DARK.name
-        # Nothing slides, fades or spins: the only motion is text that arrives.
+        # No animation: the only motion is text that arrives.
         self.animation_level = "none"
 
     def get_driver_class(self) -> type[Driver]:
@@ -66,10 +66,10 @@ class ChatApp(App[None]):
     def get_default_screen(self) -> Screen[None]:
         return self.chat
 
-    # Textual cannot stand input, or an end, while the first screen is still being made: both wait until it is.
+    # Textual fails on input, or on exit, while it builds the first screen. Both are held back until `Opened`.
 
     def on_load(self) -> None:
-        # An end from outside leaves as the user does: the conversation and the mouse mode go with the screen.
+        # End on a signal as on Ctrl+Q, so that the screen is cleared and the terminal's modes are reset.
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._leave_on_signal, number)
 
@@ -81,7 +81,7 @@ class ChatApp(App[None]):
     @on(Opened)
     async def _opened(self) -> None:
         self._open = True
-        for event in self._early:  # here and now: what was typed later is in the queue already
+        for event in self._early:  # handled now, because later keys are already in the message queue
             await self.on_event(event)
         self._early.clear()
         if self._ended_by:
@@ -91,7 +91,7 @@ class ChatApp(App[None]):
         self.chat.close_engine()
 
     async def on_event(self, event: Event) -> None:
-        """What is typed or pasted over the conversation is meant for the composer, whatever was clicked or chosen."""
+        """Send whatever is typed or pasted on the chat screen to the composer, whatever has the focus."""
         if isinstance(event, InputEvent | Paste) and not self._open:
             self._early.append(event)
             return
@@ -101,18 +101,18 @@ class ChatApp(App[None]):
         if isinstance(event, MouseDown) and not event.is_forwarded:
             widget, _ = self.screen.get_widget_and_offset_at(int(event.x), int(event.y))
             if widget is not None and widget.parent is None:
-                return  # it is just being taken off the screen, and Textual would look for its place there
+                return  # the widget is being removed, and Textual would fail to find its parent
         await super().on_event(event)
 
     @property
     def start_error(self) -> Exception | None:
-        """Why the chat has never had an engine."""
+        """Why the engine failed to start; None if it has ever run."""
         return self.chat.start_error
 
     # --- commands ---
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The palette's commands. Textual's own (a screenshot among them) are not offered."""
+        """The palette's commands. Textual's own commands, such as the screenshot, are not offered."""
         chat = self.chat
         actions = {
             "new_chat": chat.action_new_chat,
@@ -142,35 +142,36 @@ class ChatApp(App[None]):
     def _use_theme(self, name: str) -> None:
         self.theme = name
 
-    # --- what must not leave the screen ---
+    # --- keep patient text on the screen ---
 
     def open_url(self, url: str, *, new_tab: bool = True) -> None:
-        """Do not: a browser is a network client, and an address can carry patient text."""
+        """Refuse to open links: a browser is a network client, and a URL can carry patient text."""
         self.notify(self._session.words.links_closed, markup=False)
 
     def deliver_screenshot(
         self, filename: str | None = None, path: str | None = None, time_format: str | None = None
     ) -> NoReturn:
-        """Refused: a picture of the screen would be a file with patient text."""
+        """Refuse: a screenshot would be a file with patient text."""
         raise PermissionError("Screenshots are not written: they would hold patient text.")
 
     def save_screenshot(
         self, filename: str | None = None, path: str | None = None, time_format: str | None = None
     ) -> NoReturn:
-        """Refused, like `deliver_screenshot`."""
+        """Refuse, like `deliver_screenshot`."""
         raise PermissionError("Screenshots are not written: they would hold patient text.")
 
     def _handle_exception(self, error: Exception) -> None:
-        """End the program with one sentence. Textual would print a traceback with the values of local variables."""
+        """End the program with one sentence. Textual would print a traceback with local variables."""
         self._crash = self._crash or type(error).__name__
         super()._handle_exception(error)
 
     def panic(self, *renderables: object) -> None:
-        """End with the one sentence, whatever rendering of itself an error brings along."""
+        """End with the same sentence. Drop `renderables`, which an error may provide to describe itself."""
         self._fatal_error()
 
     def _fatal_error(self) -> None:
         sentence = Text(CRASHED.format(kind=self._crash))
-        # In place of an earlier one: of several, Textual would tell how many there are, and of its developer tools.
+        # Replace an earlier sentence. If there were several, Textual would print their number and an advertisement for
+        # its developer tools.
         self._exit_renderables[:] = [Segments(self.console.render(sentence, self.console.options))]
         self._close_messages_no_wait()

@@ -1,6 +1,6 @@
-"""`edgemed bench --watch`: the experts at work, on a screen of their own, while something is measured.
+"""`edgemed bench --watch`: the live expert map, full screen, during a measurement.
 
-Open it through `edgemed.tui.launch`. No patient text comes here: the questions are invented and the answers not shown.
+Open it through `edgemed.tui.launch`. It never sees patient text: the questions are invented and no answer is shown.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from edgemed.tui.widgets.experts import ExpertPanel
 
 Result = TypeVar("Result")
 Say = Callable[[str], None]
-"""Called from the measuring thread with what it is doing."""
+"""Shows a line of progress; may be called from the measuring thread."""
 
 
 class Doing(TextualMessage):
-    """What is being measured now."""
+    """A line that says what is being measured."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -39,8 +39,10 @@ class Doing(TextualMessage):
 
 
 class WatchApp(App[Result], Generic[Result]):
-    """Runs `measure` on a thread and shows the engine's experts until it returns; `app.run()` gives its result, None
-    when the user left before. What `measure` raises is kept in `error`."""
+    """Runs `measure` on a thread and shows the live expert map until it returns.
+
+    `app.run()` returns the result of `measure`, None if the user quit first. `error` holds what `measure` raised.
+    """
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["styles/chat.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,ctrl+c", "leave", priority=True, show=False)]
@@ -80,7 +82,7 @@ class WatchApp(App[Result], Generic[Result]):
             result = self._measure(self._say)
         except Exception as error:
             if not self._left:
-                self.error = error  # told by the command, on an ordinary screen
+                self.error = error  # printed by the command, after this screen has closed
                 self.call_from_thread(self.exit)
         else:
             self.call_from_thread(self.exit, result)
@@ -90,14 +92,14 @@ class WatchApp(App[Result], Generic[Result]):
 
     @on(Doing)
     def _doing(self, news: Doing) -> None:
-        self.query_one("#doing", Static).update(f"{news.text}. Esc leaves")
+        self.query_one("#doing", Static).update(f"{news.text}. Esc: quit")
 
     @on(StoreStateChanged)
     def _store_state(self, news: StoreStateChanged) -> None:
         self.query_one(ExpertPanel).show(news.state)
 
     def action_leave(self) -> None:
-        """Go, and end the engine with what it is measuring."""
+        """Quit and end the engine, which aborts the measurement."""
         self._left = True
         self.exit()
         self._engine.close()

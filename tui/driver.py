@@ -1,4 +1,4 @@
-"""Runs the engine's blocking calls on one thread of its own and reports what happens as messages."""
+"""Runs the engine's blocking calls on a dedicated thread and reports their results as messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Post = Callable[[Message], object]
 
 
 class EngineDriver:
-    """One engine, started by `start`, its news handed to `post` (which must be callable from any thread)."""
+    """Owns one engine, created by `start`. Calls `post` with messages, from its own thread."""
 
     def __init__(self, start: StartEngine, post: Post, hooks: Sequence[Hook] = ()) -> None:
         self._start = start
@@ -31,37 +31,37 @@ class EngineDriver:
         self._hooks = hooks
         self._engine: ChatEngine | None = None
         self.start_error: Exception | None = None
-        """Why no engine has ever run, if the last try to start one failed."""
+        """Why the first start failed; None once an engine has run or while one is being started."""
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._stats_at = 0.0
-        # A daemon: leaving the chat must not wait for a model that is still being loaded.
+        # A daemon thread, so that quitting does not wait for a model that is still loading.
         threading.Thread(target=self._work, name="engine", daemon=True).start()
 
     @property
     def alive(self) -> bool:
-        """Whether an engine runs; False while the first one is being loaded."""
+        """Whether the engine is running; False while it is loaded for the first time."""
         return self._engine is not None and self._engine.alive
 
     @property
     def engine(self) -> ChatEngine | None:
-        """The engine, once there is one."""
+        """The engine; None until the first start succeeds."""
         return self._engine
 
     def load(self) -> None:
-        """Start the engine, or start it again after its process has ended."""
+        """Start the engine, or restart it after its process has ended."""
         self._jobs.put(self._load)
 
     def ask(self, conversation: Conversation, turn: Turn) -> None:
-        """Answer `turn`, after the answers asked for before it."""
+        """Answer `turn` once all earlier calls are done."""
         self._jobs.put(lambda: self._answer(conversation, turn))
 
     def stop(self, turn: Turn) -> None:
-        """End this answer, begun or not; it still closes with its own event."""
+        """Stop this answer, whether it has begun or not. Its events still end with `Finished`."""
         if self._engine is not None:
             self._engine.stop(turn.id)
 
     def close(self) -> None:
-        """End the engine. Blocks until its process has gone."""
+        """End the engine. Blocks until its process has ended."""
         self._jobs.put(None)
         if self._engine is not None:
             self._engine.close()
@@ -101,5 +101,5 @@ class EngineDriver:
         now = time.monotonic()
         if self._engine is not None and (at_once or now - self._stats_at >= STATS_SECONDS):
             self._stats_at = now
-            with contextlib.suppress(EngineError):  # too busy, or gone: what matters is said elsewhere
+            with contextlib.suppress(EngineError):  # too busy or dead; a dead engine is reported elsewhere
                 self._post(StatsChanged(self._engine.stats()))

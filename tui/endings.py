@@ -8,7 +8,7 @@ from edgemed.tui.strings import Strings
 
 
 def ending(turn: Turn, words: Strings, language: Language) -> str:
-    """The line under an answer: empty for one that is open or whole."""
+    """The line under an answer; empty if the answer is still open or is whole."""
     reasons: dict[State, str] = {
         "stopped": words.stopped_by_you,
         "length": words.length_reached,

@@ -1,4 +1,4 @@
-"""The model in one sentence, for people."""
+"""A one-sentence description of the model for the user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgemed.tui.strings import Strings
 
 
 def model_facts(info: EngineInfo, words: Strings) -> str:
-    """What was loaded. The name comes from the file, which may hold anything."""
+    """The loaded model in one sentence. Its name comes from the file and is untrusted, so it is made visible."""
     return words.model_facts.format(
         name=visible(info.model_name),
         layers=info.n_layers - info.n_dense_layers,

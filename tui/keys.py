@@ -1,8 +1,8 @@
-"""What Textual's parser of keys does not know.
+"""Corrections to Textual's key parser.
 
-Terminals without the newer keyboard protocol send Escape and a carriage return for Alt+Enter; Textual drops the Escape
-and reports a plain Enter, which would send a half-written question. An Escape inside a paste has the same effect, and
-the mark at a paste's end is missed when a read ends in the middle of it: all that is typed from then on is lost.
+Terminals without the newer keyboard protocol send Escape and a carriage return for Alt+Enter. Textual drops the Escape
+and reports Enter, which would send a half-written question. An Escape inside a paste has the same effect. Textual also
+misses the mark that ends a paste if a read ends in the middle of the mark; all keys after that are lost.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _UNWANTED = dict.fromkeys(map(ord, "\0\x1b"))
 
 
 def teach_keys() -> None:
-    """From now on Alt+Enter arrives as Ctrl+J, which starts a new line, and a bracketed paste as one paste."""
+    """Patch Textual so that Alt+Enter arrives as Ctrl+J (a new line) and a bracketed paste as one Paste event."""
     sequences = cast("dict[str, tuple[Keys, ...]]", _ansi_sequences.ANSI_SEQUENCES_KEYS)
     sequences["\x1b\r"] = sequences["\x1b\n"] = (Keys.ControlJ,)
     linux_driver.XTermParser = PasteParser  # type: ignore[attr-defined]
 
 
 class PasteParser(XTermParser):
-    """Keeps what is between the marks of a paste from Textual's parser until it is complete."""
+    """Collects a bracketed paste and passes it to Textual's parser only when it is complete."""
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__(debug)
-        self._before = ""  # as much of what was read before as may be the beginning of a mark
-        self._pasted: str | None = None  # within a paste
+        self._before = ""  # the end of the previous read, which may be the beginning of a mark
+        self._pasted: str | None = None  # the text of an unfinished paste
 
     def feed(self, data: str) -> Iterable[Message]:
         if self._pasted is None:

@@ -1,4 +1,4 @@
-"""The way onto the screen: a clean environment first, Textual afterwards."""
+"""Opens the full-screen programs: cleans the environment first, imports Textual afterwards."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Result = TypeVar("Result")
 
 
 def scrub_environment() -> None:
-    """Remove the variables by which Textual can be told to log, to press keys, or to save pictures of its screen.
+    """Remove the variables that make Textual log, press keys or save screenshots.
 
-    Textual reads them when it is imported, so this comes first.
+    Textual reads them when it is imported, so call this first.
     """
     assert "textual.app" not in sys.modules, "Textual was imported before its environment was cleaned"
     for name in [name for name in os.environ if name.startswith("TEXTUAL")]:
@@ -24,7 +24,7 @@ def scrub_environment() -> None:
 
 
 def open_chat(session: ChatSession) -> int:
-    """Run the chat until the user leaves it; return the exit code. Raises what kept its engine from ever starting."""
+    """Run the chat until the user quits; return the exit code. Raises the start's error if no engine ever started."""
     scrub_environment()
     from edgemed.tui.app import ChatApp
 
@@ -36,8 +36,10 @@ def open_chat(session: ChatSession) -> int:
 
 
 def watch(engine: ChatEngine, measure: Callable[[Callable[[str], None]], Result]) -> Result | None:
-    """Show the engine's experts while `measure` runs (it is given a way to say what it is doing); return its result,
-    None when the user left before. Raises what it raises."""
+    """Show the live expert map while `measure` runs; return its result, None if the user quit first.
+
+    `measure` gets a function that shows a line of progress. Raises what `measure` raises.
+    """
     scrub_environment()
     from edgemed.tui.bench import WatchApp
 

@@ -1,7 +1,8 @@
-"""Reads a person's questions from a terminal, without the terminal's own limits.
+"""Reads typed questions from a terminal, without the kernel's limit on line length.
 
-A terminal by itself hands over lines of at most 4,095 bytes and drops the rest without a word. readline takes keys one
-by one, and keeps the lines of a bracketed paste together; of other pastes, the lines come faster than anybody types.
+In canonical mode the kernel delivers at most 4,095 bytes of a line and silently drops the rest. readline reads key by
+key, and it keeps the lines of a bracketed paste together. Lines of other pastes are recognised by their speed: they
+arrive faster than anyone types.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ import signal
 import sys
 from collections.abc import Iterator
 
-with contextlib.suppress(ImportError):  # a Python without it reads lines as the terminal hands them over
+with contextlib.suppress(ImportError):  # without readline, input() reads lines in canonical mode
     import readline
 
     readline.set_auto_history(False)
 
 PASTE_SECONDS = 0.1
-"""A line that comes sooner after the one before belongs to the same paste."""
+"""A line that follows the previous one sooner than this belongs to the same paste."""
 SIGNAL_SECONDS = 0.5
 
 
 def read_typed(prompt: str) -> str | None:
-    """What was typed before Enter, or a paste's lines together; None at the end of the input."""
+    """The line that was typed, or all lines of a paste; None at the end of the input."""
     lines: list[str] = []
     with _signals_noticed(), contextlib.suppress(EOFError):
         lines.append(input(prompt))
@@ -34,8 +35,11 @@ def read_typed(prompt: str) -> str | None:
 
 @contextlib.contextmanager
 def _signals_noticed() -> Iterator[None]:
-    """A signal that comes just before readline begins to wait for a key would wait for that key, too: another one soon
-    wakes it."""
+    """Interrupt readline's wait regularly within the block.
+
+    Python runs a signal's handler only once readline's wait is interrupted. A signal that arrives just before the wait
+    begins would otherwise be handled only at the next key.
+    """
     before = signal.signal(signal.SIGALRM, lambda *_: None)
     signal.setitimer(signal.ITIMER_REAL, SIGNAL_SECONDS, SIGNAL_SECONDS)
     try:

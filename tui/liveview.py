@@ -1,6 +1,6 @@
-"""What the live view shows of the experts: glowing cells and the figures of the last seconds. Pure logic.
+"""The data of the live expert map: glowing cells and rates over the last seconds. Pure logic.
 
-Nothing of it is stored: which experts were used tells a little of what was asked.
+It is never stored, because which experts were used reveals a little about the text.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from edgemed.engine.process.protocol import RESIDENT, EngineStats, StoreState
 Shares = NDArray[np.float32]
 
 FADE = 0.35
-"""What is left of a glow at the next state: a use is visible for about half a second."""
+"""The factor by which a glow fades with each state; a use stays visible for about half a second."""
 
 WINDOW_SECONDS = 3.0
-"""Rates are taken over this window: a large model computes a few tokens a second."""
+"""Rates are averaged over this window, because a large model computes only a few tokens per second."""
 
 HISTORY = 120
-"""Rates kept for the small curves: half a minute."""
+"""Number of rates kept for the small curves: half a minute."""
 
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """[layer, cell], each from 0 to 1: the part in memory, and how brightly hits and misses glow."""
+    """Three arrays [layer, cell] with values from 0 to 1: residency, and the brightness of hits and misses."""
 
     memory: Shares
     hit: Shares
@@ -37,7 +37,7 @@ class Cells:
 
 
 class LiveView:
-    """Takes states of the store, one after the other; `experts` a layer."""
+    """Accumulates successive store states of a model with `experts` experts per MoE layer."""
 
     def __init__(self, experts: int) -> None:
         self.experts = experts
@@ -49,7 +49,7 @@ class LiveView:
         self._memory = self._hit = self._missed = np.zeros((0, experts), np.float32)
 
     def take(self, state: StoreState, now: float) -> None:
-        """The next state, at `now` (seconds of any clock)."""
+        """Take the next state. `now`: seconds of any monotonic clock."""
         states, hits, misses = (np.frombuffer(part, np.uint8).reshape(state.rows, -1) for part in state.parts)
         if state.rows != self.rows:
             self.rows = state.rows
@@ -60,7 +60,7 @@ class LiveView:
         self._note(state.stats, now)
 
     def cells(self, grid: Grid) -> Cells:
-        """The map in such cells: the part of their experts that is in memory, the brightest of their glows."""
+        """The map on this grid. A cell shows the residency of its experts and the brightest of their glows."""
         down, across = np.arange(0, self.rows, grid.layers), np.arange(0, self.experts, grid.together)
 
         def merge(what: np.ufunc, values: Shares) -> Shares:
@@ -75,11 +75,11 @@ class LiveView:
 
     @property
     def in_memory(self) -> float:
-        """The part of all experts that is in memory."""
+        """The fraction of all experts that is in memory."""
         return float(self._memory.mean()) if self._memory.size else 0.0
 
     def _note(self, stats: EngineStats, now: float) -> None:
-        """Rates over the window; a wait belongs to the tokens computed meanwhile."""
+        """Append the rates over the window. The wait is per token computed in the window."""
         self.stats = stats
         self._samples.append((now, stats))
         while len(self._samples) > 2 and now - self._samples[1][0] >= WINDOW_SECONDS:
@@ -92,7 +92,7 @@ class LiveView:
 
 
 def _glow(counts: NDArray[np.uint8]) -> Shares:
-    """Brightness from 0 to 1: the most used of this state glows fully, and a single use is never invisible."""
+    """Brightness from 0 to 1. The most used expert gets 1; a single use gets at least 0.35, so that it is visible."""
     most = int(counts.max(initial=0))
     if not most:
         return np.zeros(counts.shape, np.float32)
@@ -102,8 +102,11 @@ def _glow(counts: NDArray[np.uint8]) -> Shares:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """How the map fits a space: `together` experts of `layers` layers in a cell of `across` columns and `down` half
-    lines, the last of each left empty where there is room for gaps."""
+    """How the map is laid out: a cell stands for `together` experts of `layers` layers.
+
+    A cell is `across` columns wide and `down` half lines high. If it is large enough, its last column and its last half
+    line are left empty as a gap.
+    """
 
     together: int
     layers: int
@@ -120,7 +123,7 @@ class Grid:
 
 
 def fit(rows: int, experts: int, columns: int, lines: int) -> Grid:
-    """The largest cells, as square as the terminal allows, for `rows` layers of `experts` in this space."""
+    """The grid with the largest cells, as square as the terminal allows, for `rows` MoE layers of `experts` experts."""
     together = max(1, -(-experts // max(1, columns)))
     layers = max(1, -(-rows // max(1, 2 * lines)))
     across = max(1, min(4, columns // -(-experts // together)))
@@ -129,7 +132,7 @@ def fit(rows: int, experts: int, columns: int, lines: int) -> Grid:
 
 
 def bars(values: deque[float], width: int) -> str:
-    """The last `width` values as a small curve; its top is the largest of them."""
+    """The last `width` values as a small curve, scaled to the largest of them."""
     shown = list(values)[-width:] if width > 0 else []
     top = max(shown, default=0.0)
     if top <= 0:

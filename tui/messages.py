@@ -1,6 +1,6 @@
-"""What the engine's thread tells the screen, and the screen the application.
+"""Messages from the engine's threads to the screen, and from the screen to the application.
 
-Every message about an answer names its turn, so that an answer that was abandoned cannot write into the next one.
+Every message about an answer names its turn, so an abandoned answer cannot write into the next one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Opened(Message):
 
 
 class EngineLoading(Message):
-    """The model is being loaded: which stage, and how much of it (0 to 1) is done."""
+    """The model is being loaded: the stage's name, and the fraction of it that is done (0 to 1)."""
 
     def __init__(self, stage: str, fraction: float) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class EngineLoading(Message):
 
 
 class EngineReady(Message):
-    """The engine can be asked."""
+    """The engine is ready for questions."""
 
     def __init__(self, info: EngineInfo) -> None:
         super().__init__()
@@ -33,7 +33,10 @@ class EngineReady(Message):
 
 
 class EngineFailed(Message):
-    """A sentence to show. `alive` says whether the engine can still be asked; `turn` which question it was about."""
+    """A call to the engine failed; `sentence` says why.
+
+    `alive`: whether the engine still takes questions. `turn`: the question that failed, None for a failed start.
+    """
 
     def __init__(self, sentence: str, *, alive: bool, turn: Turn | None = None) -> None:
         super().__init__()
@@ -43,7 +46,7 @@ class EngineFailed(Message):
 
 
 class Answering(Message):
-    """One event of an answer, which `turn` holds already."""
+    """One event of an answer. `turn` already contains it."""
 
     def __init__(self, turn: Turn, event: Event) -> None:
         super().__init__()
@@ -60,7 +63,7 @@ class StatsChanged(Message):
 
 
 class StoreStateChanged(Message):
-    """The state of the expert store, for the live view."""
+    """The state of the expert store, for the live expert map."""
 
     def __init__(self, state: StoreState) -> None:
         super().__init__()

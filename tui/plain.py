@@ -1,6 +1,7 @@
-"""The chat line by line, without an alternate screen: for screen readers, braille displays and pipes.
+"""Line mode: the chat without an alternate screen, for screen readers, braille displays and pipes.
 
-Same engine, same notices. Ctrl+C stops an answer and keeps what was printed; at the prompt it leaves, as Ctrl+D does.
+Engine and notices are the same as on the screen. Ctrl+C stops an answer and keeps what was printed; at the prompt it
+quits, as Ctrl+D does.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from edgemed.errors import EdgemedError, EngineError
 from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts
 from edgemed.tui.session import ChatSession
+from edgemed.tui.stages import Loading, described
 
 NEW = "/new"
 NEWS_SECONDS = 10.0
-"""How long a wait may be silent."""
+"""Progress is printed at most this often, so that a screen reader is not flooded."""
 
 
 class PlainChat:
@@ -52,14 +54,14 @@ class PlainChat:
                         self._answer(engine, question)
         except KeyboardInterrupt as interrupt:
             if type(interrupt) is not KeyboardInterrupt:
-                raise  # a signal that ends the program, which may have no terminal any more
+                raise  # a signal that ends the program; its terminal may be gone
             self._say("")
         finally:
             engine.close()
         return 0
 
     def ask_once(self, question: str, *, max_tokens: int, seed: int) -> int:
-        """Print the question and its answer; return the exit code. Raises EdgemedError if there is none."""
+        """Print the question and its answer; return the exit code. Raises EdgemedError if no engine starts."""
         engine = self._start()
         try:
             self._say(f"\n> {question}")
@@ -80,7 +82,7 @@ class PlainChat:
         return engine
 
     def _read_question(self) -> str | None:
-        """One question, None at the end of the input. A line that ends with a backslash goes on in the next one."""
+        """One question, None at the end of the input. A line that ends with a backslash continues on the next one."""
         lines: list[str] = []
         while (line := self._read_line("" if lines else "\n> ")) is not None:
             lines.append(line.removesuffix("\\"))
@@ -116,20 +118,20 @@ class PlainChat:
                             self._writer.flush()
         except EdgemedError as error:
             failure = failure_of(error)
-            if turn.state == "open":  # there is no engine to ask
+            if turn.state == "open":  # the restart failed, so nothing was asked
                 turn.state, turn.reason = "failed", failure
         self._say(stream.close())
         lines = [ending(turn, self._words, self._session.language), self._session.notice]
         if failure != turn.reason:
-            lines.insert(1, failure)  # of a hook: the answer itself is as it was
+            lines.insert(1, failure)  # a hook failed after the answer, which is unchanged
         for line in filter(None, lines):
             self._say(line)
 
     def _loading(self, stage: str, fraction: float) -> None:
-        self._news(self._words.loading_stage.format(stage=stage, percent=f"{fraction * 100:.0f}"))
+        self._news(described(Loading(stage, fraction), self._words))
 
     def _news(self, text: str) -> None:
-        """Say how far something is, but not more often than a listener can bear."""
+        """Print progress, at most once in NEWS_SECONDS."""
         now = time.monotonic()
         if now - self._news_at >= NEWS_SECONDS:
             self._news_at = now
@@ -141,8 +143,11 @@ class PlainChat:
 
 
 def _separated(typed: str) -> Iterator[str]:
-    """What was typed during an answer comes in one piece: NEW is a command wherever it has a line of its own, or one
-    patient's conversation would go with the next one's question."""
+    """Split the input at each line that is exactly NEW.
+
+    Lines typed during an answer arrive together. A NEW among them must still start a new conversation; otherwise the
+    next patient's question would be sent with the previous patient's conversation.
+    """
     lines: list[str] = []
     for line in typed.split("\n"):
         if line.strip() == NEW:

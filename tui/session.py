@@ -1,4 +1,4 @@
-"""What one run of the chat knows from its start."""
+"""The fixed settings of one run of the chat."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from edgemed.tui.strings import Strings, strings
 
 @dataclass(frozen=True, slots=True)
 class ChatSession:
-    """`weights_digest` and `intended_use` are the model file's: the notices stand before the engine has loaded it.
-    `introduction` is shown above the first question; `hooks` run around every answer."""
+    """What the chat needs before the engine has loaded the model.
+
+    `weights_digest` (None for a file without checksums) and `intended_use` come from the model file and decide the
+    notices. `introduction` is shown above the first question; `hooks` run around every answer.
+    """
 
     start_engine: StartEngine
     model_name: str

@@ -1,4 +1,4 @@
-"""What the line above the composer says: what the engine is doing, and how long it may take. Pure logic."""
+"""The line above the composer: what the engine is doing and how long it may take. Pure logic."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from edgemed.tui.strings import Strings
 
 ESTIMATE_AFTER_SECONDS = 2.0
-"""A rate measured over less than this says nothing."""
+"""A rate measured over less time than this is too noisy for an estimate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing is going on."""
+    """The engine waits for a question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """The model is on its way into memory. `fraction`: 0 to 1, None before the first news."""
+    """The model is being loaded. `fraction`: 0 to 1, None before the first progress message."""
 
     stage: str = ""
     fraction: float | None = None
@@ -25,7 +25,7 @@ class Loading:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The prompt is being read: `done` of `total` tokens, `fresh` of them computed in `seconds`."""
+    """Prefill: `done` of `total` prompt tokens are in the KV cache; `fresh` of them were computed, in `seconds`."""
 
     done: int
     total: int
@@ -35,14 +35,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """The answer is being written; `tokens` have come."""
+    """The answer is being written; `tokens` of it have arrived."""
 
     tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The user wants an end, the engine has not answered yet."""
+    """The user has stopped the answer; the engine has not confirmed it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,13 @@ Stage = Idle | Loading | Reading | Writing | Stopping | Down
 
 
 def described(stage: Stage, words: Strings) -> str:
-    """The stage in words; empty when there is nothing to say."""
+    """The stage in words; empty when idle."""
     match stage:
         case Loading(fraction=None):
             return words.loading
         case Loading(name, fraction):
-            return words.loading_stage.format(stage=name, percent=f"{(fraction or 0) * 100:.0f}")
+            shown = words.loading_stages.get(name, name)
+            return words.loading_stage.format(stage=shown, percent=f"{(fraction or 0) * 100:.0f}")
         case Reading(done, total, fresh, seconds):
             if seconds < ESTIMATE_AFTER_SECONDS or not fresh:
                 return words.reading.format(done=done, total=total)

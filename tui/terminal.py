@@ -1,4 +1,4 @@
-"""Textual's way to the terminal, where that may go away at any moment."""
+"""A Textual driver that survives the loss of its terminal and any sequence of stop and continue."""
 
 from __future__ import annotations
 
@@ -16,30 +16,38 @@ LOOK_SECONDS = 1.0
 
 
 class LastingDriver(LinuxDriver):
-    """Textual writes on a thread, which an error ends; the next thirty writes then wait for it, and the program with
-    them, for ever. Here what no terminal takes any more falls on the floor, and the program can end.
+    """Ends the program when its terminal is closed.
 
-    And it does, with the terminal: SIGHUP is for the program that the terminal belongs to, and `make` or a shell before
-    the chat may wait for it without passing that on, while Textual's input thread reads nothing as fast as it can.
+    Textual writes on a thread. A write error ends that thread; once its queue of 30 writes is full, the program blocks
+    for ever. This driver drops output after the first error (`Lasting`), so that the program can end.
+
+    It also checks once a second whether the terminal is gone and then raises SIGHUP. On a hang-up the kernel signals
+    the session leader. If that is `make` or a shell that waits for the chat, the signal may not be passed on, and
+    Textual's input thread would spin on reads that return nothing.
     """
 
     def __init__(
         self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
-        self._continued = self._looks = False  # first: from then on SIGCONT starts us
+        # Set before super().__init__, which installs the SIGCONT handler that reads them.
+        self._continued = self._looks = False
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         self._file = cast(Any, Lasting(cast(TextIO, self._file)))
 
     def start_application_mode(self) -> None:
-        """Also what SIGCONT does, whatever stopped us. In the background this stops us too, and SIGCONT amid it would
-        do all of it twice: here it is only noted then, and what was interrupted is tried again.
+        """Take over the terminal, at the start and after every SIGCONT.
+
+        In the background, setting the terminal stops the process (SIGTTOU). A SIGCONT then arrives in the middle of
+        this method and would run all of it a second time. So a nested SIGCONT only sets a flag, and the loop retries
+        what was interrupted.
         """
         running, before = self._is_running(), None
         self._continued = True
         with self.no_automatic_restart():
             while self._continued:
                 self._continued = False
-                # Before anything is seen: Textual shows its screen first, and to a terminal as it was Ctrl+Q is no key.
+                # Textual shows its screen before it sets the terminal. Until then the terminal takes Ctrl+Q as flow
+                # control and the program never sees it, so set the terminal first.
                 taken = self._take_keys()
                 before = before or taken
                 if not self._continued and not self._is_running():
@@ -47,7 +55,7 @@ class LastingDriver(LinuxDriver):
         if before is not None and not running:
             self.attrs_before = before
         if self._looks:
-            self._app.call_later(self._app.refresh, layout=True)  # the terminal has forgotten what it showed
+            self._app.call_later(self._app.refresh, layout=True)  # the terminal no longer shows our screen
         else:
             self._looks = True
             self._look()
@@ -60,7 +68,7 @@ class LastingDriver(LinuxDriver):
         return self._key_thread is not None and self._key_thread.is_alive()
 
     def _take_keys(self) -> list[Any] | None:
-        """Let every key come to us from now on; how the terminal was set, if that could be done."""
+        """Deliver every key to this program. Returns the previous terminal settings, None if they cannot be changed."""
         try:
             before, ours = termios.tcgetattr(self.fileno), termios.tcgetattr(self.fileno)
             ours[tty.IFLAG], ours[tty.LFLAG] = self._patch_iflag(ours[tty.IFLAG]), self._patch_lflag(ours[tty.LFLAG])
@@ -77,14 +85,14 @@ class LastingDriver(LinuxDriver):
 
 
 def is_gone(terminal: int) -> bool:
-    """Whether the terminal of this descriptor was closed."""
+    """Whether the terminal behind this descriptor was closed."""
     watch = select.poll()
-    watch.register(terminal, 0)  # it tells that unasked
+    watch.register(terminal, 0)  # poll reports a hang-up even if no event is asked for
     return bool(watch.poll(0))
 
 
 class Lasting:
-    """A file that takes everything, for as long as it can really."""
+    """A file that ignores all output after its first write error."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -102,6 +110,6 @@ class Lasting:
             try:
                 action()
             except BlockingIOError:
-                pass  # somebody else's setting of the terminal, for a moment
+                pass  # another process has set the terminal to non-blocking; drop this write, try the next
             except OSError:
                 self._gone = True

@@ -1,6 +1,6 @@
-"""The three themes, each with at least 4.5:1 between every text and its ground (a test measures the rendered cells).
+"""The three themes. All text has a contrast of at least 4.5:1 against its background; a test measures rendered cells.
 
-Only named colours are used by the style sheets; Textual's own half-transparent "muted" shades are not.
+The style sheets use named colours only, never Textual's half-transparent "muted" shades.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Asks an engine for the state of its expert store a few times a second while the live view is open."""
+"""Asks the engine for the store state four times a second while the live expert map is open."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INTERVAL_SECONDS = 0.25
 
 
 class Watcher:
-    """`engine` answers with the engine of the moment, if there is one; `post` is called on the watcher's thread."""
+    """`engine` returns the current engine, None if there is none; `post` is called on the watcher's thread."""
 
     def __init__(self, engine: Callable[[], ChatEngine | None], post: Callable[[StoreStateChanged], object]) -> None:
         self._engine = engine
@@ -25,13 +25,13 @@ class Watcher:
         return self._over is not None
 
     def start(self) -> None:
-        """Ask from now on, until `stop`."""
+        """Ask repeatedly until `stop`."""
         if self._over is None:
             self._over = threading.Event()
             threading.Thread(target=self._watch, args=(self._over,), name="watcher", daemon=True).start()
 
     def stop(self) -> None:
-        """Ask no more; an answer under way may still be posted."""
+        """Stop asking; the result of a call in progress may still be posted."""
         over, self._over = self._over, None
         if over is not None:
             over.set()
@@ -46,7 +46,7 @@ class Watcher:
             try:
                 self._post(StoreStateChanged(engine.store_state()))
             except EngineError:
-                continue  # too busy, or gone: ask again later
+                continue  # too busy or dead; ask again later
         engine = self._engine()
         if engine is not None and not self.watching:
             engine.stop_watching()

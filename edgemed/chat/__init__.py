@@ -1,1 +1,1 @@
-"""A conversation and the one way to ask about it, whatever shows the answer."""
+"""Conversations and the single function that asks an engine, independent of any interface."""

@@ -1,6 +1,6 @@
-"""A conversation as data: what was asked, what was answered, how each answer ended and where it came from.
+"""A conversation as data: the questions, the answers, how each answer ended, and its provenance.
 
-Nothing here touches a disk.
+Nothing here writes to a disk.
 """
 
 from __future__ import annotations
@@ -14,25 +14,27 @@ from edgemed.chat.visible import visible
 from edgemed.engine.process.protocol import Message, Sampling, StopReason
 
 State = Literal["open", "whole", "stopped", "length", "context", "failed"]
-"""How an answer ended: "open" while it is being written, "whole" at the model's own end, else why it was cut."""
+"""How an answer ended: "open" while it is being written, "whole" if the model ended it, otherwise why it was cut."""
 
 ENDED: dict[StopReason, State] = {"end": "whole", "length": "length", "context": "context", "stopped": "stopped"}
-"""The state of an answer that finished for this reason."""
+"""Stop reason -> the state of an answer that finished for it."""
 
 
 def new_id() -> str:
-    """128 random bits in hexadecimal: an id that no other turn has, in this process or another."""
+    """A unique id: 128 random bits in hexadecimal."""
     return os.urandom(16).hex()
 
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """A question and its answer. `raw` is what the model wrote, to be given back to it; `reason` says why it failed.
+    """A question and its answer.
 
-    The other fields say how the answer was made. `id` names the turn, also to the engine. `sampling` is what was asked
-    for; `seed` is the seed that was used, drawn where `sampling` has none. `weights_digest` is None for a model file
-    without one. `prompt_digest` is the SHA-256 of the prompt's token ids (int32, little-endian), None until the engine
-    has tokenised the prompt.
+    `raw` is the model's text, unchanged, as later prompts repeat it. `reason` says why a failed answer failed.
+
+    The other fields are the answer's provenance. `id` names the turn and is also the engine's request id. `asked` is a
+    time in UTC. `sampling` is what was requested; `seed` is the seed that was used, drawn if `sampling` has none.
+    `weights_digest` is None for a model file without checksums. `prompt_digest` is the SHA-256 of the prompt's token
+    ids (int32, little-endian), None until the engine has tokenised the prompt.
     """
 
     question: str
@@ -49,21 +51,21 @@ class Turn:
 
     @property
     def text(self) -> str:
-        """The answer for people: nothing in it acts unseen."""
+        """The answer as shown to people, with invisible characters spelt out (see `visible`)."""
         return visible(self.raw)
 
     @property
     def cut(self) -> bool:
-        """True where text is there but not all that the model had to say."""
+        """True if there is text but the model did not finish it."""
         return bool(self.raw) and self.state not in ("open", "whole")
 
 
 @dataclass(slots=True)
 class Conversation:
-    """Turns in order, below an optional system message.
+    """The turns in order, after an optional system message.
 
-    `queued` is the one question that waits for the current answer to end; `context_used` counts the tokens of the
-    model's context that the last answer and its prompt filled.
+    `queued` is the question that waits for the current answer to end. `context_used` is the number of context tokens
+    that the last prompt and its answer filled.
     """
 
     turns: list[Turn] = field(default_factory=list)
@@ -73,7 +75,7 @@ class Conversation:
 
     @property
     def open_turn(self) -> Turn | None:
-        """The turn being answered."""
+        """The turn that is being answered, if any."""
         return self.turns[-1] if self.turns and self.turns[-1].state == "open" else None
 
     def ask(self, question: str) -> Turn:
@@ -84,18 +86,18 @@ class Conversation:
         return turn
 
     def queue(self, question: str) -> None:
-        """Keep a question for later; a second one joins the first, so that nothing typed is lost."""
+        """Queue a question. A second one is appended to the first, so that nothing typed is lost."""
         self.queued = f"{self.queued}\n\n{question}" if self.queued else question
 
     def take_queued(self) -> str:
-        """The waiting question, which then waits no more."""
+        """Remove and return the queued question; empty if there is none."""
         queued, self.queued = self.queued, ""
         return queued
 
     def messages(self) -> list[Message]:
-        """What the engine is asked: the system message, every turn that has an answer, then the open question.
+        """The messages to send: the system message, every turn that has an answer, then the open question.
 
-        A turn that failed without a word is left out: two questions in a row would not fit the model's template.
+        A turn that ended without an answer is left out, because chat templates reject two questions in a row.
         """
         messages = [] if self.system is None else [Message("system", self.system)]
         for turn in self.turns:

@@ -1,4 +1,4 @@
-"""What a chat needs of an engine, and nothing more."""
+"""The interface that a chat needs of an engine."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Protocol
 from edgemed.engine.process.protocol import EngineInfo, EngineStats, Event, Message, Sampling, StoreState
 
 Progress = Callable[[str, float], None]
-"""Called with a stage's name and how much of it is done, 0 to 1."""
+"""Called with a stage's name and the fraction of it that is done, 0 to 1."""
 
 
 class ChatEngine(Protocol):
-    """The part of `edgemed.engine.process.client.Engine` that a chat uses. Calls block; all but `generate` and
-    `restart` may come from any thread."""
+    """The part of `edgemed.engine.process.client.Engine` that a chat uses.
+
+    Calls block. All but `generate` and `restart` may be made from any thread.
+    """
 
     @property
     def info(self) -> EngineInfo: ...
@@ -39,4 +41,4 @@ class ChatEngine(Protocol):
 
 
 StartEngine = Callable[[Progress], ChatEngine]
-"""Starts an engine; raises EdgemedError with a sentence when it cannot."""
+"""Starts an engine. Raises EdgemedError, with a sentence for the user, if that fails."""

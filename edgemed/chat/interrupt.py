@@ -1,4 +1,4 @@
-"""Ctrl+C while an answer is being written stops the answer, not the program."""
+"""Makes Ctrl+C stop the current answer instead of the program."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edgemed.chat.engine import ChatEngine
 
 @contextmanager
 def interrupt_stops(engine: ChatEngine, turn: Turn) -> Iterator[None]:
-    """Within the block, SIGINT stops `turn`. Does nothing outside the main thread, which alone takes signals."""
+    """Within the block, SIGINT stops `turn`. Does nothing outside the main thread, where handlers cannot be set."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: object) -> None:
-        # A handler runs in the middle of anything: this thread may hold the lock that `stop` needs.
+        # A handler can run at any point of the main thread, which may hold the lock that `stop` takes.
         threading.Thread(target=engine.stop, args=(turn.id,), daemon=True).start()
 
     before = signal.signal(signal.SIGINT, stop)

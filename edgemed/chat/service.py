@@ -1,4 +1,4 @@
-"""The one way to ask: `ask` sends a turn to an engine and keeps the turn up to date while the answer arrives.
+"""`ask` sends a turn to an engine and updates the turn while the answer arrives.
 
     conversation = Conversation()
     turn = conversation.ask("What is a fever?")
@@ -6,8 +6,8 @@
         if isinstance(event, Piece):
             print(event.text, end="")
 
-The screen, the line mode and `edgemed generate` all ask here; nothing else calls `ChatEngine.generate`. What must
-happen with every answer (a journal, rules on the question, an audit) is a `Hook`.
+The screen, line mode and `edgemed generate` all use `ask`; nothing else calls `ChatEngine.generate`. Anything that must
+happen for every answer (a journal, rules on the question, an audit) is a `Hook`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from edgemed.errors import EdgemedError
 
 
 class Hook(Protocol):
-    """Runs around every answer, on the thread that asks (never the interface's)."""
+    """Runs before and after every answer, on the thread that calls `ask` (on the screen, never the interface's)."""
 
     def before(self, conversation: Conversation, turn: Turn) -> None:
         """Called before anything is sent. The turn has its question, id, time, sampling, seed, weights and version.
 
-        May still change what is sent (`conversation.system`). When it raises, nothing is sent and the turn has failed.
+        May still change what is sent (`conversation.system`). If it raises, nothing is sent and the turn fails.
         """
 
     def after(self, conversation: Conversation, turn: Turn) -> None:
-        """Called once the turn has ended, however it ended, if `before` returned.
+        """Called once the turn has ended, however it ended, but only if `before` returned.
 
         What it raises reaches the caller of `ask`; the turn keeps its text and state.
         """
@@ -46,14 +46,14 @@ def ask(
     sampling: Sampling | None = None,
     hooks: Sequence[Hook] = (),
 ) -> Iterator[Event]:
-    """Answer `turn`, the open one of `conversation`; yields the engine's events, `Finished` last.
+    """Answer `turn`, the open turn of `conversation`. Yields the engine's events, `Finished` last.
 
-    The turn is updated before each event is passed on: its text, its state, the digest of its prompt. It ends in every
-    case: "failed" with a reason when something raises, "stopped" when the caller abandons the iterator. Nobody else
-    may write to it in the meantime; to end it early, call `engine.stop(turn.id)` from any thread.
+    The turn's text, state and prompt digest are updated before each event is yielded. The turn always ends: as "failed"
+    with a reason if something raises, as "stopped" if the caller abandons the iterator. No one else may write to it
+    until then. To end it early, call `engine.stop(turn.id)` from any thread.
 
-    `sampling` None means the model's own defaults. The `before` of each hook runs in order, the `after` in reverse
-    order. Raises what the engine and the hooks raise, after noting it in the turn; where several raise, the last one.
+    `sampling` None means the model's defaults. The `before` methods of the hooks run in order, the `after` methods in
+    reverse order. Raises what the engine and the hooks raise; if several raise, the last exception.
     """
     wanted = sampling or engine.info.defaults
     drawn = wanted.seeded()
@@ -64,7 +64,7 @@ def ask(
             for hook in hooks:
                 hook.before(conversation, turn)
                 afterwards.callback(hook.after, conversation, turn)
-            # A seed that the caller gave asks for the same numbers again, so nothing of the KV cache is reused.
+            # An explicit seed promises the same numbers again, so the KV cache must not be reused.
             reuse = wanted.seed is None
             for event in engine.generate(conversation.messages(), drawn, turn.id, reuse=reuse):
                 _note(event, conversation, turn)
@@ -78,10 +78,10 @@ def ask(
 
 
 def failure_of(error: Exception) -> str:
-    """What to tell the user. The text of an unforeseen error is not shown: it might quote the conversation."""
+    """The sentence for the user. It leaves out the text of an unexpected error, which might quote the conversation."""
     if isinstance(error, EdgemedError):
         return visible(str(error))
-    return f"The engine failed in an unforeseen way ({type(error).__name__})."
+    return f"The engine failed because of an error in edgemed ({type(error).__name__}); try again."
 
 
 def _note(event: Event, conversation: Conversation, turn: Turn) -> None:
@@ -92,5 +92,5 @@ def _note(event: Event, conversation: Conversation, turn: Turn) -> None:
             turn.raw += text
         case Finished():
             turn.state = ENDED[event.stop_reason]
-            if event.prompt_tokens:  # 0 when it was stopped before the prompt was tokenised
+            if event.prompt_tokens:  # 0 if the answer was stopped before its prompt was tokenised
                 conversation.context_used = event.prompt_tokens + event.tokens

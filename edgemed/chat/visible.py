@@ -1,9 +1,9 @@
-"""Make what would act unseen visible: control, bidirectional and zero-width characters in a model's text.
+"""Makes invisible characters in a model's text visible: control, bidirectional and zero-width characters.
 
-A right-to-left override can turn "10 mg" into "01 mg" on the screen, a terminal escape sequence can move the cursor,
-a zero-width space can split a word that a search then misses. Each such character is shown by its number, as in
-⟨U+202E⟩. Newline and tab stay, and so do the zero-width joiner and non-joiner, which Indic and Persian words and emoji
-are spelt with, and the variation selectors of emoji.
+A right-to-left override can turn "10 mg" into "01 mg" on the screen. A terminal escape sequence can move the cursor. A
+zero-width space can split a word, so that a search misses it. Each such character is shown as its code point, such as
+⟨U+202E⟩. Newline and tab are kept. So are the zero-width joiner and non-joiner, which Indic and Persian words and emoji
+need, and the variation selectors of emoji.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from functools import lru_cache
 _KEPT = frozenset(
     "\n\t\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 )
-# Letters, marks and symbols that have no shape of their own and no category that gives them away.
+# Letters, marks and symbols that are drawn as nothing but whose Unicode category does not say so.
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, range(0x180B, 0x1810))))
-# Control, format, surrogate, private, unassigned; line and paragraph separators.
+# Categories: control, format, surrogate, private use, unassigned, line separator, paragraph separator.
 _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -31,7 +31,7 @@ def _shown(character: str) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` with every unseen character spelt out, CR LF as a plain newline. Applying it twice changes nothing."""
+    """`text` with every invisible character spelt out and CR LF as a newline. The function is idempotent."""
     text = text.replace("\r\n", "\n")
     if text.isascii() and text.isprintable():
         return text
@@ -39,18 +39,18 @@ def visible(text: str) -> str:
 
 
 class VisibleStream:
-    """`visible` for text that arrives in pieces: a CR at a piece's end waits for its LF."""
+    """`visible` for text that arrives in pieces. A CR at the end of a piece is held back until the next piece."""
 
     def __init__(self) -> None:
         self._held = ""
 
     def feed(self, piece: str) -> str:
-        """The visible form of what is settled by now."""
+        """The visible form of `piece`, except a CR at its end."""
         text = self._held + piece
         self._held = "\r" if text.endswith("\r") else ""
         return visible(text.removesuffix("\r") if self._held else text)
 
     def close(self) -> str:
-        """The visible form of what was still held back."""
+        """The visible form of what was held back."""
         held, self._held = self._held, ""
         return visible(held)

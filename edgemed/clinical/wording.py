@@ -1,6 +1,6 @@
-"""The notices beside every answer.
+"""The notices shown with every answer.
 
-Each fits on one line of 60 columns: a notice that wraps or scrolls away is not read.
+Each fits on one line of 60 columns, because a notice that wraps or scrolls away is not read.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ from typing import Literal
 from edgemed.clinical.language import Language
 
 Place = Literal["offline", "remote", "unsealed"]
-"""Where text can go: nowhere; to the other end of the terminal (ssh); anywhere, because the process is not sealed."""
+"""Where text can go: nowhere, to the other end of an ssh connection, or anywhere, because the process is not sealed."""
 
 DIGEST_SHOWN = 8
-"""Characters of the weights digest in the header: enough to tell two model files apart by eye."""
+"""Characters of the weights digest in the header; enough to tell two model files apart."""
 
 _DEMONSTRATION: dict[Language, str] = {
     "en": "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA",
-    "zh-CN": "演示模型：内容纯属编造。请勿输入患者资料",
+    "zh-CN": "演示模型：内容纯属编造。切勿输入真实患者信息",
 }
 _PLACE: dict[Language, dict[Place, str]] = {
     "en": {"offline": "OFFLINE", "remote": "REMOTE", "unsealed": "NOT SEALED"},
     "zh-CN": {"offline": "离线", "remote": "远程", "unsealed": "未封闭"},
 }
 _HEADER: dict[Language, tuple[str, str, str]] = {
-    "en": ("UNVALIDATED AI TEXT", "VERIFY", "UNVERIFIED"),
-    "zh-CN": ("未经验证的AI文本", "请核实", "无校验"),
+    "en": ("AI TEXT, NOT VALIDATED", "CHECK", "UNVERIFIED"),
+    "zh-CN": ("AI生成内容，未经临床验证", "使用前核对", "无校验"),
 }
 _CUT_OFF: dict[Language, str] = {
     "en": "CUT OFF: a dose or a list may be incomplete",
     "zh-CN": "内容中断：剂量或列表可能不完整",
 }
 _DRAFT: dict[Language, str] = {
-    "en": "AI draft, unverified; reviewed by __",
-    "zh-CN": "AI草稿，未经核实；审阅人：__",
+    "en": "AI-generated draft, not verified. Reviewed by: ______",
+    "zh-CN": "AI生成草稿，未经核实。审核医师：____ 日期：____",
 }
 
 
@@ -43,9 +43,9 @@ def notice(intended_use: str, language: Language = "en") -> str | None:
 
 
 def header_line(weights_digest: str | None, *, place: Place = "offline", language: Language = "en") -> str:
-    """The line above every screen: where text can go, what it is, what to do, and the model's digest.
+    """The line at the top of every screen: where text can go, what it is, what to do, and the model's digest.
 
-    `weights_digest` is in hexadecimal, None for a file without checksums.
+    `weights_digest` is hexadecimal, None for a file without checksums.
     """
     what, advice, unverified = _HEADER[language]
     digest = weights_digest[:DIGEST_SHOWN] if weights_digest else unverified
@@ -58,7 +58,7 @@ def cut_off(language: Language = "en") -> str:
 
 
 def chart_copy(text: str, *, intended_use: str, incomplete: bool, language: Language = "en") -> str:
-    """`text` as it may leave the screen: plain text below its notice, with a mark if it was cut off."""
+    """`text` as it is copied: below its notices, and with a mark at its end if it is incomplete."""
     above = [line for line in (notice(intended_use, language), _DRAFT[language]) if line]
     below = [_CUT_OFF[language]] if incomplete else []
     return "\n".join([*above, "", text.strip(), *below]) + "\n"

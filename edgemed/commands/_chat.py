@@ -1,4 +1,4 @@
-"""What `chat` and `demo` share: their options, and the way from a model file to a conversation."""
+"""What `chat` and `demo` share: their options, and the steps from a model file to a conversation."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ REMOTE_SIGNS = ("SSH_CONNECTION", "SSH_TTY", "MOSH_CONNECTION")
 
 
 def add_chat_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the engine and of the screen."""
+    """Add the options of the engine and of the interface."""
     add_engine_arguments(parser)
-    parser.add_argument("--plain", action="store_true", help="line by line, without a screen: for screen readers")
+    parser.add_argument("--plain", action="store_true", help="line mode, without a full screen: for screen readers")
     parser.add_argument("--language", choices=("en", "zh-CN"), help="the interface's language (default: the locale's)")
 
 
 def seal_process(args: argparse.Namespace) -> bool:
-    """Give up network sockets and core dumps, before anything else happens. True if the kernel holds us to it."""
+    """Lock down this process; call it first. Returns True if the kernel enforces it. Raises SetupError if it cannot.
+
+    With `--allow-unsealed` a failure is printed as a warning instead.
+    """
     from edgemed import privacy
 
     warning = privacy.lock_down(allow_unsealed=args.allow_unsealed)
@@ -37,17 +40,17 @@ def seal_process(args: argparse.Namespace) -> bool:
 
 
 def at_terminal() -> bool:
-    """Whether a person sits at both ends."""
+    """Whether standard input and standard output are both terminals."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def has_screen() -> bool:
-    """Whether that person's terminal can do more than print lines."""
+    """Whether the terminal can show a full-screen interface."""
     return at_terminal() and os.environ.get("TERM") not in (None, "", "dumb")
 
 
 def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduction: str = "") -> ChatSession:
-    """Look at the model file and get ready to load it. Raises ModelFileError for a file that is none."""
+    """Read the model file's metadata and prepare to load it. Raises ModelFileError if it is not a model file."""
     from edgemed import privacy
     from edgemed.clinical import language_of
     from edgemed.engine.process.client import Engine
@@ -59,7 +62,7 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
 
     def start(progress: Progress) -> ChatEngine:
         engine = Engine.start(path, settings, progress)
-        # From here on the chat needs no socket at all; a restarted engine gets its pair all the same.
+        # The chat needs no new socket from here on. `seal` still allows the socket pair of a restarted engine.
         privacy.seal(allow_unsealed=args.allow_unsealed)
         return engine
 
@@ -76,12 +79,15 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
 
 
 def converse(session: ChatSession, args: argparse.Namespace) -> int:
-    """Talk until the user leaves. An unforeseen error ends with a sentence that quotes nothing of the conversation."""
+    """Run the chat until the user quits; return the exit code.
+
+    Raises EdgemedError. An unexpected error becomes a SetupError whose sentence quotes nothing of the conversation.
+    """
     try:
         if args.plain or not has_screen():
             from edgemed.tui.plain import PlainChat
 
-            with signals_interrupt():  # readline leaves the terminal as it was
+            with signals_interrupt():  # readline restores the terminal on an exception, but not if a signal kills us
                 return PlainChat(session).run()
         from edgemed.tui.launch import open_chat
 

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "DATA are JSONL files (text; question and answer; messages; turns) or plain texts. Tokens are divided evenly "
         "among languages, and within a language among domains (a row's `domain`, or its file's name). Rows with a "
         "`split` other than calib are skipped. FILE holds sums and a sample of activations, from which parts of the "
-        "texts could be guessed: protect it as you protect the texts."
+        "texts could be inferred: protect it as you protect the texts."
     )
     parser.add_argument(
         "model", metavar="MODEL", type=Path, help="the GGUF file to observe; the more precise, the better"

@@ -9,14 +9,13 @@ from edgemed.commands._chat import add_chat_arguments, converse, open_session, s
 from edgemed.errors import SetupError
 
 NO_MODEL = (
-    "No model was given; try `edgemed demo`, or make a model with `edgemed convert CHECKPOINT -o model.gguf` "
-    "and open it "
-    "with `edgemed chat model.gguf`."
+    "No model was given; run `edgemed demo`, or convert a checkpoint with `edgemed convert CHECKPOINT -o model.gguf` "
+    "and open it with `edgemed chat model.gguf`."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "Nothing is stored, and no network socket can be opened. F1 in the chat shows the keys."
+    parser.epilog = "No text is saved, and no network socket can be opened. F1 in the chat shows the keys."
     parser.add_argument("model", metavar="MODEL", type=Path, nargs="?", help="the GGUF file")
     add_chat_arguments(parser)
 

@@ -1,4 +1,4 @@
-"""`edgemed generate MODEL -p "..."`: one answer on standard output, for people or (`--json`) for machines."""
+"""`edgemed generate MODEL -p "..."`: one answer on standard output, as text or (`--json`) as JSON."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", metavar="TEXT", help="a system message")
     add_engine_arguments(parser)
     add_rpc_arguments(parser)
-    parser.add_argument("--max-tokens", metavar="N", type=int, help="longest answer")
-    parser.add_argument("--temperature", metavar="T", type=float, help="0 takes the likeliest token each time")
-    parser.add_argument("--top-p", metavar="P", type=float, help="draw from this share of the probability")
-    parser.add_argument("--top-k", metavar="K", type=int, help="draw from so many tokens; 0 means all")
-    parser.add_argument("--repeat-penalty", metavar="R", type=float, help="above 1: say less twice")
-    parser.add_argument("--seed", metavar="N", type=int, help="the same seed gives the same answer again")
-    parser.add_argument("--json", action="store_true", help="print one JSON object, when the answer is complete")
+    parser.add_argument("--max-tokens", metavar="N", type=int, help="the longest answer, in tokens")
+    parser.add_argument("--temperature", metavar="T", type=float, help="0 always takes the most likely token")
+    parser.add_argument("--top-p", metavar="P", type=float, help="sample from the tokens that hold this probability")
+    parser.add_argument("--top-k", metavar="K", type=int, help="sample from the K most likely tokens; 0 means all")
+    parser.add_argument("--repeat-penalty", metavar="R", type=float, help="values above 1 make repetition less likely")
+    parser.add_argument("--seed", metavar="N", type=int, help="the same seed gives the same answer")
+    parser.add_argument("--json", action="store_true", help="print one JSON object when the answer is complete")
 
 
 def run(args: argparse.Namespace) -> int:
     settings = engine_settings(args)
-    # The engine inherits our locks and could not reach an RPC server through them; it has its own.
+    # The engine inherits this process's seccomp filter, which would keep it from reaching an RPC server. So with --rpc
+    # this process locks down after the engine has started; the engine locks itself down once it has connected.
     if settings.offload.rpc is None:
         _lock_down(args)
 
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             _lock_down(args)
         privacy.seal(allow_unsealed=args.allow_unsealed)
         _clear_progress()
-        # Ctrl+C ends the answer and keeps what was said.
+        # Ctrl+C stops the answer; what was printed stays.
         with interrupt_stops(engine, turn):
             events = ask(engine, conversation, turn, _sampling(args, engine.info.defaults))
             finished = _print_json(engine, events) if args.json else _print_text(engine, events)
@@ -80,7 +81,7 @@ def _print_text(engine: Engine, events: Iterator[Event]) -> Finished:
     from edgemed.chat.visible import VisibleStream
     from edgemed.engine.process.protocol import Finished, Piece
 
-    # What steers a terminal is spelt out there; a file gets the text as it is.
+    # Spell out invisible characters on a terminal only; a file gets the text unchanged.
     stream = VisibleStream() if sys.stdout.isatty() else None
     if engine.info.notice:
         print(engine.info.notice, end="\n\n", flush=True)
@@ -125,7 +126,7 @@ def _prompt(args: argparse.Namespace) -> str:
 
 
 def _sampling(args: argparse.Namespace, defaults: Sampling) -> Sampling:
-    """The model's defaults with what the command line says instead."""
+    """The model's defaults, overridden by the options that were given."""
     names = ("temperature", "top_p", "top_k", "repeat_penalty", "seed", "max_tokens")
     return replace(defaults, **{name: getattr(args, name) for name in names if getattr(args, name) is not None})
 

@@ -154,7 +154,7 @@ def _batch_scratch(file: ModelFile, n_batch: int, *, observed: bool) -> int:
     types = np.ascontiguousarray(file.experts.type[: h.n_moe_layers], np.int32)
     return int(
         engine_library().edgemed_batch_scratch(
-            types.ctypes.data, types.size // 3, h.n_embd, h.n_ff_exp, h.n_ff, n_batch, observed
+            types.ctypes.data, types.size // 3, h.n_embd, h.n_ff_exp, h.n_ff, h.n_expert_used, n_batch, observed
         )
     )
 

@@ -125,10 +125,10 @@ EDGEMED_API void edgemed_enable_prefetch(void * handle, const edgemed::RouterSha
                                          const float * bias, const float * norm, int prefetch_limit);
 
 // Bytes of scratch that a batch of n_batch tokens takes at most, besides llama.cpp's own. types [experts][gate, up,
-// down]: ggml's numbers of the types of all experts' matrices; n_ff: rows of the widest dense matrix; observed: by
-// calibration. Any thread, without edgemed_bind().
+// down]: ggml's numbers of the types of all experts' matrices; n_ff: rows of the widest dense matrix; used: experts per
+// token; observed: by calibration. Any thread, without edgemed_bind().
 EDGEMED_API uint64_t edgemed_batch_scratch(const int32_t * types, int64_t experts, int64_t n_embd, int64_t n_ff_exp,
-                                           int64_t n_ff, int n_batch, int observed);
+                                           int64_t n_ff, int used, int n_batch, int observed);
 
 // Starts collecting the statistics of batches for calibration. used: experts per token; tokens: the largest batch.
 EDGEMED_API void edgemed_start_observing(void * handle, int used, int tokens, int64_t n_embd, int64_t n_ff);

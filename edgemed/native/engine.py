@@ -124,7 +124,7 @@ _SIGNATURES: Signatures = {
     "edgemed_restore_scores": (None, (_HANDLE, ctypes.c_void_p)),
     "edgemed_batch_scratch": (
         ctypes.c_uint64,
-        (ctypes.c_void_p, *(ctypes.c_int64,) * 4, ctypes.c_int, ctypes.c_int),
+        (ctypes.c_void_p, *(ctypes.c_int64,) * 4, *(ctypes.c_int,) * 3),
     ),
     "edgemed_record_trace": (ctypes.c_int, (_HANDLE, ctypes.c_char_p)),
     "edgemed_claim_attention": (None, (_HANDLE,)),

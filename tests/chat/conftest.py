@@ -1,4 +1,4 @@
-"""The engine's tiny models, for what a chat asks of the real thing."""
+"""The engine tests' tiny models, for chat tests on a real engine."""
 
 from tests.engine.conftest import engine, model_path, models, shared_engine
 

@@ -1,4 +1,4 @@
-"""A conversation as data: what the engine is given of it, and what names its turns."""
+"""A conversation as data: the messages it sends to the engine, and the ids of its turns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every question of a user goes through `edgemed.chat.service.ask`, so that no hook can be passed by."""
+"""Every question of a user goes through `edgemed.chat.service.ask`, so that no hook can be bypassed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ EXCEPTIONS = {
     "benchmarks/hot_topics.py": "the same",
     "tests/engine/": "tests of the client itself",
 }
-"""Who else may name `generate`, and why. `eval` and `calibrate` run a model of their own in a job and need no entry."""
+"""The other files that may name `generate`, and why. `eval` and `calibrate` load a model in a job and need no entry."""
 
 
 LOOK_UPS = ("getattr", "attrgetter", "methodcaller")
 
 
 def named(source: str) -> Iterator[int]:
-    """Lines that name an attribute `generate`: called, passed on, or looked up by its name."""
+    """The lines that name an attribute `generate`, whether they call it, pass it on or look it up by name."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and node.attr == "generate":
             yield node.lineno
@@ -35,7 +35,7 @@ def named(source: str) -> Iterator[int]:
 
 
 def files() -> dict[str, list[int]]:
-    """Path -> lines that name `generate`, of every Python file of the repository that has any."""
+    """Path -> the lines that name `generate`, for every Python file of the repository that has any."""
     found = {}
     for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*.py"):  # symbolic links are not followed: each file once

@@ -1,4 +1,4 @@
-"""`ask` on a real, tiny model in its real process: the digest is of the prompt that was computed."""
+"""`ask` on a tiny real model in a real engine process: the digest is that of the prompt that was computed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edgemed.model_file import open_model
 
 
 def independent_digest(path: Path, messages: list[Message]) -> str:
-    """The prompt's digest, computed in this process from a vocabulary of its own: each id packed by `struct`."""
+    """The prompt's digest, computed in this process with a separate vocabulary; `struct` packs each id."""
     parameters = llama_cpp.llama_model_default_params()
     parameters.vocab_only = True
     model = llama_cpp.llama_model_load_from_file(os.fsencode(path), parameters)

@@ -1,4 +1,4 @@
-"""`ask` on a scripted engine: what a turn knows afterwards, and what hooks may count on."""
+"""`ask` on a scripted engine: what a turn records, and what hooks can rely on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from testing.fake_engine import DIGEST, PROMPT_DIGEST, FakeEngine, Hold, Step, f
 
 
 def asked(engine: FakeEngine, *hooks: Hook, sampling: Sampling | None = None) -> tuple[Turn, list[Event]]:
-    """A turn after its answer, however that ended, and the events that its caller got."""
+    """Ask one question; return its turn and the events that `ask` yielded, however it ended."""
     conversation, events = Conversation(), []
     turn = conversation.ask("How much?")
     try:
@@ -26,7 +26,7 @@ def asked(engine: FakeEngine, *hooks: Hook, sampling: Sampling | None = None) ->
 
 
 class Recorder:
-    """A hook that notes when it was called, and in which state the turn was; `fails` names where it raises."""
+    """A hook that logs each call and the turn's state. It raises in the method that `fails` names."""
 
     def __init__(self, name: str, log: list[str], fails: str = "") -> None:
         self._name = name
@@ -45,7 +45,7 @@ class Recorder:
             raise SetupError(f"{self._name} failed.")
 
 
-# --- what a turn knows ---
+# --- what a turn records ---
 
 ENDINGS: dict[State, list[Step]] = {
     "whole": ["Take 5"],
@@ -88,7 +88,7 @@ def test_the_text_of_an_unforeseen_error_is_not_kept() -> None:
     with pytest.raises(ValueError):
         list(ask(FakeEngine([ValueError("Mrs Miller")]), conversation, turn))
     assert turn.state == "failed"
-    assert turn.reason == "The engine failed in an unforeseen way (ValueError)."
+    assert turn.reason == "The engine failed because of an error in edgemed (ValueError); try again."
 
 
 def test_the_turn_is_up_to_date_at_every_event() -> None:
@@ -171,7 +171,7 @@ def test_a_hook_that_fails_before_keeps_the_question_from_being_sent() -> None:
     turn, events = asked(engine, *hooks)
     assert (engine.asked, events) == ([], [])
     assert (turn.raw, turn.state, turn.reason) == ("", "failed", "rules failed.")
-    # The journal, which has noted the question, learns how it ended; who never began is not told.
+    # The journal, whose `before` returned, is told how the turn ended; the other hooks are not.
     assert log == ["before journal: open ''", "before rules: open ''", "after journal: failed ''"]
 
 
@@ -181,7 +181,8 @@ def test_a_hook_that_fails_afterwards_loses_no_text_and_keeps_no_other_hook_from
     turn = conversation.ask("q")
     hooks = [Recorder("journal", log), Recorder("audit", log, fails="after")]
     with pytest.raises(SetupError, match=r"^audit failed\.$"):
-        events.extend(ask(FakeEngine(["Rest", "."]), conversation, turn, hooks=hooks))  # keeps what came before it
+        # extend keeps the events before the error
+        events.extend(ask(FakeEngine(["Rest", "."]), conversation, turn, hooks=hooks))
     assert isinstance(events[-1], Finished)
     assert (turn.raw, turn.state, turn.reason) == ("Rest.", "whole", "")
     assert log[-1] == "after journal: whole 'Rest.'"

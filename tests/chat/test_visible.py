@@ -1,4 +1,4 @@
-"""Nothing in a model's text acts unseen."""
+"""No invisible character of a model's text takes effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wording of the notices, and that they fit on the screen."""
+"""The wording of the notices, and that they fit 60 columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DIGEST = "ab12cd34" + "5" * 56
 
 
 def test_header_line_has_the_agreed_wording() -> None:
-    assert header_line(DIGEST) == "OFFLINE | UNVALIDATED AI TEXT | VERIFY | ab12cd34"
+    assert header_line(DIGEST) == "OFFLINE | AI TEXT, NOT VALIDATED | CHECK | ab12cd34"
 
 
 def test_file_without_checksums_is_shown_as_unverified() -> None:
@@ -24,7 +24,8 @@ def test_file_without_checksums_is_shown_as_unverified() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("place", get_args(Place))
 def test_every_header_and_notice_fits_a_narrow_terminal(language: Language, place: Place) -> None:
-    assert cell_len(header_line(None, place=place, language=language)) <= 58
+    for digest in (None, DIGEST):
+        assert cell_len(header_line(digest, place=place, language=language)) <= 58
     assert cell_len(notice("demonstration", language) or "") <= 58
 
 
@@ -50,7 +51,7 @@ def test_copy_begins_with_notices_and_ends_with_the_reason_it_was_cut(language: 
 
 def test_copy_without_a_notice_begins_with_the_draft_line() -> None:
     copy = chart_copy("Rest.", intended_use="unevaluated", incomplete=False)
-    assert copy == "AI draft, unverified; reviewed by __\n\nRest.\n"
+    assert copy == "AI-generated draft, not verified. Reviewed by: ______\n\nRest.\n"
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_chat_reads_questions_from_a_pipe(demo: subprocess.CompletedProcess[str]
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("OFFLINE | UNVALIDATED AI TEXT | VERIFY | ")
+    assert lines[0].startswith("OFFLINE | AI TEXT, NOT VALIDATED | CHECK | ")
     assert lines[1] == NOTICE
     assert done.stdout.count(NOTICE) == 2
 
@@ -107,7 +107,7 @@ def test_chat_reads_questions_from_a_pipe(demo: subprocess.CompletedProcess[str]
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "No model was given; try `edgemed demo`"),
+        ((), "No model was given; run `edgemed demo`"),
         (("/nowhere/model.gguf",), "There is no model file at /nowhere/model.gguf"),
         (("/etc/hostname",), "hostname"),
     ],
@@ -154,7 +154,7 @@ def test_dumb_terminal_gets_plain_mode(demo: subprocess.CompletedProcess[str], c
     command = ["chat", str(model_of(cache)), "--ctx", "64", "--threads", "2"]
     code = f"import sys; from edgemed.cli import main; sys.exit(main({command!r}))"
     with PseudoTerminal(code, environment={"TERM": "dumb"}) as terminal:
-        terminal.wait_for("/new starts a new chat, Ctrl+D leaves")
+        terminal.wait_for("/new: new chat. Ctrl+D: quit.")
         terminal.wait_for("> ")
         terminal.send("What is\rasthma?\r")
         terminal.wait_for(f"{NOTICE}\r\n\r\n> ")  # the answer is complete and the next prompt is shown

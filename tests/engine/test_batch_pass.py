@@ -28,7 +28,8 @@ def test_experts_are_read_before_the_first_layer_that_has_some(tmp_path: Path) -
     shape = Shape(num_hidden_layers=3)
     held = probe(tmp_path, shape)
     missing = replace(held, small_cache=True)
-    few = replace(missing, batches=(shape.num_experts - 1,) * 5 + (5,))
+    few = replace(missing, batches=(10,) * 8)
+    assert shape.num_experts > 10
     all_held, read, not_read = run_probes(tmp_path, held, missing, few)
     assert 0 < read.stats["prefetches"] == read.stats["prefetches_used"]
     assert not_read.stats["prefetches"] == 0
@@ -38,6 +39,7 @@ def test_experts_are_read_before_the_first_layer_that_has_some(tmp_path: Path) -
 @pytest.mark.slow
 def test_a_short_batch_does_not_predict_a_long_one(tmp_path: Path) -> None:
     skip_without(AVX2)
-    long = replace(probe(tmp_path, Shape(num_hidden_layers=5)), small_cache=True)
-    at_once, after_short = run_probes(tmp_path, long, replace(long, batches=(2, 78)))
+    shape = Shape(num_hidden_layers=5, num_experts=64)  # of which 9 tokens want half at most
+    long = replace(probe(tmp_path, shape), small_cache=True)
+    at_once, after_short = run_probes(tmp_path, long, replace(long, batches=(9, 71)))
     assert 0 < at_once.stats["prefetches"] == after_short.stats["prefetches"]

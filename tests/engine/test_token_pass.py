@@ -29,7 +29,8 @@ def test_a_layer_in_one_pass_and_node_by_node(shared: int, dense: Type, tmp_path
     """The same bits: nothing of a layer depends on what is fused with what. A wider shared expert is never fused."""
     shape = Shape(num_hidden_layers=3, num_shared_experts=shared)
     probe = Probe(model(tmp_path, shape, dense), tuple(range(20, 44)))
-    fused = replace(probe, batches=probe.one_by_one, repack=False)  # repacked weights would not be ours to multiply
+    # Repacked weights would not be ours to multiply.
+    fused = replace(probe, batches=(*probe.one_by_one[:9], 2, 3, 8, 1, 1), repack=False)
     one, other = run_probes(tmp_path, fused, replace(fused, pieces=True))
     assert (one.stats["shared_bytes"] > 0) == (shared == 1)
     assert other.stats["shared_bytes"] == 0
@@ -46,6 +47,19 @@ def test_predictions_are_right_where_attention_adds_nothing(tmp_path: Path) -> N
     assert stats["predicted"] == len(probe.ids) * 3 * shape.num_experts_per_tok  # four layers but the first
     assert stats["predicted_right"] > 0.97 * stats["predicted"]
     assert stats["prefetches_used"] > 0.9 * stats["prefetches"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 5, 8])
+def test_they_are_right_for_each_token_of_a_small_batch(size: int, tmp_path: Path) -> None:
+    """Of the last layer only the last token's experts are predicted: as a rule llama.cpp computes no other."""
+    shape = Shape(num_hidden_layers=5, attention_scale=0.0)
+    probe = Probe(model(tmp_path, shape), tuple(range(20, 60)), small_cache=True)
+    (answer,) = run_probes(tmp_path, replace(probe, batches=(size,) * (40 // size)))
+    stats = answer.stats
+    assert stats["predicted"] == len(probe.ids) * 2 * shape.num_experts_per_tok  # four layers but first and last
+    assert stats["predicted_right"] > 0.97 * stats["predicted"]
+    assert stats["prefetches"] > 0
 
 
 @pytest.mark.slow

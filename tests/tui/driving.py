@@ -1,4 +1,4 @@
-"""Helpers to drive the chat in tests: an app on a scripted engine, waiting, and reading the screen."""
+"""Helpers that drive the chat in tests: an app on a scripted engine, waiting, and reading the screen."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def session(
     place: Place = "offline",
     use: str = "demonstration",
 ) -> ChatSession:
-    """A session on a scripted engine; `start` is called in place of one that hands the engine out at once."""
+    """A session on a scripted engine. `start` replaces the function that returns the engine at once."""
     return ChatSession(
         start_engine=start or starting(engine),
         model_name="mini",
@@ -43,12 +43,12 @@ def session(
 
 
 def chat(*scripts: Sequence[Step], language: Language = "en", use: str = "demonstration") -> ChatApp:
-    """The app on an engine that answers with `scripts`."""
+    """The app, with an engine that answers with `scripts`."""
     return ChatApp(session(FakeEngine(*scripts), language=language, use=use))
 
 
 async def wait_until(pilot: Pilot[None], predicate: Callable[[], bool]) -> None:
-    """Let the app run until `predicate` holds."""
+    """Let the app run until `predicate` is true."""
     limit = time.monotonic() + WAIT_SECONDS
     while not predicate():
         assert time.monotonic() < limit, f"waited in vain; the screen was:\n{screen_text(pilot)}"
@@ -57,7 +57,7 @@ async def wait_until(pilot: Pilot[None], predicate: Callable[[], bool]) -> None:
 
 
 async def shows(pilot: Pilot[None], *texts: str) -> None:
-    """Wait until all of `texts` stand on the screen."""
+    """Wait until all of `texts` are on the screen."""
     await wait_until(pilot, lambda: all(text in screen_text(pilot) for text in texts))
 
 
@@ -67,23 +67,23 @@ async def shows_not(pilot: Pilot[None], text: str) -> None:
 
 
 async def write(pilot: Pilot[None], text: str, *keys: str) -> None:
-    """Put `text` into the composer once it can be typed into, and press `keys`."""
+    """Wait for the composer's focus, insert `text` and press `keys`."""
     await wait_until(pilot, lambda: isinstance(pilot.app.focused, Composer))
     pilot.app.screen.query_one(Composer).insert(text)
     await pilot.press(*keys)
 
 
 def send(pilot: Pilot[None], data: str) -> None:
-    """What a terminal sends, read in one piece: no key waits until the one before has had its effect."""
+    """Send `data` as one read from the terminal, so that no key waits for the effect of the previous one."""
     for event in PasteParser().feed(data):
         pilot.app.post_message(event)
 
 
 def screen_lines(pilot: Pilot[None]) -> list[list[Segment]]:
-    """The cells of the top screen, line by line."""
+    """The segments of the top screen, line by line."""
     return [list(strip) for strip in pilot.app.screen._compositor.render_strips()]
 
 
 def screen_text(pilot: Pilot[None]) -> str:
-    """What a reader sees."""
+    """The text of the top screen, as a reader sees it."""
     return "\n".join("".join(segment.text for segment in line).rstrip() for line in screen_lines(pilot))

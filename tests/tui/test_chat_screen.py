@@ -23,7 +23,7 @@ CUT = "CUT OFF: a dose or a list may be incomplete"
 
 async def test_a_question_is_answered_under_its_notice() -> None:
     async with chat(["Rest and ", "**fluids**."]).run_test() as pilot:
-        await shows(pilot, "mini: 5 layers of 16 experts")
+        await shows(pilot, "mini: 5 MoE layers of 16 experts")
         await write(pilot, "What helps?", "enter")
         await shows(pilot, "What helps?", "Rest and fluids.", "12.3 tokens/s", "cache 87 %")
         assert screen_text(pilot).count(NOTICE) == 2
@@ -33,7 +33,7 @@ async def test_a_question_is_answered_under_its_notice() -> None:
 async def test_the_first_line_is_the_header() -> None:
     async with chat().run_test() as pilot:
         await shows(pilot, NOTICE)
-        assert screen_text(pilot).splitlines()[0].strip() == "OFFLINE | UNVALIDATED AI TEXT | VERIFY | ab12cd34"
+        assert screen_text(pilot).splitlines()[0].strip() == "OFFLINE | AI TEXT, NOT VALIDATED | CHECK | ab12cd34"
 
 
 async def test_a_real_model_has_no_demonstration_notice() -> None:
@@ -89,7 +89,7 @@ async def test_a_question_asked_while_loading_is_answered_afterwards() -> None:
         return engine
 
     async with ChatApp(session(engine, start=slow_start)).run_test() as pilot:
-        await shows(pilot, "Loading the model: weights 42 %")
+        await shows(pilot, "Loading the model: weights, 42 %")
         await write(pilot, "early", "enter")
         await shows(pilot, "Next: early")
         hold.release()
@@ -100,7 +100,7 @@ async def test_the_prompts_progress_is_shown() -> None:
     hold = Hold()
     async with chat([PromptProgress(12, 40, 0), hold, "ok"]).run_test() as pilot:
         await write(pilot, "q", "enter")
-        await shows(pilot, "Reading the prompt 12/40 tokens")
+        await shows(pilot, "Reading your text, 12/40 tokens")
         hold.release()
         await shows(pilot, "ok")
 
@@ -127,7 +127,7 @@ async def test_the_engines_death_is_reported_and_it_restarts() -> None:
     engine = FakeEngine(["Half", EngineDied("It ran out of memory.")], ["Whole."])
     async with ChatApp(session(engine)).run_test() as pilot:
         await write(pilot, "one", "enter")
-        await shows(pilot, "Half", CUT, "It ran out of memory.", "Ctrl+R starts it again")
+        await shows(pilot, "Half", CUT, "It ran out of memory.", "Ctrl+R restarts the model")
         await pilot.press("ctrl+r")
         await wait_until(pilot, lambda: engine.restarts == 1)
         await write(pilot, "two", "enter")
@@ -140,7 +140,7 @@ async def test_a_death_between_questions_is_noticed_and_the_next_question_waits(
     async with ChatApp(session(engine)).run_test() as pilot:
         await shows(pilot, "mini")
         engine.alive = False
-        await shows(pilot, "The engine is not running. Ctrl+R starts it again")
+        await shows(pilot, "The model is not running. Ctrl+R restarts the model")
         await write(pilot, "one", "enter")
         await shows(pilot, "Next: one")
         await pilot.press("ctrl+r")
@@ -159,14 +159,14 @@ async def test_a_question_that_failed_at_once_can_be_sent_again() -> None:
 async def test_an_unforeseen_error_is_not_quoted() -> None:
     async with chat([ValueError("Mrs Miller, born 1950")]).run_test() as pilot:
         await write(pilot, "q", "enter")
-        await shows(pilot, "failed in an unforeseen way (ValueError)")
+        await shows(pilot, "failed because of an error in edgemed (ValueError); try again.")
         assert "Miller" not in screen_text(pilot)
 
 
 async def test_a_full_context_is_said() -> None:
     async with chat(["Half", finished("Half", tokens=1, prompt=2047, reason="context")]).run_test() as pilot:
         await write(pilot, "q", "enter")
-        await shows(pilot, CUT, "context is full", "context 2048/2048")
+        await shows(pilot, CUT, "this conversation is now", "Ctrl+N: new chat", "context 2048/2048")
 
 
 @pytest.mark.slow
@@ -254,7 +254,7 @@ async def test_copying_adds_the_notices() -> None:
         await wait_until(pilot, lambda: "Esc stops" not in screen_text(pilot))
         await pilot.press("f2")
         await wait_until(pilot, lambda: bool(pilot.app.clipboard))
-        assert pilot.app.clipboard == f"{NOTICE}\nAI draft, unverified; reviewed by __\n\nRest.\n"
+        assert pilot.app.clipboard == f"{NOTICE}\nAI-generated draft, not verified. Reviewed by: ______\n\nRest.\n"
 
 
 async def test_copying_a_cut_answer_wants_a_yes() -> None:
@@ -281,7 +281,7 @@ async def test_help_opens_and_closes_under_the_notice() -> None:
         await shows(pilot, "mini")
         await pilot.press("f1")
         await wait_until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
-        await shows(pilot, NOTICE, "Ctrl+Q", "leave")
+        await shows(pilot, NOTICE, "Ctrl+Q", "quit")
         await pilot.press("escape")
         await wait_until(pilot, lambda: not isinstance(pilot.app.screen, HelpScreen))
 
@@ -323,7 +323,7 @@ async def test_a_long_chat_that_comes_back_is_mounted_from_its_end() -> None:
 async def test_chinese_fills_the_line_to_its_last_column() -> None:
     question = "胸痛三天" * 30
     async with chat(["好" * 200], language="zh-CN").run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "演示模型：内容纯属编造。请勿输入患者资料")
+        await shows(pilot, "演示模型：内容纯属编造。切勿输入真实患者信息")
         await write(pilot, question, "enter")
         await wait_until(pilot, lambda: screen_text(pilot).count("好") == 200)
         from rich.cells import cell_len

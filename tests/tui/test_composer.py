@@ -1,4 +1,4 @@
-"""What is typed and pasted reaches the composer, whole and harmless, wherever the focus was."""
+"""Typed and pasted text reaches the composer, complete and without control characters, whatever has the focus."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_a_long_paste_can_be_undone_and_done_again() -> None:
 
 
 def read(*reads: str) -> list[str]:
-    """The keys, and the pastes in braces, that reads like these stand for."""
+    """The keys that the parser reports for these reads; pastes are in braces."""
     parser = PasteParser()
     seen = []
     for data in reads:
@@ -105,7 +105,7 @@ PASTE = "a\x1b[200~one\x1b[31m\rtwo \x1b\x1b[201~b\x1b[200~three\x1b[201~"
 
 @pytest.mark.slow
 @given(st.lists(st.integers(0, len(PASTE)), max_size=6))
-def test_a_paste_is_one_whatever_is_in_it_and_however_it_is_read(cuts: list[int]) -> None:
+def test_a_paste_is_one_event_for_any_content_and_any_split_into_reads(cuts: list[int]) -> None:
     edges = [0, *sorted(set(cuts)), len(PASTE)]
     reads = [PASTE[begin:end] for begin, end in itertools.pairwise(edges) if begin < end]
     assert read(*reads) == ["a", "{one[31m\rtwo }", "b", "{three}"]

@@ -1,4 +1,4 @@
-"""Every cell of text, on every screen, in every theme: at least 4.5:1 against its ground (WCAG 2.2, 1.4.3)."""
+"""On every screen and in every theme, text has a contrast of at least 4.5:1 (WCAG 2.2, 1.4.3)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Text *slanted*, **strong**, `code`.
 ---
 """
 DRAWN = frozenset(" ▌▐▀▁▂▃▄▅▆▇█▎▊▔─│┌┐└┘╭╮╰╯━┃")
-"""Cells of lines, bars and scrollbars: no text."""
+"""Characters of lines, bars and scrollbars, which are not text."""
 
 
 def luminance(colour: Color) -> float:
@@ -88,7 +88,7 @@ async def test_text_is_legible_everywhere(theme: str) -> None:
         await pilot.pause()
         check(pilot)
         await pilot.press("f2")
-        await shows(pilot, "Copy it all the same?")
+        await shows(pilot, "Copy it anyway?")
         check(pilot)
         await pilot.press("escape", "f1")
         await shows(pilot, "Privacy")
@@ -104,7 +104,7 @@ async def test_text_is_legible_everywhere(theme: str) -> None:
         await shows(pilot, "A notification")
         app.screen.query_one("Composer").focus()
         await pilot.press("enter")
-        await shows(pilot, "Ctrl+R starts it again")
+        await shows(pilot, "Ctrl+R restarts the model")
         check(pilot)
 
 

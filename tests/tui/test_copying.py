@@ -1,4 +1,4 @@
-"""What leaves for the clipboard, and under which notices."""
+"""What is copied to the clipboard, and with which notices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CUT = "CUT OFF: a dose or a list may be incomplete"
 
 
 async def select_with_mouse(pilot: Pilot[None], text: str) -> None:
-    """Drag from the first letter of `text` on the screen over its last one."""
+    """Drag from the first character of `text` on the screen to its last one."""
     row, line = next((row, line) for row, line in enumerate(screen_text(pilot).splitlines()) if text in line)
     start = line.index(text)
     await pilot.mouse_down(offset=(start, row))
@@ -28,11 +28,11 @@ async def test_a_selection_in_a_whole_answer_is_copied_at_once() -> None:
     async with chat(["Take 5 mg daily."]).run_test() as pilot:
         await write(pilot, "q", "enter")
         await shows(pilot, "Take 5 mg daily.", "context 2/2048")
-        await pilot.pause(0.2)  # its whole text is rendered once more
+        await pilot.pause(0.2)  # at its end, the answer is rendered once more
         await select_with_mouse(pilot, "5 mg")
         await pilot.press("ctrl+c")
         await wait_until(pilot, lambda: bool(pilot.app.clipboard))
-        assert pilot.app.clipboard == f"{NOTICE}\nAI draft, unverified; reviewed by __\n\n5 mg\n"
+        assert pilot.app.clipboard == f"{NOTICE}\nAI-generated draft, not verified. Reviewed by: ______\n\n5 mg\n"
 
 
 @pytest.mark.slow

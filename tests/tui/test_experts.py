@@ -1,4 +1,4 @@
-"""The live view of the experts: its arithmetic, and the panel in the chat and in `edgemed bench --watch`."""
+"""The live expert map: its arithmetic, and the panel in the chat and in `edgemed bench --watch`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_rates_are_of_the_last_seconds() -> None:
     assert view.disk_rates[-1] == pytest.approx((49 - 16) / 3 * 1e9)
     assert view.waits[-1] == pytest.approx(0.05)
     view.take(seen(b"\0", b"\0", b"\0", stats=stats), 20.0)
-    assert view.waits[-1] == 0, "nothing was computed meanwhile"
+    assert view.waits[-1] == 0, "no token was computed in this window"
 
 
 @given(st.integers(1, 60), st.integers(1, 600), st.integers(1, 300), st.integers(1, 90))
@@ -100,14 +100,14 @@ def ground(segment: Segment) -> str:
     return segment.style.bgcolor.get_truecolor().hex
 
 
-async def test_f3_shows_the_experts_at_work_and_hides_them_again() -> None:
+async def test_f3_shows_the_live_expert_map_and_hides_them_again() -> None:
     engine = FakeEngine()
     async with ChatApp(session(engine)).run_test(size=(110, 40)) as pilot:
         await shows(pilot, "mini")
         assert engine.states_told == 0
         await pilot.press("f3")
         await shows(pilot, "5 layers of 16 experts\n", "in memory 38 %", "used: missed", "MB/s", "ms/token")
-        # The scripted engine: 0, 3, 6 ... in memory; 0 and 3 were hits, the last one a miss.
+        # Of the scripted engine's experts, 0, 3, 6 ... are in memory; 0 and 3 were hits and the last one was a miss.
         colours = {name: DARK.variables[f"expert-{name}"] for name in ("hit", "memory", "disk", "missed")}
         first = [ground(cell) for cell in cells_of(pilot, 0)]
         across = pilot.app.screen.query_one(ExpertMap).grid.across
@@ -116,13 +116,13 @@ async def test_f3_shows_the_experts_at_work_and_hides_them_again() -> None:
         assert shown[6] == shown[9] == colours["memory"]
         assert shown[1] == shown[2] == colours["disk"]
         assert shown[15] == colours["missed"]
-        assert isinstance(pilot.app.focused, Composer), "one goes on typing"
+        assert isinstance(pilot.app.focused, Composer), "the composer keeps the focus"
         await pilot.press("f3")
         await shows_not(pilot, "used: missed")
         await wait_until(pilot, lambda: not engine.watched)
         told = engine.states_told
         await pilot.pause(0.6)
-        assert engine.states_told == told, "nobody watches, nobody asks"
+        assert engine.states_told == told, "no state is requested while the map is hidden"
 
 
 @pytest.mark.slow
@@ -132,7 +132,7 @@ async def test_the_largest_model_fits_a_terminal(size: tuple[int, int]) -> None:
     async with ChatApp(session(engine)).run_test(size=size) as pilot:
         await shows(pilot, "mini")
         await pilot.press("f3")
-        await shows(pilot, "31 layers of 256 experts, ", " a cell", "in memory 34 %", "disk ", "wait ")
+        await shows(pilot, "31 layers of 256 experts, ", "/cell", "in memory 34 %", "disk ", "wait ")
         panel, chart = pilot.app.screen.query_one(ExpertPanel), pilot.app.screen.query_one(ExpertMap)
         assert panel.region.contains_region(chart.region)
         assert chart.size.height * 2 >= 31 // chart.grid.layers
@@ -157,7 +157,7 @@ async def test_a_change_of_size_or_theme_draws_the_map_anew() -> None:
 
 
 class Tired(FakeEngine):
-    """Too busy at first."""
+    """Too busy for the first two requests."""
 
     def store_state(self) -> StoreState:
         if self.states_told < 2:
@@ -196,7 +196,7 @@ async def test_bench_is_watched_to_its_end() -> None:
 
     app: WatchApp[int] = WatchApp(engine, measure)
     async with app.run_test(size=(100, 30)) as pilot:
-        await shows(pilot, "mini: 5 layers of 16 experts", "Answer 1 of 3. Esc leaves", "used: hit")  # type: ignore[arg-type]
+        await shows(pilot, "mini: 5 MoE layers of 16 experts", "Answer 1 of 3. Esc: quit", "used: hit")  # type: ignore[arg-type]
         go_on.set()
         await wait_until(pilot, lambda: app.return_value is not None)  # type: ignore[arg-type]
     assert app.return_value == 42

@@ -1,4 +1,4 @@
-"""Keys that come faster than the screen follows, and screens too small for it: nothing ends it, nothing is lost."""
+"""Keys that arrive faster than the screen follows, and tiny terminals: the chat neither crashes nor loses text."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ termios.tcsetattr = lambda *arguments: (time.sleep(0.3), set_terminal(*arguments
 @pytest.mark.slow
 @pytest.mark.parametrize("slow", ["", SLOW_TERMINAL], ids=["", "slow"])
 def test_the_chat_can_be_left_while_it_opens(slow: str) -> None:
-    """To a terminal that is not ours yet, Ctrl+Q means to go on with its output, and no program sees it."""
+    """Until the chat has set the terminal, the terminal itself takes Ctrl+Q as flow control."""
     with PseudoTerminal(slow + chat_program('["first"]')) as terminal:
         terminal.wait_for(ALTERNATE_SCREEN)
         terminal.send(CTRL_Q)

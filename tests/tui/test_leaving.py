@@ -1,4 +1,4 @@
-"""How the chat ends: whatever ends it, the terminal is as it was and the exit status says how."""
+"""However the chat ends, it restores the terminal, and its exit status says what ended it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_terminal_that_is_closed_ends_the_chat() -> None:
 
 @pytest.mark.slow
 def test_a_terminal_that_is_closed_ends_the_chat_though_another_program_keeps_the_signal() -> None:
-    """As `make demo` does: the terminal is make's, which waits for what it started."""
+    """As in `make demo`: make owns the terminal, gets the signal, and waits for the chat."""
     waiting = f"""
 import signal, subprocess, sys
 signal.signal(signal.SIGHUP, lambda *_: None)
@@ -59,7 +59,7 @@ sys.exit(subprocess.run([sys.executable, "-c", {CHAT!r}]).returncode)
         assert terminal.status() == 128 + signal.SIGHUP
 
 
-def test_what_no_terminal_takes_any_more_keeps_nobody_waiting() -> None:
+def test_output_to_a_closed_terminal_does_not_block_the_program() -> None:
     output = WriterThread(cast(TextIO, Lasting(Gone())))
     output.start()
 
@@ -75,13 +75,13 @@ def test_what_no_terminal_takes_any_more_keeps_nobody_waiting() -> None:
 
 
 class Gone(io.StringIO):
-    """A terminal that was closed."""
+    """A terminal that has been closed."""
 
     def write(self, text: str) -> int:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-async def test_a_chat_whose_engine_cannot_start_stays_open_for_what_was_typed_meanwhile() -> None:
+async def test_a_chat_whose_engine_fails_to_start_stays_open_if_text_was_typed() -> None:
     hold = Hold()
 
     def start(progress: Progress) -> ChatEngine:

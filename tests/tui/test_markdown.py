@@ -1,4 +1,4 @@
-"""Every character of an answer survives: in the parser, in the frozen picture and in the live widget."""
+"""Every character of an answer survives in the parser, in the frozen renderable and in the live widget."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ DANGEROUS = [
 
 
 def spoken(text: str) -> Counter[str]:
-    """The characters that no markup may swallow, counted (tables and lists may set them side by side)."""
+    """Counts of the characters that must survive. Their order may change, because tables set text side by side."""
     return Counter(character for character in text if character.isalnum() or character in "<%=&()[]/!")
 
 
@@ -90,7 +90,7 @@ def test_what_a_reader_sees(text: str, shown: str) -> None:
 
 
 class OneAnswer(App[None]):
-    """A live widget alone on a tall screen."""
+    """One live widget on a tall screen."""
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():
@@ -98,7 +98,7 @@ class OneAnswer(App[None]):
 
 
 async def live_text(texts: list[str], *, streamed: bool, width: int) -> list[str]:
-    """What the live widget shows for each of `texts`, put in at once or piece by piece and then as a whole."""
+    """What the live widget shows for each of `texts`, set at once or streamed first and then set."""
     app = OneAnswer()
     seen = []
     async with app.run_test(size=(width, 80)) as pilot:
@@ -126,7 +126,7 @@ async def test_the_live_widget_loses_nothing(streamed: bool, width: int) -> None
 
 
 async def test_streaming_alone_shows_the_code_block_and_the_table() -> None:
-    """What a reader sees before the answer is whole is not inverted, either."""
+    """Code fences and tables are right even before the end of the answer."""
     text = "Dose:\n\n```\n5 mg\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n\nEnd."
     app = OneAnswer()
     async with app.run_test(size=(60, 40)) as pilot:

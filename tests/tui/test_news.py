@@ -1,4 +1,4 @@
-"""Short news for the user: they cover nothing that is being read, and go when told to."""
+"""Notifications cover nothing that is being read, and can be dismissed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.transcript import Transcript
 from tests.tui.driving import chat, screen_text, shows, write
 
-NEWS = "Sent to the terminal's clipboard"
+NEWS = "Copied. If nothing pastes"
 
 
 async def copied(pilot: Pilot[None]) -> None:
@@ -36,5 +36,5 @@ async def test_news_can_be_dismissed(how: str) -> None:
     async with chat(["The last line."]).run_test(notifications=True) as pilot:
         await copied(pilot)
         await (pilot.click(Toast) if how == "click" else pilot.press("escape"))
-        await pilot.pause(1)  # by themselves they stay for 5 seconds
+        await pilot.pause(1)  # undismissed, a notification stays for 5 seconds
         assert NEWS not in screen_text(pilot)

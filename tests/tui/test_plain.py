@@ -1,4 +1,4 @@
-"""The line mode: the same engine and notices on two text streams."""
+"""Line mode: the same engine and notices on two text streams."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from testing.fake_engine import FakeEngine, Hold, finished
 from testing.pseudo_terminal import PseudoTerminal
 from tests.tui.driving import session
 
-HEADER = "OFFLINE | UNVALIDATED AI TEXT | VERIFY | ab12cd34"
+HEADER = "OFFLINE | AI TEXT, NOT VALIDATED | CHECK | ab12cd34"
 NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
 CUT = "CUT OFF: a dose or a list may be incomplete"
 
@@ -56,7 +56,7 @@ def test_what_acts_is_shown() -> None:
 def test_a_cut_answer_says_so() -> None:
     chat, writer = plain(FakeEngine(["Take 5", finished("Take 5", tokens=2, prompt=1, reason="length")]), "q\n")
     chat.run()
-    assert f"Take 5\n{CUT} · the longest answer allowed was reached\n{NOTICE}" in writer.getvalue()
+    assert f"Take 5\n{CUT} · the answer reached its length limit\n{NOTICE}" in writer.getvalue()
 
 
 def test_the_engines_death_is_said_and_the_next_question_restarts_it() -> None:
@@ -109,7 +109,7 @@ def test_an_interrupt_stops_the_answer_and_not_the_program() -> None:
 def test_a_full_context_names_the_command_of_this_mode() -> None:
     chat, writer = plain(FakeEngine(["Half", finished("Half", tokens=1, prompt=2047, reason="context")]), "q\n")
     chat.run()
-    assert "the model's context is full: /new starts a new chat" in writer.getvalue()
+    assert "this conversation is now too long for the model. /new: new chat" in writer.getvalue()
 
 
 AT_TERMINAL = """

@@ -1,4 +1,4 @@
-"""What the toolkit must not do with patient text."""
+"""What Textual must not do with patient text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET = "Mrs Miller, born 1950"
 
 @pytest.mark.slow
 def test_a_crash_prints_one_sentence_and_no_values() -> None:
-    """A real run, not a test harness's: the application prints its last words when it closes."""
+    """Needs a real run: the application prints its last sentence when it closes, not in Textual's test harness."""
     code = f"""
 import sys
 from tests.tui.driving import chat
@@ -31,7 +31,7 @@ def broken() -> None:
     patient = {SECRET!r}
     raise ValueError(patient)
 app.chat.call_later(broken)
-app.call_later(broken)  # of several errors, Textual would tell how many there were
+app.call_later(broken)  # if there are several errors, Textual would print their number
 app.run(headless=True)
 sys.exit(app.return_code)
 """

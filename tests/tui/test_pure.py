@@ -1,8 +1,10 @@
-"""The screen's logic without a screen: endings, stages, the status line, the words."""
+"""The interface's pure logic: endings, stages, the status line, the strings."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -12,6 +14,7 @@ from rich.cells import cell_len
 
 from edgemed.chat.conversation import ENDED, Turn
 from edgemed.clinical import Language
+from edgemed.engine import startup
 from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
@@ -25,8 +28,8 @@ from testing.fake_engine import info
     [
         ("end", False, ""),
         ("stopped", True, "stopped by you"),
-        ("length", True, "the longest answer"),
-        ("context", True, "context is full"),
+        ("length", True, "its length limit"),
+        ("context", True, "too long for the model"),
     ],
 )
 def test_every_ending_but_the_models_own_is_marked(reason: str, cut: bool, words: str) -> None:
@@ -49,16 +52,23 @@ def test_a_failure_says_why() -> None:
     [
         (Idle(), ""),
         (Loading(), "Loading the model"),
-        (Loading("weights", 0.345), "Loading the model: weights 34 %"),
-        (Reading(10, 40, 10, 0.5), "Reading the prompt 10/40 tokens"),
-        (Reading(100, 400, 50, 5.0), "Reading the prompt 100/400 tokens, about 30 s left"),
+        (Loading("weights", 0.345), "Loading the model: weights, 34 %"),
+        (Loading("opening", 0.0), "Loading the model: opening the file, 0 %"),
+        (Reading(10, 40, 10, 0.5), "Reading your text, 10/40 tokens"),
+        (Reading(100, 400, 50, 5.0), "Reading your text, 100/400 tokens, about 30 s left"),
         (Writing(12), "Answering, 12 tokens. Esc stops and keeps the text"),
         (Stopping(), "Stopping"),
-        (Down("It died."), "It died. Ctrl+R starts it again; the conversation is still here."),
+        (Down("It died."), "It died. Ctrl+R restarts the model; no text is lost."),
     ],
 )
 def test_stages_in_words(stage: Stage, text: str) -> None:
     assert described(stage, ENGLISH) == text
+
+
+def test_every_stage_of_loading_is_in_the_interfaces_language() -> None:
+    named = set(re.findall(r'progress\("(\w+)"', Path(startup.__file__).read_text(encoding="utf-8")))
+    assert named == ENGLISH.loading_stages.keys() == CHINESE.loading_stages.keys()
+    assert described(Loading("opening", 0.0), CHINESE) == "正在加载模型：打开文件，0 %"
 
 
 FIGURES = st.builds(
@@ -97,7 +107,7 @@ def test_the_status_line_shows_everything_in_60_columns() -> None:
 
 def test_the_model_is_described_and_its_name_distrusted() -> None:
     text = model_facts(dataclasses.replace(info(), model_name="evil\x1b[2J", verified=False), ENGLISH)
-    assert text.startswith("evil⟨U+001B⟩[2J: 5 layers of 16 experts, 4.50 bits a weight, 13 MiB, UNVERIFIED")
+    assert text.startswith("evil⟨U+001B⟩[2J: 5 MoE layers of 16 experts, 4.50 bits per weight, 13 MiB, UNVERIFIED")
 
 
 def test_both_languages_have_the_same_holes_and_commands() -> None:

@@ -1,4 +1,4 @@
-"""The real program in a real terminal (tmux), on the demonstration checkpoint: `edgemed demo`, keys and all."""
+"""`edgemed demo`, the real program, in a real terminal (tmux) with real keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is no
 
 
 class Terminal:
-    """A terminal of 80 x 24 with one program in it."""
+    """A terminal of 80 x 24 that runs one program."""
 
     def __init__(self, folder: Path, command: str) -> None:
         self._socket = folder / "tmux"
@@ -47,7 +47,7 @@ class Terminal:
         return self._tmux("capture-pane", "-p")
 
     def shows(self, *texts: str) -> bool:
-        """Whether a screen with every one of `texts` comes soon."""
+        """Whether a screen with all of `texts` appears within SOON_SECONDS."""
         limit = time.monotonic() + SOON_SECONDS
         while time.monotonic() < limit:
             screen = self.screen()
@@ -56,7 +56,7 @@ class Terminal:
         return False
 
     def wait_for(self, *texts: str, gone: str | None = None) -> str:
-        """The first screen that shows every one of `texts`, and no longer `gone`."""
+        """Wait for a screen that shows all of `texts` and does not show `gone`; return it."""
         limit = time.monotonic() + WAIT_SECONDS
         while not all(text in (screen := self.screen()) for text in texts) or (gone is not None and gone in screen):
             assert time.monotonic() < limit, f"waited in vain for {texts}, {gone} gone; the screen was:\n{screen}"
@@ -75,25 +75,28 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 
 def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
-    screen = terminal.wait_for("OFFLINE | UNVALIDATED AI TEXT | VERIFY |", NOTICE, "edgemed demonstration:", "F1 help")
+    screen = terminal.wait_for(
+        "OFFLINE | AI TEXT, NOT VALIDATED | CHECK |", NOTICE, "edgemed demonstration:", "F1 help"
+    )
     assert screen.splitlines()[1].strip() == NOTICE
     assert "layer   gate     up   down  experts" in screen, "the plan"
 
     terminal.type("one")
-    terminal.press("M-Enter")  # Alt+Enter and Ctrl+J make lines; nothing is sent
+    terminal.press("M-Enter")  # Alt+Enter and Ctrl+J start a new line and send nothing
     terminal.type("two")
     terminal.press("C-j")
     terminal.type("three")
     terminal.wait_for("▌one\n▌two\n▌three")
     terminal.press("C-u", "BSpace", "C-u", "BSpace", "C-u")
-    # Textual runs a bound key a little later than it inserts a letter: what is typed at once might be cleared too.
-    terminal.wait_for("▌Ask. Enter sends")
+    # Textual inserts a character at once but runs a bound key a little later, so wait until the composer is empty.
+    # Otherwise the pending keys could clear what is typed next.
+    terminal.wait_for("▌Type a question")
 
-    # The demonstration tells the stages of this for pages, mostly; some answers are over before they can be seen.
-    # The question is looked for before it is sent: a long answer pushes it off a screen of 24 lines within a second.
+    # The demonstration model usually writes pages about this question, but some answers end before they can be seen.
+    # Look for the question before sending it: a long answer pushes it off a screen of 24 lines within a second.
     for _ in range(QUESTIONS):
-        terminal.press("C-n")  # an answer that came to its end may have left no room for another
-        terminal.wait_for("▌Ask. Enter sends")
+        terminal.press("C-n")  # a finished answer may have left no room in the context for another
+        terminal.wait_for("▌Type a question")
         terminal.type("What are the stages of adult acute lymphoblastic leukemia?")
         terminal.wait_for("What are the stages of adult acute lymphoblastic leukemia?")
         terminal.press("Enter")
@@ -124,7 +127,7 @@ def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
 
 
 def test_the_chat_has_no_network(terminal: Terminal) -> None:
-    """In every process of the program the kernel refuses network sockets, and since its start all sockets."""
+    """In every process, the kernel refuses network sockets, and all sockets once the chat has started."""
     terminal.wait_for("edgemed demonstration:", "F1 help")
     pane = int(terminal._tmux("display-message", "-p", "#{pane_pid}"))
     filtered = {}

@@ -1,5 +1,7 @@
-"""Pictures of the chat, accepted by eye. After a wanted change: pytest tests/tui/test_snapshots.py --snapshot-update,
-then look at every changed file."""
+"""Snapshots of the chat, accepted by eye.
+
+After an intended change, run `pytest tests/tui/test_snapshots.py --snapshot-update` and look at every changed file.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,7 @@ async def waiting(pilot: Pilot[None]) -> None:
 
 async def died(pilot: Pilot[None]) -> None:
     await write(pilot, "How much?", "enter")
-    await shows(pilot, "Ctrl+R starts it again")
+    await shows(pilot, "Ctrl+R restarts the model")
 
 
 async def helped(pilot: Pilot[None]) -> None:
@@ -76,7 +78,7 @@ async def helped(pilot: Pilot[None]) -> None:
 async def asked_to_copy(pilot: Pilot[None]) -> None:
     await stopped(pilot)
     await pilot.press("f2")
-    await shows(pilot, "Copy it all the same?")
+    await shows(pilot, "Copy it anyway?")
 
 
 async def palette(pilot: Pilot[None]) -> None:

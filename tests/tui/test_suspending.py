@@ -1,4 +1,4 @@
-"""The chat as a job of a shell: however it was stopped and continued, it runs once, and its terminal is given back."""
+"""The chat as a job of a shell: after any sequence of stop and continue it runs once and restores the terminal."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import pytest
 
 from testing.pseudo_terminal import PseudoTerminal, chat_program
 
-HEADER = "UNVALIDATED AI TEXT"
+HEADER = "AI TEXT, NOT VALIDATED"
 ALTERNATE_SCREEN, QUIT = "\x1b[?1049h", "\x11"
 
-# Told by SIGUSR1, the chat says which of Textual's threads it has; from its loop, once no start is under way.
+# On SIGUSR1 the chat prints how many of Textual's threads it has. It does so from its event loop, so never in the
+# middle of a start.
 CHAT = f"""
 import asyncio, ctypes, os, signal, threading
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: nothing is left of a test that failed
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: do not outlive a failed test
 def tell():
     names = [thread.name for thread in threading.enumerate()]
     os.write(2, b"[%d in, %d out]" % (names.count("textual-input"), names.count("textual-output")))
@@ -23,7 +24,7 @@ signal.signal(signal.SIGUSR1, lambda *_: asyncio.get_running_loop().call_soon_th
 {chat_program("[]")}
 """
 
-# What a shell does for its one job. `bg` and `fg` are typed to it while the job is stopped.
+# A minimal shell with one job. The test types `bg` and `fg` to it while the job is stopped.
 SHELL = """
 import os, signal, sys, termios
 
@@ -55,7 +56,7 @@ print(f"[ended with {{os.waitstatus_to_exitcode(status)}}, terminal {{as_before}
 
 
 class Job:
-    """The chat, started by a shell on this terminal."""
+    """The chat as a job of the shell on this terminal."""
 
     def __init__(self, terminal: PseudoTerminal) -> None:
         self._terminal = terminal
@@ -67,14 +68,14 @@ class Job:
         os.kill(self._process, number)
 
     def continues(self, *commands: str) -> None:
-        """Once it is stopped, type each command, the next when it is stopped again."""
+        """Type each command as soon as the job is stopped (again)."""
         for command in commands:
             self._stops += 1
             self._terminal.wait_for("[stopped]", self._stops)
             self._terminal.send(f"{command}\n")
 
     def stops_and_goes_on(self) -> None:
-        """As with Ctrl+Z and `fg`, once all is painted; it is painted again."""
+        """Stop and continue the job, as Ctrl+Z and `fg` do, and wait until it has repainted its screen."""
         self._terminal.settle()
         painted = self._terminal.output.count(HEADER)
         self.signal(signal.SIGTSTP)
@@ -121,7 +122,7 @@ def test_a_chat_that_goes_on_paints_its_screen_anew() -> None:
         job.ends_well()
 
 
-# Told by SIGUSR1, it says how often it looks after its terminal in half a second, when a look follows another in 20 ms.
+# On SIGUSR1 the chat prints how often it checks its terminal in half a second, with a check every 20 ms.
 LOOKS = CHAT.replace("def tell():", "def tell_threads():").replace(
     "signal.signal(signal.SIGUSR1",
     """
@@ -138,7 +139,7 @@ def tell():
         looks = 0
         loop.call_later(0.5, lambda: os.write(2, b"[%d looks]" % looks))
     terminal.is_gone, pause, terminal.LOOK_SECONDS = counted, terminal.LOOK_SECONDS, 0.02
-    loop.call_later(pause + 0.1, begin)  # by then the looks that were on their way have come
+    loop.call_later(pause + 0.1, begin)  # by then, pending checks have run
 signal.signal(signal.SIGUSR1""",
 )
 
@@ -152,6 +153,6 @@ def test_a_chat_that_went_on_several_times_looks_after_its_terminal_once() -> No
         job.signal(signal.SIGUSR1)
         terminal.wait_for(" looks]")
         looks = int(terminal.output.partition(" looks]")[0].rpartition("[")[2])
-        assert 1 <= looks <= 26, "had each of its four starts begun to look, there would be four times as many"
+        assert 1 <= looks <= 26, "if each of the four starts had begun its own checks, there would be 4 times as many"
         terminal.send(QUIT)
         terminal.wait_for("[ended with 0, terminal as before]")

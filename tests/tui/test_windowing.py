@@ -1,4 +1,4 @@
-"""Which answers are live, which turns are mounted."""
+"""Which answers are live and which turns are mounted."""
 
 from __future__ import annotations
 

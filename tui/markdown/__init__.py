@@ -1,4 +1,4 @@
-"""Markdown in which every character of the model's text survives: one parser, a live widget and a frozen picture."""
+"""Markdown that shows every character of the model's text: one parser and the renderable for old answers."""
 
 from edgemed.tui.markdown.faithful import FaithfulParser
 from edgemed.tui.markdown.frozen import FrozenMarkdown

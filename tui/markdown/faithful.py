@@ -1,9 +1,9 @@
-"""A Markdown parser that loses nothing the reader needs.
+"""A Markdown parser that never hides text.
 
-Ordinary parsers drop text on purpose: `<PERSON>` is an HTML tag, `[1]: x` a link definition, a cell too many in a table
-row is cut, ">" before "50 kg" becomes a bar in the margin, "0.5*70*2" becomes 0.5702 with a slanted 70. In a dose each
-of these can hurt. So the rules that hide text are off, and every block is compared with its source afterwards: one that
-would lose a character is shown as it was written.
+Ordinary parsers drop text on purpose. `<PERSON>` is an HTML tag, `[1]: x` is a link definition, and a surplus cell of a
+table row is cut. A ">" before "50 kg" becomes a bar in the margin, and "0.5*70*2" becomes 0.5702 with an italic 70. In
+a dose, each of these can cause harm. So the rules that hide text are disabled, and every parsed block is compared with
+its source: a block that would lose a character is shown as it was written.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-# html off is an option; these rules hide a target, an entity's spelling, struck-out text, or (indented code, underlined
-# headings) change the shape of half-arrived text again and again.
+# HTML is disabled by an option. These rules hide a link's target, an entity's spelling or struck-out text. Indented
+# code and underlined headings hide nothing, but they make text that is still arriving change its shape repeatedly.
 _HIDING_RULES = ["image", "link", "autolink", "reference", "entity", "strikethrough", "code", "lheading"]
 
-# Characters that are spent on markup and may disappear: everywhere, and within blocks of certain types.
+# Markup characters that may disappear: in every block, and in blocks of these types.
 _SPENT = frozenset("*_`\\")
 _SPENT_IN = {"heading_open": "#", "blockquote_open": ">", "table_open": "|:-", "fence": "~", "hr": "-"}
 
-# Markup characters that carry a clinical meaning where they stand: multiplication, and "more than" before a number.
+# Markup characters with a clinical meaning: multiplication, and "more than" before a number.
 _TIMES = re.compile(r"[\d)]\*+[\d(]")
 _MORE_THAN = re.compile(r"^[ \t]*>[ \t]*[=>]*[ \t]*[\d.]", re.MULTILINE)
 
 
 class FaithfulParser(MarkdownIt):
-    """GitHub's dialect without HTML, links, images and entities; blocks that would lose text become plain text."""
+    """GitHub's Markdown without HTML, links, images and entities; blocks that would lose text become plain text."""
 
     def __init__(self) -> None:
         super().__init__("gfm-like", {"html": False, "linkify": False})
         self.disable(_HIDING_RULES)
 
     def parse(self, src: str, env: MutableMapping[str, Any] | None = None) -> list[Token]:
-        """Tokens of `src`. Source lines are those that "\\n" ends; see `visible`, which leaves no other line ends."""
+        """The tokens of `src`. Only "\\n" ends a source line; `visible` leaves no other line endings."""
         lines = src.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         kept: list[Token] = []
         line = 0
@@ -48,7 +48,7 @@ class FaithfulParser(MarkdownIt):
         return _with_line_breaks(kept + self._plain(lines, line, len(lines)))
 
     def _plain(self, lines: Sequence[str], start: int, end: int) -> list[Token]:
-        """Lines [start, end) as one paragraph of bare text; nothing if they are blank."""
+        """Lines [start, end) as one paragraph of plain text; no tokens if they are blank."""
         text = "\n".join(lines[start:end])
         if not text.strip():
             return []
@@ -62,7 +62,7 @@ class FaithfulParser(MarkdownIt):
 
 
 def displayed(tokens: Sequence[Token]) -> str:
-    """The text a reader sees of `tokens`: what widgets and pictures must show, list markers included."""
+    """The text that a reader sees of `tokens`, with list markers. Both renderings must show all of it."""
     parts: list[str] = []
     for token in tokens:
         if token.type == "inline":
@@ -86,7 +86,7 @@ def _top_level(tokens: Sequence[Token]) -> Iterator[list[Token]]:
 
 
 def _survives(source: str, block: Sequence[Token]) -> bool:
-    """Whether all of `source` that is not markup is in what the reader sees of `block`, in order."""
+    """Whether the reader sees every character of `source` that is not markup, in order."""
     types = {token.type for token in block}
     if "blockquote_open" in types and _MORE_THAN.search(source):
         return False
@@ -102,7 +102,7 @@ def _without(text: str, spent: frozenset[str]) -> str:
 
 
 def _with_line_breaks(tokens: list[Token]) -> list[Token]:
-    """A single newline stays a newline: "aspirin 75 mg" and "bisoprolol 5 mg" on two lines are two lines."""
+    """Keep single newlines: "aspirin 75 mg" and "bisoprolol 5 mg" on two lines must stay on two lines."""
     for token in tokens:
         children: list[Token] = []
         for child in token.children or []:

@@ -1,5 +1,8 @@
-"""An old answer as one Rich renderable: the same text and nearly the same look as the live widget, at a fraction of
-its cost (one widget instead of one for every paragraph, item and cell)."""
+"""An old answer as one Rich renderable.
+
+It shows the same text as the live widget and looks nearly the same, but is one widget instead of one for every
+paragraph, list item and table cell.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class FrozenMarkdown:
 
 
 def _group(nodes: list[SyntaxTreeNode], *, spaced: bool = True) -> Group:
-    """Blocks one under the other, with a blank line between them unless they belong to a tight list."""
+    """Blocks below each other, with a blank line between them unless they belong to a tight list."""
     parts: list[RenderableType] = []
     for node in nodes:
         if parts and spaced:
@@ -109,5 +112,5 @@ def _runs(node: SyntaxTreeNode, style: str) -> Iterator[tuple[str, str]]:
 
 
 def marker(info: str, markup: str) -> str:
-    """What stands before a list item: its own number, or its own sign ("-5 mmol" and "+5 mmol" are not the same)."""
+    """The marker before a list item: its number or its sign as written ("-5 mmol" and "+5 mmol" differ)."""
     return f"{info}{markup}" if info else markup.replace("*", "•")

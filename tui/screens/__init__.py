@@ -1,1 +1,1 @@
-"""The chat's screens. Every one of them shows the header and the model's notice (see `noticed`)."""
+"""The chat's screens. Each shows the header and the model's notice (see `noticed`)."""

@@ -1,4 +1,4 @@
-"""Questions go to the engine, and its news to the screen."""
+"""Sends questions to the engine and shows its events on the screen."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.transcript import Transcript
 
 BELL_AFTER_SECONDS = 10.0
-"""An answer that took longer than this ends with a bell: its reader has turned to something else."""
+"""An answer that took longer than this rings the bell at its end, because its reader may be doing something else."""
 
 CHECK_SECONDS = 1.0
-"""How long the engine's death may go unnoticed while nothing is asked of it."""
+"""The interval at which an idle engine is checked for having died."""
 
 WARNING_SECONDS = 20.0
 
 
 class AnsweringScreen(ChatSurface):
-    """One conversation with one engine. Its subclass `ChatScreen` has the keys.
+    """One conversation with one engine. Its subclass `ChatScreen` adds the keys.
 
-    The engine's thread writes the answer into its turn (`edgemed.chat.service`); the screen only reads turns.
+    The driver's thread writes the answer into its turn (`edgemed.chat.service`). The screen only reads turns.
     """
 
     def __init__(self, session: ChatSession, conversation: Conversation) -> None:
@@ -44,7 +44,7 @@ class AnsweringScreen(ChatSurface):
         self._info: EngineInfo | None = None
         self._engine_ready = False
         self._stage: Stage = Loading()
-        self._answered: Turn | None = None  # the turn whose answer is shown as it comes
+        self._answered: Turn | None = None  # the turn whose answer is being shown
         self._asked_at = 0.0
         self._stream = VisibleStream()
 
@@ -60,12 +60,12 @@ class AnsweringScreen(ChatSurface):
 
     @property
     def answering(self) -> bool:
-        """Whether an answer is being shown as it comes."""
+        """Whether an answer is being written on the screen."""
         return self._answered is not None
 
     @property
     def start_error(self) -> Exception | None:
-        """Why the chat has never had an engine."""
+        """Why the engine failed to start; None if it has ever run."""
         return self._driver.start_error
 
     def close_engine(self) -> None:
@@ -84,7 +84,7 @@ class AnsweringScreen(ChatSurface):
         await self._ask_queued()
 
     async def _ask_queued(self) -> None:
-        """Ask the waiting question if the engine is free, else show that it waits."""
+        """Ask the queued question if the engine is free, otherwise show that it is queued."""
         free = self._engine_ready and not self.answering
         question = self._conversation.take_queued() if free else ""
         self.show_queued(self._conversation.queued)
@@ -98,16 +98,16 @@ class AnsweringScreen(ChatSurface):
         self._driver.ask(self._conversation, turn)
 
     async def _follow(self, turn: Turn) -> None:
-        """Show the answer to the last turn as it comes."""
+        """Show the last turn's answer while it arrives."""
         self._answered = turn
         self._stream = VisibleStream()
         self._asked_at = time.monotonic()
         await self.query_one(Transcript).views[-1].answer.open()
 
-    # --- what the engine says ---
+    # --- the engine's events ---
 
     def _hear(self, news: Message) -> None:
-        """Called on the engine's threads, which may have news when the chat has just ended."""
+        """Called on other threads, which may still have messages when the chat has just ended."""
         with contextlib.suppress(NoActiveAppError):
             self.post_message(news)
 
@@ -156,7 +156,7 @@ class AnsweringScreen(ChatSurface):
                 await self._ended(Idle())
 
     def _advance(self, stage: Stage) -> None:
-        """Show a stage of the running answer, unless the user has asked it to stop."""
+        """Show a stage of the running answer, unless the user has stopped it."""
         if not isinstance(self._stage, Stopping):
             self._enter(stage)
 
@@ -166,17 +166,17 @@ class AnsweringScreen(ChatSurface):
         turn, composer = news.turn, self.query_one(Composer)
         if turn is not None and turn is self._answered:
             if not turn.raw and not composer.text:
-                self.put_back(turn.question)  # to be sent again without being typed again
+                self.put_back(turn.question)  # so that it can be sent again
             await self._ended(Idle() if news.alive else Down(self._words.engine_gone))
         elif self.start_error is not None and not composer.text and not self._conversation.queued:
-            self.app.exit()  # nothing would be lost, and a mistake in the command is mended outside
+            self.app.exit()  # no text is lost, and the command prints the error
         elif not self.answering:
             self._enter(Idle() if news.alive else Down(news.sentence))
-        if turn is not None and turn.state != "failed":  # a hook's failure: the answer itself is as it was
+        if turn is not None and turn.state != "failed":  # a hook failed after the answer, which is unchanged
             self.notify(news.sentence, markup=False, severity="error", timeout=WARNING_SECONDS)
 
     async def _ended(self, stage: Stage) -> None:
-        """The answer is over, however it ended."""
+        """Close the answer, however it ended, and ask the queued question."""
         turn, self._answered = self._answered, None
         assert turn is not None
         self._enter(stage)

@@ -1,4 +1,4 @@
-"""What the user can do in a chat besides asking: each key, and each command of the palette."""
+"""The chat screen's keys and palette commands."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ChatScreen(AnsweringScreen):
         self._watcher = Watcher(lambda: self._driver.engine, self._hear)
 
     def action_stop(self) -> None:
-        """Stop the answer and keep its text; a waiting question goes back into the composer, and news are dismissed."""
+        """Stop the answer and keep its text. Return a queued question to the composer and dismiss notifications."""
         self.app.clear_notifications()
         self._put_back_queued()
         if self._answered is not None:
@@ -48,15 +48,15 @@ class ChatScreen(AnsweringScreen):
             self.put_back(queued)
             self.show_queued(self._conversation.queued)
 
-    # Textual runs actions beside the screen's own messages: what exchanges the conversation waits for its turn among
-    # them, or it would do so under a question that is just being put on the screen.
+    # Textual runs actions concurrently with the screen's message handlers. An action that replaces the conversation is
+    # queued as a message, so that it cannot run while a handler is mounting a question.
 
     def action_new_chat(self) -> None:
-        """Start again. The old conversation stays in memory until the next question."""
+        """Start an empty conversation. The previous one stays in memory until the next question."""
         self.call_later(self._new_chat)
 
     def action_bring_back(self) -> None:
-        """Undo `new_chat`."""
+        """Undo `action_new_chat`."""
         self.call_later(self._bring_back)
 
     async def _new_chat(self) -> None:
@@ -74,13 +74,13 @@ class ChatScreen(AnsweringScreen):
         self._put_back_queued()
         self._conversation, self._previous = self._previous, None
         await self._show_conversation()
-        if turn := self._conversation.open_turn:  # abandoned a moment ago: its last words are still to come
+        if turn := self._conversation.open_turn:  # abandoned a moment ago; its last events are still to come
             await self._follow(turn)
             self._enter(Stopping())
         self.notify(self._words.brought_back, markup=False)
 
     async def _abandon(self) -> None:
-        """Stop the running answer; what the engine still says about it goes into its turn, but is not shown."""
+        """Stop the running answer. Its remaining events still update its turn but are not shown."""
         turn, self._answered = self._answered, None
         if turn is not None:
             self._driver.stop(turn)
@@ -94,13 +94,13 @@ class ChatScreen(AnsweringScreen):
         self.query_one(Composer).focus()
 
     def action_restart_engine(self) -> None:
-        """Start the engine again if it is not running."""
+        """Restart the engine if it is not running."""
         if isinstance(self._stage, Down):
             self._enter(Loading())
             self._driver.load()
 
     def action_copy_answer(self) -> None:
-        """Copy the chosen answer, or the last one; an incomplete one after a yes."""
+        """Copy the selected answer, or the last one. Ask for confirmation if it is incomplete."""
         chosen = self.focused.turn if isinstance(self.focused, AnswerView) else None
         answered = [turn for turn in self._conversation.turns if turn.raw]
         turn = chosen or (answered[-1] if answered else None)
@@ -110,7 +110,7 @@ class ChatScreen(AnsweringScreen):
             self.copy_turn(turn)
 
     async def action_experts(self) -> None:
-        """Show the experts beside the conversation, or hide them; nobody counts them while they are hidden."""
+        """Show or hide the live expert map. The engine counts hits and misses only while it is shown."""
         if self._watcher.watching:
             self._watcher.stop()
             await self.query(ExpertPanel).remove()

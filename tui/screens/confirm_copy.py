@@ -1,4 +1,4 @@
-"""Copying an answer that was cut off wants a clear yes."""
+"""Asks for confirmation before an incomplete answer is copied."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgemed.tui.session import ChatSession
 
 
 class ConfirmCopyScreen(ModalScreen[bool]):
-    """Dismissed with True when the user wants the incomplete answer."""
+    """Dismissed with True if the user confirms the copy."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(False)", show=False),

@@ -1,4 +1,4 @@
-"""Text leaves a screen for the clipboard only under its notices."""
+"""Copies text to the clipboard, always with its notices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgemed.tui.widgets.turn import AnswerView
 
 
 class CopyingScreen(Screen[None]):
-    """A screen with answers on it that can be copied."""
+    """A screen whose answers can be copied."""
 
     def __init__(self, session: ChatSession) -> None:
         super().__init__()
@@ -20,11 +20,11 @@ class CopyingScreen(Screen[None]):
         self._words = session.words
 
     def copy_turn(self, turn: Turn) -> None:
-        """Copy an answer; one that is not whole only after a yes."""
+        """Copy an answer. Ask for confirmation if it is not whole."""
         self._copy_part(turn.text, [turn])
 
     def action_copy_text(self) -> None:
-        """Copy what was selected with the mouse; if part of it is of an answer that is not whole, after a yes."""
+        """Copy the mouse selection. Ask for confirmation if any answer in it is not whole."""
         selected = self.get_selected_text()
         if selected:
             within = (node for widget in self.selections for node in widget.ancestors_with_self)

@@ -1,4 +1,4 @@
-"""F1: keys, what the screen shows, privacy, limits."""
+"""The help screen (F1): keys, what the screen shows, privacy, limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgemed.tui.strings import help_text
 
 
 class HelpScreen(Screen[None]):
-    """One page that scrolls."""
+    """One scrolling page."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,q", "dismiss", show=False)]
 

@@ -1,4 +1,4 @@
-"""What every screen of the chat has in common: the header and the model's notice stand above it."""
+"""What all screens of the chat share: the header and the model's notice at the top."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from edgemed.tui.widgets.notices import Notices
 
 
 def notices(session: ChatSession) -> Notices:
-    """The lines above a screen."""
+    """The lines at the top of a screen."""
     return Notices(session.header, session.notice)
 
 
 class NoticedPalette(CommandPalette):
-    """The command palette, under the notices."""
+    """The command palette, below the notices."""
 
     def __init__(self, session: ChatSession) -> None:
         super().__init__(placeholder=session.words.palette_placeholder)
@@ -31,18 +31,18 @@ class NoticedPalette(CommandPalette):
         yield from super().compose()
 
     def dismiss(self, result: None = None) -> AwaitComplete:
-        """Once: a second click that was on its way would close the screen below, too."""
+        """Dismiss at most once; a second click in the message queue would close the screen below too."""
         return super().dismiss(result) if self.is_current else AwaitComplete()
 
     @on(Input.Changed)
     @on(Input.Submitted)
     @on(OptionList.OptionSelected)
     def _take_until_closed(self, event: Input.Changed | Input.Submitted | OptionList.OptionSelected) -> None:
-        """One command is chosen, however many times Enter was pressed until the palette had closed."""
+        """Ignore input after a command was chosen: Enter may be pressed again before the palette has closed."""
         if not self.is_current:
             event.stop()
             event.prevent_default()
 
     def _action_command_list(self, action: str) -> None:
-        with contextlib.suppress(KeyError):  # a page of a list that is yet to be laid out
+        with contextlib.suppress(KeyError):  # PageDown in a list that has no layout yet
             super()._action_command_list(action)

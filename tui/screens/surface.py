@@ -1,4 +1,4 @@
-"""What the chat's screen shows: the transcript above, the stage and the composer below, the figures at the bottom."""
+"""The layout of the chat's screen: transcript, stage, queued question, composer, status line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edgemed.tui.widgets.turn import AnswerView
 
 
 class ChatSurface(CopyingScreen):
-    """The widgets and how they look; what happens in a chat is its heir's (`ChatScreen`)."""
+    """The widgets and what they show. The subclasses add the behaviour (`AnsweringScreen`, `ChatScreen`)."""
 
     AUTO_FOCUS = "Composer"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,37 +42,37 @@ class ChatSurface(CopyingScreen):
         yield StatusLine(self._words)
 
     def show_welcome(self, facts: str = "") -> None:
-        """`facts`: about the model, once they are known."""
+        """Show the text above the first turn. `facts`: the model's description, once it is known."""
         lines = (self._session.introduction, facts, self._words.nothing_stored)
         self.query_one(Transcript).welcome("\n".join(filter(None, lines)))
 
     def show_stage(self, stage: Stage) -> None:
-        """What the engine is at."""
+        """Show what the engine is doing."""
         line = self.query_one(".stage", Static)
         line.update(described(stage, self._words))
         line.set_class(isinstance(stage, Down), "-down")
 
     def show_queued(self, question: str) -> None:
-        """The question that waits, if any."""
+        """Show the queued question; nothing if it is empty."""
         line = self.query_one(".queued", Static)
         line.update(self._words.queued.format(text=" ⏎ ".join(visible(question).split("\n"))))
         line.display = bool(question)
 
     def show_figures(self, **figures: Any) -> None:
-        """Those of `Figures` that have changed."""
+        """Update the given fields of `Figures` on the status line."""
         line = self.query_one(StatusLine)
         line.show(replace(line.figures, **figures))
 
     def ending_of(self, turn: Turn) -> str:
-        """What stands below an answer."""
+        """The line below an answer that says how it ended."""
         return ending(turn, self._words, self._session.language)
 
     def focus_composer(self) -> None:
-        """The next key goes to the composer."""
+        """Give the composer the focus without scrolling."""
         self.set_focus(self.query_one(Composer), scroll_visible=False)
 
     def put_back(self, question: str) -> None:
-        """Return a question to the composer, above what is being written there."""
+        """Return a question to the composer, above any text in it."""
         composer = self.query_one(Composer)
         composer.text = f"{question}\n{composer.text}" if composer.text else question
         composer.move_cursor(composer.document.end)

@@ -1,1 +1,1 @@
-"""The chat's widgets. Each knows its own text and look; none knows the engine."""
+"""The chat's widgets. None of them talks to the engine."""

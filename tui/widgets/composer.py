@@ -1,4 +1,4 @@
-"""The field a question is written in: Enter sends, other Enters start a new line."""
+"""The text field for questions: Enter sends; Shift, Alt or Ctrl with Enter starts a new line, as Ctrl+J does."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ NEW_LINE_KEYS = frozenset({"shift+enter", "alt+enter", "ctrl+j", "ctrl+enter"})
 
 
 class Composer(TextArea):
-    """Grows with its text up to its style's maximum height."""
+    """A text area that grows with its text up to the maximum height in the style sheet."""
 
     class Sent(Message):
-        """The user has sent `text`, which is not blank."""
+        """The user has sent `text`, which is never blank."""
 
         def __init__(self, text: str) -> None:
             super().__init__()
@@ -28,7 +28,7 @@ class Composer(TextArea):
         self.cursor_blink = False
 
     def _on_key(self, event: events.Key) -> None:  # type: ignore[override]
-        # Textual calls the base class's handler afterwards, unless the default is prevented.
+        # Textual then calls the base class's handler, unless prevent_default() was called.
         if event.key == "enter":
             self._send()
         elif event.key in NEW_LINE_KEYS:
@@ -39,7 +39,7 @@ class Composer(TextArea):
         event.prevent_default()
 
     def _on_paste(self, event: events.Paste) -> None:  # type: ignore[override]
-        """Pasted text loses its control characters: they would reach the terminal as commands."""
+        """Insert pasted text without its control characters, which could reach the terminal as commands."""
         event.stop()
         event.prevent_default()
         lines = event.text.replace("\r\n", "\n").replace("\r", "\n")
@@ -47,7 +47,10 @@ class Composer(TextArea):
         self.replace(kept, *self.selection)
 
     def scroll_cursor_visible(self, *args: Any, **options: Any) -> Offset:
-        """Undoing a long paste shortens the text, and the scroll bar goes, before the cursor has followed."""
+        """Do nothing while the cursor is beyond the text.
+
+        Undoing a long paste shortens the text and hides the scroll bar before Textual has moved the cursor.
+        """
         if self.cursor_location[0] >= self.document.line_count:
             return Offset()
         return super().scroll_cursor_visible(*args, **options)

@@ -1,4 +1,4 @@
-"""The live view of the experts: a map of layers by experts, and what reading them costs."""
+"""The live expert map: a map of MoE layers by experts, with disk rate and waiting time."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from edgemed.tui.liveview import Cells, Grid, LiveView, bars, fit
 from edgemed.tui.strings import Strings
 
 LABEL_COLUMNS = 3
-"""The layers' numbers at the left, and a space."""
+"""Columns for a layer's number and a space, at the left of the map."""
 
 LABEL_EVERY = 5
 LEGEND_COLUMNS = 17
 
 OTHER_LINES = 8
-"""Of the panel: title, legend, figures, and what is between them."""
+"""Lines of the panel that are not the map: title, legend, figures and the space between them."""
 
-_LOWER, _UPPER = "▄▀"  # halves of a cell in one colour, on a ground in another
+_LOWER, _UPPER = "▄▀"  # half blocks: two half lines in one character, as foreground and background colour
 _SWATCH = "██"
 
 KINDS = ("memory", "disk", "hit", "missed")
 
 
 class ExpertMap(Widget):
-    """One square an expert (or a few together), one row a layer: on disk, in memory, used from memory, read first."""
+    """The map. A square is one expert or a few; a row is a layer. The colour is one of KINDS."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"expert-map--{kind}" for kind in (*KINDS, "label")}
 
@@ -47,20 +47,20 @@ class ExpertMap(Widget):
         super().__init__()
         self._view = view
         self._layers = layers
-        self._lines = 0  # the space there is
+        self._lines = 0  # lines available to the map
         self._colours: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = np.zeros((0, 0, 3), np.float32)
 
     @property
     def grid(self) -> Grid:
-        """How the map lies in the space it has."""
+        """The layout of the map in the space available."""
         return fit(self._view.rows, self._view.experts, self.size.width - LABEL_COLUMNS, self._lines)
 
     def colour(self, kind: str) -> Color:
-        """Of the theme, for one of KINDS."""
+        """The theme's colour for one of KINDS."""
         return self.get_component_styles(f"expert-map--{kind}").color
 
     def draw(self) -> None:
-        """Show the view as it is now."""
+        """Draw the current state of the view."""
         if self._view.rows:
             self._colours = self._pixels(self._view.cells(self.grid), self.grid)
             self.refresh()
@@ -74,7 +74,7 @@ class ExpertMap(Widget):
         self.draw()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Lines, at most what the panel leaves."""
+        """The map's height in lines; at most what the rest of the panel leaves."""
         self._lines = max(1, container.height - OTHER_LINES)
         grid = fit(self._view.rows, self._view.experts, width - LABEL_COLUMNS, self._lines)
         half_lines = math.ceil(self._view.rows / grid.layers) * grid.down
@@ -95,25 +95,27 @@ class ExpertMap(Widget):
                 for above, below in zip(upper, lower, strict=True)
             )
             segments += cells
-        else:  # half a line is left
+        else:  # the map's last half line
             segments += [Segment(_UPPER, Style.from_color(above, ground.rich_color)) for above in upper]
         return Strip(segments).adjust_cell_length(self.size.width, Style(bgcolor=ground.rich_color))
 
     def _label(self, y: int) -> str:
-        """The number of a layer that begins on this line, for every fifth of many."""
+        """The number of the layer that begins on this line; only every fifth is labelled if there are many."""
         grid, first = self.grid, self._layers - self._view.rows
         starting = [row for row in range(self._view.rows) if row // grid.layers * grid.down // 2 == y]
         every = 1 if self._view.rows <= 2 * LABEL_EVERY and grid.down > 1 else LABEL_EVERY
         return next((str(first + row) for row in starting if (first + row) % every == 0), "")
 
     def _pixels(self, cells: Cells, grid: Grid) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """Colours [half line, column, 3] of the whole map."""
+        """RGB colours [half line, column, 3] of the whole map, as float32."""
         disk, memory, hit, missed = (
             np.array(self.colour(kind).rgb, np.float32) for kind in ("disk", "memory", "hit", "missed")
         )
+        # Residency blends from "disk" to "memory"; the brighter of hit and miss is then blended over it.
         colours = disk + cells.memory[..., None] * (memory - disk)
         glow = np.where(cells.missed >= cells.hit, cells.missed, cells.hit)[..., None]
         colours += glow * (np.where((cells.missed >= cells.hit)[..., None], missed, hit) - colours)
+        # Enlarge each cell to its size on the screen, then clear its last column and half line as a gap.
         large = colours.repeat(grid.down, axis=0).repeat(grid.across, axis=1)
         ground = np.array(self.background_colors[1].rgb, np.float32)
         if grid.gap_across:
@@ -124,7 +126,10 @@ class ExpertMap(Widget):
 
 
 class ExpertPanel(Vertical):
-    """The map with its title, legend and figures. `layers` of the model, `experts` in each that has any."""
+    """The map with its title, legend and figures.
+
+    `layers` counts all layers of the model; `experts` is the number of experts in each MoE layer.
+    """
 
     def __init__(self, words: Strings, layers: int, experts: int) -> None:
         super().__init__()
@@ -156,7 +161,7 @@ class ExpertPanel(Vertical):
         return self._words.experts_together.format(title=title, count=together) if together > 1 else title
 
     def _legend(self, chart: ExpertMap) -> Text:
-        """Two in a line, each after its colour."""
+        """The legend: two entries per line, each after a swatch of its colour."""
         words = self._words
         percent = f"{100 * self._view.in_memory:.0f}"
         texts = (words.in_memory.format(percent=percent), words.on_disk, words.hit, words.missed)

@@ -1,7 +1,7 @@
-"""Textual's Markdown widget with the faithful parser, without links, and with blocks that hide nothing.
+"""Textual's Markdown widget with the faithful parser, without links, and with blocks that hide no text.
 
-The stock blocks number lists anew, drop the words after a code fence, cut long code lines and long table cells, and
-give cells tooltips in which model text would be read as markup.
+Textual's own blocks renumber lists, drop the words after a code fence and cut long code lines and table cells. They
+also give cells tooltips that interpret model text as markup.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgemed.tui.markdown.frozen import marker
 
 
 def _items(blocks: list[stock.MarkdownBlock]) -> ComposeResult:
-    """List items behind their own numbers and signs."""
+    """List items with their numbers and signs as written."""
     markers = [marker(block._token.info, block._token.markup) for block in blocks]
     width = max(map(len, markers), default=0)
     for block, sign in zip(blocks, markers, strict=True):
@@ -39,7 +39,7 @@ class OrderedList(stock.MarkdownOrderedList):
 
 
 class Fence(stock.MarkdownFence):
-    """A code block that wraps, with the words of its opening line above it and no colouring."""
+    """A code block that wraps, without colouring, below the words of its opening line."""
 
     @classmethod
     def highlight(cls, code: str, language: str, ansi: bool = False, dark: bool = False) -> Content:
@@ -74,7 +74,7 @@ OUR_BLOCKS: dict[str, type[stock.MarkdownBlock]] = {
 
 
 class LiveMarkdown(Markdown):
-    """Markdown that can grow while it is read."""
+    """A Markdown widget for text that is still arriving."""
 
     def __init__(self, text: str = "") -> None:
         super().__init__(text, parser_factory=FaithfulParser, open_links=False)

@@ -1,4 +1,4 @@
-"""The lines above every screen: where words can go and what they are, and the model's notice if it has one."""
+"""The lines at the top of every screen: the header, and the model's notice if it has one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 
 class Notices(Widget):
-    """`header` always, `notice` where the model's intended use demands one."""
+    """Shows `header`, and `notice` if the model's intended use requires one."""
 
     def __init__(self, header: str, notice: str | None) -> None:
         super().__init__()

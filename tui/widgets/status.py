@@ -1,4 +1,4 @@
-"""The last line: speed, memory against its budget, cache, context."""
+"""The status line: speed, memory and its budget, context, cache hits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SEPARATOR = " · "
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the line shows; None where it is not known yet."""
+    """What the line shows; None for values that are not known yet."""
 
     tokens_per_s: float | None = None
     resident_bytes: int | None = None
@@ -25,21 +25,21 @@ class Figures:
 
 
 def share(used: int, whole: int) -> str:
-    """A part of a number of bytes in the whole's binary unit, short: "0.8/4.0 GiB", "310/900 MiB"."""
+    """Bytes used of a total, in one binary unit: "0.8/4.0 GiB", "310/900 MiB"."""
     if max(used, whole) >= 1 << 30:
         return f"{used / 2**30:.1f}/{whole / 2**30:.1f} GiB"
     return f"{used / 2**20:.0f}/{whole / 2**20:.0f} MiB"
 
 
 def phrases(figures: Figures, words: Strings, *, short: bool = False) -> list[str]:
-    """The known figures in words, the most important first."""
+    """The known figures as phrases, the most important first."""
     known = []
     if figures.tokens_per_s:
         known.append(words.speed[short].format(value=f"{figures.tokens_per_s:.1f}"))
     if figures.resident_bytes is not None and figures.budget_bytes:
         known.append(words.memory[short].format(share=share(figures.resident_bytes, figures.budget_bytes)))
     if figures.context_size:
-        used = min(figures.context_used, figures.context_size)  # the last token drawn may be one more
+        used = min(figures.context_used, figures.context_size)  # the last token is sampled but not decoded
         known.append(words.context[short].format(used=used, total=figures.context_size))
     if figures.hit_rate is not None:
         known.append(words.cache[short].format(percent=f"{figures.hit_rate * 100:.0f}"))
@@ -47,7 +47,10 @@ def phrases(figures: Figures, words: Strings, *, short: bool = False) -> list[st
 
 
 def status_line(figures: Figures, words: Strings, width: int) -> str:
-    """The figures in `width` columns, the help key at the right: in full, else short, else the first that fit."""
+    """The figures in `width` columns, with the help key at the right.
+
+    Uses the full phrases if they fit, otherwise the short ones, otherwise only the first short ones that fit.
+    """
     hint = words.help_hint
     room = width - cell_len(hint) - 2
     shown = phrases(figures, words)
@@ -60,7 +63,7 @@ def status_line(figures: Figures, words: Strings, width: int) -> str:
 
 
 class StatusLine(Widget):
-    """Draws `figures` anew whenever they change."""
+    """Draws `figures`."""
 
     def __init__(self, words: Strings) -> None:
         super().__init__()
@@ -68,7 +71,7 @@ class StatusLine(Widget):
         self.figures = Figures()
 
     def show(self, figures: Figures) -> None:
-        """Show these figures from now on."""
+        """Replace the figures and redraw."""
         self.figures = figures
         self.refresh()
 

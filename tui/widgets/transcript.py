@@ -1,4 +1,4 @@
-"""The scrolling conversation: applies `windowing` to real widgets."""
+"""The scrolling conversation. Applies `windowing` to widgets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgemed.tui.widgets.turn import AnswerView, TurnView
 
 
 class Transcript(VerticalScroll, can_focus=False):
-    """Turns, oldest first. `ending` words how a turn ended."""
+    """The turns, oldest first. `ending` returns the line that says how a turn ended."""
 
     def __init__(self, *, you: str, notice: str | None, ending: Callable[[Turn], str]) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Transcript(VerticalScroll, can_focus=False):
         yield Static("", classes="welcome", markup=False)
 
     def welcome(self, text: str) -> None:
-        """What stands above the first turn."""
+        """Show `text` above the first turn."""
         self.query_one(".welcome", Static).update(text)
 
     @property
@@ -38,7 +38,7 @@ class Transcript(VerticalScroll, can_focus=False):
         return list(self.query_children(TurnView))
 
     async def show(self, turns: Sequence[Turn]) -> None:
-        """Show this list of turns, from its end. Turns that join it later are announced by `extended`."""
+        """Show this list of turns, scrolled to its end. Call `extended` after appending to the list."""
         await self.query_children(TurnView).remove()
         self._turns = turns
         self._first = windowing.first_mounted(len(turns))
@@ -47,7 +47,7 @@ class Transcript(VerticalScroll, can_focus=False):
         self.anchor()
 
     async def extended(self) -> TurnView:
-        """Mount the turn that has just joined the list, and follow it as it grows."""
+        """Mount the turn that was just appended to the list, and keep its end in view as it grows."""
         count = len(self._turns)
         self._promoted = None
         await self._mount(count - 1, count)
@@ -55,7 +55,7 @@ class Transcript(VerticalScroll, can_focus=False):
         return self.views[-1]
 
     async def choose(self, view: AnswerView) -> None:
-        """Make the answer that got the focus live."""
+        """Promote the answer that got the focus to live Markdown."""
         index = next((i for i, turn in enumerate(self._turns) if turn is view.turn), None)
         if index != self._promoted:
             self._promoted = index
@@ -67,7 +67,7 @@ class Transcript(VerticalScroll, can_focus=False):
             self.call_later(self._backfill)
 
     async def _backfill(self) -> None:
-        """Mount older turns above the first one, which stays where the reader sees it."""
+        """Mount older turns above the first one without moving what the reader sees."""
         first = windowing.backfilled(self._first)
         if first == self._first:
             return

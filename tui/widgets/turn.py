@@ -1,4 +1,4 @@
-"""One turn on the screen: the question, and the answer in one of its two forms, live or frozen."""
+"""One turn on the screen: the question, and the answer, which is either live or frozen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgemed.tui.widgets.live_markdown import LiveMarkdown
 
 
 class AnswerView(Vertical, can_focus=True):
-    """An answer. Frozen, live, or live and open: then text can be fed to it until it is closed."""
+    """An answer: frozen, live, or live and open. An open answer takes text until it is closed."""
 
     class Chosen(Message):
         """The answer got the focus."""
@@ -44,18 +44,18 @@ class AnswerView(Vertical, can_focus=True):
             yield Static(self._notice, classes="notice", markup=False)
 
     async def open(self) -> None:
-        """Start to take text."""
+        """Open the answer for text."""
         await self.thaw()
         self._stream = Markdown.get_stream(self.query_one(LiveMarkdown))
-        await asyncio.sleep(0)  # its task begins: stopped before that, it would end the one that stops it
+        await asyncio.sleep(0)  # let the stream's task begin; stopping it earlier would cancel the caller
 
     async def feed(self, text: str) -> None:
-        """Append text. Called at the screen's pace, not at the model's: each call costs a layout."""
+        """Append text. Each call costs a layout, so call it a few times a second, not once per token."""
         assert self._stream is not None
         await self._stream.write(text)
 
     async def close(self, ending: str) -> None:
-        """Take no more text, render the whole once more, and say how it ended."""
+        """Close the answer, render all of it once more, and show how it ended."""
         if self._stream is not None:
             await self._stream.stop()
             self._stream = None
@@ -63,18 +63,18 @@ class AnswerView(Vertical, can_focus=True):
         self.show_ending(ending)
 
     def show_ending(self, ending: str) -> None:
-        """Put `ending` under the text; nothing is shown for an empty one."""
+        """Show `ending` below the text; hide the line if it is empty."""
         line = self.query_one(".ending", Static)
         line.update(ending)
         line.display = bool(ending)
 
     async def thaw(self) -> None:
-        """Become live."""
+        """Switch to live Markdown."""
         if not self.live:
             await self._replace(LiveMarkdown(self.turn.text))
 
     async def freeze(self) -> None:
-        """Become one static widget. An open answer stays live."""
+        """Switch to one static widget. An open answer stays live."""
         if self.live and self._stream is None:
             await self._replace(Static(FrozenMarkdown(self.turn.text)))
 

@@ -65,7 +65,7 @@ class Child:
             raise EngineError(f"The engine's process cannot be started: {self._fault.strerror}.")
 
     def send(self, message: AnyMessage, request: str = "") -> None:
-        """Raises EngineDied when nobody listens any more."""
+        """Send a message. Raises EngineDied if the process has ended."""
         frame = encode(message, request)
         try:
             with self._sending:

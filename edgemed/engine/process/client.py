@@ -1,11 +1,11 @@
-"""The engine as the chat and the commands see it: a process of its own behind blocking calls.
+"""The engine as the chat and the commands use it: a child process behind blocking calls.
 
     with Engine.start(Path("model.gguf"), EngineSettings(ram_bytes=8 << 30)) as engine:
         for event in engine.generate([Message("user", "What is a fever?")]):
             if isinstance(event, Piece):
                 print(event.text, end="")
 
-When the process dies, the call in progress raises EngineDied with the reason and `restart` brings up another.
+If the process dies, the call in progress raises EngineDied with the exit reason; `restart` starts a new process.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from edgemed.engine.process.tally import Tally
 from edgemed.errors import EngineDied, EngineError, UsageError
 
 STOP_SECONDS = 0.07
-"""How long a stopped answer waits for the engine's own last word. Users are promised an end within 100 ms, and one
-matmul over a long prompt can take longer than that to let go."""
+"""How long a stopped answer waits for the engine's own `Finished`. Users are promised an end within 100 ms, but one
+matmul over a long prompt can take longer than that to stop."""
 _ANSWER_SECONDS = 1.0
 
 OnProgress = Callable[[str, float], None]
@@ -62,10 +62,10 @@ class Engine:
         self._settings = settings
         self._child: Child | None = None
         self._busy = threading.Lock()
-        # Guards the two below: a stop may come from another thread before its request, during it or after it.
+        # Guards _running and _stopped. A stop may come from another thread before, during or after its request.
         self._turn = threading.Lock()
-        self._running = ""  # the request that was sent and is not over
-        self._stopped: set[str] = set()  # those not sent yet included
+        self._running = ""  # the id of the request in progress
+        self._stopped: set[str] = set()  # ids of stopped requests, including those that are not sent yet
         self._asking = threading.Lock()
         self._last_stats: EngineStats | None = None
         self.info: EngineInfo
@@ -74,17 +74,17 @@ class Engine:
     def start(
         cls, path: Path | str, settings: EngineSettings | None = None, on_progress: OnProgress | None = None
     ) -> Self:
-        """Load the model at `path` in a new process. `on_progress` is called with a stage and its share done, 0 to 1.
+        """Load the model at `path` in a new process. `on_progress` gets a stage's name and the fraction done, 0 to 1.
 
-        Raises what loading raises there: ModelFileError, BudgetError, TemplateError, SetupError, EngineError, or
-        EngineDied when the process did not survive it.
+        Raises what loading raises in the engine (ModelFileError, BudgetError, TemplateError, SetupError, EngineError),
+        or EngineDied if the process ended while loading.
         """
         engine = cls(Path(path).absolute(), settings or EngineSettings())
         engine.restart(on_progress)
         return engine
 
     def restart(self, on_progress: OnProgress | None = None) -> None:
-        """Start a fresh process, ending the old one if it still lives. Raises as `start` does."""
+        """Start a new process and end the old one if it is still running. Raises what `start` raises."""
         self.close()
         child = Child()
         try:
@@ -101,7 +101,7 @@ class Engine:
 
     @property
     def pid(self) -> int:
-        """The engine's process; 0 when there is none."""
+        """The engine's process id; 0 if there is no process."""
         return self._child.pid if self._child is not None else 0
 
     def generate(
@@ -112,21 +112,22 @@ class Engine:
         *,
         reuse: bool | None = None,
     ) -> Iterator[Event]:
-        """Answer `messages`; yields events as they come, `Finished` last.
+        """Answer `messages`. Yields events as they arrive, `Finished` last.
 
-        `sampling` None means the model's own defaults. `request` is the id to `stop` the answer by, one that was never
-        used before; None for an answer that is not stopped from outside. `reuse` says whether the KV cache may supply
-        part of the prompt; None means only where `sampling` has no seed. Raises EngineError when another answer is
-        running, the prompt does not fit or the computation failed, UsageError for what is no text, TemplateError, and
-        EngineDied when the process ended meanwhile.
+        `sampling` None means the model's defaults. `request` is the id for `stop`; it must never have been used before.
+        None is for an answer that no one stops. `reuse` says whether the KV cache may supply part of the prompt; None
+        allows it only if `sampling` has no seed.
+
+        Raises EngineError if another answer is running, the prompt does not fit or the computation fails, UsageError if
+        a message is not UTF-8 text, TemplateError, and EngineDied if the process ends.
         """
-        _refuse_what_is_no_text(messages)
+        _require_text(messages)
         if not self._busy.acquire(blocking=False):
-            raise EngineError("The engine is answering already; stop that answer first.")
+            raise EngineError("The engine is already answering; stop that answer first.")
         request = request or os.urandom(16).hex()
         try:
             child = self._living_child()
-            # Drawn here, so that the seed of an answer is known even if the engine cannot tell it any more.
+            # Draw the seed here, so that it is known even if the engine dies.
             wanted = sampling or self.info.defaults
             drawn = wanted.seeded()
             tally = Tally(self.info, child.pid, drawn)
@@ -142,20 +143,23 @@ class Engine:
             self._busy.release()
 
     def stop(self, request: str) -> None:
-        """End this answer, from any thread; its `generate` yields Finished ("stopped") within 100 ms.
+        """Stop this answer, from any thread. Its `generate` yields Finished ("stopped") within 100 ms.
 
-        A stop may come before its `generate`, which then sends nothing. One that comes after it changes nothing.
+        A stop before its `generate` makes that send nothing. A stop after it has no effect.
         """
         with self._turn:
             self._stopped.add(request)
             child = self._child if request == self._running else None
             if child is not None:
-                with contextlib.suppress(EngineDied):  # `generate` will say so itself
+                with contextlib.suppress(EngineDied):  # `generate` raises it
                     child.send(Stop(), request)
                 child.events.put((request, Woken()))
 
     def stats(self) -> EngineStats:
-        """The engine at this moment, also while it answers. Raises EngineDied when there is none any more."""
+        """The engine's statistics now, also during an answer. Raises EngineDied if the process has ended.
+
+        If the engine is too busy to reply, returns the previous statistics; raises EngineError if there are none.
+        """
         try:
             self._last_stats = self._ask(GetStats(), lambda child: child.stats)
         except EngineDied:
@@ -166,25 +170,26 @@ class Engine:
         return self._last_stats
 
     def store_state(self) -> StoreState:
-        """The expert store now, also while the engine answers, with each expert's hits and misses since the last call.
+        """The store state now, also during an answer, with each expert's hits and misses since the last call.
 
-        The engine counts from the first call until `stop_watching`. Raises EngineError when it is too busy to answer,
-        or EngineDied."""
+        The engine counts from the first call until `stop_watching`. Raises EngineError if the engine is too busy to
+        reply, or EngineDied.
+        """
         return self._ask(GetStoreState(), lambda child: child.store_states)
 
     def stop_watching(self) -> None:
-        """The engine need not count hits and misses any more."""
-        with contextlib.suppress(EngineError):  # there may be none
+        """Tell the engine to stop counting hits and misses."""
+        with contextlib.suppress(EngineError):  # there may be no engine
             self._living_child().send(StopWatching())
 
     def shrink(self, nbytes: int) -> None:
-        """Give so many bytes of cached experts back to the machine, also in the middle of an answer.
+        """Shrink the expert store by `nbytes`, also during an answer; the smaller size holds until `restart`.
 
-        Never more than leaves room for a token's experts; until `restart`. Raises EngineDied or EngineError when there
-        is no engine, UsageError for a negative number.
+        The store keeps room for one token's experts. Raises EngineDied or EngineError if there is no engine, UsageError
+        for a negative number.
         """
         if nbytes < 0:
-            raise UsageError(f"The cache can shrink by 0 bytes or more, not by {nbytes}.")
+            raise UsageError(f"The cache cannot shrink by {nbytes} bytes; give 0 or more.")
         self._living_child().send(Shrink(nbytes))
 
     def close(self) -> None:
@@ -204,16 +209,16 @@ class Engine:
     def _ask(
         self, question: GetStats | GetStoreState, answers: Callable[[Child], queue.SimpleQueue[Answer | Ended]]
     ) -> Answer:
-        """The answer to a question that the engine answers whatever else it does."""
+        """The reply to a request that the engine answers at any time, even while it computes."""
         with self._asking:
             child = self._living_child()
-            while not answers(child).empty():  # an answer that came after its caller had given up
+            while not answers(child).empty():  # a late reply, whose caller has timed out
                 answers(child).get()
             child.send(question)
             try:
                 answer = answers(child).get(timeout=_ANSWER_SECONDS)
             except queue.Empty:
-                raise EngineError("The engine is too busy to say how it is doing.") from None
+                raise EngineError("The engine is too busy to report its state; try again.") from None
             if isinstance(answer, Ended):
                 raise EngineDied(child.death)
             return answer
@@ -226,7 +231,7 @@ class Engine:
         return self._child
 
     def _begin(self, child: Child, question: Generate, request: str) -> bool:
-        """Send the question, unless it is to be stopped already. Under the lock: a stop follows its question."""
+        """Send the question; return False if it was already stopped. The lock keeps a stop from overtaking it."""
         with self._turn:
             if request in self._stopped:
                 return False
@@ -235,9 +240,9 @@ class Engine:
             return True
 
     def _events(self, child: Child, request: str, tally: Tally) -> Iterator[Event]:
-        """This request's events; what an earlier, abandoned answer still sends is dropped."""
+        """Yield this request's events. Events of an earlier, abandoned answer are dropped."""
         deadline: float | None = None
-        over = False  # whether the engine needs no word that this request is over
+        over = False  # the engine has ended this request, so it needs no Stop
         try:
             while not over:
                 if deadline is None and request in self._stopped:
@@ -245,7 +250,7 @@ class Engine:
                 try:
                     timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
                     owner, event = child.events.get(timeout=timeout)
-                except queue.Empty:  # stopped, and the engine has not let go yet
+                except queue.Empty:  # stopped, but the engine has not confirmed it in time
                     owner, event = request, tally.stopped()
                 if isinstance(event, Ended):
                     over = True
@@ -259,14 +264,17 @@ class Engine:
                 tally.take(event)
                 yield event
         finally:
-            if not over:  # the caller lost interest
+            if not over:  # the caller abandoned the iterator, or the engine did not confirm the stop
                 with contextlib.suppress(EngineDied):
                     child.send(Stop(), request)
 
 
-def _refuse_what_is_no_text(messages: Sequence[Message]) -> None:
-    """Bytes that are not UTF-8 come from the command line and standard input as halves of surrogate pairs. Left out,
-    the µ of a dose would be."""
+def _require_text(messages: Sequence[Message]) -> None:
+    """Raise UsageError for a message that cannot be encoded as UTF-8.
+
+    Python turns bytes that are not UTF-8, on the command line and standard input, into lone surrogates. Dropping them
+    would drop the µ of a dose in Latin-1 text.
+    """
     try:
         "\n".join(message.content for message in messages).encode()
     except UnicodeEncodeError:

@@ -1,9 +1,9 @@
-"""Pieces of text that come faster than people read are sent together.
+"""Coalesces pieces of text that arrive faster than people read.
 
-Each message wakes its listener and makes the screen lay out its text again, on a core that computes: a model whose
-tokens take a millisecond loses a fifth of its speed to that. So a piece that follows the last one sent within
-`COALESCE_SECONDS` is held, and goes out with the next event after that time. Nothing after this holds text back:
-whatever shows an answer draws each event as it comes.
+Each message wakes the interface, which lays out its text again on a core that the engine needs. A model that takes one
+millisecond per token loses a fifth of its speed to that. So a piece that arrives within `COALESCE_SECONDS` of the last
+one sent is held and joined to the next piece sent after that time. No later stage holds text back: interfaces draw
+every event as it arrives.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ COALESCE_SECONDS = 0.1
 
 
 def coalesced(events: Iterable[Event], clock: Callable[[], float] = time.monotonic) -> Iterator[Event]:
-    """The same text, counts and other events in the same order, with fewer pieces; nothing is kept back at the end,
-    nor when `events` fails."""
+    """Yield the same text, token counts and other events in the same order, with fewer pieces.
+
+    Held text is also sent before any other event, at the end, and when `events` raises.
+    """
     held: list[Piece] = []
     sent = -math.inf
     try:
@@ -40,7 +42,7 @@ def coalesced(events: Iterable[Event], clock: Callable[[], float] = time.monoton
 
 
 def _joined(held: list[Piece]) -> Iterator[Piece]:
-    """One piece of all that are held, if any; then none is."""
+    """Join the held pieces into one, if there are any, and empty the list."""
     if held:
         piece = Piece("".join(each.text for each in held), sum(each.tokens for each in held))
         held.clear()

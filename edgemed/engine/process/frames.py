@@ -25,7 +25,7 @@ _BY_NAME: dict[str, type] = {kind.__name__: kind for kind in typing.get_args(Any
 
 
 def encode(message: AnyMessage, request: str = "") -> bytes:
-    """One frame. Raises EngineError when it would be larger than a frame may be."""
+    """The message as one frame. Raises EngineError if it is too large."""
     body = json.dumps([type(message).__name__, request, dataclasses.asdict(message)]).encode()
     if len(body) > MAX_FRAME_BYTES:
         raise EngineError(f"A message of {len(body) >> 20} MiB is too large for the engine; shorten the text.")
@@ -39,7 +39,7 @@ class Frames:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[str, AnyMessage]]:
-        """Take `data` in; yield (request, message) for every frame it completes. Raises EngineError for nonsense."""
+        """Append `data` and yield (request, message) for every complete frame. Raises EngineError for garbled data."""
         self._buffer += data
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)

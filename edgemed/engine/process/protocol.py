@@ -1,4 +1,4 @@
-"""The messages between the chat and the engine's process, as dataclasses (carried by `frames`)."""
+"""The messages between the interface and the engine's process, as dataclasses. `frames` encodes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ StopReason = Literal["end", "length", "context", "stopped"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of the conversation. Its content is text and nothing else, whatever it looks like."""
+    """One message of the conversation. Its content is plain text, even if it looks like special tokens."""
 
     role: Role
     content: str
@@ -25,12 +25,12 @@ class Message:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is chosen; the defaults are the ones AntAngelMed's developers publish.
+    """How the next token is sampled. The defaults are those that AntAngelMed's developers publish.
 
-    temperature 0 takes the likeliest token. top_k 0 and top_p 1 do not restrict. seed None draws one, which the
-    answer's `Finished` tells; a given seed also asks for the very same numbers again, so the whole prompt is computed
-    anew (what the KV cache holds of it was computed in other batches and is rounded differently). Raises UsageError for
-    values that mean nothing.
+    temperature 0 takes the most likely token. top_k 0 and top_p 1 do not restrict the choice. seed None draws a seed,
+    which `Finished` reports. An explicit seed promises the same numbers again, so the whole prompt is computed anew:
+    cached keys and values were computed in other batches and are rounded differently. Raises UsageError for values out
+    of range.
     """
 
     temperature: float = 0.6
@@ -54,7 +54,7 @@ class Sampling:
                 raise UsageError(f"The sampling setting {name} is {getattr(self, name)}; it must be {wanted}.")
 
     def seeded(self) -> Sampling:
-        """The same with a seed, drawn where there was none."""
+        """The same settings with a seed; draws one if there is none."""
         if self.seed is not None:
             return self
         return dataclasses.replace(self, seed=int.from_bytes(os.urandom(4), "little"))
@@ -62,7 +62,7 @@ class Sampling:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """How to load a model. None leaves the choice to the engine. `ram_bytes` bounds the process's resident memory."""
+    """How to load a model. None leaves the choice to the engine. `ram_bytes` is the budget (`--ram`)."""
 
     ram_bytes: int | None = None
     n_ctx: int | None = None
@@ -76,8 +76,11 @@ class EngineSettings:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What was loaded: the first `n_dense_layers` of its layers have no experts. `ram_bytes` is the promise that holds;
-    `defaults` are the file's own where it records any; `placement` says what computes the dense part."""
+    """The loaded model. Its first `n_dense_layers` layers have no experts.
+
+    `ram_bytes` is the budget in force. `defaults` are the sampling settings of the model file, completed by ours.
+    `warning` is for the user. `placement` says which device computes the dense part.
+    """
 
     engine_version: str
     model_name: str
@@ -100,9 +103,12 @@ class EngineInfo:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EngineStats:
-    """The engine at this moment. `resident_bytes` of the promised `budget_bytes` are taken by the engine and the
-    process that started it. `tokens` were computed, prompts included. The rate covers the current or last answer; all
-    else the process's life."""
+    """The engine at this moment.
+
+    `resident_bytes` is the memory of the engine and of the process that started it, of the budget `budget_bytes`.
+    `tokens` counts all computed tokens, including prompts. `tokens_per_s` covers the current or last answer; all other
+    counts cover the life of the process. `wait_s`: seconds that the computation has waited for reads.
+    """
 
     tokens: int
     tokens_per_s: float
@@ -116,10 +122,10 @@ class EngineStats:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StoreState:
-    """The expert store at this moment, for the live view. Never stored: it tells a little of what was asked.
+    """The expert store at this moment, for the live expert map. Never saved: it reveals a little about the text.
 
-    One byte an expert, row by row (`rows` rows, the first MoE layer's first), in base64. `states`: RESIDENT or another;
-    `hits` and `misses`: how often it was found in memory or not since the last request, 255 at most.
+    Each field holds one byte per expert, MoE layer by MoE layer (`rows` of them), in base64. `states`: RESIDENT or
+    another value. `hits` and `misses`: how often the expert was in memory or not since the last request, at most 255.
     """
 
     rows: int
@@ -130,18 +136,18 @@ class StoreState:
 
     @classmethod
     def of(cls, rows: int, parts: tuple[bytes, bytes, bytes], stats: EngineStats) -> Self:
-        """From the bytes of states, hits and misses."""
+        """Encode the bytes of states, hits and misses."""
         states, hits, misses = (b64encode(part).decode() for part in parts)
         return cls(rows, states, hits, misses, stats)
 
     @property
     def parts(self) -> tuple[bytes, bytes, bytes]:
-        """The bytes of states, hits and misses. Raises ValueError for what is no base64."""
+        """The bytes of states, hits and misses. Raises ValueError if they are not base64."""
         return b64decode(self.states), b64decode(self.hits), b64decode(self.misses)
 
 
 RESIDENT = 2
-"""Of `StoreState.states`: the expert is in memory."""
+"""The value in `StoreState.states` for an expert in memory."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -154,7 +160,7 @@ class PromptEncoded:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PromptProgress:
-    """`done` of `total` prompt tokens are in the KV cache; the first `reused` of them were there already."""
+    """`done` of `total` prompt tokens are in the KV cache; the first `reused` of them were reused, not computed."""
 
     done: int
     total: int
@@ -163,7 +169,7 @@ class PromptProgress:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Piece:
-    """More of the answer: whole characters, from `tokens` more tokens."""
+    """The next text of the answer, in whole characters, from `tokens` tokens."""
 
     text: str
     tokens: int = 1
@@ -171,9 +177,12 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer is over, and why: it ended by itself, reached max_tokens ("length") or the end of the context, or was
-    stopped. Rates are in tokens a second; `hit_rate` and `bytes_read` belong to this answer. `prompt_digest` is
-    `PromptEncoded.digest`, None when the answer was stopped before that."""
+    """The answer is over. `stop_reason`: the model ended it ("end"), it reached max_tokens ("length"), it filled the
+    context ("context"), or it was stopped ("stopped").
+
+    Rates are in tokens per second. `hit_rate` and `bytes_read` cover this answer only. `prompt_digest` is
+    `PromptEncoded.digest`, None if the answer was stopped before the prompt was tokenised.
+    """
 
     stop_reason: StopReason
     text: str
@@ -201,7 +210,7 @@ class Start:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Generate:
-    """`reuse`: whether the KV cache's share of the prompt may stand."""
+    """Answer these messages. `reuse`: whether the KV cache may supply part of the prompt."""
 
     messages: tuple[Message, ...]
     sampling: Sampling
@@ -210,34 +219,34 @@ class Generate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stop:
-    """Ends the request it is sent for, whether that runs already or still waits. Ignored when the request is over."""
+    """Stop the request with this message's request id, queued or running. Ignored if that request is over."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GetStats:
-    """Answered with EngineStats at any time, also in the middle of a prefill."""
+    """Ask for EngineStats. Answered at any time, even during a prefill."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GetStoreState:
-    """Answered with StoreState at any time; the first request makes the engine count hits and misses."""
+    """Ask for StoreState. Answered at any time. The first request makes the engine count hits and misses."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shrink:
-    """Makes the expert cache smaller by so many bytes, for as long as the process lives."""
+    """Shrink the expert store by `nbytes`, for the rest of the process's life."""
 
     nbytes: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StopWatching:
-    """The engine stops counting what `StoreState` shows. Not answered."""
+    """Stop counting hits and misses. Not answered."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Progress:
-    """Loading: a stage's name and how much of it is done, from 0 to 1."""
+    """Progress of loading: a stage's name and the fraction of it that is done, 0 to 1."""
 
     stage: str
     fraction: float
@@ -250,7 +259,7 @@ class Ready:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Failed:
-    """An EdgemedError on the other side: its class's name and its sentence."""
+    """An error of the engine: the name of its class (an EdgemedError) and its sentence."""
 
     kind: str
     message: str

@@ -1,4 +1,4 @@
-"""What the caller's side knows of an answer, for when it is stopped before the engine can sum it up."""
+"""The client's own account of an answer, for an answer that is stopped before the engine can send `Finished`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Tally:
         self._asked = self._prefilled = time.perf_counter()
 
     def take(self, event: Event) -> None:
-        """Count `event`."""
+        """Add one event of the answer."""
         match event:
             case PromptEncoded():
                 self._digest = event.digest
@@ -41,7 +41,7 @@ class Tally:
                 self._tokens += event.tokens
 
     def stopped(self) -> Finished:
-        """The answer as it is now, with its rates so far. What it read from the disk is not known on this side."""
+        """`Finished` for the answer so far. The client does not know its hit rate and bytes read."""
         now = time.perf_counter()
         return Finished(
             stop_reason="stopped",

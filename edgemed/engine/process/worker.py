@@ -1,9 +1,9 @@
-"""The engine's own process: `python -m edgemed.engine.process.worker FD PARENT`.
+"""The engine's process: `python -m edgemed.engine.process.worker FD PARENT`.
 
-llama.cpp aborts its process when an internal check fails, so it runs here, away from the chat. One thread answers and
-one listens, so that a stop and a request for statistics reach the engine while it computes. FD is one end of a socket
-pair (`frames`); when the other end closes, this process ends. The kernel kills this process with its parent, even when
-it hangs.
+llama.cpp aborts its process if an internal check fails, so it runs in this child, not in the interface. One thread
+answers and another listens, so that stops and requests for statistics arrive during a computation. FD is one end of a
+socket pair (`frames`); this process ends when the other end closes. If the parent PARENT dies, the kernel kills this
+process, even if it hangs.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _RECEIVE_BYTES = 1 << 16
 
 
 class Connection:
-    """Messages to the chat, from any thread."""
+    """Sends messages to the interface, from any thread, and receives its messages."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
@@ -58,7 +58,7 @@ class Connection:
             self._socket.sendall(encode(message, request))
 
     def receive(self) -> list[tuple[str, AnyMessage]]:
-        """The messages that came; none when the other end is closed."""
+        """Wait for messages and return them; an empty list means that the other end was closed."""
         while data := self._socket.recv(_RECEIVE_BYTES):
             if messages := list(self._frames.feed(data)):
                 return messages
@@ -66,20 +66,20 @@ class Connection:
 
 
 class Worker:
-    """Loads what `Start` names, then answers every `Generate` in turn."""
+    """Loads the model that `Start` names, then answers `Generate` messages one after the other."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._requests: queue.SimpleQueue[tuple[str, Generate]] = queue.SimpleQueue()
         self._session: Session | None = None
-        self._cache: CacheSize  # once there is a session
-        # Guards the two below. Messages arrive in order, so a stop finds its request waiting, running or over.
+        self._cache: CacheSize  # set together with the session
+        # Guards _running and _stopped. Messages arrive in order, so a stop finds its request queued, running or over.
         self._turn = threading.Lock()
         self._running = ""
-        self._stopped: dict[str, bool] = {}  # each request that is not over -> whether it is to stop
+        self._stopped: dict[str, bool] = {}  # each queued or running request -> whether it was stopped
 
     def run(self, start: Start, warning: str | None) -> None:
-        """Never returns; raises EdgemedError where loading fails."""
+        """Load the model and answer requests for ever. Raises EdgemedError if loading fails."""
         from edgemed.engine.startup import open_session
 
         def progress(stage: str, fraction: float) -> None:
@@ -103,7 +103,8 @@ class Worker:
         try:
             for event in coalesced(session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse)):
                 if isinstance(event, Finished):
-                    session.loaded.remember_hot()  # now: `generate` ends this process after its one answer
+                    # Save the hot profile before the event is sent: `edgemed generate` ends this process after it.
+                    session.loaded.remember_hot()
                 self._connection.send(event, request)
         except Exception as error:
             self._connection.send(Failed(*encode_failure(error)), request)
@@ -118,7 +119,7 @@ class Worker:
                 for request, message in messages:
                     self._take(request, message)
         finally:
-            os._exit(0)  # the chat is gone; whatever the other thread computes is for nobody
+            os._exit(0)  # the interface is gone, so drop whatever the other thread computes
 
     def _take(self, request: str, message: AnyMessage) -> None:
         assert self._session is not None
@@ -144,7 +145,7 @@ class Worker:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the process; returns only when loading failed."""
+    """Run the process. Returns only if loading fails; then the exit code is 1."""
     privacy.close_to_others()
     descriptor, parent = map(int, arguments)
     if not die_with_parent(parent):
@@ -154,7 +155,7 @@ def main(arguments: list[str]) -> int:
     assert isinstance(start, Start)
     try:
         require_llama()
-        reach(start.settings.offload)  # the one connection there may be; then the locks close
+        reach(start.settings.offload)  # an RPC server's connection must be opened before the lock-down
         warning = privacy.lock_down(allow_unsealed=start.settings.allow_unsealed)
         Worker(connection).run(start, warning)
     except Exception as error:

@@ -57,7 +57,9 @@ uint64_t batch_scratch(const BatchShape & shape, const int32_t * types, int64_t 
     }
     const auto n_embd = static_cast<uint64_t>(shape.n_embd), n_ff_exp = static_cast<uint64_t>(shape.n_ff_exp);
     const auto n_batch = static_cast<uint64_t>(shape.n_batch);
-    uint64_t sum = 0;
+    // A small batch: the output of every rank and of the shared expert, and their sum. Its other scratch is less than a
+    // larger batch's.
+    uint64_t sum = sizeof(float) * n_embd * kSmallBatch * (static_cast<uint64_t>(shape.used) + 2);
     if (own) {
         // The input of all tokens; the hidden values of a group, of which one expert may have all tokens: quantised, as
         // tiles, and as the floats of gate and up.

@@ -5,10 +5,10 @@
 
 namespace edgemed {
 
-// The sizes of a model that a batch's scratch depends on. n_ff: rows of the widest dense matrix.
+// The sizes of a model that a batch's scratch depends on. n_ff: rows of the widest dense matrix; used: experts per token.
 struct BatchShape {
     int64_t n_embd, n_ff_exp, n_ff;
-    int32_t n_batch;
+    int32_t used, n_batch;
     bool observed;  // by calibration
 };
 

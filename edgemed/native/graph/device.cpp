@@ -51,7 +51,7 @@ Status graph_compute(Backend * backend, Graph * graph) {
         }
         const Tensor * node = api().graph_node(graph, i++);
         if (is_no_op(node) || (node->flags & kFlagCompute) == 0) continue;
-        const bool dense = is_dense_batch(node);
+        const bool dense = is_dense_batch(node) && !is_small_shared_matmul(node);
         if (dense) self.pass.before_dense_matmul(node);
         const Status status = dense ? self.dense.compute(node, self.threads, self.experts.store.stop_flag())
                               : is_attention(node)

@@ -142,8 +142,8 @@ EDGEMED_API void edgemed_enable_prefetch(void * handle, const edgemed::RouterSha
 }
 
 EDGEMED_API uint64_t edgemed_batch_scratch(const int32_t * types, int64_t experts, int64_t n_embd, int64_t n_ff_exp,
-                                           int64_t n_ff, int n_batch, int observed) {
-    return edgemed::batch_scratch({n_embd, n_ff_exp, n_ff, n_batch, observed != 0}, types, experts);
+                                           int64_t n_ff, int used, int n_batch, int observed) {
+    return edgemed::batch_scratch({n_embd, n_ff_exp, n_ff, used, n_batch, observed != 0}, types, experts);
 }
 
 EDGEMED_API void edgemed_start_observing(void * handle, int used, int tokens, int64_t n_embd, int64_t n_ff) {

@@ -152,6 +152,7 @@ void MoePass::before_dense_matmul(const ggml::Tensor * node) {
     int block;
     const char * name = node->src[0]->name;
     const int tokens = static_cast<int>(node->ne[1]);
+    if (tokens <= kSmallBatch) return;  // the router's predictions prefetch for it
     if (std::sscanf(name, "blk.%d.", &block) != 1) return;
     // A shared expert comes after the layer's routed ones, so the next layer is due.
     const bool after_experts = std::strstr(name, "_shexp.") != nullptr;

@@ -72,7 +72,12 @@ bool is_shared_matmul(const Tensor * node) {
     if (is_dense_batch(node)) return true;
     // Claim down only together with gate and up: where llama.cpp repacked those, down alone would add two graph splits.
     if (x->op == ggml::kGlu && !is_swiglu_of_shared(x)) return false;
-    return x->type == ggml::kF32 && x->ne[1] == 1 && x->ne[2] == 1 && is_plain_cpu_weight(weights);
+    return x->type == ggml::kF32 && x->nb[0] == sizeof(float) && x->ne[1] <= kSmallBatch && x->ne[2] == 1 &&
+           x->ne[3] == 1 && is_plain_cpu_weight(weights);
+}
+
+bool is_small_shared_matmul(const Tensor * node) {
+    return is_shared_matmul(node) && node->src[1]->ne[1] <= kSmallBatch;
 }
 
 bool is_swiglu_of_shared(const Tensor * node) {
@@ -108,9 +113,11 @@ bool match_shared(ggml::Graph * graph, int * at, MoeLayer * layer) {
         sum->src[1] != down || down->src[1] != glu)
         return false;
     if (glu->src[0] != gate) std::swap(gate, up);
-    const bool same_x = gate->src[1]->data == layer->x->data && up->src[1]->data == layer->x->data;
-    if (glu->src[0] != gate || glu->src[1] != up || !same_x || gate->src[0]->ne[0] != layer->n_embd ||
-        gate->src[0]->ne[1] != layer->n_ff)
+    const auto has_x = [&](const Tensor * matmul) {
+        return matmul->src[1]->data == layer->x->data && matmul->src[1]->nb[1] == layer->x->nb[2];
+    };
+    if (glu->src[0] != gate || glu->src[1] != up || !has_x(gate) || !has_x(up) ||
+        gate->src[0]->ne[0] != layer->n_embd || gate->src[0]->ne[1] != layer->n_ff)
         return false;
     for (const auto & [p, matmul] : {std::pair{kGate, gate}, {kUp, up}, {kDown, down}})
         layer->shared[p] = matmul->src[0];
@@ -164,7 +171,7 @@ bool match_layer(ggml::Graph * graph, int * at, MoeLayer * layer) {
               {},
               nullptr};
     *at = i;
-    if (layer->n_tokens == 1) match_shared(graph, at, layer);
+    if (layer->n_tokens <= kSmallBatch) match_shared(graph, at, layer);
     return true;
 }
 

@@ -1,6 +1,7 @@
 // Recognises the experts of one MoE layer in a split of llama.cpp's graph.
 #pragma once
 
+#include "batch_limits.h"
 #include "store/expert.h"
 #include "ggml/ggml_abi.h"
 
@@ -40,16 +41,17 @@ struct MoeLayer {
 
 bool is_expert_matmul(const ggml::Tensor * node);  // MUL_MAT_ID of a virtual expert tensor
 bool is_swiglu_of_experts(const ggml::Tensor * node);
-bool is_route_weighting(const ggml::Tensor * node);  // MUL of a down projection by the route weights
-bool is_rank_sum(const ggml::Tensor * node);         // ADD of a view of such a MUL
-bool is_shared_matmul(const ggml::Tensor * node);    // MUL_MAT of a shared expert's matrix in CPU memory
+bool is_route_weighting(const ggml::Tensor * node);      // MUL of a down projection by the route weights
+bool is_rank_sum(const ggml::Tensor * node);             // ADD of a view of such a MUL
+bool is_shared_matmul(const ggml::Tensor * node);        // MUL_MAT of a shared expert's matrix in CPU memory
+bool is_small_shared_matmul(const ggml::Tensor * node);  // the same for a small batch
 bool is_swiglu_of_shared(const ggml::Tensor * node);
 bool is_shared_sum(const ggml::Tensor * node);    // ADD of the shared expert's output to the rank sum
 bool is_residual_sum(const ggml::Tensor * node);  // ADD of the residual to the shared sum
 bool is_no_op(const ggml::Tensor * node);         // views, reshapes and permutations
 
-// If a whole layer starts at node `*at`, fills `layer`, moves `*at` past it and returns true. For a single token the
-// layer includes the shared expert, if it has the experts' size; for a batch its nodes are computed one by one.
+// If a whole layer starts at node `*at`, fills `layer`, moves `*at` past it and returns true. For a small batch the
+// layer includes the shared expert, if it has the experts' size; for a larger one its nodes are computed one by one.
 bool match_layer(ggml::Graph * graph, int * at, MoeLayer * layer);
 
 // The buffer type of the virtual expert tensors: reserved addresses without memory (buffer_type.cpp).

@@ -54,17 +54,21 @@ ggml::Status MoePass::node(const ggml::Tensor * node) {
     return ggml::kFailed;
 }
 
-// One matrix of the shared expert and one token; DenseBatch or ggml computes batches.
+// One matrix of the shared expert and a small batch, every token as if it were alone. DenseBatch or ggml computes larger
+// ones.
 ggml::Status MoePass::shared_matmul(const ggml::Tensor * node) {
     const ggml::Tensor * weights = node->src[0];
-    input_.start(weights->ne[0], 1);
+    const int tokens = static_cast<int>(node->ne[1]);
+    input_.start(weights->ne[0], tokens);
     input_.want(weights->type, true);
-    for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, 0, row(node->src[1], 0, 0));
-    const RowMatmul gemv(weights->type, weights->ne[0], input_, 0);
+    for (int token = 0; token < tokens; token++)
+        for (int i = 0; i < input_.wanted(); i++) input_.quantise(i, token, row(node->src[1], token, 0));
 #pragma omp parallel for num_threads(threads_)
     for (int64_t from = 0; from < weights->ne[1]; from += kBlockRows)
-        gemv.multiply(static_cast<const uint8_t *>(weights->data) + gemv.stride() * static_cast<size_t>(from),
-                      std::min(kBlockRows, weights->ne[1] - from), row(node, 0, 0) + from);
+        for (int token = 0; token < tokens; token++)
+            RowMatmul(weights->type, weights->ne[0], input_, token)
+                .multiply(static_cast<const uint8_t *>(weights->data) + weights->nb[1] * static_cast<size_t>(from),
+                          std::min(kBlockRows, weights->ne[1] - from), row(node, token, 0) + from);
     return ggml::kSuccess;
 }
 

@@ -1,5 +1,5 @@
-// Computes the experts of one MoE layer: fused for one token (moe_token.cpp), tiled for a batch (moe_batch.cpp), node
-// by node when the graph arrives in pieces (moe_nodes.cpp).
+// Computes the experts of one MoE layer: fused for a small batch (moe_small_batch.cpp), tiled for a larger one
+// (moe_batch.cpp), node by node when the graph arrives in pieces (moe_nodes.cpp).
 #pragma once
 
 #include <atomic>
@@ -29,13 +29,25 @@ class MoePass {
     void before_dense_matmul(const ggml::Tensor * node);
 
   private:
-    struct Matrices {  // of one rank's expert; the shared expert has the rank k
+    // An expert of a small batch and its tokens. Each (token, rank) has a slot, a row of the scratch: token * (k + 1) +
+    // rank. The shared expert has the rank k.
+    struct ActiveExpert {
+        int index;  // in the layer, or kSharedExpert
+        bool pinned;
         const uint8_t * data[kProjections];
         int type[kProjections];
+        int count;
+        int slot[kSmallBatch];  // [count]
     };
-    struct Progress {                           // of one rank's expert
+    static constexpr int kSharedExpert = -1;
+    struct Block {   // of rows that one thread multiplies: of down, or of gate and up
+        int active;  // index into active_
+        bool down;
+        int64_t from, rows;
+    };
+    struct Progress {                           // of an active expert
         std::atomic<int64_t> rows_done{0};      // of gate and up
-        std::atomic<bool> hidden_ready{false};  // its hidden values are complete and quantised
+        std::atomic<bool> hidden_ready{false};  // its tokens' hidden values are complete and quantised
     };
     struct RoutedExpert {
         int expert, first, count;  // its tokens are order_[first .. first + count)
@@ -49,15 +61,24 @@ class MoePass {
         int row, tile;
     };
 
-    ggml::Status token(const MoeLayer & layer);
-    void prefetch_next_layer(const MoeLayer & layer);
-    void count_predictions(const MoeLayer & layer);
-    void prepare_ranks(const MoeLayer & layer);
-    bool await_expert(const MoeLayer & layer, int rank);
+    ggml::Status small_batch(const MoeLayer & layer);
+    bool pin_tokens(const MoeLayer & layer, int first, int end);
+    void list_experts(const MoeLayer & layer, int first, int end);
+    void unpin_active(const MoeLayer & layer);
+    void prepare_tokens(const MoeLayer & layer);
+    bool multiply_tokens(const MoeLayer & layer, int first, int end);
+    void add_shared(const MoeLayer & layer, int first, int end);
+    bool await_expert(const MoeLayer & layer, int at);
     void sum_ranks(const MoeLayer & layer);
-    void token_group(const MoeLayer & layer, const std::vector<int> & ranks);
-    void hidden_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows);
-    void output_rows(const MoeLayer & layer, int rank, int64_t from, int64_t rows);
+    void observe_small_batch(const MoeLayer & layer);
+    void count_predictions(const MoeLayer & layer);
+    void prefetch_next_layer(const MoeLayer & layer);
+    void multiply_ready(const MoeLayer & layer);
+    void cut_blocks(bool down, int64_t rows, int64_t total_blocks, int64_t min_rows);
+    void multiply_block(const Block & block, Projection p, const Activations & x, int64_t columns, int slots_per_row,
+                        float * out, int64_t out_columns) const;
+    void multiply_gate_up(const MoeLayer & layer, const Block & block);
+    void multiply_down(const MoeLayer & layer, const Block & block);
     ggml::Status batch(const MoeLayer & layer);
     void prefetch_layer(int moe_layer);
     void observe_routing(const MoeLayer & layer);
@@ -83,17 +104,18 @@ class MoePass {
 
     Activations input_, hidden_;
     std::vector<float> x_, gate_, up_, h_, out_;
-    std::vector<float> weights_;  // of a token by rank; of a batch in the order of order_
+    std::vector<float> weights_;  // of a small batch by token and rank; of a larger one in the order of order_
 
-    // One token:
-    std::vector<int> pending_, ready_;  // ranks whose expert is awaited; ranks to compute now
-    std::vector<Matrices> ranks_;
-    std::vector<Progress> progress_;  // by rank
-    std::vector<int32_t> predicted_;  // experts of predicted_layer_, most likely first
+    // A small batch:
+    std::vector<ActiveExpert> active_;
+    std::vector<int> pending_, ready_;  // indices into active_: still to be computed; to compute now
+    std::vector<Block> blocks_;
+    std::vector<Progress> progress_;  // by index into active_
+    std::vector<int32_t> predicted_;  // experts of predicted_layer_, by token, most likely first
     int predicted_layer_ = -1;
     int layers_without_miss_ = 0;  // in a row, without a miss or a prefetch
 
-    // A batch:
+    // A larger batch:
     std::vector<RoutedExpert> routed_;      // experts with tokens, in file order
     std::vector<int> order_, count_;        // tokens sorted by expert; counting sort's offsets
     std::vector<uint8_t> lone_row_;         // by token: some expert has only this token

@@ -25,19 +25,23 @@ class Predictor {
     // RMS norm before each router.
     void load(const RouterShape & shape, const float * router, const float * bias, const float * norm);
 
-    // Predicts the experts of `moe_layer`, most likely first: fills shape.used ids. Predicts from the normed input of
-    // the layer before it [n_embd], or from the residual after that layer [n_embd]. The routing is BailingMoeV2's:
-    // sigmoid, plus bias, the best groups by the sum of their two best experts, the best experts of those groups.
-    void predict_from_input(int moe_layer, const float * x, int threads, int32_t * experts);
-    void predict_from_residual(int moe_layer, const float * y, int threads, int32_t * experts);
+    // What the router of `moe_layer` will see of one token of a small batch: from the normed input of the layer before
+    // it [n_embd], or from the residual after that layer [n_embd].
+    void set_from_input(int token, int moe_layer, const float * x);
+    void set_from_residual(int token, int moe_layer, const float * y);
+    // Predicts the experts of `moe_layer` for the first `tokens` tokens: experts [tokens, shape.used], most likely first.
+    // The routing is BailingMoeV2's: sigmoid, plus bias, the best groups by the sum of their two best experts, the best
+    // experts of those groups.
+    void predict(int moe_layer, int tokens, int threads, int32_t * experts);
 
   private:
-    void route(size_t moe_layer, int threads, int32_t * experts);  // of x_
+    void choose(float * score, int32_t * experts);
 
     RouterShape shape_{};
     std::vector<uint16_t> router_;  // bf16: half the memory, precise enough for a prediction
     std::vector<float> bias_, norm_;
-    std::vector<float> x_, score_, group_;
+    std::vector<float> x_, score_;  // [tokens, n_embd], [tokens, experts]
+    std::vector<float> group_;
     std::vector<int32_t> order_;
 };
 

@@ -31,6 +31,9 @@ struct GemvKernel {
     Layout layout;
     // out[r] = row r times the activations, for `rows` rows that follow each other in memory.
     void (*multiply)(const uint8_t * weights, int64_t blocks, const Q8Block * x, int64_t rows, float * out);
+    // The same for two rows of activations, with the same bits. A block of weights is unpacked once for both.
+    void (*multiply_two)(const uint8_t * weights, int64_t blocks, const Q8Block * const (&x)[2], int64_t rows,
+                         float * const (&out)[2]);
 };
 
 #ifdef EDGEMED_HAS_KERNELS

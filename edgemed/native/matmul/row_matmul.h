@@ -19,11 +19,27 @@ class RowMatmul {
 
     void multiply(const uint8_t * weights, int64_t rows, float * out) const {
         if (kernel_ != nullptr) return kernel_->multiply(weights, columns_ / matmul::kColumns, q8_row_, rows, out);
-        for (int64_t r = 0; r < rows; r++)
-            dot_(static_cast<int>(columns_), out + r, 0, weights + stride_ * static_cast<size_t>(r), 0, x_, 0, 1);
+        for (int64_t r = 0; r < rows; r++) dot(weights + stride_ * static_cast<size_t>(r), out + r);
+    }
+
+    // The same with a second row of activations for the same matrix. The bits are those of two calls, but the weights are
+    // read and unpacked once.
+    void multiply_with(const RowMatmul & other, const uint8_t * weights, int64_t rows, float * out,
+                       float * other_out) const {
+        if (kernel_ != nullptr)
+            return kernel_->multiply_two(weights, columns_ / matmul::kColumns, {q8_row_, other.q8_row_}, rows,
+                                         {out, other_out});
+        for (int64_t r = 0; r < rows; r++) {
+            dot(weights + stride_ * static_cast<size_t>(r), out + r);
+            other.dot(weights + stride_ * static_cast<size_t>(r), other_out + r);
+        }
     }
 
   private:
+    void dot(const uint8_t * weights, float * out) const {
+        dot_(static_cast<int>(columns_), out, 0, weights, 0, x_, 0, 1);
+    }
+
     size_t stride_;
     int64_t columns_;
     const matmul::GemvKernel * kernel_;

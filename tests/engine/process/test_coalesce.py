@@ -1,4 +1,4 @@
-"""Coalesced pieces: nothing lost, nothing late, nothing out of order."""
+"""Coalescing loses no text, keeps the order and delays nothing longer than promised."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def play(clock: Clock, steps: list[tuple[float, Event]], *, fails: bool = False)
 
 
 def runs(events: list[Event]) -> list[tuple[str, int] | Event]:
-    """Pieces in a row added up."""
+    """The events, with adjacent pieces added up."""
     result: list[tuple[str, int] | Event] = []
     for event in events:
         if not isinstance(event, Piece):
@@ -63,7 +63,7 @@ def test_a_failure_loses_no_text(steps: list[tuple[float, Event]]) -> None:
     clock = Clock()
     told: list[Event] = []
     with pytest.raises(ValueError):
-        told.extend(coalesced(play(clock, steps, fails=True), clock))  # keeps what came before the failure
+        told.extend(coalesced(play(clock, steps, fails=True), clock))  # extend keeps the events before the error
     assert runs(told) == runs([event for _, event in steps])
 
 

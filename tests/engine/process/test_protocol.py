@@ -1,4 +1,4 @@
-"""Frames survive any cutting, and nonsense is an error."""
+"""Frames can be cut anywhere, and garbled data is an error."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Stops: prompt, whenever they come, and of the answer that was meant."""
+"""A stop is prompt, may come at any time, and stops the answer that it names."""
 
 import threading
 import time
@@ -28,13 +28,13 @@ ENDLESS = Sampling(max_tokens=100_000)
 
 @pytest.mark.slow
 def test_stop_ends_an_answer_within_100_ms(engine: Engine) -> None:
-    """Before anything came, and in the middle of the words."""
+    """Before the first event, and in the middle of the text."""
     for wait in (0.03, 0.15, 0.5):
         assert within(0.1, lambda wait=wait: stopping(engine, wait)), wait  # type: ignore[misc]
 
 
 def stopping(engine: Engine, wait: float) -> float:
-    """Seconds from a stop, `wait` seconds into an answer, to its `Finished`."""
+    """Stop an answer after `wait` seconds; return the seconds from the stop to its `Finished`."""
     request = new_id()
     events, stop = engine.generate(OTHER, ENDLESS, request), Later(wait, lambda: engine.stop(request))
     text = ""
@@ -93,7 +93,7 @@ def test_a_stop_that_comes_too_late_leaves_the_next_answer_alone(engine: Engine)
 
 @pytest.mark.slow
 def test_a_stop_in_the_worker_ends_only_the_request_it_names(model_path: Path) -> None:
-    """Spoken to without the client: one request runs, one waits, one is over."""
+    """Sends messages without the client: one request is running, one is queued, one is over."""
     child = Child()
     try:
         child.send(Start(str(model_path), EngineSettings(threads=1)))

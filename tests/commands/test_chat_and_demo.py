@@ -12,6 +12,8 @@ import pytest
 from edgemed.model_file import open_model
 from testing.pseudo_terminal import PseudoTerminal
 
+pytestmark = pytest.mark.slow
+
 NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
 
 
@@ -46,7 +48,6 @@ def model_of(cache: Path) -> Path:
     return model
 
 
-@pytest.mark.slow
 def test_demo_converts_shows_its_plan_and_answers(demo: subprocess.CompletedProcess[str]) -> None:
     assert demo.returncode == 0, demo.stderr
     assert "writes is made up; it is not medicine." in demo.stdout
@@ -56,13 +57,11 @@ def test_demo_converts_shows_its_plan_and_answers(demo: subprocess.CompletedProc
     assert answer.rstrip().endswith(NOTICE)
 
 
-@pytest.mark.slow
 def test_demo_experts_differ_in_precision(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
     experts = open_model(model_of(cache)).experts
     assert all(len(set(layer.ravel().tolist())) >= 3 for layer in experts.type)
 
 
-@pytest.mark.slow
 def test_demo_reuses_the_conversion_and_answers_the_same(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
     written = model_of(cache).stat().st_mtime_ns
     again = edgemed("demo", "--threads", "2", cache=cache)
@@ -72,7 +71,6 @@ def test_demo_reuses_the_conversion_and_answers_the_same(demo: subprocess.Comple
     assert again.stdout.partition("\n> ")[2] == demo.stdout.partition("\n> ")[2]
 
 
-@pytest.mark.slow
 def test_demo_replaces_a_damaged_conversion(
     demo: subprocess.CompletedProcess[str], cache: Path, tmp_path: Path
 ) -> None:
@@ -91,7 +89,6 @@ def test_demo_prints_the_checkpoint_path(cache: Path) -> None:
     assert (Path(done.stdout.strip()) / "config.json").is_file()
 
 
-@pytest.mark.slow
 def test_chat_reads_questions_from_a_pipe(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
     # The short context ends the answer early.
     done = edgemed(
@@ -132,7 +129,6 @@ def test_truncated_model_is_explained_in_one_line(
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -149,7 +145,6 @@ def test_engine_start_failure_ends_the_chat_and_is_printed_after_it(
         assert "edgemed: " + sentence in terminal.output.rpartition("\x1b[?1049l")[2], "printed after the screen closed"
 
 
-@pytest.mark.slow
 def test_dumb_terminal_gets_plain_mode(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
     command = ["chat", str(model_of(cache)), "--ctx", "64", "--threads", "2"]
     code = f"import sys; from edgemed.cli import main; sys.exit(main({command!r}))"

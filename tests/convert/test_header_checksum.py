@@ -22,7 +22,6 @@ def model(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.slow
 def test_checksum_matches_the_header_bytes(model: Path) -> None:
     opened = open_model(model)
     content = bytearray(model.read_bytes())

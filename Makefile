@@ -9,6 +9,10 @@ NATIVE := $(foreach kind,h cpp inc c,$(foreach folder,edgemed/native edgemed/nat
 # edgemed gives llama.cpp text only: without its multimodal tools it builds in three quarters of the time.
 export CMAKE_ARGS := -DLLAVA_BUILD=OFF $(CMAKE_ARGS)
 
+# Two processes, because tests that wait for a moment fail on a machine that is too busy. A file's tests share models,
+# so they stay in one process.
+TWO_AT_ONCE := -n 2 --dist loadfile
+
 .PHONY: help setup demo test test-fast search lint format docs wheel mini clean
 
 help: ## what can be made
@@ -28,8 +32,11 @@ $(READY): pyproject.toml CMakeLists.txt tools/check_machine.sh $(filter edgemed/
 demo: $(READY) ## convert the bundled checkpoint, show the plan, open the chat
 	@$(BIN)/edgemed demo
 
-test: $(READY) ## the whole test suite
-	@$(BIN)/python -m pytest -q
+test: $(READY) ## the whole test suite (4 to 9 minutes on two cores)
+	@$(BIN)/python -m pytest -q $(TWO_AT_ONCE)
+
+test-fast: $(READY) ## a part of every package's tests, in under a minute
+	@$(BIN)/python -m pytest -q $(TWO_AT_ONCE) -m 'not slow'
 
 search: $(READY) ## the same with new examples for its property tests, which have the same ones in `test`
 	@$(BIN)/python -m pytest -q --hypothesis-profile=search

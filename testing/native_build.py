@@ -12,8 +12,10 @@ import edgemed.native
 CHECKS = Path(__file__).parents[1] / "tests" / "native"
 NATIVE = Path(edgemed.native.__file__).parent
 # The sources that the checks cover; none of them calls ggml.
-_SOURCES = ("store/*.cpp", "matmul/*.cpp", "attention/*.cpp", "ggml/*.cpp", "instructions.cpp", "xxh3.cpp")
-_FLAGS = ("-O1", "-g1", "-fopenmp")
+_THREADED = ("store/*.cpp", "ggml/*.cpp", "instructions.cpp", "xxh3.cpp")
+_KERNELS = ("matmul/*.cpp", "attention/*.cpp")  # the checks run them in one thread
+_SOURCES = (*_THREADED, *_KERNELS)
+_FLAGS = ("-O1", "-g1", "-fopenmp")  # flags of a caller come later and win
 _WARNINGS = ("-std=c++17", "-Wall", "-Wextra", "-Wshadow", "-Werror")
 
 
@@ -28,8 +30,13 @@ def build_faulty_reads(folder: Path) -> Path:
     return library
 
 
-def build_checks(folder: Path, flags: Sequence[str] = ()) -> Path:
-    """Build the program that checks the store without ggml. Errors in our sources do not raise CannotBuildError."""
+def build_checks(folder: Path, flags: Sequence[str] = (), kernels: Path | None = None) -> Path:
+    """Build the program that checks the store and the kernels without ggml. Errors in our sources do not raise
+    CannotBuildError.
+
+    kernels: the folder of another build, whose object files of the kernels are linked instead of compiling them with
+    `flags`.
+    """
     probe = folder / "probe.cpp"
     probe.write_text("#include <thread>\nint main() { std::thread([] {}).join(); }\n")
     _compile("g++", *flags, str(probe), "-o", str(folder / "probe"), "-pthread")
@@ -37,7 +44,7 @@ def build_checks(folder: Path, flags: Sequence[str] = ()) -> Path:
     together = folder / "checks.cpp"
     together.write_text("".join(f'#include "{path}"\n' for path in sorted(CHECKS.glob("*.cpp"))))
     objects = {together: "g++", CHECKS / "faulty_reads.c": "gcc"} | {
-        source: "g++" for pattern in _SOURCES for source in NATIVE.glob(pattern)
+        source: "g++" for pattern in (_SOURCES if kernels is None else _THREADED) for source in NATIVE.glob(pattern)
     }
 
     def compile_one(item: tuple[Path, str]) -> str:
@@ -50,6 +57,8 @@ def build_checks(folder: Path, flags: Sequence[str] = ()) -> Path:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         made = list(pool.map(compile_one, objects.items()))
+    if kernels is not None:
+        made += [str(kernels / f"{source.stem}.o") for pattern in _KERNELS for source in NATIVE.glob(pattern)]
     program = folder / "checks"
     _compile("g++", *flags, *made, "-o", str(program), "-fopenmp", "-pthread", "-ldl", excused=False)
     return program

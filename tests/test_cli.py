@@ -69,6 +69,7 @@ def test_wrong_usage_exits_with_2(words: list[str]) -> None:
     assert code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["inspect"], ["verify"], ["generate", "-p", "x"]])
 def test_missing_model_is_one_sentence(words: list[str], tmp_path: Path) -> None:
     done = edgemed(words[0], str(tmp_path / "nowhere.gguf"), *words[1:])
@@ -98,6 +99,7 @@ def test_closed_pipe_is_not_an_error() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

@@ -104,6 +104,7 @@ def test_shared_expert_width_is_that_of_one_expert() -> None:
     assert read(two, drop=("moe_shared_expert_intermediate_size",))[0].n_ff_shexp == two.moe_intermediate_size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -188,6 +189,7 @@ def test_tied_head_is_written_from_the_embedding(tmp_path: Path) -> None:
     assert model.read(model.tensors["output.weight"]) == model.read(model.tensors["token_embd.weight"])
 
 
+@pytest.mark.slow
 def test_hyperparameters_survive_the_file(tmp_path: Path) -> None:
     """The reader gets back what config.json says, through the key names of stock llama.cpp."""
     shape = replace(TINY, num_shared_experts=2, yarn_factor=4.0, num_nextn_predict_layers=1, rotary_fraction=0.25)

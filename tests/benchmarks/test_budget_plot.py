@@ -25,6 +25,7 @@ def arguments(tmp_path: Path) -> argparse.Namespace:
     return argparse.Namespace(model=model, stock=model, threads=1, settings={}, routing="zipf", seconds=1e9, force=True)
 
 
+@pytest.mark.slow
 def test_both_sides_get_the_same_work(arguments: argparse.Namespace) -> None:
     both = specs(arguments, 7, "trace", prompt=3)
     assert list(both) == ["edgemed", "llama.cpp, repacked", "llama.cpp"]
@@ -34,6 +35,7 @@ def test_both_sides_get_the_same_work(arguments: argparse.Namespace) -> None:
     assert [spec.extra_bufts for spec in both.values()] == [True, True, False]
 
 
+@pytest.mark.slow
 def test_points_are_measured_once_and_an_interrupted_run_resumes(
     arguments: argparse.Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_both_layouts_hold_the_same_bits_and_no_two_experts_are_equal(tmp_path: 
     assert len(whole) == 2 * 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bf16", "fp8"])
 def test_checkpoint_converts(tmp_path: Path, dtype: str) -> None:
     total = write_checkpoint(tmp_path / "source", SMALL, "fp8" if dtype == "fp8" else "bf16")
@@ -79,6 +80,7 @@ def test_true_shape_has_the_published_size() -> None:
     assert (config["n_group"], config["topk_group"], config["num_experts_per_tok"]) == (8, 4, 8)
 
 
+@pytest.mark.slow
 def test_biased_router_follows_zipf() -> None:
     rng = np.random.default_rng(7)
     one_layer = traces.Shape(layers=1)
@@ -89,6 +91,7 @@ def test_biased_router_follows_zipf() -> None:
     assert np.abs(np.cumsum(frequency) - np.cumsum(wanted)).max() < 0.05 * 8
 
 
+@pytest.mark.slow
 def test_expert_use_in_the_header_matches_the_router(tmp_path: Path) -> None:
     shape = Shape(num_experts=256, num_experts_per_tok=8, n_group=8, topk_group=4)
     write_gguf(tmp_path / "m.gguf", Plan.uniform(Type.Q4_K), shape.config(), routing="zipf", calibrated=True)
@@ -108,6 +111,7 @@ def test_token_sequences_are_fixed() -> None:
     assert tokens(4, 32768, 1) != tokens(4, 32768, 2)
 
 
+@pytest.mark.slow
 def test_direct_writes_keep_every_byte(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     parts = [rng.integers(0, 256, size, dtype=np.uint8) for size in (1, 5000, BUFFER_BYTES, 4096, 77)]

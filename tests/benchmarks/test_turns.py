@@ -15,6 +15,7 @@ from edgemed.quant.plan import Plan
 from testing.checkpoints import make_checkpoint
 
 
+@pytest.mark.slow
 def test_both_sides_take_turns(tmp_path: Path) -> None:
     folder = str(make_checkpoint(tmp_path / "c"))
     ours, theirs = tmp_path / "ours.gguf", tmp_path / "theirs.gguf"
@@ -33,6 +34,7 @@ def test_both_sides_take_turns(tmp_path: Path) -> None:
     assert [len(mine) for (mine, _), _ in answers] == [4, 2], "the last turn has only the tokens that are left"
 
 
+@pytest.mark.slow
 def test_failed_load_ends_the_benchmark(tmp_path: Path) -> None:
     missing = Spec("edgemed", str(tmp_path / "none.gguf"))
     with pytest.raises(SystemExit, match="edgemed ended"), both(missing, missing):

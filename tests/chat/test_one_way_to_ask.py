@@ -44,12 +44,14 @@ def files() -> dict[str, list[int]]:
     return found
 
 
+@pytest.mark.slow
 def test_only_the_service_asks_an_engine() -> None:
     others = {path: lines for path, lines in files().items() if path != SERVICE}
     unknown = {path: lines for path, lines in others.items() if not path.startswith(tuple(EXCEPTIONS))}
     assert not unknown, "ask through edgemed.chat.service.ask"
 
 
+@pytest.mark.slow
 def test_every_exception_is_still_one() -> None:
     found = files()
     assert len(found[SERVICE]) == 1

@@ -45,6 +45,7 @@ def answer(engine: Engine, conversation: Conversation, question: str, sampling: 
     return turn
 
 
+@pytest.mark.slow
 def test_the_digest_is_of_the_prompts_tokens(engine: Engine, models: dict[str, Path]) -> None:
     conversation = Conversation(system="Be brief.")
     for question in ("What is a fever?", "胸痛三天? <|role_end|>"):
@@ -83,6 +84,7 @@ def test_a_stop_that_comes_first_sends_nothing(engine: Engine) -> None:
     assert finished.seed == turn.seed  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_a_stopped_answer_and_one_whose_engine_dies_keep_their_text_and_their_origin(model_path: Path) -> None:
     with Engine.start(model_path, EngineSettings(threads=1)) as engine:
         for end in ("stopped", "failed"):

@@ -33,6 +33,7 @@ def calibrate(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dic
     return found
 
 
+@pytest.mark.slow
 def test_every_token_is_counted_once_per_layer(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,6 +61,7 @@ def test_every_token_is_counted_once_per_layer(
         assert (sums[~seen] == 0).all()
 
 
+@pytest.mark.slow
 def test_routing_is_read_before_its_memory_is_reused(
     jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +77,7 @@ def test_routing_is_read_before_its_memory_is_reused(
     assert (statistics.tokens.sum(axis=0) > 0).sum() > 20
 
 
+@pytest.mark.slow
 def test_merged_runs_equal_one_run(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,6 +102,7 @@ def test_default_sample_size_follows_memory(reference: Path) -> None:
     assert 0.9 < usual_sample(large) * 2 * 4096 * 31 / 2**30 <= 1
 
 
+@pytest.mark.slow
 def test_sample_counts_against_the_memory_budget(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +124,7 @@ def test_memory_estimate_includes_every_domain(reference: Path) -> None:
     assert many > one + 999 * 3 * 8 * h.n_expert * h.n_moe_layers
 
 
+@pytest.mark.slow
 def test_effect_equals_the_gain_from_sparing_one_part(
     checkpoint: Path, reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +156,7 @@ def test_effect_equals_the_gain_from_sparing_one_part(
     np.testing.assert_array_equal(stored.dense, list(found["dense"].values()))  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_effects_can_be_skipped(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,6 +165,7 @@ def test_effects_can_be_skipped(
     assert set(found["dense"].values()) == {0}  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_imatrix_is_written_and_read_back(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +195,7 @@ def test_margins_match_a_brute_force_search(reference: Path) -> None:
     np.testing.assert_allclose(Margins(file).of(0, inputs, np.array(chosen, np.int32)), margins, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_refusals_are_sentences_and_leave_no_file(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

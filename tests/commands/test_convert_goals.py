@@ -19,6 +19,7 @@ GIB = 1 << 30
 MACHINE = machine(disk=3.0, product=50.0)
 
 
+@pytest.mark.slow
 def test_calibrate_then_convert_to_a_size(
     checkpoint: Path,
     reference: Path,
@@ -41,6 +42,7 @@ def test_calibrate_then_convert_to_a_size(
     assert "--calibration" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_more_memory_never_lowers_the_bits() -> None:
     bits = [most_bits(ANTANGELMED, gib * GIB, MACHINE, "fast") for gib in (24, 32, 48, 64, 96)]
     assert [b for b, _ in bits] == sorted(b for b, _ in bits)

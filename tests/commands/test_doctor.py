@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,13 +28,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the forecast for a smaller model and write less to the disk."""
+    """Make the forecast for a smaller model, write less to the disk, and measure every rate for a shorter time."""
     smaller = {"n_layer": 8, "n_embd": 1024, "n_ff": 1024, "n_ff_exp": 256, "n_ff_shexp": 256, "n_vocab": 4096}
     shape = replace(bailing_moe_v2.ANTANGELMED, **smaller, n_head=8, n_head_kv=2)
     monkeypatch.setattr(bailing_moe_v2, "ANTANGELMED", shape)
     monkeypatch.setattr(survey, "PROBE_BYTES", 96 << 20)
+    monkeypatch.setattr(survey, "SAMPLE_SECONDS", 0.05)
+    monkeypatch.setattr(survey, "measure_memory", partial(survey.measure_memory, seconds=0.05))
+    monkeypatch.setattr(survey, "measure_compute", partial(survey.measure_compute, seconds=0.05))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_doctor_measures_and_predicts_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--folder", str(tmp_path), "--ram", "20GiB", "--json"]) == 0
@@ -47,6 +52,7 @@ def test_doctor_measures_and_predicts_without_a_model(tmp_path: Path, capsys: py
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_doctor_text_says_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--folder", str(tmp_path), "--ram", "200MiB"]) == 0
@@ -55,6 +61,8 @@ def test_doctor_text_says_what_does_not_fit(tmp_path: Path, capsys: pytest.Captu
     assert "offline     proved: 8 of 8" in out
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
 def test_doctor_uses_the_size_of_a_given_model(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", str(model), "--folder", str(tmp_path), "--ctx", "256"]) == 0
     assert "100% of the experts in memory" in capsys.readouterr().out
@@ -73,6 +81,7 @@ def test_doctor_reports_a_broken_engine(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["/proc/self", "nowhere/at all"])
 def test_unwritable_folder_is_one_sentence(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--folder", folder]) == 1
@@ -81,6 +90,7 @@ def test_unwritable_folder_is_one_sentence(folder: str, capsys: pytest.CaptureFi
     assert "name another folder" in err
 
 
+@pytest.mark.slow
 def test_bench_measures_with_the_engine(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(model), "--ctx", "512", "--tokens", "4", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

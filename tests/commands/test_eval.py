@@ -36,6 +36,7 @@ def data(jsonl: Jsonl) -> list[Path]:
     return [jsonl("notes", *NOTES, *UNUSED), jsonl("zh", *CHATS), jsonl("mcq", *CHOICES)]
 
 
+@pytest.mark.slow
 def test_report_card_belongs_to_its_weights(
     reference: Path, coarse: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +72,7 @@ def test_report_card_belongs_to_its_weights(
         assert (printed.err.count("\n"), printed.out) == (1, "")
 
 
+@pytest.mark.slow
 def test_report_card_content(
     reference: Path, coarse: Path, data: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,6 +103,7 @@ def test_report_card_content(
     assert list(tmp_path.glob("*.partial")) == []
 
 
+@pytest.mark.slow
 def test_comparison_with_itself_is_zero_in_any_number_of_rounds(
     reference: Path, coarse: Path, data: list[Path], tmp_path: Path
 ) -> None:
@@ -117,6 +120,7 @@ def test_comparison_with_itself_is_zero_in_any_number_of_rounds(
     assert list(tmp_path.glob("edgemed-*")) == []
 
 
+@pytest.mark.slow
 def test_divergence_matches_the_logits(reference: Path, coarse: Path, jsonl: Jsonl, tmp_path: Path) -> None:
     """The divergence equals the formula, applied to logits that the engine computes in another way."""
     text = "Take 5 mg twice daily with food."
@@ -153,6 +157,7 @@ def _ids(model: Path, text: str, tokenizer: Any) -> list[int]:
     return ids
 
 
+@pytest.mark.slow
 def test_refusals(
     reference: Path,
     data: list[Path],
@@ -186,6 +191,7 @@ def test_refusals(
         assert (printed.err.count("\n"), printed.out) == (1, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["eval", "eval its reference", "calibrate"])
 def test_a_model_that_computes_nan_is_neither_evaluated_nor_calibrated(
     command: str,
@@ -211,6 +217,7 @@ def test_a_model_that_computes_nan_is_neither_evaluated_nor_calibrated(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_texts_longer_than_a_passage_are_split(reference: Path, tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text("A sentence of a long text about nothing. " * 60)
     model = open_model(reference)
@@ -227,6 +234,7 @@ def test_rounds_fit_the_available_space(sizes: list[int], expected: list[tuple[i
     assert _rounds(sizes, 7) == expected
 
 
+@pytest.mark.slow
 def test_inspect_html_shows_the_plan(
     reference: Path, coarse: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,6 +255,7 @@ def test_inspect_html_shows_the_plan(
     capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_full_disk_does_not_lose_the_result(
     reference: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

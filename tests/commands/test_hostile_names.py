@@ -28,6 +28,7 @@ def is_harmless(text: str) -> bool:
     return all(character.isprintable() or character == "\n" for character in text)
 
 
+@pytest.mark.slow
 def test_non_utf8_file_names_are_read_written_and_printed(
     reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ TEXTS = [{"text": f"The patient has had a cough for {number} days and takes 5 mg
 SMALL = ("--passage", "32", "--threads", "1", "--tokens", "100000")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["calibrate", "eval"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_leaves_no_temporary_files(

@@ -19,6 +19,7 @@ from edgemed.quant.plan import Plan
 Jsonl = Callable[..., Path]
 
 
+@pytest.mark.slow
 def test_overwrite_refuses_inputs_and_special_files(
     reference: Path, checkpoint: Path, jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

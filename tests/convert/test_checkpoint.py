@@ -14,6 +14,7 @@ from testing.checkpoints import make_checkpoint
 from tests.convert.conftest import UNEVEN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goal", [["--ram", "1GiB"], ["--size", "30MiB"]])
 def test_a_command_opens_its_checkpoint_once(
     statistics: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goal: list[str]

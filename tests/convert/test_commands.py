@@ -32,6 +32,7 @@ def model(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "m.gguf"
 
 
+@pytest.mark.slow
 def test_convert_reports_what_it_wrote(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "m.gguf"
     assert main(["convert", str(small), "-o", str(path), "--bits", "3.4"]) == 0
@@ -57,6 +58,7 @@ sys.exit(code)
 """
 
 
+@pytest.mark.slow
 def test_plan_may_be_saved_in_the_checkpoint_but_not_over_its_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +128,7 @@ def test_verify_finds_a_flipped_bit(model: Path, tmp_path: Path, capsys: pytest.
         assert json.loads(capsys.readouterr().out)["damaged"] == [label]
 
 
+@pytest.mark.slow
 def test_stock_files_are_unverified(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     foreign = tmp_path / "foreign.gguf"
     foreign.write_bytes(small_model("llama.cpp").encode())
@@ -195,6 +198,7 @@ def test_error_names_the_unsupported_architecture(tmp_path: Path, capsys: pytest
     )
 
 
+@pytest.mark.slow
 def test_interruption_says_how_to_resume(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +242,7 @@ def test_durations() -> None:
     assert [format_duration(s) for s in (5, 89, 180, 7500)] == ["5 s", "89 s", "3 min", "2 h 05 min"]
 
 
+@pytest.mark.slow
 def test_demonstration_checkpoint_is_marked_as_one(tmp_path: Path) -> None:
     path = tmp_path / "demo.gguf"
     assert main(["convert", str(demo.checkpoint_path()), "-o", str(path)]) == 0

@@ -40,6 +40,7 @@ def left_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["edgemed", "llama.cpp"])
 @pytest.mark.parametrize(
     ("dtype", "shape"),
@@ -61,6 +62,7 @@ def test_every_weight_is_converted(tmp_path: Path, dtype: Dtype, shape: Shape, l
         assert np.array_equal(written.weights[name], values.astype(np.float32)), name
 
 
+@pytest.mark.slow
 def test_mtp_layer_is_kept(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "checkpoint", replace(TINY, num_nextn_predict_layers=1))
     convert(str(folder), tmp_path / "out.gguf", Plan.uniform(4.5))
@@ -77,6 +79,7 @@ def mixed(small: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Conver
     return convert(str(small), path, MIXED), open_model(path)
 
 
+@pytest.mark.slow
 def test_every_expert_has_its_planned_type_and_bytes(small: Path, mixed: tuple[Conversion, ModelFile]) -> None:
     _, model = mixed
     weights = load_checkpoint(small).weights
@@ -134,6 +137,7 @@ def test_result_describes_the_file(small: Path, mixed: tuple[Conversion, ModelFi
     assert (done.experts, done.size_bytes, done.intended_use) == (32, model.path.stat().st_size, "unevaluated")
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_threads_or_file_names(
     small: Path, mixed: tuple[Conversion, ModelFile], tmp_path: Path
 ) -> None:
@@ -142,6 +146,7 @@ def test_bytes_do_not_depend_on_threads_or_file_names(
         assert (tmp_path / f"{threads}.gguf").read_bytes() == mixed[1].path.read_bytes()
 
 
+@pytest.mark.slow
 def test_chunks_of_rows_give_the_same_bytes(
     small: Path, mixed: tuple[Conversion, ModelFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +155,7 @@ def test_chunks_of_rows_give_the_same_bytes(
     assert (tmp_path / "out.gguf").read_bytes() == mixed[1].path.read_bytes()
 
 
+@pytest.mark.slow
 def test_both_layouts_hold_the_same_weights(small: Path, tmp_path: Path) -> None:
     plan = Plan.uniform(3.4)
     convert(str(small), tmp_path / "own.gguf", plan)
@@ -180,6 +186,7 @@ def test_stock_layout_has_one_type_per_tensor(small: Path, tmp_path: Path) -> No
     assert tensors["blk.1.ffn_gate_exps.weight"].type == Type.Q3_K
 
 
+@pytest.mark.slow
 def test_intended_use_is_copied_from_the_folder(small: Path, tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     shutil.copytree(small, folder)
@@ -196,6 +203,7 @@ def test_intended_use_is_copied_from_the_folder(small: Path, tmp_path: Path) -> 
         convert(str(folder), tmp_path / "again.gguf", Plan.uniform(4.5))
 
 
+@pytest.mark.slow
 def test_progress_reaches_its_total(small: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
     convert(str(small), tmp_path / "out.gguf", Plan.uniform(4.5), on_progress=seen.append)
@@ -223,6 +231,7 @@ def broken(small: Path, folder: Path, name: str, *, shape: tuple[int, ...] | Non
 UP = "model.layers.2.mlp.experts.7.up_proj.weight"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -264,6 +273,7 @@ def test_plan_with_an_unknown_expert_is_refused(small: Path, tmp_path: Path) -> 
     assert left_in(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_unwritable_output_is_refused(small: Path, tmp_path: Path) -> None:
     plan = Plan.uniform(4.5)
     with pytest.raises(SetupError, match="is a folder"):

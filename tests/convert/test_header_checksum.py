@@ -49,6 +49,7 @@ def test_changed_letter_in_the_vocabulary_is_found(model: Path, tmp_path: Path) 
         open_model(damaged)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(where=st.floats(0, 1, exclude_max=True), flipped=st.integers(1, 255))
 def test_any_changed_header_byte_is_found(model: Path, tmp_path: Path, where: float, flipped: int) -> None:

@@ -64,6 +64,7 @@ def write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value))
 
 
+@pytest.mark.slow
 @MANY
 @given(place=st.sampled_from(paths(TOKENIZER)), value=JSON)
 def test_tokenizer_json(tmp_path: Path, place: tuple[Any, ...], value: Any) -> None:
@@ -76,6 +77,7 @@ def test_tokenizer_json(tmp_path: Path, place: tuple[Any, ...], value: Any) -> N
         token.encode()
 
 
+@pytest.mark.slow
 @MANY
 @given(place=st.sampled_from(paths(COMPANION)), value=JSON, ends=JSON)
 def test_tokenizer_config_json(tmp_path: Path, place: tuple[Any, ...], value: Any, ends: Any) -> None:
@@ -122,6 +124,7 @@ def test_index_json(tmp_path: Path, value: Any, shard: Any) -> None:
         raise AssertionError("a checkpoint without a shard was accepted")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pipe", "endless"])
 @pytest.mark.parametrize(
     "name",

@@ -106,6 +106,7 @@ def convert(hub: Hub, tmp_path: Path, source: str, *options: str) -> subprocess.
     return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_repository_is_downloaded_converted_and_cached(hub: Hub, tmp_path: Path) -> None:
     done = convert(hub, tmp_path, REPOSITORY)
     assert done.returncode == 0, done.stderr
@@ -119,6 +120,7 @@ def test_repository_is_downloaded_converted_and_cached(hub: Hub, tmp_path: Path)
     assert len(hub.served) == served  # the second conversion uses the cache
 
 
+@pytest.mark.slow
 def test_cached_files_are_not_overwritten(hub: Hub, tmp_path: Path) -> None:
     assert convert(hub, tmp_path, REPOSITORY).returncode == 0
     snapshot = tmp_path / f"cache/hub/models--{REPOSITORY.replace('/', '--')}/snapshots/{COMMIT}"
@@ -135,6 +137,7 @@ def test_cached_files_are_not_overwritten(hub: Hub, tmp_path: Path) -> None:
     assert not (tmp_path / "out.gguf").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -150,6 +153,7 @@ def test_wrong_options_are_refused_before_the_download(hub: Hub, tmp_path: Path,
     assert hub.served == []
 
 
+@pytest.mark.slow
 def test_plan_and_weights_come_from_one_commit(hub: Hub, tmp_path: Path) -> None:
     """The branch may move during a conversion, so its commit is asked only once."""
     done = convert(hub, tmp_path, REPOSITORY, "--size", "3MiB", "--save-plan", "plan.json")
@@ -157,6 +161,7 @@ def test_plan_and_weights_come_from_one_commit(hub: Hub, tmp_path: Path) -> None
     assert hub.asked == 1
 
 
+@pytest.mark.slow
 def test_missing_repository_is_reported(hub: Hub, tmp_path: Path) -> None:
     done = convert(hub, tmp_path, "nobody/nothing")
     assert done.returncode == 1
@@ -164,6 +169,7 @@ def test_missing_repository_is_reported(hub: Hub, tmp_path: Path) -> None:
     assert not (tmp_path / "out.gguf").exists()
 
 
+@pytest.mark.slow
 def test_unreachable_hub_is_reported(hub: Hub, tmp_path: Path) -> None:
     hub.shutdown()
     hub.server_close()

@@ -7,6 +7,8 @@ from dataclasses import replace
 from math import prod
 from pathlib import Path
 
+import pytest
+
 from edgemed.architectures.bailing_moe_v2 import BailingMoeV2
 from edgemed.architectures.config import Config
 from edgemed.model_file import open_model
@@ -48,6 +50,7 @@ def sparse_checkpoint(folder: Path) -> int:
     return end
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_checkpoint(tmp_path: Path) -> None:
     size = sparse_checkpoint(tmp_path / "checkpoint")
     assert size > 2 * ALLOWED

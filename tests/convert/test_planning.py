@@ -57,6 +57,7 @@ def hparams_of(folder: Path) -> HParams:
         return checkpoint.hparams
 
 
+@pytest.mark.slow
 def test_bits_are_met_and_used_up(checkpoint: Path, statistics: Path) -> None:
     planned = planned_for(checkpoint, Bits(3.6), statistics)
     kinds = [planned.plan.expert_type(layer, e, p) for layer in (1, 2) for e in range(8) for p in range(3)]
@@ -68,6 +69,7 @@ def test_bits_are_met_and_used_up(checkpoint: Path, statistics: Path) -> None:
     assert again.plan.text == planned.plan.text
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_infinite_damage_is_a_sentence(checkpoint: Path, statistics: Path) -> None:
     calibrated = Calibrated.load(statistics, hparams_of(checkpoint), compensated=False)
@@ -76,6 +78,7 @@ def test_infinite_damage_is_a_sentence(checkpoint: Path, statistics: Path) -> No
         calibrated.weigh_all(lambda layer, expert: huge, FAST, 1, lambda done, total: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_size_is_nearly_reached_and_never_exceeded(
     checkpoint: Path, statistics: Path, tmp_path: Path, layout: LayoutName
@@ -109,6 +112,7 @@ def weighed(statistics: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_experts_and_dense_matrices_share_a_size(
     checkpoint: Path, statistics: Path, weighed: Path, tmp_path: Path
 ) -> None:
@@ -131,6 +135,7 @@ def test_experts_and_dense_matrices_share_a_size(
     assert set(least.plan.dense.values()) == {Type.Q6_K}
 
 
+@pytest.mark.slow
 def test_bits_balance_dense_and_expert_gain_per_byte(checkpoint: Path, weighed: Path) -> None:
     few, many = (planned_for(checkpoint, Bits(b), weighed, compensated=False).plan for b in (3.6, 6.5625))
     assert "token_embd" in few.dense
@@ -138,6 +143,7 @@ def test_bits_balance_dense_and_expert_gain_per_byte(checkpoint: Path, weighed: 
     assert many.dense == {}
 
 
+@pytest.mark.slow
 def test_ram_selects_the_least_damaging_usable_plan(checkpoint: Path, weighed: Path) -> None:
     """On one machine every saved byte gives bits to experts; on another, only all savings together make it usable."""
     asked = []
@@ -171,6 +177,7 @@ def test_ram_selects_the_least_damaging_usable_plan(checkpoint: Path, weighed: P
         planned_for(checkpoint, nothing, weighed, compensated=False)
 
 
+@pytest.mark.slow
 def test_without_calibration_the_largest_fitting_type_is_used(checkpoint: Path, tmp_path: Path) -> None:
     exact = convert(str(checkpoint), tmp_path / "m.gguf", Plan.uniform(Type.Q4_K)).size_bytes
     for size, kind in ((exact + 5000, Type.Q4_K), (exact - 5000, Type.Q3_K)):
@@ -179,6 +186,7 @@ def test_without_calibration_the_largest_fitting_type_is_used(checkpoint: Path, 
         assert planned.size_bytes <= size
 
 
+@pytest.mark.slow
 def test_calibrated_codes_do_less_damage(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
     """Less damage than ggml's rounding, by the measure of the statistics; the file names its calibration."""
     hparams = hparams_of(checkpoint)
@@ -217,6 +225,7 @@ def _matrix(path: Path, layer: int, expert: int, projection: int) -> np.ndarray:
     return dequantize(data, Type(info.type), info.shape[0])
 
 
+@pytest.mark.slow
 def test_resumed_conversion_has_the_same_bytes(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
     hparams = hparams_of(checkpoint)
     calibrated, plan = Calibrated.load(statistics, hparams, compensated=False), Plan.uniform(Type.Q3_K)
@@ -233,6 +242,7 @@ def test_resumed_conversion_has_the_same_bytes(checkpoint: Path, statistics: Pat
     assert (tmp_path / "m.gguf").read_bytes() == (tmp_path / "whole.gguf").read_bytes()
 
 
+@pytest.mark.slow
 def test_imatrix_can_be_the_calibration(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
     write_imatrix(Statistics.load(statistics), tmp_path / "i.gguf")
     planned = planned_for(checkpoint, Bits(3.2), tmp_path / "i.gguf")

@@ -48,6 +48,7 @@ def start_and_kill(checkpoint: Path, output: Path, layout: str, after: int) -> N
         child.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["edgemed", "llama.cpp"])
 def test_killed_conversions_resume_to_the_same_bytes(small: Path, tmp_path: Path, layout: str) -> None:
     output = tmp_path / "out.gguf"
@@ -77,6 +78,7 @@ def interrupt(checkpoint: Path, output: Path, after: int = 8) -> None:
         convert(str(checkpoint), output, PLAN, on_progress=stop)
 
 
+@pytest.mark.slow
 def test_lost_bytes_are_written_again(small: Path, tmp_path: Path) -> None:
     """The journal's checksums are compared with the file's bytes before the bytes are kept."""
     output = tmp_path / "out.gguf"
@@ -89,6 +91,7 @@ def test_lost_bytes_are_written_again(small: Path, tmp_path: Path) -> None:
     assert output.read_bytes() == (tmp_path / "whole.gguf").read_bytes()
 
 
+@pytest.mark.slow
 def test_changed_plan_or_checkpoint_starts_over(small: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.gguf"
     interrupt(small, output)
@@ -139,6 +142,7 @@ def test_second_conversion_of_a_file_is_refused(small: Path, tmp_path: Path) -> 
     assert output.exists()
 
 
+@pytest.mark.slow
 def test_output_finished_between_opening_and_locking_is_kept(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +192,7 @@ def test_lack_of_space_is_reported_before_starting(small: Path, little_disk: Pat
     assert list(little_disk.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_full_disk_while_resuming_loses_nothing(small: Path, little_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=64m", str(little_disk)], check=True)
     output, filler = little_disk / "out.gguf", little_disk / "filler"

@@ -44,6 +44,7 @@ def look(path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", LOOK, str(path)], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_stock_llama_loads_the_stock_layout(small: Path, tmp_path: Path) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     convert(str(small), tmp_path / "out.gguf", Plan.uniform(4.5), layout="llama.cpp")
@@ -60,6 +61,7 @@ def test_stock_llama_loads_the_stock_layout(small: Path, tmp_path: Path) -> None
     assert found["answer"]["message"]["role"] == "assistant"
 
 
+@pytest.mark.slow
 def test_stock_llama_computes_the_checkpoint_logits(tmp_path: Path) -> None:
     """The file has an MTP layer, which stock llama.cpp skips."""
     folder = make_checkpoint(tmp_path / "checkpoint", replace(TINY, num_nextn_predict_layers=1, num_shared_experts=2))
@@ -71,6 +73,7 @@ def test_stock_llama_computes_the_checkpoint_logits(tmp_path: Path) -> None:
     assert np.abs(answer.logits - wanted.logits).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_stock_llama_refuses_the_edgemed_layout(small: Path, tmp_path: Path) -> None:
     convert(str(small), tmp_path / "out.gguf", Plan.uniform(4.5))
     seen = look(tmp_path / "out.gguf")

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from gguf import GGMLQuantizationType as Type
 
 from edgemed.convert import convert
@@ -19,6 +20,7 @@ def probe(folder: Path, shape: Shape) -> Probe:
     return Probe(str(folder / "m.gguf"), tuple(range(20, 100)), repack=False)
 
 
+@pytest.mark.slow
 def test_experts_are_read_before_the_first_layer_that_has_some(tmp_path: Path) -> None:
     """A batch with at least as many tokens as experts needs nearly all of them, so they are prefetched while the dense
     layers are computed. The logits stay the same."""
@@ -34,6 +36,7 @@ def test_experts_are_read_before_the_first_layer_that_has_some(tmp_path: Path) -
     assert np.array_equal(all_held.logits, read.logits)
 
 
+@pytest.mark.slow
 def test_a_short_batch_does_not_predict_a_long_one(tmp_path: Path) -> None:
     skip_without(AVX2)
     shape = Shape(num_hidden_layers=5, num_experts=64)  # of which 9 tokens want half at most

@@ -74,6 +74,7 @@ def smallest_named(model: Path) -> int:
     return parse_size(found[1])
 
 
+@pytest.mark.slow
 def test_the_smallest_budget_named_works_and_a_smaller_one_does_not(large: Path) -> None:
     smallest = smallest_named(large)
     less = subprocess.run(generate(large, smallest - (32 << 20)), capture_output=True, timeout=120, check=False)
@@ -86,6 +87,7 @@ def test_the_smallest_budget_named_works_and_a_smaller_one_does_not(large: Path)
     assert answer["peak_rss_bytes"] < smallest
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(how() is None, reason="no memory control group can be made here")
 def test_a_machine_with_exactly_the_budget_is_enough(large: Path) -> None:
     smallest = smallest_named(large)
@@ -107,6 +109,7 @@ def sizes(model: Path) -> tuple[ModelFile, dict[str, int]]:
     return file, {name: getattr(budget, name)(file) for name in names}
 
 
+@pytest.mark.slow
 def test_needs_are_ordered_and_follow_from_the_sizes(large: Path, models: dict[str, Path]) -> None:
     for path in (large, *models.values()):
         file, needs = sizes(path)

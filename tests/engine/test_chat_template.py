@@ -32,6 +32,7 @@ def test_spans_tell_message_text_from_the_templates() -> None:
     assert [span.text for span in spans if span.from_message] == ["<role>x"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
@@ -62,6 +63,7 @@ def test_json_escapes_what_a_message_holds() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
@@ -94,6 +96,7 @@ def test_a_hostile_template_is_one_sentence(source: str, sentence: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [
@@ -121,6 +124,7 @@ def test_only_strings_apart_from_special_tokens_stay_readable(kept: str, is_kept
     assert (kept in veil.hide(f"a{kept}b")) == is_kept
 
 
+@pytest.mark.slow
 @given(
     text=st.lists(st.sampled_from([*"<|>/role_endthinkx \n[CLS]", "</think>", "<role>", "\U000f0000", "é"])).map(
         "".join

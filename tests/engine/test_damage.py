@@ -31,6 +31,7 @@ def own_copy(model_path: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("projection", [0, 1, 2])
 def test_a_flipped_bit_in_an_expert_is_named_and_the_process_lives(own_copy: Path, projection: int) -> None:
     """Every expert of the last layer is damaged, so every token needs one. Once mended, the same process answers."""
@@ -52,6 +53,7 @@ def test_a_flipped_bit_in_an_expert_is_named_and_the_process_lives(own_copy: Pat
         assert engine.pid == process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["token_embd.weight", "blk.1.ffn_gate_inp.weight", "output_norm.weight"])
 def test_a_flipped_bit_in_a_dense_tensor_is_named(own_copy: Path, name: str) -> None:
     tensor = open_model(own_copy).tensors[name]
@@ -63,6 +65,7 @@ def test_a_flipped_bit_in_a_dense_tensor_is_named(own_copy: Path, name: str) -> 
 NAMES = [f"token {number}" for number in range(766)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "kind", "value"),
     [
@@ -94,6 +97,7 @@ def test_a_file_that_contradicts_itself_is_refused_and_nothing_dies(
     assert str(caught.value).endswith(".")
 
 
+@pytest.mark.slow
 def test_a_very_long_name_is_harmless(models: dict[str, Path], tmp_path: Path) -> None:
     """libllama writes the name to its log, in which we search."""
     gguf = load(models["llama.cpp"])

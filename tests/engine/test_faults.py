@@ -52,6 +52,7 @@ def outcomes(shim: Path, models: dict[str, Path], tmp_path_factory: pytest.TempP
     return outcomes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(outcomes: dict[str, str], scenario: str) -> None:
     assert not outcomes[scenario], outcomes[scenario]
@@ -90,6 +91,7 @@ def _stopped_after(engine: Engine) -> float:
     return took
 
 
+@pytest.mark.slow
 def test_a_stop_while_reads_stall_ends_within_100_ms(
     tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch, shim: Path
 ) -> None:
@@ -102,6 +104,7 @@ def test_a_stop_while_reads_stall_ends_within_100_ms(
         assert last.tokens == SHORT.max_tokens
 
 
+@pytest.mark.slow
 def test_a_broken_disk_is_one_sentence_and_the_engine_goes_on_when_it_is_mended(
     tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch, shim: Path
 ) -> None:
@@ -116,6 +119,7 @@ def test_a_broken_disk_is_one_sentence_and_the_engine_goes_on_when_it_is_mended(
         assert engine.pid == pid
 
 
+@pytest.mark.slow
 def test_two_engines_answer_from_one_file_at_once(tmp_path: Path, model_path: Path) -> None:
     path = Path(shutil.copy(model_path, tmp_path))
     answers: list[list[Event]] = [[], []]
@@ -132,6 +136,7 @@ def test_two_engines_answer_from_one_file_at_once(tmp_path: Path, model_path: Pa
     assert len(texts) == 1
 
 
+@pytest.mark.slow
 def test_a_process_ends_well_without_closing_its_model(model_path: Path) -> None:
     """Reader threads still run while Python and ggml shut down."""
     script = (

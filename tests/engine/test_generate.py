@@ -33,6 +33,7 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "model.gguf"
 
 
+@pytest.mark.slow
 def test_json_tells_everything(model_path: Path) -> None:
     arguments = (*PROMPT, "--json", "--max-tokens", "9", "--seed", "3")
     done = generate(model_path, *arguments)
@@ -51,6 +52,7 @@ def test_json_tells_everything(model_path: Path) -> None:
     assert json.loads(generate(model_path, *arguments).stdout)["text"] == told["text"]
 
 
+@pytest.mark.slow
 def test_text_comes_from_standard_input_and_says_where_it_was_cut(model_path: Path) -> None:
     done = generate(model_path, "-p", "-", "--max-tokens", "5", "--ram", "2GiB", "--temperature", "0", input="胸痛?")
     assert done.returncode == 0, done.stderr
@@ -58,6 +60,7 @@ def test_text_comes_from_standard_input_and_says_where_it_was_cut(model_path: Pa
     assert done.stderr == "edgemed: The answer reached --max-tokens.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["argument", "standard input"])
 def test_bytes_that_are_not_text_are_refused(model_path: Path, way: str) -> None:
     """Also in a UTF-8 locale, where Python itself would stop with a traceback."""
@@ -70,6 +73,7 @@ def test_bytes_that_are_not_text_are_refused(model_path: Path, way: str) -> None
     assert done.stderr == b"edgemed: The question is not UTF-8 text; convert it to UTF-8 and ask again.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_demonstration_model_says_so_on_every_answer(demonstration: Path, as_json: bool) -> None:
     done = generate(demonstration, *PROMPT, "--max-tokens", "3", *["--json"] * as_json)
@@ -77,6 +81,7 @@ def test_a_demonstration_model_says_so_on_every_answer(demonstration: Path, as_j
     assert words == notice("demonstration")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
@@ -95,6 +100,7 @@ def test_mistakes_are_one_sentence(model_path: Path, arguments: tuple[str, ...],
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_the_hot_profile_is_written_only_on_request_and_even_after_one_answer(model_path: Path, tmp_path: Path) -> None:
     model = Path(shutil.copy(model_path, tmp_path / "m.gguf"))
     assert generate(model, "-p", "Fever?", "--max-tokens", "2").returncode == 0
@@ -103,6 +109,7 @@ def test_the_hot_profile_is_written_only_on_request_and_even_after_one_answer(mo
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.gguf", "m.gguf.hot"]
 
 
+@pytest.mark.slow
 def test_it_needs_no_network(model_path: Path) -> None:
     """In a new network namespace not even the loopback device is up."""
     alone = ["unshare", "-rn"]
@@ -115,6 +122,7 @@ def test_it_needs_no_network(model_path: Path) -> None:
     assert done.stdout
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_was_said(model_path: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, str(model_path), *PROMPT, "--max-tokens", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -131,6 +139,7 @@ def test_an_interrupt_keeps_what_was_said(model_path: Path) -> None:
     assert errors == b"edgemed: The answer was stopped.\n"
 
 
+@pytest.mark.slow
 def test_an_engine_starts_where_the_streams_are_closed(model_path: Path) -> None:
     """New descriptors would get the numbers 0 to 2, which the engine's process uses for its own streams."""
     line = f"{sys.executable} -m edgemed.cli generate {model_path} -p a --max-tokens 3 --threads 1 <&- >&- 2>&-"

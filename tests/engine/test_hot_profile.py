@@ -64,6 +64,7 @@ def test_a_profile_of_another_model_is_ignored(model: Path, scores: np.ndarray) 
     assert read_profile(model, SHAPE) is None
 
 
+@pytest.mark.slow
 @given(data=st.binary(min_size=1, max_size=8), at=st.integers(0, 200))
 def test_a_damaged_profile_gives_plausible_scores_or_none(model: Path, data: bytes, at: int) -> None:
     write_profile(model, np.linspace(-9, 0, 24, dtype=np.float32).reshape(SHAPE))

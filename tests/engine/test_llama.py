@@ -33,6 +33,7 @@ def unloadable(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(tmp_path)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["generate MODEL -p Fever?", "bench MODEL", "doctor --gpu-check MODEL", "doctor"])
 def test_it_is_one_sentence_that_says_what_to_do(command: str, model_path: Path, unloadable: dict[str, str]) -> None:
     words = [word.replace("MODEL", str(model_path)) for word in command.split()]

@@ -19,6 +19,8 @@ from testing.gguf_weights import load_gguf
 from testing.prompts import unambiguous_prompt
 from testing.reference import Model, Result, load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 F32_TOLERANCE = 1e-3  # guaranteed; measured: 5e-6
 F16_TOLERANCE = 1e-2  # guaranteed; measured: 6e-3, nearly all from activations that ggml rounds to F16
 EMULATED_TOLERANCE = 1e-4  # if the rounding of activations is emulated and unambiguous; measured: 3e-6

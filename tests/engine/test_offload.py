@@ -81,6 +81,7 @@ def test_the_offload_is_sent_to_the_engine_and_checked_again() -> None:
         list(Frames().feed(lying.replace(b"127.0.0.1", b"192.0.2.1")))
 
 
+@pytest.mark.slow
 def test_every_dense_byte_is_counted_once_and_the_embedding_stays(models: dict[str, Path]) -> None:
     for path in models.values():
         file = open_model(path)
@@ -118,6 +119,7 @@ def test_what_loading_takes_for_a_moment_counts_too(model_path: Path) -> None:
     assert plan_budget(file, 1 << 30, 0, 256, peak_bytes=1 << 20).cache_bytes > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [None, 0])
 def test_without_a_gpu_auto_and_off_are_the_processor(model_path: Path, layers: int | None) -> None:
     placed = run_job(f"{HERE}:place_here", {"model": str(model_path), "layers": layers}, lambda *_: None)
@@ -126,6 +128,7 @@ def test_without_a_gpu_auto_and_off_are_the_processor(model_path: Path, layers: 
     assert placed == {"device": False, "handles": [None], "text": "processor"}
 
 
+@pytest.mark.slow
 def test_without_a_gpu_layers_are_refused_with_a_remedy(model_path: Path) -> None:
     try:
         run_job(f"{HERE}:place_here", {"model": str(model_path), "layers": 2}, lambda *_: None)
@@ -204,6 +207,7 @@ def test_commands_warn_before_anything_leaves_this_machine(
     assert "give auto, off, or a number" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_check_that_cannot_run_is_one_sentence(model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--gpu-check", str(model_path), "--rpc", "127.0.0.1:1"]) == 1
     said = capsys.readouterr().err.splitlines()[-1]

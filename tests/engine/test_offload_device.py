@@ -93,6 +93,7 @@ def place_there(request: dict[str, Any], report: Report) -> dict[str, Any]:
     return {"text": str(placement)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", ["auto", "3", "1"])
 def test_it_computes_the_same_model(layers: str, exact: Path, lent: Lent, capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["doctor", "--gpu-check", "--json", str(exact), *lent.words, "--gpu", layers])
@@ -109,6 +110,7 @@ def test_it_computes_the_same_model(layers: str, exact: Path, lent: Lent, capsys
     assert found["pieces"] == (5 if on_device == 1 else 6)  # the output head follows a layer that ends with its experts
 
 
+@pytest.mark.slow
 def test_only_what_stays_here_counts_against_ram(wide: Path, lent: Lent) -> None:
     """Three more layers on the device reduce this process's memory; the driver takes some memory in both cases."""
     all_of_it, head = (Offload(layers, lent.offload.rpc) for layers in (None, 1))

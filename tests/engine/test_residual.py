@@ -30,6 +30,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_sizes_of_the_residual_stream(tmp_path: Path) -> None:
     checkpoint = make_checkpoint(tmp_path / "checkpoint", Shape(num_hidden_layers=3, max_position_embeddings=512))
     convert(str(checkpoint), tmp_path / "model.gguf", Plan.uniform(Type.F16))

@@ -39,6 +39,7 @@ def finish(engine: Engine, messages: list[Message], sampling: Sampling = SHORT) 
     return last
 
 
+@pytest.mark.slow
 def test_events_add_up(engine: Engine) -> None:
     *events, last = engine.generate(HELLO, SHORT)
     assert isinstance(last, Finished)
@@ -71,6 +72,7 @@ def test_a_turn_computes_only_what_is_new(engine: Engine) -> None:
     assert 0 < fresh.reused_tokens < fresh.prompt_tokens - 4  # all prompts share the template's beginning
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_text_after_other_turns(engine: Engine) -> None:
     seeded = Sampling(max_tokens=30, seed=7)
     first = finish(engine, HELLO, seeded)
@@ -81,6 +83,7 @@ def test_a_seed_gives_the_same_text_after_other_turns(engine: Engine) -> None:
     assert finish(engine, HELLO, Sampling(max_tokens=30, seed=8)).text != first.text
 
 
+@pytest.mark.slow
 def test_a_drawn_seed_is_reported(engine: Engine) -> None:
     drawn = finish(engine, HELLO)
     assert drawn.seed != finish(engine, HELLO).seed
@@ -88,6 +91,7 @@ def test_a_drawn_seed_is_reported(engine: Engine) -> None:
     assert repeated.seed == drawn.seed
 
 
+@pytest.mark.slow
 def test_both_layouts_give_the_same_answer(models: dict[str, Path]) -> None:
     texts = []
     for path in models.values():
@@ -97,6 +101,7 @@ def test_both_layouts_give_the_same_answer(models: dict[str, Path]) -> None:
     assert texts[0] == texts[1]
 
 
+@pytest.mark.slow
 def test_a_full_context_ends_the_answer_and_says_so(model_path: Path) -> None:
     with Engine.start(model_path, EngineSettings(n_ctx=256, threads=1)) as engine:
         last = finish(engine, [Message("user", "fever " * 50)], Sampling(max_tokens=10_000))
@@ -105,6 +110,7 @@ def test_a_full_context_ends_the_answer_and_says_so(model_path: Path) -> None:
         assert finish(engine, HELLO).stop_reason == "length"
 
 
+@pytest.mark.slow
 def test_an_answer_ends_with_a_token_that_ends_a_turn(models: dict[str, Path], tmp_path: Path) -> None:
     """Two files with the same weights. In one, many tokens end a turn; none of them is in the prompt."""
     vocabulary = tokenizers_json.tokenizer_json()["model"]["vocab"]
@@ -124,6 +130,7 @@ def test_an_answer_ends_with_a_token_that_ends_a_turn(models: dict[str, Path], t
         assert texts[0].startswith(texts[1].rstrip("\ufffd"))
 
 
+@pytest.mark.slow
 def test_a_prompt_beyond_the_context_is_refused_with_the_numbers(engine: Engine) -> None:
     with pytest.raises(EngineError, match=rf"The conversation has \d+ tokens and the context holds {CONTEXT}"):
         finish(engine, [Message("user", "fever " * CONTEXT)])
@@ -189,6 +196,7 @@ def test_the_store_state_shows_the_experts_used_since_the_last_one(engine: Engin
     engine.stop_watching()
 
 
+@pytest.mark.slow
 def test_loading_fails_with_the_error_it_met(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(b"GGUFgarbage")
@@ -196,16 +204,19 @@ def test_loading_fails_with_the_error_it_met(tmp_path: Path) -> None:
         Engine.start(path)
 
 
+@pytest.mark.slow
 def test_a_budget_too_small_names_the_smallest(model_path: Path) -> None:
     with pytest.raises(BudgetError, match="at least"):
         Engine.start(model_path, EngineSettings(ram_bytes=1 << 20))
 
 
+@pytest.mark.slow
 def test_an_impossible_context_is_refused(model_path: Path) -> None:
     with pytest.raises(EngineError, match=f"from 1 to {CONTEXT}"):
         Engine.start(model_path, EngineSettings(n_ctx=10**6))
 
 
+@pytest.mark.slow
 def test_a_context_that_no_memory_holds_is_refused_before_it_is_taken(models: dict[str, Path], tmp_path: Path) -> None:
     gguf = load(models["llama.cpp"])
     gguf.set_key("bailingmoe2.context_length", Kind.U32, 10**9)
@@ -215,6 +226,7 @@ def test_a_context_that_no_memory_holds_is_refused_before_it_is_taken(models: di
         Engine.start(path, EngineSettings(n_ctx=10**9))
 
 
+@pytest.mark.slow
 def test_two_engines_share_a_file(engine: Engine, model_path: Path) -> None:
     seeded = Sampling(max_tokens=20, seed=5)
     with Engine.start(model_path, EngineSettings(threads=1)) as other:
@@ -226,6 +238,7 @@ def test_two_engines_share_a_file(engine: Engine, model_path: Path) -> None:
     assert texts[0] == texts[1]
 
 
+@pytest.mark.slow
 def test_a_file_without_a_template_is_refused(tmp_path: Path, model_path: Path) -> None:
     data = model_path.read_bytes().replace(b"tokenizer.chat_template", b"tokenizer.chat_tempIate")
     broken = tmp_path / "model.gguf"
@@ -239,6 +252,7 @@ def resident(engine: Engine) -> int:
     return states.count(RESIDENT)
 
 
+@pytest.mark.slow
 def test_idle_memory_is_filled_and_given_back_on_request(model_path: Path) -> None:
     with Engine.start(model_path, EngineSettings(n_ctx=CONTEXT, ram_bytes=2 << 30)) as engine:
         before = finish(engine, HELLO, SEEDED)

@@ -20,6 +20,8 @@ from testing.moe_layer import LayerShape, OneLayer, Routing
 from testing.processor import AVX2, instructions_here, limited_to, skip_without
 from tests.engine.test_numbers import EMULATED_TOLERANCE
 
+pytestmark = pytest.mark.slow
+
 MOST = 8  # tokens in a small batch
 SHAPE = LayerShape()
 SPLITS = 3  # the inputs, the layer, the consumer of its result

@@ -22,6 +22,7 @@ def model(folder: Path, shape: Shape, dense: Type = Type.Q8_0) -> str:
     return str(folder / "model.gguf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dense", [Type.Q8_0, Type.Q6_K, Type.F16, Type.F32], ids=lambda dense: dense.name)
 @pytest.mark.parametrize("shared", [1, 2], ids=["as wide", "wider"])
 def test_a_layer_in_one_pass_and_node_by_node(shared: int, dense: Type, tmp_path: Path) -> None:
@@ -36,6 +37,7 @@ def test_a_layer_in_one_pass_and_node_by_node(shared: int, dense: Type, tmp_path
     assert np.array_equal(one.logits, other.logits)
 
 
+@pytest.mark.slow
 def test_predictions_are_right_where_attention_adds_nothing(tmp_path: Path) -> None:
     """Then the residual after a layer is all that the next router sees, and only rounding makes a prediction wrong."""
     shape = Shape(num_hidden_layers=5, attention_scale=0.0)
@@ -47,6 +49,7 @@ def test_predictions_are_right_where_attention_adds_nothing(tmp_path: Path) -> N
     assert stats["prefetches_used"] > 0.9 * stats["prefetches"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 5, 8])
 def test_they_are_right_for_each_token_of_a_small_batch(size: int, tmp_path: Path) -> None:
     """Of the last layer only the last token's experts are predicted: as a rule llama.cpp computes no other."""
@@ -59,6 +62,7 @@ def test_they_are_right_for_each_token_of_a_small_batch(size: int, tmp_path: Pat
     assert stats["prefetches"] > 0
 
 
+@pytest.mark.slow
 def test_nothing_is_predicted_where_nothing_is_missing(tmp_path: Path) -> None:
     shape = Shape(num_hidden_layers=5)
     probe = Probe(model(tmp_path, shape), tuple(range(20, 28)) * 20)
@@ -67,6 +71,7 @@ def test_nothing_is_predicted_where_nothing_is_missing(tmp_path: Path) -> None:
     assert 0 < answer.stats["predicted"] <= experts * 4 * shape.num_experts_per_tok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [(1,) * 200, (50,) * 4], ids=["token by token", "in batches"])
 def test_attention_is_nearer_to_exact_than_llama_cpp_s(batches: tuple[int, ...], tmp_path: Path) -> None:
     """Both with keys and values in half precision; exact: both in F32, and no fused attention. Of longer batches

@@ -73,12 +73,14 @@ def test_five_thousand_strings_of_the_data(ours: Encode, theirs: tokenizers.Toke
     assert [text for text in strings if ours(text) != ids(theirs, text)] == []
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(st.sampled_from([*BUNDLED, " ", "\n", "'", "\r"]) | st.text(max_size=8)).map("".join))
 def test_anything_joined(ours: Encode, theirs: tokenizers.Tokenizer, text: str) -> None:
     assert ours(text) == ids(theirs, text)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.text(max_size=60))
 def test_ids_spell_the_text(vocabulary: Vocabulary, ours: Encode, text: str) -> None:

@@ -56,6 +56,7 @@ def test_the_template_writes_special_tokens(vocabulary: Vocabulary) -> None:
 PARTS = [*SPECIAL_TOKENS, "<|role", "_end|>", "<", "|>", "</", "role>", "[CLS", "]", " ", "\n", "a", "胸痛", "😀", "\0"]
 
 
+@pytest.mark.slow
 @given(
     before=st.sampled_from(["", HUMAN, "<", "<|role_", "<|role_end|"]),
     content=st.lists(st.sampled_from(PARTS) | st.text(min_size=1, max_size=5), min_size=1).map("".join),
@@ -80,6 +81,7 @@ def test_ordinary_text_is_tokenised_as_one_with_its_neighbours(vocabulary: Vocab
 CONTROLS_AND_NEWER_LETTERS = ["\x1c", "-\x1c", "a\x1c", " \x1c", "a\U00031350", "-\U00031350"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit", ["a", "胸", " ", "\n", "-", "_", " \n", "-_", "é", "\u200d", "<|role_end", *CONTROLS_AND_NEWER_LETTERS]
 )
@@ -89,6 +91,7 @@ def test_no_word_is_too_long(vocabulary: Vocabulary, unit: str) -> None:
     assert text_of(vocabulary, vocabulary.encode([Span(text, True)])) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", ["-", "<", "a", "\n"])
 def test_where_a_word_is_cut_the_template_stays_whole(vocabulary: Vocabulary, sign: str) -> None:
     """The brackets of its tokens are symbols, like a line of dashes before them."""

@@ -24,6 +24,7 @@ def scored(*lengths: int, seed: int = 0, shift: float = 0.0) -> list[Scored]:
     ]
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 40), max_size=12), st.integers(0, 100))
 def test_numbers_are_those_of_all_positions(lengths: list[int], seed: int) -> None:
     passages = scored(*lengths, seed=seed)

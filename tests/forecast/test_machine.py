@@ -22,6 +22,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_rates_are_plausible(file: Path) -> None:
     assert 1e8 < measure_memory(1, 0.05) < 1e12
     with DiskProbe(file, 1_000_000, depth=2, seconds=0.2) as probe:

@@ -51,6 +51,7 @@ def test_size_matches_bits_per_weight(bits: float) -> None:
     assert size_of(ANTANGELMED, bits).expert_bytes == pytest.approx(12_582_912 * bits / 8)
 
 
+@pytest.mark.slow
 def test_file_size_matches_its_shape(tmp_path: Path) -> None:
     make_checkpoint(tmp_path / "c", Shape(hidden_size=512, moe_intermediate_size=512, intermediate_size=1024))
     convert(str(tmp_path / "c"), tmp_path / "m.gguf", Plan.uniform(Type.Q4_K))

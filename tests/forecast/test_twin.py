@@ -32,6 +32,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> ModelFile:
     return open_model(folder / "m.gguf")
 
 
+@pytest.mark.slow
 def test_unwritable_twin_is_reported(small: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     with pytest.raises(SetupError, match="set TMPDIR"), twins(original_of_file(small)):
@@ -69,6 +70,7 @@ def test_twin_has_the_large_models_matrices_and_takes_no_disk_space() -> None:
     assert blocks < 30e6
 
 
+@pytest.mark.slow
 def test_compute_rates_are_measured_on_twins(small: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with twins(original_of_file(small)) as made:
         rates = measure_compute(1, made, 0.01)

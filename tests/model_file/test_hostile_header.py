@@ -170,6 +170,7 @@ def test_anything_but_a_regular_file_is_refused_without_waiting(
 FUZZ = settings(max_examples=400)
 
 
+@pytest.mark.slow
 @FUZZ
 @given(st.data())
 def test_any_flipped_header_byte(path: Path, data: st.DataObject) -> None:
@@ -194,6 +195,7 @@ def assert_no_overlap(model: ModelFile) -> None:
     assert all(length > 0 for _, length in extents)
 
 
+@pytest.mark.slow
 @FUZZ
 @given(st.data())
 def test_any_offsets_the_header_may_claim(path: Path, data: st.DataObject) -> None:

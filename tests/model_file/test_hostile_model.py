@@ -79,6 +79,7 @@ NUMBERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", NUMBERS)
 @pytest.mark.parametrize(
     ("kind", "value"),

@@ -46,6 +46,7 @@ def causal(asking: int, tokens: int) -> Halves:
     return np.where(ahead, -np.inf, 0).astype(np.float16)
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(
     seed=st.integers(0, 1 << 30),

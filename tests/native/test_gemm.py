@@ -37,6 +37,7 @@ def activations(count: int, columns: int = COLUMNS, seed: int = 1) -> NDArray[np
     return np.asarray(x, np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
 def test_every_row_count_matches_float64(kind: Type) -> None:
     weights = random_weights(kind, 48, COLUMNS)
@@ -101,6 +102,7 @@ assert gemv(Type.Q4_K, weights, np.ones(256, np.float32)) is None
 """
 
 
+@pytest.mark.slow
 def test_our_kernels_can_be_switched_off() -> None:
     environment = os.environ | {"EDGEMED_KERNELS": "ggml"}
     subprocess.run([sys.executable, "-c", SWITCHED_OFF], env=environment, check=True, timeout=60)

@@ -48,6 +48,7 @@ def rounded_row(columns: int, kind: Type, seed: int) -> tuple[NDArray[np.float32
             return x, rounded[0]
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.sampled_from(CASES), st.integers(1, 9), st.integers(1, 6), st.integers(0, 1 << 30))
 def test_matches_float64(case: tuple[Instructions, Type], rows: int, blocks: int, seed: int) -> None:

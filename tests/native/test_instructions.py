@@ -18,6 +18,8 @@ from edgemed.native.matmul import gemm, gemv
 from testing.ggml_matmul import CODEBOOKS, HALVES_AT, K_QUANTS, random_weights
 from testing.processor import AVX2, GEMV_BY_AVX2, instructions_here, limited_to, skip_without
 
+pytestmark = pytest.mark.slow
+
 ODD = st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 1e38, 1e-40]), max_size=3)
 TYPES = [*K_QUANTS, *CODEBOOKS]
 

@@ -9,6 +9,8 @@ import pytest
 from edgemed.native.instructions import Instructions
 from testing.native_build import CannotBuildError, build_checks, check_warnings
 
+pytestmark = pytest.mark.slow
+
 CHECKS = (
     "lay_out",
     "slots",
@@ -30,14 +32,28 @@ CHECKS = (
 BUILDS = {
     "plain": (),
     "threads": ("-fsanitize=thread",),
-    "memory": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    # -O0 compiles in half the time, and no wrong access is optimised away.
+    "memory": ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
 }
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("plain", tmp_path_factory.mktemp("plain"))
+
+
 @pytest.fixture(scope="module", params=BUILDS)
-def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, plain: Path) -> Path:
+    if request.param == "plain":
+        return plain
+    # The checks run the kernels in one thread, so the thread sanitizer has nothing to watch there.
+    kernels = plain.parent if request.param == "threads" else None
+    return build(request.param, tmp_path_factory.mktemp(request.param), kernels)
+
+
+def build(name: str, folder: Path, kernels: Path | None = None) -> Path:
     try:
-        return build_checks(tmp_path_factory.mktemp(request.param), BUILDS[request.param])
+        return build_checks(folder, BUILDS[name], kernels)
     except CannotBuildError as error:
         pytest.skip(f"the native checks cannot be built this way here: {error}")
 

@@ -20,6 +20,8 @@ from edgemed.privacy import seccomp
 from edgemed.quant.plan import Plan
 from testing.checkpoints import Shape, make_checkpoint
 
+pytestmark = pytest.mark.slow
+
 WORD = "zebrafish-3141"  # planted in the question
 CALLS = "execve,seccomp,prctl,openat,open,read,pread64,recvfrom,recvmsg,mmap"
 _CALL = re.compile(r"(\w+)\((.*)")

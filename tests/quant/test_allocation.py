@@ -39,6 +39,15 @@ def test_matches_brute_force(problem: tuple[np.ndarray, np.ndarray], share: floa
     assert found.bound <= found.damage + 1e-9
 
 
+def test_the_best_allocation_may_fill_the_budget_to_the_last_byte() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        items, choices = random.integers(2, 6), random.integers(2, 5)
+        size, damage = random.integers(1, 60, (items, choices)), random.integers(1, 60, (items, choices)).astype(float)
+        budget = int(size[np.arange(items), random.integers(0, choices, items)].sum())
+        assert allocate(size, damage, budget).damage == by_brute_force(size, damage, budget)
+
+
 def model(items: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Make items like experts: sizes by type, damage that falls by a factor of 4 per bit, importance over 3 decades."""
     rng = np.random.default_rng(seed)

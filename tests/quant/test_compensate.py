@@ -71,6 +71,7 @@ def on_each(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("on_each")
 @pytest.mark.parametrize("later", [True, False])
 @pytest.mark.parametrize("type_", [Type.Q2_K, Type.Q5_K, Type.IQ4_XS])
@@ -93,6 +94,7 @@ def test_native_code_matches_the_plain_loop(type_: Type, later: bool) -> None:
     assert np.array_equal(dequantize(codec.write(quantize(weights, type_), codes), type_, 256)[agree], values[agree])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("on_each")
 @pytest.mark.parametrize("type_", [Type.IQ3_S, Type.IQ2_XXS])
 def test_codebook_points_are_close_to_an_exhaustive_search(type_: Type) -> None:
@@ -132,6 +134,7 @@ def test_written_codes_are_read_back(type_: Type) -> None:
     assert all(np.array_equal(*pair) for pair in zip(codec.scales(written), (scale, offset), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("type_", CODED)
 @pytest.mark.parametrize("columns", [256, 768])
 def test_compensation_reduces_damage(type_: Type, columns: int) -> None:

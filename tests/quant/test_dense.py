@@ -118,6 +118,7 @@ def test_shared_budget_is_no_worse_than_any_fixed_split() -> None:
     assert together.damage < alone.damage
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.lists(st.floats(0, 1e-2), min_size=6, max_size=6), st.floats(0, 1))
 def test_split_between_experts_and_dense_is_optimal(won: list[float], share: float) -> None:

@@ -15,6 +15,7 @@ FIXTURE = Path(__file__).resolve().parents[1] / "data" / "glm4_moe"
 CASES: list[dict[str, Any]] = json.loads(FIXTURE.with_suffix(".json").read_text())["cases"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[case["name"] for case in CASES])
 def test_reference_agrees_with_transformers(number: int, tmp_path: Path) -> None:
     case = CASES[number]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from textual.pilot import Pilot
 
 from edgemed.chat.conversation import Conversation, Turn
@@ -50,6 +51,7 @@ async def test_escape_stops_and_keeps_the_text() -> None:
         await shows(pilot, "Take 5", CUT, "stopped by you")
 
 
+@pytest.mark.slow
 async def test_a_question_waits_for_the_answer_before_it() -> None:
     hold = Hold()
     engine = FakeEngine(["first", hold], ["second"])
@@ -167,6 +169,7 @@ async def test_a_full_context_is_said() -> None:
         await shows(pilot, CUT, "this conversation is now", "Ctrl+N: new chat", "context 2048/2048")
 
 
+@pytest.mark.slow
 async def test_a_new_chat_starts_empty_and_the_old_one_can_come_back() -> None:
     engine = FakeEngine(["first"], ["second"])
     async with ChatApp(session(engine)).run_test() as pilot:
@@ -283,6 +286,7 @@ async def test_help_opens_and_closes_under_the_notice() -> None:
         await wait_until(pilot, lambda: not isinstance(pilot.app.screen, HelpScreen))
 
 
+@pytest.mark.slow
 async def test_old_answers_freeze_and_thaw_when_chosen() -> None:
     answers: list[list[Step]] = [[f"Answer {number}."] for number in range(10)]
     async with chat(*answers).run_test(size=(80, 40)) as pilot:
@@ -299,6 +303,7 @@ async def test_old_answers_freeze_and_thaw_when_chosen() -> None:
         assert not views[2].answer.live
 
 
+@pytest.mark.slow
 async def test_a_long_chat_that_comes_back_is_mounted_from_its_end() -> None:
     turns = [Turn(f"Question {number}", raw=f"Answer {number}.", state="whole") for number in range(60)]
     async with ChatApp(session(FakeEngine()), Conversation(turns)).run_test() as pilot:
@@ -314,6 +319,7 @@ async def test_a_long_chat_that_comes_back_is_mounted_from_its_end() -> None:
         await shows(pilot, "Question 0")
 
 
+@pytest.mark.slow
 async def test_chinese_fills_the_line_to_its_last_column() -> None:
     question = "胸痛三天" * 30
     async with chat(["好" * 200], language="zh-CN").run_test(size=(80, 24)) as pilot:

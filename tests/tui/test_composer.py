@@ -51,6 +51,7 @@ async def test_typing_where_nothing_has_the_focus() -> None:
         await wait_until(pilot, lambda: composed(pilot) == "ab")
 
 
+@pytest.mark.slow
 async def test_keys_of_other_screens_stay_theirs() -> None:
     async with chat(["Take 5", Hold()]).run_test() as pilot:
         await shows(pilot, "mini")
@@ -102,6 +103,7 @@ def read(*reads: str) -> list[str]:
 PASTE = "a\x1b[200~one\x1b[31m\rtwo \x1b\x1b[201~b\x1b[200~three\x1b[201~"
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, len(PASTE)), max_size=6))
 def test_a_paste_is_one_event_for_any_content_and_any_split_into_reads(cuts: list[int]) -> None:
     edges = [0, *sorted(set(cuts)), len(PASTE)]
@@ -115,6 +117,7 @@ def test_other_sequences_are_what_they_were(data: str, keys: list[str]) -> None:
     assert read(data) == read(*data) == keys
 
 
+@pytest.mark.slow
 def test_an_end_mark_that_comes_in_two_reads_ends_the_paste() -> None:
     with PseudoTerminal(chat_program('["Rest."]')) as terminal:
         terminal.wait_for("mini")

@@ -60,6 +60,7 @@ def check(pilot: Pilot[None]) -> None:
     assert [segment for segment in texts if contrast(segment) < MINIMUM] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", [theme.name for theme in THEMES])
 async def test_text_is_legible_everywhere(theme: str) -> None:
     app = chat([EVERYTHING], ["Half", Hold()], [EngineDied("The engine ended.")])

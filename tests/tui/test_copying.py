@@ -35,6 +35,7 @@ async def test_a_selection_in_a_whole_answer_is_copied_at_once() -> None:
         assert pilot.app.clipboard == f"{NOTICE}\nAI-generated draft, not verified. Reviewed by: ______\n\n5 mg\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped", [True, False])
 async def test_a_selection_in_an_incomplete_answer_wants_a_yes_and_is_marked(stopped: bool) -> None:
     async with chat(["Take 5 mg", Hold()]).run_test() as pilot:
@@ -52,6 +53,7 @@ async def test_a_selection_in_an_incomplete_answer_wants_a_yes_and_is_marked(sto
         assert pilot.app.clipboard.endswith(f"\n\n5 mg\n{CUT}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keys", "chosen"), [(("down",), "yes"), (("right", "left"), "no"), (("up",), "yes")])
 async def test_arrows_choose_between_the_buttons(keys: tuple[str, ...], chosen: str) -> None:
     async with chat(["Take 5", Hold()]).run_test() as pilot:

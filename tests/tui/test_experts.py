@@ -125,6 +125,7 @@ async def test_f3_shows_the_live_expert_map_and_hides_them_again() -> None:
         assert engine.states_told == told, "no state is requested while the map is hidden"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (120, 30), (200, 60)])
 async def test_the_largest_model_fits_a_terminal(size: tuple[int, int]) -> None:
     engine = FakeEngine(engine_info=dataclasses.replace(info(), n_layers=32, n_experts=256))
@@ -138,6 +139,7 @@ async def test_the_largest_model_fits_a_terminal(size: tuple[int, int]) -> None:
         assert screen_text(pilot).splitlines()[-1].rstrip().endswith("F1 help")
 
 
+@pytest.mark.slow
 async def test_a_change_of_size_or_theme_draws_the_map_anew() -> None:
     app = ChatApp(session(FakeEngine()))
     async with app.run_test(size=(110, 40)) as pilot:

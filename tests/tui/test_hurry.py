@@ -57,6 +57,7 @@ termios.tcsetattr = lambda *arguments: (time.sleep(0.3), set_terminal(*arguments
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", ["", SLOW_TERMINAL], ids=["", "slow"])
 def test_the_chat_can_be_left_while_it_opens(slow: str) -> None:
     """Until the chat has set the terminal, the terminal itself takes Ctrl+Q as flow control."""
@@ -66,6 +67,7 @@ def test_the_chat_can_be_left_while_it_opens(slow: str) -> None:
         assert terminal.status() == 0
 
 
+@pytest.mark.slow
 async def test_enter_twice_chooses_a_command_once() -> None:
     async with chat(["first"]).run_test() as pilot:
         await write(pilot, "one", "enter")
@@ -94,6 +96,7 @@ async def test_clicks_while_the_palette_opens_close_it_once() -> None:
         assert isinstance(pilot.app.screen, ChatScreen)
 
 
+@pytest.mark.slow
 async def test_a_page_down_in_a_palette_that_is_still_being_filled() -> None:
     async with chat().run_test() as pilot:
         await shows(pilot, "mini")
@@ -119,6 +122,7 @@ async def test_a_question_and_a_new_chat_at_once() -> None:
         assert [message.content for message in engine.asked[-1]] == ["two"]
 
 
+@pytest.mark.slow
 async def test_a_new_chat_gives_the_waiting_question_back() -> None:
     async with chat(["first", Hold()]).run_test() as pilot:
         await write(pilot, "one", "enter")
@@ -132,6 +136,7 @@ async def test_a_new_chat_gives_the_waiting_question_back() -> None:
         assert composer.cursor_location == (0, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (3, 24)])
 async def test_any_terminal_is_large_enough_to_stay_open(size: tuple[int, int]) -> None:
     async with chat(["**Rest**, and [fluids]."]).run_test(size=size) as pilot:

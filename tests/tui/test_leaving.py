@@ -24,6 +24,7 @@ CHAT = chat_program('["Take 5 mg", Hold()]')
 MOUSE_OFF, MAIN_SCREEN = "\x1b[?1003l", "\x1b[?1049l"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_chat_and_restores_the_terminal(number: signal.Signals) -> None:
     with PseudoTerminal(CHAT) as terminal:
@@ -36,6 +37,7 @@ def test_a_signal_ends_the_chat_and_restores_the_terminal(number: signal.Signals
         assert terminal.output.rindex(MAIN_SCREEN) > terminal.output.rindex("Take 5 mg")
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_ends_the_chat() -> None:
     with PseudoTerminal(CHAT) as terminal:
         terminal.wait_for("mini")
@@ -43,6 +45,7 @@ def test_a_terminal_that_is_closed_ends_the_chat() -> None:
         assert terminal.status() == 128 + signal.SIGHUP
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_ends_the_chat_though_another_program_keeps_the_signal() -> None:
     """As in `make demo`: make owns the terminal, gets the signal, and waits for the chat."""
     waiting = f"""

@@ -117,6 +117,7 @@ async def live_text(texts: list[str], *, streamed: bool, width: int) -> list[str
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("streamed", "width"), [(False, 100), (True, 60)], ids=["at once", "streamed"])
 async def test_the_live_widget_loses_nothing(streamed: bool, width: int) -> None:
     shown = await live_text(DANGEROUS, streamed=streamed, width=width)

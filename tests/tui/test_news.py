@@ -30,6 +30,7 @@ async def test_news_have_a_place_of_their_own() -> None:
         await shows(pilot, "The last line.", NEWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["escape", "click"])
 async def test_news_can_be_dismissed(how: str) -> None:
     async with chat(["The last line."]).run_test(notifications=True) as pilot:

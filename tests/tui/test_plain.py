@@ -125,6 +125,7 @@ print("AFTER", *(len(messages) for messages in engine.asked))
 ANSWERED = f"{NOTICE}\r\n\r\n> "
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "paste",
     ["A man of 60.\rFever.\r\rWhat is it?\r", "\x1b[200~A man of 60.\rFever.\r\rWhat is it?\x1b[201~\r"],
@@ -143,6 +144,7 @@ def test_a_pasted_case_is_one_question(paste: str) -> None:
         assert asked == ["A man of 60. / Fever. /  / What is it?", "And then?"]
 
 
+@pytest.mark.slow
 def test_a_new_chat_typed_ahead_forgets_the_patient_before() -> None:
     with PseudoTerminal(AT_TERMINAL) as terminal:
         terminal.wait_for("> ")
@@ -154,6 +156,7 @@ def test_a_new_chat_typed_ahead_forgets_the_patient_before() -> None:
         assert "AFTER 1 1" in terminal.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_at_the_prompt_leaves_the_terminal_as_it_was(number: signal.Signals) -> None:
     before = "import termios, atexit; was = termios.tcgetattr(0)\n"
@@ -175,6 +178,7 @@ except KeyboardInterrupt as interrupt:
         assert "SAME True" in terminal.output
 
 
+@pytest.mark.slow
 def test_a_line_longer_than_a_terminal_hands_over_arrives_whole() -> None:
     with PseudoTerminal(AT_TERMINAL) as terminal:
         terminal.wait_for("> ")

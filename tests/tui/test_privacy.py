@@ -20,6 +20,7 @@ from tests.tui.driving import chat, screen_text, session, shows, wait_until, wri
 SECRET = "Mrs Miller, born 1950"
 
 
+@pytest.mark.slow
 def test_a_crash_prints_one_sentence_and_no_values() -> None:
     """Needs a real run: the application prints its last sentence when it closes, not in Textual's test harness."""
     code = f"""

@@ -15,6 +15,8 @@ from edgemed.errors import EngineDied
 from testing.fake_engine import Hold, Step
 from tests.tui.driving import chat, shows, wait_until, write
 
+pytestmark = pytest.mark.slow
+
 Compare = Callable[..., bool]
 Before = Callable[[Pilot[None]], Awaitable[None]]
 

@@ -90,6 +90,7 @@ class Job:
         self._terminal.wait_for("[ended with 0, terminal as before]")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("commands", [("fg",), ("bg", "fg"), ("bg", "bg", "fg")], ids=" ".join)
 @pytest.mark.parametrize(("stop", "starts"), [(signal.SIGTSTP, 2), (signal.SIGSTOP, 1)], ids=["TSTP", "STOP"])
 def test_a_chat_that_was_stopped_goes_on(stop: signal.Signals, starts: int, commands: tuple[str, ...]) -> None:
@@ -102,6 +103,7 @@ def test_a_chat_that_was_stopped_goes_on(stop: signal.Signals, starts: int, comm
         job.ends_well()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("commands", [("fg",), ("bg", "fg")], ids=" ".join)
 def test_a_chat_started_in_the_background_opens_in_the_foreground(commands: tuple[str, ...]) -> None:
     with PseudoTerminal(SHELL.format(foreground=False, chat=CHAT)) as terminal:

@@ -51,6 +51,7 @@ def runs(events: list[Event]) -> list[tuple[str, int] | Event]:
     return result
 
 
+@pytest.mark.slow
 @given(STEPS)
 def test_text_counts_and_order_stay(steps: list[tuple[float, Event]]) -> None:
     clock = Clock()

@@ -33,6 +33,7 @@ def alive(engine: Engine) -> Engine:
     return engine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])
 def test_killed_during_an_answer_it_is_reported_and_restarted(mortal: Engine, number: signal.Signals) -> None:
     engine, text = alive(mortal), ""
@@ -62,6 +63,7 @@ def test_killed_while_idle_the_next_call_reports_it(mortal: Engine) -> None:
         list(engine.generate(HELLO))
 
 
+@pytest.mark.slow
 def test_closing_ends_the_process_at_once(mortal: Engine) -> None:
     engine = alive(mortal)
     events = engine.generate(HELLO, Sampling(max_tokens=100_000))

@@ -52,6 +52,7 @@ def _find_this_module(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRe
     monkeypatch.setenv("PYTHONPATH", str(request.config.rootpath))
 
 
+@pytest.mark.slow
 def test_it_computes_in_a_child_and_reports_progress() -> None:
     told: list[tuple[str, int, int]] = []
     done = run_job(f"{HERE}:double", {"number": 21}, lambda *progress: told.append(progress))
@@ -60,6 +61,7 @@ def test_it_computes_in_a_child_and_reports_progress() -> None:
     assert told == [("doubling", 1, 2), ("doubling", 2, 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "kind", "sentence"),
     [
@@ -75,6 +77,7 @@ def test_every_end_is_a_sentence(entry: str, kind: type[Exception], sentence: st
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_child_first() -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -83,6 +86,7 @@ def test_an_interrupt_ends_the_child_first() -> None:
         run_job(f"{HERE}:double", {"number": 1}, interrupt)
 
 
+@pytest.mark.slow
 def test_the_child_has_no_network() -> None:
     from edgemed.privacy import seccomp
 

@@ -107,6 +107,7 @@ def test_garbled_messages_are_an_error(content: object) -> None:
         list(Frames().feed(frame(content)))
 
 
+@pytest.mark.slow
 def test_lengths_beyond_the_limit_are_refused_on_both_sides() -> None:
     with pytest.raises(EngineError, match="garbled"):
         list(Frames().feed((MAX_FRAME_BYTES + 1).to_bytes(4, "little")))

@@ -4,6 +4,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from edgemed.chat.conversation import new_id
 from edgemed.engine.process.child import Child
 from edgemed.engine.process.client import Engine
@@ -24,6 +26,7 @@ from tests.engine.test_session import HELLO, OTHER, finish
 ENDLESS = Sampling(max_tokens=100_000)
 
 
+@pytest.mark.slow
 def test_stop_ends_an_answer_within_100_ms(engine: Engine) -> None:
     """Before the first event, and in the middle of the text."""
     for wait in (0.03, 0.15, 0.5):
@@ -49,6 +52,7 @@ def stopping(engine: Engine, wait: float) -> float:
     return took
 
 
+@pytest.mark.slow
 def test_stop_in_a_prefill_is_prompt_and_leaves_nothing_half_done(model_path: Path) -> None:
     with Engine.start(model_path, EngineSettings(threads=1)) as engine:
         long = [Message("user", "fever " * 300)]
@@ -76,6 +80,7 @@ def test_a_stop_that_comes_before_its_question_is_kept_for_it(engine: Engine) ->
     assert last.stop_reason == "length"
 
 
+@pytest.mark.slow
 def test_a_stop_that_comes_too_late_leaves_the_next_answer_alone(engine: Engine) -> None:
     list(engine.generate(HELLO, Sampling(max_tokens=5), "meant"))
     following = engine.generate(HELLO, Sampling(max_tokens=300), "following")
@@ -86,6 +91,7 @@ def test_a_stop_that_comes_too_late_leaves_the_next_answer_alone(engine: Engine)
     assert last.stop_reason == "length"
 
 
+@pytest.mark.slow
 def test_a_stop_in_the_worker_ends_only_the_request_it_names(model_path: Path) -> None:
     """Sends messages without the client: one request is running, one is queued, one is over."""
     child = Child()

@@ -56,6 +56,7 @@ def test_killed_during_an_answer_it_is_reported_and_restarted(mortal: Engine, nu
     assert last.tokens == 3
 
 
+@pytest.mark.slow
 def test_killed_while_idle_the_next_call_reports_it(mortal: Engine) -> None:
     engine = alive(mortal)
     os.kill(engine.pid, signal.SIGKILL)

@@ -18,7 +18,7 @@ TWO_AT_ONCE := -n 2 --dist loadfile
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
-setup: $(READY) ## everything edgemed needs, into .venv (builds llama.cpp: about 4 minutes)
+setup: $(READY) ## everything edgemed needs, into .venv (builds llama.cpp: 4 to 10 minutes)
 
 $(READY): pyproject.toml CMakeLists.txt tools/check_machine.sh $(filter edgemed/%,$(NATIVE))
 	@PYTHON=$(PYTHON) sh tools/check_machine.sh

@@ -3,6 +3,6 @@
 set -eu
 
 version=$("$PYTHON" -m pip show llama-cpp-python | sed -n 's/^Version: //p')
-echo "edgemed: pip's cached build of llama.cpp cannot be loaded here; rebuilding it takes about 4 minutes."
+echo "edgemed: pip's cached build of llama.cpp cannot be loaded here; rebuilding it takes 4 to 10 minutes."
 "$PYTHON" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps --no-cache-dir "llama-cpp-python==$version"
 "$PYTHON" -c 'import llama_cpp'

@@ -191,6 +191,7 @@ def build(tree: Path) -> None:
 def fast_tests(tree: Path, python: Path) -> str:
     """The first failure of the fast tests in this tree, or nothing."""
     command = [python, "-m", "pytest", "-q", "-x", "-n", "2", "--dist", "loadfile", "-m", "not slow"]
+    command += ["--ignore", "tests/test_seeded_faults.py"]  # it looks for the line that the fault has changed
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return ""

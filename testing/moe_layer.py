@@ -19,12 +19,12 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
+from edgemed.arrays import Floats
 from edgemed.native import xxh3_64
 from edgemed.native.engine import EXPERT_RECORD, StoreOptions, StoreStats, check, engine_library, error_text
 from testing.ggml_graphs import InitParams, ggml_libraries
 from testing.ggml_matmul import random_weights
 
-Floats = NDArray[np.float32]
 PAGE = 4096
 _HUGE_PAGE, _HUGE_FROM = 2 << 20, 512 << 10  # the store rounds up for each size of large experts
 _BLOCK = 1  # the layer's number in its tensors' names

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from edgemed.arrays import Floats
 
 WEIGHT, BIAS, NORM = "ffn_gate_inp.weight", "exp_probs_b.bias", "ffn_norm.weight"
 """A block's tensors in a GGUF: the router's weight [experts, n_embd], its bias [experts], and the RMS norm [n_embd]

@@ -84,14 +84,14 @@ class AnsweringScreen(ChatSurface):
         await self._ask_queued()
 
     async def _ask_queued(self) -> None:
-        """Ask the queued question if the engine is free, otherwise show that it is queued."""
+        """Ask the oldest queued question if the engine is free, otherwise show what is queued."""
         free = self._engine_ready and not self.answering
-        question = self._conversation.take_queued() if free else ""
+        queued = self._conversation.next_queued() if free else None
         self.show_queued(self._conversation.queued)
-        if not question:
+        if queued is None:
             return
         self._previous = None
-        turn = self._conversation.ask(question)
+        turn = self._conversation.ask(queued.text, queued.length)
         await self.query_one(Transcript).extended()
         await self._follow(turn)
         self._enter(Reading(0, 0, 0, 0.0))
@@ -176,7 +176,7 @@ class AnsweringScreen(ChatSurface):
             self.notify(news.sentence, markup=False, severity="error", timeout=WARNING_SECONDS)
 
     async def _ended(self, stage: Stage) -> None:
-        """Close the answer, however it ended, and ask the queued question."""
+        """Close the answer, however it ended, and ask the next queued question."""
         turn, self._answered = self._answered, None
         assert turn is not None
         self._enter(stage)

@@ -78,6 +78,7 @@ class FakeEngine:
         self.reused: list[bool] = []
         self.continued: list[str] = []
         self.alive = True
+        self.death = "The model stopped (SIGKILL)."
         self.closed = False
         self.restarts = 0
         self.states_told = 0
@@ -104,7 +105,8 @@ class FakeEngine:
                 while not step.released.wait(0.005) and request not in self._stopped and not self.closed:
                     pass
             elif isinstance(step, Exception):
-                self.alive = not isinstance(step, EngineDied)
+                if isinstance(step, EngineDied):
+                    self.alive, self.death = False, str(step)
                 raise step
             elif isinstance(step, Finished):
                 yield step
@@ -122,6 +124,8 @@ class FakeEngine:
         self._stopped.add(request)
 
     def stats(self) -> EngineStats:
+        if not self.alive:
+            raise EngineDied(self.death)
         return EngineStats(
             tokens=100,
             tokens_per_s=12.3,

@@ -14,6 +14,7 @@ from types import TracebackType
 
 from edgemed.architectures import Mapped, TensorShapes, find_architecture
 from edgemed.convert.header import HeaderSpec, build_header
+from edgemed.convert.known_digests import check_downloads
 from edgemed.convert.layout import Layout, LayoutName, make_layout, map_experts
 from edgemed.convert.shards import Shards
 from edgemed.convert.source import Source
@@ -32,6 +33,15 @@ class Checkpoint:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        try:
+            self._read()
+        except CheckpointError:
+            # A download that is damaged on the disk must be deleted: downloading it again finds it in the cache.
+            check_downloads(source.files)
+            raise
+
+    def _read(self) -> None:
+        source = self.source
         self.shards = Shards(source.folder, source.fp8_block)
         stored = {name: tensor.shape for name, tensor in self.shards.tensors.items()}
         self.hparams, self.notes = find_architecture(source.config).read_config(source.config, stored)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
+from math import prod
 from pathlib import Path
 
-from edgemed.architectures import Mapped, TensorShapes, find_architecture
+from edgemed.architectures import Mapped, find_architecture
 from edgemed.architectures.config import Config
 from edgemed.convert.json_files import read_json, read_optional_json
 from edgemed.convert.known_digests import check_downloads
 from edgemed.convert.layout import map_experts
 from edgemed.convert.opened import Opened
+from edgemed.convert.safetensors import CONVERTED, StoredTensor
 from edgemed.convert.shards import FP8_BLOCK, INDEX, Shards
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.errors import CheckpointError
@@ -28,6 +31,7 @@ NAMED = (
     "chat_template.jinja",
 )
 SHARDS = "*.safetensors"
+NO_WEIGHTS = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64")
 USES = ("demonstration", "unevaluated")
 
 
@@ -87,11 +91,13 @@ class CheckpointFolder:
         stored = {name: tensor.shape for name, tensor in shards.tensors.items()}
         hparams, notes = find_architecture(self.config).read_config(self.config, stored)
         experts = chain.from_iterable(matrices for _, _, matrices in map_experts(hparams))
-        _check_tensors([*hparams.dense_tensors(), *experts], stored)
+        left_out = _check_tensors([*hparams.dense_tensors(), *experts], shards.tensors)
         # After that check: the tokenizer makes a name for every row of the embedding, and a damaged config.json may
         # claim any number of rows.
         tokenizer = read_tokenizer(self.folder, hparams)
-        return Opened(shards, hparams, tokenizer, self.digest(shards.digest), notes=[*notes, *tokenizer.notes])
+        return Opened(
+            shards, hparams, tokenizer, self.digest(shards.digest), notes=[*notes, *left_out, *tokenizer.notes]
+        )
 
     def digest(self, shards_digest: str) -> str:
         """SHA-256 over the shards' digest (names, sizes, headers), config.json and tokenizer.json."""
@@ -101,25 +107,44 @@ class CheckpointFolder:
         return state.hexdigest()
 
 
-def _check_tensors(wanted: list[Mapped], stored: TensorShapes) -> None:
-    """Raise CheckpointError unless the stored tensors are exactly the architecture's tensors, each in its shape."""
+self.shards.close()
+
+
+def _check_tensors(wanted: list[Mapped], stored: Mapping[str, StoredTensor]) -> list[str]:
+    """Notes on tensors that are left out, which hold no weights. Raises CheckpointError unless the others are exactly
+    the architecture's, each in its shape and of a dtype that can be converted."""
     for mapped in wanted:
-        shape = stored.get(mapped.source)
-        if shape is None:
+        tensor = stored.get(mapped.source)
+        if tensor is None:
             raise CheckpointError(
                 f"The checkpoint lacks the tensor {mapped.source}; download the whole checkpoint again."
             )
-        if shape != mapped.shape:
+        if tensor.shape != mapped.shape:
             raise CheckpointError(
-                f"The tensor {mapped.source} has the shape {list(shape)}, but config.json implies "
+                f"The tensor {mapped.source} has the shape {list(tensor.shape)}, but config.json implies "
                 f"{list(mapped.shape)}; download the checkpoint again."
             )
-    unknown = sorted(set(stored) - {mapped.source for mapped in wanted})
+        if tensor.dtype not in CONVERTED:
+            raise CheckpointError(
+                f"The tensor {mapped.source} is stored as {tensor.dtype:.40}, but edgemed converts only "
+                f"{', '.join(CONVERTED)}; use a checkpoint in one of these."
+            )
+    others = sorted(set(stored) - {mapped.source for mapped in wanted})
+    unknown = [name for name in others if _may_be_weights(stored[name])]
     if unknown:
         raise CheckpointError(
             f"The checkpoint has {len(unknown)} tensors that config.json does not account for, such as {unknown[0]}; "
             "download a config.json that belongs to these weights."
         )
+    if others:
+        return [f"Tensors that hold no weights are left out: {len(others)}, such as {others[0]:.80}."]
+    return []
+
+
+def _may_be_weights(tensor: StoredTensor) -> bool:
+    """False for counters, masks, empty tensors and the buffers of rotary embeddings, which some tools save too."""
+    values = prod(tensor.shape) if tensor.shape else 0
+    return values > 0 and tensor.dtype not in NO_WEIGHTS and not tensor.name.endswith(".inv_freq")
 
 
 def _text(marking: dict[str, object], key: str) -> str:

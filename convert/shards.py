@@ -26,6 +26,7 @@ from edgemed.native import Xxh3
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 SCALE_SUFFIX = "_scale_inv"
+SCALES = ("BF16", "F16", "F32")
 FP8_BLOCK = (128, 128)
 READ_BYTES = 8 << 20
 
@@ -193,7 +194,7 @@ class Shards:
             if scale is None:
                 raise CheckpointError(f"The FP8 tensor {name} has no scales {name}{SCALE_SUFFIX}; download both again.")
             wanted = tuple(-(-side // step) for side, step in zip(tensor.shape, self._block, strict=False))
-            if len(tensor.shape) != 2 or scale.shape != wanted or scale.dtype == "F8_E4M3":
+            if len(tensor.shape) != 2 or scale.shape != wanted or scale.dtype not in SCALES:
                 raise CheckpointError(
                     f"The scales of {name} have the shape {scale.shape}, but blocks of {self._block} need {wanted}; "
                     "download the checkpoint again."

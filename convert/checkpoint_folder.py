@@ -107,9 +107,6 @@ class CheckpointFolder:
         return state.hexdigest()
 
 
-self.shards.close()
-
-
 def _check_tensors(wanted: list[Mapped], stored: Mapping[str, StoredTensor]) -> list[str]:
     """Notes on tensors that are left out, which hold no weights. Raises CheckpointError unless the others are exactly
     the architecture's, each in its shape and of a dtype that can be converted."""

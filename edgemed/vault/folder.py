@@ -159,11 +159,7 @@ class Vault:
 
     def size(self) -> int:
         """Bytes of the vault's files."""
-        total = 0
-        for path in self.folder.iterdir():
-            with suppress(FileNotFoundError):
-                total += path.lstat().st_size
-        return total
+        return place.size(self.folder)
 
     def close(self) -> None:
         """Finish the work that was given, close the database and release the lock. Closing twice does nothing."""

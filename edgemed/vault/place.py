@@ -97,3 +97,12 @@ def remove_vault_files(folder: Path) -> None:
     if not any(folder.iterdir()):
         folder.rmdir()
         sync_folder(folder.parent)
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    total = 0
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # SQLite removes a file at this moment
+            total += path.lstat().st_size
+    return total

@@ -208,7 +208,7 @@ def test_an_open_vault_still_asks_for_the_passphrase_before_a_change(
 ) -> None:
     before = (vault.folder / "keys.json").read_bytes()
     with pytest.raises(WrongPassphrase):
-        change(vault, "a guess by someone passing by")
+        change(vault, "typed by someone passing by")
     assert (vault.folder / "keys.json").read_bytes() == before
     vault.close()
 

@@ -66,8 +66,8 @@ Step = Event | Hold | Exception | str
 class FakeEngine:
     """Answers each question with the next script.
 
-    For every question it records the messages (`asked`), the request id (`requests`), the sampling settings (`sampled`)
-    and whether the KV cache might be reused (`reused`).
+    For every question it records the messages (`asked`), the request id (`requests`), the sampling settings
+    (`sampled`), whether the KV cache might be reused (`reused`) and the answer so far (`continued`).
     """
 
     def __init__(self, *scripts: Sequence[Step], engine_info: EngineInfo | None = None) -> None:
@@ -76,6 +76,7 @@ class FakeEngine:
         self.requests: list[str] = []
         self.sampled: list[Sampling] = []
         self.reused: list[bool] = []
+        self.continued: list[str] = []
         self.alive = True
         self.death = "The model stopped (SIGKILL)."
         self.closed = False
@@ -86,14 +87,15 @@ class FakeEngine:
         self._stopped: set[str] = set()
 
     def generate(
-        self, messages: Sequence[Message], sampling: Sampling, request: str, *, reuse: bool
+        self, messages: Sequence[Message], sampling: Sampling, request: str, *, reuse: bool, continued: str = ""
     ) -> Iterator[Event]:
         self.asked.append(list(messages))
         self.requests.append(request)
         self.sampled.append(sampling)
         self.reused.append(reuse)
+        self.continued.append(continued)
         script = self._scripts.pop(0)
-        prompt = sum(len(message.content) for message in messages)
+        prompt = sum(len(message.content) for message in messages) + len(continued)
         text = ""
         tokens = 0
         if request not in self._stopped:

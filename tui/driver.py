@@ -68,7 +68,7 @@ class EngineDriver:
     def stop(self, turn: Turn) -> None:
         """Stop this answer, whether it has begun or not. Its events still end with `Finished`."""
         if self._engine is not None:
-            self._engine.stop(turn.id)
+            self._engine.stop(turn.request)
 
     def close(self) -> None:
         """End the engine. Blocks until its process has ended."""

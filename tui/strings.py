@@ -42,6 +42,7 @@ class Strings:
     context_full: str
     context_full_plain: str
     stopped_by_you: str
+    interrupted: str
     links_closed: str
     speed: tuple[str, str]
     memory: tuple[str, str]
@@ -95,6 +96,7 @@ ENGLISH = Strings(
     context_full="this conversation is now too long for the model. Ctrl+N: new chat",
     context_full_plain="this conversation is now too long for the model. /new: new chat",
     stopped_by_you="stopped by you",
+    interrupted="the program ended before the answer did",
     links_closed="Links do not open here: this program stays offline.",
     speed=("{value} tokens/s", "{value} t/s"),
     memory=("memory {share}", "{share}"),
@@ -158,6 +160,7 @@ CHINESE = Strings(
     context_full="本次对话过长，已超出模型的上下文。Ctrl+N：新对话",
     context_full_plain="本次对话过长，已超出模型的上下文。/new：新对话",
     stopped_by_you="由您停止",
+    interrupted="程序在回答完成前结束",
     links_closed="此处不打开链接：本程序保持离线。",
     speed=("{value} 词元/秒", "{value}/秒"),
     memory=("内存 {share}", "{share}"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemed import privacy
-from edgemed.engine.cores import Others, measure_busy, physical_cores
+from edgemed.engine.cores import Others, measure_busy, usable_cores
 from edgemed.engine.process.job import Report, run_job
 from edgemed.errors import EdgemedError, SetupError
 from edgemed.forecast.compute_rates import Twins, measure_compute
@@ -100,7 +100,7 @@ def survey_machine(
 
     `on_stage` is told what is being measured. Raises SetupError if nothing can be read or written there.
     """
-    cores, others = physical_cores(), Others()
+    cores, others = usable_cores(), Others()
     on_stage("preparing a file to measure the disk with")
     with _probe(read_bytes, folder, model) as disk:
         on_stage("measuring the disk")

@@ -8,6 +8,7 @@ import pytest
 from textual.pilot import Pilot
 
 from edgemed.chat.conversation import Conversation, Turn
+from edgemed.chat.service import Hook
 from edgemed.engine.process.protocol import PromptProgress
 from edgemed.errors import EngineDied, EngineError, SetupError
 from edgemed.tui.app import ChatApp
@@ -257,7 +258,7 @@ async def test_an_abandoned_answer_comes_back_with_what_it_had_said() -> None:
         assert not pilot.app.chat.answering  # type: ignore[attr-defined]
 
 
-class Failing:
+class Failing(Hook):
     """A hook that raises, before the answer or after it."""
 
     def __init__(self, when: str) -> None:
@@ -352,8 +353,11 @@ async def test_old_answers_freeze_and_thaw_when_chosen() -> None:
 
 @pytest.mark.slow
 async def test_a_long_chat_that_comes_back_is_mounted_from_its_end() -> None:
-    turns = [Turn(f"Question {number}", raw=f"Answer {number}.", state="whole") for number in range(60)]
-    async with ChatApp(session(FakeEngine()), Conversation(turns)).run_test() as pilot:
+    conversation = Conversation()
+    for number in range(60):
+        turn = conversation.ask(f"Question {number}")
+        turn.raw, turn.state = f"Answer {number}.", "whole"
+    async with ChatApp(session(FakeEngine()), conversation).run_test() as pilot:
         await shows(pilot, "Answer 59.")
         transcript = pilot.app.screen.query_one(Transcript)
         assert len(transcript.views) == 20

@@ -88,7 +88,7 @@ class AnsweringScreen(ChatSurface):
         await self._ask_queued()
 
     async def _ask_queued(self) -> None:
-        """Ask the queued question if the engine is free, otherwise show that it is queued.
+        """Ask the oldest queued question if the engine is free, otherwise show what is queued.
 
         An engine that has died is restarted for it, once: an engine that this question kills must not be started for it
         again and again.
@@ -99,12 +99,12 @@ class AnsweringScreen(ChatSurface):
             self.notify(self._words.restarting.format(error=self._stage.sentence), markup=False, severity="warning")
             self.restart_engine()
         free = self._engine_ready and not self.answering
-        question = self._conversation.take_queued() if free else ""
+        queued = self._conversation.next_queued() if free else None
         self.show_queued(self._conversation.queued)
-        if not question:
+        if queued is None:
             return
         self._previous = None
-        turn = self._conversation.ask(question)
+        turn = self._conversation.ask(queued.text, queued.length)
         await self.query_one(Transcript).extended()
         await self._follow(turn)
         self._enter(Reading(0, 0, 0, 0.0))
@@ -203,7 +203,7 @@ class AnsweringScreen(ChatSurface):
             self.notify(news.sentence, markup=False, severity="error", timeout=WARNING_SECONDS)
 
     async def _ended(self, stage: Stage) -> None:
-        """Close the answer, however it ended, and ask the queued question."""
+        """Close the answer, however it ended, and ask the next queued question."""
         turn, self._answered = self._answered, None
         assert turn is not None
         self._enter(stage)

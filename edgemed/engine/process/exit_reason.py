@@ -7,6 +7,8 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgemed import control_group
+
 FORGET = "edgemed: waiting for a request"
 """The engine writes this line to its log whenever it is ready for a request. The lines before it, such as llama.cpp's
 complaint about an answer that the user stopped, did not end the process and explain no later end."""
@@ -29,23 +31,12 @@ _CAUSES = {
 
 
 def oom_kills() -> int:
-    """The number of processes that the kernel has killed for lack of memory, here and in our control group."""
-    count = 0
-    for path in (Path("/proc/vmstat"), _control_group() / "memory.events"):
-        try:
-            lines = path.read_text().splitlines()
-        except OSError:
-            continue
-        count += sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
-    return count
-
-
-def _control_group() -> Path:
+    """The number of processes that the kernel has killed for lack of memory, here and in our control groups."""
     try:
-        entry = next(line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-    except (OSError, StopIteration):
-        return Path("/nonexistent")
-    return Path("/sys/fs/cgroup") / entry.removeprefix("0::").lstrip("/")
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        lines = []
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill ")) + control_group.oom_kills()
 
 
 def describe_exit(status: int, log: Sequence[str], *, out_of_memory: bool, what: str = "The model") -> str:

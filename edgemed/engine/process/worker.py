@@ -103,7 +103,8 @@ class Worker:
                 session.stop()
         session.on_progress = lambda progress: self._connection.send(progress, request)
         try:
-            for event in coalesced(session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse)):
+            events = session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse, continued=wanted.continued)
+            for event in coalesced(events):
                 if isinstance(event, Finished):
                     # Save the hot profile before the event is sent: `edgemed generate` ends this process after it.
                     session.loaded.remember_hot()

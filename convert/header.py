@@ -21,6 +21,7 @@ from edgemed.convert.layout import Layout
 from edgemed.convert.opened import Source, Vocabulary
 from edgemed.model_file import keys
 from edgemed.model_file.header import header_checksum
+from edgemed.quant.blas import blas_kernels
 from edgemed.quant.plan import Plan
 
 NO_DIGEST = "0" * 64
@@ -80,6 +81,7 @@ def _add_provenance(writer: GGUFWriter, spec: HeaderSpec, weights_digest: str) -
     writer.add_string(keys.PLAN_DIGEST, spec.plan.digest)
     if spec.calibration_digest:
         writer.add_string(keys.CALIBRATION_DIGEST, spec.calibration_digest)
+        writer.add_string(keys.CALIBRATION_KERNELS, blas_kernels())
     if spec.expert_tokens:
         _add_array(writer, keys.EXPERT_TOKENS, spec.expert_tokens, GGUFValueType.UINT32)
     writer.add_string(keys.INTENDED_USE, spec.source.intended_use)

@@ -19,6 +19,9 @@ PLAN = "edgemed.plan"
 PLAN_DIGEST = "edgemed.plan_digest"
 """SHA-256 of the plan's text, in hexadecimal."""
 CALIBRATION_DIGEST = "edgemed.calibration_digest"
+CALIBRATION_KERNELS = "edgemed.calibration_kernels"
+"""The BLAS kernels that computed the codes of calibrated experts: the same plan and statistics give the same bytes with
+the same kernels only."""
 EXPERT_TOKENS = "edgemed.expert_tokens"
 """u32 array, MoE layers (without MTP layers) x experts: tokens that calibration routed to each expert, so that a start
 can load the hottest experts first."""
@@ -40,7 +43,7 @@ END_OF_GENERATION_IDS = "edgemed.eog_token_ids"
 
 TEXTS = (
     *(SOURCE_REPOSITORY, SOURCE_REVISION, SOURCE_DIGEST, SOURCE_GGUF),
-    *(PLAN, PLAN_DIGEST, CALIBRATION_DIGEST, WEIGHTS_DIGEST),
+    *(PLAN, PLAN_DIGEST, CALIBRATION_DIGEST, CALIBRATION_KERNELS, WEIGHTS_DIGEST),
 )
 """Keys whose values must be strings if they are present."""
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgemed.architectures import Architecture
     from edgemed.commands._progress import ProgressLine
     from edgemed.convert import Checkpoint, Conversion, Progress
+    from edgemed.convert.tokenizer import Tokenizer
     from edgemed.quant.calibrated import Calibrated
     from edgemed.quant.plan import Plan
     from edgemed.quant.planning import Goal
@@ -125,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
         source = find_source(args.source, args.revision)
         check_outputs(outputs, (*read, *source.files), overwrite=args.overwrite)
         with Checkpoint(source) as checkpoint:
+            try_template(checkpoint.tokenizer)
             with claimed(args.save_plan):
                 plan, calibrated = choose(args, checkpoint, given)
                 if args.save_plan:
@@ -147,6 +149,18 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_result(done)
     return 0
+
+
+def try_template(tokenizer: Tokenizer) -> None:
+    """Render the chat template with one question. Raises TemplateError: a template that cannot be used is found before
+    hours of converting and not when the chat starts."""
+    from edgemed.engine.chat_template import ChatTemplate
+    from edgemed.engine.process.protocol import Message
+
+    if tokenizer.chat_template is None or not tokenizer.chat_template.strip():
+        return
+    advice = "correct the checkpoint's chat_template.jinja or tokenizer_config.json, or remove the template"
+    ChatTemplate(tokenizer.chat_template, (), tokenizer.special_texts, advice).render([Message("user", "?")])
 
 
 def shown_on(line: ProgressLine) -> Callable[[Progress], None]:

@@ -18,7 +18,9 @@ from edgemed.vault.lock import VaultLock
 
 def exists(folder: Path) -> bool:
     """Whether there is a vault, also one with a file missing: `unlock` says what is wrong, `create` refuses."""
-    return any(os.path.lexists(folder / name) for name in (keys.NAME, keys.FIRST_DATABASE))
+    with suppress(OSError):
+        return any(path.name == keys.NAME or keys.database_of(path.name) for path in folder.iterdir())
+    return False
 
 
 def refuse_taken(folder: Path) -> None:

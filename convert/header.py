@@ -18,8 +18,7 @@ from gguf.gguf_writer import WriterState
 
 from edgemed.architectures import Architecture
 from edgemed.convert.layout import Layout
-from edgemed.convert.source import Source
-from edgemed.convert.tokenizer import Tokenizer
+from edgemed.convert.opened import Source, Vocabulary
 from edgemed.model_file import keys
 from edgemed.model_file.header import header_checksum
 from edgemed.quant.plan import Plan
@@ -32,7 +31,7 @@ class HeaderSpec:
     """Everything in the header that is known before the weights are converted."""
 
     hparams: Architecture
-    tokenizer: Tokenizer
+    tokenizer: Vocabulary
     source: Source
     source_digest: str
     plan: Plan
@@ -75,6 +74,8 @@ def _add_provenance(writer: GGUFWriter, spec: HeaderSpec, weights_digest: str) -
     writer.add_string(keys.SOURCE_REPOSITORY, spec.source.repository)
     writer.add_string(keys.SOURCE_REVISION, spec.source.revision)
     writer.add_string(keys.SOURCE_DIGEST, spec.source_digest)
+    if spec.source.made_from:
+        writer.add_string(keys.SOURCE_GGUF, spec.source.made_from)
     writer.add_string(keys.PLAN, spec.plan.text)
     writer.add_string(keys.PLAN_DIGEST, spec.plan.digest)
     if spec.calibration_digest:

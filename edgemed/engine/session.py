@@ -34,6 +34,7 @@ from edgemed.engine.process.protocol import (
     Finished,
     Message,
     Piece,
+    Preview,
     PromptEncoded,
     PromptProgress,
     Sampling,
@@ -96,6 +97,12 @@ class Session:
         finally:
             # After a failure llama.cpp may have cached part of a batch, so remove everything that is not in our list.
             self._keep(len(self._cached))
+
+    def preview(self, messages: Sequence[Message], continued: str = "") -> Preview:
+        """The prompt that `generate` would compute. Raises TemplateError or EngineError."""
+        prompt = self.encode(messages, continued)
+        text = b"".join(map(self.vocabulary.piece, prompt)).decode(errors="replace")
+        return Preview(len(prompt), token_digest(prompt), text, _common_prefix(self._cached, prompt))
 
     def stats(self) -> EngineStats:
         """The engine's current statistics. Callable from another thread during an answer."""

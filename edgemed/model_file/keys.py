@@ -11,6 +11,8 @@ zeros. Present from format 2 on."""
 SOURCE_REPOSITORY = "edgemed.source.repository"
 SOURCE_REVISION = "edgemed.source.revision"
 SOURCE_DIGEST = "edgemed.source.digest"
+SOURCE_GGUF = "edgemed.source.gguf"
+"""The name of the GGUF that was converted and the types of its weights; absent if a checkpoint was converted."""
 
 PLAN = "edgemed.plan"
 """The quantisation plan as canonical JSON text."""
@@ -37,7 +39,7 @@ END_OF_GENERATION_IDS = "edgemed.eog_token_ids"
 """u32 array: every token id that ends a turn."""
 
 TEXTS = (
-    *(SOURCE_REPOSITORY, SOURCE_REVISION, SOURCE_DIGEST),
+    *(SOURCE_REPOSITORY, SOURCE_REVISION, SOURCE_DIGEST, SOURCE_GGUF),
     *(PLAN, PLAN_DIGEST, CALIBRATION_DIGEST, WEIGHTS_DIGEST),
 )
 """Keys whose values must be strings if they are present."""

@@ -184,6 +184,8 @@ class Vault:
                 self._count_opening()
                 self._remove_leftovers()
             self._store = Store(self._connection)
+            with database.explained(self.database):
+                self._store.recover()
         except BaseException:
             self._connection.close()
             raise

@@ -27,6 +27,7 @@ from edgemed.engine.process.protocol import (
     Failed,
     Finished,
     Generate,
+    GetPreview,
     GetStats,
     GetStoreState,
     Progress,
@@ -67,11 +68,11 @@ class Connection:
 
 
 class Worker:
-    """Loads the model that `Start` names, then answers `Generate` messages one after the other."""
+    """Loads the model that `Start` names, then serves `Generate` and `GetPreview` messages one after the other."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._requests: queue.SimpleQueue[tuple[str, Generate]] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[str, Generate | GetPreview]] = queue.SimpleQueue()
         self._session: Session | None = None
         self._cache: CacheSize  # set together with the session
         # Guards _running and _stopped. Messages arrive in order, so a stop finds its request queued, running or over.
@@ -93,7 +94,14 @@ class Worker:
         self._connection.send(Ready(info))
         while True:
             os.write(sys.stderr.fileno(), f"{FORGET}\n".encode())
-            self._answer(session, *self._requests.get())
+            request, wanted = self._requests.get()
+            try:
+                if isinstance(wanted, Generate):
+                    self._answer(session, request, wanted)
+                else:
+                    self._connection.send(session.preview(wanted.messages, wanted.continued), request)
+            except Exception as error:
+                self._connection.send(Failed(*encode_failure(error)), request)
 
     def _answer(self, session: Session, request: str, wanted: Generate) -> None:
         with self._turn:
@@ -109,8 +117,6 @@ class Worker:
                     # Save the hot profile before the event is sent: `edgemed generate` ends this process after it.
                     session.loaded.remember_hot()
                 self._connection.send(event, request)
-        except Exception as error:
-            self._connection.send(Failed(*encode_failure(error)), request)
         finally:
             with self._turn:
                 self._running = ""
@@ -130,6 +136,8 @@ class Worker:
             case Generate():
                 with self._turn:
                     self._stopped[request] = False
+                self._requests.put((request, message))
+            case GetPreview():
                 self._requests.put((request, message))
             case Stop():
                 with self._turn:

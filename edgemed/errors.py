@@ -3,6 +3,7 @@
     EdgemedError                 a sentence for the user; exit code 1
     ├── UsageError               the command line is wrong; exit code 2
     ├── SetupError               this machine or installation lacks something
+    ├── HubError                 a repository of the model hub that cannot be listed or downloaded
     ├── CheckpointError          the source checkpoint is missing, damaged or of another architecture
     ├── ModelFileError           a GGUF that cannot be opened, or that breaks its format's rules
     │   └── ChecksumError        bytes differ from the checksum written beside them
@@ -50,6 +51,10 @@ class UsageError(EdgemedError):
 
 class SetupError(EdgemedError):
     """This machine or this installation lacks something edgemed needs."""
+
+
+class HubError(EdgemedError):
+    """A repository of the model hub that is missing, closed to this user, or cannot be downloaded."""
 
 
 class CheckpointError(EdgemedError):

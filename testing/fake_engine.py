@@ -79,6 +79,7 @@ class FakeEngine:
         self.reused: list[bool] = []
         self.continued: list[str] = []
         self.alive = True
+        self.death = "The model stopped (SIGKILL)."
         self.closed = False
         self.restarts = 0
         self.states_told = 0
@@ -105,7 +106,8 @@ class FakeEngine:
                 while not step.released.wait(0.005) and request not in self._stopped and not self.closed:
                     pass
             elif isinstance(step, Exception):
-                self.alive = not isinstance(step, EngineDied)
+                if isinstance(step, EngineDied):
+                    self.alive, self.death = False, str(step)
                 raise step
             elif isinstance(step, Finished):
                 yield step
@@ -129,6 +131,8 @@ class FakeEngine:
         self._stopped.add(request)
 
     def stats(self) -> EngineStats:
+        if not self.alive:
+            raise EngineDied(self.death)
         return EngineStats(
             tokens=100,
             tokens_per_s=12.3,

@@ -37,6 +37,7 @@ class Strings:
     copy_cut_no: str
     engine_down: str
     engine_gone: str
+    restarting: str
     length_reached: str
     context_full: str
     context_full_plain: str
@@ -88,8 +89,9 @@ ENGLISH = Strings(
     copy_cut="This answer was CUT OFF: a dose or a list may be incomplete. Copy it anyway?",
     copy_cut_yes="Copy the incomplete answer",
     copy_cut_no="Do not copy",
-    engine_down="{error} Ctrl+R restarts the model; no text is lost.",
+    engine_down="{error} Your conversation is safe. Ctrl+R restarts it.",
     engine_gone="The model is not running.",
+    restarting="{error} It is being restarted for your question.",
     length_reached="the answer reached its length limit",
     context_full="this conversation is now too long for the model. Ctrl+N: new chat",
     context_full_plain="this conversation is now too long for the model. /new: new chat",
@@ -153,6 +155,7 @@ CHINESE = Strings(
     copy_cut_no="不复制",
     engine_down="{error} 对话未丢失。按 Ctrl+R 重新启动模型。",
     engine_gone="模型未运行。",
+    restarting="{error} 正在为您的问题重新启动模型。",
     length_reached="已达到回答的长度上限",
     context_full="本次对话过长，已超出模型的上下文。Ctrl+N：新对话",
     context_full_plain="本次对话过长，已超出模型的上下文。/new：新对话",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from textual.pilot import Pilot
 
@@ -128,7 +130,7 @@ async def test_the_engines_death_is_reported_and_it_restarts() -> None:
     engine = FakeEngine(["Half", EngineDied("It ran out of memory.")], ["Whole."])
     async with ChatApp(session(engine)).run_test() as pilot:
         await write(pilot, "one", "enter")
-        await shows(pilot, "Half", CUT, "It ran out of memory.", "Ctrl+R restarts the model")
+        await shows(pilot, "Half", CUT, "It ran out of memory.", "Your conversation is safe. Ctrl+R restarts it.")
         await pilot.press("ctrl+r")
         await wait_until(pilot, lambda: engine.restarts == 1)
         await write(pilot, "two", "enter")
@@ -136,16 +138,61 @@ async def test_the_engines_death_is_reported_and_it_restarts() -> None:
         assert [message.content for message in engine.asked[1]] == ["one", "Half", "two"]
 
 
-async def test_a_death_between_questions_is_noticed_and_the_next_question_waits() -> None:
+async def test_a_death_between_questions_is_explained_and_the_next_question_restarts_the_engine() -> None:
+    engine = FakeEngine(["Here."])
+    async with ChatApp(session(engine)).run_test(notifications=True) as pilot:
+        await shows(pilot, "mini")
+        engine.alive = False
+        await shows(pilot, "The model stopped (SIGKILL). Your conversation is safe. Ctrl+R restarts it.")
+        await write(pilot, "one", "enter")
+        await shows(pilot, "Here.", "The model stopped (SIGKILL). It is being restarted for your question.")
+        assert engine.restarts == 1
+
+
+async def test_a_death_that_nobody_has_seen_yet_does_not_cost_the_question() -> None:
     engine = FakeEngine(["Here."])
     async with ChatApp(session(engine)).run_test() as pilot:
         await shows(pilot, "mini")
         engine.alive = False
-        await shows(pilot, "The model is not running. Ctrl+R restarts the model")
         await write(pilot, "one", "enter")
-        await shows(pilot, "Next: one")
-        await pilot.press("ctrl+r")
         await shows(pilot, "Here.")
+        assert len(engine.asked) == engine.restarts == 1
+
+
+@pytest.mark.slow
+async def test_waiting_questions_restart_a_dying_engine_once() -> None:
+    death = EngineDied("It ran out of memory.")
+    hold = Hold()
+    engine = FakeEngine([hold, death], [death], [death])
+    async with ChatApp(session(engine)).run_test() as pilot:
+        await write(pilot, "one", "enter")
+        await wait_until(pilot, lambda: len(engine.asked) == 1)
+        await write(pilot, "two", "enter")
+        await shows(pilot, "Next: two")
+        hold.release()
+        await wait_until(pilot, lambda: len(engine.asked) == 2)
+        await shows(pilot, "The model is not running. Your conversation is safe.")
+        await pilot.pause(0.2)
+        assert engine.restarts == 1
+        assert pilot.app.screen.query_one(Composer).text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("milliseconds", [-3, 2, 6, 12])
+async def test_an_answer_that_ends_while_the_chat_closes_is_no_error(milliseconds: int) -> None:
+    """It ends this long before or after Ctrl+Q. A question is queued, so the end of the answer would show the next."""
+    hold = Hold()
+    app = ChatApp(session(FakeEngine(["first", hold, "more"], ["second"])))
+    async with app.run_test() as pilot:
+        await write(pilot, "one", "enter")
+        await shows(pilot, "first")
+        await write(pilot, "two", "enter")
+        await shows(pilot, "Next: two")
+        ends = (hold.release, app.exit)
+        for end in ends if milliseconds > 0 else reversed(ends):
+            end()
+            await asyncio.sleep(abs(milliseconds) / 1000)
+    assert app.return_code == 0
 
 
 async def test_a_question_that_failed_at_once_can_be_sent_again() -> None:

@@ -11,7 +11,7 @@ from edgemed.chat.conversation import Conversation
 from edgemed.tui.messages import StoreStateChanged
 from edgemed.tui.screens.answering import AnsweringScreen
 from edgemed.tui.session import ChatSession
-from edgemed.tui.stages import Down, Idle, Loading, Stopping
+from edgemed.tui.stages import Idle, Stopping
 from edgemed.tui.watcher import Watcher
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.experts import ExpertPanel
@@ -96,9 +96,8 @@ class ChatScreen(AnsweringScreen):
 
     def action_restart_engine(self) -> None:
         """Restart the engine if it is not running."""
-        if isinstance(self._stage, Down):
-            self._enter(Loading())
-            self._driver.load()
+        self._may_restart = True
+        self.restart_engine()
 
     def action_copy_answer(self) -> None:
         """Copy the selected answer, or the last one. Ask for confirmation if it is incomplete."""

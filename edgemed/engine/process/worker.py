@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from edgemed import privacy
 from edgemed.engine.offload import reach
 from edgemed.engine.process.coalesce import coalesced
+from edgemed.engine.process.exit_reason import FORGET
 from edgemed.engine.process.failures import encode_failure
 from edgemed.engine.process.frames import Frames, encode
 from edgemed.engine.process.parent_death import die_with_parent
@@ -93,6 +94,7 @@ class Worker:
         self._connection.send(Ready(info))
         while True:
             request, wanted = self._requests.get()
+            os.write(sys.stderr.fileno(), f"{FORGET}\n".encode())
             try:
                 if isinstance(wanted, Generate):
                     self._answer(session, request, wanted)

@@ -167,6 +167,18 @@ def migrate(connection: Connection, path: Path, key: bytes) -> None:
     _remove_copies(path)
 
 
+def openings(connection: Connection) -> int:
+    """How often this database was opened and closed, as `set_openings` noted it.
+
+    The count is in `application_id`, the one number of SQLite's header that is ours and needs no table.
+    """
+    return int(connection.execute("PRAGMA application_id").fetchone()[0])
+
+
+def set_openings(connection: Connection, count: int) -> None:
+    connection.execute(f"PRAGMA application_id = {count}")
+
+
 def _apply(connection: Connection, step: migrations.Step) -> None:
     # Outside a transaction, as SQLite wants it. A migration may rebuild a table that others refer to.
     connection.execute("PRAGMA foreign_keys = OFF")

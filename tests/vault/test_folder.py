@@ -15,8 +15,8 @@ from edgemed import settings
 from edgemed.errors import VaultBusy, VaultDamaged, VaultError, WrongPassphrase
 from edgemed.vault import folder as vaults
 from edgemed.vault import notices
-from edgemed.vault.folder import Vault, create, exists, unlock
-from tests.vault.conftest import CHEAP, PASSPHRASE
+from edgemed.vault.folder import create, exists, unlock
+from tests.vault.conftest import CHEAP, PASSPHRASE, put, texts
 
 
 @pytest.fixture
@@ -30,19 +30,6 @@ def closed(place: Path) -> Path:
     """The folder of a vault that is not open."""
     create(place, PASSPHRASE, cost=CHEAP)[0].close()
     return place
-
-
-def put(vault: Vault, text: str) -> None:
-    def work(store: vaults.Store) -> None:
-        store.connection.execute("CREATE TABLE IF NOT EXISTS test_note (text TEXT)")
-        store.connection.execute("INSERT INTO test_note VALUES (?)", (text,))
-
-    vault.do(work).result()
-
-
-def texts(vault: Vault) -> list[str]:
-    query = "SELECT text FROM test_note"
-    return vault.do(lambda store: [row[0] for row in store.connection.execute(query)]).result()
 
 
 def test_a_vault_keeps_what_it_is_given(place: Path) -> None:

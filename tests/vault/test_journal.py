@@ -189,8 +189,9 @@ def test_what_is_open_when_the_program_ends_can_be_resumed_in_the_next(vault: Va
         assert stored(later, loaded) == [("How much?", "Take 5 mg.", "whole")]
     finally:
         later.close()
-    with pytest.raises(VaultError, match="closed"):
-        events.close()  # type: ignore[attr-defined]
+    began = time.monotonic()
+    events.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - began < 1, "an answer that ends after the vault waits for nothing"
 
 
 def test_a_resumed_answer_is_open_on_the_disk_again(vault: Vault) -> None:

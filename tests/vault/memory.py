@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ from typing import Any
 
 from sqlcipher3 import dbapi2
 
-from edgemed.errors import VaultError
 from edgemed.vault import migrations
 from edgemed.vault.store import Store
 
@@ -29,7 +29,7 @@ class Clock:
 
 @contextmanager
 def memory_store(clock: Clock | None = None) -> Iterator[Store]:
-    connection = dbapi2.connect(":memory:", isolation_level=None)
+    connection = dbapi2.connect(":memory:", isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA key = \"x'" + "5e" * 32 + "'\"")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA cipher_log_level = NONE")
@@ -43,20 +43,17 @@ def memory_store(clock: Clock | None = None) -> Iterator[Store]:
 
 
 class Direct:
-    """Stands in for a vault: does its work at once, on the caller's thread. Raises VaultError while it is `broken`."""
+    """Stands in for a vault: does its work at once, on the caller's thread."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.broken = ""
-        self.works = 0
+        self._one_at_a_time = threading.Lock()
 
     def do(self, work: Callable[[Store], Any]) -> Future[Any]:
         future: Future[Any] = Future()
-        self.works += 1
         try:
-            if self.broken:
-                raise VaultError(self.broken)
-            future.set_result(work(self.store))
+            with self._one_at_a_time:
+                future.set_result(work(self.store))
         except Exception as error:
             future.set_exception(error)
         return future

@@ -90,7 +90,7 @@ class StoredTree(TreeMachine):
             assert_same(self.store.load(self.conversation.id), self.conversation)
 
 
-TestStoredTree = StoredTree.TestCase
+TestStoredTree = pytest.mark.slow(StoredTree.TestCase)
 TestStoredTree.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 
 
@@ -195,6 +195,7 @@ def test_deleted_is_hidden_until_it_is_brought_back_or_purged(store: Store, cloc
     assert_same(store.load(inside.id), inside)
 
 
+@pytest.mark.slow
 def test_a_purged_case_takes_its_chats_along(store: Store) -> None:
     case = store.new_case("Bed 4")
     chat(store, *map(str, range(1200)), case_id=case)  # longer than SQLite lets a cascade go

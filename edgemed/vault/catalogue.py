@@ -93,7 +93,7 @@ class Catalogue(Access):
 
     def pin(self, kind: Kind, id: str, pinned: bool = True) -> None:
         """Keep it at the top of its list, or no longer."""
-        self._set(kind, id, "pinned", int(pinned))
+        self._set(kind, id, "pinned", int(pinned), changes=False)
 
     def set_header(self, case_id: str, header: str) -> None:
         """Replace the header of a case."""
@@ -105,11 +105,11 @@ class Catalogue(Access):
 
     def delete(self, kind: Kind, id: str) -> None:
         """Hide a case with its chats, or a chat. It stays in the vault until it is purged."""
-        self._set(kind, id, "deleted", self._now())
+        self._set(kind, id, "deleted", self._now(), changes=False)
 
     def undelete(self, kind: Kind, id: str) -> None:
         """Bring back what was deleted."""
-        self._set(kind, id, "deleted", None)
+        self._set(kind, id, "deleted", None, changes=False)
 
     def purge(self, days: int = KEPT_DAYS) -> int:
         """Erase what was deleted so many days ago or earlier; return how many cases and chats that were.
@@ -127,10 +127,12 @@ class Catalogue(Access):
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return erased
 
-    def _set(self, kind: Kind, id: str, column: str, value: str | int | None) -> None:
+    def _set(self, kind: Kind, id: str, column: str, value: str | int | None, *, changes: bool = True) -> None:
+        """Set a column. `changes`: whether that counts as a change of the case or chat."""
+        now = ", changed = :now" if changes else ""
         with self._transaction():
             self._write(
-                f"UPDATE {kind} SET {column} = :value, changed = :now WHERE id = :id",
+                f"UPDATE {kind} SET {column} = :value{now} WHERE id = :id",
                 {"value": value, "now": self._now(), "id": id},
             )
 

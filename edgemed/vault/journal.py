@@ -150,6 +150,7 @@ class _Writer:
                 self._forget(self._turn)
             if ending:
                 self._tried.set()
+        self._tried.set()
 
     def _write(self) -> bool:
         """Store the answer as it is now, if it has changed. Returns whether that worked."""

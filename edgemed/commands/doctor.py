@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgemed.forecast.model_size import ModelSize
     from edgemed.forecast.prediction import Prediction
     from edgemed.forecast.survey import Installation
-    from edgemed.privacy import Check
+    from edgemed.privacy.checks import Check
 
 BITS = (2.6, 3.1, 3.5, 4.5)  # usual bits per weight of experts
 CONTEXT = 8192

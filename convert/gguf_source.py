@@ -39,6 +39,17 @@ class CopiedVocabulary:
     def chat_template(self) -> str | None:
         return self.metadata.text("tokenizer.chat_template")
 
+    @property
+    def special_texts(self) -> dict[str, str]:
+        """`bos_token` and the like, as chat templates name them; empty for an absent one."""
+        tokens = self.metadata.get("tokenizer.ggml.tokens") or []
+        found = {}
+        for name in ("bos", "eos", "padding"):
+            number = self.metadata.get(f"tokenizer.ggml.{name}_token_id")
+            known = type(number) is int and 0 <= number < len(tokens)
+            found["pad_token" if name == "padding" else f"{name}_token"] = str(tokens[number]) if known else ""
+        return found
+
     def write(self, writer: GGUFWriter) -> None:
         """Add the keys with their types. Strings are copied as bytes, since they need not be UTF-8."""
         for key in self.metadata:

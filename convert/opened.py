@@ -38,6 +38,10 @@ class Vocabulary(Protocol):
     @property
     def chat_template(self) -> str | None: ...
 
+    @property
+    def special_texts(self) -> dict[str, str]:
+        """`bos_token` and the like, as chat templates name them; empty for an absent one."""
+
     def write(self, writer: GGUFWriter) -> None:
         """Add the tokenizer's keys."""
 

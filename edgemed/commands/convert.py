@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgemed.architectures import Architecture
     from edgemed.commands._progress import ProgressLine
     from edgemed.convert import Checkpoint, Conversion, Progress
-    from edgemed.convert.tokenizer import Tokenizer
+    from edgemed.convert.opened import Vocabulary
     from edgemed.quant.calibrated import Calibrated
     from edgemed.quant.plan import Plan
     from edgemed.quant.planning import Goal
@@ -151,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def try_template(tokenizer: Tokenizer) -> None:
+def try_template(tokenizer: Vocabulary) -> None:
     """Render the chat template with one question. Raises TemplateError: a template that cannot be used is found before
     hours of converting and not when the chat starts."""
     from edgemed.engine.chat_template import ChatTemplate

@@ -46,8 +46,8 @@ class CopiedVocabulary:
         found = {}
         for name in ("bos", "eos", "padding"):
             number = self.metadata.get(f"tokenizer.ggml.{name}_token_id")
-            known = type(number) is int and 0 <= number < len(tokens)
-            found["pad_token" if name == "padding" else f"{name}_token"] = str(tokens[number]) if known else ""
+            text = tokens[number] if isinstance(number, int) and 0 <= number < len(tokens) else ""
+            found["pad_token" if name == "padding" else f"{name}_token"] = text
         return found
 
     def write(self, writer: GGUFWriter) -> None:

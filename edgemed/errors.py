@@ -12,6 +12,10 @@
     ├── CalibrationError         calibration statistics that are damaged or belong to another model
     ├── BudgetError              the memory budget is too small; says the smallest that works
     ├── TemplateError            the file's chat template is malformed, hostile or too slow
+    ├── VaultError               the vault cannot be opened, written or copied
+    │   ├── WrongPassphrase      neither the passphrase nor the recovery words fit
+    │   ├── VaultBusy            another program has it open
+    │   └── VaultDamaged         its files are missing, damaged or do not belong together
     └── EngineError              the engine refused or failed
         └── EngineDied           the engine's process ended; the parent may restart it
 
@@ -83,6 +87,22 @@ class BudgetError(EdgemedError):
 
 class TemplateError(EdgemedError):
     """The model's chat template is malformed, reaches for attributes, or takes too long."""
+
+
+class VaultError(EdgemedError):
+    """The vault cannot be opened, written or copied."""
+
+
+class WrongPassphrase(VaultError):  # noqa: N818 - names what was typed
+    """Neither the passphrase nor the recovery words open this vault."""
+
+
+class VaultBusy(VaultError):  # noqa: N818
+    """Another program has this vault open."""
+
+
+class VaultDamaged(VaultError):  # noqa: N818
+    """The vault's files are missing or damaged, or do not belong together."""
 
 
 class EngineError(EdgemedError):

@@ -1,4 +1,4 @@
-"""`edgemed convert SOURCE -o OUT`: make one quantised GGUF from a safetensors checkpoint."""
+"""`edgemed convert SOURCE -o OUT`: make one quantised GGUF from a safetensors checkpoint or another GGUF."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgemed.architectures import Architecture
     from edgemed.commands._progress import ProgressLine
     from edgemed.convert import Checkpoint, Conversion, Progress
-    from edgemed.convert.tokenizer import Tokenizer
+    from edgemed.convert.opened import Vocabulary
     from edgemed.quant.calibrated import Calibrated
     from edgemed.quant.plan import Plan
     from edgemed.quant.planning import Goal
@@ -36,12 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "OUT.journal beside it; OUT itself appears only when it is complete."
     )
     parser.add_argument(
-        "source", metavar="SOURCE", help="the checkpoint's folder, or a hub repository such as owner/name"
+        "source",
+        metavar="SOURCE",
+        help="the checkpoint's folder, a GGUF (Q8_0, BF16 or F16 lose nothing that matters), or a hub repository such "
+        "as owner/name",
     )
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="the GGUF file to write")
     precision = parser.add_mutually_exclusive_group()
     precision.add_argument(
         "--plan", metavar="FILE", type=Path, help="a JSON plan: a type for every expert and projection"
+    )
+    precision.add_argument(
+        "--plan-from", metavar="MODEL", type=Path, help="the plan that another edgemed file was made with"
     )
     precision.add_argument(
         "--bits",
@@ -111,9 +117,9 @@ def run(args: argparse.Namespace) -> int:
     from edgemed.quant.plan import Plan
 
     # Refuse what can be refused before hours of downloading.
-    outputs, read = (args.output, args.save_plan), (args.plan, args.calibration)
+    outputs, read = (args.output, args.save_plan), (args.plan, args.plan_from, args.calibration)
     check_outputs(outputs, read, overwrite=args.overwrite)
-    given = Plan.load(args.plan) if args.plan else None
+    given = Plan.load(args.plan) if args.plan else plan_of(args.plan_from) if args.plan_from else None
     if args.calibration:
         refuse_unreadable(args.calibration)
     try:
@@ -145,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def try_template(tokenizer: Tokenizer) -> None:
+def try_template(tokenizer: Vocabulary) -> None:
     """Render the chat template with one question. Raises TemplateError: a template that cannot be used is found before
     hours of converting and not when the chat starts."""
     from edgemed.engine.chat_template import ChatTemplate
@@ -194,6 +200,18 @@ def choose(args: argparse.Namespace, checkpoint: Checkpoint, given: Plan | None)
     for note in planned.notes:
         print(f"Note: {note}", file=sys.stderr)
     return planned.plan, calibrated
+
+
+def plan_of(path: Path) -> Plan:
+    """The plan that the model file at `path` was made with. Raises PlanError if it names none."""
+    from edgemed.errors import PlanError
+    from edgemed.model_file import keys, open_model
+    from edgemed.quant.plan import Plan
+
+    text = open_model(path).metadata.text(keys.PLAN)
+    if text is None:
+        raise PlanError(f"{path.name} was not made by edgemed, so it holds no plan; name an edgemed file.")
+    return Plan.parse(text)
 
 
 def goal_of(args: argparse.Namespace, hparams: Architecture) -> Goal:

@@ -199,7 +199,7 @@ def test_verify_reports_missing_header_checksum(
     [
         (["nowhere", "-o", "x.gguf"], 1, "There is no checkpoint folder nowhere."),
         (["~nosuchuser/model", "-o", "x.gguf"], 1, "There is no checkpoint folder ~nosuchuser/model"),
-        (["{tmp}/file", "-o", "x.gguf"], 1, "is a file"),
+        (["{tmp}/file", "-o", "x.gguf"], 1, "is a file, so it must be a GGUF"),
         (["{tmp}", "-o", "x.gguf"], 1, "has no config.json"),
         (["{small}", "-o", "{tmp}/x.gguf", "--bits", "0"], 2, "--bits 0 is not possible"),
         (["{small}", "-o", "{tmp}/x.gguf", "--bits", "nan"], 2, "--bits nan is not possible"),

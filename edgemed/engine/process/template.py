@@ -1,4 +1,4 @@
-"""Renders a model file's chat template in a separate process: `python -m edgemed.engine.process.template`.
+"""Renders a model file's chat template in a separate process, started by `launch`.
 
 A template is a program written by the author of the file. jinja2's immutable sandbox keeps it away from Python's
 internals, but not from using endless time or memory: Python cannot interrupt an operation in C such as `'x' * 10**12`,
@@ -21,8 +21,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import chain, groupby
 from typing import Any, NoReturn
-
-from edgemed import privacy
 
 CPU_SECONDS = 2
 CHARACTERS_PER_SECOND = 250_000
@@ -201,8 +199,7 @@ def _limit(resource_: int, wanted: int) -> None:
 
 
 def main() -> int:
-    """Serve one request. The conversation is on standard input, so the locks close before it is read."""
-    privacy.lock_down(allow_unsealed=True)  # the parent has decided whether to go on without a filter
+    """Serve one request."""
     request = json.load(sys.stdin.buffer)
     _limit(resource.RLIMIT_CPU, cpu_seconds(sum(len(content) for _, content in request["messages"])))
     _limit(resource.RLIMIT_AS, MEMORY_BYTES)

@@ -1,6 +1,6 @@
 """kill -9 at any moment leaves a vault that opens, with everything that was committed.
 
-EDGEMED_KILLS sets how often each action is killed (default 3); the moments differ from run to run.
+EDGEMED_KILLS sets how often each action is killed (default 2); the moments differ from run to run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from testing.vault_writer import CHEAP, OTHER, PASSPHRASE, ROWS, TEXT, add_migra
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("EDGEMED_KILLS", "3"))
+KILLS = int(os.environ.get("EDGEMED_KILLS", "2"))
 LONGEST = 0.25
 """Seconds after which a writer is killed at the latest; each action takes a small part of it."""
 

@@ -81,9 +81,7 @@ def day(vault: Vault, journal: Journal, conversation: Conversation) -> None:
         lambda store: store.purge(0),
     ):
         attempt(lambda work=work: vault.do(work).result())  # type: ignore[misc]
-    kept = journal.keep(conversation)
-    assert kept
-    attempt(kept.result)
+    attempt(journal.keep(conversation).result)
 
 
 def facts(conversation: Conversation) -> list[dict[str, Any]]:
@@ -102,9 +100,7 @@ def run(folder: Path, skip: int, times: int) -> int:
     for turn in conversation.all_turns:
         if turn.raw and turn.state == "failed":  # it could not be resumed, and its stored end is that before
             answer(conversation, conversation.resume(turn), journal, "E")
-    kept = journal.keep(conversation)
-    assert kept
-    kept.result()
+    journal.keep(conversation).result()
     vault.close()
     later = unlock(folder, PASSPHRASE)
     later.check().result()
@@ -120,10 +116,7 @@ def run(folder: Path, skip: int, times: int) -> int:
 def main() -> None:
     base = Path(sys.argv[1]) / "base"
     vault, _ = create(base, PASSPHRASE, cost=CHEAP)
-    old = Conversation(draft=LONG)
-    kept = Journal(vault).keep(old)
-    assert kept
-    kept.result()
+    Journal(vault).keep(Conversation(draft=LONG)).result()
     vault.close()
     faults = {}
     for times in (1, -1):

@@ -33,7 +33,7 @@ class Machine:
     """Rates in bytes per second: `disk` with reads like the engine's, `memory` with all cores reading.
 
     direct: whether disk reads bypass the page cache; compute: the engine's own rates; busy: the share of all cores that
-    other processes used just before.
+    other processes used while all this was measured.
     """
 
     disk: float

@@ -59,32 +59,43 @@ def back_up(vault: Vault, to: Path) -> int:
 def restore(backup: Path, folder: Path, secret: str) -> Path | None:
     """Make a vault in `folder` from a backup. `secret` is the passphrase of the backup's time, or recovery words.
 
-    A vault that is there already is moved aside, never replaced; returns where it is then. Raises WrongPassphrase,
-    VaultBusy, VaultDamaged or VaultError; nothing has changed then.
+    A vault that is there already is kept beside it; returns where. There is a vault in `folder` at every moment then.
+    Raises WrongPassphrase, VaultBusy, VaultDamaged or VaultError; nothing has changed then.
     """
     if not backup.is_file():
         raise VaultError(f"There is no file {backup}; name the backup of a vault.")
-    _refuse_open(folder)
-    making = place.new_folder_beside(folder)
+    before = _lock_existing(folder)
+    making = None
     try:
-        held = VaultLock(making)
-        try:
-            opened, mac = _unpack(backup, making)
-            data_key = opened.open(secret)
-            keys.check_mac(opened, mac, data_key, backup)
-            _check(making / opened.database, data_key)
-            _count_as_newest(making / opened.database, data_key, opened.vault_id)
-            kept = _move_aside(folder)
-            making = making.rename(folder)
-        finally:
-            held.release()
+        making = place.new_folder_beside(folder, kept=before is not None)
+        _unpack_and_check(backup, making, secret)
+        if before is None:
+            making.rename(folder)
+        else:
+            place.exchange(making, folder)
     except BaseException as error:
-        shutil.rmtree(making, ignore_errors=True)
+        if making:
+            shutil.rmtree(making, ignore_errors=True)
         if isinstance(error, OSError):
             raise VaultError(unwritable(folder, error)) from None
         raise
+    finally:
+        if before:
+            before.release()
     sync_folder(folder.parent)
-    return kept
+    return making if before else None
+
+
+def _unpack_and_check(backup: Path, making: Path, secret: str) -> None:
+    held = VaultLock(making)
+    try:
+        opened, mac = _unpack(backup, making)
+        data_key = opened.open(secret)
+        keys.check_mac(opened, mac, data_key, backup)
+        _check(making / opened.database, data_key)
+        _count_as_newest(making / opened.database, data_key, opened.vault_id)
+    finally:
+        held.release()
 
 
 def _snapshot(vault: Vault, connection: Connection, copy: Path) -> tuple[Keys, bytes]:
@@ -167,22 +178,10 @@ def _count_as_newest(path: Path, data_key: bytes, vault_id: str) -> None:
         database.set_openings(connection, count)
 
 
-def _refuse_open(folder: Path) -> None:
-    """Raise VaultError if `folder` is in use by another program, or is something else than a vault."""
+def _lock_existing(folder: Path) -> VaultLock | None:
+    """Lock the vault that is in `folder`; None if there is nothing. Raises VaultBusy, VaultError for anything else."""
     if place.exists(folder):
         place.check_folder(folder)
-        VaultLock(folder).release()
-    else:
-        place.refuse_taken(folder)
-
-
-def _move_aside(folder: Path) -> Path | None:
-    if not place.exists(folder):
-        return None
-    held = VaultLock(folder)
-    try:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        kept = folder.with_name(f"{folder.name}.before-restore-{stamp}")
-        return folder.rename(kept)
-    finally:
-        held.release()
+        return VaultLock(folder)
+    place.refuse_taken(folder)
+    return None

@@ -98,11 +98,11 @@ def _operational(path: Path, reason: str) -> Exception:
     if "full" in reason:
         return VaultError(f"The disk with {path} is full; free some space, then try again.")
     if "readonly" in reason or "read-only" in reason or "unable to open" in reason:
-        return VaultError(f"{path} cannot be written; make the file and its folder writable.")
+        return VaultError(f"{path} cannot be written; see whether the disk has space and its folder is writable.")
     if "locked" in reason:
         return VaultBusy(f"Another program reads or writes {path}; close it, then try again.")
     if "disk I/O error" in reason:
-        return VaultError(f"The disk with {path} reports errors; free some space on it, or restore a backup elsewhere.")
+        return VaultError(f"The disk with {path} reports an error; see whether it has space, then try again.")
     return VaultError(f"{path} cannot be used: {reason}.")
 
 

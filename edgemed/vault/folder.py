@@ -237,9 +237,9 @@ class Vault:
             settings.update(vaults=known | {self.keys.vault_id: count})
 
     def _remove_leftovers(self) -> None:
-        """Delete what an interrupted `rekey` left: databases that keys.json does not name."""
+        """Delete what an interrupted change of keys left: databases that keys.json does not name, and half a file."""
         for path in self.folder.iterdir():
-            if keys.database_of(path.name) not in (None, self.keys.database):
+            if path.name == f"{keys.NAME}.partial" or keys.database_of(path.name) not in (None, self.keys.database):
                 path.unlink(missing_ok=True)
 
 

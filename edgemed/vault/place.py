@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import glob
 import os
 import secrets
 import shutil
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +17,9 @@ from edgemed.errors import EdgemedError, VaultError
 from edgemed.private_files import sync_folder, unwritable
 from edgemed.vault import keys, lock
 from edgemed.vault.lock import VaultLock
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
 def exists(folder: Path) -> bool:
@@ -39,14 +45,20 @@ def refuse_taken(folder: Path) -> None:
         raise VaultError(f"{folder} holds other files; name a new or an empty folder for the vault.")
 
 
-def new_folder_beside(folder: Path) -> Path:
-    """An empty folder with mode 0700 on the same disk. Removes those of programs that were killed."""
+def new_folder_beside(folder: Path, *, kept: bool = False) -> Path:
+    """An empty folder with mode 0700 on the same disk. Removes those of programs that were killed.
+
+    kept: it will hold a vault that a restored one replaces, so no program may remove it.
+    """
     beginning = f".{folder.name}.new-"
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in folder.parent.glob(f"{glob.escape(beginning)}*"):
             _remove_abandoned(left)
-        making = folder.with_name(beginning + secrets.token_hex(4))
+        name = beginning + secrets.token_hex(4)
+        if kept:
+            name = f"{folder.name}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}"
+        making = folder.with_name(name)
         making.mkdir(mode=0o700)
     except OSError as error:
         raise VaultError(unwritable(folder, error)) from None
@@ -89,6 +101,19 @@ def _closed(folder: Path) -> bool:
             if status.st_mode & 0o077:
                 path.chmod(stat.S_IMODE(status.st_mode) & 0o700)
     return not folder.lstat().st_mode & 0o077
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Let two folders trade their names, in one step where the file system can do that. Raises OSError."""
+    names = (os.fsencode(one), os.fsencode(other))
+    if _libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+        return
+    if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))
+    between = other.with_name(f".{other.name}.between-{secrets.token_hex(4)}")
+    other.rename(between)
+    one.rename(other)
+    between.rename(one)
 
 
 def remove_vault_files(folder: Path) -> None:

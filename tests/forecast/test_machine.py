@@ -108,6 +108,14 @@ def test_busy_fraction_is_between_0_and_1() -> None:
     assert 0 <= measure_busy(0.05) <= 1
 
 
+def test_our_own_work_and_that_of_our_children_is_not_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks, second = iter([(1000, 5000), (1000, 5400)]), os.sysconf("SC_CLK_TCK") / 100
+    seconds = iter([[0.0] * 5, [1 / second, 0.0, 1.5 / second, 0.5 / second, 9.0]])
+    monkeypatch.setattr(cores, "idle_and_total", lambda: next(ticks))
+    monkeypatch.setattr("os.times", lambda: os.times_result(next(seconds)))
+    assert cores.Others().share() == pytest.approx(0.25)
+
+
 def test_busy_fraction_stays_valid_when_idle_time_decreases(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([(1000, 5000), (998, 5008)])
     monkeypatch.setattr(cores, "idle_and_total", lambda: next(counts))

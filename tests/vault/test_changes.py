@@ -264,7 +264,7 @@ def test_a_new_key_that_fails_leaves_the_old_one(vault: Vault, monkeypatch: pyte
 def test_what_an_interrupted_change_of_key_left_is_removed(vault: Vault) -> None:
     vault.close()
     left = [vault.folder / f"vault-0123abcd.db{suffix}" for suffix in ("", "-wal", ".partial")]
-    for path in (*left, vault.folder / "vault-copy.db", vault.folder / "notes.txt"):
+    for path in (*left, vault.folder / "keys.json.partial", vault.folder / "vault-copy.db", vault.folder / "notes.txt"):
         path.write_bytes(b"x")
     unlock(vault.folder, PASSPHRASE).close()
     assert names(vault.folder) == ["keys.json", "lock", "notes.txt", "vault-copy.db", "vault.db"]

@@ -102,6 +102,7 @@ def test_changing_the_passphrase(place: Path, _: int) -> None:
         except WrongPassphrase:
             pass
     assert len(opened) == 1
+    assert names(place / "vault") == ["keys.json", "lock", "vault.db"]
 
 
 @pytest.mark.parametrize("_", range(KILLS))

@@ -1,6 +1,6 @@
 """How long the vault takes with 2,000 messages: search, lists, opening a chat, storing a question and a second of text.
 
-    python -m benchmarks.vault [--messages 2000] [--words 250] [--rounds 20] [--json]
+    python -m benchmarks.chats [--messages 2000] [--words 250] [--rounds 20] [--json]
 
 Makes a vault with chats of 50 messages and one chat with all of them again. Times are medians in milliseconds; `search`
 is the slowest query, `unlock` at the default cost.

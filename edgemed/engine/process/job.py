@@ -80,7 +80,8 @@ def run_job(entry: str, request: Mapping[str, Any], on_progress: Report = no_rep
             answers.read()  # until the process that works has ended, too: it writes to files of ours
         log.seek(0)
         words = log.read().decode(errors="replace").splitlines()[-LOG_LINES:]
-        raise EngineDied(describe_exit(status, words, out_of_memory=oom_kills() > killed))
+        gone = describe_exit(status, words, out_of_memory=oom_kills() > killed, what="The computation")
+        raise EngineDied(gone)
 
 
 def main(arguments: list[str]) -> int:

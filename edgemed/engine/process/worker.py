@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from edgemed import privacy
 from edgemed.engine.offload import reach
 from edgemed.engine.process.coalesce import coalesced
+from edgemed.engine.process.exit_reason import FORGET
 from edgemed.engine.process.failures import encode_failure
 from edgemed.engine.process.frames import Frames, encode
 from edgemed.engine.process.protocol import (
@@ -24,6 +25,7 @@ from edgemed.engine.process.protocol import (
     Failed,
     Finished,
     Generate,
+    GetPreview,
     GetStats,
     GetStoreState,
     Progress,
@@ -64,11 +66,11 @@ class Connection:
 
 
 class Worker:
-    """Loads the model that `Start` names, then answers `Generate` messages one after the other."""
+    """Loads the model that `Start` names, then serves `Generate` and `GetPreview` messages one after the other."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._requests: queue.SimpleQueue[tuple[str, Generate]] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[str, Generate | GetPreview]] = queue.SimpleQueue()
         self._session: Session | None = None
         self._cache: CacheSize  # set together with the session
         # Guards _running and _stopped. Messages arrive in order, so a stop finds its request queued, running or over.
@@ -89,7 +91,15 @@ class Worker:
         start_thread(self._listen, "listener")
         self._connection.send(Ready(info, os.getpid()))
         while True:
-            self._answer(session, *self._requests.get())
+            os.write(sys.stderr.fileno(), f"{FORGET}\n".encode())
+            request, wanted = self._requests.get()
+            try:
+                if isinstance(wanted, Generate):
+                    self._answer(session, request, wanted)
+                else:
+                    self._connection.send(session.preview(wanted.messages, wanted.continued), request)
+            except Exception as error:
+                self._connection.send(Failed(*encode_failure(error)), request)
 
     def _answer(self, session: Session, request: str, wanted: Generate) -> None:
         with self._turn:
@@ -99,13 +109,12 @@ class Worker:
                 session.stop()
         session.on_progress = lambda progress: self._connection.send(progress, request)
         try:
-            for event in coalesced(session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse)):
+            events = session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse, continued=wanted.continued)
+            for event in coalesced(events):
                 if isinstance(event, Finished):
                     # Save the hot profile before the event is sent: `edgemed generate` ends this process after it.
                     session.loaded.remember_hot()
                 self._connection.send(event, request)
-        except Exception as error:
-            self._connection.send(Failed(*encode_failure(error)), request)
         finally:
             with self._turn:
                 self._running = ""
@@ -125,6 +134,8 @@ class Worker:
             case Generate():
                 with self._turn:
                     self._stopped[request] = False
+                self._requests.put((request, message))
+            case GetPreview():
                 self._requests.put((request, message))
             case Stop():
                 with self._turn:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgemed.chat.engine import StartEngine
 from edgemed.chat.service import Hook
 from edgemed.clinical import Language, Place, header_line, notice
 from edgemed.tui.strings import Strings, strings
+
+if TYPE_CHECKING:
+    from edgemed.tui.kept import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,8 @@ class ChatSession:
     """What the chat needs before the engine has loaded the model.
 
     `weights_digest` (None for a file without checksums) and `intended_use` come from the model file and decide the
-    notices. `introduction` is shown above the first question; `hooks` run around every answer.
+    notices. `introduction` is shown above the first question; `hooks` run around every answer. `kept` is the open
+    vault, None for a chat of which nothing is kept.
     """
 
     start_engine: StartEngine
@@ -27,6 +32,7 @@ class ChatSession:
     place: Place = "offline"
     introduction: str = ""
     hooks: Sequence[Hook] = ()
+    kept: Kept | None = None
 
     @property
     def words(self) -> Strings:

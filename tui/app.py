@@ -179,6 +179,7 @@ class ChatApp(PrivateApp):
         if self._chat is not None and not self.hidden and not self._leaving:
             self._guard.hide()
             self._notifications.clear()
+            self.hold_input()
             self.push_screen(self._chat.cover(self._tries))
         self._uncover()
 
@@ -188,7 +189,7 @@ class ChatApp(PrivateApp):
             self._driver.reopen()
         self.refresh(layout=True)
 
-    @on(HiddenScreen.Opened)
+    @on(HiddenScreen.Shown)
     def _shown(self) -> None:
         if self.hidden:
             self._tries = TRIES

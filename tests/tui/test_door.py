@@ -70,7 +70,7 @@ async def test_the_first_run_makes_a_vault_and_opens_the_chat(tmp_path: Path) ->
 async def test_the_first_run_takes_nothing_that_would_be_regretted(tmp_path: Path) -> None:
     async with FirstChat(entrance=entrance(tmp_path / "vault")).run_test() as pilot:
         await type_in(pilot, "too short")
-        await shows(pilot, "Too easy to guess.")
+        await shows(pilot, "Too weak.")
         await type_in(pilot, PASSPHRASE)
         await type_in(pilot, PASSPHRASE + "r")
         await shows(pilot, "This is not the same passphrase.", "A passphrase for your chats")

@@ -43,7 +43,7 @@ def test_the_parser_blanks_before_it_delivers_and_once_for_each_key() -> None:
     assert happened == ["blank", "a", "f12", "b"]
 
 
-def test_a_key_amid_a_paste_comes_first_and_the_paste_is_whole() -> None:
+def test_a_key_in_a_paste_comes_first_and_the_paste_is_whole() -> None:
     blanks: list[int] = []
     parser = HidingParser(lambda: blanks.append(1))
     events = [event for part in (f"{PASTE}one ", "two \x1b[24~three", f" four{END}x") for event in parser.feed(part)]

@@ -57,7 +57,7 @@ def test_a_streaming_answer_is_hidden_at_once(key: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rest", ["", f" {SECRET}" * 20_000], ids=["after", "amid"])
+@pytest.mark.parametrize("rest", ["", f" {SECRET}" * 20_000], ids=["after", "inside"])
 def test_a_long_paste_does_not_delay_hiding(rest: str) -> None:
     """The key comes after 500 kB of a paste, whose end comes before the key or after it."""
     paste = f"{SECRET} " * 50_000

@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from edgemed.tui.messages import Opened
 from edgemed.tui.pin import matches
 from edgemed.tui.strings_vault import VaultStrings
 
@@ -23,13 +24,13 @@ LOOK_SECONDS = 0.5
 class HiddenScreen(Screen[None]):
     """Opaque. `digests` are those of the secrets that show the chat again; with none, Enter does."""
 
-    class Opened(Message):
+    class Shown(Message):
         """The PIN or the passphrase was right."""
 
     class Failed(Message):
         """A try was wrong."""
 
-    AUTO_FOCUS = "Input"
+    AUTO_FOCUS = None
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+p", "ignore", show=False, priority=True)]
 
     def __init__(
@@ -54,6 +55,8 @@ class HiddenScreen(Screen[None]):
         yield Static(words.hidden_keys, classes="keys", markup=False)
 
     def on_mount(self) -> None:
+        self.set_focus(self.query_one(Input))
+        self.post_message(Opened())  # a PIN may have been typed while this screen was built
         self._look()
         self.set_interval(LOOK_SECONDS, self._look)
 
@@ -92,7 +95,7 @@ class HiddenScreen(Screen[None]):
                 if self._digests:
                     self._refuse()
                     return
-            self.post_message(self.Opened())
+            self.post_message(self.Shown())
 
     def _refuse(self) -> None:
         self._tries -= 1

@@ -9,13 +9,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Paste
-from textual.timer import Timer
-from textual.widgets import Static, TextArea
+from textual.widgets import Static
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.visible import visible
 from edgemed.engine.process.protocol import Finished
 from edgemed.errors import VaultError
+from edgemed.tui.facts import model_facts
 from edgemed.tui.kept import Kept
 from edgemed.tui.messages import Answering, EngineFailed
 from edgemed.tui.screens.chat import ChatScreen
@@ -27,7 +27,7 @@ from edgemed.tui.strings_vault import vault_strings
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.transcript import Transcript
 
-DRAFT_SECONDS = 1.0
+SAVE_SECONDS = 0.5
 """A draft is saved at most this long after it was changed."""
 NEWS_SECONDS = 1.0
 BEHIND_SECONDS = 2.0
@@ -48,8 +48,8 @@ class KeptScreen(ChatScreen):
         self._opened: list[str] = []
         self._elsewhere: dict[str, Conversation] = {}
         """Chats that were left while an answer was being written, by id."""
-        self._draft_timer: Timer | None = None
-        self._draft_error = ""
+        self._saved: object = state_of(conversation)
+        self._fault = ""
 
     def compose(self) -> ComposeResult:
         for number, widget in enumerate(super().compose()):
@@ -59,10 +59,11 @@ class KeptScreen(ChatScreen):
 
     async def on_mount(self) -> None:
         await self.mount(Static("", classes="news", markup=False), before=self.query_one(Composer))
-        self._show_draft()
+        self.show_draft()
         self._show_which()
         self._show_news()
         if self._kept is not None:
+            self.set_interval(SAVE_SECONDS, self.save)
             self.set_interval(NEWS_SECONDS, self._look)
             self.run_worker(self._prepare(self._kept))
 
@@ -97,7 +98,7 @@ class KeptScreen(ChatScreen):
 
     async def leave(self) -> None:
         """Save the draft, stop the running answer and keep its text, end the engine, close the vault."""
-        await self._save_draft()
+        await self.save()
         turns = [self._answered, *(chat.open_turn for chat in self._elsewhere.values())]
         for turn in filter(None, turns):
             self._driver.stop(turn)
@@ -115,32 +116,24 @@ class KeptScreen(ChatScreen):
 
     # --- drafts ---
 
-    @on(TextArea.Changed)
-    def _typed(self) -> None:
-        """Save the draft within a second, also while the user goes on typing."""
-        if self._kept is not None and self._draft_timer is None:
-            self._draft_timer = self.set_timer(DRAFT_SECONDS, self._save_draft)
-
-    async def _save_draft(self) -> None:
-        if self._draft_timer is not None:
-            self._draft_timer.stop()
-            self._draft_timer = None
-        conversation, text = self._conversation, self.query_one(Composer).text
-        if self._kept is None or conversation.draft == text:
+    async def save(self) -> None:
+        """Store the draft, the questions that wait and the branch that is shown, if any of them has changed."""
+        conversation = self._conversation
+        conversation.draft = self.query_one(Composer).text
+        if self._kept is None or not conversation.saved or (state := state_of(conversation)) == self._saved:
             return
-        conversation.draft = text
-        if conversation.saved:
-            try:
-                await self._kept.keep(conversation)
-                self._draft_error = ""
-            except VaultError as error:
-                self._draft_error = str(error)
+        self._saved = state
+        try:
+            await self._kept.keep(conversation)
+            self._fault = ""
+        except VaultError as error:
+            self._fault, self._saved = str(error), None
 
-    def _show_draft(self) -> None:
+    def show_draft(self) -> None:
+        """Put the conversation's draft into the box."""
         composer = self.query_one(Composer)
-        if composer.text != self._conversation.draft:
-            composer.text = self._conversation.draft
-            composer.move_cursor(composer.document.end)
+        composer.text = self._conversation.draft
+        composer.move_cursor(composer.document.end)
 
     def show_welcome(self, facts: str = "") -> None:
         """Show the text above the first turn, which says where the chat is kept."""
@@ -158,7 +151,7 @@ class KeptScreen(ChatScreen):
         if self._kept is None:
             self.notify(self._vault_words.unsaved_header, markup=False)
             return
-        await self._save_draft()
+        await self.save()
         answering = {*self._elsewhere, *([self._conversation.id] if self._answered else [])}
         screen = ChatsScreen(self._session, self._kept, self._conversation.id, self._opened, answering)
         self.app.push_screen(screen, self._choose)
@@ -184,7 +177,7 @@ class KeptScreen(ChatScreen):
 
     async def switch(self, conversation: Conversation) -> None:
         """Show another conversation. A running answer goes on in the one that is left."""
-        await self._save_draft()
+        await self.save()
         left, self._conversation = self._conversation, conversation
         turn, self._answered = self._answered, None
         if turn is not None:
@@ -192,11 +185,13 @@ class KeptScreen(ChatScreen):
             await self.query_one(Transcript).views[-1].answer.close("")
         self._previous = None
         self._opened.append(left.id)
-        self._show_draft()
+        self._saved = state_of(conversation)
+        self.show_draft()
         await self._show_conversation()
         if open_turn := conversation.open_turn:
             await self._follow(open_turn)
         self.show_queued(conversation.queued)
+        self.show_welcome(model_facts(self._info, self._words) if self._info else "")
         self._show_which()
 
     async def _show_turn(self, turn_id: str) -> None:
@@ -285,10 +280,15 @@ class KeptScreen(ChatScreen):
         behind = self._kept.journal.behind
         if behind >= BEHIND_SECONDS:
             return words.behind.format(seconds=f"{behind:.0f}")
-        if self._kept.journal.fault or self._draft_error:
-            return words.not_saved.format(error=self._kept.journal.fault or self._draft_error)
+        if self._kept.journal.fault or self._fault:
+            return words.not_saved.format(error=self._kept.journal.fault or self._fault)
         if low := self._kept.low_disk(self._session.language):
             return low
         if self._elsewhere and self._conversation.queued:
             return words.engine_elsewhere
         return words.stale.format(count=self._kept.stale) if self._kept.stale else ""
+
+
+def state_of(conversation: Conversation) -> object:
+    """What `KeptScreen.save` watches for changes."""
+    return conversation.id, conversation.draft, tuple(conversation.queued), frozenset(conversation.shown_ids)

@@ -6,18 +6,18 @@ Open it through `edgemed.tui.launch`, which cleans the environment before Textua
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import ClassVar, cast
 
 from textual import on
-from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.events import Event, InputEvent, Key, MouseMove, Paste
 from textual.screen import Screen
 
 from edgemed import supervisor
 from edgemed.chat.conversation import Conversation
+from edgemed.clinical import Language
 from edgemed.errors import EdgemedError
+from edgemed.tui.commanding import CommandingApp
 from edgemed.tui.entrance import Entrance
 from edgemed.tui.guard import Guard
 from edgemed.tui.hide_key import EarlierPaste
@@ -35,13 +35,12 @@ from edgemed.tui.screens.unlock import Unlocked, UnlockScreen, UnsavedWanted
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings import strings
 from edgemed.tui.strings_vault import vault_strings
-from edgemed.tui.themes import CONTRAST, DARK, LIGHT
 from edgemed.vault.folder import exists
 
 TICK_SECONDS = 1.0
 
 
-class ChatApp(PrivateApp):
+class ChatApp(CommandingApp, PrivateApp):
     """The private clinical chat: behind the vault of `entrance`, or at once on `session`, of which nothing is kept."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -61,12 +60,17 @@ class ChatApp(PrivateApp):
         assert (session is None) != (entrance is None)
         self._entrance = entrance
         self._chat = KeptScreen(session, conversation or Conversation()) if session else None
-        self._language = session.language if session else cast(Entrance, entrance).language
-        super().__init__(strings(self._language).links_closed)
-        self._words = vault_strings(self._language)
+        self._spoken = session.language if session else cast(Entrance, entrance).language
+        super().__init__(strings(self._spoken).links_closed)
+        self.use_theme(session.theme if session else cast(Entrance, entrance).settings.theme)
+        self._words = vault_strings(self._spoken)
         self._guard = Guard()
         self._tries = TRIES
         self._leaving = False
+
+    @property
+    def language(self) -> Language:
+        return self._spoken
 
     @property
     def chat(self) -> KeptScreen:
@@ -235,9 +239,16 @@ class ChatApp(PrivateApp):
             self._driver.blank()
         self.call_later(self.leave, supervisor.SUSPENDED)
 
+    def action_lock(self) -> None:
+        """Lock now."""
+        self.lock("command")
+
     async def action_quit(self) -> None:
-        """End the chat and return to the shell. Drafts and the text of a running answer are kept."""
-        await self.leave(0)
+        """End the chat and return to the shell, but ask first if text would be lost."""
+        if self._chat is not None and self.screen is self._chat:
+            self._chat.ask_to_leave(lambda: self.call_later(self.leave, 0))
+        else:
+            await self.leave(0)
 
     async def leave(self, code: int) -> None:
         """Save what is to be kept, end the engine, close the vault, and exit with `code`."""
@@ -248,27 +259,7 @@ class ChatApp(PrivateApp):
             await self._chat.leave()
         self.exit(return_code=code)
 
-    # --- commands ---
-
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The palette's commands. Textual's own commands, such as the screenshot, are not offered."""
-        chat = self.chat
-        actions = {
-            "new_chat": chat.action_new_chat,
-            "bring_back": chat.action_bring_back,
-            "copy_answer": chat.action_copy_answer,
-            "stop": chat.action_stop,
-            "experts": chat.action_experts,
-            "restart_engine": chat.action_restart_engine,
-            "help": self.action_help,
-            "theme_dark": lambda: self._use_theme(DARK.name),
-            "theme_light": lambda: self._use_theme(LIGHT.name),
-            "theme_contrast": lambda: self._use_theme(CONTRAST.name),
-            "quit": self.action_quit,
-        }
-        for name, action in actions.items():
-            title, explanation = strings(self._language).commands[name]
-            yield SystemCommand(title, explanation, action)
+    # --- pages over the chat ---
 
     def action_command_palette(self) -> None:
         if self.screen is self._chat:
@@ -277,6 +268,3 @@ class ChatApp(PrivateApp):
     def action_help(self) -> None:
         if self._chat is not None and not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self._chat.session))
-
-    def _use_theme(self, name: str) -> None:
-        self.theme = name

@@ -113,6 +113,11 @@ class Kept:
         if (stored := self.journal.keep(conversation)) is not None:
             await asyncio.wrap_future(stored)
 
+    async def erase(self, chat_id: str, turn_id: str) -> None:
+        """Erase a turn that was withdrawn. Raises VaultError."""
+        await self.do(lambda store: store.delete_turn(turn_id))
+        await self._learn_chat(chat_id)
+
     async def update(self, conversation: Conversation) -> bool:
         """Give a conversation the title and the case that it has in the vault; False if it was deleted there."""
         await self.refresh_titles()

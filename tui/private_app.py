@@ -49,6 +49,11 @@ class PrivateApp(App[None]):
         # No animation: the only motion is text that arrives.
         self.animation_level = "none"
 
+    def use_theme(self, name: str | None) -> None:
+        """Show this theme if it is one of ours."""
+        if name in {theme.name for theme in THEMES}:
+            self.theme = name
+
     def get_driver_class(self) -> type[Driver]:
         return HidingDriver
 
@@ -62,7 +67,11 @@ class PrivateApp(App[None]):
     def _leave_on_signal(self, number: int) -> None:
         self._ended_by = self._ended_by or number
         if self._open:
-            self.exit(return_code=128 + self._ended_by)
+            self.call_later(self.leave, 128 + self._ended_by)
+
+    async def leave(self, code: int) -> None:
+        """End with this exit code."""
+        self.exit(return_code=code)
 
     def hold_input(self) -> None:
         """Keep what is typed until the next screen says `Opened`."""

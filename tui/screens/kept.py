@@ -15,11 +15,13 @@ from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.visible import visible
 from edgemed.engine.process.protocol import Finished
 from edgemed.errors import VaultError
+from edgemed.tui.commands import Command
 from edgemed.tui.facts import model_facts
 from edgemed.tui.kept import Kept
 from edgemed.tui.messages import Answering, EngineFailed
 from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.chats import ChatsScreen, Chosen
+from edgemed.tui.screens.composing import Action
 from edgemed.tui.screens.hidden import HiddenScreen
 from edgemed.tui.screens.set_pin import SetPinScreen
 from edgemed.tui.session import ChatSession
@@ -30,6 +32,7 @@ from edgemed.tui.widgets.transcript import Transcript
 SAVE_SECONDS = 0.5
 """A draft is saved at most this long after it was changed."""
 NEWS_SECONDS = 1.0
+VAULT_COMMANDS = frozenset({"chats", "find", "unsaved_chat", "set_pin", "lock"})
 BEHIND_SECONDS = 2.0
 NOTICE_SECONDS = 20.0
 LEAVE_SECONDS = 2.0
@@ -39,7 +42,10 @@ LEAVE_SECONDS = 2.0
 class KeptScreen(ChatScreen):
     """`ChatScreen` whose conversations come from a vault and go into it. Without a vault, nothing is kept."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "chats", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+o", "chats", show=False),
+        Binding("alt+z", "undo_typing", show=False),  # with a vault, Ctrl+Z locks
+    ]
 
     def __init__(self, session: ChatSession, conversation: Conversation) -> None:
         super().__init__(session, conversation)
@@ -59,7 +65,7 @@ class KeptScreen(ChatScreen):
 
     async def on_mount(self) -> None:
         await self.mount(Static("", classes="news", markup=False), before=self.query_one(Composer))
-        self.show_draft()
+        self.show_draft(self._conversation.draft)
         self._show_which()
         self._show_news()
         if self._kept is not None:
@@ -77,10 +83,6 @@ class KeptScreen(ChatScreen):
 
     # --- what the application asks ---
 
-    @property
-    def session(self) -> ChatSession:
-        return self._session
-
     def cover(self, tries: int) -> HiddenScreen:
         """The screen that hides this one. `tries`: how many wrong PINs it still takes."""
         secrets = self._kept.secrets if self._kept else []
@@ -91,6 +93,15 @@ class KeptScreen(ChatScreen):
     def answering(self) -> bool:
         """Whether an answer is being written, here or in another chat. The engine answers one at a time."""
         return super().answering or bool(self._elsewhere)
+
+    @property
+    def would_lose(self) -> str:
+        """Ask before leaving only if nothing keeps the text."""
+        return "" if self._kept is not None and self._conversation.saved else super().would_lose
+
+    def action_of(self, command: Command) -> Action | None:
+        """Without a vault, its commands are not offered."""
+        return None if self._kept is None and command.name in VAULT_COMMANDS else super().action_of(command)
 
     def paste(self, event: Paste) -> None:
         """Take a paste that was begun on this screen."""
@@ -119,7 +130,7 @@ class KeptScreen(ChatScreen):
     async def save(self) -> None:
         """Store the draft, the questions that wait and the branch that is shown, if any of them has changed."""
         conversation = self._conversation
-        conversation.draft = self.query_one(Composer).text
+        conversation.draft = self._set_aside or self.query_one(Composer).text
         if self._kept is None or not conversation.saved or (state := state_of(conversation)) == self._saved:
             return
         self._saved = state
@@ -129,10 +140,10 @@ class KeptScreen(ChatScreen):
         except VaultError as error:
             self._fault, self._saved = str(error), None
 
-    def show_draft(self) -> None:
-        """Put the conversation's draft into the box."""
+    def show_draft(self, draft: str) -> None:
+        """Put a draft into the box."""
         composer = self.query_one(Composer)
-        composer.text = self._conversation.draft
+        composer.text = draft
         composer.move_cursor(composer.document.end)
 
     def show_welcome(self, facts: str = "") -> None:
@@ -141,11 +152,17 @@ class KeptScreen(ChatScreen):
         lines = (self._session.introduction, facts, self._vault_words.kept if kept else self._words.nothing_stored)
         self.query_one(Transcript).welcome("\n".join(filter(None, lines)))
 
+    def action_undo_typing(self) -> None:
+        """Undo the last change in the box."""
+        self.query_one(Composer).action_undo()
+
     # --- switching ---
 
     def action_chats(self) -> None:
         """Show the list of chats."""
         self.call_later(self._list_chats)
+
+    action_find = action_chats
 
     async def _list_chats(self) -> None:
         if self._kept is None:
@@ -175,8 +192,12 @@ class KeptScreen(ChatScreen):
         if chosen is not None and chosen.turn_id is not None:
             self.call_after_refresh(self._show_turn, chosen.turn_id)  # after the composer got the focus
 
-    async def switch(self, conversation: Conversation) -> None:
-        """Show another conversation. A running answer goes on in the one that is left."""
+    async def switch(self, conversation: Conversation, draft: str | None = None) -> None:
+        """Show another conversation, with its draft or another one. A running answer goes on in the one that is left.
+
+        An unsaved chat that is left is gone.
+        """
+        self.stop_editing()
         await self.save()
         left, self._conversation = self._conversation, conversation
         turn, self._answered = self._answered, None
@@ -186,7 +207,7 @@ class KeptScreen(ChatScreen):
         self._previous = None
         self._opened.append(left.id)
         self._saved = state_of(conversation)
-        self.show_draft()
+        self.show_draft(conversation.draft if draft is None else draft)
         await self._show_conversation()
         if open_turn := conversation.open_turn:
             await self._follow(open_turn)
@@ -216,10 +237,23 @@ class KeptScreen(ChatScreen):
                 return
 
     async def _new_chat(self) -> None:
-        if self._kept is None:
-            await super()._new_chat()
-        elif self._conversation.turns or not self._conversation.saved or self._conversation.case_id:
+        if self._kept is not None and not self.full:
             await self.switch(Conversation())
+        else:
+            await super()._new_chat()
+
+    async def _replace(self, conversation: Conversation) -> None:
+        """Show another conversation. With a vault, this one is kept, and its answer goes on."""
+        if self._kept is None:
+            await super()._replace(conversation)
+        else:
+            await self.switch(conversation, draft="")
+
+    async def _bring_back(self) -> None:
+        if self._kept is None:
+            await super()._bring_back()
+        elif self._opened:
+            await self._open(Chosen(self._opened[-1]))
 
     def action_set_pin(self) -> None:
         """Set, change or remove the PIN of the hidden screen."""
@@ -234,6 +268,11 @@ class KeptScreen(ChatScreen):
         if self._conversation.saved:
             await self.switch(Conversation(saved=False))
             self.notify(self._vault_words.unsaved_kept, markup=False)
+
+    def turn_withdrawn(self, turn: Turn) -> None:
+        """Erase a question that was taken back."""
+        if self._kept is not None and self._conversation.saved:
+            self.run_worker(self._kept.erase(self._conversation.id, turn.id))
 
     @on(Answering)
     async def _answered_elsewhere(self, news: Answering) -> None:

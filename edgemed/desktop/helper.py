@@ -25,7 +25,7 @@ def main(descriptor: int) -> int:
 
 
 class Helper:
-    """Waits for the screen, for logind, and for the moment when the clipboard must be emptied."""
+    """Waits for the screen and for logind."""
 
     def __init__(self, screen: socket.socket, clipboard: Clipboard) -> None:
         self._screen = screen
@@ -40,18 +40,16 @@ class Helper:
             while self._step():
                 pass
         finally:
-            self._clipboard.clear()
             if self._logind is not None:
                 self._logind.close()
 
     def _step(self) -> bool:
         """Wait for one thing to happen; False once no screen can come any more."""
-        for key, _ in self._selector.select(self._clipboard.seconds_left):
+        for key, _ in self._selector.select():
             if key.fileobj is not self._screen:
                 self._hear_logind()
             elif not self._hear_screen():
                 return False
-        self._clipboard.clear_if_due()
         return True
 
     def _listen(self) -> None:

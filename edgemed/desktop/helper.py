@@ -33,6 +33,7 @@ class Helper:
         self._selector = selectors.DefaultSelector()
         self._selector.register(screen, selectors.EVENT_READ)
         self._logind: Logind | None = None
+        self._sleep_waits = False  # for READY_TO_SLEEP
 
     def run(self) -> None:
         self._listen()
@@ -64,6 +65,7 @@ class Helper:
         assert self._logind is not None
         try:
             for news in self._logind.receive():
+                self._sleep_waits = news == "sleep"
                 if news == "woke":
                     self._logind.delay_sleep_again()
                 else:
@@ -84,7 +86,7 @@ class Helper:
             self._tell(messages.COPIED if copied else messages.NOT_COPIED)
         elif word == messages.CLEAR:
             self._clipboard.clear()
-        elif word == messages.READY_TO_SLEEP and self._logind is not None:
+        elif word == messages.READY_TO_SLEEP and self._sleep_waits and self._logind is not None:
             self._logind.let_sleep()
         for pipe in pipes:
             os.close(pipe)

@@ -71,14 +71,16 @@ def has_screen() -> bool:
 def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduction: str = "") -> ChatSession:
     """Read the model file's metadata and prepare to load it. Raises ModelFileError if it is not a model file."""
     from edgemed.engine.process.client import Engine
+    from edgemed.engine.process.identity import FileIdentity, Weights
     from edgemed.model_file import open_model
     from edgemed.tui.session import ChatSession
 
+    file = FileIdentity.of(path)
     model = open_model(path)
     settings = engine_settings(args)
 
     def start(progress: Progress) -> ChatEngine:
-        return Engine.start(path, settings, progress)
+        return Engine.start(path, settings, progress, Weights(file, model.weights_digest))
 
     return ChatSession(
         start_engine=start,

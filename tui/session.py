@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgemed.chat.engine import StartEngine
 from edgemed.chat.service import Hook
+from edgemed.chat.visible import visible
 from edgemed.clinical import Language, Place, header_line, notice
 from edgemed.tui.strings import Strings, strings
 
@@ -34,7 +35,7 @@ class ChatSession:
 
     @property
     def header(self) -> str:
-        return header_line(self.weights_digest, place=self.place, language=self.language)
+        return visible(header_line(self.weights_digest, place=self.place, language=self.language))
 
     @property
     def notice(self) -> str | None:

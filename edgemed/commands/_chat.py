@@ -6,12 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemed import privacy
+from edgemed import privacy, settings
 from edgemed.clinical import Place, language_of
 from edgemed.commands._engine import add_engine_arguments, engine_settings
 from edgemed.commands._private import close_process
@@ -77,10 +77,10 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
 
     file = FileIdentity.of(path)
     model = open_model(path)
-    settings = engine_settings(args)
+    wanted = engine_settings(args)
 
     def start(progress: Progress) -> ChatEngine:
-        return Engine.start(path, settings, progress, Weights(file, model.weights_digest))
+        return Engine.start(path, wanted, progress, Weights(file, model.weights_digest))
 
     return ChatSession(
         start_engine=start,
@@ -90,7 +90,14 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
         language=args.language or language_of(os.environ),
         place=place_of(sealed=sealed),
         introduction=introduction,
+        theme=settings.load().theme,
+        on_theme=_remember_theme,
     )
+
+
+def _remember_theme(name: str) -> None:
+    with suppress(SetupError):  # settings that cannot be written cost only this
+        settings.update(theme=name)
 
 
 def place_of(*, sealed: bool) -> Place:

@@ -96,7 +96,7 @@ def test_chat_reads_questions_from_a_pipe(demo: subprocess.CompletedProcess[str]
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("OFFLINE | AI TEXT, NOT VALIDATED | CHECK | ")
+    assert lines[0].startswith("OFFLINE | AI TEXT, NOT VALIDATED | CHECK BEFORE USE | ")
     assert lines[1] == NOTICE
     assert done.stdout.count(NOTICE) == 2
 

@@ -18,7 +18,7 @@ from testing.fake_engine import FakeEngine, Hold, finished
 from testing.pseudo_terminal import PseudoTerminal
 from tests.tui.driving import session
 
-HEADER = "OFFLINE | AI TEXT, NOT VALIDATED | CHECK | ab12cd34"
+HEADER = "OFFLINE | AI TEXT, NOT VALIDATED | CHECK BEFORE USE | ab12cd34"
 NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
 CUT = "CUT OFF: a dose or a list may be incomplete"
 
@@ -56,7 +56,7 @@ def test_what_acts_is_shown() -> None:
 def test_a_cut_answer_says_so() -> None:
     chat, writer = plain(FakeEngine(["Take 5", finished("Take 5", tokens=2, prompt=1, reason="length")]), "q\n")
     chat.run()
-    assert f"Take 5\n{CUT} · the answer reached its length limit\n{NOTICE}" in writer.getvalue()
+    assert f"Take 5\n{CUT} · the answer reached its length limit · /resume: continue it\n{NOTICE}" in writer.getvalue()
 
 
 def test_the_engines_death_is_said_and_the_next_question_restarts_it() -> None:

@@ -74,7 +74,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
     screen = terminal.wait_for(
-        "OFFLINE | AI TEXT, NOT VALIDATED | CHECK |", NOTICE, "edgemed demonstration:", "F1 help"
+        "OFFLINE | AI TEXT, NOT VALIDATED | CHECK BEFORE USE |", NOTICE, "edgemed demonstration:", "F1 help"
     )
     assert screen.splitlines()[1].strip() == NOTICE
     assert "layer   gate     up   down  experts" in screen, "the plan"
@@ -98,7 +98,7 @@ def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
         terminal.type("What are the stages of adult acute lymphoblastic leukemia?")
         terminal.wait_for("What are the stages of adult acute lymphoblastic leukemia?")
         terminal.press("Enter")
-        if terminal.shows("Answering,", "tokens/s"):
+        if terminal.shows("Answering.", "room left"):
             terminal.press("Escape")
             if terminal.shows("stopped by you"):
                 break

@@ -10,7 +10,11 @@ from textual.geometry import Offset
 from textual.message import Message
 from textual.widgets import TextArea
 
+from edgemed.tui.widgets.bound_lines import bind_numbers
+
 NEW_LINE_KEYS = frozenset({"shift+enter", "alt+enter", "ctrl+j", "ctrl+enter"})
+
+bind_numbers()
 
 
 class Composer(TextArea):

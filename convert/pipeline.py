@@ -10,18 +10,19 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgemed import __version__
+from edgemed.control_group import usable_processors
 from edgemed.convert.checkpoint import Checkpoint
 from edgemed.convert.header import build_header
+from edgemed.convert.known_digests import check_downloads
 from edgemed.convert.layout import LayoutName
+from edgemed.convert.opened import Weights
 from edgemed.convert.output import Output
-from edgemed.convert.shards import Shards
 from edgemed.convert.source import find_source
 from edgemed.convert.writer import Progress, Writer
 from edgemed.errors import EdgemedError, SetupError
@@ -74,11 +75,15 @@ def convert(
     if output.exists() and not output.is_dir() and not overwrite:
         raise SetupError(f"{output} exists already; delete it, or choose another name.")
     with Checkpoint(find_source(source)) if isinstance(source, str) else nullcontext(source) as checkpoint:
+        check_downloads(
+            checkpoint.source.files,
+            lambda done, total: on_progress(Progress("checking the download", 0, 0, done, total, 0)),
+        )
         spec = checkpoint.header_spec(plan, layout, calibrated)
         blank = build_header(spec)
         size = len(blank) + spec.layout.data_bytes
-        target = Output(output, size, _binding(blank, checkpoint.shards, calibrated))
-        writer = Writer(spec, checkpoint.shards, target, len(blank), on_progress, calibrated)
+        target = Output(output, size, _binding(blank, checkpoint.weights, calibrated))
+        writer = Writer(spec, checkpoint.weights, target, len(blank), on_progress, calibrated)
         resumed = len(target.journal.done)
         try:
             checksums = writer.run(threads or _threads(calibrated), sync_seconds)
@@ -118,14 +123,14 @@ def convert(
 
 def _threads(calibrated: Calibrated | None) -> int:
     """Threads that convert: few without statistics, since ggml's quantisers use all cores, else one for each core."""
-    cores = os.cpu_count() or 1
+    cores = usable_processors()
     return cores if calibrated else min(MAX_READERS, cores)
 
 
-def _binding(blank_header: bytes, shards: Shards, calibrated: Calibrated | None) -> str:
+def _binding(blank_header: bytes, weights: Weights, calibrated: Calibrated | None) -> str:
     """Digest of what a journal is valid for: this version of edgemed, this header, and these shards, unchanged."""
     state = hashlib.sha256(
-        json.dumps([__version__, shards.stamps, calibrated is not None and calibrated.compensated]).encode()
+        json.dumps([__version__, weights.stamps, calibrated is not None and calibrated.compensated]).encode()
     )
     state.update(blank_header)
     return state.hexdigest()

@@ -16,6 +16,7 @@ from edgemed.engine.process.protocol import (
     Finished,
     Message,
     Piece,
+    Preview,
     PromptEncoded,
     PromptProgress,
     Sampling,
@@ -66,8 +67,8 @@ Step = Event | Hold | Exception | str
 class FakeEngine:
     """Answers each question with the next script.
 
-    For every question it records the messages (`asked`), the request id (`requests`), the sampling settings (`sampled`)
-    and whether the KV cache might be reused (`reused`).
+    For every question it records the messages (`asked`), the request id (`requests`), the sampling settings
+    (`sampled`), whether the KV cache might be reused (`reused`) and the answer so far (`continued`).
     """
 
     def __init__(self, *scripts: Sequence[Step], engine_info: EngineInfo | None = None) -> None:
@@ -76,7 +77,9 @@ class FakeEngine:
         self.requests: list[str] = []
         self.sampled: list[Sampling] = []
         self.reused: list[bool] = []
+        self.continued: list[str] = []
         self.alive = True
+        self.death = "The model stopped (SIGKILL)."
         self.closed = False
         self.restarts = 0
         self.states_told = 0
@@ -85,14 +88,15 @@ class FakeEngine:
         self._stopped: set[str] = set()
 
     def generate(
-        self, messages: Sequence[Message], sampling: Sampling, request: str, *, reuse: bool
+        self, messages: Sequence[Message], sampling: Sampling, request: str, *, reuse: bool, continued: str = ""
     ) -> Iterator[Event]:
         self.asked.append(list(messages))
         self.requests.append(request)
         self.sampled.append(sampling)
         self.reused.append(reuse)
+        self.continued.append(continued)
         script = self._scripts.pop(0)
-        prompt = sum(len(message.content) for message in messages)
+        prompt = sum(len(message.content) for message in messages) + len(continued)
         text = ""
         tokens = 0
         if request not in self._stopped:
@@ -102,7 +106,8 @@ class FakeEngine:
                 while not step.released.wait(0.005) and request not in self._stopped and not self.closed:
                     pass
             elif isinstance(step, Exception):
-                self.alive = not isinstance(step, EngineDied)
+                if isinstance(step, EngineDied):
+                    self.alive, self.death = False, str(step)
                 raise step
             elif isinstance(step, Finished):
                 yield step
@@ -116,10 +121,23 @@ class FakeEngine:
                 yield piece
         yield finished(text, tokens=tokens, prompt=prompt, reason="stopped" if request in self._stopped else "end")
 
+    def answer_next(self, text: str, *, cut: bool = False) -> None:
+        """Add a script: this text, ended by the model or cut off at the length limit."""
+        reason: StopReason = "length" if cut else "end"
+        self._scripts.append([text, finished(text, tokens=1, prompt=1, reason=reason)])
+
+    def preview(self, messages: Sequence[Message], continued: str = "") -> Preview:
+        """The prompt as `generate` counts it: a token for each character."""
+        text = "".join(f"<{message.role}>{message.content}" for message in messages) + continued
+        tokens = sum(len(message.content) for message in messages) + len(continued)
+        return Preview(tokens, PROMPT_DIGEST, text)
+
     def stop(self, request: str) -> None:
         self._stopped.add(request)
 
     def stats(self) -> EngineStats:
+        if not self.alive:
+            raise EngineDied(self.death)
         return EngineStats(
             tokens=100,
             tokens_per_s=12.3,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgemed.chat.conversation import Turn
+from edgemed.chat.conversation import State, Turn
 from edgemed.clinical import Language, cut_off
 from edgemed.tui.strings import Strings
 
@@ -11,7 +11,7 @@ RESUMABLE = frozenset({"stopped", "length", "failed", "interrupted"})
 
 def ending(turn: Turn, words: Strings, language: Language) -> str:
     """The line under an answer; empty if the answer is still open or is whole."""
-    reasons: dict[str, str] = {
+    reasons: dict[State, str] = {
         "stopped": words.stopped_by_you,
         "length": words.length_reached,
         "context": words.context_full,

@@ -52,6 +52,7 @@ class Strings:
     copy_cut_no: str
     engine_down: str
     engine_gone: str
+    restarting: str
     length_reached: str
     context_full: str
     context_full_plain: str
@@ -133,13 +134,14 @@ ENGLISH = Strings(
     copy_cut="This answer was CUT OFF: a dose or a list may be incomplete. Copy it anyway?",
     copy_cut_yes="Copy the incomplete answer",
     copy_cut_no="Do not copy",
-    engine_down="{error} Ctrl+R restarts the model; no text is lost.",
+    engine_down="{error} Your conversation is safe. Ctrl+R restarts it.",
     engine_gone="The model is not running.",
+    restarting="{error} It is being restarted for your question.",
     length_reached="the answer reached its length limit",
     context_full="this conversation is now too long for the model. Ctrl+N: new chat (keeps the case)",
     context_full_plain="this conversation is now too long for the model. /new: new chat",
     stopped_by_you="stopped by you",
-    interrupted="interrupted when the program ended",
+    interrupted="the program ended before the answer did",
     resume="Tab, Enter: resume",
     resume_plain="/resume: continue it",
     links_closed="Links do not open here: this program stays offline.",
@@ -219,11 +221,12 @@ CHINESE = Strings(
     copy_cut_no="不复制",
     engine_down="{error} 对话未丢失。按 Ctrl+R 重新启动模型。",
     engine_gone="模型未运行。",
+    restarting="{error} 正在为您的问题重新启动模型。",
     length_reached="已达到回答的长度上限",
     context_full="本次对话过长，已超出模型的上下文。Ctrl+N：新对话（保留病例）",
     context_full_plain="本次对话过长，已超出模型的上下文。/new：新对话",
     stopped_by_you="由您停止",
-    interrupted="程序结束时中断",
+    interrupted="程序在回答完成前结束",
     resume="Tab、Enter：继续",
     resume_plain="/resume：继续",
     links_closed="此处不打开链接：本程序保持离线。",

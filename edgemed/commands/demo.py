@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import edgemed
-from edgemed.commands._chat import add_chat_arguments, at_terminal, converse, open_session, seal_process
+from edgemed.commands._chat import add_chat_arguments, at_terminal, converse, enter_screen, open_session
 from edgemed.commands._print import show
 from edgemed.commands.inspect import precision_map, summary
 from edgemed.demo import checkpoint_path
@@ -28,10 +28,7 @@ PACKAGE = Path(edgemed.__file__).parent
 QUESTION = "What are the symptoms of diabetes?"
 ANSWER_TOKENS = 120
 SEED = 1
-WHAT_IT_IS = (
-    "This is a demonstration. A small model is converted, expert by expert, and runs on this computer only. What it "
-    "writes is made up; it is not medicine."
-)
+WHAT_IT_IS = "This is a demonstration. A small model runs on this computer only. What it writes is made up."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,12 +43,14 @@ def run(args: argparse.Namespace) -> int:
     if args.path:
         print(folder)
         return 0
-    sealed = seal_process(args)
-    print(WHAT_IT_IS)
-    model = converted(folder, fresh=args.fresh)
-    show_plan(model)
-    introduction = "\n".join([WHAT_IT_IS, "", *precision_map(model), ""])
-    session = open_session(model.path, args, sealed=sealed, introduction=introduction)
+    entered = enter_screen(args)
+    first = entered.why == "started"
+    if first:
+        print(WHAT_IT_IS)
+    model = converted(folder, fresh=args.fresh and first, quiet=not first)
+    if first and not at_terminal():
+        show_plan(model)
+    session = open_session(model.path, args, sealed=entered.sealed, introduction=WHAT_IT_IS)
     if at_terminal():
         return converse(session, args)
     from edgemed.tui.plain import PlainChat
@@ -59,8 +58,9 @@ def run(args: argparse.Namespace) -> int:
     return PlainChat(session).ask_once(QUESTION, max_tokens=ANSWER_TOKENS, seed=SEED)
 
 
-def converted(folder: Path, *, fresh: bool) -> ModelFile:
-    """The checkpoint in `folder` as a model file in the cache. Raises what `convert` raises."""
+def converted(folder: Path, *, fresh: bool, quiet: bool = False) -> ModelFile:
+    """The checkpoint in `folder` as a model file in the cache. quiet: do not mention an earlier conversion. Raises what
+    `convert` raises."""
     from edgemed.model_file import keys, open_model
     from edgemed.quant.plan import Plan
 
@@ -73,7 +73,8 @@ def converted(folder: Path, *, fresh: bool) -> ModelFile:
         except ModelFileError:
             pass  # damaged: convert again
         else:
-            show([f"Already converted: {target}"])
+            if not quiet:
+                show([f"Already converted: {target}"])
             return model
     _convert(folder, target, plan)
     return open_model(target)

@@ -128,6 +128,7 @@ def describe(model: ModelFile) -> dict[str, Any]:
             "repository": metadata.get(keys.SOURCE_REPOSITORY),
             "revision": metadata.get(keys.SOURCE_REVISION),
             "digest": metadata.get(keys.SOURCE_DIGEST),
+            "gguf": metadata.get(keys.SOURCE_GGUF),
         },
         "plan_digest": metadata.get(keys.PLAN_DIGEST),
         "calibration_digest": metadata.get(keys.CALIBRATION_DIGEST),
@@ -139,11 +140,13 @@ def describe(model: ModelFile) -> dict[str, Any]:
 
 def summary(model: ModelFile) -> list[str]:
     """Lines for people: name, size, layers, experts, source."""
+    from edgemed.quant.heat_map import layers_by_experts
     from edgemed.sizes import format_size
 
     known = describe(model)
     experts, source = known["experts"], known["source"]
-    origin = " ".join(filter(None, (source["repository"], source["revision"]))) or "not recorded"
+    known_origin = (source["repository"], source["revision"], source["gguf"] and f"via {source['gguf']}")
+    origin = " ".join(filter(None, known_origin)) or "not recorded"
     digest = f" (digest {source['digest'][:12]})" if source["digest"] else ""
     plan = f", plan {known['plan_digest'][:12]}" if known["plan_digest"] else ""
     mtp = f" and {known['mtp_layers']} MTP" if known["mtp_layers"] else ""
@@ -153,7 +156,7 @@ def summary(model: ModelFile) -> list[str]:
         f"  size        {format_size(known['size_bytes'])}, {known['parameters']:,} parameters, "
         f"{known['bits_per_weight']:.2f} bits per weight",
         f"  layers      {known['layers']}{mtp}, context {known['context_length']:,} tokens",
-        f"  experts     {experts['layers']} x {experts['per_layer']}, {experts['used']} used, "
+        f"  experts     {layers_by_experts(model)}, {experts['used']} used, "
         f"{experts['bits_per_weight']:.2f} bits per weight: {_counts(experts['types'])}",
         f"  dense       {format_size(known['dense']['size_bytes'])}: {_counts(known['dense']['types'])}",
         f"  source      {origin}{digest}{plan}",
@@ -164,7 +167,7 @@ def summary(model: ModelFile) -> list[str]:
 
 def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
     """A line per layer: mean bits of gate, up and down, then one digit per expert or group of experts."""
-    from edgemed.quant.heat_map import expert_bits
+    from edgemed.quant.heat_map import MTP, expert_bits
 
     bits = expert_bits(model)
     each = -(-bits.shape[1] // MAP_COLUMNS)
@@ -176,7 +179,7 @@ def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
     for layer, row in zip(model.experts.layers, bits, strict=True):
         gate, up, down = row.mean(axis=0)
         cells = (_cell(float(row[first : first + each].mean()), colour) for first in range(0, len(row), each))
-        unused = "  (MTP, not run)" if layer >= model.hparams.n_layer else ""
+        unused = f"  ({MTP})" if layer >= model.hparams.n_layer else ""
         lines.append(f"{layer:5}  {gate:5.2f}  {up:5.2f}  {down:5.2f}  {''.join(cells)}{unused}")
     return lines
 

@@ -1,4 +1,4 @@
-"""What `--ram` is spent on. The limit covers this process, its parent and every cached expert together."""
+"""What `--ram` is spent on. The limit covers this process, the interface and every cached expert together."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from edgemed.control_group import memory_left
+from edgemed.engine.process_memory import interface_rss_bytes, rss_bytes
 from edgemed.errors import BudgetError
 from edgemed.model_file import ModelFile
 from edgemed.native.engine import engine_library
 from edgemed.sizes import PAGE
 
 _MIB = 1 << 20
+_MEMINFO = Path("/proc/meminfo")
 _PARENT_GROWTH = 48 * _MIB
 """Allowance for the parent's growth: the widgets and text of a long chat."""
 _OWN_GROWTH = 64 * _MIB
@@ -54,7 +57,8 @@ def plan_budget(
     peak_bytes: the most this process held while loading, since weights for a device pass through it. observed:
     calibration will observe the experts. Raises BudgetError, which names the smallest budget that works.
     """
-    resident = _rss(os.getpid()) + _rss(os.getppid())
+    beside = interface_rss_bytes()
+    resident = rss_bytes() + beside
     compute = reserved_bytes + _batch_scratch(file, n_batch, observed=observed)
     fixed = resident + compute + _PARENT_GROWTH + _OWN_GROWTH
     everything = all_experts_bytes(file)
@@ -62,7 +66,7 @@ def plan_budget(
         ram_bytes = resident + int(_SPARE * available_bytes())
     cache = min(ram_bytes - fixed, everything)
     least = layer_bytes(file) if force_small else min(token_bytes(file), everything)
-    smallest = max(fixed + least, peak_bytes + _rss(os.getppid()))
+    smallest = max(fixed + least, peak_bytes + beside)
     if ram_bytes < smallest:
         if not force_small:
             needed = _rounded(smallest + _JITTER, up=True)
@@ -106,28 +110,24 @@ def all_experts_bytes(file: ModelFile) -> int:
 
 
 def available_bytes() -> int:
-    """Memory that can be taken without swapping: the kernel's estimate, or less if a control group's limit leaves less.
-
-    Inactive file pages count as available: the kernel drops them first.
-    """
-    meminfo = Path("/proc/meminfo").read_text()
-    available = next(int(line.split()[1]) * 1024 for line in meminfo.splitlines() if line.startswith("MemAvailable"))
-    for limit, usage, stat, unused in _GROUP_FILES:
-        try:
-            taken = int(usage.read_text()) - int(dict(map(str.split, stat.read_text().splitlines()))[unused])
-            left = int(limit.read_text()) - taken
-        except (OSError, ValueError, KeyError):  # no such controller, or "max"
-            continue
-        available = min(available, max(left, 0))
-    return available
+    """Memory that can be taken without swapping: the machine's, or what a control group's limit leaves, if less."""
+    available, limit = _available_on_machine(), memory_left()
+    return available if limit is None else min(available, limit)
 
 
-_V2 = Path("/sys/fs/cgroup")
-_V1 = _V2 / "memory"
-_GROUP_FILES = (
-    (_V2 / "memory.max", _V2 / "memory.current", _V2 / "memory.stat", "inactive_file"),
-    (_V1 / "memory.limit_in_bytes", _V1 / "memory.usage_in_bytes", _V1 / "memory.stat", "total_inactive_file"),
-)
+def _available_on_machine() -> int:
+    """The kernel's estimate, or ours where /proc/meminfo has none (old containers and sandboxes)."""
+    try:
+        lines = _MEMINFO.read_text().splitlines()
+    except OSError:
+        lines = []
+    kib = {words[0]: int(words[1]) for line in lines if len(words := line.split()) > 1 and words[1].isdecimal()}
+    if "MemAvailable:" in kib:
+        return kib["MemAvailable:"] << 10
+    if "MemFree:" in kib:  # the page cache can be dropped, except for pages of shared memory
+        cached = kib.get("Buffers:", 0) + kib.get("Cached:", 0) - kib.get("Shmem:", 0)
+        return (kib["MemFree:"] + max(0, cached)) << 10
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _slots(file: ModelFile) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
@@ -157,13 +157,6 @@ def _batch_scratch(file: ModelFile, n_batch: int, *, observed: bool) -> int:
             types.ctypes.data, types.size // 3, h.n_embd, h.n_ff_exp, h.n_ff, h.n_expert_used, n_batch, observed
         )
     )
-
-
-def _rss(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:  # a parent in another process namespace
-        return 0
 
 
 def _rounded(count: int, *, up: bool = False) -> str:

@@ -46,6 +46,37 @@ def test_convert_reports_what_it_wrote(small: Path, tmp_path: Path, capsys: pyte
     assert done["plan_digest"] == Plan.uniform(3.4).digest
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{% for m in messages %}{{ m.content }}", "is malformed in line 1"),
+        ("{{ raise_exception('only the tool role') }}", "refuses this conversation: only the tool role"),
+        ("{{ messages | jq }}", "is malformed in line 1"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_found_before_converting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], template: str, words: str
+) -> None:
+    folder = make_checkpoint(tmp_path / "checkpoint", TINY, chat_template=template)
+    assert main(["convert", str(folder), "-o", str(tmp_path / "m.gguf")]) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.endswith(
+        "; correct the checkpoint's chat_template.jinja or tokenizer_config.json, or remove the template.\n"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "template", ["{{ bos_token }}{% generation %}{{ messages | tojson(indent=1) }}{% endgeneration %}", " "]
+)
+def test_a_template_for_training_is_converted(tmp_path: Path, template: str) -> None:
+    folder = make_checkpoint(tmp_path / "checkpoint", TINY, chat_template=template)
+    assert main(["convert", str(folder), "-o", str(tmp_path / "m.gguf")]) == 0
+
+
 READ_AND_TOLD = """
 import sys
 from pathlib import Path
@@ -168,7 +199,7 @@ def test_verify_reports_missing_header_checksum(
     [
         (["nowhere", "-o", "x.gguf"], 1, "There is no checkpoint folder nowhere."),
         (["~nosuchuser/model", "-o", "x.gguf"], 1, "There is no checkpoint folder ~nosuchuser/model"),
-        (["{tmp}/file", "-o", "x.gguf"], 1, "is a file"),
+        (["{tmp}/file", "-o", "x.gguf"], 1, "is a file, so it must be a GGUF"),
         (["{tmp}", "-o", "x.gguf"], 1, "has no config.json"),
         (["{small}", "-o", "{tmp}/x.gguf", "--bits", "0"], 2, "--bits 0 is not possible"),
         (["{small}", "-o", "{tmp}/x.gguf", "--bits", "nan"], 2, "--bits nan is not possible"),

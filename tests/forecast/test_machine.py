@@ -108,10 +108,28 @@ def test_busy_fraction_is_between_0_and_1() -> None:
     assert 0 <= measure_busy(0.05) <= 1
 
 
+def test_our_own_work_and_that_of_our_children_is_not_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks, second = iter([(1000, 5000), (1000, 5400)]), os.sysconf("SC_CLK_TCK") / 100
+    seconds = iter([[0.0] * 5, [1 / second, 0.0, 1.5 / second, 0.5 / second, 9.0]])
+    monkeypatch.setattr(cores, "idle_and_total", lambda: next(ticks))
+    monkeypatch.setattr("os.times", lambda: os.times_result(next(seconds)))
+    assert cores.Others().share() == pytest.approx(0.25)
+
+
 def test_busy_fraction_stays_valid_when_idle_time_decreases(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([(1000, 5000), (998, 5008)])
     monkeypatch.setattr(cores, "idle_and_total", lambda: next(counts))
     assert measure_busy(0) == 1
+
+
+@pytest.mark.parametrize("text", [None, "", "cpu  1 2 3\n"])
+def test_a_machine_that_does_not_tell_its_load_counts_as_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    monkeypatch.setattr(cores, "_STAT", tmp_path / "stat")
+    if text is not None:
+        (tmp_path / "stat").write_text(text)
+    assert measure_busy(0) == 0
 
 
 def topology(folder: Path, siblings: list[str], fast: str | None) -> Path:
@@ -147,10 +165,12 @@ def test_compute_cores(
 ) -> None:
     monkeypatch.setattr(cores, "_SYSTEM", topology(tmp_path, siblings, fast))
     monkeypatch.setattr("os.sched_getaffinity", lambda _: allowed)
-    assert cores.physical_cores() == count
+    monkeypatch.setattr(cores, "processor_quota", lambda: None)
+    assert cores.usable_cores() == count
 
 
 def test_without_topology_every_thread_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "_SYSTEM", tmp_path)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 5, 9})
-    assert cores.physical_cores() == 3
+    monkeypatch.setattr(cores, "processor_quota", lambda: None)
+    assert cores.usable_cores() == 3

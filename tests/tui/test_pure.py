@@ -67,7 +67,7 @@ def test_a_cut_answer_can_be_resumed_unless_there_is_no_room(state: State, offer
         (Reading(100, 1900, 100, 13.0), "Reading your text, 5 %, about 4 minutes left"),
         (Writing(12), "Answering. Esc stops and keeps the text"),
         (Stopping(), "Stopping"),
-        (Down("It died."), "It died. Ctrl+R restarts the model; no text is lost."),
+        (Down("It died."), "It died. Your conversation is safe. Ctrl+R restarts it."),
     ],
 )
 def test_stages_in_words(stage: Stage, text: str) -> None:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.selection import Selection
 from textual.widgets import Static
 
 from edgemed.chat.conversation import Turn
@@ -116,6 +117,9 @@ class Unselectable(Drawn):
     """Text that is never copied."""
 
     ALLOW_SELECT = False
+
+    def get_selection(self, selection: Selection) -> None:
+        return None
 
 
 class TurnView(Vertical):

@@ -10,12 +10,13 @@ import selectors
 import socket
 import subprocess
 import threading
+from collections.abc import Iterable
 from typing import Any
 
-from edgemed.engine.process.exit_reason import describe_exit, oom_kills
+from edgemed.engine.process.exit_reason import FORGET, describe_exit, oom_kills
 from edgemed.engine.process.frames import Frames, encode
 from edgemed.engine.process.launch import launch
-from edgemed.engine.process.protocol import AnyMessage, EngineStats, StoreState
+from edgemed.engine.process.protocol import AnyMessage, EngineStats, Ready, StoreState
 from edgemed.engine.threads import start_thread
 from edgemed.errors import EngineDied, EngineError, SetupError
 
@@ -41,12 +42,14 @@ class Child:
     not: in the chat it is short-lived.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, network: bool = False) -> None:
         self.events: queue.SimpleQueue[tuple[str, AnyMessage | Ended | Woken]] = queue.SimpleQueue()
         self.stats: queue.SimpleQueue[EngineStats | Ended] = queue.SimpleQueue()
         self.store_states: queue.SimpleQueue[StoreState | Ended] = queue.SimpleQueue()
         self.death: str | None = None
         self.pid = 0
+        """The process that computes, once it is ready; until then the one that waits for it (`launch`)."""
+        self._network = network
         self._socket, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._sending = threading.Lock()
         self._log: collections.deque[str] = collections.deque(maxlen=LOG_LINES)
@@ -72,7 +75,7 @@ class Child:
                 self._socket.sendall(frame)
         except OSError:
             self._keeper.join(_CLOSING_SECONDS)
-            raise EngineDied(self.death or "The engine's process has ended. It can be started again.") from None
+            raise EngineDied(self.death or "The model has stopped.") from None
 
     def close(self) -> None:
         """End the process and wait for it. May be called twice."""
@@ -90,7 +93,7 @@ class Child:
             process = self._process = launch(
                 WORKER,
                 descriptor,
-                os.getpid(),
+                network=self._network,
                 pass_fds=(descriptor,),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -139,13 +142,21 @@ class Child:
                         selector.unregister(source)
                     elif source is log:
                         *lines, rest = (rest + data).split(b"\n")
-                        self._log += [line.decode(errors="replace") for line in lines]
+                        self._note(line.decode(errors="replace") for line in lines)
                         rest = rest[-_RECEIVE_BYTES:]
                     else:
                         for request, message in frames.feed(data):
                             self._deliver(request, message)
         if rest:
-            self._log.append(rest.decode(errors="replace"))
+            self._note([rest.decode(errors="replace")])
+
+    def _note(self, lines: Iterable[str]) -> None:
+        """Add lines to the log; forget it at each FORGET."""
+        for line in lines:
+            if line == FORGET:
+                self._log.clear()
+            else:
+                self._log.append(line)
 
     def _deliver(self, request: str, message: AnyMessage) -> None:
         if isinstance(message, EngineStats):
@@ -153,6 +164,8 @@ class Child:
         elif isinstance(message, StoreState):
             self.store_states.put(message)
         else:
+            if isinstance(message, Ready):
+                self.pid = message.pid
             self.events.put((request, message))
 
 

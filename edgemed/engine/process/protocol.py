@@ -199,6 +199,20 @@ class Finished:
     prompt_digest: str | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Preview:
+    """A prompt that was rendered and tokenised but not computed.
+
+    `tokens` and `digest` are those that `PromptEncoded` will have. The KV cache holds the first `cached` tokens. `text`
+    is the tokens' text, special tokens included.
+    """
+
+    tokens: int
+    digest: str
+    text: str
+    cached: int = 0
+
+
 Event = PromptEncoded | PromptProgress | Piece | Finished
 
 
@@ -210,11 +224,21 @@ class Start:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Generate:
-    """Answer these messages. `reuse`: whether the KV cache may supply part of the prompt."""
+    """Answer these messages. `reuse`: whether the KV cache may supply part of the prompt. `continued`: the answer so
+    far, which the model continues; empty for a new answer."""
 
     messages: tuple[Message, ...]
     sampling: Sampling
     reuse: bool
+    continued: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GetPreview:
+    """Ask for the Preview of the prompt that a `Generate` with these fields would have."""
+
+    messages: tuple[Message, ...]
+    continued: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -254,7 +278,10 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ready:
+    """The model is loaded. `pid` is the process that computes."""
+
     info: EngineInfo
+    pid: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -268,6 +295,7 @@ class Failed:
 AnyMessage = (
     Start
     | Generate
+    | GetPreview
     | Stop
     | GetStats
     | GetStoreState
@@ -275,6 +303,7 @@ AnyMessage = (
     | Shrink
     | Progress
     | Ready
+    | Preview
     | PromptEncoded
     | PromptProgress
     | Piece

@@ -37,6 +37,18 @@ async def test_a_selection_in_a_whole_answer_is_copied_at_once() -> None:
         assert re.fullmatch(f"{NOTICE}\n{DRAFT}\n\n5 mg\n", pilot.app.clipboard)
 
 
+async def test_copying_twice_shows_the_text_for_selection() -> None:
+    async with chat(["Take **5 mg** daily."]).run_test() as pilot:
+        await write(pilot, "q", "enter")
+        await shows(pilot, "Take 5 mg daily.", "first word")
+        await pilot.press("f2")
+        await wait_until(pilot, lambda: bool(pilot.app.clipboard))
+        await pilot.press("f2")
+        await shows(pilot, "Select the text with the mouse", "Take 5 mg daily.", "Reviewed by")
+        await pilot.press("escape")
+        await shows(pilot, "F1 help")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stopped", [True, False])
 async def test_a_selection_in_an_incomplete_answer_wants_a_yes_and_is_marked(stopped: bool) -> None:

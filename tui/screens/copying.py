@@ -65,6 +65,7 @@ class CopyingScreen(Screen[None]):
         before, at = self._copied
         self._copied = (copy, time.monotonic())
         if copy == before and time.monotonic() - at < AGAIN_SECONDS:
+            self.app.clear_notifications()
             self.app.push_screen(SelectableScreen(self._session, copy))
             return
         self.app.copy_to_clipboard(copy)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from edgemed.chat.conversation import Turn
 from edgemed.tui import windowing
 from edgemed.tui.heads import Heads
+from edgemed.tui.widgets.drawn import Drawn
 from edgemed.tui.widgets.turn import TurnView
 
 
@@ -24,13 +24,13 @@ class Transcript(VerticalScroll, can_focus=False):
         self._first = 0
 
     def compose(self) -> ComposeResult:
-        yield Static("", classes="welcome", markup=False)
-        yield Static("", classes="welcome examples", markup=False)
+        yield Drawn(markdown=False, classes="welcome")
+        yield Drawn(markdown=False, classes="welcome examples")
 
     def welcome(self, text: str, examples: str) -> None:
         """Show `text` above the first turn, and `examples` while there is none."""
-        self.query_one(".welcome", Static).update(text)
-        self.query_one(".examples", Static).update(examples)
+        self.query_one(".welcome", Drawn).update(text)
+        self.query_one(".examples", Drawn).update(examples)
 
     @property
     def views(self) -> list[TurnView]:

@@ -44,7 +44,7 @@ async def test_copying_twice_shows_the_text_for_selection() -> None:
         await pilot.press("f2")
         await wait_until(pilot, lambda: bool(pilot.app.clipboard))
         await pilot.press("f2")
-        await shows(pilot, "Select the text with the mouse", "Take 5 mg daily.", "Reviewed by")
+        await shows(pilot, "Select the text with the mouse", "Take 5 mg daily.", "not verified. Reviewed")
         await pilot.press("escape")
         await shows(pilot, "F1 help")
 

@@ -83,8 +83,6 @@ class Strings:
     unchecked: str
     close: str
     palette_placeholder: str
-    commands: dict[str, tuple[str, str]]
-    """Action name -> its name and its explanation in the command palette."""
 
     def counted(self, count: int) -> str:
         """So many words, in words."""
@@ -125,7 +123,7 @@ ENGLISH = Strings(
     answering="Answering. Esc stops and keeps the text",
     stopping="Stopping",
     queued="Next: {text}",
-    new_chat="New chat. Ctrl+P brings the previous one back until you send a question.",
+    new_chat="New chat. /back brings the previous one back.",
     brought_back="The previous chat is back.",
     nothing_to_bring_back="There is no previous chat to bring back.",
     nothing_to_copy="There is no answer to copy yet.",
@@ -138,11 +136,11 @@ ENGLISH = Strings(
     engine_gone="The model is not running.",
     restarting="{error} It is being restarted for your question.",
     length_reached="the answer reached its length limit",
-    context_full="this conversation is now too long for the model. Ctrl+N: new chat (keeps the case)",
-    context_full_plain="this conversation is now too long for the model. /new: new chat",
+    context_full="this conversation is now too long for the model. Alt+N: new chat (keeps the case)",
+    context_full_plain="this conversation is now too long for the model. /case: new chat (keeps the case)",
     stopped_by_you="stopped by you",
     interrupted="the program ended before the answer did",
-    resume="Tab, Enter: resume",
+    resume="F6: resume",
     resume_plain="/resume: continue it",
     links_closed="Links do not open here: this program stays offline.",
     room_left="room left {percent} %",
@@ -167,19 +165,6 @@ ENGLISH = Strings(
     unchecked="UNVERIFIED: no checksums",
     close="Esc closes this page",
     palette_placeholder="Find a command",
-    commands={
-        "new_chat": ("New chat", "Start an empty conversation"),
-        "bring_back": ("Bring back the previous chat", "Undo “New chat”, until you send a question"),
-        "copy_answer": ("Copy the answer", "The selected answer, or the last one, with its notice"),
-        "stop": ("Stop the answer", "Keep what has been written so far"),
-        "experts": ("Show or hide the model's parts", "Which MoE experts are in memory, used or missed, live"),
-        "restart_engine": ("Restart the model", "Load the model again; the conversation is kept"),
-        "help": ("Help", "Keys, privacy, limits"),
-        "theme_dark": ("Theme: dark", "Light text on a dark background"),
-        "theme_light": ("Theme: light", "Dark text on a light background"),
-        "theme_contrast": ("Theme: high contrast", "White text on black"),
-        "quit": ("Quit", "The conversation is deleted"),
-    },
 )
 
 CHINESE = Strings(
@@ -210,7 +195,7 @@ CHINESE = Strings(
     answering="正在回答。Esc 停止并保留文字",
     stopping="正在停止",
     queued="下一个问题：{text}",
-    new_chat="已开始新对话。发送问题之前，可按 Ctrl+P 恢复上一个对话。",
+    new_chat="已开始新对话。/back 恢复上一个对话。",
     brought_back="已恢复上一个对话。",
     nothing_to_bring_back="没有可恢复的对话。",
     nothing_to_copy="还没有可复制的回答。",
@@ -223,11 +208,11 @@ CHINESE = Strings(
     engine_gone="模型未运行。",
     restarting="{error} 正在为您的问题重新启动模型。",
     length_reached="已达到回答的长度上限",
-    context_full="本次对话过长，已超出模型的上下文。Ctrl+N：新对话（保留病例）",
-    context_full_plain="本次对话过长，已超出模型的上下文。/new：新对话",
+    context_full="本次对话过长，已超出模型的上下文。Alt+N：新对话（保留病例）",
+    context_full_plain="本次对话过长，已超出模型的上下文。/case：新对话（保留病例）",
     stopped_by_you="由您停止",
     interrupted="程序在回答完成前结束",
-    resume="Tab、Enter：继续",
+    resume="F6：继续",
     resume_plain="/resume：继续",
     links_closed="此处不打开链接：本程序保持离线。",
     room_left="剩余空间 {percent} %",
@@ -252,19 +237,6 @@ CHINESE = Strings(
     unchecked="无校验：文件没有校验和",
     close="Esc 关闭本页",
     palette_placeholder="查找命令",
-    commands={
-        "new_chat": ("新对话", "从空白对话开始"),
-        "bring_back": ("恢复上一个对话", "撤销“新对话”，直到发送问题为止"),
-        "copy_answer": ("复制回答", "选中的或最后一个回答，附带提示语"),
-        "stop": ("停止回答", "保留已写出的文字"),
-        "experts": ("显示或隐藏模型内部子网络", "实时显示哪些子网络（MoE）在内存中、被使用或未命中"),
-        "restart_engine": ("重新启动模型", "重新加载模型；对话保留"),
-        "help": ("帮助", "按键、隐私、局限"),
-        "theme_dark": ("主题：深色", "深色背景，浅色文字"),
-        "theme_light": ("主题：浅色", "浅色背景，深色文字"),
-        "theme_contrast": ("主题：高对比度", "黑底白字"),
-        "quit": ("退出", "对话将被删除"),
-    },
 )
 
 _BY_LANGUAGE: dict[Language, Strings] = {"en": ENGLISH, "zh-CN": CHINESE}

@@ -51,7 +51,7 @@ def test_a_failure_says_why() -> None:
     ("state", "offered"), [("stopped", True), ("length", True), ("context", False), ("whole", False)]
 )
 def test_a_cut_answer_can_be_resumed_unless_there_is_no_room(state: State, offered: bool) -> None:
-    assert ending(Turn("q", raw="a", state=state), ENGLISH, "en").endswith("Tab, Enter: resume") is offered
+    assert ending(Turn("q", raw="a", state=state), ENGLISH, "en").endswith("F6: resume") is offered
 
 
 @pytest.mark.parametrize(

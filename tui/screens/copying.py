@@ -29,6 +29,10 @@ class CopyingScreen(Screen[None]):
         self._words = session.words
         self._copied = ("", 0.0)  # the last copy, and when it was made
 
+    @property
+    def session(self) -> ChatSession:
+        return self._session
+
     def copy_turn(self, turn: Turn, *, question: bool = False) -> None:
         """Copy an answer, with its question above it if `question`. Ask for confirmation if it is not whole."""
         view = next((view for view in self.query(AnswerView) if view.turn is turn), None)

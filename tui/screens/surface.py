@@ -20,6 +20,7 @@ from edgemed.tui.screens.noticed import notices
 from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Down, Stage, described
 from edgemed.tui.widgets.composer import Composer
+from edgemed.tui.widgets.slash_menu import SlashMenu
 from edgemed.tui.widgets.status import StatusLine, estimated_tokens
 from edgemed.tui.widgets.transcript import Transcript
 
@@ -53,15 +54,23 @@ class ChatSurface(CopyingScreen):
             yield Transcript(self.heads)
         yield Static("", classes="stage", markup=False)
         yield Static("", classes="queued", markup=False)
-        yield Composer(self._words.placeholder)
+        menu = SlashMenu(self._session.language)
+        yield menu
+        yield Static("", classes="box-line", markup=False)
+        yield Composer(self._words.placeholder, menu)
         yield StatusLine(self._words)
 
     def show_welcome(self, facts: str = "") -> None:
         """Show the text above the first turn. `facts`: the model's description, once it is known."""
         words = self._words
-        lines = filter(None, (self._session.introduction, facts, words.nothing_stored))
+        lines = filter(None, (self._session.introduction, facts, self.where_kept))
         examples = (words.examples_title, *(f"  {question}" for question in words.examples), "", words.first_keys)
         self.query_one(Transcript).welcome("\n".join(lines), "\n".join(examples))
+
+    @property
+    def where_kept(self) -> str:
+        """What happens to the text of this chat."""
+        return self._words.nothing_stored
 
     def show_stage(self, stage: Stage) -> None:
         """Show what the engine is doing."""

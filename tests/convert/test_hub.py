@@ -107,6 +107,18 @@ def test_missing_repository_is_reported(hub: Hub, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("names", [["model-Q4_K_M.gguf"], ["README.md"], []])
+def test_a_repository_without_a_checkpoint_leads_to_pull(hub: Hub, tmp_path: Path, names: list[str]) -> None:
+    for path in hub.folder.iterdir():
+        path.unlink()
+    for name in names:
+        (hub.folder / name).write_bytes(b"GGUF")
+    assert sentence(convert(hub, tmp_path, REPOSITORY), tmp_path) == (
+        f"The hub's repository {REPOSITORY} holds no checkpoint; `edgemed pull {REPOSITORY}` lists its GGUF files."
+    )
+
+
+@pytest.mark.slow
 def test_a_gated_repository_is_not_called_missing(hub: Hub, tmp_path: Path) -> None:
     hub.refuse = 403, "GatedRepo"
     said = sentence(convert(hub, tmp_path, REPOSITORY), tmp_path)

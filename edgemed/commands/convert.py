@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgemed.commands._print import show
 from edgemed.errors import UsageError, escaped
-from edgemed.outputs import check_outputs, claimed, write_text
+from edgemed.outputs import PUBLIC, check_outputs, claimed, write_text
 from edgemed.sizes import parse_size
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
         check_outputs(outputs, (*read, *source.files), overwrite=args.overwrite)
         with Checkpoint(source) as checkpoint:
             try_template(checkpoint.tokenizer)
-            with claimed(args.save_plan):
+            with claimed(args.save_plan, mode=PUBLIC):
                 plan, calibrated = choose(args, checkpoint, given)
                 if args.save_plan:
                     write_text(args.save_plan, plan.text)

@@ -130,7 +130,10 @@ def claimed(*outputs: Path | None) -> Iterator[None]:
         for path in filter(None, outputs):
             file = open_partial(path)
             stack.callback(_release, file, path)
-            os.ftruncate(file, 0)
+            try:
+                os.ftruncate(file, 0)
+            except OSError as error:
+                raise SetupError(f"{path} cannot be written: {error.strerror}.") from None
         yield
 
 

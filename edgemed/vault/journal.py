@@ -17,6 +17,7 @@ from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.service import Hook, failure_of
 from edgemed.vault.rows import Snapshot, answer_row
 from edgemed.vault.search import Index, Vault
+from edgemed.vault.store import Store
 
 WRITE_SECONDS = 0.5
 """The time between two writes of a growing answer."""
@@ -45,17 +46,33 @@ class Journal(Hook):
         """Why the last write failed; empty after one that worked."""
         return next((writer.fault for writer in list(self._writers.values()) if writer.fault), "")
 
-    def keep(self, conversation: Conversation) -> Future[None] | None:
-        """Store the draft, the queued questions and the shown branch. Returns at once; None for an unsaved chat.
+    def keep(self, conversation: Conversation) -> Future[None]:
+        """Store the draft, the queued questions and the shown branch. Returns at once; stores nothing of unsaved chats.
 
         Call it when one of them has changed; while someone types, about once a second. The future raises VaultError.
         """
         if not conversation.saved:
-            return None
-        if self._index is not None:
-            self._index.note_chat(conversation)
-        chat = Snapshot.of(conversation)
-        return self._vault.do(lambda store: store.keep(chat))
+            nothing: Future[None] = Future()
+            nothing.set_result(None)
+            return nothing
+        chat, index = Snapshot.of(conversation), self._index
+
+        def work(store: Store) -> None:
+            if index is not None:
+                index.note_chat(chat)  # here, because folding a long draft takes a moment
+            store.keep(chat)
+
+        return self._vault.do(work)
+
+    def withdraw(self, conversation: Conversation, turn: Turn) -> str:
+        """`Conversation.withdraw`, and erase the stored turn. Returns the question at once."""
+        question = conversation.withdraw(turn)
+        if conversation.saved:
+            self._vault.do(lambda store: store.delete_turn(turn.id))
+            self.keep(conversation)
+            if self._index is not None:
+                self._index.forget_turn(turn)
+        return question
 
     def before(self, conversation: Conversation, turn: Turn) -> None:
         """Commit the question and its open answer. Raises VaultError; then nothing is sent."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgemed.chat.conversation import Conversation, Turn
-from edgemed.chat.service import ask
+from edgemed.chat.service import Hook, ask
 from edgemed.engine.process.protocol import Event, Piece
 from edgemed.errors import EngineDied, VaultError
 from edgemed.vault.folder import Vault, create, unlock
@@ -74,15 +74,16 @@ def begin(engine: FakeEngine, conversation: Conversation, question: str, journal
 
 def test_the_question_is_on_the_disk_before_it_is_sent(vault: Vault) -> None:
     conversation = Conversation()
+    engine = FakeEngine(["5 mg"])
     seen: list[list[tuple[str, str, str]]] = []
 
-    class Watching(FakeEngine):
-        def generate(self, *arguments: Any, **named: Any) -> Iterator[Event]:
+    class Watching(Hook):
+        def before(self, conversation: Conversation, turn: Turn) -> None:
+            assert engine.asked == []
             seen.append(stored(vault, conversation))
-            return super().generate(*arguments, **named)
 
     turn = conversation.ask("How much?")
-    list(ask(Watching(["5 mg"]), conversation, turn, hooks=[Journal(vault)]))
+    list(ask(engine, conversation, turn, hooks=[Journal(vault), Watching()]))
     assert seen == [[("How much?", "", "open")]]
     assert stored(vault, conversation) == [("How much?", "5 mg", "whole")]
     loaded = vault.do(lambda store: store.load(conversation.id)).result().turns[0]
@@ -112,7 +113,7 @@ def test_an_unsaved_chat_never_reaches_the_vault(vault: Vault, place: Path) -> N
     conversation, journal = Conversation(saved=False, draft="a draft"), Journal(faulty, index)
     conversation.queue("next")
     list(ask(FakeEngine(["5 mg"]), conversation, conversation.ask("How much?"), hooks=[journal]))
-    assert journal.keep(conversation) is None
+    journal.keep(conversation).result()
     journal.close()
     assert (faulty.works, len(index)) == (0, 0)
     assert {path: path.read_bytes() for path in place.iterdir()} == before
@@ -234,9 +235,7 @@ def test_drafts_queued_questions_and_the_branch_survive(vault: Vault, place: Pat
     conversation.queue("Patient B")
     conversation.queue("Patient C", "brief")
     conversation.draft = "half a"
-    kept = journal.keep(conversation)
-    assert kept
-    kept.result()
+    journal.keep(conversation).result()
     vault.close()
     later = unlock(place, PASSPHRASE)
     loaded = later.do(lambda store: store.load(conversation.id)).result()

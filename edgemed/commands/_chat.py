@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed import privacy
-from edgemed.clinical import language_of
+from edgemed.clinical import Place, language_of
 from edgemed.commands._engine import add_engine_arguments, engine_settings
 from edgemed.commands._private import close_process
 from edgemed.commands._signals import signals_interrupt
@@ -76,24 +78,26 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
     def start(progress: Progress) -> ChatEngine:
         return Engine.start(path, settings, progress, Weights(file, model.weights_digest))
 
-    remote = any(os.environ.get(name) for name in REMOTE_SIGNS)
     return ChatSession(
         start_engine=start,
         model_name=model.name,
         weights_digest=model.weights_digest if model.verified else None,
         intended_use=model.intended_use,
         language=args.language or language_of(os.environ),
-        place="unsealed" if not sealed else "remote" if remote else "offline",
+        place=place_of(sealed=sealed),
         introduction=introduction,
     )
 
 
-def converse(session: ChatSession, args: argparse.Namespace) -> int:
-    """Run the chat until the user quits; return the exit code.
+def place_of(*, sealed: bool) -> Place:
+    """Where the text on the screen can go."""
+    remote = any(os.environ.get(name) for name in REMOTE_SIGNS)
+    return "unsealed" if not sealed else "remote" if remote else "offline"
 
-    Raises EdgemedError. An unexpected error becomes a SetupError whose sentence quotes nothing of the conversation.
-    """
-    try:
+
+def converse(session: ChatSession, args: argparse.Namespace) -> int:
+    """Run a chat of which nothing is kept until the user quits; return the exit code. Raises EdgemedError."""
+    with private_errors():
         if args.plain or not has_screen():
             from edgemed.tui.plain import PlainChat
 
@@ -102,6 +106,13 @@ def converse(session: ChatSession, args: argparse.Namespace) -> int:
         from edgemed.tui.launch import open_chat
 
         return open_chat(session)
+
+
+@contextmanager
+def private_errors() -> Iterator[None]:
+    """Turn an unexpected error into a SetupError whose sentence quotes nothing of the conversation."""
+    try:
+        yield
     except (EdgemedError, BrokenPipeError):
         raise
     except Exception as error:

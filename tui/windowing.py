@@ -13,6 +13,9 @@ LIVE = 8
 FIRST_MOUNTED = 20
 """Turns mounted when a conversation is first shown."""
 
+MOST_MOUNTED = 60
+"""A new turn beyond these leaves only the last FIRST_MOUNTED, so that the memory of a long chat stays flat."""
+
 BACKFILL = 20
 """Turns added each time the reader reaches the top."""
 

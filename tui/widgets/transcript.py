@@ -50,6 +50,10 @@ class Transcript(VerticalScroll, can_focus=False):
         """Mount the turn that was just appended to the list, and keep its end in view as it grows."""
         count = len(self._turns)
         self._promoted = None
+        if len(self.views) >= windowing.MOST_MOUNTED:
+            self._first = windowing.first_mounted(count)
+            for view in self.views[: -windowing.FIRST_MOUNTED + 1]:
+                await view.remove()
         await self._mount(count - 1, count)
         self.anchor()
         return self.views[-1]

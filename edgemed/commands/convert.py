@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed.commands._print import show
-from edgemed.errors import UsageError
+from edgemed.errors import UsageError, escaped
 from edgemed.outputs import PUBLIC, check_outputs, claimed, write_text
 from edgemed.sizes import parse_size
 
@@ -198,7 +198,7 @@ def choose(args: argparse.Namespace, checkpoint: Checkpoint, given: Plan | None)
 
         say_chosen(*planned.speed)
     for note in planned.notes:
-        print(f"Note: {note}", file=sys.stderr)
+        print(f"Note: {escaped(note)}", file=sys.stderr)
     return planned.plan, calibrated
 
 

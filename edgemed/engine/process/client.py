@@ -23,24 +23,26 @@ from typing import Self, TypeVar
 from edgemed.engine.process.child import Child, Ended, Woken
 from edgemed.engine.process.failures import decode_failure
 from edgemed.engine.process.identity import FileIdentity, Weights, refuse_other_weights
+from edgemed.engine.process.messages import (
+    Failed,
+    Generate,
+    GetPreview,
+    GetStats,
+    GetStoreState,
+    Shrink,
+    Start,
+    Stop,
+    StopWatching,
+)
 from edgemed.engine.process.protocol import (
     EngineInfo,
     EngineSettings,
     EngineStats,
     Event,
-    Failed,
     Finished,
-    Generate,
-    GetPreview,
-    GetStats,
-    GetStoreState,
     Message,
     Preview,
     Sampling,
-    Shrink,
-    Start,
-    Stop,
-    StopWatching,
     StoreState,
 )
 from edgemed.engine.process.replies import OnProgress, require_text, wait_for_preview, wait_until_ready

@@ -15,6 +15,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from edgemed.outputs import sync
+
 LINE = re.compile(rb"(\d{1,9}) ([0-9a-f]{16}) ([0-9a-f]{16})\n")
 
 
@@ -62,9 +64,9 @@ class Journal:
     def sync(self, output: int) -> None:
         """Flush the file `output` to disk, then write and flush the lines of the units noted since."""
         if self._waiting:
-            os.fdatasync(output)
+            sync(output)
             self._append(b"".join(_line(number, checksums) for number, checksums in self._waiting.items()))
-            os.fdatasync(self._file)
+            sync(self._file)
             self._waiting.clear()
             self.knows = True
 

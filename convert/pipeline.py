@@ -31,6 +31,10 @@ from edgemed.quant.plan import Plan
 
 MAX_READERS = 8
 SYNC_SECONDS = 2.0
+NOT_SYNCED = (
+    "The file is complete, but its file system does not confirm what it has stored; unmount the disk before you "
+    "remove it."
+)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -117,7 +121,7 @@ def convert(
         plan_digest=plan.digest,
         weights_digest=digest,
         intended_use=checkpoint.source.intended_use,
-        notes=checkpoint.notes,
+        notes=checkpoint.notes + ([] if target.synced else [NOT_SYNCED]),
     )
 
 

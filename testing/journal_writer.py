@@ -82,8 +82,7 @@ def tidy(vault: Vault, conversation: Conversation, journal: Journal, draw: rando
     vault.do(lambda store: store.rename("chats", conversation.id, title)).result()
     tell("titled", chat=conversation.id, text=title)
     conversation.draft = draft
-    if kept := journal.keep(conversation):
-        kept.result()
+    journal.keep(conversation).result()
     tell("drafted", chat=conversation.id, text=draft)
 
 

@@ -39,14 +39,6 @@ def _build_preloaded(folder: Path, name: str) -> Path:
     return library
 
 
-def build_faulty_writes(folder: Path) -> Path:
-    """Build the library of tests/vault/faulty_writes.c for LD_PRELOAD. Raises CannotBuildError."""
-    library = folder / "faulty_writes.so"
-    source = CHECKS.parent / "vault" / "faulty_writes.c"
-    _compile("gcc", "-shared", "-fPIC", "-O1", str(source), "-o", str(library), "-ldl")
-    return library
-
-
 def build_checks(folder: Path, flags: Sequence[str] = (), kernels: Path | None = None) -> Path:
     """Build the program that checks the store and the kernels without ggml. Errors in our sources do not raise
     CannotBuildError.

@@ -9,7 +9,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgemed import privacy
 from edgemed.commands._print import show
+from edgemed.commands._private import close_process
 from edgemed.errors import UsageError, VaultError
 from edgemed.sizes import format_size, parse_size
 
@@ -70,10 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from edgemed import privacy
-
-    if warning := privacy.lock_down(allow_unsealed=args.allow_unsealed):
-        print(f"edgemed: {warning}", file=sys.stderr)
+    close_process(args)
+    privacy.fork_once()
     privacy.seal(allow_unsealed=args.allow_unsealed)
     if (args.file is not None) != (args.action in ("backup", "restore")):
         needs = "needs" if args.file is None else "takes no"
@@ -82,8 +82,10 @@ def run(args: argparse.Namespace) -> int:
     from edgemed import settings
     from edgemed.vault import folder
 
-    place = args.vault or settings.load().vault or folder.default_folder()
-    place = place.absolute()
+    known = settings.load()
+    if known.problem:
+        print(f"edgemed: {known.problem}", file=sys.stderr)
+    place = (args.vault or known.vault or folder.default_folder()).absolute()
     match args.action:
         case "where":
             _where(place)

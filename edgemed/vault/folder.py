@@ -22,6 +22,9 @@ from edgemed.vault.store import Store
 
 T = TypeVar("T")
 
+_REMEMBERED = 16
+"""Vaults whose openings are remembered; the demonstration makes a new one at each start."""
+
 
 def default_folder() -> Path:
     """`$XDG_DATA_HOME/edgemed/vault`. Raises SetupError if the user has no home folder."""
@@ -233,8 +236,10 @@ class Vault:
             self.found.append("older copy")
             count = last + 1  # said once
         database.set_openings(self._connection, count)
+        known.pop(self.keys.vault_id, None)
+        recent = dict(list(known.items())[1 - _REMEMBERED :])
         with suppress(EdgemedError):  # settings that cannot be written only cost this check
-            settings.update(vaults=known | {self.keys.vault_id: count})
+            settings.update(vaults=recent | {self.keys.vault_id: count})
 
     def _remove_leftovers(self) -> None:
         """Delete what an interrupted change of keys left: databases that keys.json does not name, and half a file."""

@@ -45,13 +45,15 @@ class Journal(Hook):
         """Why the last write failed; empty after one that worked."""
         return next((writer.fault for writer in list(self._writers.values()) if writer.fault), "")
 
-    def keep(self, conversation: Conversation) -> Future[None] | None:
-        """Store the draft, the queued questions and the shown branch. Returns at once; None for an unsaved chat.
+    def keep(self, conversation: Conversation) -> Future[None]:
+        """Store the draft, the queued questions and the shown branch. Returns at once; stores nothing of unsaved chats.
 
         Call it when one of them has changed; while someone types, about once a second. The future raises VaultError.
         """
         if not conversation.saved:
-            return None
+            nothing: Future[None] = Future()
+            nothing.set_result(None)
+            return nothing
         if self._index is not None:
             self._index.note_chat(conversation)
         chat = Snapshot.of(conversation)

@@ -41,7 +41,11 @@ def refuse_taken(folder: Path) -> None:
         raise VaultError(unwritable(folder, error)) from None
     if not stat.S_ISDIR(status.st_mode):
         raise VaultError(f"{folder} is not a folder; name another place for the vault.")
-    if any(folder.iterdir()):
+    try:
+        empty = not any(folder.iterdir())
+    except OSError as error:
+        raise VaultError(f"{folder} cannot be read: {error.strerror}.") from None
+    if not empty:
         raise VaultError(f"{folder} holds other files; name a new or an empty folder for the vault.")
 
 

@@ -159,6 +159,29 @@ def test_verify_finds_a_flipped_bit(model: Path, tmp_path: Path, capsys: pytest.
         assert json.loads(capsys.readouterr().out)["damaged"] == [label]
 
 
+@pytest.mark.parametrize(
+    ("change", "label"),
+    [
+        (-1, "its length, 1 bytes too few"),
+        (-100, "its length, 100 bytes too few"),
+        (1, "its length, 1 bytes too many"),
+        (4096, "its length, 4,096 bytes too many"),
+    ],
+)
+def test_verify_finds_bytes_lost_or_added_at_the_end(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: int, label: str
+) -> None:
+    content = model.read_bytes()
+    last = max(tensor.end for tensor in open_model(model).tensors.values())
+    assert last < len(content) - 100  # the padding of the last page
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(content + bytes(change) if change > 0 else content[:change])
+    assert main(["verify", str(damaged), "--json"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["damaged"] == [label]
+    assert f"damaged.gguf is damaged: 1 of {json.loads(printed.out)['checked']} checks fail ({label});" in printed.err
+
+
 @pytest.mark.slow
 def test_stock_files_are_unverified(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     foreign = tmp_path / "foreign.gguf"

@@ -1,8 +1,8 @@
 // A disk that fails from a given call on: everything that needs space in one folder. For tests only.
 //
 // Load it with LD_PRELOAD. full_disk(folder, error, skip) arms it: after `skip` calls, each call that writes, creates or
-// renames below `folder` fails with `error` (ENOSPC, EIO, EROFS), until full_disk("", 0, 0). Deleting still works, as it
-// does on a full disk.
+// renames below `folder` fails with `error` (ENOSPC, EIO, EROFS), until full_disk("", 0, 0), or until full_disk_times()
+// of them have failed. Deleting still works, as it does on a full disk.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -17,13 +17,16 @@
 
 static char g_folder[PATH_MAX];
 static int g_error;
-static long g_skip, g_failed;
+static long g_skip, g_failed, g_times;
 
 void full_disk(const char * folder, int error, long skip) {
     snprintf(g_folder, sizeof g_folder, "%s", folder);
-    g_error = error, g_failed = 0;
+    g_error = error, g_failed = 0, g_times = -1;
     __atomic_store_n(&g_skip, skip, __ATOMIC_SEQ_CST);
 }
+
+// How many calls fail before the disk mends itself; -1 is all. Call it after full_disk().
+void full_disk_times(long times) { g_times = times; }
 
 // Calls that failed since the last call of full_disk().
 long full_disk_failed(void) { return __atomic_load_n(&g_failed, __ATOMIC_SEQ_CST); }
@@ -35,6 +38,7 @@ static int fails_at(const char * path) {
     const size_t n = strlen(g_folder);
     if (n == 0 || strncmp(path, g_folder, n) != 0) return 0;
     if (__atomic_fetch_sub(&g_skip, 1, __ATOMIC_SEQ_CST) > 0) return 0;
+    if (g_times >= 0 && full_disk_failed() >= g_times) return 0;
     __atomic_fetch_add(&g_failed, 1, __ATOMIC_SEQ_CST);
     errno = g_error;
     return 1;

@@ -18,6 +18,8 @@ import pytest
 from edgemed.convert import convert
 from edgemed.privacy import seccomp
 from edgemed.quant.plan import Plan
+from edgemed.vault.folder import create
+from edgemed.vault.keys import Cost
 from testing.checkpoints import Shape, make_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -148,3 +150,14 @@ def test_machine_probes_are_locked(model: Path, tmp_path: Path) -> None:
     survey = "edgemed.forecast.survey"
     idle = (f"{survey}:find_gpu", f"{survey}:try_locks")
     check(programs, "edgemed.forecast.compute_rates:measure_twins", idle=idle)
+
+
+def test_the_vault_command_forks_before_it_reads_the_passphrase(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    place, passphrase = tmp_path / "vault", f"{WORD} is planted"
+    create(place, passphrase, cost=Cost(memory_kib=64, iterations=1, lanes=1))[0].close()
+    programs = traced(tmp_path, "vault", "check", "--vault", str(place), typed=passphrase, files=("keys.json",))
+    check(programs, "edgemed.cli")

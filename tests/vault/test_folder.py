@@ -265,6 +265,17 @@ def test_an_older_copy_that_was_put_back_is_noticed_once(closed: Path, whole: bo
         vault.close()
 
 
+def test_only_the_vaults_opened_last_are_remembered(closed: Path, tmp_path: Path) -> None:
+    (kept,) = settings.load().vaults
+    for number in range(20):
+        create(tmp_path / str(number), PASSPHRASE, cost=CHEAP)[0].close()
+        if number == 9:
+            unlock(closed, PASSPHRASE).close()
+    remembered = settings.load().vaults
+    assert len(remembered) == 16
+    assert kept in remembered
+
+
 def test_settings_that_cannot_be_written_do_not_keep_a_vault_closed(closed: Path) -> None:
     path = settings.settings_path()
     path.unlink()

@@ -112,7 +112,7 @@ def test_an_unsaved_chat_never_reaches_the_vault(vault: Vault, place: Path) -> N
     conversation, journal = Conversation(saved=False, draft="a draft"), Journal(faulty, index)
     conversation.queue("next")
     list(ask(FakeEngine(["5 mg"]), conversation, conversation.ask("How much?"), hooks=[journal]))
-    assert journal.keep(conversation) is None
+    journal.keep(conversation).result()
     journal.close()
     assert (faulty.works, len(index)) == (0, 0)
     assert {path: path.read_bytes() for path in place.iterdir()} == before
@@ -234,9 +234,7 @@ def test_drafts_queued_questions_and_the_branch_survive(vault: Vault, place: Pat
     conversation.queue("Patient B")
     conversation.queue("Patient C", "brief")
     conversation.draft = "half a"
-    kept = journal.keep(conversation)
-    assert kept
-    kept.result()
+    journal.keep(conversation).result()
     vault.close()
     later = unlock(place, PASSPHRASE)
     loaded = later.do(lambda store: store.load(conversation.id)).result()

@@ -153,7 +153,7 @@ class ChatApp(CommandingApp, PrivateApp):
         if self.hidden:
             return action in ("hide_or_lock", "hide", "suspend", "quit")
         if action == "suspend":
-            return self._entrance is not None
+            return self.lockable
         return super().check_action(action, parameters)
 
     # --- hiding and locking ---
@@ -166,6 +166,11 @@ class ChatApp(CommandingApp, PrivateApp):
     def text_shown(self) -> bool:
         """Whether there is something to hide. The driver asks, from its own thread."""
         return self._chat is not None and self._open and not self.hidden
+
+    @property
+    def lockable(self) -> bool:
+        """Whether there is a vault. Otherwise a lock would only lose the text."""
+        return self._entrance is not None
 
     def slept(self) -> bool:
         """Whether the computer has been suspended since the last call. The driver asks before it paints."""

@@ -22,6 +22,7 @@ from edgemed.tui.themes import CONTRAST, DARK, LIGHT
 from edgemed.vault.store import Store
 from testing.fake_engine import FakeEngine
 from tests.tui.driving import shows, wait_until
+from tests.tui.test_contrast import check
 from tests.tui.test_door import answer_until
 from tests.tui.vaults import FirstChat, chat_on, enter, entrance, forty_cases, make_vault
 
@@ -132,3 +133,22 @@ def test_the_door_looks_as_accepted(
     else:
         app = chat_on(make_vault(folder, filled), theme=theme, language=language)
     assert snap_compare(app, terminal_size=size, run_before=SCREENS[name])
+
+
+@pytest.mark.usefixtures("_same_everywhere")
+@pytest.mark.parametrize("theme", [DARK.name, LIGHT.name, CONTRAST.name])
+async def test_the_door_is_legible(theme: str, tmp_path: Path) -> None:
+    async with chat_on(make_vault(tmp_path / "vault", filled), theme=theme).run_test(size=(80, 24)) as pilot:
+        await refused(pilot)
+        check(pilot)
+        await found(pilot)
+        check(pilot)
+        await pilot.press("delete")
+        await shows(pilot, "deleted")
+        check(pilot)
+        await pilot.press("f12", *"1234", "enter")
+        await shows(pilot, "4 more")
+        check(pilot)
+    async with FirstChat(entrance=entrance(tmp_path / "new", theme=theme)).run_test(size=(80, 24)) as pilot:
+        await recovery(pilot)
+        check(pilot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from pathlib import Path
 
@@ -90,7 +91,7 @@ sys.exit(app.return_code)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("keys", [F12 + F12, "\x1a"], ids=["F12 twice", "Ctrl+Z"])
+@pytest.mark.parametrize("keys", [F12 + F12, "\x1a", ""], ids=["F12 twice", "Ctrl+Z", "SIGTSTP"])
 def test_after_locking_nothing_of_the_chat_is_on_the_terminal(keys: str, tmp_path: Path) -> None:
     folder = make_vault(tmp_path / "vault")
     environment = {"XDG_CONFIG_HOME": str(tmp_path)}
@@ -103,7 +104,10 @@ def test_after_locking_nothing_of_the_chat_is_on_the_terminal(keys: str, tmp_pat
         terminal.send(f"a draft about {SECRET}")
         terminal.wait_for("a draft about")
         assert SECRET in shown(terminal.output)
-        terminal.send(keys)
+        if keys:
+            terminal.send(keys)
+        else:
+            terminal.signal(signal.SIGTSTP)
         assert terminal.status() == (LOCKED if keys.startswith(F12) else SUSPENDED)
         left = shown(terminal.output)  # of the alternate screen too, which a real terminal no longer shows
         assert not [word for word in (SECRET, "takes", "5 mg", "draft", "About") if word in left]

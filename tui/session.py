@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgemed.chat.engine import StartEngine
 from edgemed.chat.lengths import Length
 from edgemed.chat.service import Hook
+from edgemed.chat.visible import visible
 from edgemed.clinical import Language, Place, header_line, notice
 from edgemed.tui.strings import Strings, strings
 
@@ -45,7 +46,7 @@ class ChatSession:
 
     @property
     def header(self) -> str:
-        return header_line(self.weights_digest, place=self.place, language=self.language)
+        return visible(header_line(self.weights_digest, place=self.place, language=self.language))
 
     @property
     def notice(self) -> str | None:

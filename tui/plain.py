@@ -22,7 +22,7 @@ from edgemed.errors import EdgemedError, EngineError
 from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts
 from edgemed.tui.session import ChatSession
-from edgemed.tui.stages import Loading, described
+from edgemed.tui.stages import Loading, Reading, described
 
 NEW = "/new"
 NEWS_SECONDS = 10.0
@@ -41,7 +41,9 @@ class PlainChat:
         writer: TextIO | None = None,
     ) -> None:
         self._session = session
-        self._words = replace(session.words, context_full=session.words.context_full_plain)
+        self._words = replace(
+            session.words, context_full=session.words.context_full_plain, resume=session.words.resume_plain
+        )
         self._reader = reader or sys.stdin
         self._writer = writer or sys.stdout
         self._typed = reader is None and writer is None and sys.stdin.isatty()
@@ -119,7 +121,7 @@ class PlainChat:
                 for event in ask(engine, self._conversation, turn, wanted, self._session.hooks):
                     match event:
                         case PromptProgress(done=done, total=total):
-                            self._news(self._words.reading.format(done=done, total=total))
+                            self._news(described(Reading(done, total, 0, 0.0), self._words))
                         case Piece(text=text):
                             self._writer.write(stream.feed(text))
                             self._writer.flush()

@@ -19,7 +19,6 @@ from edgemed.tui.screens.set_pin import SetPinScreen
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings_vault import vault_strings
 from edgemed.tui.widgets.composer import Composer
-from edgemed.tui.widgets.transcript import Transcript
 
 SAVE_SECONDS = 0.5
 """A draft is saved at most this long after it was changed."""
@@ -98,11 +97,10 @@ class KeepingScreen(ChatScreen):
         composer.text = draft
         composer.move_cursor(composer.document.end)
 
-    def show_welcome(self, facts: str = "") -> None:
-        """Show the text above the first turn, which says where the chat is kept."""
+    @property
+    def where_kept(self) -> str:
         kept = self._kept is not None and self._conversation.saved
-        lines = (self._session.introduction, facts, self._vault_words.kept if kept else self._words.nothing_stored)
-        self.query_one(Transcript).welcome("\n".join(filter(None, lines)))
+        return self._vault_words.kept if kept else self._words.nothing_stored
 
     def action_undo_typing(self) -> None:
         """Undo the last change in the box."""

@@ -13,7 +13,7 @@ from textual.events import Paste
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.engine.process.protocol import Finished
 from edgemed.errors import VaultError
-from edgemed.tui.facts import model_facts
+from edgemed.tui.facts import model_line
 from edgemed.tui.messages import Answering, EngineFailed
 from edgemed.tui.screens.chats import ChatsScreen, Chosen
 from edgemed.tui.screens.hidden import HiddenScreen
@@ -140,7 +140,7 @@ class KeptScreen(KeepingScreen):
         if open_turn := conversation.open_turn:
             await self._follow(open_turn)
         self.show_queued(conversation.queued)
-        self.show_welcome(model_facts(self._info, self._words) if self._info else "")
+        self.show_welcome(model_line(self._info, self._words) if self._info else "")
         self.show_which()
 
     async def _show_turn(self, turn_id: str) -> None:

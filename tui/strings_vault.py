@@ -78,6 +78,7 @@ class VaultStrings:
     pin_keys: str
     pin_set: str
     pin_removed: str
+    hides_after: str
 
     def keys_of(self, step: str) -> str:
         """The keys of a step of the first run."""
@@ -174,6 +175,7 @@ ENGLISH = VaultStrings(
     pin_asked=("PIN of the hidden screen", "4 to 8 digits. Empty: no PIN, the passphrase shows the chat.", "New PIN"),
     pin_keys="Enter: save · F6: show text · Esc: back",
     pin_set="The PIN is set.",
+    hides_after="The screen hides after {minutes} min without a key.",
     pin_removed="There is no PIN any more. The passphrase shows a hidden screen.",
 )
 
@@ -261,6 +263,7 @@ CHINESE = VaultStrings(
     pin_asked=("隐藏屏幕的 PIN", "4 至 8 位数字。留空则不设 PIN，用口令恢复显示。", "新 PIN"),
     pin_keys="Enter：保存 · F6：显示输入 · Esc：返回",
     pin_set="已设置 PIN。",
+    hides_after="无按键 {minutes} 分钟后隐藏屏幕。",
     pin_removed="已取消 PIN。隐藏后用口令恢复。",
 )
 

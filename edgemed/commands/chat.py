@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
 from pathlib import Path
 
 from edgemed.commands._chat import add_chat_arguments, at_terminal, converse, enter_screen, open_session
@@ -29,9 +28,6 @@ def run(args: argparse.Namespace) -> int:
     from edgemed import settings
 
     known = settings.load()
-    if args.language:
-        with suppress(SetupError):  # it holds for this chat
-            settings.update(language=args.language)
     args.language = args.language or known.language
     if args.unsaved or not at_terminal():
         model: Path | None = args.model or known.model

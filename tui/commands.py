@@ -73,6 +73,7 @@ COMMANDS = (
     Command("hide", "/hide", ("f12", "ctrl+l"), bound=False),
     Command("lock", "/lock"),
     Command("set_pin", "/pin"),
+    Command("hide_after", "/hideafter"),
     Command("help", "/help", ("f1",), bound=False, typed="?"),
     Command("theme_dark", "/dark"),
     Command("theme_light", "/light"),

@@ -51,9 +51,8 @@ class ChatSession:
 
     @property
     def headers(self) -> tuple[str, ...]:
-        return tuple(
-            visible(line) for line in header_lines(self.weights_digest, place=self.place, language=self.language)
-        )
+        lines = header_lines(self.weights_digest, place=self.place, language=self.language)
+        return tuple(visible(line) for line in lines)
 
     @property
     def notice(self) -> str | None:

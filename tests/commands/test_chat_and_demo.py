@@ -139,14 +139,14 @@ def test_truncated_model_is_explained_in_one_line(
 def test_engine_start_failure_ends_the_chat_and_is_printed_after_it(
     words: tuple[str, str], sentence: str, demo: subprocess.CompletedProcess[str], cache: Path
 ) -> None:
-    command = ["chat", str(model_of(cache)), *words]
+    command = ["chat", str(model_of(cache)), "--unsaved", *words]
     with PseudoTerminal(f"import sys; from edgemed.cli import main; sys.exit(main({command!r}))") as terminal:
         assert terminal.status() == 1
         assert "edgemed: " + sentence in terminal.output.rpartition("\x1b[?1049l")[2], "printed after the screen closed"
 
 
 def test_dumb_terminal_gets_plain_mode(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
-    command = ["chat", str(model_of(cache)), "--ctx", "64", "--threads", "2"]
+    command = ["chat", str(model_of(cache)), "--unsaved", "--ctx", "64", "--threads", "2"]
     code = f"import sys; from edgemed.cli import main; sys.exit(main({command!r}))"
     with PseudoTerminal(code, environment={"TERM": "dumb"}) as terminal:
         terminal.wait_for("/new: new chat. Ctrl+D: quit.")

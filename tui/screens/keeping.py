@@ -129,13 +129,13 @@ class KeepingScreen(ChatScreen):
         line.set_class(not conversation.saved, "-unsaved")
         case = self._kept.cases.get(conversation.case_id or "", "") if self._kept else ""
         named = " · ".join(filter(None, [case, conversation.heading]))
-        line.update(visible(named) if conversation.saved else self._vault_words.unsaved_header)
+        show(line, visible(named) if conversation.saved else self._vault_words.unsaved_header)
 
     def _show_news(self) -> None:
         """The most urgent thing about the vault; nothing if all is well."""
         line, news = self.query_one(".news", Static), self.news()
-        line.update(news)
         line.display = bool(news)
+        show(line, news)
 
     def news(self) -> str:
         """What the user should know now about the vault."""
@@ -153,3 +153,9 @@ class KeepingScreen(ChatScreen):
 def state_of(conversation: Conversation) -> object:
     """What `KeepingScreen.save` watches for changes."""
     return conversation.id, conversation.draft, tuple(conversation.queued), frozenset(conversation.shown_ids)
+
+
+def show(line: Static, text: str) -> None:
+    """Show `text`, and paint nothing if it is shown already: this is called every second."""
+    if line.content != text:
+        line.update(text)

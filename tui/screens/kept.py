@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import ClassVar
 
 from textual import on
@@ -55,6 +56,7 @@ class KeptScreen(KeepingScreen):
 
     async def leave(self) -> None:
         """Save the draft, stop the running answer and keep its text, end the engine, close the vault."""
+        await self._let_typing_arrive()
         await self.save()
         turns = [self._answered, *(chat.open_turn for chat in self._elsewhere.values())]
         for turn in filter(None, turns):
@@ -64,6 +66,13 @@ class KeptScreen(KeepingScreen):
                 break
             await asyncio.sleep(0.02)
         await asyncio.to_thread(self.close)
+
+    async def _let_typing_arrive(self) -> None:
+        """Wait until the box has taken what was typed: the key that leaves overtakes it."""
+        arrived = asyncio.Event()
+        self.query_one(Composer).call_later(arrived.set)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(arrived.wait(), LEAVE_SECONDS)
 
     def close(self) -> None:
         """End the engine and close the vault. Blocks."""

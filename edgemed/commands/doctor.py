@@ -67,10 +67,11 @@ def run(args: argparse.Namespace) -> int:
         size = size_of_file(file)
         models, known = {file.name: size}, known_use(file)
         original, read_bytes = original_of_file(file), int(size.expert_bytes)
+        largest: Path | None = max(file.parts, key=lambda part: part.size).path
     else:
         models, known = {f"AntAngelMed at {bits} bits": size_of(ANTANGELMED, bits) for bits in BITS}, None
         original = original_of_types(ANTANGELMED, {kind for size in models.values() for kind in size.expert})
-        read_bytes = READ_BYTES
+        read_bytes, largest = READ_BYTES, None
     ram = args.ram or available_bytes()
     installation = survey_installation()
     if installation.engine_fault is not None:  # nothing below works without the engine
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         raise SetupError(installation.engine_fault)
     locks = survey_locks()
     with twins(original) as made:
-        machine = survey_machine(made, read_bytes, args.folder, args.model)
+        machine = survey_machine(made, read_bytes, args.folder, largest)
     healthy = all(lock.passed for lock in locks)
     if args.json:
         told = {

@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgemed import __version__
+from edgemed.control_group import usable_processors
 from edgemed.convert.checkpoint import Checkpoint
 from edgemed.convert.header import build_header
 from edgemed.convert.layout import LayoutName
@@ -118,7 +118,7 @@ def convert(
 
 def _threads(calibrated: Calibrated | None) -> int:
     """Threads that convert: few without statistics, since ggml's quantisers use all cores, else one for each core."""
-    cores = os.cpu_count() or 1
+    cores = usable_processors()
     return cores if calibrated else min(MAX_READERS, cores)
 
 

@@ -1,7 +1,4 @@
-"""Where a checkpoint comes from: a folder on this machine, or a repository of the model hub.
-
-The hub's address and cache are set as huggingface_hub's documentation says (HF_ENDPOINT, HF_HOME).
-"""
+"""Where a checkpoint comes from: a folder on this machine, or a repository of the model hub."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from edgemed.architectures.config import Config
 from edgemed.convert.json_files import read_json, read_optional_json
 from edgemed.convert.shards import FP8_BLOCK, INDEX
 from edgemed.errors import CheckpointError
+from edgemed.hub.snapshot import snapshot
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 MARKING = "edgemed.json"
@@ -69,7 +67,7 @@ class Source:
 
 
 def find_source(where: str, revision: str | None = None) -> Source:
-    """The checkpoint in the folder or hub repository `where`. Raises CheckpointError."""
+    """The checkpoint in the folder or hub repository `where`. Raises CheckpointError or HubError."""
     folder = _folder(where)
     repository = ""
     if not folder.is_dir():
@@ -77,7 +75,7 @@ def find_source(where: str, revision: str | None = None) -> Source:
             raise CheckpointError(f"{where} is a file; give the checkpoint's folder, or a hub repository.")
         if not REPOSITORY.fullmatch(where):
             raise CheckpointError(f"There is no checkpoint folder {where}.")
-        folder = download(where, revision)
+        folder = snapshot(where, revision, [*NAMED, SHARDS])
         repository, revision = where, folder.name  # the cache names the folder of a snapshot by its commit
     marking = read_optional_json(folder / MARKING)
     use = marking.get("intended_use", "unevaluated")
@@ -93,24 +91,6 @@ def find_source(where: str, revision: str | None = None) -> Source:
         intended_use=use,
         config=Config(read_json(folder / "config.json")),
     )
-
-
-def download(repository: str, revision: str | None) -> Path:
-    """The local snapshot of a hub repository, downloading what is missing. Raises CheckpointError."""
-    from huggingface_hub import snapshot_download  # slow to import, and not needed for a folder
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
-
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=[*NAMED, SHARDS]))
-    except RepositoryNotFoundError:
-        raise CheckpointError(f"There is no folder {repository} here and no such repository on the hub.") from None
-    except RevisionNotFoundError:
-        raise CheckpointError(f"The hub's repository {repository} has no revision {revision}.") from None
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise CheckpointError(
-            f"There is no folder {repository} here, and downloading it from the hub failed: {reason[0]:.200}"
-        ) from None
 
 
 def _folder(where: str) -> Path:

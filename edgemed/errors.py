@@ -3,6 +3,7 @@
     EdgemedError                 a sentence for the user; exit code 1
     ├── UsageError               the command line is wrong; exit code 2
     ├── SetupError               this machine or installation lacks something
+    ├── HubError                 a repository of the model hub that cannot be listed or downloaded
     ├── CheckpointError          the source checkpoint is missing, damaged or of another architecture
     ├── ModelFileError           a GGUF that cannot be opened, or that breaks its format's rules
     │   └── ChecksumError        bytes differ from the checksum written beside them
@@ -11,6 +12,10 @@
     ├── CalibrationError         calibration statistics that are damaged or belong to another model
     ├── BudgetError              the memory budget is too small; says the smallest that works
     ├── TemplateError            the file's chat template is malformed, hostile or too slow
+    ├── VaultError               the vault cannot be opened, written or copied
+    │   ├── WrongPassphrase      neither the passphrase nor the recovery words fit
+    │   ├── VaultBusy            another program has it open
+    │   └── VaultDamaged         its files are missing, damaged or do not belong together
     └── EngineError              the engine refused or failed
         └── EngineDied           the engine's process ended; the parent may restart it
 
@@ -48,6 +53,10 @@ class SetupError(EdgemedError):
     """This machine or this installation lacks something edgemed needs."""
 
 
+class HubError(EdgemedError):
+    """A repository of the model hub that is missing, closed to this user, or cannot be downloaded."""
+
+
 class CheckpointError(EdgemedError):
     """The source checkpoint is missing, damaged, or of an unsupported architecture."""
 
@@ -78,6 +87,22 @@ class BudgetError(EdgemedError):
 
 class TemplateError(EdgemedError):
     """The model's chat template is malformed, reaches for attributes, or takes too long."""
+
+
+class VaultError(EdgemedError):
+    """The vault cannot be opened, written or copied."""
+
+
+class WrongPassphrase(VaultError):  # noqa: N818 - names what was typed
+    """Neither the passphrase nor the recovery words open this vault."""
+
+
+class VaultBusy(VaultError):  # noqa: N818
+    """Another program has this vault open."""
+
+
+class VaultDamaged(VaultError):  # noqa: N818
+    """The vault's files are missing or damaged, or do not belong together."""
 
 
 class EngineError(EdgemedError):

@@ -12,7 +12,6 @@ Q8_0 over Q6_K (dense.py). Then the goal decides how dense bytes compete with th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -21,6 +20,7 @@ from math import floor
 from gguf import GGMLQuantizationType as Type
 
 from edgemed.architectures import Architecture, HParams
+from edgemed.control_group import usable_processors
 from edgemed.errors import BudgetError
 from edgemed.quant import types
 from edgemed.quant.allocation import Allocation
@@ -102,7 +102,7 @@ def plan_for(
     if calibrated is None:
         return _plan_uniform(goal, target, palette)
     allowed = types.palette(palette).calibrated
-    damage = calibrated.weigh_all(target.read, allowed, os.cpu_count() or 1, on_progress)
+    damage = calibrated.weigh_all(target.read, allowed, usable_processors(), on_progress)
     planner = _Planner(target, calibrated, palette, damage)
     speed = None
     match goal:

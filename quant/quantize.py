@@ -7,13 +7,13 @@ the importance vector, so the bytes do not depend on the number of threads.
 from __future__ import annotations
 
 import functools
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
+from edgemed.control_group import usable_processors
 from edgemed.errors import CheckpointError, PlanError
 from edgemed.ggml import ggml
 from edgemed.quant import types
@@ -26,7 +26,7 @@ LEAST_IMPORTANCE = 1e-4
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="quantize")
+    return ThreadPoolExecutor(usable_processors(), thread_name_prefix="quantize")
 
 
 def quantize(

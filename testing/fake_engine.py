@@ -66,8 +66,8 @@ Step = Event | Hold | Exception | str
 class FakeEngine:
     """Answers each question with the next script.
 
-    For every question it records the messages (`asked`), the request id (`requests`), the sampling settings (`sampled`)
-    and whether the KV cache might be reused (`reused`).
+    For every question it records the messages (`asked`), the request id (`requests`), the sampling settings
+    (`sampled`), whether the KV cache might be reused (`reused`) and the answer so far (`continued`).
     """
 
     def __init__(self, *scripts: Sequence[Step], engine_info: EngineInfo | None = None) -> None:
@@ -76,7 +76,9 @@ class FakeEngine:
         self.requests: list[str] = []
         self.sampled: list[Sampling] = []
         self.reused: list[bool] = []
+        self.continued: list[str] = []
         self.alive = True
+        self.death = "The model stopped (SIGKILL)."
         self.closed = False
         self.restarts = 0
         self.states_told = 0
@@ -85,14 +87,15 @@ class FakeEngine:
         self._stopped: set[str] = set()
 
     def generate(
-        self, messages: Sequence[Message], sampling: Sampling, request: str, *, reuse: bool
+        self, messages: Sequence[Message], sampling: Sampling, request: str, *, reuse: bool, continued: str = ""
     ) -> Iterator[Event]:
         self.asked.append(list(messages))
         self.requests.append(request)
         self.sampled.append(sampling)
         self.reused.append(reuse)
+        self.continued.append(continued)
         script = self._scripts.pop(0)
-        prompt = sum(len(message.content) for message in messages)
+        prompt = sum(len(message.content) for message in messages) + len(continued)
         text = ""
         tokens = 0
         if request not in self._stopped:
@@ -102,7 +105,8 @@ class FakeEngine:
                 while not step.released.wait(0.005) and request not in self._stopped and not self.closed:
                     pass
             elif isinstance(step, Exception):
-                self.alive = not isinstance(step, EngineDied)
+                if isinstance(step, EngineDied):
+                    self.alive, self.death = False, str(step)
                 raise step
             elif isinstance(step, Finished):
                 yield step
@@ -120,6 +124,8 @@ class FakeEngine:
         self._stopped.add(request)
 
     def stats(self) -> EngineStats:
+        if not self.alive:
+            raise EngineDied(self.death)
         return EngineStats(
             tokens=100,
             tokens_per_s=12.3,

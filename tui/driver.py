@@ -43,6 +43,16 @@ class EngineDriver:
         return self._engine is not None and self._engine.alive
 
     @property
+    def why_down(self) -> str:
+        """Why the engine's process ended; empty if it is running or has never run."""
+        try:
+            if self._engine is not None:
+                self._engine.stats()
+        except EngineError as error:
+            return failure_of(error)
+        return ""
+
+    @property
     def engine(self) -> ChatEngine | None:
         """The engine; None until the first start succeeds."""
         return self._engine
@@ -58,7 +68,7 @@ class EngineDriver:
     def stop(self, turn: Turn) -> None:
         """Stop this answer, whether it has begun or not. Its events still end with `Finished`."""
         if self._engine is not None:
-            self._engine.stop(turn.id)
+            self._engine.stop(turn.request)
 
     def close(self) -> None:
         """End the engine. Blocks until its process has ended."""

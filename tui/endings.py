@@ -14,6 +14,7 @@ def ending(turn: Turn, words: Strings, language: Language) -> str:
         "length": words.length_reached,
         "context": words.context_full,
         "failed": turn.reason,
+        "interrupted": words.interrupted,
     }
     reason = reasons.get(turn.state, "")
     return " · ".join(filter(None, (cut_off(language) if turn.cut else "", reason)))

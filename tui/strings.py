@@ -37,10 +37,12 @@ class Strings:
     copy_cut_no: str
     engine_down: str
     engine_gone: str
+    restarting: str
     length_reached: str
     context_full: str
     context_full_plain: str
     stopped_by_you: str
+    interrupted: str
     links_closed: str
     speed: tuple[str, str]
     memory: tuple[str, str]
@@ -87,12 +89,14 @@ ENGLISH = Strings(
     copy_cut="This answer was CUT OFF: a dose or a list may be incomplete. Copy it anyway?",
     copy_cut_yes="Copy the incomplete answer",
     copy_cut_no="Do not copy",
-    engine_down="{error} Ctrl+R restarts the model; no text is lost.",
+    engine_down="{error} Your conversation is safe. Ctrl+R restarts it.",
     engine_gone="The model is not running.",
+    restarting="{error} It is being restarted for your question.",
     length_reached="the answer reached its length limit",
     context_full="this conversation is now too long for the model. Ctrl+N: new chat",
     context_full_plain="this conversation is now too long for the model. /new: new chat",
     stopped_by_you="stopped by you",
+    interrupted="the program ended before the answer did",
     links_closed="Links do not open here: this program stays offline.",
     speed=("{value} tokens/s", "{value} t/s"),
     memory=("memory {share}", "{share}"),
@@ -151,10 +155,12 @@ CHINESE = Strings(
     copy_cut_no="不复制",
     engine_down="{error} 对话未丢失。按 Ctrl+R 重新启动模型。",
     engine_gone="模型未运行。",
+    restarting="{error} 正在为您的问题重新启动模型。",
     length_reached="已达到回答的长度上限",
     context_full="本次对话过长，已超出模型的上下文。Ctrl+N：新对话",
     context_full_plain="本次对话过长，已超出模型的上下文。/new：新对话",
     stopped_by_you="由您停止",
+    interrupted="程序在回答完成前结束",
     links_closed="此处不打开链接：本程序保持离线。",
     speed=("{value} 词元/秒", "{value}/秒"),
     memory=("内存 {share}", "{share}"),

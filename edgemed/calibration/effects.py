@@ -24,6 +24,7 @@ from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
 from edgemed.calibration.dense_effects import renamed, scratch_bytes
+from edgemed.control_group import usable_processors
 from edgemed.corpus.passages import Passage
 from edgemed.engine.process.job import Report
 from edgemed.engine.scoring_model import ScoringModel
@@ -118,7 +119,7 @@ class Effects:
 
         everything = list(product(range(len(statistics.layers)), range(h.n_expert)))
         try:
-            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            with ThreadPoolExecutor(usable_processors()) as pool:
                 for done, _ in enumerate(pool.map(one, everything), 1):
                     report("effects of layers: quantising", done, len(everything))
         finally:

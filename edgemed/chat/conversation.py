@@ -1,20 +1,25 @@
-"""A conversation as data: the questions, the answers, how each answer ended, and its provenance.
+"""A conversation as data: a tree of questions and answers, how each answer ended, and its provenance.
 
-Nothing here writes to a disk.
+Turns with the same parent are siblings: other answers to one question, or other versions of it. One branch of the tree
+is active; it is what the screen shows and what the next question follows. Nothing here writes to a disk.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+from edgemed.chat.lengths import Length, with_instruction
 from edgemed.chat.visible import visible
 from edgemed.engine.process.protocol import Message, Sampling, StopReason
 
-State = Literal["open", "whole", "stopped", "length", "context", "failed"]
-"""How an answer ended: "open" while it is being written, "whole" if the model ended it, otherwise why it was cut."""
+State = Literal["open", "whole", "stopped", "length", "context", "failed", "interrupted"]
+"""How an answer ended: "open" while it is being written, "whole" if the model ended it, otherwise why it was cut.
+
+"interrupted": the program ended while the answer was open."""
 
 ENDED: dict[StopReason, State] = {"end": "whole", "length": "length", "context": "context", "stopped": "stopped"}
 """Stop reason -> the state of an answer that finished for it."""
@@ -29,12 +34,15 @@ def new_id() -> str:
 class Turn:
     """A question and its answer.
 
-    `raw` is the model's text, unchanged, as later prompts repeat it. `reason` says why a failed answer failed.
+    `raw` is the model's text, unchanged, as later prompts repeat it. `reason` says why a failed answer failed. `parent`
+    is the id of the turn before it, None for a first turn. `length` is the length that was asked for. `context_used` is
+    the number of context tokens that the prompt and the answer filled.
 
-    The other fields are the answer's provenance. `id` names the turn and is also the engine's request id. `asked` is a
-    time in UTC. `sampling` is what was requested; `seed` is the seed that was used, drawn if `sampling` has none.
-    `weights_digest` is None for a model file without checksums. `prompt_digest` is the SHA-256 of the prompt's token
-    ids (int32, little-endian), None until the engine has tokenised the prompt.
+    The other fields are the answer's provenance. `id` names the turn; `request` names what is sent to the engine and
+    differs each time the turn is resumed. `asked` is a time in UTC. `sampling` is what was requested; `seed` is the
+    seed that was used, drawn if `sampling` has none. `weights_digest` is None for a model file without checksums.
+    `prompt_digest` is the SHA-256 of the prompt's token ids (int32, little-endian), None until the engine has tokenised
+    the prompt. For a resumed answer, seed, sampling, version and prompt are those of its last part.
     """
 
     question: str
@@ -42,12 +50,16 @@ class Turn:
     state: State = "open"
     reason: str = ""
     id: str = field(default_factory=new_id)
+    parent: str | None = None
+    length: Length = "standard"
     asked: datetime = field(default_factory=lambda: datetime.now(UTC))
     sampling: Sampling | None = None
     seed: int | None = None
     weights_digest: str | None = None
     engine_version: str | None = None
     prompt_digest: str | None = None
+    context_used: int = 0
+    request: str = field(default_factory=new_id)
 
     @property
     def text(self) -> str:
@@ -60,49 +72,195 @@ class Turn:
         return bool(self.raw) and self.state not in ("open", "whole")
 
 
-@dataclass(slots=True)
-class Conversation:
-    """The turns in order, after an optional system message.
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A question that waits for the current answer to end."""
 
-    `queued` is the question that waits for the current answer to end. `context_used` is the number of context tokens
-    that the last prompt and its answer filled.
+    text: str
+    length: Length = "standard"
+
+
+class Conversation:
+    """A tree of turns after an optional system message.
+
+    `saved` is False for a chat of which nothing may reach a disk. `queued` holds the questions that wait, in order;
+    each becomes a turn. `draft` is what is typed but not sent.
     """
 
-    turns: list[Turn] = field(default_factory=list)
-    system: str | None = None
-    queued: str = ""
-    context_used: int = 0
+    def __init__(
+        self,
+        *,
+        system: str | None = None,
+        id: str | None = None,
+        title: str = "",
+        case_id: str | None = None,
+        saved: bool = True,
+        draft: str = "",
+        queued: Iterable[Queued] = (),
+        turns: Iterable[Turn] = (),
+        shown: Iterable[str] = (),
+    ) -> None:
+        """`turns` must list parents before children. `shown` holds the ids in `shown_ids` of a stored conversation."""
+        self.system = system
+        self.id = id or new_id()
+        self.title = title
+        self.case_id = case_id
+        self.saved = saved
+        self.draft = draft
+        self.queued = list(queued)
+        self._by_id: dict[str, Turn] = {}
+        self._children: dict[str | None, list[Turn]] = {}
+        self._shown: dict[str | None, Turn] = {}  # a parent's id -> which of its children is shown
+        self._active: list[Turn] = []
+        for turn in turns:
+            self._keep(turn)
+        for each in shown:
+            self._shown[self._by_id[each].parent] = self._by_id[each]
+        self._follow_shown()
+
+    @property
+    def turns(self) -> list[Turn]:
+        """The active branch, oldest turn first. The list is the same object for the conversation's life."""
+        return self._active
+
+    @property
+    def all_turns(self) -> list[Turn]:
+        """Every turn of every branch, in the order in which they were asked."""
+        return list(self._by_id.values())
+
+    @property
+    def shown_ids(self) -> set[str]:
+        """For every parent, the id of the child that is shown: what `shown` needs to restore the active branch."""
+        return {turn.id for turn in self._shown.values()}
 
     @property
     def open_turn(self) -> Turn | None:
-        """The turn that is being answered, if any."""
-        return self.turns[-1] if self.turns and self.turns[-1].state == "open" else None
+        """The turn that is being answered, if any, on whichever branch."""
+        return next((turn for turn in reversed(self._by_id.values()) if turn.state == "open"), None)
 
-    def ask(self, question: str) -> Turn:
-        """Open a turn. The previous one must have ended."""
-        assert self.open_turn is None
-        turn = Turn(question)
-        self.turns.append(turn)
+    @property
+    def heading(self) -> str:
+        """The title, or the first line of the first question."""
+        first = self._active[0].question if self._active else self.draft
+        return self.title or first.strip().partition("\n")[0]
+
+    @property
+    def context_used(self) -> int:
+        """The number of context tokens that the last prompt and answer of the active branch filled."""
+        return next((turn.context_used for turn in reversed(self._active) if turn.context_used), 0)
+
+    # --- asking ---
+
+    def ask(self, question: str, length: Length = "standard") -> Turn:
+        """Open a turn after the active branch. No turn may be open."""
+        parent = self._active[-1].id if self._active else None
+        return self._open(Turn(question, parent=parent, length=length))
+
+    def regenerate(self, turn: Turn, length: Length | None = None) -> Turn:
+        """Open a sibling of `turn` with the same question, and show it. No turn may be open."""
+        return self._open(Turn(turn.question, parent=turn.parent, length=length or turn.length))
+
+    def edit(self, turn: Turn, question: str) -> Turn:
+        """Open a sibling of `turn` with another question, and show it. No turn may be open."""
+        return self._open(Turn(question, parent=turn.parent, length=turn.length))
+
+    def resumable(self, turn: Turn) -> bool:
+        """True if `resume` can continue this answer: it was cut, nothing follows it, and no turn is open."""
+        cut = turn.state not in ("open", "whole", "context")
+        return cut and turn.id not in self._children and self.open_turn is None
+
+    def resume(self, turn: Turn) -> Turn:
+        """Open `turn` again and show it; new text is appended to its answer. It must be `resumable`."""
+        assert self.resumable(turn)
+        turn.state, turn.reason, turn.request = "open", "", new_id()
+        self.show(turn)
         return turn
 
-    def queue(self, question: str) -> None:
-        """Queue a question. A second one is appended to the first, so that nothing typed is lost."""
-        self.queued = f"{self.queued}\n\n{question}" if self.queued else question
+    def withdraw(self, turn: Turn) -> str:
+        """Remove a turn that has no answer, and return its question, so that it can be changed and sent again."""
+        assert not turn.raw
+        assert turn.state != "open"
+        assert turn.id not in self._children
+        siblings = self._children[turn.parent]
+        siblings.remove(turn)
+        del self._by_id[turn.id]
+        if siblings:
+            self._shown[turn.parent] = siblings[-1]
+        else:
+            del self._children[turn.parent], self._shown[turn.parent]
+        self._follow_shown()
+        return turn.question
 
-    def take_queued(self) -> str:
-        """Remove and return the queued question; empty if there is none."""
-        queued, self.queued = self.queued, ""
-        return queued
+    # --- the queue ---
 
-    def messages(self) -> list[Message]:
-        """The messages to send: the system message, every turn that has an answer, then the open question.
+    def queue(self, question: str, length: Length = "standard") -> None:
+        """Queue a question behind those that wait."""
+        self.queued.append(Queued(question, length))
 
-        A turn that ended without an answer is left out, because chat templates reject two questions in a row.
+    def next_queued(self) -> Queued | None:
+        """Remove and return the question that has waited longest; None if there is none."""
+        return self.queued.pop(0) if self.queued else None
+
+    def take_back(self) -> Queued | None:
+        """Remove and return the question that was queued last; None if there is none."""
+        return self.queued.pop() if self.queued else None
+
+    # --- branches ---
+
+    def siblings(self, turn: Turn) -> list[Turn]:
+        """The turns with the same parent, `turn` included, in the order in which they were asked."""
+        return list(self._children[turn.parent])
+
+    def show(self, turn: Turn) -> None:
+        """Make the branch through `turn` active. After `turn` it continues as it was last shown."""
+        for each in self._branch(turn):
+            self._shown[each.parent] = each
+        self._follow_shown()
+
+    def with_case(self) -> Conversation:
+        """A new conversation about the same case, with this one's first question as its draft."""
+        first = self._active[0].question if self._active else ""
+        return Conversation(system=self.system, case_id=self.case_id, saved=self.saved, draft=first)
+
+    def messages(self, last: Turn | None = None) -> list[Message]:
+        """The messages to send for `last`, by default the active branch's last turn.
+
+        They are the system message, every turn before `last` that has an answer, then the question of `last` if it is
+        open. A turn that ended without an answer is left out, because chat templates reject two questions in a row. The
+        open turn's answer, which has text if it is resumed, is left out too: it continues the prompt.
         """
         messages = [] if self.system is None else [Message("system", self.system)]
-        for turn in self.turns:
+        for turn in self._active if last is None else self._branch(last):
             if turn.raw or turn.state == "open":
-                messages.append(Message("user", turn.question))
-            if turn.raw:
+                messages.append(Message("user", with_instruction(turn.question, turn.length)))
+            if turn.raw and turn.state != "open":
                 messages.append(Message("assistant", turn.raw))
         return messages
+
+    def _open(self, turn: Turn) -> Turn:
+        assert self.open_turn is None
+        self._keep(turn)
+        self.show(turn)
+        return turn
+
+    def _keep(self, turn: Turn) -> None:
+        assert turn.parent is None or turn.parent in self._by_id
+        self._by_id[turn.id] = turn
+        self._children.setdefault(turn.parent, []).append(turn)
+        self._shown[turn.parent] = turn
+
+    def _branch(self, last: Turn) -> list[Turn]:
+        """The turns from the first one to `last`."""
+        branch = [last]
+        while branch[-1].parent is not None:
+            branch.append(self._by_id[branch[-1].parent])
+        return branch[::-1]
+
+    def _follow_shown(self) -> None:
+        """Set the active branch. A turn that stays keeps its place, so that a list shown elsewhere stays valid."""
+        branch: list[Turn] = []
+        turn = self._shown.get(None)
+        while turn is not None:
+            branch.append(turn)
+            turn = self._shown.get(turn.id)
+        self._active[:] = branch

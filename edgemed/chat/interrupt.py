@@ -20,7 +20,7 @@ def interrupt_stops(engine: ChatEngine, turn: Turn) -> Iterator[None]:
 
     def stop(number: int, frame: object) -> None:
         # A handler can run at any point of the main thread, which may hold the lock that `stop` takes.
-        threading.Thread(target=engine.stop, args=(turn.id,), daemon=True).start()
+        threading.Thread(target=engine.stop, args=(turn.request,), daemon=True).start()
 
     before = signal.signal(signal.SIGINT, stop)
     try:

@@ -14,22 +14,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Protocol
 
 from edgemed.chat.conversation import ENDED, Conversation, Turn
 from edgemed.chat.engine import ChatEngine
 from edgemed.chat.visible import visible
 from edgemed.engine.process.protocol import Event, Finished, Piece, PromptEncoded, Sampling
-from edgemed.errors import EdgemedError
+from edgemed.errors import EdgemedError, EngineError
 
 
-class Hook(Protocol):
-    """Runs before and after every answer, on the thread that calls `ask` (on the screen, never the interface's)."""
+class Hook:
+    """Runs around every answer, on the thread that calls `ask` (on the screen, never the interface's)."""
 
     def before(self, conversation: Conversation, turn: Turn) -> None:
         """Called before anything is sent. The turn has its question, id, time, sampling, seed, weights and version.
 
         May still change what is sent (`conversation.system`). If it raises, nothing is sent and the turn fails.
+        """
+
+    def during(self, conversation: Conversation, turn: Turn) -> None:
+        """Called after each event, when the turn has been updated and before the event is yielded.
+
+        It must be quick. If it raises, the answer ends and the turn fails.
         """
 
     def after(self, conversation: Conversation, turn: Turn) -> None:
@@ -50,24 +55,31 @@ def ask(
 
     The turn's text, state and prompt digest are updated before each event is yielded. The turn always ends: as "failed"
     with a reason if something raises, as "stopped" if the caller abandons the iterator. No one else may write to it
-    until then. To end it early, call `engine.stop(turn.id)` from any thread.
+    until then. To end it early, call `engine.stop(turn.request)` from any thread.
+
+    If the turn has text (`Conversation.resume`), the model continues it; raises EngineError if another model began it.
 
     `sampling` None means the model's defaults. The `before` methods of the hooks run in order, the `after` methods in
     reverse order. Raises what the engine and the hooks raise; if several raise, the last exception.
     """
     wanted = sampling or engine.info.defaults
     drawn = wanted.seeded()
-    turn.sampling, turn.seed = wanted, drawn.seed
-    turn.weights_digest, turn.engine_version = engine.info.weights_digest, engine.info.engine_version
     with ExitStack() as afterwards:
         try:
+            if turn.raw and turn.weights_digest != engine.info.weights_digest:
+                raise EngineError("Another model file began this answer; ask again instead of continuing it.")
+            turn.sampling, turn.seed = wanted, drawn.seed
+            turn.weights_digest, turn.engine_version = engine.info.weights_digest, engine.info.engine_version
             for hook in hooks:
                 hook.before(conversation, turn)
                 afterwards.callback(hook.after, conversation, turn)
             # An explicit seed promises the same numbers again, so the KV cache must not be reused.
             reuse = wanted.seed is None
-            for event in engine.generate(conversation.messages(), drawn, turn.id, reuse=reuse):
-                _note(event, conversation, turn)
+            messages = conversation.messages(turn)
+            for event in engine.generate(messages, drawn, turn.request, reuse=reuse, continued=turn.raw):
+                _note(event, turn)
+                for hook in hooks:
+                    hook.during(conversation, turn)
                 yield event
         except Exception as error:
             turn.state, turn.reason = "failed", failure_of(error)
@@ -84,7 +96,7 @@ def failure_of(error: Exception) -> str:
     return f"The engine failed because of an error in edgemed ({type(error).__name__}); try again."
 
 
-def _note(event: Event, conversation: Conversation, turn: Turn) -> None:
+def _note(event: Event, turn: Turn) -> None:
     match event:
         case PromptEncoded(digest=digest):
             turn.prompt_digest = digest
@@ -93,4 +105,4 @@ def _note(event: Event, conversation: Conversation, turn: Turn) -> None:
         case Finished():
             turn.state = ENDED[event.stop_reason]
             if event.prompt_tokens:  # 0 if the answer was stopped before its prompt was tokenised
-                conversation.context_used = event.prompt_tokens + event.tokens
+                turn.context_used = event.prompt_tokens + event.tokens

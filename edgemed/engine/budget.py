@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from edgemed.control_group import memory_left
 from edgemed.errors import BudgetError
 from edgemed.model_file import ModelFile
 from edgemed.native.engine import engine_library
 from edgemed.sizes import PAGE
 
 _MIB = 1 << 20
+_MEMINFO = Path("/proc/meminfo")
 _PARENT_GROWTH = 48 * _MIB
 """Allowance for the parent's growth: the widgets and text of a long chat."""
 _OWN_GROWTH = 64 * _MIB
@@ -106,28 +108,24 @@ def all_experts_bytes(file: ModelFile) -> int:
 
 
 def available_bytes() -> int:
-    """Memory that can be taken without swapping: the kernel's estimate, or less if a control group's limit leaves less.
-
-    Inactive file pages count as available: the kernel drops them first.
-    """
-    meminfo = Path("/proc/meminfo").read_text()
-    available = next(int(line.split()[1]) * 1024 for line in meminfo.splitlines() if line.startswith("MemAvailable"))
-    for limit, usage, stat, unused in _GROUP_FILES:
-        try:
-            taken = int(usage.read_text()) - int(dict(map(str.split, stat.read_text().splitlines()))[unused])
-            left = int(limit.read_text()) - taken
-        except (OSError, ValueError, KeyError):  # no such controller, or "max"
-            continue
-        available = min(available, max(left, 0))
-    return available
+    """Memory that can be taken without swapping: the machine's, or what a control group's limit leaves, if less."""
+    available, limit = _available_on_machine(), memory_left()
+    return available if limit is None else min(available, limit)
 
 
-_V2 = Path("/sys/fs/cgroup")
-_V1 = _V2 / "memory"
-_GROUP_FILES = (
-    (_V2 / "memory.max", _V2 / "memory.current", _V2 / "memory.stat", "inactive_file"),
-    (_V1 / "memory.limit_in_bytes", _V1 / "memory.usage_in_bytes", _V1 / "memory.stat", "total_inactive_file"),
-)
+def _available_on_machine() -> int:
+    """The kernel's estimate, or ours where /proc/meminfo has none (old containers and sandboxes)."""
+    try:
+        lines = _MEMINFO.read_text().splitlines()
+    except OSError:
+        lines = []
+    kib = {words[0]: int(words[1]) for line in lines if len(words := line.split()) > 1 and words[1].isdecimal()}
+    if "MemAvailable:" in kib:
+        return kib["MemAvailable:"] << 10
+    if "MemFree:" in kib:  # the page cache can be dropped, except for pages of shared memory
+        cached = kib.get("Buffers:", 0) + kib.get("Cached:", 0) - kib.get("Shmem:", 0)
+        return (kib["MemFree:"] + max(0, cached)) << 10
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _slots(file: ModelFile) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:

@@ -6,15 +6,25 @@ import os
 import time
 from pathlib import Path
 
+from edgemed.control_group import processor_quota
+
 _SYSTEM = Path("/sys/devices")
+_STAT = Path("/proc/stat")
 
 
-def physical_cores() -> int:
-    """The number of physical cores that this process may use.
+def usable_cores() -> int:
+    """The number of threads to compute with: the physical cores that this process may use, or fewer if a control group
+    allows less processor time.
 
     A second thread per core does not make matmuls faster. On a hybrid processor only performance cores count, because
-    all threads wait for the slowest one after every matrix.
+    all threads wait for the slowest one after every matrix. With more threads than a quota pays for, the kernel stops
+    one of them in the middle of a matmul and the others spin while they wait, which uses up the rest of the quota.
     """
+    cores, quota = _physical_cores(), processor_quota()
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def _physical_cores() -> int:
     allowed = os.sched_getaffinity(0)
     allowed = allowed & _fast() or allowed
     cores = set()
@@ -38,9 +48,13 @@ def _fast() -> set[int]:
 
 
 def idle_and_total() -> tuple[int, int]:
-    """(idle, total) ticks of all cores since boot; idle includes waiting for the disk."""
-    words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
-    ticks = [int(word) for word in words]
+    """(idle, total) ticks of all cores since boot; idle includes waiting for the disk. Zeros where the kernel does not
+    tell."""
+    try:
+        words = _STAT.read_text().split("\n", 1)[0].split()[1:9]
+    except OSError:  # a sandbox
+        words = []
+    ticks = [int(word) for word in words] + [0] * (5 - len(words))
     return ticks[3] + ticks[4], sum(ticks)
 
 

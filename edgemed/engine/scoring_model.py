@@ -16,7 +16,7 @@ from llama_cpp import llama_cpp
 from numpy.typing import NDArray
 
 from edgemed.engine.chat_template import ChatTemplate, Span
-from edgemed.engine.cores import physical_cores
+from edgemed.engine.cores import usable_cores
 from edgemed.engine.load_settings import LoadSettings
 from edgemed.engine.model import load_model
 from edgemed.engine.offload import HOST, Offload
@@ -70,7 +70,7 @@ class ScoringModel:
             LoadSettings(
                 ram_bytes=ram_bytes,
                 n_ctx=passage,
-                threads=threads or physical_cores(),
+                threads=threads or usable_cores(),
                 n_batch=passage,
                 n_outputs=passage,
                 offload=offload,

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from llama_cpp import llama_cpp
 
-from edgemed.engine.chat_template import ChatTemplate
+from edgemed.engine.chat_template import ChatTemplate, Span
 from edgemed.engine.model import LoadedModel
 from edgemed.engine.periodic import periodically
 from edgemed.engine.process.protocol import (
@@ -80,13 +80,15 @@ class Session:
         self._stop.clear()
         self.loaded.clear_abort()
 
-    def generate(self, messages: Sequence[Message], sampling: Sampling, *, reuse: bool = True) -> Iterator[Event]:
-        """Answer `messages`; the last event is `Finished`.
+    def generate(
+        self, messages: Sequence[Message], sampling: Sampling, *, reuse: bool = True, continued: str = ""
+    ) -> Iterator[Event]:
+        """Answer `messages`, or continue the answer `continued`; the last event is `Finished`.
 
         Without `reuse` the text depends only on messages and seed, not on earlier answers. Raises TemplateError, and
         EngineError if the prompt does not fit or the computation fails. The session remains usable in any case.
         """
-        turn = _Turn(self, messages, sampling)
+        turn = _Turn(self, messages, sampling, continued)
         try:
             if not reuse:
                 self._keep(0)
@@ -115,9 +117,10 @@ class Session:
         states, hits, misses = self.loaded.store_state()
         return StoreState.of(len(states), (states.tobytes(), hits.tobytes(), misses.tobytes()), self.stats())
 
-    def encode(self, messages: Sequence[Message]) -> list[int]:
-        """The prompt's token ids."""
-        return self.vocabulary.encode(self._template.render(messages))
+    def encode(self, messages: Sequence[Message], continued: str = "") -> list[int]:
+        """The prompt's token ids: the rendered messages, then the answer so far as message text."""
+        spans = self._template.render(messages)
+        return self.vocabulary.encode([*spans, Span(continued, from_message=True)] if continued else spans)
 
     def prefill(self, tokens: Sequence[int]) -> Iterator[PromptProgress]:
         """Bring `tokens` into the KV cache. The last one is always computed, because its logits are needed."""
@@ -178,9 +181,10 @@ class Session:
 class _Turn:
     """One answer while it is generated, and its statistics."""
 
-    def __init__(self, session: Session, messages: Sequence[Message], sampling: Sampling) -> None:
+    def __init__(self, session: Session, messages: Sequence[Message], sampling: Sampling, continued: str) -> None:
         self._session = session
         self._messages = messages
+        self._continued = continued
         self._sampling = sampling.seeded()
         self._seed = self._sampling.seed or 0
         self._digest: str | None = None
@@ -194,7 +198,7 @@ class _Turn:
     def events(self) -> Iterator[Event]:
         reason: StopReason
         try:
-            prompt = self._session.encode(self._messages)
+            prompt = self._session.encode(self._messages, self._continued)
             self._digest = token_digest(prompt)
             yield PromptEncoded(len(prompt), self._digest)
             self._refuse_too_long(len(prompt))

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgemed import __version__, clinical
 from edgemed.engine.budget import token_bytes
 from edgemed.engine.chat_template import ChatTemplate
-from edgemed.engine.cores import physical_cores
+from edgemed.engine.cores import usable_cores
 from edgemed.engine.load_settings import LoadSettings
 from edgemed.engine.model import LoadedModel, load_model
 from edgemed.engine.pressure import CacheSize, Governor, watch
@@ -51,7 +51,7 @@ def open_session(
         LoadSettings(
             ram_bytes=settings.ram_bytes,
             n_ctx=context_length(file, settings.n_ctx),
-            threads=settings.threads or physical_cores(),
+            threads=settings.threads or usable_cores(),
             kv_type=settings.kv_type,
             flash_attn=settings.flash_attn,
             hot_profile=settings.hot_profile,

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgemed.engine.budget import available_bytes
 from edgemed.errors import SetupError
 from edgemed.forecast.compute_rates import ComputeRates
 from edgemed.native import xxh3_64
@@ -44,7 +45,8 @@ class Machine:
 
 def measure_memory(threads: int, seconds: float = 0.5) -> float:
     """The rate in bytes per second at which `threads` threads together read memory."""
-    with _huge(MEMORY_BYTES) as area:
+    # A quarter of what is free, because the kernel ends a process that takes more than its control group may.
+    with _huge(max(HUGE_PAGE, min(MEMORY_BYTES, available_bytes() // 4))) as area:
         words = np.frombuffer(area, np.uint64)
         words[:] = 1  # write every page, or the reads would hit the shared zero page
         parts = np.array_split(words, threads)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemed import privacy
-from edgemed.engine.cores import measure_busy, physical_cores
+from edgemed.engine.cores import measure_busy, usable_cores
 from edgemed.engine.process.job import Report, run_job
 from edgemed.errors import EdgemedError, SetupError
 from edgemed.forecast.compute_rates import Twins, measure_compute
@@ -81,7 +81,7 @@ def survey_machine(twins: Twins, read_bytes: int, folder: Path, model: Path | No
 
     Raises SetupError if nothing can be read or written there.
     """
-    cores, busy = physical_cores(), measure_busy()
+    cores, busy = usable_cores(), measure_busy()
     with _probe(read_bytes, folder, model) as disk:
         disk.sample()
         memory = measure_memory(cores)

@@ -78,7 +78,7 @@ def test_a_prompt_beyond_the_context_has_its_digest_too(engine: Engine) -> None:
 def test_a_stop_that_comes_first_sends_nothing(engine: Engine) -> None:
     conversation = Conversation()
     turn = conversation.ask("What is a fever?")
-    engine.stop(turn.id)
+    engine.stop(turn.request)
     (finished,) = ask(engine, conversation, turn)
     assert (turn.state, turn.raw, turn.prompt_digest) == ("stopped", "", None)
     assert finished.seed == turn.seed  # type: ignore[union-attr]
@@ -93,7 +93,7 @@ def test_a_stopped_answer_and_one_whose_engine_dies_keep_their_text_and_their_or
             events = ask(engine, conversation, turn, Sampling(max_tokens=100_000))
             next(event for event in events if isinstance(event, Piece) and event.text)
             if end == "stopped":
-                threading.Thread(target=engine.stop, args=(turn.id,)).start()
+                threading.Thread(target=engine.stop, args=(turn.request,)).start()
                 list(events)
             else:
                 os.kill(engine.pid, signal.SIGKILL)

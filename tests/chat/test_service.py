@@ -25,7 +25,7 @@ def asked(engine: FakeEngine, *hooks: Hook, sampling: Sampling | None = None) ->
     return turn, events
 
 
-class Recorder:
+class Recorder(Hook):
     """A hook that logs each call and the turn's state. It raises in the method that `fails` names."""
 
     def __init__(self, name: str, log: list[str], fails: str = "") -> None:
@@ -67,7 +67,7 @@ def test_every_ending_says_where_its_answer_came_from(script: tuple[State, list[
     assert turn.weights_digest == DIGEST
     assert turn.engine_version == engine.info.engine_version
     assert turn.prompt_digest == PROMPT_DIGEST
-    assert engine.requests == [turn.id]
+    assert engine.requests == [turn.request]
     assert bool(turn.reason) == (state == "failed")
     assert isinstance(events[-1], Finished) == (state != "failed")
 
@@ -109,7 +109,7 @@ def test_the_turn_is_up_to_date_at_every_event() -> None:
 def test_an_answer_that_was_stopped_before_its_prompt_was_read_leaves_the_context_figure_alone(
     reason: StopReason,
 ) -> None:
-    conversation = Conversation(context_used=40)
+    conversation = Conversation(turns=[Turn("before", raw="answer", state="whole", context_used=40)])
     turn = conversation.ask("q")
     tokens = 12 if reason == "end" else 0
     list(ask(FakeEngine([finished("", tokens=0, prompt=tokens, reason=reason)]), conversation, turn))
@@ -136,13 +136,13 @@ def test_a_stop_ends_the_turn_it_names_and_no_other(when: str) -> None:
     conversation = Conversation()
     turn = conversation.ask("q")
     if when == "before":
-        engine.stop(turn.id)
+        engine.stop(turn.request)
     elif when == "while":
-        threading.Timer(0.05, engine.stop, (turn.id,)).start()
+        threading.Timer(0.05, engine.stop, (turn.request,)).start()
     else:
         hold.release()
     list(ask(engine, conversation, turn))
-    engine.stop(turn.id)
+    engine.stop(turn.request)
     expected = {"before": ("", "stopped"), "while": ("Take 5", "stopped"), "after": ("Take 5", "whole")}
     assert (turn.raw, turn.state) == expected[when]
     following = conversation.ask("and then?")
@@ -196,13 +196,23 @@ def test_hooks_learn_of_a_failure() -> None:
 
 
 def test_a_hook_may_change_the_system_message() -> None:
-    class Header:
+    class Header(Hook):
         def before(self, conversation: Conversation, turn: Turn) -> None:
             conversation.system = "Woman, 34."
-
-        def after(self, conversation: Conversation, turn: Turn) -> None:
-            pass
 
     engine = FakeEngine(["Rest."])
     asked(engine, Header())
     assert [message.content for message in engine.asked[0]] == ["Woman, 34.", "How much?"]
+
+
+def test_a_hook_hears_of_every_event_after_the_turn_has_it() -> None:
+    class Journal(Hook):
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+
+        def during(self, conversation: Conversation, turn: Turn) -> None:
+            self.seen.append(f"{turn.state} {turn.raw}")
+
+    journal = Journal()
+    asked(FakeEngine(["Take 5", " mg"]), journal)
+    assert journal.seen == ["open ", "open Take 5", "open Take 5 mg", "whole Take 5 mg"]

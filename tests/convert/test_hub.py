@@ -1,109 +1,36 @@
 """Downloads from a model hub, played by a small server on this machine."""
 
-import hashlib
-import json
-import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from edgemed.model_file import keys, open_model
 from testing.checkpoints import make_checkpoint
+from testing.hub import COMMIT, REPOSITORY, Hub, serve
 from tests.convert.conftest import TINY
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-REPOSITORY = "them/tiny"
-
-
-class Hub(ThreadingHTTPServer):
-    """Serves one folder as its only repository. `served` lists the files that were fetched; `asked` counts requests for
-    a branch's current commit."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
-        self.folder = folder
-        self.served: list[str] = []
-        self.asked = 0
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
-
-    def do_GET(self) -> None:
-        self._answer(with_body=True)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def _answer(self, with_body: bool) -> None:
-        path = self.path.partition("?")[0].strip("/")
-        files = sorted(file.name for file in self.server.folder.iterdir())
-        if path.startswith(f"api/models/{REPOSITORY}/revision/"):
-            self.server.asked += 1
-            listing = {"id": REPOSITORY, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]}
-            self._send(json.dumps(listing).encode(), with_body, "application/json")
-        elif path.startswith(f"api/models/{REPOSITORY}/tree/"):
-            tree = [
-                {"type": "file", "path": n, "size": (self.server.folder / n).stat().st_size, "oid": n} for n in files
-            ]
-            self._send(json.dumps(tree).encode(), with_body, "application/json")
-        elif path.startswith(f"{REPOSITORY}/resolve/") and path.rpartition("/")[2] in files:
-            name = path.rpartition("/")[2]
-            if with_body:
-                self.server.served.append(name)
-            self._send((self.server.folder / name).read_bytes(), with_body, "application/octet-stream")
-        else:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-    def _send(self, body: bytes, with_body: bool, kind: str) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
+SECOND_SHARD = "model-00002-of-00002.safetensors"
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
     folder = make_checkpoint(tmp_path / "published", TINY)
     (folder / "pytorch_model.bin").write_bytes(b"not wanted")
-    server = Hub(folder)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(folder) as server:
+        yield server
 
 
-def convert(hub: Hub, tmp_path: Path, source: str, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "HF_ENDPOINT": hub.address,
-        "HF_HOME": str(tmp_path / "cache"),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_XET": "1",
-        "NO_PROXY": "127.0.0.1",
-    }
+def convert(
+    hub: Hub, tmp_path: Path, source: str, *options: str, changes: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgemed.cli", "convert", source, "-o", str(tmp_path / "out.gguf"), *options]
-    return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = hub.environment(tmp_path / "cache")
+    return subprocess.run(
+        command, env=environment | dict(changes or {}), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.slow
@@ -161,19 +88,48 @@ def test_plan_and_weights_come_from_one_commit(hub: Hub, tmp_path: Path) -> None
     assert hub.asked == 1
 
 
+def sentence(done: subprocess.CompletedProcess[str], tmp_path: Path) -> str:
+    """The one line that a failed command ends with. It leaves no output."""
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("out.gguf*"))
+    return done.stderr.strip().splitlines()[-1].removeprefix("edgemed: ")
+
+
 @pytest.mark.slow
 def test_missing_repository_is_reported(hub: Hub, tmp_path: Path) -> None:
     done = convert(hub, tmp_path, "nobody/nothing")
-    assert done.returncode == 1
-    assert done.stderr.strip().endswith("There is no folder nobody/nothing here and no such repository on the hub.")
-    assert not (tmp_path / "out.gguf").exists()
+    assert sentence(done, tmp_path) == "There is no repository nobody/nothing on the hub; check the name."
 
 
 @pytest.mark.slow
-def test_unreachable_hub_is_reported(hub: Hub, tmp_path: Path) -> None:
-    hub.shutdown()
-    hub.server_close()
+def test_a_gated_repository_is_not_called_missing(hub: Hub, tmp_path: Path) -> None:
+    hub.refuse = 403, "GatedRepo"
+    said = sentence(convert(hub, tmp_path, REPOSITORY), tmp_path)
+    assert said == (
+        f"Access to the hub's repository {REPOSITORY} must be asked for: open {hub.address}/{REPOSITORY}, accept its "
+        "terms, then log in with `hf auth login`, or set HF_TOKEN."
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["localhost", "http://[bad"])
+def test_an_endpoint_that_is_no_address_is_named(hub: Hub, tmp_path: Path, address: str) -> None:
+    assert sentence(convert(hub, tmp_path, REPOSITORY, changes={"HF_ENDPOINT": address}), tmp_path) == (
+        f"HF_ENDPOINT is {address!r}, which is not an address such as https://huggingface.co; correct or unset it."
+    )
+
+
+@pytest.mark.slow
+def test_a_setting_that_huggingface_hub_cannot_read_is_a_sentence(hub: Hub, tmp_path: Path) -> None:
+    said = sentence(convert(hub, tmp_path, REPOSITORY, changes={"HF_HUB_DOWNLOAD_TIMEOUT": "soon"}), tmp_path)
+    assert "failed (invalid literal for int() with base 10: 'soon')" in said
+
+
+@pytest.mark.slow
+def test_a_connection_lost_inside_a_shard_is_opened_again(hub: Hub, tmp_path: Path) -> None:
+    hub.ending = "reset"
+    hub.cut[SECOND_SHARD] = [100_000]
     done = convert(hub, tmp_path, REPOSITORY)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert f"There is no folder {REPOSITORY} here, and downloading it from the hub failed" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert hub.served.count(SECOND_SHARD) == 2

@@ -38,14 +38,35 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "large.gguf"
 
 
-def test_inactive_files_in_a_control_group_count_as_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that was just converted or copied is in the page cache, which counts as used memory."""
-    files = [tmp_path / name for name in ("limit", "usage", "stat")]
-    for file, text in zip(files, ("1000000", "900000", "anon 100000\ninactive_file 700000\n"), strict=True):
-        file.write_text(text)
-    monkeypatch.setattr(budget, "_GROUP_FILES", [(*files, "inactive_file")])
-    assert budget.available_bytes() == 800_000
-    files[0].write_text("max")
+MEMINFO = "MemTotal: 8000 kB\nMemFree: 1000 kB\nBuffers: 200 kB\nCached: 700 kB\nShmem: 300 kB\n"
+
+
+@pytest.mark.parametrize(
+    ("meminfo", "kib"),
+    [
+        (MEMINFO + "MemAvailable: 1500 kB\n", 1500),
+        (MEMINFO, 1600),  # kernels before 3.14 and some sandboxes
+        ("MemTotal: 8000 kB\nMemFree: 900 kB\n", 900),
+        ("MemFree: 900 kB\nCached: 10 kB\nShmem: 20 kB\nMemAvailable:\n", 900),
+    ],
+)
+def test_available_memory_without_the_kernels_estimate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meminfo: str, kib: int
+) -> None:
+    monkeypatch.setattr(budget, "memory_left", lambda: None)
+    monkeypatch.setattr(budget, "_MEMINFO", tmp_path / "meminfo")
+    (tmp_path / "meminfo").write_text(meminfo)
+    assert budget.available_bytes() == kib << 10
+    monkeypatch.setattr(budget, "memory_left", lambda: 5)
+    assert budget.available_bytes() == 5
+
+
+@pytest.mark.parametrize("meminfo", ["", "MemTotal: 8000 kB\n", None])
+def test_available_memory_without_meminfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meminfo: str | None) -> None:
+    monkeypatch.setattr(budget, "memory_left", lambda: None)
+    monkeypatch.setattr(budget, "_MEMINFO", tmp_path / "meminfo")
+    if meminfo is not None:
+        (tmp_path / "meminfo").write_text(meminfo)
     assert budget.available_bytes() > 1 << 20
 
 

@@ -114,6 +114,16 @@ def test_busy_fraction_stays_valid_when_idle_time_decreases(monkeypatch: pytest.
     assert measure_busy(0) == 1
 
 
+@pytest.mark.parametrize("text", [None, "", "cpu  1 2 3\n"])
+def test_a_machine_that_does_not_tell_its_load_counts_as_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    monkeypatch.setattr(cores, "_STAT", tmp_path / "stat")
+    if text is not None:
+        (tmp_path / "stat").write_text(text)
+    assert measure_busy(0) == 0
+
+
 def topology(folder: Path, siblings: list[str], fast: str | None) -> Path:
     """Make /sys/devices of a processor whose hardware threads have these siblings and these performance cores."""
     for cpu, text in enumerate(siblings):
@@ -147,10 +157,12 @@ def test_compute_cores(
 ) -> None:
     monkeypatch.setattr(cores, "_SYSTEM", topology(tmp_path, siblings, fast))
     monkeypatch.setattr("os.sched_getaffinity", lambda _: allowed)
-    assert cores.physical_cores() == count
+    monkeypatch.setattr(cores, "processor_quota", lambda: None)
+    assert cores.usable_cores() == count
 
 
 def test_without_topology_every_thread_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "_SYSTEM", tmp_path)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 5, 9})
-    assert cores.physical_cores() == 3
+    monkeypatch.setattr(cores, "processor_quota", lambda: None)
+    assert cores.usable_cores() == 3

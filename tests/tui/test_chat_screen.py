@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from textual.pilot import Pilot
 
 from edgemed.chat.conversation import Conversation, Turn
+from edgemed.chat.service import Hook
 from edgemed.engine.process.protocol import PromptProgress
 from edgemed.errors import EngineDied, EngineError, SetupError
 from edgemed.tui.app import ChatApp
@@ -127,7 +130,7 @@ async def test_the_engines_death_is_reported_and_it_restarts() -> None:
     engine = FakeEngine(["Half", EngineDied("It ran out of memory.")], ["Whole."])
     async with ChatApp(session(engine)).run_test() as pilot:
         await write(pilot, "one", "enter")
-        await shows(pilot, "Half", CUT, "It ran out of memory.", "Ctrl+R restarts the model")
+        await shows(pilot, "Half", CUT, "It ran out of memory.", "Your conversation is safe. Ctrl+R restarts it.")
         await pilot.press("ctrl+r")
         await wait_until(pilot, lambda: engine.restarts == 1)
         await write(pilot, "two", "enter")
@@ -135,16 +138,61 @@ async def test_the_engines_death_is_reported_and_it_restarts() -> None:
         assert [message.content for message in engine.asked[1]] == ["one", "Half", "two"]
 
 
-async def test_a_death_between_questions_is_noticed_and_the_next_question_waits() -> None:
+async def test_a_death_between_questions_is_explained_and_the_next_question_restarts_the_engine() -> None:
+    engine = FakeEngine(["Here."])
+    async with ChatApp(session(engine)).run_test(notifications=True) as pilot:
+        await shows(pilot, "mini")
+        engine.alive = False
+        await shows(pilot, "The model stopped (SIGKILL). Your conversation is safe. Ctrl+R restarts it.")
+        await write(pilot, "one", "enter")
+        await shows(pilot, "Here.", "The model stopped (SIGKILL). It is being restarted for your question.")
+        assert engine.restarts == 1
+
+
+async def test_a_death_that_nobody_has_seen_yet_does_not_cost_the_question() -> None:
     engine = FakeEngine(["Here."])
     async with ChatApp(session(engine)).run_test() as pilot:
         await shows(pilot, "mini")
         engine.alive = False
-        await shows(pilot, "The model is not running. Ctrl+R restarts the model")
         await write(pilot, "one", "enter")
-        await shows(pilot, "Next: one")
-        await pilot.press("ctrl+r")
         await shows(pilot, "Here.")
+        assert len(engine.asked) == engine.restarts == 1
+
+
+@pytest.mark.slow
+async def test_waiting_questions_restart_a_dying_engine_once() -> None:
+    death = EngineDied("It ran out of memory.")
+    hold = Hold()
+    engine = FakeEngine([hold, death], [death], [death])
+    async with ChatApp(session(engine)).run_test() as pilot:
+        await write(pilot, "one", "enter")
+        await wait_until(pilot, lambda: len(engine.asked) == 1)
+        await write(pilot, "two", "enter")
+        await shows(pilot, "Next: two")
+        hold.release()
+        await wait_until(pilot, lambda: len(engine.asked) == 2)
+        await shows(pilot, "The model is not running. Your conversation is safe.")
+        await pilot.pause(0.2)
+        assert engine.restarts == 1
+        assert pilot.app.screen.query_one(Composer).text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("milliseconds", [-3, 2, 6, 12])
+async def test_an_answer_that_ends_while_the_chat_closes_is_no_error(milliseconds: int) -> None:
+    """It ends this long before or after Ctrl+Q. A question is queued, so the end of the answer would show the next."""
+    hold = Hold()
+    app = ChatApp(session(FakeEngine(["first", hold, "more"], ["second"])))
+    async with app.run_test() as pilot:
+        await write(pilot, "one", "enter")
+        await shows(pilot, "first")
+        await write(pilot, "two", "enter")
+        await shows(pilot, "Next: two")
+        ends = (hold.release, app.exit)
+        for end in ends if milliseconds > 0 else reversed(ends):
+            end()
+            await asyncio.sleep(abs(milliseconds) / 1000)
+    assert app.return_code == 0
 
 
 async def test_a_question_that_failed_at_once_can_be_sent_again() -> None:
@@ -210,7 +258,7 @@ async def test_an_abandoned_answer_comes_back_with_what_it_had_said() -> None:
         assert not pilot.app.chat.answering  # type: ignore[attr-defined]
 
 
-class Failing:
+class Failing(Hook):
     """A hook that raises, before the answer or after it."""
 
     def __init__(self, when: str) -> None:
@@ -305,8 +353,11 @@ async def test_old_answers_freeze_and_thaw_when_chosen() -> None:
 
 @pytest.mark.slow
 async def test_a_long_chat_that_comes_back_is_mounted_from_its_end() -> None:
-    turns = [Turn(f"Question {number}", raw=f"Answer {number}.", state="whole") for number in range(60)]
-    async with ChatApp(session(FakeEngine()), Conversation(turns)).run_test() as pilot:
+    conversation = Conversation()
+    for number in range(60):
+        turn = conversation.ask(f"Question {number}")
+        turn.raw, turn.state = f"Answer {number}.", "whole"
+    async with ChatApp(session(FakeEngine()), conversation).run_test() as pilot:
         await shows(pilot, "Answer 59.")
         transcript = pilot.app.screen.query_one(Transcript)
         assert len(transcript.views) == 20

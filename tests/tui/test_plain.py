@@ -12,6 +12,7 @@ import time
 import pytest
 
 from edgemed.chat.conversation import Conversation, Turn
+from edgemed.chat.service import Hook
 from edgemed.errors import EngineDied, SetupError
 from edgemed.tui.plain import PlainChat
 from testing.fake_engine import FakeEngine, Hold, finished
@@ -69,10 +70,7 @@ def test_the_engines_death_is_said_and_the_next_question_restarts_it() -> None:
 
 
 def test_a_hook_that_fails_afterwards_is_heard_of_below_the_answer() -> None:
-    class Full:
-        def before(self, conversation: Conversation, turn: Turn) -> None:
-            pass
-
+    class Full(Hook):
         def after(self, conversation: Conversation, turn: Turn) -> None:
             raise SetupError("The disk is full.")
 

@@ -58,7 +58,7 @@ def test_a_failure_says_why() -> None:
         (Reading(100, 400, 50, 5.0), "Reading your text, 100/400 tokens, about 30 s left"),
         (Writing(12), "Answering, 12 tokens. Esc stops and keeps the text"),
         (Stopping(), "Stopping"),
-        (Down("It died."), "It died. Ctrl+R restarts the model; no text is lost."),
+        (Down("It died."), "It died. Your conversation is safe. Ctrl+R restarts it."),
     ],
 )
 def test_stages_in_words(stage: Stage, text: str) -> None:

@@ -66,7 +66,7 @@ async def waiting(pilot: Pilot[None]) -> None:
 
 async def died(pilot: Pilot[None]) -> None:
     await write(pilot, "How much?", "enter")
-    await shows(pilot, "Ctrl+R restarts the model")
+    await shows(pilot, "Ctrl+R restarts it")
 
 
 async def helped(pilot: Pilot[None]) -> None:
@@ -96,7 +96,7 @@ async def chinese(pilot: Pilot[None]) -> None:
     await shows(pilot, "内容纯属编造", "多喝水")
 
 
-DEATH = EngineDied("The engine's process was ended by the system, which was out of memory.")
+DEATH = EngineDied("The model stopped because this computer ran out of memory (SIGKILL).")
 CASES: dict[str, tuple[list[Step], Before, tuple[int, int], dict[str, Any]]] = {
     "empty": ([], empty, (80, 24), {}),
     "answer": ([ANSWER], answered, (80, 40), {}),

@@ -7,7 +7,9 @@ import time
 
 from textual import on
 from textual._context import NoActiveAppError
+from textual.css.query import NoMatches
 from textual.message import Message
+from textual.widget import MountError
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.visible import VisibleStream, visible
@@ -46,6 +48,7 @@ class AnsweringScreen(ChatSurface):
         self._stage: Stage = Loading()
         self._answered: Turn | None = None  # the turn whose answer is being shown
         self._asked_at = 0.0
+        self._may_restart = False  # whether a question that waits may restart an engine that has died
         self._stream = VisibleStream()
 
     async def on_mount(self) -> None:
@@ -81,21 +84,37 @@ class AnsweringScreen(ChatSurface):
     @on(Composer.Sent)
     async def _sent(self, sent: Composer.Sent) -> None:
         self._conversation.queue(sent.text)
+        self._may_restart = True
         await self._ask_queued()
 
     async def _ask_queued(self) -> None:
-        """Ask the queued question if the engine is free, otherwise show that it is queued."""
+        """Ask the oldest queued question if the engine is free, otherwise show what is queued.
+
+        An engine that has died is restarted for it, once: an engine that this question kills must not be started for it
+        again and again.
+        """
+        self._check_engine()
+        if self._conversation.queued and self._may_restart and isinstance(self._stage, Down):
+            self._may_restart = False
+            self.notify(self._words.restarting.format(error=self._stage.sentence), markup=False, severity="warning")
+            self.restart_engine()
         free = self._engine_ready and not self.answering
-        question = self._conversation.take_queued() if free else ""
+        queued = self._conversation.next_queued() if free else None
         self.show_queued(self._conversation.queued)
-        if not question:
+        if queued is None:
             return
         self._previous = None
-        turn = self._conversation.ask(question)
+        turn = self._conversation.ask(queued.text, queued.length)
         await self.query_one(Transcript).extended()
         await self._follow(turn)
         self._enter(Reading(0, 0, 0, 0.0))
         self._driver.ask(self._conversation, turn)
+
+    def restart_engine(self) -> None:
+        """Start the engine again if it is not running."""
+        if isinstance(self._stage, Down):
+            self._enter(Loading())
+            self._driver.load()
 
     async def _follow(self, turn: Turn) -> None:
         """Show the last turn's answer while it arrives."""
@@ -103,6 +122,14 @@ class AnsweringScreen(ChatSurface):
         self._stream = VisibleStream()
         self._asked_at = time.monotonic()
         await self.query_one(Transcript).views[-1].answer.open()
+
+    async def _dispatch_message(self, message: Message) -> None:
+        """Ignore missing widgets while the chat closes: an answer may end after its widgets and before this screen."""
+        try:
+            await super()._dispatch_message(message)
+        except (NoMatches, MountError):
+            if not self.app._exit:
+                raise
 
     # --- the engine's events ---
 
@@ -176,7 +203,7 @@ class AnsweringScreen(ChatSurface):
             self.notify(news.sentence, markup=False, severity="error", timeout=WARNING_SECONDS)
 
     async def _ended(self, stage: Stage) -> None:
-        """Close the answer, however it ended, and ask the queued question."""
+        """Close the answer, however it ended, and ask the next queued question."""
         turn, self._answered = self._answered, None
         assert turn is not None
         self._enter(stage)
@@ -188,4 +215,4 @@ class AnsweringScreen(ChatSurface):
     def _check_engine(self) -> None:
         if self._engine_ready and not self.answering and not self._driver.alive:
             self._engine_ready = False
-            self._enter(Down(self._words.engine_gone))
+            self._enter(Down(self._driver.why_down or self._words.engine_gone))

@@ -11,7 +11,7 @@ from edgemed.chat.conversation import Conversation
 from edgemed.tui.messages import StoreStateChanged
 from edgemed.tui.screens.answering import AnsweringScreen
 from edgemed.tui.session import ChatSession
-from edgemed.tui.stages import Down, Idle, Loading, Stopping
+from edgemed.tui.stages import Idle, Stopping
 from edgemed.tui.watcher import Watcher
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.experts import ExpertPanel
@@ -35,7 +35,7 @@ class ChatScreen(AnsweringScreen):
         self._watcher = Watcher(lambda: self._driver.engine, self._hear)
 
     def action_stop(self) -> None:
-        """Stop the answer and keep its text. Return a queued question to the composer and dismiss notifications."""
+        """Stop the answer and keep its text. Also return the newest queued question and dismiss notifications."""
         self.app.clear_notifications()
         self._put_back_queued()
         if self._answered is not None:
@@ -44,8 +44,9 @@ class ChatScreen(AnsweringScreen):
         self.query_one(Composer).focus()
 
     def _put_back_queued(self) -> None:
-        if queued := self._conversation.take_queued():
-            self.put_back(queued)
+        """Return the question queued last to the composer. Others stay queued: joined, two patients become one."""
+        if queued := self._conversation.take_back():
+            self.put_back(queued.text)
             self.show_queued(self._conversation.queued)
 
     # Textual runs actions concurrently with the screen's message handlers. An action that replaces the conversation is
@@ -95,9 +96,8 @@ class ChatScreen(AnsweringScreen):
 
     def action_restart_engine(self) -> None:
         """Restart the engine if it is not running."""
-        if isinstance(self._stage, Down):
-            self._enter(Loading())
-            self._driver.load()
+        self._may_restart = True
+        self.restart_engine()
 
     def action_copy_answer(self) -> None:
         """Copy the selected answer, or the last one. Ask for confirmation if it is incomplete."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Markdown, Static
 
-from edgemed.chat.conversation import Turn
+from edgemed.chat.conversation import Queued, Turn
 from edgemed.chat.visible import visible
 from edgemed.tui.endings import ending
 from edgemed.tui.screens.copying import CopyingScreen
@@ -52,11 +53,12 @@ class ChatSurface(CopyingScreen):
         line.update(described(stage, self._words))
         line.set_class(isinstance(stage, Down), "-down")
 
-    def show_queued(self, question: str) -> None:
-        """Show the queued question; nothing if it is empty."""
+    def show_queued(self, questions: Sequence[Queued]) -> None:
+        """Show the queued questions, one a line; nothing if there are none."""
         line = self.query_one(".queued", Static)
-        line.update(self._words.queued.format(text=" ⏎ ".join(visible(question).split("\n"))))
-        line.display = bool(question)
+        texts = (" ⏎ ".join(visible(question.text).split("\n")) for question in questions)
+        line.update("\n".join(self._words.queued.format(text=text) for text in texts))
+        line.display = bool(questions)
 
     def show_figures(self, **figures: Any) -> None:
         """Update the given fields of `Figures` on the status line."""

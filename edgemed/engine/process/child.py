@@ -10,9 +10,10 @@ import selectors
 import socket
 import subprocess
 import threading
+from collections.abc import Iterable
 from typing import Any
 
-from edgemed.engine.process.exit_reason import describe_exit, oom_kills
+from edgemed.engine.process.exit_reason import FORGET, describe_exit, oom_kills
 from edgemed.engine.process.frames import Frames, encode
 from edgemed.engine.process.launch import launch
 from edgemed.engine.process.protocol import AnyMessage, EngineStats, StoreState
@@ -72,7 +73,7 @@ class Child:
                 self._socket.sendall(frame)
         except OSError:
             self._keeper.join(_CLOSING_SECONDS)
-            raise EngineDied(self.death or "The engine's process has ended. It can be started again.") from None
+            raise EngineDied(self.death or "The model has stopped.") from None
 
     def close(self) -> None:
         """End the process and wait for it. May be called twice."""
@@ -139,13 +140,21 @@ class Child:
                         selector.unregister(source)
                     elif source is log:
                         *lines, rest = (rest + data).split(b"\n")
-                        self._log += [line.decode(errors="replace") for line in lines]
+                        self._note(line.decode(errors="replace") for line in lines)
                         rest = rest[-_RECEIVE_BYTES:]
                     else:
                         for request, message in frames.feed(data):
                             self._deliver(request, message)
         if rest:
-            self._log.append(rest.decode(errors="replace"))
+            self._note([rest.decode(errors="replace")])
+
+    def _note(self, lines: Iterable[str]) -> None:
+        """Add lines to the log; forget it at each FORGET."""
+        for line in lines:
+            if line == FORGET:
+                self._log.clear()
+            else:
+                self._log.append(line)
 
     def _deliver(self, request: str, message: AnyMessage) -> None:
         if isinstance(message, EngineStats):

@@ -111,17 +111,19 @@ class Engine:
         request: str | None = None,
         *,
         reuse: bool | None = None,
+        continued: str = "",
     ) -> Iterator[Event]:
         """Answer `messages`. Yields events as they arrive, `Finished` last.
 
         `sampling` None means the model's defaults. `request` is the id for `stop`; it must never have been used before.
         None is for an answer that no one stops. `reuse` says whether the KV cache may supply part of the prompt; None
-        allows it only if `sampling` has no seed.
+        allows it only if `sampling` has no seed. `continued` is the answer so far: the model goes on after it, and only
+        the new text is yielded.
 
         Raises EngineError if another answer is running, the prompt does not fit or the computation fails, UsageError if
         a message is not UTF-8 text, TemplateError, and EngineDied if the process ends.
         """
-        _require_text(messages)
+        _require_text([message.content for message in messages] + [continued])
         if not self._busy.acquire(blocking=False):
             raise EngineError("The engine is already answering; stop that answer first.")
         request = request or os.urandom(16).hex()
@@ -131,7 +133,8 @@ class Engine:
             wanted = sampling or self.info.defaults
             drawn = wanted.seeded()
             tally = Tally(self.info, child.pid, drawn)
-            question = Generate(tuple(messages), drawn, wanted.seed is None if reuse is None else reuse)
+            reused = wanted.seed is None if reuse is None else reuse
+            question = Generate(tuple(messages), drawn, reused, continued)
             if self._begin(child, question, request):
                 yield from self._events(child, request, tally)
             else:
@@ -269,14 +272,14 @@ class Engine:
                     child.send(Stop(), request)
 
 
-def _require_text(messages: Sequence[Message]) -> None:
-    """Raise UsageError for a message that cannot be encoded as UTF-8.
+def _require_text(texts: Sequence[str]) -> None:
+    """Raise UsageError for a text that cannot be encoded as UTF-8.
 
     Python turns bytes that are not UTF-8, on the command line and standard input, into lone surrogates. Dropping them
     would drop the µ of a dose in Latin-1 text.
     """
     try:
-        "\n".join(message.content for message in messages).encode()
+        "\n".join(texts).encode()
     except UnicodeEncodeError:
         raise UsageError("The question is not UTF-8 text; convert it to UTF-8 and ask again.") from None
 

@@ -79,7 +79,8 @@ def run_job(entry: str, request: Mapping[str, Any], on_progress: Report = no_rep
             status = child.wait()
         log.seek(0)
         words = log.read().decode(errors="replace").splitlines()[-LOG_LINES:]
-        raise EngineDied(describe_exit(status, words, out_of_memory=oom_kills() > killed))
+        gone = describe_exit(status, words, out_of_memory=oom_kills() > killed, what="The computation")
+        raise EngineDied(gone)
 
 
 def main(arguments: list[str]) -> int:

@@ -210,11 +210,13 @@ class Start:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Generate:
-    """Answer these messages. `reuse`: whether the KV cache may supply part of the prompt."""
+    """Answer these messages. `reuse`: whether the KV cache may supply part of the prompt. `continued`: the answer so
+    far, which the model continues; empty for a new answer."""
 
     messages: tuple[Message, ...]
     sampling: Sampling
     reuse: bool
+    continued: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

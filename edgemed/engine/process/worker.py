@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from edgemed import privacy
 from edgemed.engine.offload import reach
 from edgemed.engine.process.coalesce import coalesced
+from edgemed.engine.process.exit_reason import FORGET
 from edgemed.engine.process.failures import encode_failure
 from edgemed.engine.process.frames import Frames, encode
 from edgemed.engine.process.parent_death import die_with_parent
@@ -91,6 +92,7 @@ class Worker:
         start_thread(self._listen, "listener")
         self._connection.send(Ready(info))
         while True:
+            os.write(sys.stderr.fileno(), f"{FORGET}\n".encode())
             self._answer(session, *self._requests.get())
 
     def _answer(self, session: Session, request: str, wanted: Generate) -> None:
@@ -101,7 +103,8 @@ class Worker:
                 session.stop()
         session.on_progress = lambda progress: self._connection.send(progress, request)
         try:
-            for event in coalesced(session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse)):
+            events = session.generate(wanted.messages, wanted.sampling, reuse=wanted.reuse, continued=wanted.continued)
+            for event in coalesced(events):
                 if isinstance(event, Finished):
                     # Save the hot profile before the event is sent: `edgemed generate` ends this process after it.
                     session.loaded.remember_hot()

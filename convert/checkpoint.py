@@ -9,12 +9,16 @@ tried before one is converted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
+from math import prod
 from types import TracebackType
 
-from edgemed.architectures import Mapped, TensorShapes, find_architecture
+from edgemed.architectures import Mapped, find_architecture
 from edgemed.convert.header import HeaderSpec, build_header
+from edgemed.convert.known_digests import check_downloads
 from edgemed.convert.layout import Layout, LayoutName, make_layout, map_experts
+from edgemed.convert.safetensors import CONVERTED, StoredTensor
 from edgemed.convert.shards import Shards
 from edgemed.convert.source import Source
 from edgemed.convert.tokenizer import read_tokenizer
@@ -22,6 +26,8 @@ from edgemed.errors import CheckpointError
 from edgemed.quant.calibrated import Calibrated, Matrices
 from edgemed.quant.plan import Plan
 from edgemed.quant.planning import Target
+
+NO_WEIGHTS = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64")
 
 
 class Checkpoint:
@@ -32,11 +38,20 @@ class Checkpoint:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        try:
+            self._read()
+        except CheckpointError:
+            # A download that is damaged on the disk must be deleted: downloading it again finds it in the cache.
+            check_downloads(source.files)
+            raise
+
+    def _read(self) -> None:
+        source = self.source
         self.shards = Shards(source.folder, source.fp8_block)
         stored = {name: tensor.shape for name, tensor in self.shards.tensors.items()}
         self.hparams, self.notes = find_architecture(source.config).read_config(source.config, stored)
         experts = chain.from_iterable(matrices for _, _, matrices in map_experts(self.hparams))
-        _check_tensors([*self.hparams.dense_tensors(), *experts], stored)
+        self.notes += _check_tensors([*self.hparams.dense_tensors(), *experts], self.shards.tensors)
         # After that check: the tokenizer makes a name for every row of the embedding, and a damaged config.json may
         # claim any number of rows.
         self.tokenizer = read_tokenizer(source.folder, self.hparams)
@@ -92,22 +107,38 @@ class Checkpoint:
         self.shards.close()
 
 
-def _check_tensors(wanted: list[Mapped], stored: TensorShapes) -> None:
-    """Raise CheckpointError unless the stored tensors are exactly the architecture's tensors, each in its shape."""
+def _check_tensors(wanted: list[Mapped], stored: Mapping[str, StoredTensor]) -> list[str]:
+    """Notes on tensors that are left out, which hold no weights. Raises CheckpointError unless the others are exactly
+    the architecture's, each in its shape and of a dtype that can be converted."""
     for mapped in wanted:
-        shape = stored.get(mapped.source)
-        if shape is None:
+        tensor = stored.get(mapped.source)
+        if tensor is None:
             raise CheckpointError(
                 f"The checkpoint lacks the tensor {mapped.source}; download the whole checkpoint again."
             )
-        if shape != mapped.shape:
+        if tensor.shape != mapped.shape:
             raise CheckpointError(
-                f"The tensor {mapped.source} has the shape {list(shape)}, but config.json implies "
+                f"The tensor {mapped.source} has the shape {list(tensor.shape)}, but config.json implies "
                 f"{list(mapped.shape)}; download the checkpoint again."
             )
-    unknown = sorted(set(stored) - {mapped.source for mapped in wanted})
+        if tensor.dtype not in CONVERTED:
+            raise CheckpointError(
+                f"The tensor {mapped.source} is stored as {tensor.dtype:.40}, but edgemed converts only "
+                f"{', '.join(CONVERTED)}; use a checkpoint in one of these."
+            )
+    others = sorted(set(stored) - {mapped.source for mapped in wanted})
+    unknown = [name for name in others if _may_be_weights(stored[name])]
     if unknown:
         raise CheckpointError(
             f"The checkpoint has {len(unknown)} tensors that config.json does not account for, such as {unknown[0]}; "
             "download a config.json that belongs to these weights."
         )
+    if others:
+        return [f"Tensors that hold no weights are left out: {len(others)}, such as {others[0]:.80}."]
+    return []
+
+
+def _may_be_weights(tensor: StoredTensor) -> bool:
+    """False for counters, masks, empty tensors and the buffers of rotary embeddings, which some tools save too."""
+    values = prod(tensor.shape) if tensor.shape else 0
+    return values > 0 and tensor.dtype not in NO_WEIGHTS and not tensor.name.endswith(".inv_freq")

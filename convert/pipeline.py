@@ -19,6 +19,7 @@ from edgemed import __version__
 from edgemed.control_group import usable_processors
 from edgemed.convert.checkpoint import Checkpoint
 from edgemed.convert.header import build_header
+from edgemed.convert.known_digests import check_downloads
 from edgemed.convert.layout import LayoutName
 from edgemed.convert.output import Output
 from edgemed.convert.shards import Shards
@@ -74,6 +75,10 @@ def convert(
     if output.exists() and not output.is_dir() and not overwrite:
         raise SetupError(f"{output} exists already; delete it, or choose another name.")
     with Checkpoint(find_source(source)) if isinstance(source, str) else nullcontext(source) as checkpoint:
+        check_downloads(
+            checkpoint.source.files,
+            lambda done, total: on_progress(Progress("checking the download", 0, 0, done, total, 0)),
+        )
         spec = checkpoint.header_spec(plan, layout, calibrated)
         blank = build_header(spec)
         size = len(blank) + spec.layout.data_bytes

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgemed.architectures.config import Config
 from edgemed.convert.json_files import read_json, read_optional_json
+from edgemed.convert.known_digests import check_downloads
 from edgemed.convert.shards import FP8_BLOCK, INDEX
 from edgemed.errors import CheckpointError
 from edgemed.hub.snapshot import snapshot
@@ -77,6 +78,7 @@ def find_source(where: str, revision: str | None = None) -> Source:
             raise CheckpointError(f"There is no checkpoint folder {where}.")
         folder = snapshot(where, revision, [*NAMED, SHARDS])
         repository, revision = where, folder.name  # the cache names the folder of a snapshot by its commit
+    check_downloads(folder / name for name in NAMED)
     marking = read_optional_json(folder / MARKING)
     use = marking.get("intended_use", "unevaluated")
     if use not in USES:

@@ -15,6 +15,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from edgemed.outputs import sync
+
 PLACING = b"placing\n"
 LINE = re.compile(rb"(\d{1,9}) ([0-9a-f]{16}) ([0-9a-f]{16})\n")
 
@@ -67,9 +69,9 @@ class Journal:
         """Flush the output's files to disk, then write and flush the lines of the units noted since."""
         if self._waiting:
             for output in outputs:
-                os.fdatasync(output)
+                sync(output)
             self._append(b"".join(_line(number, checksums) for number, checksums in self._waiting.items()))
-            os.fdatasync(self._file)
+            sync(self._file)
             self._waiting.clear()
             self.knows = True
 
@@ -77,7 +79,7 @@ class Journal:
         """Note, on disk, that every part is complete and on disk, and will be renamed now."""
         if not self.placing:
             self._append(PLACING)
-            os.fdatasync(self._file)
+            sync(self._file)
             self.placing = True
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgemed.arrays import Bytes
 from edgemed.convert.journal import Journal
 from edgemed.errors import SetupError
-from edgemed.outputs import in_the_way, open_partial, partial_of
+from edgemed.outputs import in_the_way, open_partial, partial_of, sync, sync_folder
 
 JOURNAL_SUFFIX = ".journal"
 NO_RESERVATION = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -26,6 +26,7 @@ class Output:
 
     def __init__(self, paths: Sequence[Path], sizes: Sequence[int], binding: str, *, overwrite: bool = False) -> None:
         self.paths = paths
+        self.synced = True
         self.journal_path = paths[0].with_name(paths[0].name + JOURNAL_SUFFIX)
         had_journal = self.journal_path.exists()
         self.files = [_open(paths[0], had_journal)]
@@ -71,11 +72,12 @@ class Output:
         """Write the headers, flush everything to disk, and give the files their final names.
 
         The first part gets its name last, and a finished one that is replaced loses it first: a loader, which begins
-        with the first part, sees all parts or none.
+        with the first part, sees all parts or none. `synced` is False afterwards if the disk did not confirm that it
+        stores the files.
         """
         for part, header in enumerate(headers):
             self.write(part, header, 0)
-            os.fsync(self.files[part])
+            self.synced &= sync(self.files[part])
         first, *others = self.paths
         if others:
             self.sync()
@@ -83,9 +85,9 @@ class Output:
             first.unlink(missing_ok=True)
             for path in reversed(others):
                 partial_of(path).replace(path)
-            self._sync_folder()
+            self.synced &= sync_folder(first.parent)
         partial_of(first).replace(first)
-        self._sync_folder()
+        self.synced &= sync_folder(first.parent)
         self.journal_path.unlink()  # before the locks are released: the next conversion writes its own journal
         self.close()
 

@@ -21,8 +21,8 @@ from edgemed.convert.checkpoint import Checkpoint
 from edgemed.convert.header import build_headers, file_sizes
 from edgemed.convert.known_digests import check_downloads
 from edgemed.convert.layout import LayoutName
+from edgemed.convert.opened import Weights
 from edgemed.convert.output import Output
-from edgemed.convert.shards import Shards
 from edgemed.convert.source import find_source
 from edgemed.convert.writer import Progress, Writer
 from edgemed.errors import EdgemedError, SetupError
@@ -33,6 +33,10 @@ from edgemed.quant.plan import Plan
 
 MAX_READERS = 8
 SYNC_SECONDS = 2.0
+NOT_SYNCED = (
+    "The file is complete, but its file system does not confirm what it has stored; unmount the disk before you "
+    "remove it."
+)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -89,10 +93,10 @@ def convert(
         paths, sizes, blank = _names(output, spec.layout.n_parts), file_sizes(spec), build_headers(spec)
         if len(paths) > 1:  # nobody could check these names before
             check_outputs(paths, checkpoint.source.files, overwrite=True)
-        binding = _binding(b"".join(blank), checkpoint.shards, calibrated)
+        binding = _binding(b"".join(blank), checkpoint.weights, calibrated)
         target = Output(paths, sizes, binding, overwrite=overwrite)
         starts = [len(header) for header in blank]
-        writer = Writer(spec, checkpoint.shards, target, starts, on_progress, calibrated)
+        writer = Writer(spec, checkpoint.weights, target, starts, on_progress, calibrated)
         resumed = len(target.journal.done)
         try:
             checksums = writer.run(threads or _threads(calibrated), sync_seconds)
@@ -127,7 +131,7 @@ def convert(
         plan_digest=plan.digest,
         weights_digest=digest,
         intended_use=checkpoint.source.intended_use,
-        notes=checkpoint.notes,
+        notes=checkpoint.notes + ([] if target.synced else [NOT_SYNCED]),
     )
 
 
@@ -145,10 +149,10 @@ def _threads(calibrated: Calibrated | None) -> int:
     return cores if calibrated else min(MAX_READERS, cores)
 
 
-def _binding(blank_header: bytes, shards: Shards, calibrated: Calibrated | None) -> str:
+def _binding(blank_header: bytes, weights: Weights, calibrated: Calibrated | None) -> str:
     """Digest of what a journal is valid for: this version of edgemed, these headers, and these shards, unchanged."""
     state = hashlib.sha256(
-        json.dumps([__version__, shards.stamps, calibrated is not None and calibrated.compensated]).encode()
+        json.dumps([__version__, weights.stamps, calibrated is not None and calibrated.compensated]).encode()
     )
     state.update(blank_header)
     return state.hexdigest()

@@ -44,6 +44,12 @@ class Tokenizer:
     chat_template: str | None
     notes: tuple[str, ...] = ()
 
+    @property
+    def special_texts(self) -> dict[str, str]:
+        """`bos_token` and the like, as chat templates name them; empty for an absent one."""
+        ids = {"bos_token": self.bos, "eos_token": self.eos, "pad_token": self.pad}
+        return {name: "" if number is None else self.tokens[number] for name, number in ids.items()}
+
     def write(self, writer: GGUFWriter) -> None:
         """Add the tokenizer's keys, named as by llama.cpp's own converter, and edgemed's list of end tokens."""
         writer.add_tokenizer_model("gpt2")

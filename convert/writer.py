@@ -22,8 +22,8 @@ from edgemed.arrays import Bytes, Floats
 from edgemed.convert.header import HeaderSpec
 from edgemed.convert.journal import Checksums
 from edgemed.convert.layout import Slice, WorkUnit
+from edgemed.convert.opened import Weights
 from edgemed.convert.output import Output
-from edgemed.convert.shards import Shards
 from edgemed.errors import PlanError, SetupError
 from edgemed.native import Xxh3
 from edgemed.outputs import partial_of
@@ -54,7 +54,7 @@ class Writer:
     """Writes the data sections of one output; that of each part begins at one of the bytes `data_starts`."""
 
     spec: HeaderSpec
-    shards: Shards
+    weights: Weights
     target: Output
     data_starts: Sequence[int]
     on_progress: Callable[[Progress], None]
@@ -114,7 +114,7 @@ class Writer:
         checkpoint still has the bytes that it was made from."""
         unit = self.spec.layout.units[number]
         recorded = self.target.journal.done.get(number)
-        source = self.shards.checksum(part.source for part in unit.slices)
+        source = self.weights.checksum(part.source for part in unit.slices)
         if recorded is not None and recorded == (self._checksum_of_stored(unit), source):
             with self.lock:
                 self.bytes_done += unit.nbytes
@@ -144,7 +144,7 @@ class Writer:
             return
         if self.stopped.is_set():
             raise _Stopped
-        gate, up, down = (self.shards.read(part.source, 0, part.rows) for part in unit.slices)
+        gate, up, down = (self.weights.read(part.source, 0, part.rows) for part in unit.slices)
         for part, values in zip(unit.slices, (gate, up, down), strict=True):
             _refuse_too_large(part, values)
         chosen = [part.type for part in unit.slices]
@@ -158,7 +158,7 @@ class Writer:
         for first in range(0, part.rows, step):
             if self.stopped.is_set():
                 raise _Stopped
-            values = self.shards.read(part.source, first, min(step, part.rows - first))
+            values = self.weights.read(part.source, first, min(step, part.rows - first))
             yield _encode(part, values if part.change is None else part.change(values))
 
     def _checksum_of_stored(self, unit: WorkUnit) -> int:

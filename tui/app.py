@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterable
 from pathlib import PurePath
 from typing import ClassVar, NoReturn
 
 from rich.segment import Segments
 from rich.text import Text
 from textual import on
-from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.events import Event, InputEvent, Key, MouseDown, Paste
 from textual.screen import Screen
 
 from edgemed.chat.conversation import Conversation
+from edgemed.tui.commanding import CommandingApp
 from edgemed.tui.keys import teach_keys
 from edgemed.tui.messages import Opened
 from edgemed.tui.screens.chat import ChatScreen
@@ -28,7 +27,7 @@ from edgemed.tui.screens.help import HelpScreen
 from edgemed.tui.screens.noticed import NoticedPalette
 from edgemed.tui.session import ChatSession
 from edgemed.tui.terminal import LastingDriver
-from edgemed.tui.themes import CONTRAST, DARK, LIGHT, THEMES
+from edgemed.tui.themes import DARK, THEMES
 
 CRASHED = (
     "edgemed: the chat ended because of an error in the program ({kind}). "
@@ -36,7 +35,7 @@ CRASHED = (
 )
 
 
-class ChatApp(App[None]):
+class ChatApp(CommandingApp):
     """The private clinical chat, on a new conversation or on a given one."""
 
     TITLE = "edgemed"
@@ -46,7 +45,7 @@ class ChatApp(App[None]):
     def __init__(self, session: ChatSession, conversation: Conversation | None = None) -> None:
         super().__init__()
         self._session = session
-        self.chat = ChatScreen(session, conversation or Conversation())
+        self._chat = ChatScreen(session, conversation or Conversation())
         teach_keys()
         self._crash = ""
         self._open = False
@@ -56,12 +55,17 @@ class ChatApp(App[None]):
             self.unregister_theme(name)
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = DARK.name
+        names = [theme.name for theme in THEMES]
+        self.theme = session.theme if session.theme in names else DARK.name
         # No animation: the only motion is text that arrives.
         self.animation_level = "none"
 
     def get_driver_class(self) -> type[Driver]:
         return LastingDriver
+
+    @property
+    def chat(self) -> ChatScreen:
+        return self._chat
 
     def get_default_screen(self) -> Screen[None]:
         return self.chat
@@ -111,26 +115,6 @@ class ChatApp(App[None]):
 
     # --- commands ---
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The palette's commands. Textual's own commands, such as the screenshot, are not offered."""
-        chat = self.chat
-        actions = {
-            "new_chat": chat.action_new_chat,
-            "bring_back": chat.action_bring_back,
-            "copy_answer": chat.action_copy_answer,
-            "stop": chat.action_stop,
-            "experts": chat.action_experts,
-            "restart_engine": chat.action_restart_engine,
-            "help": self.action_help,
-            "theme_dark": lambda: self._use_theme(DARK.name),
-            "theme_light": lambda: self._use_theme(LIGHT.name),
-            "theme_contrast": lambda: self._use_theme(CONTRAST.name),
-            "quit": self.action_quit,
-        }
-        for name, action in actions.items():
-            title, explanation = self._session.words.commands[name]
-            yield SystemCommand(title, explanation, action)
-
     def action_command_palette(self) -> None:
         if not isinstance(self.screen, NoticedPalette):
             self.push_screen(NoticedPalette(self._session))
@@ -139,8 +123,12 @@ class ChatApp(App[None]):
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self._session))
 
-    def _use_theme(self, name: str) -> None:
-        self.theme = name
+    async def action_quit(self) -> None:
+        """Leave the chat, but ask first if text would be lost."""
+        if self.screen is self.chat:
+            self.chat.ask_to_leave(self.exit)
+        else:
+            self.exit()
 
     # --- keep patient text on the screen ---
 

@@ -8,18 +8,18 @@ import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
-from textual.message import Message
+from textual.message import Message as News
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.engine import ChatEngine, StartEngine
 from edgemed.chat.service import Hook, ask, failure_of
-from edgemed.engine.process.protocol import Finished
-from edgemed.errors import EngineError
-from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, StatsChanged
+from edgemed.engine.process.protocol import Finished, Message
+from edgemed.errors import EdgemedError, EngineError
+from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, Previewed, StatsChanged
 
 STATS_SECONDS = 0.5
 
-Post = Callable[[Message], object]
+Post = Callable[[News], object]
 
 
 class EngineDriver:
@@ -65,6 +65,10 @@ class EngineDriver:
         """Answer `turn` once all earlier calls are done."""
         self._jobs.put(lambda: self._answer(conversation, turn))
 
+    def preview(self, messages: Sequence[Message], key: object, continued: str = "") -> None:
+        """Render and count a prompt once all earlier calls are done, and post `Previewed`."""
+        self._jobs.put(lambda: self._preview(messages, key, continued))
+
     def stop(self, turn: Turn) -> None:
         """Stop this answer, whether it has begun or not. Its events still end with `Finished`."""
         if self._engine is not None:
@@ -103,6 +107,13 @@ class EngineDriver:
                 self._report_stats(at_once=isinstance(event, Finished))
         except Exception as error:
             self._post(EngineFailed(failure_of(error), alive=engine.alive, turn=turn))
+
+    def _preview(self, messages: Sequence[Message], key: object, continued: str) -> None:
+        preview = None
+        with contextlib.suppress(EdgemedError):
+            if self._engine is not None and self._engine.alive:
+                preview = self._engine.preview(messages, continued)
+        self._post(Previewed(key, preview))
 
     def _report_progress(self, stage: str, fraction: float) -> None:
         self._post(EngineLoading(stage, fraction))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from textual.message import Message
 
 from edgemed.chat.conversation import Turn
-from edgemed.engine.process.protocol import EngineInfo, EngineStats, Event, StoreState
+from edgemed.engine.process.protocol import EngineInfo, EngineStats, Event, Preview, StoreState
 
 
 class Opened(Message):
@@ -52,6 +52,15 @@ class Answering(Message):
         super().__init__()
         self.turn = turn
         self.event = event
+
+
+class Previewed(Message):
+    """The prompt that `EngineDriver.preview` was asked for under `key`; None if the engine could not tell."""
+
+    def __init__(self, key: object, preview: Preview | None) -> None:
+        super().__init__()
+        self.key = key
+        self.preview = preview
 
 
 class StatsChanged(Message):

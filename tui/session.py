@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgemed.chat.engine import StartEngine
+from edgemed.chat.lengths import Length
 from edgemed.chat.service import Hook
 from edgemed.clinical import Language, Place, header_line, notice
 from edgemed.tui.strings import Strings, strings
@@ -16,7 +17,9 @@ class ChatSession:
     """What the chat needs before the engine has loaded the model.
 
     `weights_digest` (None for a file without checksums) and `intended_use` come from the model file and decide the
-    notices. `introduction` is shown above the first question; `hooks` run around every answer.
+    notices. `introduction` is shown above the first question; `hooks` run around every answer. `length` is that of
+    answers until the user chooses another. `theme` is the name of the theme to start with, `on_theme` is told of
+    another one.
     """
 
     start_engine: StartEngine
@@ -27,6 +30,9 @@ class ChatSession:
     place: Place = "offline"
     introduction: str = ""
     hooks: Sequence[Hook] = ()
+    length: Length = "brief"
+    theme: str | None = None
+    on_theme: Callable[[str], object] = lambda name: None
 
     @property
     def words(self) -> Strings:

@@ -65,13 +65,11 @@ class Strings:
     unchecked: str
     close: str
     palette_placeholder: str
-    commands: dict[str, tuple[str, str]]
-    """Action name -> its name and its explanation in the command palette."""
 
 
 ENGLISH = Strings(
     you="You",
-    placeholder="Type a question. Enter: send · Ctrl+J: new line · F1: help",
+    placeholder="Type a question. Enter: send · Ctrl+J: new line · F1 or ?: help",
     nothing_stored="No text is saved. This conversation is deleted when you quit.",
     loading="Loading the model",
     loading_stage="Loading the model: {stage}, {percent} %",
@@ -81,7 +79,7 @@ ENGLISH = Strings(
     answering="Answering, {tokens} tokens. Esc stops and keeps the text",
     stopping="Stopping",
     queued="Next: {text}",
-    new_chat="New chat. Ctrl+P brings the previous one back until you send a question.",
+    new_chat="New chat. /back brings the previous one back.",
     brought_back="The previous chat is back.",
     nothing_to_bring_back="There is no previous chat to bring back.",
     nothing_to_copy="There is no answer to copy yet.",
@@ -118,24 +116,11 @@ ENGLISH = Strings(
     unchecked="UNVERIFIED: no checksums",
     close="Esc closes this page",
     palette_placeholder="Find a command",
-    commands={
-        "new_chat": ("New chat", "Start an empty conversation"),
-        "bring_back": ("Bring back the previous chat", "Undo “New chat”, until you send a question"),
-        "copy_answer": ("Copy the answer", "The selected answer, or the last one, with its notice"),
-        "stop": ("Stop the answer", "Keep what has been written so far"),
-        "experts": ("Show or hide the model's parts", "Which MoE experts are in memory, used or missed, live"),
-        "restart_engine": ("Restart the model", "Load the model again; the conversation is kept"),
-        "help": ("Help", "Keys, privacy, limits"),
-        "theme_dark": ("Theme: dark", "Light text on a dark background"),
-        "theme_light": ("Theme: light", "Dark text on a light background"),
-        "theme_contrast": ("Theme: high contrast", "White text on black"),
-        "quit": ("Quit", "The conversation is deleted"),
-    },
 )
 
 CHINESE = Strings(
     you="您",
-    placeholder="请输入问题。Enter：发送 · Ctrl+J：换行 · F1：帮助",
+    placeholder="请输入问题。Enter：发送 · Ctrl+J：换行 · F1 或 ?：帮助",
     nothing_stored="不保存任何文字。退出后，本次对话即被删除。",
     loading="正在加载模型",
     loading_stage="正在加载模型：{stage}，{percent} %",
@@ -145,7 +130,7 @@ CHINESE = Strings(
     answering="正在回答，已有 {tokens} 个词元。Esc 停止并保留文字",
     stopping="正在停止",
     queued="下一个问题：{text}",
-    new_chat="已开始新对话。发送问题之前，可按 Ctrl+P 恢复上一个对话。",
+    new_chat="已开始新对话。/back 恢复上一个对话。",
     brought_back="已恢复上一个对话。",
     nothing_to_bring_back="没有可恢复的对话。",
     nothing_to_copy="还没有可复制的回答。",
@@ -182,19 +167,6 @@ CHINESE = Strings(
     unchecked="无校验：文件没有校验和",
     close="Esc 关闭本页",
     palette_placeholder="查找命令",
-    commands={
-        "new_chat": ("新对话", "从空白对话开始"),
-        "bring_back": ("恢复上一个对话", "撤销“新对话”，直到发送问题为止"),
-        "copy_answer": ("复制回答", "选中的或最后一个回答，附带提示语"),
-        "stop": ("停止回答", "保留已写出的文字"),
-        "experts": ("显示或隐藏模型内部子网络", "实时显示哪些子网络（MoE）在内存中、被使用或未命中"),
-        "restart_engine": ("重新启动模型", "重新加载模型；对话保留"),
-        "help": ("帮助", "按键、隐私、局限"),
-        "theme_dark": ("主题：深色", "深色背景，浅色文字"),
-        "theme_light": ("主题：浅色", "浅色背景，深色文字"),
-        "theme_contrast": ("主题：高对比度", "黑底白字"),
-        "quit": ("退出", "对话将被删除"),
-    },
 )
 
 _BY_LANGUAGE: dict[Language, Strings] = {"en": ENGLISH, "zh-CN": CHINESE}

@@ -35,14 +35,15 @@ class Turn:
     """A question and its answer.
 
     `raw` is the model's text, unchanged, as later prompts repeat it. `reason` says why a failed answer failed. `parent`
-    is the id of the turn before it, None for a first turn. `length` is the length that was asked for. `context_used` is
-    the number of context tokens that the prompt and the answer filled.
+    is the id of the turn before it, None for a first turn. `length` is the length that was asked for. `note` is the
+    user's. `context_used` is the number of context tokens that the prompt and the answer filled.
 
     The other fields are the answer's provenance. `id` names the turn; `request` names what is sent to the engine and
     differs each time the turn is resumed. `asked` is a time in UTC. `sampling` is what was requested; `seed` is the
     seed that was used, drawn if `sampling` has none. `weights_digest` is None for a model file without checksums.
     `prompt_digest` is the SHA-256 of the prompt's token ids (int32, little-endian), None until the engine has tokenised
-    the prompt. For a resumed answer, seed, sampling, version and prompt are those of its last part.
+    the prompt. For a resumed answer, seed, sampling, version and prompt are those of its last part, which begins at the
+    character `resumed_at` of `raw`.
     """
 
     question: str
@@ -59,12 +60,19 @@ class Turn:
     engine_version: str | None = None
     prompt_digest: str | None = None
     context_used: int = 0
+    resumed_at: int = 0
+    note: str = ""
     request: str = field(default_factory=new_id)
 
     @property
     def text(self) -> str:
         """The answer as shown to people, with invisible characters spelt out (see `visible`)."""
         return visible(self.raw)
+
+    @property
+    def continued(self) -> str:
+        """The part of the answer that the last request continued; empty if the answer was never resumed."""
+        return self.raw[: self.resumed_at]
 
     @property
     def cut(self) -> bool:
@@ -131,7 +139,7 @@ class Conversation:
     @property
     def shown_ids(self) -> set[str]:
         """For every parent, the id of the child that is shown: what `shown` needs to restore the active branch."""
-        return {turn.id for turn in self._shown.values()}
+        return {turn.id for turn in list(self._shown.values())}
 
     @property
     def open_turn(self) -> Turn | None:
@@ -172,7 +180,7 @@ class Conversation:
     def resume(self, turn: Turn) -> Turn:
         """Open `turn` again and show it; new text is appended to its answer. It must be `resumable`."""
         assert self.resumable(turn)
-        turn.state, turn.reason, turn.request = "open", "", new_id()
+        turn.state, turn.reason, turn.request, turn.resumed_at = "open", "", new_id(), len(turn.raw)
         self.show(turn)
         return turn
 
@@ -223,17 +231,18 @@ class Conversation:
         return Conversation(system=self.system, case_id=self.case_id, saved=self.saved, draft=first)
 
     def messages(self, last: Turn | None = None) -> list[Message]:
-        """The messages to send for `last`, by default the active branch's last turn.
+        """The messages that are sent for `last`; without it, those of the active branch, which a next question follows.
 
-        They are the system message, every turn before `last` that has an answer, then the question of `last` if it is
-        open. A turn that ended without an answer is left out, because chat templates reject two questions in a row. The
-        open turn's answer, which has text if it is resumed, is left out too: it continues the prompt.
+        They are the system message and every turn that has an answer. A turn that ended without one is left out,
+        because chat templates reject two questions in a row. Of `last` and of an open turn they hold the question only;
+        what was answered so far continues the prompt (`continued`).
         """
         messages = [] if self.system is None else [Message("system", self.system)]
         for turn in self._active if last is None else self._branch(last):
-            if turn.raw or turn.state == "open":
+            asked = turn is last or turn.state == "open"
+            if turn.raw or asked:
                 messages.append(Message("user", with_instruction(turn.question, turn.length)))
-            if turn.raw and turn.state != "open":
+            if turn.raw and not asked:
                 messages.append(Message("assistant", turn.raw))
         return messages
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from edgemed.engine.process.protocol import EngineInfo, EngineStats, Event, Message, Sampling, StoreState
+from edgemed.engine.process.protocol import EngineInfo, EngineStats, Event, Message, Preview, Sampling, StoreState
 
 Progress = Callable[[str, float], None]
 """Called with a stage's name and the fraction of it that is done, 0 to 1."""
@@ -14,7 +14,7 @@ Progress = Callable[[str, float], None]
 class ChatEngine(Protocol):
     """The part of `edgemed.engine.process.client.Engine` that a chat uses.
 
-    Calls block. All but `generate` and `restart` may be made from any thread.
+    Calls block. All but `generate`, `preview` and `restart` may be made from any thread.
     """
 
     @property
@@ -26,6 +26,8 @@ class ChatEngine(Protocol):
     def generate(
         self, messages: Sequence[Message], sampling: Sampling, request: str, *, reuse: bool, continued: str = ""
     ) -> Iterator[Event]: ...
+
+    def preview(self, messages: Sequence[Message], continued: str = "") -> Preview: ...
 
     def stop(self, request: str) -> None: ...
 

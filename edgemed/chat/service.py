@@ -76,7 +76,7 @@ def ask(
             # An explicit seed promises the same numbers again, so the KV cache must not be reused.
             reuse = wanted.seed is None
             messages = conversation.messages(turn)
-            for event in engine.generate(messages, drawn, turn.request, reuse=reuse, continued=turn.raw):
+            for event in engine.generate(messages, drawn, turn.request, reuse=reuse, continued=turn.continued):
                 _note(event, turn)
                 for hook in hooks:
                     hook.during(conversation, turn)

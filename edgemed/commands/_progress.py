@@ -1,4 +1,4 @@
-"""A progress line for long commands: redrawn in a terminal, printed every 30 s into a log."""
+"""Progress lines for long commands: redrawn in a terminal, printed line by line into a log."""
 
 from __future__ import annotations
 
@@ -68,6 +68,35 @@ class ProgressLine:
 
     def _print(self, text: str) -> None:
         with contextlib.suppress(OSError):  # a closed terminal must not end hours of work
+            self._stream.write(text)
+            self._stream.flush()
+
+
+class StageLine:
+    """Says on standard error what a command is doing: redrawn in a terminal, a line per stage into a log.
+
+    A context manager; leaving it finishes the line."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._stage = ""
+
+    def show(self, stage: str) -> None:
+        """Say that `stage` begins."""
+        if stage != self._stage:
+            self._stage = stage
+            self._print(f"\r\033[K{stage} ..." if self._terminal else f"{stage} ...\n")
+
+    def __enter__(self) -> StageLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._terminal:
+            self._print("\r\033[K")
+
+    def _print(self, text: str) -> None:
+        with contextlib.suppress(OSError):
             self._stream.write(text)
             self._stream.flush()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgemed.commands._chat import add_chat_arguments, converse, open_session, seal_process
+from edgemed.commands._chat import add_chat_arguments, converse, enter_screen, open_session
 from edgemed.errors import SetupError
 
 NO_MODEL = (
@@ -23,5 +23,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.model is None:
         raise SetupError(NO_MODEL)
-    sealed = seal_process(args)
-    return converse(open_session(args.model, args, sealed=sealed), args)
+    entered = enter_screen(args)
+    return converse(open_session(args.model, args, sealed=entered.sealed), args)

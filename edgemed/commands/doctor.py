@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from math import isinf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgemed.commands._engine import add_gpu_argument, add_rpc_arguments
 from edgemed.commands._print import show
+from edgemed.commands._progress import StageLine
 from edgemed.errors import SetupError
 from edgemed.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgemed.forecast.hit_rates import KnownUse
     from edgemed.forecast.machine import Machine
     from edgemed.forecast.model_size import ModelSize
-    from edgemed.forecast.prediction import Prediction
     from edgemed.forecast.survey import Installation
-    from edgemed.privacy import Check
+    from edgemed.forecast.twin import Original
+    from edgemed.privacy.checks import Check
 
 BITS = (2.6, 3.1, 3.5, 4.5)  # usual bits per weight of experts
 CONTEXT = 8192
-BUSY = 0.2  # above this share of busy cores, the measured rates are too low
 READ_BYTES = 4_800_000  # one expert of AntAngelMed at 3 bits
 
 
@@ -54,50 +57,111 @@ def run(args: argparse.Namespace) -> int:
         from edgemed.commands import _gpu_check
 
         return _gpu_check.run(args)
-    from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
-    from edgemed.engine.budget import available_bytes
-    from edgemed.forecast.hit_rates import known_use
-    from edgemed.forecast.model_size import size_of, size_of_file
-    from edgemed.forecast.survey import survey_installation, survey_locks, survey_machine
-    from edgemed.forecast.twin import original_of_file, original_of_types, twins
-    from edgemed.model_file import open_model
-
-    if args.model is not None:
-        file = open_model(args.model)
-        size = size_of_file(file)
-        models, known = {file.name: size}, known_use(file)
-        original, read_bytes = original_of_file(file), int(size.expert_bytes)
-        largest: Path | None = max(file.parts, key=lambda part: part.size).path
-    else:
-        models, known = {f"AntAngelMed at {bits} bits": size_of(ANTANGELMED, bits) for bits in BITS}, None
-        original = original_of_types(ANTANGELMED, {kind for size in models.values() for kind in size.expert})
-        read_bytes, largest = READ_BYTES, None
-    ram = args.ram or available_bytes()
-    installation = survey_installation()
-    if installation.engine_fault is not None:  # nothing below works without the engine
+    with StageLine() as line:
+        line.show("looking at this computer")  # before the imports, which take most of a second
+        wanted = _wanted(args)
+        line.show("starting the engine")
+        installation = _installation()
+        found = None if installation.engine_fault else _survey(args, wanted, installation, line.show)
+    if found is None:  # nothing works without the engine
         if args.json:
             print(json.dumps({"installation": asdict(installation)}, indent=1))
         else:
             show(_about_installation(installation))
-        raise SetupError(installation.engine_fault)
-    locks = survey_locks()
-    with twins(original) as made:
-        machine = survey_machine(made, read_bytes, args.folder, largest)
-    healthy = all(lock.passed for lock in locks)
+        raise SetupError(str(installation.engine_fault))
     if args.json:
-        told = {
-            "installation": asdict(installation),
-            "machine": asdict(machine),
-            "available_bytes": available_bytes(),
-            "locks": [asdict(lock) for lock in locks],
-            "ram_bytes": ram,
-            "models": {name: _as_json(model, machine, ram, args.ctx, known) for name, model in models.items()},
-        }
-        print(json.dumps(told, indent=1))
+        print(json.dumps(_as_json(found), indent=1))
     else:
-        show([*_about(installation, machine, available_bytes()), *_about_locks(locks), ""])
-        show(_forecast(models, machine, ram, args.ctx, known))
-    return 0 if healthy else 1
+        show(_as_text(found))
+    return 0 if all(lock.passed for lock in found.locks) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What to predict for; `original` is what the twins are made after, and disk reads have `read_bytes` and are of
+    `file`, the model's largest."""
+
+    models: dict[str, ModelSize]
+    known: KnownUse | None
+    original: Original
+    read_bytes: int
+    file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """All that is known: `machine` is None if other programs kept `busy` (a share) of the cores, so that no rate that
+    is measured beside them can be trusted."""
+
+    installation: Installation
+    machine: Machine | None
+    busy: float
+    free_bytes: int
+    locks: list[Check]
+    wanted: _Wanted
+    ram: int
+    n_ctx: int
+
+
+def _wanted(args: argparse.Namespace) -> _Wanted:
+    from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
+    from edgemed.forecast.hit_rates import known_use
+    from edgemed.forecast.model_size import size_of, size_of_file
+    from edgemed.forecast.twin import original_of_file, original_of_types
+    from edgemed.model_file import open_model
+
+    if args.model is None:
+        models = {f"AntAngelMed at {bits} bits": size_of(ANTANGELMED, bits) for bits in BITS}
+        original = original_of_types(ANTANGELMED, {kind for size in models.values() for kind in size.expert})
+        return _Wanted(models, None, original, READ_BYTES, None)
+    file = open_model(args.model)
+    size = size_of_file(file)
+    largest = max(file.parts, key=lambda part: part.size).path
+    return _Wanted({file.name: size}, known_use(file), original_of_file(file), int(size.expert_bytes), largest)
+
+
+def _installation() -> Installation:
+    from edgemed.forecast.survey import survey_installation
+
+    return survey_installation()
+
+
+def _survey(
+    args: argparse.Namespace, wanted: _Wanted, installation: Installation, on_stage: Callable[[str], None]
+) -> _Found:
+    from edgemed.engine.budget import available_bytes
+    from edgemed.forecast.survey import BUSY, survey_locks, survey_machine, wait_until_idle
+    from edgemed.forecast.twin import twins
+
+    free = available_bytes()
+    on_stage("trying to reach a network from a locked process")
+    locks = survey_locks()
+    machine, busy = None, wait_until_idle(on_stage)
+    if busy <= BUSY:
+        on_stage("making small models to measure with")
+        with twins(wanted.original) as made:
+            machine = survey_machine(made, wanted.read_bytes, args.folder, wanted.file, on_stage)
+        busy = machine.busy
+    trusted = machine if busy <= BUSY else None
+    return _Found(installation, trusted, busy, free, locks, wanted, args.ram or free, args.ctx)
+
+
+def _as_text(found: _Found) -> list[str]:
+    busy = f"other programs use {found.busy:.0%} of the cores"
+    rates = _about_rates(found.machine) if found.machine else [f"speed       not measured, because {busy}"]
+    lines = [
+        *_about_installation(found.installation),
+        f"processor   {', '.join(found.installation.cpu_flags) or 'no fast instruction sets'}",
+        f"memory      {format_size(found.free_bytes)} free",
+        f"gpu         {found.installation.gpu}",
+        *_about_locks(found.locks),
+        *rates,
+        "",
+    ]
+    if found.machine is None:
+        why = f"O{busy[1:]}, so any speed measured now would be too low. Run this again when the computer is idle."
+        return [*lines, *_about_sizes(found), "", why]
+    return [*lines, *_forecast(found, found.machine)]
 
 
 def _about_installation(installation: Installation) -> list[str]:
@@ -111,28 +175,19 @@ def _about_installation(installation: Installation) -> list[str]:
     ]
 
 
-def _about(installation: Installation, machine: Machine, free: int) -> list[str]:
-    flags = ", ".join(installation.cpu_flags) or "no fast instruction sets"
-    way = "direct reads" if machine.direct else "through the page cache, because direct reads are refused there"
+def _about_rates(machine: Machine) -> list[str]:
     compute = machine.compute
+    way = "direct reads" if machine.direct else "through the page cache, because direct reads are refused there"
     experts = ", ".join(f"{kind} {rate / 1e9:.1f}" for kind, rate in compute.experts.items())
+    attention = f"{compute.attention / 1e9:.1f} GB/s of keys and values"
+    if isinf(compute.attention):
+        attention = "too fast to be measured with this model"
     return [
-        *_about_installation(installation),
-        f"processor   {compute.threads} cores; {flags}",
-        f"memory      {format_size(free)} free; read at {machine.memory / 1e9:.1f} GB/s",
+        f"speed       with {compute.threads} cores; memory is read at {machine.memory / 1e9:.1f} GB/s",
         f"experts     {experts} GB/s",
         f"dense part  {compute.dense / 1e9:.1f} GB/s, including everything but experts and attention",
-        f"attention   {compute.attention / 1e9:.1f} GB/s of keys and values",
-        f"gpu         {installation.gpu}",
+        f"attention   {attention}",
         f"disk        {machine.disk / 1e9:.2f} GB/s, {way}",
-        *(
-            [
-                f"busy        other programs use {machine.busy:.0%} of the cores, so these rates are too low: "
-                f"try again later"
-            ]
-            if machine.busy > BUSY
-            else []
-        ),
     ]
 
 
@@ -145,41 +200,80 @@ def _about_locks(locks: list[Check]) -> list[str]:
     return [f"offline     NOT proved: {lock.name}: {lock.detail}" for lock in broken]
 
 
-def _forecast(
-    models: dict[str, ModelSize], machine: Machine, ram: int, n_ctx: int, known: KnownUse | None
-) -> list[str]:
+def _forecast(found: _Found, machine: Machine) -> list[str]:
     from edgemed.forecast.hit_rates import CALIBRATION, LAST_USE
-    from edgemed.forecast.prediction import PROMPT_TOKENS, predict, smallest_ram
+    from edgemed.forecast.prediction import PROMPT_TOKENS, predict
+    from edgemed.forecast.verdict import outlook, timing, verdict
 
-    likely_words = "the conversation stays on one subject (an assumption)"
-    if known:
-        likely_words = {
-            LAST_USE: "experts are used as in the last use",
-            CALIBRATION: "experts are used as in calibration",
-        }[known.routing]
-    budget = format_size(ram).replace(" ", "")
-    lines = [f"with --ram {budget}, a context of {n_ctx} tokens, and prompts of {PROMPT_TOKENS}:"]
-    for name, model in models.items():
-        found = predict(model, machine, ram, n_ctx, known)
-        if not found:
-            lines.append(f"  {name}: does not fit; needs at least {format_size(smallest_ram(model, n_ctx))}")
+    better = "assumes that the conversation stays on one subject"
+    if found.wanted.known:
+        better = {
+            LAST_USE: "assumes that experts are used as in the last use",
+            CALIBRATION: "assumes that experts are used as in calibration",
+        }[found.wanted.known.routing]
+    lines = [
+        f"with {format_size(found.ram)} of memory, a context of {found.n_ctx} tokens, and a text of {PROMPT_TOKENS}:"
+    ]
+    for name, model in found.wanted.models.items():
+        here = outlook(name, model, predict(model, machine, found.ram, found.n_ctx, found.wanted.known))
+        if here is None:
+            lines.append(_does_not_fit(name, model, found.n_ctx))
             continue
-        worst, likely = found
-        lines.append(
-            f"  {name}: {worst.tokens_per_s:.1f} to {likely.tokens_per_s:.1f} tokens/s, first word of a new prompt "
-            f"after {worst.first_token_s:.0f} s ({worst.cached_part:.0%} of the experts in memory)"
-        )
-    return [*lines, f"lower rate: all experts are used alike; higher rate: {likely_words}"]
+        rates = f"{here.worst.tokens_per_s:.1f} to {here.better.tokens_per_s:.1f} tokens/s"
+        lines.append(f"  {name}: {timing(here)} ({rates}, {here.worst.cached_part:.0%} of the experts in memory)")
+    return [
+        *lines,
+        f"The better figure {better}.",
+        "",
+        verdict(found.wanted.models, machine, found.ram, found.n_ctx, found.wanted.known),
+    ]
 
 
-def _as_json(model: ModelSize, machine: Machine, ram: int, n_ctx: int, known: KnownUse | None) -> dict[str, Any]:
+def _about_sizes(found: _Found) -> list[str]:
+    """What fits, which needs no measurement."""
+    from edgemed.forecast.prediction import smallest_ram
+
+    lines = [f"with {format_size(found.ram)} of memory and a context of {found.n_ctx} tokens:"]
+    for name, model in found.wanted.models.items():
+        fits = smallest_ram(model, found.n_ctx) <= found.ram
+        lines.append(f"  {name}: fits" if fits else _does_not_fit(name, model, found.n_ctx))
+    return lines
+
+
+def _does_not_fit(name: str, model: ModelSize, n_ctx: int) -> str:
+    from edgemed.forecast.prediction import smallest_ram
+
+    return f"  {name}: does not fit; needs at least {format_size(smallest_ram(model, n_ctx))}"
+
+
+def _as_json(found: _Found) -> dict[str, Any]:
     from edgemed.forecast.prediction import predict, smallest_ram
+    from edgemed.forecast.verdict import verdict
 
-    def one(prediction: Prediction) -> dict[str, Any]:
-        return asdict(prediction) | {"tokens_per_s": prediction.tokens_per_s}
+    def predicted(model: ModelSize) -> list[dict[str, Any]] | None:
+        if found.machine is None:
+            return None
+        told = predict(model, found.machine, found.ram, found.n_ctx, found.wanted.known)
+        return [asdict(each) | {"tokens_per_s": each.tokens_per_s} for each in told]
 
+    machine = found.machine and asdict(found.machine)
+    if machine and isinf(machine["compute"]["attention"]):
+        machine["compute"]["attention"] = None
     return {
-        "size": asdict(model),
-        "smallest_ram_bytes": smallest_ram(model, n_ctx),
-        "predictions": [one(prediction) for prediction in predict(model, machine, ram, n_ctx, known)],
+        "installation": asdict(found.installation),
+        "machine": machine,
+        "busy": found.busy,
+        "available_bytes": found.free_bytes,
+        "locks": [asdict(lock) for lock in found.locks],
+        "ram_bytes": found.ram,
+        "models": {
+            name: {
+                "size": asdict(model),
+                "smallest_ram_bytes": smallest_ram(model, found.n_ctx),
+                "predictions": predicted(model),
+            }
+            for name, model in found.wanted.models.items()
+        },
+        "verdict": found.machine
+        and verdict(found.wanted.models, found.machine, found.ram, found.n_ctx, found.wanted.known),
     }

@@ -58,12 +58,29 @@ def idle_and_total() -> tuple[int, int]:
     return ticks[3] + ticks[4], sum(ticks)
 
 
+class Others:
+    """How busy other processes keep the cores, from the moment when this is made. Children of this process that have
+    been waited for do not count as others."""
+
+    def __init__(self) -> None:
+        self._ticks, self._own = idle_and_total(), _own_seconds()
+
+    def share(self) -> float:
+        """The share of all cores that other processes have used, 0 to 1."""
+        (idle, total), (later_idle, later_total) = self._ticks, idle_and_total()
+        own = (_own_seconds() - self._own) * os.sysconf("SC_CLK_TCK")
+        # The kernel's iowait counter can decrease (proc_stat(5)), and with it the idle ticks, so the share is clamped.
+        used = later_total - total - (later_idle - idle) - own
+        return min(1.0, max(0.0, used) / max(1, later_total - total))
+
+
 def measure_busy(seconds: float = 0.3) -> float:
-    """The share of all cores that other processes use, measured for `seconds`; other threads of this one do not
-    count."""
-    (idle, total), own = idle_and_total(), time.process_time()
+    """The share of all cores that other processes use, measured for `seconds`."""
+    others = Others()
     time.sleep(seconds)
-    later_idle, later_total = idle_and_total()
-    used = later_total - total - (later_idle - idle) - (time.process_time() - own) * os.sysconf("SC_CLK_TCK")
-    # The kernel's iowait counter can decrease (proc_stat(5)), and with it the idle ticks, so the share is clamped.
-    return min(1.0, max(0.0, used) / max(1, later_total - total))
+    return others.share()
+
+
+def _own_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

@@ -15,7 +15,6 @@ from __future__ import annotations
 import codecs
 import ctypes
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -34,13 +33,14 @@ from edgemed.engine.process.protocol import (
     Finished,
     Message,
     Piece,
+    Preview,
     PromptEncoded,
     PromptProgress,
     Sampling,
     StopReason,
     StoreState,
 )
-from edgemed.engine.process_memory import peak_rss_bytes, rss_bytes
+from edgemed.engine.process_memory import interface_rss_bytes, peak_rss_bytes, rss_bytes
 from edgemed.engine.sampling import Sampler
 from edgemed.engine.vocabulary import Vocabulary
 from edgemed.errors import EngineError
@@ -97,6 +97,12 @@ class Session:
             # After a failure llama.cpp may have cached part of a batch, so remove everything that is not in our list.
             self._keep(len(self._cached))
 
+    def preview(self, messages: Sequence[Message], continued: str = "") -> Preview:
+        """The prompt that `generate` would compute. Raises TemplateError or EngineError."""
+        prompt = self.encode(messages, continued)
+        text = b"".join(map(self.vocabulary.piece, prompt)).decode(errors="replace")
+        return Preview(len(prompt), token_digest(prompt), text, _common_prefix(self._cached, prompt))
+
     def stats(self) -> EngineStats:
         """The engine's current statistics. Callable from another thread during an answer."""
         loaded = self.loaded.stats()
@@ -104,7 +110,7 @@ class Session:
         return EngineStats(
             tokens=self.tokens,
             tokens_per_s=self.tokens_per_s,
-            resident_bytes=rss_bytes() + rss_bytes(os.getppid()),
+            resident_bytes=rss_bytes() + interface_rss_bytes(),
             budget_bytes=self.loaded.budget.ram_bytes,
             hit_rate=loaded["hits"] / lookups if lookups else None,
             bytes_read=int(loaded["bytes_read"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgemed.engine.process.job import Report, run_job
+from edgemed.engine.process.job import Report, no_report, run_job
 from edgemed.errors import EdgemedError, EngineError, SetupError
 from edgemed.forecast.model_size import size_of_file
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 ANSWER = 4  # tokens decoded per round
 FEW = 8  # tokens of context at which the cost of attention is negligible
-NEGLIGIBLE_SECONDS = 1e-6  # replaces a time of attention that noise made zero or negative
+LEAST_SHARE = 0.02
+"""Attention that takes a smaller share of a token's time than this cannot be told from noise."""
 DISTINCT_TOKENS = 512
 """The twins' first tokens have distinct embeddings; this is their number."""
 
@@ -45,8 +47,8 @@ class ComputeRates:
     """Rates with `threads` threads.
 
     For single tokens, in bytes per second read from memory: experts, by kind, for the expert matmuls; attention for the
-    keys and values of the context; dense for the dense weights, including everything else that a token takes. For
-    prompts, in weights x tokens per second: batch_dense and batch_experts.
+    keys and values of the context, infinite if it is too fast to be measured; dense for the dense weights, including
+    everything else that a token takes. For prompts, in weights x tokens per second: batch_dense and batch_experts.
     """
 
     threads: int
@@ -57,11 +59,13 @@ class ComputeRates:
     batch_experts: dict[str, float]
 
 
-def measure_compute(threads: int, twins: Twins, seconds: float = 0.5) -> ComputeRates:
-    """Measure tokens and prompts for about `seconds` each. Raises SetupError if the engine cannot run here."""
+def measure_compute(threads: int, twins: Twins, seconds: float = 0.5, on_progress: Report = no_report) -> ComputeRates:
+    """Measure tokens and prompts for about `seconds` each; report how many twins are done. Raises SetupError if the
+    engine cannot run here."""
     request = {"paths": [str(path) for path in twins.paths.values()], "threads": threads, "seconds": seconds}
     try:
-        answer = run_job(f"{__name__}:measure_twins", request | {"long": twins.long, "short": twins.short})
+        request |= {"long": twins.long, "short": twins.short}
+        answer = run_job(f"{__name__}:measure_twins", request, on_progress)
     except EdgemedError as error:
         raise SetupError(f"The compute rates cannot be measured. {error}") from None
     measured = [_Rates(**rates) for rates in answer["rates"]]
@@ -82,7 +86,11 @@ def measure_twins(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """
     paths = [Path(path) for path in request["paths"]]
     settings = [request[key] for key in ("threads", "seconds", "long", "short")]
-    return {"rates": [asdict(_measure(path, *settings, long_prompt=path == paths[0])) for path in paths]}
+    rates = []
+    for done, path in enumerate(paths):
+        report("computing", done, len(paths))
+        rates.append(asdict(_measure(path, *settings, long_prompt=done == 0)))
+    return {"rates": rates}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +153,6 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
     seconds_few, experts_few = _seconds(loaded, lambda: answer(FEW), seconds)
     loaded.close()
     rest_long, rest_few = seconds_long - experts_long, seconds_few - experts_few
-    attention_s = max(rest_long - rest_few, NEGLIGIBLE_SECONDS)
     # A longer time after the short context was disturbed by other load, so take the shorter one.
     rest, expert_seconds = min(rest_few, rest_long), min(experts_few, experts_long)
     # Shared experts belong to the dense weights, so their part of the expert matmuls is added to the dense time.
@@ -154,11 +161,19 @@ def _measure(path: Path, threads: int, seconds: float, long: int, short: int, *,
     used = size.used * (short * (size.layers - 1) + 1)  # in the last layer only the last token uses experts
     return _Rates(
         dense=size.dense.nbytes * ANSWER / (rest + expert_seconds - routed_s),
-        attention=size.kv_bytes_per_token * (long - FEW) * ANSWER / attention_s,
+        attention=attention_rate(size.kv_bytes_per_token * (long - FEW) * ANSWER, rest_long, rest_few),
         experts=routed / routed_s,
         batch_dense=batch_dense,
         batch_experts=expert.weights * used / batch,
     )
+
+
+def attention_rate(kv_bytes: float, long_s: float, few_s: float) -> float:
+    """Bytes of keys and values per second, from the time of tokens after a long and after a short context.
+
+    Infinite if the difference is too small to be told from noise.
+    """
+    return kv_bytes / (long_s - few_s) if long_s - few_s > LEAST_SHARE * long_s else math.inf
 
 
 def routed_seconds(compute_s: float, routed_bytes: float, shared_bytes: float) -> float:

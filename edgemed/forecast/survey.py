@@ -5,26 +5,32 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from edgemed import privacy
-from edgemed.engine.cores import measure_busy, usable_cores
+from edgemed.engine.cores import Others, measure_busy, usable_cores
 from edgemed.engine.process.job import Report, run_job
 from edgemed.errors import EdgemedError, SetupError
 from edgemed.forecast.compute_rates import Twins, measure_compute
 from edgemed.forecast.machine import DiskProbe, Machine, measure_memory
 from edgemed.native.instructions import instructions
-from edgemed.privacy import Check
+from edgemed.privacy.checks import Check, proof
 
 PROBE_BYTES = 1 << 30
 READERS = 3  # reader threads, as in the engine
 DISK_SAMPLES = 3  # before, between and after the measurements of memory and compute
 SAMPLE_SECONDS = 0.5
+BUSY = 0.2
+"""When other processes use more than this share of the cores, the rates measured beside them are too low."""
+BUSY_TRIES, BUSY_SECONDS = 4, 0.5
 _FLAGS = ("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "gfni", "avx512vbmi", "avx512_bf16", "amx_int8")
+
+OnStage = Callable[[str], None]
+"""Told what is being done, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +81,42 @@ def cpu_flags(wanted: tuple[str, ...] = _FLAGS) -> tuple[str, ...]:
     return tuple(flag for flag in wanted if flag in flags)
 
 
-def survey_machine(twins: Twins, read_bytes: int, folder: Path, model: Path | None = None) -> Machine:
+def wait_until_idle(on_stage: OnStage) -> float:
+    """The share of all cores that other processes use: at most BUSY, or more if that lasts."""
+    on_stage("looking for other programs")
+    for _ in range(BUSY_TRIES):
+        busy = measure_busy(BUSY_SECONDS)
+        if busy <= BUSY:
+            break
+        on_stage(f"waiting: other programs use {busy:.0%} of the cores")
+    return busy
+
+
+def survey_machine(
+    twins: Twins, read_bytes: int, folder: Path, model: Path | None = None, on_stage: OnStage = lambda stage: None
+) -> Machine:
     """Measure memory, compute (with the twins of the model), and the disk with reads of `read_bytes` from `model`, or
     from a temporary file in `folder` if there is no model.
 
-    Raises SetupError if nothing can be read or written there.
+    `on_stage` is told what is being measured. Raises SetupError if nothing can be read or written there.
     """
-    cores, busy = usable_cores(), measure_busy()
+    cores, others = usable_cores(), Others()
+    on_stage("preparing a file to measure the disk with")
     with _probe(read_bytes, folder, model) as disk:
+        on_stage("measuring the disk")
         disk.sample()
+        on_stage("measuring the memory")
         memory = measure_memory(cores)
         disk.sample()
-        compute = measure_compute(cores, twins)
+        on_stage("starting the engine on small models")
+        compute = measure_compute(
+            cores,
+            twins,
+            on_progress=lambda _, done, total: on_stage(f"measuring the engine on small models, {done + 1} of {total}"),
+        )
+        on_stage("measuring the disk again")
         disk.sample()
-        return Machine(disk=disk.rate, memory=memory, compute=compute, direct=disk.direct, busy=busy)
+        return Machine(disk=disk.rate, memory=memory, compute=compute, direct=disk.direct, busy=others.share())
 
 
 def survey_locks() -> list[Check]:
@@ -103,7 +131,7 @@ def survey_locks() -> list[Check]:
 def try_locks(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """A job, which has locked itself down: seal it, and try every lock. Locks cannot be opened again."""
     privacy.seal(allow_unsealed=True)
-    return {"checks": [asdict(check) for check in privacy.proof()]}
+    return {"checks": [asdict(check) for check in proof()]}
 
 
 @contextmanager

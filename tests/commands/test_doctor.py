@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from gguf import GGMLQuantizationType as Type
@@ -36,6 +37,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(survey, "SAMPLE_SECONDS", 0.05)
     monkeypatch.setattr(survey, "measure_memory", partial(survey.measure_memory, seconds=0.05))
     monkeypatch.setattr(survey, "measure_compute", partial(survey.measure_compute, seconds=0.05))
+    pretend_busy(monkeypatch, 0.0)
+
+
+def pretend_busy(monkeypatch: pytest.MonkeyPatch, *shares: float) -> None:
+    """Let other programs use these shares of the cores, one after the other; the last one lasts."""
+    left = list(shares)
+    told = lambda *_: left.pop(0) if len(left) > 1 else left[0]  # noqa: E731
+    monkeypatch.setattr(survey, "measure_busy", told)
+    monkeypatch.setattr(survey, "Others", lambda: SimpleNamespace(share=told))
 
 
 @pytest.mark.slow
@@ -49,6 +59,7 @@ def test_doctor_measures_and_predicts_without_a_model(tmp_path: Path, capsys: py
     for model in told["models"].values():
         worst, likely = model["predictions"]
         assert 0 < worst["tokens_per_s"] <= likely["tokens_per_s"]
+    assert "runs here, " in told["verdict"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -56,9 +67,48 @@ def test_doctor_measures_and_predicts_without_a_model(tmp_path: Path, capsys: py
 @pytest.mark.usefixtures("quick")
 def test_doctor_text_says_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--folder", str(tmp_path), "--ram", "200MiB"]) == 0
+    printed = capsys.readouterr()
+    assert "does not fit; needs at least" in printed.out
+    assert "offline     proved: 8 of 8" in printed.out
+    assert "does not run here: it needs at least" in printed.out.splitlines()[-1]
+    assert printed.err.splitlines()[0] == "looking at this computer ..."
+    assert "measuring the engine on small models, 2 of 3 ..." in printed.err.splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("shares", [(0.6,), (0.1, 0.6)], ids=["before", "meanwhile"])
+def test_doctor_trusts_no_figure_from_a_busy_machine(
+    shares: tuple[float, ...],
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pretend_busy(monkeypatch, *shares)
+    assert main(["doctor", str(model), "--folder", str(tmp_path), "--ctx", "256"]) == 0
     out = capsys.readouterr().out
-    assert "does not fit; needs at least" in out
-    assert "offline     proved: 8 of 8" in out
+    assert "speed       not measured, because other programs use 60% of the cores" in out
+    assert out.endswith("too low. Run this again when the computer is idle.\n")
+    for figure in ("/s", "word", "GB"):
+        assert figure not in out
+    pretend_busy(monkeypatch, *shares)
+    main(["doctor", str(model), "--folder", str(tmp_path), "--ctx", "256", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["machine"] is told["verdict"] is None
+    assert [each["predictions"] for each in told["models"].values()] == [None]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+def test_doctor_waits_for_a_short_burst_of_work(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_busy(monkeypatch, 0.6, 0.6, 0.0)
+    assert main(["doctor", str(model), "--folder", str(tmp_path), "--ctx", "256"]) == 0
+    printed = capsys.readouterr()
+    assert "waiting: other programs use 60% of the cores ..." in printed.err
+    assert "runs here" in printed.out.splitlines()[-1]
 
 
 @pytest.mark.slow
@@ -76,18 +126,20 @@ def test_doctor_reports_a_broken_engine(
     assert main(["doctor", str(model), "--ctx", "256"]) == 1
     printed = capsys.readouterr()
     assert "engine      cannot start\n" in printed.out
-    assert printed.err.startswith(
+    assert printed.err.splitlines()[-1].startswith(
         "edgemed: llama-cpp-python cannot be loaded (there is no llama here). If it was built"
     )
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("folder", ["/proc/self", "nowhere/at all"])
 def test_unwritable_folder_is_one_sentence(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--folder", folder]) == 1
-    err = capsys.readouterr().err
-    assert err.startswith("edgemed: ")
-    assert "name another folder" in err
+    *stages, sentence = capsys.readouterr().err.splitlines()
+    assert all(stage.endswith(" ...") for stage in stages)
+    assert sentence.startswith("edgemed: ")
+    assert "name another folder" in sentence
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
 """Interruptions: kill -9 in the middle, a changed checkpoint, a full disk, two conversions of the same file."""
 
+import errno
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -254,3 +256,31 @@ def test_full_disk_while_resuming_loses_nothing(small: Path, little_disk: Path) 
     filler.unlink()
     assert sorted(path.name for path in little_disk.iterdir()) == left
     assert convert(str(small), output, PLAN).units_resumed >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("refused", ["folders", "everything"])
+def test_a_file_system_that_cannot_sync_gets_a_finished_file(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, refused: str
+) -> None:
+    def refuse(file: int) -> None:
+        if refused == "everything" or stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    done = convert(str(small), tmp_path / "out.gguf", PLAN, sync_seconds=0)
+    assert "does not confirm what it has stored" in done.notes[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.gguf"]
+
+
+def test_a_disk_that_fails_while_it_syncs_is_an_error(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(SetupError, match="The conversion stopped"):
+        convert(str(small), tmp_path / "out.gguf", PLAN)
+    assert not (tmp_path / "out.gguf").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -65,6 +66,25 @@ def test_disk_probe_falls_back_to_cached_reads(file: Path, monkeypatch: pytest.M
         assert probe.rate > 0
 
 
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.EOPNOTSUPP])
+def test_disk_probe_falls_back_where_only_the_read_is_refused(
+    file: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    original = os.preadv
+
+    def no_direct(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
+            raise OSError(error, os.strerror(error))
+        return original(descriptor, buffers, offset)
+
+    monkeypatch.setattr(machine.os, "preadv", no_direct)
+    with DiskProbe(file, 1_000_000, depth=2, samples=2, seconds=0.05) as probe:
+        probe.sample()
+        assert not probe.direct
+        probe.sample()
+        assert probe.rate > 0
+
+
 def test_rate_is_total_bytes_over_total_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 
@@ -106,6 +126,14 @@ def test_too_small_or_missing_files_are_refused(tmp_path: Path, file: Path) -> N
 
 def test_busy_fraction_is_between_0_and_1() -> None:
     assert 0 <= measure_busy(0.05) <= 1
+
+
+def test_our_own_work_and_that_of_our_children_is_not_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks, second = iter([(1000, 5000), (1000, 5400)]), os.sysconf("SC_CLK_TCK") / 100
+    seconds = iter([[0.0] * 5, [1 / second, 0.0, 1.5 / second, 0.5 / second, 9.0]])
+    monkeypatch.setattr(cores, "idle_and_total", lambda: next(ticks))
+    monkeypatch.setattr("os.times", lambda: os.times_result(next(seconds)))
+    assert cores.Others().share() == pytest.approx(0.25)
 
 
 def test_busy_fraction_stays_valid_when_idle_time_decreases(monkeypatch: pytest.MonkeyPatch) -> None:

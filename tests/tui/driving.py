@@ -10,6 +10,7 @@ from rich.segment import Segment
 from textual.pilot import Pilot
 
 from edgemed.chat.engine import StartEngine
+from edgemed.chat.lengths import Length
 from edgemed.chat.service import Hook
 from edgemed.clinical import Language, Place
 from edgemed.tui.app import ChatApp
@@ -29,8 +30,11 @@ def session(
     language: Language = "en",
     place: Place = "offline",
     use: str = "demonstration",
+    length: Length = "standard",
 ) -> ChatSession:
-    """A session on a scripted engine. `start` replaces the function that returns the engine at once."""
+    """A session on a scripted engine. `start` replaces the function that returns the engine at once.
+
+    The standard length adds nothing to the question."""
     return ChatSession(
         start_engine=start or starting(engine),
         model_name="mini",
@@ -39,6 +43,7 @@ def session(
         language=language,
         place=place,
         hooks=hooks,
+        length=length,
     )
 
 

@@ -104,7 +104,7 @@ async def test_text_is_legible_everywhere(theme: str) -> None:
         await shows(pilot, "A notification")
         app.screen.query_one("Composer").focus()
         await pilot.press("enter")
-        await shows(pilot, "Ctrl+R restarts the model")
+        await shows(pilot, "Ctrl+R restarts it")
         check(pilot)
 
 

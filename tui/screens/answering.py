@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.widget import MountError
 
 from edgemed.chat.conversation import Conversation, Turn
+from edgemed.chat.lengths import Length
 from edgemed.chat.visible import VisibleStream, visible
 from edgemed.engine.process.protocol import EngineInfo, Finished, Piece, PromptProgress
 from edgemed.tui.driver import EngineDriver
@@ -33,7 +34,7 @@ WARNING_SECONDS = 20.0
 
 
 class AnsweringScreen(ChatSurface):
-    """One conversation with one engine. Its subclass `ChatScreen` adds the keys.
+    """One conversation with one engine. Its subclasses add the box, the turns' actions and the keys.
 
     The driver's thread writes the answer into its turn (`edgemed.chat.service`). The screen only reads turns.
     """
@@ -41,12 +42,14 @@ class AnsweringScreen(ChatSurface):
     def __init__(self, session: ChatSession, conversation: Conversation) -> None:
         super().__init__(session)
         self._conversation = conversation
+        self.length: Length = session.length  # of the answers to the next questions
         self._previous: Conversation | None = None
         self._driver = EngineDriver(session.start_engine, self._hear, session.hooks)
         self._info: EngineInfo | None = None
         self._engine_ready = False
         self._stage: Stage = Loading()
         self._answered: Turn | None = None  # the turn whose answer is being shown
+        self._taken_back: Turn | None = None  # it leaves the conversation when it has ended, if it has no answer
         self._asked_at = 0.0
         self._may_restart = False  # whether a question that waits may restart an engine that has died
         self._stream = VisibleStream()
@@ -54,8 +57,7 @@ class AnsweringScreen(ChatSurface):
     async def on_mount(self) -> None:
         self.set_interval(CHECK_SECONDS, self._check_engine)
         self.show_welcome()
-        await self.query_one(Transcript).show(self._conversation.turns)
-        self.show_figures(context_used=self._conversation.context_used)
+        await self.show_turns()
         self._enter(Loading())
         self.show_queued(self._conversation.queued)
         self._driver.load()
@@ -81,9 +83,9 @@ class AnsweringScreen(ChatSurface):
 
     # --- asking ---
 
-    @on(Composer.Sent)
-    async def _sent(self, sent: Composer.Sent) -> None:
-        self._conversation.queue(sent.text)
+    async def ask(self, question: str) -> None:
+        """Ask a question, after those that wait."""
+        self._conversation.queue(question, self.length)
         self._may_restart = True
         await self._ask_queued()
 
@@ -103,12 +105,31 @@ class AnsweringScreen(ChatSurface):
         self.show_queued(self._conversation.queued)
         if queued is None:
             return
-        self._previous = None
         turn = self._conversation.ask(queued.text, queued.length)
         await self.query_one(Transcript).extended()
+        await self._send(turn)
+
+    async def begin(self, turn: Turn) -> None:
+        """Show a turn that was just opened, which is the last one, and send it. The engine must be free."""
+        await self.show_turns()
+        await self._send(turn)
+
+    async def _send(self, turn: Turn) -> None:
+        self._previous = None
         await self._follow(turn)
         self._enter(Reading(0, 0, 0, 0.0))
         self._driver.ask(self._conversation, turn)
+
+    async def show_turns(self) -> None:
+        """Show the active branch of the conversation from its end."""
+        await self.query_one(Transcript).show(self._conversation.turns)
+        self.show_figures(context_used=self._conversation.context_used)
+
+    def put_back_queued(self) -> None:
+        """Return the question queued last to the composer. Others stay queued: joined, two patients become one."""
+        if queued := self._conversation.take_back():
+            self.put_back(queued.text)
+            self.show_queued(self._conversation.queued)
 
     def restart_engine(self) -> None:
         """Start the engine again if it is not running."""
@@ -192,7 +213,7 @@ class AnsweringScreen(ChatSurface):
         self._engine_ready = news.alive
         turn, composer = news.turn, self.query_one(Composer)
         if turn is not None and turn is self._answered:
-            if not turn.raw and not composer.text:
+            if not turn.raw and not composer.text and turn is not self._taken_back:
                 self.put_back(turn.question)  # so that it can be sent again
             await self._ended(Idle() if news.alive else Down(self._words.engine_gone))
         elif self.start_error is not None and not composer.text and not self._conversation.queued:
@@ -207,10 +228,19 @@ class AnsweringScreen(ChatSurface):
         turn, self._answered = self._answered, None
         assert turn is not None
         self._enter(stage)
-        await self.query_one(Transcript).views[-1].answer.close(self.ending_of(turn))
+        taken_back, self._taken_back = self._taken_back, None
+        if turn is taken_back and not turn.raw:
+            self._conversation.withdraw(turn)
+            self.turn_withdrawn(turn)
+            await self.show_turns()
+        else:
+            await self.query_one(Transcript).views[-1].answer.close(self.ending_of(turn))
         if time.monotonic() - self._asked_at > BELL_AFTER_SECONDS:
             self.app.bell()
         await self._ask_queued()
+
+    def turn_withdrawn(self, turn: Turn) -> None:
+        """A question was taken back and is no longer part of the conversation."""
 
     def _check_engine(self) -> None:
         if self._engine_ready and not self.answering and not self._driver.alive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.screen import Screen
 
 from edgemed.chat.conversation import Turn
+from edgemed.chat.visible import visible
 from edgemed.clinical import chart_copy
 from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen
 from edgemed.tui.session import ChatSession
@@ -19,9 +20,13 @@ class CopyingScreen(Screen[None]):
         self._session = session
         self._words = session.words
 
-    def copy_turn(self, turn: Turn) -> None:
-        """Copy an answer. Ask for confirmation if it is not whole."""
-        self._copy_part(turn.text, [turn])
+    @property
+    def session(self) -> ChatSession:
+        return self._session
+
+    def copy_turn(self, turn: Turn, *, question: bool = False) -> None:
+        """Copy an answer, with its question above it if `question`. Ask for confirmation if it is not whole."""
+        self._copy_part(f"{visible(turn.question)}\n\n{turn.text}" if question else turn.text, [turn])
 
     def action_copy_text(self) -> None:
         """Copy the mouse selection. Ask for confirmation if any answer in it is not whole."""

@@ -19,6 +19,7 @@ from edgemed.tui.screens.copying import CopyingScreen
 from edgemed.tui.screens.noticed import notices
 from edgemed.tui.stages import Down, Stage, described
 from edgemed.tui.widgets.composer import Composer
+from edgemed.tui.widgets.slash_menu import SlashMenu
 from edgemed.tui.widgets.status import StatusLine
 from edgemed.tui.widgets.transcript import Transcript
 from edgemed.tui.widgets.turn import AnswerView
@@ -39,7 +40,10 @@ class ChatSurface(CopyingScreen):
             yield Transcript(you=self._words.you, notice=self._session.notice, ending=self.ending_of)
         yield Static("", classes="stage", markup=False)
         yield Static("", classes="queued", markup=False)
-        yield Composer(self._words.placeholder)
+        menu = SlashMenu(self._session.language)
+        yield menu
+        yield Static("", classes="box-line", markup=False)
+        yield Composer(self._words.placeholder, menu)
         yield StatusLine(self._words)
 
     def show_welcome(self, facts: str = "") -> None:

@@ -1,4 +1,8 @@
-"""The text field for questions: Enter sends; Shift, Alt or Ctrl with Enter starts a new line, as Ctrl+J does."""
+"""The text field for questions: Enter sends; Shift, Alt or Ctrl with Enter starts a new line, as Ctrl+J does.
+
+A text that begins with a slash and a word is a command and is never sent. In an empty field, `?` opens the help page
+and Up recalls the last question.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ from textual import events
 from textual.geometry import Offset
 from textual.message import Message
 from textual.widgets import TextArea
+
+from edgemed.tui.commands import TYPED, is_command
+from edgemed.tui.widgets.slash_menu import SlashMenu
 
 NEW_LINE_KEYS = frozenset({"shift+enter", "alt+enter", "ctrl+j", "ctrl+enter"})
 
@@ -23,13 +30,31 @@ class Composer(TextArea):
             super().__init__()
             self.text = text
 
-    def __init__(self, placeholder: str) -> None:
+    class Called(Message):
+        """The user has typed the command `word`; `argument` is what follows it."""
+
+        def __init__(self, word: str, argument: str) -> None:
+            super().__init__()
+            self.word = word
+            self.argument = argument
+
+    class Recalled(Message):
+        """The user wants the last question back."""
+
+    def __init__(self, placeholder: str, menu: SlashMenu) -> None:
         super().__init__(placeholder=placeholder, highlight_cursor_line=False, compact=True, soft_wrap=True)
         self.cursor_blink = False
+        self._menu = menu
 
     def _on_key(self, event: events.Key) -> None:  # type: ignore[override]
         # Textual then calls the base class's handler, unless prevent_default() was called.
-        if event.key == "enter":
+        if self._menu.display and event.key in ("up", "down", "tab", "enter"):
+            self._use_menu(event.key)
+        elif not self.text and (command := TYPED.get(event.character or "")):
+            self.post_message(self.Called(command.word, ""))
+        elif not self.text and event.key == "up":
+            self.post_message(self.Recalled())
+        elif event.key == "enter":
             self._send()
         elif event.key in NEW_LINE_KEYS:
             self.replace("\n", *self.selection)
@@ -55,8 +80,20 @@ class Composer(TextArea):
             return Offset()
         return super().scroll_cursor_visible(*args, **options)
 
+    def _use_menu(self, key: str) -> None:
+        if key in ("up", "down"):
+            self._menu.action_cursor_up() if key == "up" else self._menu.action_cursor_down()
+        elif key == "tab":
+            self.text = f"{self._menu.word} "
+            self.move_cursor(self.document.end)
+        else:
+            self.post_message(self.Called(self._menu.word, ""))
+
     def _send(self) -> None:
         text = self.text.strip()
-        if text:
+        if is_command(text):
+            word, _, argument = text.partition(" ")
+            self.post_message(self.Called(word, argument.strip()))
+        elif text:
             self.clear()
             self.post_message(self.Sent(text))

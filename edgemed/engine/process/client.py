@@ -30,11 +30,11 @@ from edgemed.engine.process.protocol import (
     Failed,
     Finished,
     Generate,
+    GetPreview,
     GetStats,
     GetStoreState,
     Message,
-    Progress,
-    Ready,
+    Preview,
     Sampling,
     Shrink,
     Start,
@@ -42,6 +42,7 @@ from edgemed.engine.process.protocol import (
     StopWatching,
     StoreState,
 )
+from edgemed.engine.process.replies import OnProgress, require_text, wait_for_preview, wait_until_ready
 from edgemed.engine.process.tally import Tally
 from edgemed.errors import EngineDied, EngineError, UsageError
 
@@ -50,7 +51,6 @@ STOP_SECONDS = 0.07
 matmul over a long prompt can take longer than that to stop."""
 _ANSWER_SECONDS = 1.0
 
-OnProgress = Callable[[str, float], None]
 Answer = TypeVar("Answer", EngineStats, StoreState)
 
 
@@ -86,10 +86,10 @@ class Engine:
     def restart(self, on_progress: OnProgress | None = None) -> None:
         """Start a new process and end the old one if it is still running. Raises what `start` raises."""
         self.close()
-        child = Child()
+        child = Child(network=self._settings.offload.rpc is not None)
         try:
             child.send(Start(str(self._path), self._settings))
-            self.info = _wait_until_ready(child, on_progress)
+            self.info = wait_until_ready(child, on_progress)
         except BaseException:
             child.close()
             raise
@@ -123,7 +123,7 @@ class Engine:
         Raises EngineError if another answer is running, the prompt does not fit or the computation fails, UsageError if
         a message is not UTF-8 text, TemplateError, and EngineDied if the process ends.
         """
-        _require_text([message.content for message in messages] + [continued])
+        require_text([message.content for message in messages] + [continued])
         if not self._busy.acquire(blocking=False):
             raise EngineError("The engine is already answering; stop that answer first.")
         request = request or os.urandom(16).hex()
@@ -143,6 +143,21 @@ class Engine:
             with self._turn:
                 self._running = ""
                 self._stopped.discard(request)
+            self._busy.release()
+
+    def preview(self, messages: Sequence[Message], continued: str = "") -> Preview:
+        """The prompt that `generate` would send to the model, rendered and tokenised without computing anything.
+
+        Raises what `generate` raises, except that the prompt may be longer than the context.
+        """
+        require_text([message.content for message in messages] + [continued])
+        if not self._busy.acquire(blocking=False):
+            raise EngineError("The engine is answering; look at the prompt when the answer is over.")
+        try:
+            child, request = self._living_child(), os.urandom(16).hex()
+            child.send(GetPreview(tuple(messages), continued), request)
+            return wait_for_preview(child, request)
+        finally:
             self._busy.release()
 
     def stop(self, request: str) -> None:
@@ -270,31 +285,3 @@ class Engine:
             if not over:  # the caller abandoned the iterator, or the engine did not confirm the stop
                 with contextlib.suppress(EngineDied):
                     child.send(Stop(), request)
-
-
-def _require_text(texts: Sequence[str]) -> None:
-    """Raise UsageError for a text that cannot be encoded as UTF-8.
-
-    Python turns bytes that are not UTF-8, on the command line and standard input, into lone surrogates. Dropping them
-    would drop the µ of a dose in Latin-1 text.
-    """
-    try:
-        "\n".join(texts).encode()
-    except UnicodeEncodeError:
-        raise UsageError("The question is not UTF-8 text; convert it to UTF-8 and ask again.") from None
-
-
-def _wait_until_ready(child: Child, on_progress: OnProgress | None) -> EngineInfo:
-    while True:
-        match child.events.get()[1]:
-            case Progress(stage, fraction):
-                if on_progress is not None:
-                    on_progress(stage, fraction)
-            case Ready(info):
-                return info
-            case Failed() as failed:
-                raise decode_failure(failed.kind, failed.message)
-            case Ended():
-                raise EngineDied(child.death)
-            case message:
-                raise EngineError(f"The engine sent {type(message).__name__} before it was ready; start it again.")

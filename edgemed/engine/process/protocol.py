@@ -199,6 +199,20 @@ class Finished:
     prompt_digest: str | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Preview:
+    """A prompt that was rendered and tokenised but not computed.
+
+    `tokens` and `digest` are those that `PromptEncoded` will have. The KV cache holds the first `cached` tokens. `text`
+    is the tokens' text, special tokens included.
+    """
+
+    tokens: int
+    digest: str
+    text: str
+    cached: int = 0
+
+
 Event = PromptEncoded | PromptProgress | Piece | Finished
 
 
@@ -216,6 +230,14 @@ class Generate:
     messages: tuple[Message, ...]
     sampling: Sampling
     reuse: bool
+    continued: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GetPreview:
+    """Ask for the Preview of the prompt that a `Generate` with these fields would have."""
+
+    messages: tuple[Message, ...]
     continued: str = ""
 
 
@@ -256,7 +278,10 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ready:
+    """The model is loaded. `pid` is the process that computes."""
+
     info: EngineInfo
+    pid: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -270,6 +295,7 @@ class Failed:
 AnyMessage = (
     Start
     | Generate
+    | GetPreview
     | Stop
     | GetStats
     | GetStoreState
@@ -277,6 +303,7 @@ AnyMessage = (
     | Shrink
     | Progress
     | Ready
+    | Preview
     | PromptEncoded
     | PromptProgress
     | Piece

@@ -1,9 +1,8 @@
-"""The engine's process: `python -m edgemed.engine.process.worker FD PARENT`.
+"""The engine's process: `python -m edgemed.engine.process.worker FD`, started by `launch`.
 
 llama.cpp aborts its process if an internal check fails, so it runs in this child, not in the interface. One thread
 answers and another listens, so that stops and requests for statistics arrive during a computation. FD is one end of a
-socket pair (`frames`); this process ends when the other end closes. If the parent PARENT dies, the kernel kills this
-process, even if it hangs.
+socket pair (`frames`); this process ends when the other end closes.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from edgemed.engine.process.coalesce import coalesced
 from edgemed.engine.process.exit_reason import FORGET
 from edgemed.engine.process.failures import encode_failure
 from edgemed.engine.process.frames import Frames, encode
-from edgemed.engine.process.parent_death import die_with_parent
 from edgemed.engine.process.protocol import (
     AnyMessage,
     Failed,
     Finished,
     Generate,
+    GetPreview,
     GetStats,
     GetStoreState,
     Progress,
@@ -67,11 +66,11 @@ class Connection:
 
 
 class Worker:
-    """Loads the model that `Start` names, then answers `Generate` messages one after the other."""
+    """Loads the model that `Start` names, then serves `Generate` and `GetPreview` messages one after the other."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._requests: queue.SimpleQueue[tuple[str, Generate]] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[str, Generate | GetPreview]] = queue.SimpleQueue()
         self._session: Session | None = None
         self._cache: CacheSize  # set together with the session
         # Guards _running and _stopped. Messages arrive in order, so a stop finds its request queued, running or over.
@@ -90,10 +89,17 @@ class Worker:
         privacy.seal(allow_unsealed=start.settings.allow_unsealed)
         self._session = session
         start_thread(self._listen, "listener")
-        self._connection.send(Ready(info))
+        self._connection.send(Ready(info, os.getpid()))
         while True:
             os.write(sys.stderr.fileno(), f"{FORGET}\n".encode())
-            self._answer(session, *self._requests.get())
+            request, wanted = self._requests.get()
+            try:
+                if isinstance(wanted, Generate):
+                    self._answer(session, request, wanted)
+                else:
+                    self._connection.send(session.preview(wanted.messages, wanted.continued), request)
+            except Exception as error:
+                self._connection.send(Failed(*encode_failure(error)), request)
 
     def _answer(self, session: Session, request: str, wanted: Generate) -> None:
         with self._turn:
@@ -109,8 +115,6 @@ class Worker:
                     # Save the hot profile before the event is sent: `edgemed generate` ends this process after it.
                     session.loaded.remember_hot()
                 self._connection.send(event, request)
-        except Exception as error:
-            self._connection.send(Failed(*encode_failure(error)), request)
         finally:
             with self._turn:
                 self._running = ""
@@ -131,6 +135,8 @@ class Worker:
                 with self._turn:
                     self._stopped[request] = False
                 self._requests.put((request, message))
+            case GetPreview():
+                self._requests.put((request, message))
             case Stop():
                 with self._turn:
                     if request in self._stopped:
@@ -149,16 +155,13 @@ class Worker:
 
 def main(arguments: list[str]) -> int:
     """Run the process. Returns only if loading fails; then the exit code is 1."""
-    privacy.close_to_others()
-    descriptor, parent = map(int, arguments)
-    if not die_with_parent(parent):
-        return 1
+    (descriptor,) = map(int, arguments)
     connection = Connection(socket.socket(fileno=descriptor))
     ((_, start),) = connection.receive()
     assert isinstance(start, Start)
     try:
         require_llama()
-        reach(start.settings.offload)  # an RPC server's connection must be opened before the lock-down
+        reach(start.settings.offload)  # with an RPC server, only `lock_down` below closes the network
         warning = privacy.lock_down(allow_unsealed=start.settings.allow_unsealed)
         Worker(connection).run(start, warning)
     except Exception as error:

@@ -184,7 +184,7 @@ std::string DiskReader::read(const ReadJob & job, const Segment & segment, uint6
             got += static_cast<uint64_t>(n);
         } else if (n == 0) {
             return parts_->called(segment.part) + " ends before it does: it was cut short";
-        } else if (errno == EINVAL && direct) {
+        } else if ((errno == EINVAL || errno == EOPNOTSUPP) && direct) {
             part.direct = false;
         } else if (errno != EINTR) {
             return std::string("reading it failed: ") + std::strerror(errno);

@@ -82,8 +82,8 @@ class Engine:
         on_progress: OnProgress | None = None,
         weights: Weights | None = None,
     ) -> Self:
-        """Load the model at `path` in a new process; any file but the one with these `weights` is refused. `on_progress`
-        gets a stage's name and the fraction done, 0 to 1.
+        """Load the model at `path` in a new process; any file but the one with these `weights` is refused.
+        `on_progress` gets a stage's name and the fraction done, 0 to 1.
 
         Raises what loading raises in the engine (ModelFileError, BudgetError, TemplateError, SetupError, EngineError),
         or EngineDied if the process ended while loading.

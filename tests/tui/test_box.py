@@ -48,7 +48,7 @@ async def test_brief_is_the_length_of_the_first_answers() -> None:
         await write(pilot, "What helps?")
         await shows(pilot, "brief answer")
         await pilot.press("enter")
-        await shows(pilot, "Rest.", "2048")
+        await shows(pilot, "Rest.", "first word")
         assert engine.asked[0][-1].content.startswith("What helps?\n\nAnswer briefly")
         await pilot.press("f7", "f7")
         await shows(pilot, "full answer")

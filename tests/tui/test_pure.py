@@ -17,9 +17,10 @@ from edgemed.clinical import Language
 from edgemed.engine import startup
 from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts, model_line
+from edgemed.tui.room import estimated_tokens
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
 from edgemed.tui.strings import CHINESE, ENGLISH, Strings, help_text
-from edgemed.tui.widgets.status import Figures, estimated_tokens, status_line
+from edgemed.tui.widgets.status import Figures, status_line
 from testing.fake_engine import info
 
 
@@ -107,7 +108,7 @@ KNOWN = Figures(
     hit_rate=0.871,
     context_used=800,
     context_size=4096,
-    draft_tokens=68,
+    draft_tokens=64,
     prompt_tokens_per_s=2.0,
 )
 

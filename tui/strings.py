@@ -59,7 +59,6 @@ class Strings:
     wait: str
     wait_value: str
     help_hint: str
-    plain_hint: str
     model_facts: str
     checked: str
     unchecked: str
@@ -110,7 +109,6 @@ ENGLISH = Strings(
     wait="wait",
     wait_value="{ms} ms/token",
     help_hint="F1 help",
-    plain_hint="Ctrl+C: stop the answer. /new: new chat. Ctrl+D: quit. A line ending in \\ continues on the next line.",
     model_facts="{name}: {layers} MoE layers of {experts} experts, {bits} bits per weight, {size}, {checked}.",
     checked="checked as it is read",
     unchecked="UNVERIFIED: no checksums",
@@ -161,7 +159,6 @@ CHINESE = Strings(
     wait="等待",
     wait_value="{ms} 毫秒/词元",
     help_hint="F1 帮助",
-    plain_hint="Ctrl+C：停止回答。/new：新对话。Ctrl+D：退出。以 \\ 结尾的行在下一行继续。",
     model_facts="{name}：{layers} 层 × {experts} 个子网络，每权重 {bits} 位，{size}，{checked}。",
     checked="读取时核对校验和",
     unchecked="无校验：文件没有校验和",

@@ -52,6 +52,8 @@ class AskingStrings:
     copied_plain: str
     edit_plain: str
     undo_plain: str
+    with_case_plain: str
+    restarted: str
     stop_plain: str
     screen_only: str
     vault_only: str
@@ -97,6 +99,8 @@ ENGLISH = AskingStrings(
     copied_plain="Between the lines is the text to copy, with its notice.",
     edit_plain="Type /edit and the changed question on one line.",
     undo_plain="An answer cannot be taken back here; /new starts without it.",
+    with_case_plain="New chat with this case. Your next question is sent below it:",
+    restarted="The model is running again.",
     stop_plain="Ctrl+C stops an answer while it is written.",
     screen_only="{word} works on the full screen only.",
     vault_only="{word} needs a chat that is kept; this one is not saved.",
@@ -139,6 +143,8 @@ CHINESE = AskingStrings(
     copied_plain="两行之间是可复制的文字，附带提示语。",
     edit_plain="请在一行内输入 /edit 和修改后的问题。",
     undo_plain="此处无法收回回答；/new 可重新开始。",
+    with_case_plain="已用此病例开始新对话。您的下一个问题会接在其后：",
+    restarted="模型已重新启动。",
     stop_plain="回答生成时按 Ctrl+C 停止。",
     screen_only="{word} 只能在全屏模式使用。",
     vault_only="{word} 需要保存的对话；本对话不保存。",

@@ -3,21 +3,18 @@
     with Checkpoint(find_source("path/to/checkpoint")) as checkpoint:
         size = checkpoint.file_size(Plan.uniform(4.5))
 
-A command opens its checkpoint once. Shard headers, config.json and the tokenizer are read once, even if many plans are
-tried before one is converted.
+The source is a checkpoint folder (checkpoint_folder.py) or a GGUF (gguf_source.py). A command opens it once: headers
+and tokenizer are read once, even if many plans are tried before one is converted.
 """
 
 from __future__ import annotations
 
-from itertools import chain
 from types import TracebackType
 
-from edgemed.architectures import Mapped, TensorShapes, find_architecture
 from edgemed.convert.header import HeaderSpec, build_header
-from edgemed.convert.layout import Layout, LayoutName, make_layout, map_experts
-from edgemed.convert.shards import Shards
-from edgemed.convert.source import Source
-from edgemed.convert.tokenizer import read_tokenizer
+from edgemed.convert.known_digests import check_downloads
+from edgemed.convert.layout import Layout, LayoutName, make_layout
+from edgemed.convert.opened import Source
 from edgemed.errors import CheckpointError
 from edgemed.quant.calibrated import Calibrated, Matrices
 from edgemed.quant.plan import Plan
@@ -27,27 +24,26 @@ from edgemed.quant.planning import Target
 class Checkpoint:
     """Hyper-parameters, tokenizer, tensors and weights of `source`. `notes` are sentences the user should read.
 
-    A context manager. Raises CheckpointError for a checkpoint that is damaged, incomplete or of another architecture.
+    A context manager. Raises CheckpointError for a source that is damaged, incomplete or of another architecture.
     """
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.shards = Shards(source.folder, source.fp8_block)
-        stored = {name: tensor.shape for name, tensor in self.shards.tensors.items()}
-        self.hparams, self.notes = find_architecture(source.config).read_config(source.config, stored)
-        experts = chain.from_iterable(matrices for _, _, matrices in map_experts(self.hparams))
-        _check_tensors([*self.hparams.dense_tensors(), *experts], stored)
-        # After that check: the tokenizer makes a name for every row of the embedding, and a damaged config.json may
-        # claim any number of rows.
-        self.tokenizer = read_tokenizer(source.folder, self.hparams)
-        self.notes += self.tokenizer.notes
+        try:
+            opened = source.open()
+        except CheckpointError:
+            # A download that is damaged on the disk must be deleted: downloading it again finds it in the cache.
+            check_downloads(source.files)
+            raise
+        self.weights, self.hparams, self.tokenizer = opened.weights, opened.hparams, opened.tokenizer
+        self.digest, self._in_gguf = opened.digest, opened.in_gguf
+        self.notes = list(opened.notes)
         if self.tokenizer.chat_template is None:
             self.notes.append("The checkpoint has no chat template, so the chat cannot format a conversation.")
-        self.digest = source.digest(self.shards.digest)
 
     def layout(self, plan: Plan, name: LayoutName = "edgemed") -> Layout:
         """Where every tensor lies in the file that `plan` makes. Raises PlanError."""
-        return make_layout(self.hparams, plan, name)
+        return make_layout(self.hparams, plan, name, from_gguf=self._in_gguf)
 
     def header_spec(self, plan: Plan, name: LayoutName = "edgemed", calibrated: Calibrated | None = None) -> HeaderSpec:
         """What the header of that file will hold. Raises PlanError."""
@@ -70,7 +66,8 @@ class Checkpoint:
     def read_expert(self, layer: int, expert: int) -> Matrices:
         """Gate, up and down of one expert in float32, each [out, in]. Thread-safe."""
         gate, up, down = (
-            self.shards.read(mapped.source, 0, mapped.shape[0]) for mapped in self.hparams.expert_tensors(layer, expert)
+            self.weights.read(mapped.target if self._in_gguf else mapped.source, 0, mapped.shape[0])
+            for mapped in self.hparams.expert_tensors(layer, expert)
         )
         return gate, up, down
 
@@ -89,25 +86,4 @@ class Checkpoint:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.shards.close()
-
-
-def _check_tensors(wanted: list[Mapped], stored: TensorShapes) -> None:
-    """Raise CheckpointError unless the stored tensors are exactly the architecture's tensors, each in its shape."""
-    for mapped in wanted:
-        shape = stored.get(mapped.source)
-        if shape is None:
-            raise CheckpointError(
-                f"The checkpoint lacks the tensor {mapped.source}; download the whole checkpoint again."
-            )
-        if shape != mapped.shape:
-            raise CheckpointError(
-                f"The tensor {mapped.source} has the shape {list(shape)}, but config.json implies "
-                f"{list(mapped.shape)}; download the checkpoint again."
-            )
-    unknown = sorted(set(stored) - {mapped.source for mapped in wanted})
-    if unknown:
-        raise CheckpointError(
-            f"The checkpoint has {len(unknown)} tensors that config.json does not account for, such as {unknown[0]}; "
-            "download a config.json that belongs to these weights."
-        )
+        self.weights.close()

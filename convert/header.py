@@ -18,10 +18,10 @@ from gguf.gguf_writer import WriterState
 
 from edgemed.architectures import Architecture
 from edgemed.convert.layout import Layout
-from edgemed.convert.source import Source
-from edgemed.convert.tokenizer import Tokenizer
+from edgemed.convert.opened import Source, Vocabulary
 from edgemed.model_file import keys
 from edgemed.model_file.header import header_checksum
+from edgemed.quant.blas import blas_kernels
 from edgemed.quant.plan import Plan
 
 NO_DIGEST = "0" * 64
@@ -32,7 +32,7 @@ class HeaderSpec:
     """Everything in the header that is known before the weights are converted."""
 
     hparams: Architecture
-    tokenizer: Tokenizer
+    tokenizer: Vocabulary
     source: Source
     source_digest: str
     plan: Plan
@@ -75,10 +75,13 @@ def _add_provenance(writer: GGUFWriter, spec: HeaderSpec, weights_digest: str) -
     writer.add_string(keys.SOURCE_REPOSITORY, spec.source.repository)
     writer.add_string(keys.SOURCE_REVISION, spec.source.revision)
     writer.add_string(keys.SOURCE_DIGEST, spec.source_digest)
+    if spec.source.made_from:
+        writer.add_string(keys.SOURCE_GGUF, spec.source.made_from)
     writer.add_string(keys.PLAN, spec.plan.text)
     writer.add_string(keys.PLAN_DIGEST, spec.plan.digest)
     if spec.calibration_digest:
         writer.add_string(keys.CALIBRATION_DIGEST, spec.calibration_digest)
+        writer.add_string(keys.CALIBRATION_KERNELS, blas_kernels())
     if spec.expert_tokens:
         _add_array(writer, keys.EXPERT_TOKENS, spec.expert_tokens, GGUFValueType.UINT32)
     writer.add_string(keys.INTENDED_USE, spec.source.intended_use)

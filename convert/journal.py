@@ -1,7 +1,8 @@
 """The journal of a conversion: which work units are safely on disk, with their checksums, so that it can be resumed.
 
 The journal is a text file beside the partial file. Its first line identifies the conversion; every other line holds a
-unit's number and xxh3-64. A line is written only after the unit's bytes are on disk. An incomplete last line, left when
+unit's number, the xxh3-64 of its bytes in the output, and that of its bytes in the checkpoint. A line is written only
+after the unit's bytes are on disk. An incomplete last line, left when
 the machine went down during the write, is ignored.
 
 Why: docs/decisions.md#resumable-conversion.
@@ -12,28 +13,42 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import NamedTuple
 
-LINE = re.compile(rb"(\d{1,9}) ([0-9a-f]{16})\n")
+from edgemed.outputs import sync
+
+LINE = re.compile(rb"(\d{1,9}) ([0-9a-f]{16}) ([0-9a-f]{16})\n")
+
+
+class Checksums(NamedTuple):
+    """xxh3-64 of one unit's bytes in the output, and of the checkpoint's bytes that they were made from."""
+
+    output: int
+    source: int
 
 
 class Journal:
-    """done: checksum by unit number, as recorded by an earlier run. knows: whether any unit is on disk."""
+    """done: checksums by unit number, as recorded by an earlier run. knows: whether any unit is on disk."""
 
     def __init__(self, path: Path, binding: str, *, resume: bool) -> None:
         """Open the journal at `path`. It starts empty unless `resume` is set and the stored `binding` is the same."""
-        self._waiting: dict[int, int] = {}
+        self._waiting: dict[int, Checksums] = {}
         head = f"edgemed conversion {binding}\n".encode()
         lines = path.read_bytes().splitlines(keepends=True) if resume and path.exists() else []
         matches = [LINE.fullmatch(line) for line in lines[1:]]
         resumed = bool(lines) and lines[0] == head
-        self.done = {int(match[1]): int(match[2], 16) for match in matches if match} if resumed else {}
+        self.done = (
+            {int(match[1]): Checksums(int(match[2], 16), int(match[3], 16)) for match in matches if match}
+            if resumed
+            else {}
+        )
         # Write a new file and replace the old one with it. That removes an incomplete line, and at no moment are
         # finished units missing from the journal.
         fresh = path.with_name(path.name + ".new")
         fresh.unlink(missing_ok=True)  # left by a run that was killed
         self._file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
-            self._append(head + b"".join(_line(number, checksum) for number, checksum in self.done.items()))
+            self._append(head + b"".join(_line(number, checksums) for number, checksums in self.done.items()))
             fresh.replace(path)
         except OSError:
             os.close(self._file)
@@ -41,17 +56,17 @@ class Journal:
             raise
         self.knows = bool(self.done)
 
-    def record(self, number: int, checksum: int) -> None:
+    def record(self, number: int, checksums: Checksums) -> None:
         """Note a finished unit. It is written to the journal at the next `sync`."""
-        if self.done.get(number) != checksum:
-            self._waiting[number] = checksum
+        if self.done.get(number) != checksums:
+            self._waiting[number] = checksums
 
     def sync(self, output: int) -> None:
         """Flush the file `output` to disk, then write and flush the lines of the units noted since."""
         if self._waiting:
-            os.fdatasync(output)
-            self._append(b"".join(_line(number, checksum) for number, checksum in self._waiting.items()))
-            os.fdatasync(self._file)
+            sync(output)
+            self._append(b"".join(_line(number, checksums) for number, checksums in self._waiting.items()))
+            sync(self._file)
             self._waiting.clear()
             self.knows = True
 
@@ -63,5 +78,5 @@ class Journal:
             data = data[os.write(self._file, data) :]
 
 
-def _line(number: int, checksum: int) -> bytes:
-    return b"%d %016x\n" % (number, checksum)
+def _line(number: int, checksums: Checksums) -> bytes:
+    return b"%d %016x %016x\n" % (number, *checksums)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgemed.convert.safetensors import refuse_pointer
 from edgemed.errors import CheckpointError
 from edgemed.sizes import file_size
 
@@ -20,6 +21,7 @@ def read_json(path: Path) -> dict[str, Any]:
                 f"{path.name} is larger than {MAX_JSON_BYTES >> 20} MiB, the most that is read; download it again."
             )
         raw = path.read_bytes()
+        refuse_pointer(path, raw)
         document = json.loads(raw)
         if b"\\ud" in raw.lower():
             # Half of a surrogate pair is valid JSON but cannot be encoded as text; encoding it raises ValueError here.

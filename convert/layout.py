@@ -105,13 +105,19 @@ def map_experts(hparams: Architecture) -> list[MappedExpert]:
     ]
 
 
-def make_layout(hparams: Architecture, plan: Plan, name: LayoutName) -> Layout:
-    """Place every tensor. Raises PlanError if the plan does not fit the model or the layout."""
+def make_layout(hparams: Architecture, plan: Plan, name: LayoutName, *, from_gguf: bool = False) -> Layout:
+    """Place every tensor. Raises PlanError if the plan does not fit the model or the layout.
+
+    from_gguf: the weights come from a GGUF, so they have its names and need no change.
+    """
     plan.validate(hparams)
-    experts = map_experts(hparams)
+    experts, dense = map_experts(hparams), list(hparams.dense_tensors())
+    if from_gguf:
+        experts = [(layer, expert, _from_gguf(matrices)) for layer, expert, matrices in experts]
+        dense = [mapped.from_gguf() for mapped in dense]
     place = _Placer(keys.ALIGNMENT if name == "edgemed" else DEFAULT_ALIGNMENT)
     units = []
-    for mapped in hparams.dense_tensors():
+    for mapped in dense:
         tensor = place.tensor(mapped.target, mapped.shape, plan.dense_type(mapped.target, mapped.shape[::-1]))
         units.append(WorkUnit((_slice(mapped, tensor.type, tensor.offset, tensor.nbytes),)))
     units += _own_tensors(plan, experts, place) if name == "edgemed" else _stacked(plan, hparams, experts, place)
@@ -152,6 +158,11 @@ def _stacked(plan: Plan, hparams: HParams, experts: list[MappedExpert], place: _
             each = stack.nbytes // hparams.n_expert
             slices.append(_slice(mapped, stack.type, stack.offset + expert * each, each))
         yield WorkUnit(tuple(slices), (layer, expert))
+
+
+def _from_gguf(matrices: tuple[Mapped, Mapped, Mapped]) -> tuple[Mapped, Mapped, Mapped]:
+    gate, up, down = (mapped.from_gguf() for mapped in matrices)
+    return gate, up, down
 
 
 class _Placer:

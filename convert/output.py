@@ -9,7 +9,7 @@ from pathlib import Path
 from edgemed.arrays import Bytes
 from edgemed.convert.journal import Journal
 from edgemed.errors import SetupError
-from edgemed.outputs import in_the_way, open_partial, partial_of
+from edgemed.outputs import in_the_way, open_partial, partial_of, sync, sync_folder
 
 JOURNAL_SUFFIX = ".journal"
 NO_RESERVATION = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -23,6 +23,7 @@ class Output:
 
     def __init__(self, path: Path, size: int, binding: str) -> None:
         self.path = path
+        self.synced = True
         self.partial = partial_of(path)
         self.journal_path = path.with_name(path.name + JOURNAL_SUFFIX)
         self.file = self._open()
@@ -49,13 +50,14 @@ class Output:
             view, offset = view[written:], offset + written
 
     def finish(self, header: bytes) -> None:
-        """Write the header, flush everything to disk, and give the file its final name."""
+        """Write the header, flush everything to disk, and give the file its final name.
+
+        `synced` is False afterwards if the disk did not confirm that it stores the file.
+        """
         self.write(header, 0)
-        os.fsync(self.file)
+        self.synced = sync(self.file)
         self.partial.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        os.fsync(folder)
-        os.close(folder)
+        self.synced &= sync_folder(self.path.parent)
         self.journal_path.unlink()  # before the lock is released: the next conversion writes its own journal
         self.close()
 

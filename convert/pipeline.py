@@ -19,9 +19,10 @@ from edgemed import __version__
 from edgemed.control_group import usable_processors
 from edgemed.convert.checkpoint import Checkpoint
 from edgemed.convert.header import build_header
+from edgemed.convert.known_digests import check_downloads
 from edgemed.convert.layout import LayoutName
+from edgemed.convert.opened import Weights
 from edgemed.convert.output import Output
-from edgemed.convert.shards import Shards
 from edgemed.convert.source import find_source
 from edgemed.convert.writer import Progress, Writer
 from edgemed.errors import EdgemedError, SetupError
@@ -30,6 +31,10 @@ from edgemed.quant.plan import Plan
 
 MAX_READERS = 8
 SYNC_SECONDS = 2.0
+NOT_SYNCED = (
+    "The file is complete, but its file system does not confirm what it has stored; unmount the disk before you "
+    "remove it."
+)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -74,11 +79,15 @@ def convert(
     if output.exists() and not output.is_dir() and not overwrite:
         raise SetupError(f"{output} exists already; delete it, or choose another name.")
     with Checkpoint(find_source(source)) if isinstance(source, str) else nullcontext(source) as checkpoint:
+        check_downloads(
+            checkpoint.source.files,
+            lambda done, total: on_progress(Progress("checking the download", 0, 0, done, total, 0)),
+        )
         spec = checkpoint.header_spec(plan, layout, calibrated)
         blank = build_header(spec)
         size = len(blank) + spec.layout.data_bytes
-        target = Output(output, size, _binding(blank, checkpoint.shards, calibrated))
-        writer = Writer(spec, checkpoint.shards, target, len(blank), on_progress, calibrated)
+        target = Output(output, size, _binding(blank, checkpoint.weights, calibrated))
+        writer = Writer(spec, checkpoint.weights, target, len(blank), on_progress, calibrated)
         resumed = len(target.journal.done)
         try:
             checksums = writer.run(threads or _threads(calibrated), sync_seconds)
@@ -112,7 +121,7 @@ def convert(
         plan_digest=plan.digest,
         weights_digest=digest,
         intended_use=checkpoint.source.intended_use,
-        notes=checkpoint.notes,
+        notes=checkpoint.notes + ([] if target.synced else [NOT_SYNCED]),
     )
 
 
@@ -122,10 +131,10 @@ def _threads(calibrated: Calibrated | None) -> int:
     return cores if calibrated else min(MAX_READERS, cores)
 
 
-def _binding(blank_header: bytes, shards: Shards, calibrated: Calibrated | None) -> str:
+def _binding(blank_header: bytes, weights: Weights, calibrated: Calibrated | None) -> str:
     """Digest of what a journal is valid for: this version of edgemed, this header, and these shards, unchanged."""
     state = hashlib.sha256(
-        json.dumps([__version__, shards.stamps, calibrated is not None and calibrated.compensated]).encode()
+        json.dumps([__version__, weights.stamps, calibrated is not None and calibrated.compensated]).encode()
     )
     state.update(blank_header)
     return state.hexdigest()

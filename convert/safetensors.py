@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -17,9 +18,17 @@ from edgemed.errors import CheckpointError
 from edgemed.sizes import file_size
 
 MAX_HEADER_BYTES = 100_000_000
-MAX_DIMENSIONS = 8
-MAX_ELEMENTS = 1 << 42
-DTYPE_BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F8_E4M3": 1}
+CONVERTED = ("BF16", "F16", "F32", "F8_E4M3")
+"""The dtypes that can be converted. A checkpoint may hold tensors of any other that no model needs."""
+_DTYPE_BITS = {
+    **dict.fromkeys(("F4",), 4),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 8),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 16),
+    **dict.fromkeys(("U32", "I32", "F32"), 32),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 64),
+}
+_LFS_POINTER = b"version https://git-lfs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +52,11 @@ class ShardHeader:
 
 
 def read_header(path: Path) -> ShardHeader:
-    """The header of `path`. Raises CheckpointError if it is damaged, truncated or has an unsupported dtype."""
+    """The header of `path`. Raises CheckpointError if it is damaged or truncated."""
     try:
         size = file_size(path)
         with path.open("rb") as file:
+            refuse_pointer(path, os.pread(file.fileno(), len(_LFS_POINTER), 0))
             length = int.from_bytes(file.read(8), "little")
             if length > MAX_HEADER_BYTES:
                 raise _damaged(path, f"it claims a header of {length} bytes; at most {MAX_HEADER_BYTES} are allowed")
@@ -81,19 +91,30 @@ def _tensor(path: Path, name: str, entry: Any, data_start: int, size: int) -> St
     if not isinstance(entry, dict):
         raise _damaged(path, f"its header entry for {name!r} is not an object")
     dtype = entry.get("dtype")
-    if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
-        raise CheckpointError(
-            f"The tensor {name} in {path.name} is stored as {dtype}, but edgemed converts only "
-            f"{', '.join(DTYPE_BYTES)}; use a checkpoint in one of these."
-        )
+    if not isinstance(dtype, str):
+        raise _damaged(path, f"its header gives {name} no dtype")
     shape, offsets = _whole_numbers(entry.get("shape")), _whole_numbers(entry.get("data_offsets"))
-    if shape is None or not 1 <= len(shape) <= MAX_DIMENSIONS or not 1 <= prod(shape) <= MAX_ELEMENTS:
+    if shape is None:
         raise _damaged(path, f"its header gives {name} an impossible shape")
-    if offsets is None or len(offsets) != 2 or offsets[1] - offsets[0] != prod(shape) * DTYPE_BYTES[dtype]:
+    bits = _DTYPE_BITS.get(dtype)
+    if (
+        offsets is None
+        or len(offsets) != 2
+        or offsets[0] > offsets[1]
+        or (bits is not None and 8 * (offsets[1] - offsets[0]) != prod(shape) * bits)
+    ):
         raise _damaged(path, f"its header gives {name} offsets that do not match its shape")
     if data_start + offsets[1] > size:
         raise _damaged(path, f"it ends before {name} does")
     return StoredTensor(name, dtype, tuple(shape), data_start + offsets[0], offsets[1] - offsets[0])
+
+
+def refuse_pointer(path: Path, start: bytes) -> None:
+    """Raise CheckpointError for a file that `git clone` leaves in place of a large one."""
+    if start.startswith(_LFS_POINTER):
+        raise CheckpointError(
+            f"{path.name} is a Git LFS pointer and not the file itself; run `git lfs pull` in the checkpoint's folder."
+        )
 
 
 def _whole_numbers(value: Any) -> list[int] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -20,11 +21,14 @@ from edgemed.convert.floats import apply_block_scales, to_float32
 from edgemed.convert.json_files import read_json
 from edgemed.convert.safetensors import ShardHeader, StoredTensor, read_header
 from edgemed.errors import CheckpointError
+from edgemed.native import Xxh3
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 SCALE_SUFFIX = "_scale_inv"
+SCALES = ("BF16", "F16", "F32")
 FP8_BLOCK = (128, 128)
+READ_BYTES = 8 << 20
 
 
 class Shards:
@@ -40,6 +44,7 @@ class Shards:
         self._files: dict[str, int] = {}
         self._scales: dict[str, Floats] = {}
         self._lock = threading.Lock()
+        self._opened: dict[str, tuple[int, ...]] = {}
         self.headers: dict[str, ShardHeader] = {}
         self.tensors: dict[str, StoredTensor] = {}
         self._shard_of: dict[str, str] = {}
@@ -71,9 +76,19 @@ class Shards:
         return state.hexdigest()
 
     @property
-    def stamps(self) -> list[tuple[str, int]]:
-        """Name and modification time of every shard: a resumed conversion compares them to notice replaced weights."""
-        return [(name, (self._folder / name).stat().st_mtime_ns) for name in sorted(self.headers)]
+    def stamps(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Name, and size, times and inode, of every shard: a resumed conversion compares them to notice other files."""
+        return [(name, _stamp((self._folder / name).stat())) for name in sorted(self.headers)]
+
+    def checksum(self, names: Iterable[str]) -> int:
+        """XXH3-64 of the stored bytes of these tensors and their scales. Raises CheckpointError as `read` does."""
+        state = Xxh3()
+        for name in names:
+            for tensor in filter(None, (self.tensors[name], self._scale_of.get(name))):
+                for at in range(0, tensor.nbytes, READ_BYTES):
+                    count = min(READ_BYTES, tensor.nbytes - at)
+                    state.update(self._read_bytes(tensor, self._shard_of[tensor.name], at, count))
+        return state.digest()
 
     def read(self, name: str, first_row: int, rows: int) -> Floats:
         """Rows `first_row` to `first_row + rows` of a tensor as float32 [rows, columns]; a vector is one row.
@@ -132,6 +147,7 @@ class Shards:
         """A shard's header, read from the file once."""
         if shard not in self.headers:
             self.headers[shard] = read_header(self._folder / shard)
+            self._opened[shard] = _stamp((self._folder / shard).stat())
         return self.headers[shard]
 
     def _scale(self, name: str) -> Floats:
@@ -163,7 +179,11 @@ class Shards:
     def _open(self, shard: str) -> int:
         with self._lock:
             if shard not in self._files:
-                self._files[shard] = os.open(self._folder / shard, os.O_RDONLY | os.O_CLOEXEC)
+                file = os.open(self._folder / shard, os.O_RDONLY | os.O_CLOEXEC)
+                if _stamp(os.fstat(file)) != self._opened[shard]:
+                    os.close(file)
+                    raise CheckpointError(f"The shard {shard} was changed while it was read; run the command again.")
+                self._files[shard] = file
             return self._files[shard]
 
     def _check_scales(self) -> None:
@@ -174,11 +194,15 @@ class Shards:
             if scale is None:
                 raise CheckpointError(f"The FP8 tensor {name} has no scales {name}{SCALE_SUFFIX}; download both again.")
             wanted = tuple(-(-side // step) for side, step in zip(tensor.shape, self._block, strict=False))
-            if len(tensor.shape) != 2 or scale.shape != wanted or scale.dtype == "F8_E4M3":
+            if len(tensor.shape) != 2 or scale.shape != wanted or scale.dtype not in SCALES:
                 raise CheckpointError(
                     f"The scales of {name} have the shape {scale.shape}, but blocks of {self._block} need {wanted}; "
                     "download the checkpoint again."
                 )
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _rows(tensor: StoredTensor) -> int:

@@ -44,6 +44,12 @@ class Tokenizer:
     chat_template: str | None
     notes: tuple[str, ...] = ()
 
+    @property
+    def special_texts(self) -> dict[str, str]:
+        """`bos_token` and the like, as chat templates name them; empty for an absent one."""
+        ids = {"bos_token": self.bos, "eos_token": self.eos, "pad_token": self.pad}
+        return {name: "" if number is None else self.tokens[number] for name, number in ids.items()}
+
     def write(self, writer: GGUFWriter) -> None:
         """Add the tokenizer's keys, named as by llama.cpp's own converter, and edgemed's list of end tokens."""
         writer.add_tokenizer_model("gpt2")
@@ -181,7 +187,7 @@ def _special(config: dict[str, Any], key: str, ids: dict[str, int]) -> int | Non
     """The id of a special token that tokenizer_config.json gives as text or as an object; None if it gives none."""
     value = config.get(key)
     text = value.get("content") if isinstance(value, dict) else value
-    if text is None:
+    if text in (None, ""):  # some tools write an absent token as empty text
         return None
     if not isinstance(text, str) or text not in ids:
         raise CheckpointError(f"tokenizer_config.json's {key} is {text!r:.60}, which tokenizer.json does not have.")
@@ -227,9 +233,10 @@ def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
 
 def _normalizer_notes(normalizer: Any) -> tuple[str, ...]:
     """A note for NFC, since nearly all text is composed already. Raises CheckpointError for any other normalizer."""
-    if normalizer is None:
+    kinds = {step.get("type") for step in _steps(normalizer, "normalizers")}
+    if not kinds:
         return ()
-    if isinstance(normalizer, dict) and normalizer.get("type") == "NFC":
+    if kinds == {"NFC"}:
         return (
             "tokenizer.json normalises Unicode to NFC, but llama.cpp does not: decomposed text may split differently.",
         )
@@ -237,13 +244,15 @@ def _normalizer_notes(normalizer: Any) -> tuple[str, ...]:
 
 
 def _steps(value: Any, sequence: str) -> list[dict[str, Any]]:
-    """The steps of a pre-tokenizer or post-processor, which is a single step or a sequence."""
+    """The steps of a normalizer, pre-tokenizer or post-processor: none, a single one, or sequences of them."""
     if value is None:
         return []
-    steps = value.get(sequence, [value]) if isinstance(value, dict) else None
+    if isinstance(value, dict) and sequence not in value:
+        return [value]
+    steps = value[sequence] if isinstance(value, dict) else None
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise _refused(f"has {sequence} that are not a list of objects")
-    return steps
+    return [inner for step in steps for inner in _steps(step, sequence)]
 
 
 def _list(value: Any, what: str) -> list[Any]:

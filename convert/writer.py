@@ -20,9 +20,10 @@ from gguf import GGMLQuantizationType as Type
 
 from edgemed.arrays import Bytes, Floats
 from edgemed.convert.header import HeaderSpec
+from edgemed.convert.journal import Checksums
 from edgemed.convert.layout import Slice, WorkUnit
+from edgemed.convert.opened import Weights
 from edgemed.convert.output import Output
-from edgemed.convert.shards import Shards
 from edgemed.errors import PlanError, SetupError
 from edgemed.native import Xxh3
 from edgemed.quant.calibrated import Calibrated
@@ -36,9 +37,10 @@ REPORT_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a conversion is, in bytes of the output's weights. They are read back to compute the weights digest."""
+    """How far a conversion is, in bytes: of downloaded files, compared with the hub's digests, then of the output's
+    weights. These are read back to compute the weights digest."""
 
-    stage: Literal["converting", "reading back"]
+    stage: Literal["checking the download", "converting", "reading back"]
     experts_done: int
     experts: int
     bytes_done: int
@@ -51,7 +53,7 @@ class Writer:
     """Writes the data section of one output, which begins at byte `data_start`."""
 
     spec: HeaderSpec
-    shards: Shards
+    weights: Weights
     target: Output
     data_start: int
     on_progress: Callable[[Progress], None]
@@ -65,9 +67,9 @@ class Writer:
     def run(self, threads: int, sync_seconds: float) -> list[int]:
         """Write every work unit; return their checksums in the layout's order."""
         units = self.spec.layout.units
-        checksums: dict[int, int] = {}
+        checksums: dict[int, Checksums] = {}
         waiting = iter(range(len(units)))
-        running: dict[Future[int], int] = {}
+        running: dict[Future[Checksums], int] = {}
         synced = time.monotonic()
         with ThreadPoolExecutor(threads, thread_name_prefix="convert") as pool:
             try:
@@ -93,7 +95,7 @@ class Writer:
                         self.target.journal.record(number, future.result())
                 self.target.journal.sync(self.target.file)
                 raise
-        return [checksums[number] for number in range(len(units))]
+        return [checksums[number].output for number in range(len(units))]
 
     def read_back(self) -> str:
         """SHA-256 over the bytes of all tensors in file order, read from the file."""
@@ -106,11 +108,13 @@ class Writer:
                 self._report("reading back")
         return state.hexdigest()
 
-    def _convert(self, number: int) -> int:
-        """Write one unit, unless an earlier run wrote it and it is intact; return its checksum."""
+    def _convert(self, number: int) -> Checksums:
+        """Write one unit and return its checksums. It is left alone if an earlier run wrote it, it is intact, and the
+        checkpoint still has the bytes that it was made from."""
         unit = self.spec.layout.units[number]
         recorded = self.target.journal.done.get(number)
-        if recorded is not None and self._checksum_of_stored(unit) == recorded:
+        source = self.weights.checksum(part.source for part in unit.slices)
+        if recorded is not None and recorded == (self._checksum_of_stored(unit), source):
             with self.lock:
                 self.bytes_done += unit.nbytes
                 self.bytes_resumed += unit.nbytes
@@ -126,7 +130,7 @@ class Writer:
                 offset += blocks.nbytes
                 with self.lock:
                     self.bytes_done += blocks.nbytes
-        return checksum.digest()
+        return Checksums(checksum.digest(), source)
 
     def _encode_unit(self, unit: WorkUnit) -> Iterator[tuple[Slice, Iterable[Bytes]]]:
         """The unit's slices, each as chunks of blocks in its planned type.
@@ -139,7 +143,7 @@ class Writer:
             return
         if self.stopped.is_set():
             raise _Stopped
-        gate, up, down = (self.shards.read(part.source, 0, part.rows) for part in unit.slices)
+        gate, up, down = (self.weights.read(part.source, 0, part.rows) for part in unit.slices)
         for part, values in zip(unit.slices, (gate, up, down), strict=True):
             _refuse_too_large(part, values)
         chosen = [part.type for part in unit.slices]
@@ -153,7 +157,7 @@ class Writer:
         for first in range(0, part.rows, step):
             if self.stopped.is_set():
                 raise _Stopped
-            values = self.shards.read(part.source, first, min(step, part.rows - first))
+            values = self.weights.read(part.source, first, min(step, part.rows - first))
             yield _encode(part, values if part.change is None else part.change(values))
 
     def _checksum_of_stored(self, unit: WorkUnit) -> int:

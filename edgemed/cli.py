@@ -31,6 +31,7 @@ VERBS: dict[str, str] = {
     "verify": "check every checksum of a model file",
     "generate": "answer one prompt on standard output",
     "chat": "open the private terminal chat",
+    "vault": "look after the encrypted vault of the chat: where it is, backup, restore, passphrase",
     "bench": "measure a model's speed on this machine",
     "doctor": "tell whether this machine can run a model, how fast, and whether it is offline",
 }

@@ -21,6 +21,7 @@ from pathlib import Path
 from edgemed.errors import SetupError, UsageError
 
 _NOT_OURS = (errno.ELOOP, errno.EISDIR)  # a symbolic link, a folder
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _LOCKED_BYTE = 1 << 62  # beyond the end of any file
 
 
@@ -140,6 +141,31 @@ def place(path: Path) -> None:
         partial_of(path).replace(path)
     except OSError as error:
         raise SetupError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def sync(file: int) -> bool:
+    """Whether the disk confirmed that it stores the file or folder. Raises OSError for a failing disk; CIFS, VirtualBox
+    and FUSE may only refuse the request."""
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+        return False
+    return True
+
+
+def sync_folder(folder: Path) -> bool:
+    """Whether the disk confirmed that it stores the names in `folder`. Files that have their names are complete, so
+    nothing is raised."""
+    try:
+        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return sync(file)
+        finally:
+            os.close(file)
+    except OSError:
+        return False
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 from edgemed.errors import SetupError
 
 PREFIX = "edgemed-scratch-"
-_YOUNG_SECONDS = 60.0  # a folder is locked right after it is made
+_NEW = "edgemed-new-"  # a folder that is not locked yet, and empty
+_YOUNG_SECONDS = 60.0
 
 
 @contextmanager
@@ -27,25 +28,31 @@ def scratch_folder(parent: Path | None) -> Iterator[Path]:
     try:
         place = parent or Path(tempfile.gettempdir())
         _remove_abandoned(place)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+        new = Path(tempfile.mkdtemp(prefix=_NEW, dir=place))
     except OSError as error:
         raise SetupError(f"A temporary folder cannot be made in {parent or 'TMPDIR'}: {error.strerror}.") from None
+    folder = place / new.name.replace(_NEW, PREFIX)
     try:
-        with _opened(folder) as lock:
+        with _opened(new) as lock:
             with contextlib.suppress(OSError):  # where folders cannot be locked, none is removed either
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            new.rename(folder)  # only now, so that a folder of this name is locked for as long as its command lives
             yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for path in (new, folder):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove_abandoned(place: Path) -> None:
     for folder in place.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError), _opened(folder) as lock:
-            status = os.fstat(lock)
-            if status.st_uid == os.geteuid() and time.time() - status.st_mtime > _YOUNG_SECONDS:
+            if os.fstat(lock).st_uid == os.geteuid():
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder)
+    for folder in place.glob(f"{_NEW}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _YOUNG_SECONDS:
+                folder.rmdir()
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from edgemed.architectures import HParams
 from edgemed.errors import CalibrationError
-from edgemed.quant.imatrix import read_imatrix
+from edgemed.quant.imatrix import DOMAIN, read_imatrix
+from edgemed.quant.imatrix_dat import read_dat
 from edgemed.quant.statistics import Statistics
 from edgemed.sizes import file_size
 
-GGUF_MAGIC = b"GGUF"
+ZIP_MAGIC = b"PK\3\4"  # numpy's .npz is a zip file
 
 
 def refuse_unreadable(path: Path) -> None:
@@ -28,8 +29,11 @@ def read_calibration(path: Path, hparams: HParams) -> Statistics:
     """The statistics of a model of this shape, from a file of either kind. Raises CalibrationError."""
     layers = tuple(hparams.moe_layers)
     shape = (hparams.n_expert, hparams.n_embd, hparams.n_ff_exp)
-    if _first_bytes(path) == GGUF_MAGIC:
-        return read_imatrix(path, layers, *shape)
+    match _first_bytes(path):
+        case b"GGUF":
+            return read_imatrix(path, layers, *shape)
+        case magic if magic != ZIP_MAGIC:
+            return read_dat(path, layers, *shape, DOMAIN)
     found = Statistics.load(path)
     seen = (*found.input_squares.shape[1:], found.inner_squares.shape[2])
     if found.layers != layers or seen != shape:
@@ -45,6 +49,6 @@ def _first_bytes(path: Path) -> bytes:
     try:
         file_size(path)  # refuses pipes and devices, which may have no end
         with path.open("rb") as file:
-            return file.read(len(GGUF_MAGIC))
+            return file.read(len(ZIP_MAGIC))
     except OSError as error:
         raise CalibrationError(f"The statistics {path} cannot be read: {error.strerror}.") from None

@@ -121,6 +121,11 @@ class FakeEngine:
                 yield piece
         yield finished(text, tokens=tokens, prompt=prompt, reason="stopped" if request in self._stopped else "end")
 
+    def answer_next(self, text: str, *, cut: bool = False) -> None:
+        """Add a script: this text, ended by the model or cut off at the length limit."""
+        reason: StopReason = "length" if cut else "end"
+        self._scripts.append([text, finished(text, tokens=1, prompt=1, reason=reason)])
+
     def preview(self, messages: Sequence[Message], continued: str = "") -> Preview:
         """The prompt as `generate` counts it: a token for each character."""
         text = "".join(f"<{message.role}>{message.content}" for message in messages) + continued

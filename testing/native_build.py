@@ -25,8 +25,17 @@ class CannotBuildError(Exception):
 
 def build_faulty_reads(folder: Path) -> Path:
     """Build the library for LD_PRELOAD; tests/native/faulty_reads.c says how to use it. Raises CannotBuildError."""
-    library = folder / "faulty_reads.so"
-    _compile("gcc", "-shared", "-fPIC", "-O1", str(CHECKS / "faulty_reads.c"), "-o", str(library), "-ldl")
+    return _build_preloaded(folder, "faulty_reads")
+
+
+def build_full_disk(folder: Path) -> Path:
+    """The same for tests/native/full_disk.c."""
+    return _build_preloaded(folder, "full_disk")
+
+
+def _build_preloaded(folder: Path, name: str) -> Path:
+    library = folder / f"{name}.so"
+    _compile("gcc", "-shared", "-fPIC", "-O1", str(CHECKS / f"{name}.c"), "-o", str(library), "-ldl")
     return library
 
 

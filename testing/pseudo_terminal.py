@@ -19,6 +19,37 @@ WAIT_SECONDS = 60.0
 QUIET_SECONDS = 0.3
 
 
+SHELL = """
+import os, signal, sys, termios
+
+def give_terminal(group):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+    os.tcsetpgrp(0, group)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTTOU])
+
+before = termios.tcgetattr(0)
+job = os.fork()
+if not job:
+    os.setpgid(0, 0)
+    if {foreground}:
+        give_terminal(os.getpid())
+    os.execv(sys.executable, [sys.executable, "-c", {chat!r}])
+print(f"[{{job}} is the job]", flush=True)
+while True:
+    status = os.waitpid(job, os.WUNTRACED)[1]
+    if not os.WIFSTOPPED(status):
+        break
+    give_terminal(os.getpid())
+    print("[stopped]", flush=True)
+    if sys.stdin.readline().strip() == "fg":
+        give_terminal(job)
+    os.killpg(job, signal.SIGCONT)
+as_before = "as before" if termios.tcgetattr(0) == before else "changed"
+print(f"[ended with {{os.waitstatus_to_exitcode(status)}}, terminal {{as_before}}]", flush=True)
+"""
+"""A minimal shell with one job, the code `chat`. The test types `bg` and `fg` to it while the job is stopped."""
+
+
 class PseudoTerminal:
     """`python -c code` in a new session, with this terminal as its standard streams."""
 
@@ -50,6 +81,14 @@ class PseudoTerminal:
     def send(self, typed: str) -> None:
         """Send these characters in one write."""
         os.write(self._master, typed.encode())
+
+    def send_all(self, typed: str) -> None:
+        """Send any amount, and read what the program writes in the meantime."""
+        left = memoryview(typed.encode())
+        while left:
+            if select.select([], [self._master], [], 0.01)[1]:
+                left = left[os.write(self._master, left[:4096]) :]
+            self._read(0)
 
     def wait_for(self, text: str, times: int = 1) -> None:
         """Read until `text` has appeared `times` times."""

@@ -10,7 +10,8 @@ missing() {
     missing "Python 3.11 or newer is needed; install it, or choose one: make PYTHON=/path/to/python3.11"
 "${PYTHON:-python3}" -c 'import venv, ensurepip' 2>/dev/null ||
     missing "Python's venv module is missing; install it (Debian: apt install python3-venv)."
-command -v "${CXX:-c++}" >/dev/null ||
+# CXX may have several words, such as "ccache g++", and an option.
+${CXX:-c++} --version >/dev/null 2>&1 ||
     missing "a C++ compiler is needed to build llama.cpp and the engine; install one (Debian: apt install build-essential)."
 case "$(uname -s) $(uname -m)" in
 "Linux x86_64") ;;

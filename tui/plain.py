@@ -38,11 +38,18 @@ NEWS_SECONDS = 10.0
 class PlainChat:
     """A conversation on two text streams."""
 
-    def __init__(self, session: ChatSession, *, reader: TextIO | None = None, writer: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        session: ChatSession,
+        conversation: Conversation | None = None,
+        *,
+        reader: TextIO | None = None,
+        writer: TextIO | None = None,
+    ) -> None:
         self.session = session
         self.words = replace(session.words, context_full=session.words.context_full_plain)
         self.asking_words = asking_strings(session.language)
-        self.conversation = Conversation(saved=False)
+        self.conversation = conversation or Conversation(saved=False)
         self.length: Length = session.length
         self.case = ""  # what the next question is put below: the case of a chat that began with one
         self.engine: ChatEngine

@@ -17,7 +17,7 @@ from edgemed.tui.endings import ending
 if TYPE_CHECKING:
     from edgemed.tui.plain import PlainChat
 
-SCREEN_ONLY = frozenset({"experts", "theme_dark", "theme_light", "theme_contrast", "hide", "lock"})
+SCREEN_ONLY = frozenset({"experts", "theme_dark", "theme_light", "theme_contrast", "hide", "lock", "set_pin"})
 VAULT_ONLY = frozenset({"chats", "find", "unsaved_chat"})
 RULE = "-" * 40
 

@@ -36,6 +36,10 @@ class Mapped:
     shape: tuple[int, ...]
     change: Change | None = None
 
+    def from_gguf(self) -> Mapped:
+        """The same tensor when it is read from a GGUF, which has its final name and values already."""
+        return Mapped(self.target, self.target, self.shape)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenizerRules:

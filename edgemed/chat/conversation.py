@@ -35,8 +35,8 @@ class Turn:
     """A question and its answer.
 
     `raw` is the model's text, unchanged, as later prompts repeat it. `reason` says why a failed answer failed. `parent`
-    is the id of the turn before it, None for a first turn. `length` is the length that was asked for. `context_used` is
-    the number of context tokens that the prompt and the answer filled.
+    is the id of the turn before it, None for a first turn. `length` is the length that was asked for. `note` is the
+    user's. `context_used` is the number of context tokens that the prompt and the answer filled.
 
     The other fields are the answer's provenance. `id` names the turn; `request` names what is sent to the engine and
     differs each time the turn is resumed. `asked` is a time in UTC. `sampling` is what was requested; `seed` is the
@@ -61,6 +61,7 @@ class Turn:
     prompt_digest: str | None = None
     context_used: int = 0
     resumed_at: int = 0
+    note: str = ""
     request: str = field(default_factory=new_id)
 
     @property
@@ -138,7 +139,7 @@ class Conversation:
     @property
     def shown_ids(self) -> set[str]:
         """For every parent, the id of the child that is shown: what `shown` needs to restore the active branch."""
-        return {turn.id for turn in self._shown.values()}
+        return {turn.id for turn in list(self._shown.values())}
 
     @property
     def open_turn(self) -> Turn | None:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgemed import privacy
+from edgemed.clinical import Place, language_of
 from edgemed.commands._engine import add_engine_arguments, engine_settings
+from edgemed.commands._private import close_process
 from edgemed.commands._signals import signals_interrupt
 from edgemed.errors import EdgemedError, SetupError
+from edgemed.supervisor import Why, supervise
 
 if TYPE_CHECKING:
     from edgemed.chat.engine import ChatEngine, Progress
@@ -26,17 +33,25 @@ def add_chat_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--language", choices=("en", "zh-CN"), help="the interface's language (default: the locale's)")
 
 
-def seal_process(args: argparse.Namespace) -> bool:
-    """Lock down this process; call it first. Returns True if the kernel enforces it. Raises SetupError if it cannot.
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """The process of a screen: why the supervisor started it, and whether the kernel enforces its locks."""
 
-    With `--allow-unsealed` a failure is printed as a warning instead.
+    why: Why
+    sealed: bool
+
+
+def enter_screen(args: argparse.Namespace) -> Entered:
+    """Close this process, make it the supervisor, and return in the process of each screen. Call it first.
+
+    Raises SetupError if the process cannot be closed; with `--allow-unsealed` that is printed as a warning instead.
     """
-    from edgemed import privacy
-
-    warning = privacy.lock_down(allow_unsealed=args.allow_unsealed)
-    if warning:
-        print(f"edgemed: {warning}", file=sys.stderr)
-    return warning is None
+    sealed = close_process(args)
+    # A helper that needs local sockets (desktop lock, clipboard) is started here, by the supervisor, before the seal.
+    # Every screen inherits its end of the connection.
+    privacy.seal(allow_unsealed=args.allow_unsealed)
+    language = args.language or language_of(os.environ)
+    return Entered(supervise(full_screen=not args.plain and has_screen(), language=language), sealed)
 
 
 def at_terminal() -> bool:
@@ -51,8 +66,6 @@ def has_screen() -> bool:
 
 def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduction: str = "") -> ChatSession:
     """Read the model file's metadata and prepare to load it. Raises ModelFileError if it is not a model file."""
-    from edgemed import privacy
-    from edgemed.clinical import language_of
     from edgemed.engine.process.client import Engine
     from edgemed.model_file import open_model
     from edgemed.tui.session import ChatSession
@@ -61,29 +74,28 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
     settings = engine_settings(args)
 
     def start(progress: Progress) -> ChatEngine:
-        engine = Engine.start(path, settings, progress)
-        # The chat needs no new socket from here on. `seal` still allows the socket pair of a restarted engine.
-        privacy.seal(allow_unsealed=args.allow_unsealed)
-        return engine
+        return Engine.start(path, settings, progress)
 
-    remote = any(os.environ.get(name) for name in REMOTE_SIGNS)
     return ChatSession(
         start_engine=start,
         model_name=model.name,
         weights_digest=model.weights_digest if model.verified else None,
         intended_use=model.intended_use,
         language=args.language or language_of(os.environ),
-        place="unsealed" if not sealed else "remote" if remote else "offline",
+        place=place_of(sealed=sealed),
         introduction=introduction,
     )
 
 
-def converse(session: ChatSession, args: argparse.Namespace) -> int:
-    """Run the chat until the user quits; return the exit code.
+def place_of(*, sealed: bool) -> Place:
+    """Where the text on the screen can go."""
+    remote = any(os.environ.get(name) for name in REMOTE_SIGNS)
+    return "unsealed" if not sealed else "remote" if remote else "offline"
 
-    Raises EdgemedError. An unexpected error becomes a SetupError whose sentence quotes nothing of the conversation.
-    """
-    try:
+
+def converse(session: ChatSession, args: argparse.Namespace) -> int:
+    """Run a chat of which nothing is kept until the user quits; return the exit code. Raises EdgemedError."""
+    with private_errors():
         if args.plain or not has_screen():
             from edgemed.tui.plain import PlainChat
 
@@ -92,6 +104,13 @@ def converse(session: ChatSession, args: argparse.Namespace) -> int:
         from edgemed.tui.launch import open_chat
 
         return open_chat(session)
+
+
+@contextmanager
+def private_errors() -> Iterator[None]:
+    """Turn an unexpected error into a SetupError whose sentence quotes nothing of the conversation."""
+    try:
+        yield
     except (EdgemedError, BrokenPipeError):
         raise
     except Exception as error:

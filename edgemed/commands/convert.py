@@ -1,4 +1,4 @@
-"""`edgemed convert SOURCE -o OUT`: make one quantised GGUF from a safetensors checkpoint."""
+"""`edgemed convert SOURCE -o OUT`: make one quantised GGUF from a safetensors checkpoint or another GGUF."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgemed.architectures import Architecture
     from edgemed.commands._progress import ProgressLine
     from edgemed.convert import Checkpoint, Conversion, Progress
+    from edgemed.convert.opened import Vocabulary
     from edgemed.quant.calibrated import Calibrated
     from edgemed.quant.plan import Plan
     from edgemed.quant.planning import Goal
@@ -35,12 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "OUT.journal beside it; OUT itself appears only when it is complete."
     )
     parser.add_argument(
-        "source", metavar="SOURCE", help="the checkpoint's folder, or a hub repository such as owner/name"
+        "source",
+        metavar="SOURCE",
+        help="the checkpoint's folder, a GGUF (Q8_0, BF16 or F16 lose nothing that matters), or a hub repository such "
+        "as owner/name",
     )
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="the GGUF file to write")
     precision = parser.add_mutually_exclusive_group()
     precision.add_argument(
         "--plan", metavar="FILE", type=Path, help="a JSON plan: a type for every expert and projection"
+    )
+    precision.add_argument(
+        "--plan-from", metavar="MODEL", type=Path, help="the plan that another edgemed file was made with"
     )
     precision.add_argument(
         "--bits",
@@ -110,15 +117,16 @@ def run(args: argparse.Namespace) -> int:
     from edgemed.quant.plan import Plan
 
     # Refuse what can be refused before hours of downloading.
-    outputs, read = (args.output, args.save_plan), (args.plan, args.calibration)
+    outputs, read = (args.output, args.save_plan), (args.plan, args.plan_from, args.calibration)
     check_outputs(outputs, read, overwrite=args.overwrite)
-    given = Plan.load(args.plan) if args.plan else None
+    given = Plan.load(args.plan) if args.plan else plan_of(args.plan_from) if args.plan_from else None
     if args.calibration:
         refuse_unreadable(args.calibration)
     try:
         source = find_source(args.source, args.revision)
         check_outputs(outputs, (*read, *source.files), overwrite=args.overwrite)
         with Checkpoint(source) as checkpoint:
+            try_template(checkpoint.tokenizer)
             with claimed(args.save_plan):
                 plan, calibrated = choose(args, checkpoint, given)
                 if args.save_plan:
@@ -141,6 +149,18 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_result(done)
     return 0
+
+
+def try_template(tokenizer: Vocabulary) -> None:
+    """Render the chat template with one question. Raises TemplateError: a template that cannot be used is found before
+    hours of converting and not when the chat starts."""
+    from edgemed.engine.chat_template import ChatTemplate
+    from edgemed.engine.process.protocol import Message
+
+    if tokenizer.chat_template is None or not tokenizer.chat_template.strip():
+        return
+    advice = "correct the checkpoint's chat_template.jinja or tokenizer_config.json, or remove the template"
+    ChatTemplate(tokenizer.chat_template, (), tokenizer.special_texts, advice).render([Message("user", "?")])
 
 
 def shown_on(line: ProgressLine) -> Callable[[Progress], None]:
@@ -180,6 +200,18 @@ def choose(args: argparse.Namespace, checkpoint: Checkpoint, given: Plan | None)
     for note in planned.notes:
         print(f"Note: {note}", file=sys.stderr)
     return planned.plan, calibrated
+
+
+def plan_of(path: Path) -> Plan:
+    """The plan that the model file at `path` was made with. Raises PlanError if it names none."""
+    from edgemed.errors import PlanError
+    from edgemed.model_file import keys, open_model
+    from edgemed.quant.plan import Plan
+
+    text = open_model(path).metadata.text(keys.PLAN)
+    if text is None:
+        raise PlanError(f"{path.name} was not made by edgemed, so it holds no plan; name an edgemed file.")
+    return Plan.parse(text)
 
 
 def goal_of(args: argparse.Namespace, hparams: Architecture) -> Goal:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import edgemed
-from edgemed.commands._chat import add_chat_arguments, at_terminal, converse, open_session, seal_process
+from edgemed.commands._chat import add_chat_arguments, at_terminal, converse, enter_screen, open_session
 from edgemed.commands._print import show
 from edgemed.commands.inspect import precision_map, summary
 from edgemed.demo import checkpoint_path
@@ -46,12 +46,15 @@ def run(args: argparse.Namespace) -> int:
     if args.path:
         print(folder)
         return 0
-    sealed = seal_process(args)
-    print(WHAT_IT_IS)
-    model = converted(folder, fresh=args.fresh)
-    show_plan(model)
+    entered = enter_screen(args)
+    first = entered.why == "started"
+    if first:
+        print(WHAT_IT_IS)
+    model = converted(folder, fresh=args.fresh and first, quiet=not first)
+    if first:
+        show_plan(model)
     introduction = "\n".join([WHAT_IT_IS, "", *precision_map(model), ""])
-    session = open_session(model.path, args, sealed=sealed, introduction=introduction)
+    session = open_session(model.path, args, sealed=entered.sealed, introduction=introduction)
     if at_terminal():
         return converse(session, args)
     from edgemed.tui.plain import PlainChat
@@ -59,8 +62,9 @@ def run(args: argparse.Namespace) -> int:
     return PlainChat(session).ask_once(QUESTION, max_tokens=ANSWER_TOKENS, seed=SEED)
 
 
-def converted(folder: Path, *, fresh: bool) -> ModelFile:
-    """The checkpoint in `folder` as a model file in the cache. Raises what `convert` raises."""
+def converted(folder: Path, *, fresh: bool, quiet: bool = False) -> ModelFile:
+    """The checkpoint in `folder` as a model file in the cache. quiet: do not mention an earlier conversion. Raises what
+    `convert` raises."""
     from edgemed.model_file import keys, open_model
     from edgemed.quant.plan import Plan
 
@@ -73,7 +77,8 @@ def converted(folder: Path, *, fresh: bool) -> ModelFile:
         except ModelFileError:
             pass  # damaged: convert again
         else:
-            show([f"Already converted: {target}"])
+            if not quiet:
+                show([f"Already converted: {target}"])
             return model
     _convert(folder, target, plan)
     return open_model(target)

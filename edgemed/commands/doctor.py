@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgemed.forecast.model_size import ModelSize
     from edgemed.forecast.survey import Installation
     from edgemed.forecast.twin import Original
-    from edgemed.privacy import Check
+    from edgemed.privacy.checks import Check
 
 BITS = (2.6, 3.1, 3.5, 4.5)  # usual bits per weight of experts
 CONTEXT = 8192

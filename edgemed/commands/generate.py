@@ -1,4 +1,4 @@
-"""`edgemed generate MODEL -p "..."`: one answer on standard output, as text or (`--json`) as JSON."""
+"""`edgemed generate MODEL -p -`: one answer on standard output, as text or (`--json`) as JSON."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgemed import privacy
 from edgemed.commands._engine import add_engine_arguments, add_rpc_arguments, engine_settings
+from edgemed.commands._private import close_process
 from edgemed.errors import UsageError
+from edgemed.privacy.surroundings import erase_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 STANDARD_INPUT = "-"
+VISIBLE = (
+    "Other programs could read the text on the command line for a moment, and the shell keeps it in its history; for a "
+    "patient's words, use `-p -` and standard input."
+)
 WHY = {
     "length": "The answer reached --max-tokens.",
     "context": "The context of {n_ctx} tokens is full.",
@@ -43,13 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = engine_settings(args)
     # The engine inherits this process's seccomp filter, which would keep it from reaching an RPC server. So with --rpc
     # this process locks down after the engine has started; the engine locks itself down once it has connected.
-    if settings.offload.rpc is None:
-        _lock_down(args)
+    remote = args.rpc is not None
+    close_process(args, network=remote)
+    _hide_text(args)
+    privacy.fork_once()
+    settings = engine_settings(args)
 
-    from edgemed import privacy
     from edgemed.chat.conversation import Conversation
     from edgemed.chat.interrupt import interrupt_stops
     from edgemed.chat.service import ask
@@ -58,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
     conversation = Conversation(system=args.system or None)
     turn = conversation.ask(_prompt(args))
     with Engine.start(args.model, settings, _tell_progress) as engine:
-        if settings.offload.rpc is not None:
-            _lock_down(args)
+        if remote and (warning := privacy.lock_down(allow_unsealed=args.allow_unsealed)):
+            print(f"edgemed: {warning}", file=sys.stderr)
         privacy.seal(allow_unsealed=args.allow_unsealed)
         _clear_progress()
         # Ctrl+C stops the answer; what was printed stays.
@@ -69,11 +77,12 @@ def run(args: argparse.Namespace) -> int:
     return INTERRUPTED if finished.stop_reason == "stopped" else 0
 
 
-def _lock_down(args: argparse.Namespace) -> None:
-    from edgemed import privacy
-
-    if warning := privacy.lock_down(allow_unsealed=args.allow_unsealed):
-        print(f"edgemed: {warning}", file=sys.stderr)
+def _hide_text(args: argparse.Namespace) -> None:
+    """Remove the text on the command line from the list of processes, and say where it remains."""
+    texts = [text for text in (args.prompt, args.system) if text and text != STANDARD_INPUT]
+    if texts:
+        erase_arguments(texts)
+        print(f"edgemed: {VISIBLE}", file=sys.stderr)
 
 
 def _print_text(engine: Engine, events: Iterator[Event]) -> Finished:

@@ -128,6 +128,7 @@ def describe(model: ModelFile) -> dict[str, Any]:
             "repository": metadata.get(keys.SOURCE_REPOSITORY),
             "revision": metadata.get(keys.SOURCE_REVISION),
             "digest": metadata.get(keys.SOURCE_DIGEST),
+            "gguf": metadata.get(keys.SOURCE_GGUF),
         },
         "plan_digest": metadata.get(keys.PLAN_DIGEST),
         "calibration_digest": metadata.get(keys.CALIBRATION_DIGEST),
@@ -143,7 +144,8 @@ def summary(model: ModelFile) -> list[str]:
 
     known = describe(model)
     experts, source = known["experts"], known["source"]
-    origin = " ".join(filter(None, (source["repository"], source["revision"]))) or "not recorded"
+    known_origin = (source["repository"], source["revision"], source["gguf"] and f"via {source['gguf']}")
+    origin = " ".join(filter(None, known_origin)) or "not recorded"
     digest = f" (digest {source['digest'][:12]})" if source["digest"] else ""
     plan = f", plan {known['plan_digest'][:12]}" if known["plan_digest"] else ""
     mtp = f" and {known['mtp_layers']} MTP" if known["mtp_layers"] else ""

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if found.damaged:
         names = ", ".join(found.damaged[:NAMED]) + (", ..." if len(found.damaged) > NAMED else "")
         raise ChecksumError(
-            f"{model.path.name} is damaged: {len(found.damaged)} of {found.checked} checksums do not match ({names}); "
+            f"{model.path.name} is damaged: {len(found.damaged)} of {found.checked} checks fail ({names}); "
             "restore it from a copy, or convert the checkpoint again."
         )
     if not args.json:

@@ -1,4 +1,4 @@
-"""What `--ram` is spent on. The limit covers this process, its parent and every cached expert together."""
+"""What `--ram` is spent on. The limit covers this process, the interface and every cached expert together."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgemed.control_group import memory_left
+from edgemed.engine.process_memory import interface_rss_bytes, rss_bytes
 from edgemed.errors import BudgetError
 from edgemed.model_file import ModelFile
 from edgemed.native.engine import engine_library
@@ -21,8 +22,9 @@ _PARENT_GROWTH = 48 * _MIB
 _OWN_GROWTH = 64 * _MIB
 """Allowance for this process's growth: allocator slack, thread stacks, sampling over the vocabulary, and the sums of
 attention (for AntAngelMed's 32 heads of 128: 4 MiB per 32,768 tokens of context, and 0.2 MiB per thread in a batch)."""
-_JITTER = 8 * _MIB
-"""How much two starts of the same model can differ."""
+_JITTER = 2 * _MIB
+"""How much two starts of the same model can differ: 1.3 MiB was measured, in memory that malloc had not given back. The
+smallest budget that a message names is at most this, rounded up to a step of the message, above the one that works."""
 _SPARE = 0.85
 """The share of the machine's available memory that is used without --ram."""
 _HUGE_PAGE = 2 * _MIB
@@ -56,7 +58,8 @@ def plan_budget(
     peak_bytes: the most this process held while loading, since weights for a device pass through it. observed:
     calibration will observe the experts. Raises BudgetError, which names the smallest budget that works.
     """
-    resident = _rss(os.getpid()) + _rss(os.getppid())
+    beside = interface_rss_bytes()
+    resident = rss_bytes() + beside
     compute = reserved_bytes + _batch_scratch(file, n_batch, observed=observed)
     fixed = resident + compute + _PARENT_GROWTH + _OWN_GROWTH
     everything = all_experts_bytes(file)
@@ -64,7 +67,7 @@ def plan_budget(
         ram_bytes = resident + int(_SPARE * available_bytes())
     cache = min(ram_bytes - fixed, everything)
     least = layer_bytes(file) if force_small else min(token_bytes(file), everything)
-    smallest = max(fixed + least, peak_bytes + _rss(os.getppid()))
+    smallest = max(fixed + least, peak_bytes + beside)
     if ram_bytes < smallest:
         if not force_small:
             needed = _rounded(smallest + _JITTER, up=True)
@@ -155,13 +158,6 @@ def _batch_scratch(file: ModelFile, n_batch: int, *, observed: bool) -> int:
             types.ctypes.data, types.size // 3, h.n_embd, h.n_ff_exp, h.n_ff, h.n_expert_used, n_batch, observed
         )
     )
-
-
-def _rss(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:  # a parent in another process namespace
-        return 0
 
 
 def _rounded(count: int, *, up: bool = False) -> str:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import codecs
 import ctypes
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -41,7 +40,7 @@ from edgemed.engine.process.protocol import (
     StopReason,
     StoreState,
 )
-from edgemed.engine.process_memory import peak_rss_bytes, rss_bytes
+from edgemed.engine.process_memory import interface_rss_bytes, peak_rss_bytes, rss_bytes
 from edgemed.engine.sampling import Sampler
 from edgemed.engine.vocabulary import Vocabulary
 from edgemed.errors import EngineError
@@ -111,7 +110,7 @@ class Session:
         return EngineStats(
             tokens=self.tokens,
             tokens_per_s=self.tokens_per_s,
-            resident_bytes=rss_bytes() + rss_bytes(os.getppid()),
+            resident_bytes=rss_bytes() + interface_rss_bytes(),
             budget_bytes=self.loaded.budget.ram_bytes,
             hit_rate=loaded["hits"] / lookups if lookups else None,
             bytes_read=int(loaded["bytes_read"]),

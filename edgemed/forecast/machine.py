@@ -6,6 +6,7 @@ Measured with Python threads: `preadv` and numpy's reductions release the GIL an
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import random
@@ -26,6 +27,7 @@ from edgemed.sizes import PAGE
 
 HUGE_PAGE = 2 << 20
 MEMORY_BYTES = 256 << 20
+_NO_DIRECT_READS = (errno.EINVAL, errno.EOPNOTSUPP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class DiskProbe:
     `seconds`.
 
     The rate of a shared disk changes from second to second, so samples are taken between other measurements. No offset
-    is read twice. `checked` adds a checksum over each read, as the engine does for experts. Raises SetupError if the
-    file is too small or cannot be read.
+    is read twice. `checked` adds a checksum over each read, as the engine does for experts; `direct` tells whether they
+    bypass the page cache. Raises SetupError if the file is too small or cannot be read.
     """
 
     def __init__(
@@ -75,10 +77,15 @@ class DiskProbe:
         self._size, self._depth, self._seconds, self._checked = -(-size // PAGE) * PAGE, depth, seconds, checked
         self._path = path
         try:
-            self._file, self.direct = _open(path)
+            self._buffered = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise SetupError(f"{path} cannot be read: {error.strerror}.") from None
-        places = list(range(0, os.fstat(self._file).st_size - self._size + 1, self._size))
+        try:
+            self._unbuffered = os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
+            self.direct = True
+        except OSError:  # a file system without direct reads
+            self._unbuffered, self.direct = self._buffered, False
+        places = list(range(0, os.fstat(self._buffered).st_size - self._size + 1, self._size))
         if len(places) < 2 * depth * samples:
             self.close()
             raise SetupError(f"{path.name} is too small to measure the disk with reads of {self._size / 1e6:.1f} MB.")
@@ -94,7 +101,8 @@ class DiskProbe:
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._file)
+        for file in {self._buffered, self._unbuffered}:
+            os.close(file)
 
     @property
     def rate(self) -> float:
@@ -104,7 +112,7 @@ class DiskProbe:
     def sample(self) -> None:
         """Read until this sample's offsets or its time are used up. Raises SetupError if a read fails."""
         places = self._places.pop()
-        os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(self._buffered, 0, 0, os.POSIX_FADV_DONTNEED)
         with _huge(self._depth * self._size) as area:
             area[::PAGE] = bytes(len(range(0, len(area), PAGE)))  # fault the pages in before the clock starts
             view = memoryview(area)
@@ -115,7 +123,7 @@ class DiskProbe:
                 done = 0
                 try:
                     while time.perf_counter() < start + self._seconds and places:
-                        done += os.preadv(self._file, [buffer], places.pop())
+                        done += self._read(buffer, places.pop())
                         if self._checked:
                             xxh3_64(buffer)
                 finally:
@@ -131,12 +139,16 @@ class DiskProbe:
                 view.release()
             self._time += time.perf_counter() - start
 
-
-def _open(path: Path) -> tuple[int, bool]:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC), True
-    except OSError:  # a file system without direct reads
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC), False
+    def _read(self, buffer: memoryview, offset: int) -> int:
+        """Read directly. Some file systems refuse that only now: then read buffered, as the engine does."""
+        if self.direct:
+            try:
+                return os.preadv(self._unbuffered, [buffer], offset)
+            except OSError as error:
+                if error.errno not in _NO_DIRECT_READS:
+                    raise
+                self.direct = False
+        return os.preadv(self._buffered, [buffer], offset)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from edgemed.errors import EdgemedError, SetupError
 from edgemed.forecast.compute_rates import Twins, measure_compute
 from edgemed.forecast.machine import DiskProbe, Machine, measure_memory
 from edgemed.native.instructions import instructions
-from edgemed.privacy import Check
+from edgemed.privacy.checks import Check, proof
 
 PROBE_BYTES = 1 << 30
 READERS = 3  # reader threads, as in the engine
@@ -131,7 +131,7 @@ def survey_locks() -> list[Check]:
 def try_locks(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """A job, which has locked itself down: seal it, and try every lock. Locks cannot be opened again."""
     privacy.seal(allow_unsealed=True)
-    return {"checks": [asdict(check) for check in privacy.proof()]}
+    return {"checks": [asdict(check) for check in proof()]}
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edgemed.errors import ModelFileError
-from edgemed.model_file import ModelFile
+from edgemed.model_file import ModelFile, keys
+from edgemed.model_file.header import DEFAULT_ALIGNMENT
 from edgemed.native import Xxh3
 
 READ_BYTES = 8 << 20
@@ -16,8 +17,8 @@ READ_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """checked: the number of checksums compared, the digest over all weights included; damaged: the names of the parts
-    that did not match."""
+    """checked: the number of checksums compared, the digest over all weights and the file's length included; damaged:
+    the names of the parts that did not match."""
 
     checked: int
     damaged: list[str]
@@ -61,11 +62,24 @@ def check(model: ModelFile, on_progress: Callable[[int, int], None] = lambda don
         raise ModelFileError(f"{model.path.name} cannot be read: {error.strerror}.") from None
     checked = sum(part.checksum is not None for part in parts)
     checked += model.header_verified
+    if keys.FORMAT_VERSION in model.metadata:
+        checked += 1
+        damaged += _wrong_length(model)
     if model.weights_digest is not None:
         checked += 1
         if weights.hexdigest() != model.weights_digest and not damaged:
             damaged.append("the digest over all weights")
     return Findings(checked, damaged)
+
+
+def _wrong_length(model: ModelFile) -> list[str]:
+    """What is wrong with the length of a file of ours, which ends where the padding of its last tensor does."""
+    alignment = int(model.metadata.get("general.alignment", DEFAULT_ALIGNMENT))
+    end = -(-max(tensor.end for tensor in model.tensors.values()) // alignment) * alignment
+    size = model.path.stat().st_size
+    if size == end:
+        return []
+    return [f"its length, {abs(size - end):,} bytes too {'many' if size > end else 'few'}"]
 
 
 def _parts(model: ModelFile) -> Iterator[_Part]:

@@ -11,12 +11,17 @@ zeros. Present from format 2 on."""
 SOURCE_REPOSITORY = "edgemed.source.repository"
 SOURCE_REVISION = "edgemed.source.revision"
 SOURCE_DIGEST = "edgemed.source.digest"
+SOURCE_GGUF = "edgemed.source.gguf"
+"""The name of the GGUF that was converted and the types of its weights; absent if a checkpoint was converted."""
 
 PLAN = "edgemed.plan"
 """The quantisation plan as canonical JSON text."""
 PLAN_DIGEST = "edgemed.plan_digest"
 """SHA-256 of the plan's text, in hexadecimal."""
 CALIBRATION_DIGEST = "edgemed.calibration_digest"
+CALIBRATION_KERNELS = "edgemed.calibration_kernels"
+"""The BLAS kernels that computed the codes of calibrated experts: the same plan and statistics give the same bytes with
+the same kernels only."""
 EXPERT_TOKENS = "edgemed.expert_tokens"
 """u32 array, MoE layers (without MTP layers) x experts: tokens that calibration routed to each expert, so that a start
 can load the hottest experts first."""
@@ -37,8 +42,8 @@ END_OF_GENERATION_IDS = "edgemed.eog_token_ids"
 """u32 array: every token id that ends a turn."""
 
 TEXTS = (
-    *(SOURCE_REPOSITORY, SOURCE_REVISION, SOURCE_DIGEST),
-    *(PLAN, PLAN_DIGEST, CALIBRATION_DIGEST, WEIGHTS_DIGEST),
+    *(SOURCE_REPOSITORY, SOURCE_REVISION, SOURCE_DIGEST, SOURCE_GGUF),
+    *(PLAN, PLAN_DIGEST, CALIBRATION_DIGEST, CALIBRATION_KERNELS, WEIGHTS_DIGEST),
 )
 """Keys whose values must be strings if they are present."""
 

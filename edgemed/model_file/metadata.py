@@ -59,6 +59,13 @@ class Metadata(Mapping[str, Any]):
             )
         return value
 
+    def typed(self, key: str) -> tuple[Any, int, int | None]:
+        """The value with strings as bytes, GGUF's number of its type, and that of an array's items."""
+        field = self._fields[key]
+        value, _ = _decode(self._buffer, field.kind, field.value_at, text=False)
+        item = struct.unpack_from("<I", self._buffer, field.value_at)[0] if field.kind == ARRAY else None
+        return value, field.kind, item
+
     def raw(self, key: str) -> bytes:
         """The bytes of the pair, key included, as stored in the file: for copying it into another header."""
         field = self._fields[key]
@@ -69,13 +76,14 @@ class Metadata(Mapping[str, Any]):
         return self._fields[key].value_at
 
 
-def _decode(buffer: bytes, kind: int, at: int) -> tuple[Any, int]:
-    """Decode the value at `at`. The parser has already checked its bounds."""
+def _decode(buffer: bytes, kind: int, at: int, *, text: bool = True) -> tuple[Any, int]:
+    """Decode the value at `at`. The parser has already checked its bounds. Strings are bytes unless `text` is set."""
     if kind in SCALARS:
         return struct.unpack_from(SCALARS[kind], buffer, at)[0], at + struct.calcsize(SCALARS[kind])
     (count,) = struct.unpack_from("<Q", buffer, at if kind == STRING else at + 4)
     if kind == STRING:
-        return buffer[at + 8 : at + 8 + count].decode("utf-8", "replace"), at + 8 + count
+        data = buffer[at + 8 : at + 8 + count]
+        return data.decode("utf-8", "replace") if text else data, at + 8 + count
     (item,) = struct.unpack_from("<I", buffer, at)
     at += 12
     if item in SCALARS:
@@ -84,6 +92,6 @@ def _decode(buffer: bytes, kind: int, at: int) -> tuple[Any, int]:
         return values, at + struct.calcsize(code) * count
     strings = []
     for _ in range(count):
-        text, at = _decode(buffer, STRING, at)
-        strings.append(text)
+        string, at = _decode(buffer, STRING, at, text=text)
+        strings.append(string)
     return strings, at

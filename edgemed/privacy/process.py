@@ -25,8 +25,9 @@ def close_to_others() -> None:
 def lock_down(*, allow_unsealed: bool = False) -> str | None:
     """Refuse this process all sockets except local ones, and keep its memory out of core dumps and debuggers.
 
-    Call it before anything else, since sockets that are already open stay open. Returns None, or a warning to show if
-    the kernel cannot filter and `allow_unsealed` is set. Raises SetupError if the kernel cannot filter otherwise.
+    Call it before anything else, since sockets that are already open stay open. A second call does nothing. Returns
+    None, or a warning to show if the kernel cannot filter and `allow_unsealed` is set. Raises SetupError if the kernel
+    cannot filter otherwise.
     """
     close_to_others()
     return _filtered(
@@ -49,7 +50,12 @@ def seal(*, allow_unsealed: bool = False) -> str | None:
     )
 
 
+_installed: set[bytes] = set()
+
+
 def _filtered(program: bytes, *, allow_unsealed: bool) -> str | None:
+    if program in _installed:  # a fork has its parent's filters
+        return None
     reason = seccomp.available()
     if reason is None:
         try:
@@ -58,6 +64,7 @@ def _filtered(program: bytes, *, allow_unsealed: bool) -> str | None:
             if not allow_unsealed:
                 raise
             return str(error)
+        _installed.add(program)
         return None
     warning = f"Nothing stops this process from opening network sockets: {reason}."
     if not allow_unsealed:

@@ -10,9 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
-from dataclasses import dataclass
 
 from edgemed.errors import SetupError
 
@@ -41,15 +39,9 @@ _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Instruction:
-    code: int
-    operand: int
-    if_true: int = 0
-    if_false: int = 0
-
-    def packed(self) -> bytes:
-        return struct.pack("=HBBI", self.code, self.if_true, self.if_false, self.operand)
+def _instruction(code: int, operand: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    """struct sock_filter; `if_true` and `if_false` are how many instructions a comparison skips."""
+    return struct.pack("=HBBI", code, if_true, if_false, operand)
 
 
 class _Program(ctypes.Structure):
@@ -61,34 +53,35 @@ def assemble(refused: tuple[int, ...], local_only: tuple[int, ...]) -> bytes:
 
     All calls of other architectures (i386 through `int 0x80`, x32) are refused, because their numbers differ.
     """
-    refuse, allow = _Instruction(_RETURN, _REFUSE), _Instruction(_RETURN, _ALLOW)
+    refuse, allow = _instruction(_RETURN, _REFUSE), _instruction(_RETURN, _ALLOW)
     program = [
-        _Instruction(_LOAD, _ARCH_AT),
-        _Instruction(_IF_EQUAL, AUDIT_ARCH_X86_64, if_true=1),
+        _instruction(_LOAD, _ARCH_AT),
+        _instruction(_IF_EQUAL, AUDIT_ARCH_X86_64, if_true=1),
         refuse,
-        _Instruction(_LOAD, _NR_AT),
-        _Instruction(_IF_AT_LEAST, X32_CALLS_FROM, if_false=1),
+        _instruction(_LOAD, _NR_AT),
+        _instruction(_IF_AT_LEAST, X32_CALLS_FROM, if_false=1),
         refuse,
     ]
     for call in refused:
-        program += [_Instruction(_IF_EQUAL, call, if_false=1), refuse]
+        program += [_instruction(_IF_EQUAL, call, if_false=1), refuse]
     for call in local_only:
         program += [
-            _Instruction(_IF_EQUAL, call, if_false=4),
-            _Instruction(_LOAD, _FIRST_ARGUMENT_AT),
-            _Instruction(_IF_EQUAL, AF_UNIX, if_true=1),
+            _instruction(_IF_EQUAL, call, if_false=4),
+            _instruction(_LOAD, _FIRST_ARGUMENT_AT),
+            _instruction(_IF_EQUAL, AF_UNIX, if_true=1),
             refuse,
             allow,
         ]
-    return b"".join(instruction.packed() for instruction in (*program, allow))
+    return b"".join((*program, allow))
 
 
 def available() -> str | None:
     """None if filters can be installed, else the reason why not, as the end of a sentence."""
-    if platform.system() != "Linux":
-        return f"{platform.system()} has no seccomp"
-    if platform.machine() != "x86_64" or struct.calcsize("P") != 8:
-        return f"the filter is written for x86-64 and this is {platform.machine()}"
+    system = os.uname()
+    if system.sysname != "Linux":
+        return f"{system.sysname} has no seccomp"
+    if system.machine != "x86_64" or struct.calcsize("P") != 8:
+        return f"the filter is written for x86-64 and this is {system.machine}"
     if _libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) < 0:
         return "this kernel was built without seccomp"
     return None

@@ -98,11 +98,11 @@ def _operational(path: Path, reason: str) -> Exception:
     if "full" in reason:
         return VaultError(f"The disk with {path} is full; free some space, then try again.")
     if "readonly" in reason or "read-only" in reason or "unable to open" in reason:
-        return VaultError(f"{path} cannot be written; make the file and its folder writable.")
+        return VaultError(f"{path} cannot be written; see whether the disk has space and its folder is writable.")
     if "locked" in reason:
         return VaultBusy(f"Another program reads or writes {path}; close it, then try again.")
     if "disk I/O error" in reason:
-        return VaultError(f"The disk with {path} reports errors; free some space on it, or restore a backup elsewhere.")
+        return VaultError(f"The disk with {path} reports an error; see whether it has space, then try again.")
     return VaultError(f"{path} cannot be used: {reason}.")
 
 
@@ -165,6 +165,18 @@ def migrate(connection: Connection, path: Path, key: bytes) -> None:
             with explained(path):
                 _apply(connection, step)
     _remove_copies(path)
+
+
+def openings(connection: Connection) -> int:
+    """How often this database was opened and closed, as `set_openings` noted it.
+
+    The count is in `application_id`, the one number of SQLite's header that is ours and needs no table.
+    """
+    return int(connection.execute("PRAGMA application_id").fetchone()[0])
+
+
+def set_openings(connection: Connection, count: int) -> None:
+    connection.execute(f"PRAGMA application_id = {count}")
 
 
 def _apply(connection: Connection, step: migrations.Step) -> None:

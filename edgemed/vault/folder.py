@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import secrets
 import shutil
-import stat
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -17,24 +14,21 @@ from edgemed import settings
 from edgemed.clinical.language import Language
 from edgemed.errors import EdgemedError, VaultError
 from edgemed.private_files import sync_folder, unwritable
-from edgemed.vault import database, keys, notices, words
+from edgemed.vault import database, integrity, keys, notices, place, words
 from edgemed.vault.keys import DEFAULT, Cost, Keys
 from edgemed.vault.lock import VaultLock
+from edgemed.vault.place import exists as exists  # callers find it beside create and unlock
 from edgemed.vault.store import Store
 
 T = TypeVar("T")
 
-FIRST_DATABASE = "vault.db"
+_REMEMBERED = 16
+"""Vaults whose openings are remembered; the demonstration makes a new one at each start."""
 
 
 def default_folder() -> Path:
     """`$XDG_DATA_HOME/edgemed/vault`. Raises SetupError if the user has no home folder."""
     return settings.xdg_folder("XDG_DATA_HOME", ".local/share") / "vault"
-
-
-def exists(folder: Path) -> bool:
-    """Whether there is a vault, also one with a file missing: `unlock` says what is wrong, `create` refuses."""
-    return any(os.path.lexists(folder / name) for name in (keys.NAME, FIRST_DATABASE))
 
 
 def create(folder: Path, passphrase: str, *, cost: Cost = DEFAULT) -> tuple[Vault, list[str]]:
@@ -43,8 +37,8 @@ def create(folder: Path, passphrase: str, *, cost: Cost = DEFAULT) -> tuple[Vaul
     It is made in a folder beside its place and then renamed, so that there is a whole vault or none. Raises VaultError.
     """
     words.refuse_weak(passphrase)
-    _refuse_taken(folder)
-    making = _new_folder_beside(folder)
+    place.refuse_taken(folder)
+    making = place.new_folder_beside(folder)
     held = None
     try:
         held = VaultLock(making)
@@ -75,7 +69,7 @@ def unlock(folder: Path, secret: str) -> Vault:
 
     Raises WrongPassphrase, VaultBusy, VaultDamaged or VaultError.
     """
-    open_to_others = _check_folder(folder)
+    open_to_others = place.check_folder(folder)
     held = VaultLock(folder)
     try:
         found, mac = keys.read_keys(folder)
@@ -125,6 +119,42 @@ class Vault:
         except RuntimeError:
             raise VaultError("The vault is closed; unlock it again.") from None
 
+    def check(self) -> Future[None]:
+        """Read the whole database in the background; the future raises VaultDamaged. Start it after the first paint."""
+        return integrity.check(self.database, self.data_key)
+
+    def change_passphrase(self, secret: str, new: str, *, cost: Cost | None = None) -> None:
+        """`secret` is the current passphrase or the recovery words; `cost` is as before unless it is given.
+
+        Copies and backups made before still open with the old passphrase. Raises WrongPassphrase, VaultError.
+        """
+        words.refuse_weak(new)
+        self._confirm(secret)
+        cost = cost or self.keys.slots["passphrase"].cost
+        self._replace_keys(self.keys.with_passphrase(new, self.data_key, cost))
+
+    def new_recovery_words(self, secret: str) -> list[str]:
+        """Replace the recovery words. The old ones still open older copies. Raises WrongPassphrase, VaultError."""
+        self._confirm(secret)
+        recovery = words.new_recovery_words()
+        cost = self.keys.slots["recovery"].cost
+        self._replace_keys(self.keys.with_recovery(recovery, self.data_key, cost))
+        return recovery
+
+    def rekey(self, passphrase: str) -> list[str]:
+        """Encrypt everything again with a new data key. Returns new recovery words; the passphrase stays.
+
+        Someone who copied the old data key can read older copies, but nothing written from now on. Killed at any time,
+        the vault has the old key or the new one. Raises WrongPassphrase, VaultError.
+        """
+        self._confirm(passphrase)
+        if words.recovery_entropy(passphrase) is not None:
+            raise VaultError("A new key needs the passphrase, not the recovery words; change the passphrase first.")
+        recovery = words.new_recovery_words()
+        renewed, data_key = self.keys.renewed(passphrase, recovery, self.keys.slots["passphrase"].cost)
+        self._thread.submit(self._rekey, renewed, data_key).result()
+        return recovery
+
     def notices(self, language: Language = "en") -> list[str]:
         """Sentences that the user should see now."""
         told = [notices.sentence(notice, language) for notice in self.found]
@@ -132,11 +162,7 @@ class Vault:
 
     def size(self) -> int:
         """Bytes of the vault's files."""
-        total = 0
-        for path in self.folder.iterdir():
-            with suppress(FileNotFoundError):
-                total += path.lstat().st_size
-        return total
+        return place.size(self.folder)
 
     def close(self) -> None:
         """Finish the work that was given, close the database and release the lock. Closing twice does nothing."""
@@ -145,14 +171,24 @@ class Vault:
         self._thread.shutdown()
         self._lock.release()
 
+    def _confirm(self, secret: str) -> None:
+        """Raise WrongPassphrase unless `secret` opens this vault: an unlocked screen may be someone else's."""
+        self.keys.open(secret)
+
+    def _replace_keys(self, changed: Keys) -> None:
+        self._thread.submit(keys.write_keys, self.folder, changed, self.data_key).result()
+        self.keys = changed
+
     def _open(self) -> None:
         self._connection = database.open_database(self.database, self.data_key)
         try:
             database.migrate(self._connection, self.database, self.data_key)
             with database.explained(self.database):
                 self._count_opening()
-            self._remove_leftovers()
+                self._remove_leftovers()
             self._store = Store(self._connection)
+            with database.explained(self.database):
+                self._store.recover()
         except BaseException:
             self._connection.close()
             raise
@@ -165,96 +201,70 @@ class Vault:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
 
+    def _rekey(self, renewed: Keys, data_key: bytes) -> None:
+        """Runs on the vault's thread, so that nothing is written during the copy. keys.json decides which database
+        counts: replacing it is the moment of the change, and the other database is deleted now or at the next opening.
+        """
+        path = self.folder / renewed.database
+        database.copy_database(self._connection, path, data_key)
+        connection = None
+        try:
+            integrity.check(path, data_key).result()
+            connection = database.open_database(path, data_key)
+            keys.write_keys(self.folder, renewed, data_key)
+        except BaseException:
+            if connection:
+                connection.close()
+            database.remove_database(path)
+            raise
+        self._connection.close()
+        database.remove_database(self.database)
+        self.keys, self.data_key = renewed, data_key
+        self._connection, self._store = connection, Store(connection)
+
     def _close(self) -> None:
         with suppress(EdgemedError), database.explained(self.database):
             self._count_opening()
         self._connection.close()
 
     def _count_opening(self) -> None:
-        """Count openings and closings in the database and in the settings. A copy that is put back has counted less.
-
-        `application_id` is the one number of SQLite's header that is ours and needs no table.
-        """
-        count: int = self._connection.execute("PRAGMA application_id").fetchone()[0] + 1
+        """Count openings and closings in the database and in the settings. A copy that is put back has counted less."""
+        count = database.openings(self._connection) + 1
         known = settings.load().vaults
         last = known.get(self.keys.vault_id, 0)
         if count <= last:
             self.found.append("older copy")
             count = last + 1  # said once
-        self._connection.execute(f"PRAGMA application_id = {count}")
+        database.set_openings(self._connection, count)
+        known.pop(self.keys.vault_id, None)
+        recent = dict(list(known.items())[1 - _REMEMBERED :])
         with suppress(EdgemedError):  # settings that cannot be written only cost this check
-            settings.update(vaults=known | {self.keys.vault_id: count})
+            settings.update(vaults=recent | {self.keys.vault_id: count})
 
     def _remove_leftovers(self) -> None:
-        """Delete what an interrupted `rekey` left: databases that keys.json does not name."""
+        """Delete what an interrupted change of keys left: databases that keys.json does not name, and half a file."""
         for path in self.folder.iterdir():
-            if keys.is_database(path.name) and path.name != self.keys.database:
-                database.remove_database(path)
+            if path.name == f"{keys.NAME}.partial" or keys.database_of(path.name) not in (None, self.keys.database):
+                path.unlink(missing_ok=True)
 
 
-def _refuse_taken(folder: Path) -> None:
-    """Raise VaultError if `folder` is anything but missing or empty."""
-    if exists(folder):
-        raise VaultError(f"There is a vault in {folder} already; unlock it, or name another folder.")
+def erase(folder: Path) -> None:
+    """Delete a vault that nobody has open: its keys first, since without them the rest is unreadable.
+
+    Backups and older copies stay, and so may the deleted blocks of a disk (an SSD keeps them for a while). Raises
+    VaultError.
+    """
+    place.check_folder(folder)
+    held = VaultLock(folder)
     try:
-        status = folder.lstat()
-    except FileNotFoundError:
-        return
+        with suppress(FileNotFoundError), (folder / keys.NAME).open("r+b") as file:
+            file.write(os.urandom(os.fstat(file.fileno()).st_size))
+            file.flush()
+            os.fsync(file.fileno())
+        (folder / keys.NAME).unlink(missing_ok=True)
+        sync_folder(folder)
+        place.remove_vault_files(folder)
     except OSError as error:
         raise VaultError(unwritable(folder, error)) from None
-    if not stat.S_ISDIR(status.st_mode):
-        raise VaultError(f"{folder} is not a folder; name another place for the vault.")
-    if any(folder.iterdir()):
-        raise VaultError(f"{folder} holds other files; name a new or an empty folder for the vault.")
-
-
-def _new_folder_beside(folder: Path) -> Path:
-    """An empty folder with mode 0700 on the same disk. Removes those of programs that were killed."""
-    beginning = f".{folder.name}.new-"
-    try:
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in folder.parent.glob(f"{glob.escape(beginning)}*"):
-            _remove_abandoned(left)
-        making = folder.with_name(beginning + secrets.token_hex(4))
-        making.mkdir(mode=0o700)
-    except OSError as error:
-        raise VaultError(unwritable(folder, error)) from None
-    return making
-
-
-def _remove_abandoned(left: Path) -> None:
-    with suppress(EdgemedError, OSError):
-        held = VaultLock(left)  # VaultBusy: another program is making a vault at this moment
-        shutil.rmtree(left, ignore_errors=True)
+    finally:
         held.release()
-
-
-def _check_folder(folder: Path) -> bool:
-    """Raise VaultError unless `folder` is a vault of ours. Returns whether other users can open the folder."""
-    try:
-        status = folder.lstat()
-    except FileNotFoundError:
-        raise VaultError(f"There is no vault in {folder}; open `edgemed chat` to make one.") from None
-    except OSError as error:
-        raise VaultError(f"{folder} cannot be read: {error.strerror}.") from None
-    if stat.S_ISLNK(status.st_mode):
-        raise VaultError(f"{folder} is a symbolic link; name the folder that it points to.")
-    if not stat.S_ISDIR(status.st_mode):
-        raise VaultError(f"{folder} is not a folder; name the vault's folder.")
-    if status.st_uid != os.geteuid():
-        raise VaultError(f"{folder} belongs to another user; each clinician has a vault.")
-    if not exists(folder):
-        raise VaultError(f"{folder} holds no vault; name another folder.")
-    return not _closed(folder)
-
-
-def _closed(folder: Path) -> bool:
-    """Give the folder mode 0700 and its files 0600; False on a disk that keeps no modes."""
-    with suppress(OSError):
-        for path in (folder, *folder.iterdir()):
-            status = path.lstat()
-            if stat.S_ISLNK(status.st_mode):
-                raise VaultError(f"{path} is a symbolic link; replace it by the file itself.")
-            if status.st_mode & 0o077:
-                path.chmod(stat.S_IMODE(status.st_mode) & 0o700)
-    return not folder.lstat().st_mode & 0o077

@@ -34,7 +34,9 @@ _SALT_BYTES = 16
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
 _MOST_FILE_BYTES = 64 << 10
+FIRST_DATABASE = "vault.db"
 _DATABASE_NAME = re.compile(r"vault(-[0-9a-f]{8})?\.db")
+_BESIDE_DATABASE = re.compile(r"(vault(?:-[0-9a-f]{8})?\.db)(?:[.-].*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,12 @@ class Keys:
     @classmethod
     def new(cls, passphrase: str, recovery: list[str], cost: Cost) -> tuple[Keys, bytes]:
         """Keys of a new vault, and its data key."""
-        keys = cls(secrets.token_hex(16), "vault.db", {})
+        return cls(secrets.token_hex(16), FIRST_DATABASE, {}).renewed(passphrase, recovery, cost)
+
+    def renewed(self, passphrase: str, recovery: list[str], cost: Cost) -> tuple[Keys, bytes]:
+        """The same vault with a new data key, which is returned too, for a database under another name."""
+        name = f"vault-{secrets.token_hex(4)}.db" if self.slots else self.database
+        keys = replace(self, database=name, slots={})
         data_key = os.urandom(KEY_BYTES)
         keys = keys.with_passphrase(passphrase, data_key, cost)
         return keys.with_recovery(recovery, data_key, cost), data_key
@@ -159,9 +166,10 @@ class Keys:
         return _pretty(body | {"sha256": _digest(body)})
 
 
-def is_database(name: str) -> bool:
-    """Whether a file name is one that `Keys.database` can have."""
-    return _DATABASE_NAME.fullmatch(name) is not None
+def database_of(name: str) -> str | None:
+    """The database that a file in a vault's folder is or belongs to (its log, its copies); None for other files."""
+    match = _BESIDE_DATABASE.fullmatch(name)
+    return match[1] if match else None
 
 
 def read_keys(folder: Path) -> tuple[Keys, str]:
@@ -203,7 +211,7 @@ def _decoded(content: bytes) -> tuple[Keys, str]:
     digest, mac = body.pop("sha256"), str(body["mac"])
     if _digest(body) != digest or _pretty(body | {"sha256": digest}) != content or body["format"] != FORMAT:
         raise ValueError
-    if not is_database(body["database"]):
+    if not _DATABASE_NAME.fullmatch(body["database"]):
         raise ValueError
     slots = {kind: _slot(body["slots"][kind]) for kind in KINDS}
     return Keys(str(body["vault"]), body["database"], slots), mac

@@ -1,4 +1,4 @@
-"""One program at a time: whoever uses a vault holds a lock on the file `lock` in its folder."""
+"""One program at a time: a program that uses a vault holds a lock on the file `lock` in its folder."""
 
 from __future__ import annotations
 

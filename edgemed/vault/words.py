@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RECOVERY_WORDS = 24
 SUGGESTED_WORDS = 5
 SHORTEST = 12
-"""Characters of a passphrase. A Chinese character counts as two, since there are far more of them to guess from."""
+"""Characters of a passphrase. A Chinese character counts as two, since it is one of thousands."""
 _FEWEST_DIFFERENT = 6
 _LONGEST = 1024
 _LOOKS_LIKE_RECOVERY = 18
@@ -52,7 +52,7 @@ def passphrase_bytes(text: str) -> bytes:
 
 
 def refuse_weak(passphrase: str) -> None:
-    """Raise VaultError for a new passphrase that is too easy to guess."""
+    """Raise VaultError for a new passphrase that is too short or has no letters."""
     text = passphrase_bytes(passphrase).decode()
     length = sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
     if length < SHORTEST or len(set(text)) < _FEWEST_DIFFERENT:
@@ -61,7 +61,7 @@ def refuse_weak(passphrase: str) -> None:
             "for example five random words."
         )
     if not any(character.isalpha() for character in text):
-        raise VaultError("A passphrase without letters is too easy to guess; use for example five random words.")
+        raise VaultError("A passphrase needs letters, since numbers are found by trying; use for example five words.")
 
 
 def recovery_entropy(text: str) -> bytes | None:

@@ -46,6 +46,37 @@ def test_convert_reports_what_it_wrote(small: Path, tmp_path: Path, capsys: pyte
     assert done["plan_digest"] == Plan.uniform(3.4).digest
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{% for m in messages %}{{ m.content }}", "is malformed in line 1"),
+        ("{{ raise_exception('only the tool role') }}", "refuses this conversation: only the tool role"),
+        ("{{ messages | jq }}", "is malformed in line 1"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_found_before_converting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], template: str, words: str
+) -> None:
+    folder = make_checkpoint(tmp_path / "checkpoint", TINY, chat_template=template)
+    assert main(["convert", str(folder), "-o", str(tmp_path / "m.gguf")]) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.endswith(
+        "; correct the checkpoint's chat_template.jinja or tokenizer_config.json, or remove the template.\n"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "template", ["{{ bos_token }}{% generation %}{{ messages | tojson(indent=1) }}{% endgeneration %}", " "]
+)
+def test_a_template_for_training_is_converted(tmp_path: Path, template: str) -> None:
+    folder = make_checkpoint(tmp_path / "checkpoint", TINY, chat_template=template)
+    assert main(["convert", str(folder), "-o", str(tmp_path / "m.gguf")]) == 0
+
+
 READ_AND_TOLD = """
 import sys
 from pathlib import Path
@@ -128,6 +159,29 @@ def test_verify_finds_a_flipped_bit(model: Path, tmp_path: Path, capsys: pytest.
         assert json.loads(capsys.readouterr().out)["damaged"] == [label]
 
 
+@pytest.mark.parametrize(
+    ("change", "label"),
+    [
+        (-1, "its length, 1 bytes too few"),
+        (-100, "its length, 100 bytes too few"),
+        (1, "its length, 1 bytes too many"),
+        (4096, "its length, 4,096 bytes too many"),
+    ],
+)
+def test_verify_finds_bytes_lost_or_added_at_the_end(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: int, label: str
+) -> None:
+    content = model.read_bytes()
+    last = max(tensor.end for tensor in open_model(model).tensors.values())
+    assert last < len(content) - 100  # the padding of the last page
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(content + bytes(change) if change > 0 else content[:change])
+    assert main(["verify", str(damaged), "--json"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["damaged"] == [label]
+    assert f"damaged.gguf is damaged: 1 of {json.loads(printed.out)['checked']} checks fail ({label});" in printed.err
+
+
 @pytest.mark.slow
 def test_stock_files_are_unverified(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     foreign = tmp_path / "foreign.gguf"
@@ -168,7 +222,7 @@ def test_verify_reports_missing_header_checksum(
     [
         (["nowhere", "-o", "x.gguf"], 1, "There is no checkpoint folder nowhere."),
         (["~nosuchuser/model", "-o", "x.gguf"], 1, "There is no checkpoint folder ~nosuchuser/model"),
-        (["{tmp}/file", "-o", "x.gguf"], 1, "is a file"),
+        (["{tmp}/file", "-o", "x.gguf"], 1, "is a file, so it must be a GGUF"),
         (["{tmp}", "-o", "x.gguf"], 1, "has no config.json"),
         (["{small}", "-o", "{tmp}/x.gguf", "--bits", "0"], 2, "--bits 0 is not possible"),
         (["{small}", "-o", "{tmp}/x.gguf", "--bits", "nan"], 2, "--bits nan is not possible"),

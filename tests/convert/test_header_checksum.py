@@ -37,7 +37,9 @@ def test_checksum_matches_the_header_bytes(model: Path) -> None:
     experts, dense = opened.experts.checksum, opened.dense_checksums
     assert experts is not None
     assert dense is not None
-    assert findings.checked == experts.size + len(dense) + 2  # plus the header and the digest over all weights
+    assert (
+        findings.checked == experts.size + len(dense) + 3
+    )  # plus the header, the digest over all weights and the length
 
 
 def test_changed_letter_in_the_vocabulary_is_found(model: Path, tmp_path: Path) -> None:

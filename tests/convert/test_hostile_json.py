@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from edgemed.architectures import find_architecture
 from edgemed.architectures.bailing_moe_v2 import ANTANGELMED
 from edgemed.convert import convert
+from edgemed.convert.checkpoint_folder import MARKING
 from edgemed.convert.shards import INDEX, Shards
-from edgemed.convert.source import MARKING, find_source
+from edgemed.convert.source import find_source
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.errors import CheckpointError
 from edgemed.quant.plan import Plan

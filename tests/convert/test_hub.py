@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from edgemed.convert import convert as convert_checkpoint
+from edgemed.errors import CheckpointError
+from edgemed.hub.snapshot import snapshot
 from edgemed.model_file import keys, open_model
+from edgemed.quant.plan import Plan
 from testing.checkpoints import make_checkpoint
 from testing.hub import COMMIT, REPOSITORY, Hub, serve
 from tests.convert.conftest import TINY
@@ -133,3 +137,27 @@ def test_a_connection_lost_inside_a_shard_is_opened_again(hub: Hub, tmp_path: Pa
     done = convert(hub, tmp_path, REPOSITORY)
     assert done.returncode == 0, done.stderr
     assert hub.served.count(SECOND_SHARD) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "at"), [(SECOND_SHARD, -1), (SECOND_SHARD, 9), ("tokenizer.json", -1), ("tokenizer.json", 40)]
+)
+def test_a_bit_that_flipped_in_the_cache_is_found(hub: Hub, tmp_path: Path, name: str, at: int) -> None:
+    """Also where the damage makes the file unreadable, because downloading it again would find it in the cache."""
+    folder = tmp_path / f"cache/hub/models--{REPOSITORY.replace('/', '--')}/snapshots/{COMMIT}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_ENDPOINT", hub.address)
+        patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache/hub"))
+        assert snapshot(REPOSITORY, None, ["*"]) == folder
+    blob = (folder / name).resolve()
+    content = bytearray(blob.read_bytes())
+    content[at] ^= 1
+    blob.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        convert_checkpoint(str(folder), tmp_path / "out.gguf", Plan.uniform(4.5))
+    assert str(caught.value) == (
+        f"{name} is damaged on this disk: its digest is not the one that the hub gave for it; delete {blob} and "
+        "download it again."
+    )
+    assert not list(tmp_path.glob("out.gguf*"))

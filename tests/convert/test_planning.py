@@ -23,6 +23,7 @@ from edgemed.quant.quantize import dequantize
 from edgemed.quant.sensitivity import measure
 from edgemed.quant.statistics import Statistics
 from edgemed.quant.types import FAST, bits_per_weight
+from testing.imatrix_dat import encode_dat, entries_of
 
 
 class Made(NamedTuple):
@@ -243,9 +244,13 @@ def test_resumed_conversion_has_the_same_bytes(checkpoint: Path, statistics: Pat
 
 
 @pytest.mark.slow
-def test_imatrix_can_be_the_calibration(checkpoint: Path, statistics: Path, tmp_path: Path) -> None:
-    write_imatrix(Statistics.load(statistics), tmp_path / "i.gguf")
-    planned = planned_for(checkpoint, Bits(3.2), tmp_path / "i.gguf")
+@pytest.mark.parametrize("kind", ["gguf", "dat"])
+def test_imatrix_can_be_the_calibration(checkpoint: Path, statistics: Path, tmp_path: Path, kind: str) -> None:
+    if kind == "gguf":
+        write_imatrix(Statistics.load(statistics), tmp_path / "i")
+    else:
+        (tmp_path / "i").write_bytes(encode_dat(entries_of(Statistics.load(statistics))))
+    planned = planned_for(checkpoint, Bits(3.2), tmp_path / "i")
     assert "sums only" in planned.notes[0]
     convert(str(checkpoint), tmp_path / "m.gguf", planned.plan, calibrated=planned.calibrated)
     assert open_model(tmp_path / "m.gguf").verified

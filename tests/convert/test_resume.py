@@ -1,7 +1,10 @@
 """Interruptions: kill -9 in the middle, a changed checkpoint, a full disk, two conversions of the same file."""
 
+import errno
 import os
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -10,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.convert import Progress, convert
-from edgemed.convert.journal import Journal
+from edgemed.convert import Checkpoint, Progress, convert, find_source, shards
+from edgemed.convert.journal import Checksums, Journal
 from edgemed.convert.output import JOURNAL_SUFFIX
-from edgemed.errors import SetupError
+from edgemed.errors import CheckpointError, SetupError
 from edgemed.outputs import hold, partial_of
 from edgemed.quant.plan import Plan
 
@@ -107,17 +110,65 @@ def test_changed_plan_or_checkpoint_starts_over(small: Path, tmp_path: Path) -> 
         os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+def add_one(shard: Path, where: str) -> None:
+    """Change one weight in place or, `where` "replaced", in a new file; size and modification time stay."""
+    before, content = shard.stat(), bytearray(shard.read_bytes())
+    content[-200] ^= 1
+    if where == "replaced":
+        shard.unlink()
+    shard.write_bytes(content)
+    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["in place", "replaced"])
+def test_changed_weights_of_the_same_size_and_time_start_over(small: Path, tmp_path: Path, where: str) -> None:
+    source = shutil.copytree(small, tmp_path / "source")
+    output = tmp_path / "out.gguf"
+    interrupt(source, output)
+    add_one(source / "model-00002-of-00002.safetensors", where)
+    assert convert(str(source), output, PLAN).units_resumed == 0
+    convert(str(source), tmp_path / "whole.gguf", PLAN)
+    assert output.read_bytes() == (tmp_path / "whole.gguf").read_bytes()
+
+
+@pytest.mark.slow
+def test_what_is_reused_was_made_from_these_weights(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bits that flip on the disk change no time and no inode."""
+    source = shutil.copytree(small, tmp_path / "source")
+    output = tmp_path / "out.gguf"
+    monkeypatch.setattr(shards, "_stamp", lambda status: (0,))
+    interrupt(source, output, after=32)
+    for shard in source.glob("*.safetensors"):
+        add_one(shard, "in place")
+    done = convert(str(source), output, PLAN)
+    assert done.units_resumed > 0
+    convert(str(source), tmp_path / "whole.gguf", PLAN)
+    assert output.read_bytes() == (tmp_path / "whole.gguf").read_bytes()
+
+
+def test_a_shard_replaced_after_its_header_was_read_is_refused(small: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(small, tmp_path / "source")
+    with Checkpoint(find_source(str(source))) as checkpoint:
+        add_one(source / "model-00002-of-00002.safetensors", "replaced")
+        with pytest.raises(CheckpointError, match="was changed while it was read"):
+            convert(checkpoint, tmp_path / "out.gguf", PLAN)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+
+
 def test_incomplete_journal_line_is_ignored(tmp_path: Path) -> None:
     path, output = tmp_path / "journal", os.open(tmp_path / "output", os.O_CREAT | os.O_WRONLY)
     journal = Journal(path, "x", resume=True)
     for number in range(3):
-        journal.record(number, 1000 + number)
+        journal.record(number, Checksums(1000 + number, number))
     journal.sync(output)
     journal.close()
     path.write_bytes(path.read_bytes()[:-3])
     journal = Journal(path, "x", resume=True)
-    assert journal.done == {0: 1000, 1: 1001}
-    journal.record(2, 1002)
+    assert journal.done == {0: (1000, 0), 1: (1001, 1)}
+    journal.record(2, Checksums(1002, 2))
     journal.sync(output)
     journal.close()
     for binding, wanted in (("y", {}), ("x", {})):  # opening the journal for another conversion clears it
@@ -205,3 +256,31 @@ def test_full_disk_while_resuming_loses_nothing(small: Path, little_disk: Path) 
     filler.unlink()
     assert sorted(path.name for path in little_disk.iterdir()) == left
     assert convert(str(small), output, PLAN).units_resumed >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("refused", ["folders", "everything"])
+def test_a_file_system_that_cannot_sync_gets_a_finished_file(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, refused: str
+) -> None:
+    def refuse(file: int) -> None:
+        if refused == "everything" or stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    done = convert(str(small), tmp_path / "out.gguf", PLAN, sync_seconds=0)
+    assert "does not confirm what it has stored" in done.notes[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.gguf"]
+
+
+def test_a_disk_that_fails_while_it_syncs_is_an_error(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(SetupError, match="The conversion stopped"):
+        convert(str(small), tmp_path / "out.gguf", PLAN)
+    assert not (tmp_path / "out.gguf").exists()

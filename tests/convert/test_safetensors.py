@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgemed.convert.json_files import read_json
 from edgemed.convert.safetensors import MAX_HEADER_BYTES, read_header
 from edgemed.convert.shards import INDEX, Shards
 from edgemed.errors import CheckpointError
@@ -53,11 +54,45 @@ def test_wrong_tensor_description_is_refused(tmp_path: Path, changed: dict[str, 
         read_header(path)
 
 
-@pytest.mark.parametrize("dtype", ["I8", "F8_E5M2", "F64", None, [], {}])
-def test_error_names_the_unknown_dtype(tmp_path: Path, dtype: object) -> None:
-    path = write(tmp_path / "a.safetensors", json.dumps({"model.norm.weight": GOOD | {"dtype": dtype}}).encode())
-    with pytest.raises(CheckpointError, match=r"The tensor model.norm.weight in a.safetensors is stored as"):
+@pytest.mark.parametrize("dtype", [None, [], {}, 7, "F64", "I8", "F4"])
+def test_a_dtype_that_does_not_fit_its_bytes_is_refused(tmp_path: Path, dtype: object) -> None:
+    path = write(tmp_path / "a.safetensors", json.dumps({"w": GOOD | {"dtype": dtype}}).encode())
+    with pytest.raises(CheckpointError, match="damaged or cut short: its header gives w"):
         read_header(path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "nbytes"),
+    [
+        ("F32", [], 4),
+        ("I64", [], 8),
+        ("BOOL", [3], 3),
+        ("U8", [2, 2, 2], 8),
+        ("F32", [0, 4], 0),
+        ("BF16", [4, 0], 0),
+        ("F4", [4, 8], 16),
+        ("F6_E2M3", [4, 4], 12),
+        ("F8_E8M0", [5], 5),
+        ("F64", [2], 16),
+        ("C64", [1], 8),
+        ("U16", [1] * 9, 2),
+        ("A_DTYPE_OF_TOMORROW", [9, 9], 13),
+    ],
+)
+def test_every_legal_tensor_is_read(tmp_path: Path, dtype: str, shape: list[int], nbytes: int) -> None:
+    header = {"w": GOOD, "other": {"dtype": dtype, "shape": shape, "data_offsets": [16, 16 + nbytes]}}
+    path = write(tmp_path / "a.safetensors", json.dumps(header).encode(), bytes(16 + nbytes))
+    found = read_header(path).tensors["other"]
+    assert (found.dtype, found.shape, found.nbytes) == (dtype, tuple(shape), nbytes)
+
+
+def test_git_lfs_pointers_are_named(tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 5\n"
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).write_bytes(pointer)
+    for read in (read_header, read_json):
+        with pytest.raises(CheckpointError, match=r"is a Git LFS pointer .* `git lfs pull`"):
+            read(tmp_path / ("model.safetensors" if read is read_header else "tokenizer.json"))
 
 
 @pytest.mark.parametrize(
@@ -137,6 +172,7 @@ def test_shard_truncated_while_reading_is_refused(tmp_path: Path) -> None:
     write_shards(tmp_path, {"w": ("F32", np.ones((4, 4), np.float32))}, 1)
     with Shards(tmp_path) as shards:
         path = tmp_path / "model.safetensors"
+        shards.read("w", 0, 4)
         path.write_bytes(path.read_bytes()[:-1])
         with pytest.raises(CheckpointError, match="became shorter"):
             shards.read("w", 0, 4)

@@ -46,6 +46,53 @@ def test_token_rows_types_and_ids(tmp_path: Path) -> None:
     assert all(merge.count(" ") == 1 for merge in tokenizer.merges)
 
 
+def sequence(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Sequence", "normalizers": list(steps)}
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "notes"),
+    [
+        (sequence(), 0),
+        (sequence(sequence(), sequence()), 0),
+        (sequence({"type": "NFC"}), 1),
+        (sequence(sequence({"type": "NFC"}), {"type": "NFC"}), 1),
+    ],
+)
+def test_other_spellings_of_no_normalizer_and_of_nfc(tmp_path: Path, normalizer: dict[str, Any], notes: int) -> None:
+    tokenizer = read_tokenizer(folder_with(tmp_path, lambda document: document.update(normalizer=normalizer)), MODEL)
+    assert len(tokenizer.notes) == notes
+
+
+@pytest.mark.parametrize(
+    "normalizer",
+    [
+        sequence({"type": "NFC"}, {"type": "Lowercase"}),
+        sequence({"type": "NFKC"}),
+        sequence(sequence({"type": "Strip"})),
+    ],
+)
+def test_any_other_normalizer_is_refused(tmp_path: Path, normalizer: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError, match="normalises text in a way that"):
+        read_tokenizer(folder_with(tmp_path, lambda document: document.update(normalizer=normalizer)), MODEL)
+
+
+def test_pre_tokenizers_in_nested_sequences(tmp_path: Path) -> None:
+    def nest(document: dict[str, Any]) -> None:
+        inner = document["pre_tokenizer"]
+        document["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [inner]}
+
+    assert read_tokenizer(folder_with(tmp_path, nest), MODEL).pre == "bailingmoe2"
+
+
+@pytest.mark.parametrize("absent", ["", None, {"content": ""}, {"content": None, "special": True}])
+def test_absent_special_tokens(tmp_path: Path, absent: object) -> None:
+    config = dict.fromkeys(("bos_token", "eos_token", "pad_token"), absent)
+    tokenizer = read_tokenizer(folder_with(tmp_path, config=config), MODEL)
+    assert (tokenizer.bos, tokenizer.pad) == (None, None)
+    assert set(tokenizer.ends) == {IDS["<|endoftext|>"], IDS["<|role_end|>"]}
+
+
 def test_both_end_of_turn_tokens_are_always_set(tmp_path: Path) -> None:
     both = {IDS["<|endoftext|>"], IDS["<|role_end|>"]}
     for eos, listed in (

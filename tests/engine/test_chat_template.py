@@ -1,5 +1,7 @@
 """Chat templates: honest ones are rendered, hostile ones are refused."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -45,6 +47,19 @@ def test_spans_tell_message_text_from_the_templates() -> None:
         ("{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}", "3"),
         ("{% if tools %}tools{% endif %}{{ add_generation_prompt }}", "True"),
         ("  {% if true %}\n  x\n  {% endif %}\n", "  x\n"),
+        ("{% generation %}{{ messages[1].content }}{% endgeneration %}.", "Yes?."),
+        ("a\n{%- generation -%}\n x \n{%- endgeneration -%}\nb", "axb"),
+        (
+            "{% for m in messages %}{% generation %}{% set x = m.role %}{{ x }};{% endgeneration %}{% endfor %}{{ x }}",
+            "user;assistant;user;",
+        ),
+        ("{% generation %}{% if true %}{% generation %}y{% endgeneration %}{% endif %}{% endgeneration %}", "y"),
+        ('{{ {"b": 1, "a": "é"} | tojson(sort_keys=true) }}', '{"a": "é", "b": 1}'),
+        ('{{ {"b": [1, 2]} | tojson(separators=(",", ":")) }}', '{"b":[1,2]}'),
+        ('{{ {"b": 1, "a": 2} | tojson(indent=2) }}', '{\n  "b": 1,\n  "a": 2\n}'),
+        ('{{ "é" | tojson(ensure_ascii=true) }}{{ "é" | tojson(True) }}', '"\\u00e9""\\u00e9"'),
+        ('{{ [messages[2].content] | tojson(ensure_ascii=true, separators=("", "")) | length }}', "46"),
+        ('{{ [1] | tojson(false, "--", [", ", ": "], false) }}', "[\n--1\n]"),
     ],
 )
 def test_features_that_real_templates_use(source: str, expected: str) -> None:
@@ -68,6 +83,8 @@ def test_json_escapes_what_a_message_holds() -> None:
     ("source", "sentence"),
     [
         ("{% for m in messages %}", "is malformed in line 1"),
+        ("{% generation %}x", "is malformed in line 1"),
+        ("{{ 1 | tojson(nonsense=1) }}", "fails: .* unexpected keyword argument"),
         ("{{ raise_exception('roles must alternate') }}", "refuses this conversation: roles must alternate"),
         ("{{ ''.__class__.__mro__ }}", "tries to access something forbidden"),
         ("{{ ''.__class__ }}", "tries to access something forbidden"),
@@ -114,6 +131,67 @@ def test_an_endless_template_is_stopped(source: str) -> None:
 def test_a_conversation_too_long_for_any_template_does_not_blame_the_template() -> None:
     with pytest.raises(EngineError, match=r"has 5,000,000 characters, more than any model can read; .*shorten"):
         render(CHAT_TEMPLATE, [Message("user", "a cough " * 625_000)])
+
+
+@pytest.mark.slow
+def test_a_long_text_has_time_in_proportion() -> None:
+    text = "a cough, 老年人 " * 150_000
+    assert len(text) > 1_900_000
+    assert text.strip() in render(CHAT_TEMPLATE, [Message("user", text)])
+
+
+@pytest.mark.slow
+def test_a_text_that_reaches_a_limit_is_blamed_and_not_the_template() -> None:
+    source = "{% for m in messages %}{{ m.content }}{{ m.content }}{{ m.content }}{% endfor %}"
+    with pytest.raises(EngineError, match=r"has 1,600,000 characters, more than any model can read"):
+        render(source, [Message("user", "a cough " * 200_000)])
+
+
+def test_a_template_that_needs_no_text_to_reach_a_limit_is_blamed() -> None:
+    with pytest.raises(TemplateError, match="needs more than 512 MiB of memory"):
+        render("{{ 'x' * 10 ** 12 }}", [Message("user", "a cough " * 20_000)])
+
+
+LIMITED = """
+import resource, sys
+from edgemed.engine.chat_template import ChatTemplate
+from edgemed.engine.process.protocol import Message
+from edgemed.errors import EdgemedError
+kind, limit, source = getattr(resource, sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+resource.setrlimit(kind, (limit, limit))
+try:
+    print(*(span.text for span in ChatTemplate(source, (), {}).render([Message("user", "?")])))
+except EdgemedError as error:
+    print(f"{type(error).__name__}: {error}")
+"""
+LARGE = "{{ ('x' * 200000000) | length }}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "limit", "source", "words"),
+    [
+        ("RLIMIT_AS", 400 << 20, "{{ messages[0].content }}", "?"),
+        ("RLIMIT_CPU", 1, "{{ messages[0].content }}", "?"),
+        (
+            "RLIMIT_AS",
+            150 << 20,
+            LARGE,
+            "SetupError: This shell limits the memory of a process to 150 MiB (`ulimit -v`)",
+        ),
+        (
+            "RLIMIT_DATA",
+            100 << 20,
+            LARGE,
+            "SetupError: This shell limits the memory of a process to 100 MiB (`ulimit -d`)",
+        ),
+        ("RLIMIT_AS", 2 << 30, "{{ 'x' * 10 ** 12 }}", "TemplateError: The model's chat template needs more than 512"),
+    ],
+)
+def test_a_limit_of_the_shell_is_named(kind: str, limit: int, source: str, words: str) -> None:
+    command = [sys.executable, "-c", LIMITED, kind, str(limit), source]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(words), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

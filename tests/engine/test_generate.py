@@ -14,13 +14,17 @@ from edgemed.clinical import cut_off, notice
 from edgemed.convert.pipeline import convert
 from edgemed.quant.plan import Plan
 from testing.checkpoints import Shape, make_checkpoint
+from testing.timing import soon
 
 COMMAND = [sys.executable, "-m", "edgemed.cli", "generate"]
-PROMPT = ("-p", "What is a fever?", "--threads", "1")
+QUESTION = "What is a fever?"
+PROMPT = ("-p", "-", "--threads", "1")
 
 
-def generate(*arguments: str | Path, **options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload, no-any-return]
+def generate(*arguments: str | Path, typed: str = QUESTION) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, input=typed, check=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,7 @@ def test_json_tells_everything(model_path: Path) -> None:
 
 @pytest.mark.slow
 def test_text_comes_from_standard_input_and_says_where_it_was_cut(model_path: Path) -> None:
-    done = generate(model_path, "-p", "-", "--max-tokens", "5", "--ram", "2GiB", "--temperature", "0", input="胸痛?")
+    done = generate(model_path, "-p", "-", "--max-tokens", "5", "--ram", "2GiB", "--temperature", "0", typed="胸痛?")
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip("\n").endswith(cut_off())
     assert done.stderr == "edgemed: The answer reached --max-tokens.\n"
@@ -70,7 +74,34 @@ def test_bytes_that_are_not_text_are_refused(model_path: Path, way: str) -> None
     strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
     done = subprocess.run(command, capture_output=True, input=question, env=strict)
     assert done.returncode == 2
-    assert done.stderr == b"edgemed: The question is not UTF-8 text; convert it to UTF-8 and ask again.\n"
+    *warnings, refusal = done.stderr.splitlines()
+    assert refusal == b"edgemed: The question is not UTF-8 text; convert it to UTF-8 and ask again."
+    assert len(warnings) == (way == "argument")
+
+
+@pytest.mark.slow
+def test_text_on_the_command_line_is_erased_there_and_warned_of(model_path: Path, tmp_path: Path) -> None:
+    secret = ("zebrafish-3141", "narwhal-2718")
+    command = [*COMMAND, str(model_path), f"-p{secret[0]}", "--system", secret[1], "--max-tokens", "1000"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        warning = process.stderr.readline()
+        shown = {Path(f"/proc/{pid}/cmdline").read_bytes() for pid in (process.pid, child_of(process.pid))}
+        process.terminate()
+    assert "use `-p -` and standard input" in warning
+    (line,) = shown
+    assert not [word for word in secret if word.encode() in line]
+    assert line.split(b"\0")[3:] == [
+        *(b"generate", os.fsencode(model_path), b"-p..............", b"--system", b"............"),
+        *(b"--max-tokens", b"1000", b""),
+    ]
+
+
+def child_of(pid: int) -> int:
+    """The process that the waiting process `pid` has forked."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    assert soon(lambda: children.read_text() != "")
+    return int(children.read_text().split()[0])
 
 
 @pytest.mark.slow
@@ -85,7 +116,7 @@ def test_a_demonstration_model_says_so_on_every_answer(demonstration: Path, as_j
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("-p", " "), 2, "The prompt is empty"),
+        (("-p", ""), 2, "The prompt is empty"),
         ((*PROMPT, "--ram", "lots"), 2, "'lots' is not a size"),
         ((*PROMPT, "--temperature", "-1"), 2, "The sampling setting temperature is -1.0"),
         ((*PROMPT, "--ram", "1MiB"), 1, "at least"),
@@ -103,9 +134,9 @@ def test_mistakes_are_one_sentence(model_path: Path, arguments: tuple[str, ...],
 @pytest.mark.slow
 def test_the_hot_profile_is_written_only_on_request_and_even_after_one_answer(model_path: Path, tmp_path: Path) -> None:
     model = Path(shutil.copy(model_path, tmp_path / "m.gguf"))
-    assert generate(model, "-p", "Fever?", "--max-tokens", "2").returncode == 0
+    assert generate(model, "-p", "-", "--max-tokens", "2").returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
-    assert generate(model, "-p", "Fever?", "--max-tokens", "2", "--hot-profile").returncode == 0
+    assert generate(model, "-p", "-", "--max-tokens", "2", "--hot-profile").returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.gguf", "m.gguf.hot"]
 
 
@@ -115,21 +146,24 @@ def test_it_needs_no_network(model_path: Path) -> None:
     alone = ["unshare", "-rn"]
     if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True).returncode:
         pytest.skip("this machine does not let us make a network namespace")
-    done = subprocess.run(
-        [*alone, *COMMAND, str(model_path), *PROMPT, "--max-tokens", "2"], capture_output=True, text=True, timeout=120
-    )
+    command = [*alone, *COMMAND, str(model_path), *PROMPT, "--max-tokens", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, input=QUESTION)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
 
 @pytest.mark.slow
 def test_an_interrupt_keeps_what_was_said(model_path: Path) -> None:
-    with subprocess.Popen(
-        [*COMMAND, str(model_path), *PROMPT, "--max-tokens", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    pipe = subprocess.PIPE
+    command = [*COMMAND, str(model_path), *PROMPT, "--max-tokens", "100000"]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
+        process.stdin.write(QUESTION.encode())
+        process.stdin.close()
         begun = process.stdout.read(20)
         process.send_signal(signal.SIGINT)
+        process.stdin = None
         rest, errors = process.communicate(timeout=30)
     text = (begun + rest).decode(errors="replace").rstrip("\n")
     if process.returncode == 0:

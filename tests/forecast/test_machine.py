@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def test_disk_probe_falls_back_to_cached_reads(file: Path, monkeypatch: pytest.M
     with DiskProbe(file, 1_000_000, depth=1, seconds=0.05) as probe:
         probe.sample()
         assert not probe.direct
+        assert probe.rate > 0
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.EOPNOTSUPP])
+def test_disk_probe_falls_back_where_only_the_read_is_refused(
+    file: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    original = os.preadv
+
+    def no_direct(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
+            raise OSError(error, os.strerror(error))
+        return original(descriptor, buffers, offset)
+
+    monkeypatch.setattr(machine.os, "preadv", no_direct)
+    with DiskProbe(file, 1_000_000, depth=2, samples=2, seconds=0.05) as probe:
+        probe.sample()
+        assert not probe.direct
+        probe.sample()
         assert probe.rate > 0
 
 

@@ -192,6 +192,13 @@ void check_failing_reads() {
         healthy_reads();
         CHECK(right(store, file, plan, 0, 5));
     }
+    {  // The other error by which file systems refuse it.
+        Store store;
+        open_store(store, file, plan, all_bytes(file), true);
+        faulty_reads(kSuffix, EOPNOTSUPP, 0, 0, 0, 1);
+        CHECK(right(store, file, plan, 0, 4) && !store.reads_directly());
+        healthy_reads();
+    }
     {  // On a slow failing disk, nobody waits for reads that were only queued.
         Store store;
         open_store(store, file, plan, all_bytes(file), true, 2);

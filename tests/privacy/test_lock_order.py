@@ -1,8 +1,8 @@
-"""Every child process locks itself down before it opens or reads a text or a model, as strace observes it.
+"""Every process that meets a text or a model was forked by one that was locked already, as strace observes it.
 
-strace records the system calls of a command and all its children. A child is identified by its module
-(`-m edgemed.engine.process.X`). Before its locks are closed it must not read a planted word from a pipe or socket, nor
-open files with planted names.
+strace records the system calls of a command and all its children. A program is identified by its module
+(`-m edgemed.privacy ... edgemed.engine.process.X`). It closes itself, locks itself and forks. Only the forked process
+may read a planted word from a pipe or socket, or open files with planted names.
 """
 
 import re
@@ -18,24 +18,28 @@ import pytest
 from edgemed.convert import convert
 from edgemed.privacy import seccomp
 from edgemed.quant.plan import Plan
+from edgemed.vault.folder import create
+from edgemed.vault.keys import Cost
 from testing.checkpoints import Shape, make_checkpoint
 
 pytestmark = pytest.mark.slow
 
 WORD = "zebrafish-3141"  # planted in the question
-CALLS = "execve,seccomp,prctl,openat,open,read,pread64,recvfrom,recvmsg,mmap"
+CALLS = "execve,seccomp,prctl,openat,open,read,pread64,recvfrom,recvmsg,mmap,clone,fork"
 _CALL = re.compile(r"(\w+)\((.*)")
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>")
 _FILTERED = re.compile(r"SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, .*= 0$")
-_MODULE = re.compile(r'"-m", "(edgemed\.[\w.]+)"(?:, "([\w.:]+)")?')
+_MODULE = re.compile(r'"-m", (?:"edgemed.privacy", "\d+", "offline", )?"(edgemed\.[\w.]+)"(?:, "([\w.:]+)")?')
+_FORKED = re.compile(r"SIGCHLD.*= (\d+)$")
 
 
 @dataclass
-class Child:
-    """One traced process: its module, and its events in order."""
+class Program:
+    """One traced program: its module, and the events of its first process and of the process that it forked."""
 
     module: str
-    happened: list[str] = field(default_factory=list)
+    first: list[str] = field(default_factory=list)
+    forked: list[str] = field(default_factory=list)
 
 
 def calls(log: Path) -> Iterator[tuple[str, str, str]]:
@@ -54,30 +58,42 @@ def calls(log: Path) -> Iterator[tuple[str, str, str]]:
             yield process, call[1], call[2]
 
 
-def traced(tmp_path: Path, *words: str, files: tuple[str, ...]) -> list[Child]:
-    """Run `edgemed words...`. Return its children, each with its events in order: "closed" (to debuggers), "locked" (no
-    network) and "touched" (one of `files` was opened, or WORD was read)."""
+def traced(tmp_path: Path, *words: str, files: tuple[str, ...], typed: str = "") -> list[Program]:
+    """Run `edgemed words...`. Return its programs, each with its events in order: "closed" (to debuggers), "locked" (no
+    network), "forked", and "touched" (one of `files` was opened, or WORD was read)."""
     log = tmp_path / "calls"
     command = ["strace", "-f", "-q", "-s", "4096", "-e", f"trace={CALLS}", "-o", str(log)]
     done = subprocess.run(
-        [*command, sys.executable, "-m", "edgemed.cli", *words], capture_output=True, text=True, timeout=300
+        [*command, sys.executable, "-m", "edgemed.cli", *words],
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    children: dict[str, Child] = {}
-    for process, name, rest in calls(log):
+    programs: list[Program] = []
+    events: dict[str, list[str]] = {}  # of each process that counts; threads start after the locks are closed
+    traced = list(calls(log))
+    for process, name, rest in traced:  # strace may write a new process's calls before it writes how that was made
         if name == "execve" and (module := _MODULE.search(rest)) and rest.endswith("= 0"):
-            children[process] = Child(module[2] if module[1].endswith(".job") and module[2] else module[1])
-            continue
-        child = children.get(process)
-        if child is None:  # the command itself, or a thread, which starts after the locks are closed
-            continue
+            programs.append(Program(module[2] if module[1].endswith(".job") and module[2] else module[1]))
+            events[process] = programs[-1].first
+        elif name in ("clone", "fork") and process in events and (new := _FORKED.search(rest)):
+            program = next(program for program in programs if program.first is events[process])
+            events[new[1]] = program.forked
+    for process, name, rest in traced:
+        happened = events.get(process, [])
         if name == "prctl" and "PR_SET_DUMPABLE, SUID_DUMP_DISABLE" in rest:
-            child.happened.append("closed")
+            happened.append("closed")
         elif name == "seccomp" and _FILTERED.search(rest):
-            child.happened.append("locked")
-        elif WORD in rest or (name in ("open", "openat") and any(file in rest for file in files)):
-            child.happened.append("touched")
-    return [child for child in children.values() if child.module != "edgemed.cli"]
+            happened.append("locked")
+        elif name in ("clone", "fork") and _FORKED.search(rest):
+            happened.append("forked")
+        elif name != "execve" and (
+            WORD in rest or (name in ("open", "openat") and any(file in rest for file in files))
+        ):
+            happened.append("touched")
+    return programs
 
 
 @pytest.fixture(scope="module")
@@ -97,24 +113,32 @@ def _tools() -> None:
         pytest.skip("this kernel cannot filter system calls")
 
 
-def check(children: list[Child], *touching: str, idle: tuple[str, ...] = ()) -> None:
-    """The children are `touching` and `idle`. Those in `touching` met something planted, and none did so unlocked."""
-    assert {child.module for child in children} == {*touching, *idle}
-    for child in children:
-        assert child.happened[0] == "closed", child
-        assert "locked" in child.happened, child
-        before = child.happened[: child.happened.index("locked")]
-        assert "touched" not in before, child
-    met = {child.module for child in children if "touched" in child.happened}
-    assert met >= set(touching), "a child met nothing that was planted, so this test proves nothing about it"
+def check(programs: list[Program], *touching: str, idle: tuple[str, ...] = (), command: str = "edgemed.cli") -> None:
+    """The programs are `touching` and `idle`, and `command`, which is not looked at if it is in neither. Those in
+    `touching` met something planted, and only after their fork."""
+    found = [program for program in programs if program.module in (*touching, *idle)]
+    assert {program.module for program in programs} | {command} == {*touching, *idle, command}
+    for program in found:
+        assert program.first[0] == "closed", program
+        assert program.first.index("locked") < program.first.index("forked"), program
+        assert program.first.count("forked") == 1, program
+        assert "touched" not in program.first, program
+    met = {program.module for program in found if "touched" in program.forked}
+    assert met == set(touching), "a program met nothing that was planted, so this test proves nothing about it"
 
 
-def test_engine_and_template_lock_before_they_read_anything(model: Path, tmp_path: Path) -> None:
-    children = traced(tmp_path, "generate", str(model), "-p", f"{WORD}?", "--max-tokens", "2", files=(model.name,))
-    check(children, "edgemed.engine.process.worker", "edgemed.engine.process.template")
+def test_command_engine_and_template_fork_before_they_read_anything(model: Path, tmp_path: Path) -> None:
+    words = ("generate", str(model), "-p", "-", "--max-tokens", "2")
+    programs = traced(tmp_path, *words, typed=f"{WORD}?", files=(model.name,))
+    check(programs, "edgemed.cli", "edgemed.engine.process.worker", "edgemed.engine.process.template")
 
 
-def test_job_locks_before_it_reads_anything(model: Path, tmp_path: Path) -> None:
+def test_every_process_of_a_chat_forks_before_it_reads_anything(model: Path, tmp_path: Path) -> None:
+    programs = traced(tmp_path, "chat", str(model), "--ctx", "64", typed=f"{WORD}?\n", files=(model.name,))
+    check(programs, "edgemed.cli", "edgemed.engine.process.worker", "edgemed.engine.process.template")
+
+
+def test_job_forks_before_it_reads_anything(model: Path, tmp_path: Path) -> None:
     texts = tmp_path / "planted-texts.jsonl"
     texts.write_text('{"text": "' + f"{WORD} " * 200 + '"}\n')
     words = ("calibrate", str(model), str(texts), "-o", str(tmp_path / "out.npz"), "--tokens", "64", "--effects", "0")
@@ -122,7 +146,18 @@ def test_job_locks_before_it_reads_anything(model: Path, tmp_path: Path) -> None
 
 
 def test_machine_probes_are_locked(model: Path, tmp_path: Path) -> None:
-    children = traced(tmp_path, "doctor", str(model), "--folder", str(tmp_path), files=("edgemed-twin-",))
+    programs = traced(tmp_path, "doctor", str(model), "--folder", str(tmp_path), files=("edgemed-twin-",))
     survey = "edgemed.forecast.survey"
     idle = (f"{survey}:find_gpu", f"{survey}:try_locks")
-    check(children, "edgemed.forecast.compute_rates:measure_twins", idle=idle)
+    check(programs, "edgemed.forecast.compute_rates:measure_twins", idle=idle)
+
+
+def test_the_vault_command_forks_before_it_reads_the_passphrase(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    place, passphrase = tmp_path / "vault", f"{WORD} is planted"
+    create(place, passphrase, cost=Cost(memory_kib=64, iterations=1, lanes=1))[0].close()
+    programs = traced(tmp_path, "vault", "check", "--vault", str(place), typed=passphrase, files=("keys.json",))
+    check(programs, "edgemed.cli")

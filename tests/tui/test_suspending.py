@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from testing.pseudo_terminal import PseudoTerminal, chat_program
+from testing.pseudo_terminal import SHELL, PseudoTerminal, chat_program
 
 HEADER = "AI TEXT, NOT VALIDATED"
 ALTERNATE_SCREEN, QUIT = "\x1b[?1049h", "\x11"
@@ -22,36 +22,6 @@ def tell():
     os.write(2, b"[%d in, %d out]" % (names.count("textual-input"), names.count("textual-output")))
 signal.signal(signal.SIGUSR1, lambda *_: asyncio.get_running_loop().call_soon_threadsafe(tell))
 {chat_program("[]")}
-"""
-
-# A minimal shell with one job. The test types `bg` and `fg` to it while the job is stopped.
-SHELL = """
-import os, signal, sys, termios
-
-def give_terminal(group):
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
-    os.tcsetpgrp(0, group)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTTOU])
-
-before = termios.tcgetattr(0)
-job = os.fork()
-if not job:
-    os.setpgid(0, 0)
-    if {foreground}:
-        give_terminal(os.getpid())
-    os.execv(sys.executable, [sys.executable, "-c", {chat!r}])
-print(f"[{{job}} is the job]", flush=True)
-while True:
-    status = os.waitpid(job, os.WUNTRACED)[1]
-    if not os.WIFSTOPPED(status):
-        break
-    give_terminal(os.getpid())
-    print("[stopped]", flush=True)
-    if sys.stdin.readline().strip() == "fg":
-        give_terminal(job)
-    os.killpg(job, signal.SIGCONT)
-as_before = "as before" if termios.tcgetattr(0) == before else "changed"
-print(f"[ended with {{os.waitstatus_to_exitcode(status)}}, terminal {{as_before}}]", flush=True)
 """
 
 

@@ -40,7 +40,9 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "vault.db"
     with closing(create_database(path, KEY)) as connection:
         connection.execute("CREATE TABLE note (text TEXT)")
+        connection.execute("BEGIN")
         connection.executemany("INSERT INTO note VALUES (?)", [(PLANTED * 20,)] * 300)
+        connection.execute("COMMIT")
     return path
 
 

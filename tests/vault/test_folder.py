@@ -15,8 +15,8 @@ from edgemed import settings
 from edgemed.errors import VaultBusy, VaultDamaged, VaultError, WrongPassphrase
 from edgemed.vault import folder as vaults
 from edgemed.vault import notices
-from edgemed.vault.folder import Vault, create, exists, unlock
-from tests.vault.conftest import CHEAP, PASSPHRASE
+from edgemed.vault.folder import create, exists, unlock
+from tests.vault.conftest import CHEAP, PASSPHRASE, put, texts
 
 
 @pytest.fixture
@@ -30,19 +30,6 @@ def closed(place: Path) -> Path:
     """The folder of a vault that is not open."""
     create(place, PASSPHRASE, cost=CHEAP)[0].close()
     return place
-
-
-def put(vault: Vault, text: str) -> None:
-    def work(store: vaults.Store) -> None:
-        store.connection.execute("CREATE TABLE IF NOT EXISTS test_note (text TEXT)")
-        store.connection.execute("INSERT INTO test_note VALUES (?)", (text,))
-
-    vault.do(work).result()
-
-
-def texts(vault: Vault) -> list[str]:
-    query = "SELECT text FROM test_note"
-    return vault.do(lambda store: [row[0] for row in store.connection.execute(query)]).result()
 
 
 def test_a_vault_keeps_what_it_is_given(place: Path) -> None:
@@ -276,6 +263,17 @@ def test_an_older_copy_that_was_put_back_is_noticed_once(closed: Path, whole: bo
         vault = unlock(closed, PASSPHRASE)
         assert vault.notices() == expected
         vault.close()
+
+
+def test_only_the_vaults_opened_last_are_remembered(closed: Path, tmp_path: Path) -> None:
+    (kept,) = settings.load().vaults
+    for number in range(20):
+        create(tmp_path / str(number), PASSPHRASE, cost=CHEAP)[0].close()
+        if number == 9:
+            unlock(closed, PASSPHRASE).close()
+    remembered = settings.load().vaults
+    assert len(remembered) == 16
+    assert kept in remembered
 
 
 def test_settings_that_cannot_be_written_do_not_keep_a_vault_closed(closed: Path) -> None:

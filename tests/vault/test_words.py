@@ -25,7 +25,7 @@ def test_a_short_passphrase_is_refused_with_the_rule(passphrase: str) -> None:
 
 
 def test_a_number_is_refused_however_long() -> None:
-    with pytest.raises(VaultError, match="without letters"):
+    with pytest.raises(VaultError, match="needs letters"):
         words.refuse_weak("138 0013 8000 1985-06-21")
 
 

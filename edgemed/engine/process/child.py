@@ -16,7 +16,7 @@ from typing import Any
 from edgemed.engine.process.exit_reason import FORGET, describe_exit, oom_kills
 from edgemed.engine.process.frames import Frames, encode
 from edgemed.engine.process.launch import launch
-from edgemed.engine.process.protocol import AnyMessage, EngineStats, StoreState
+from edgemed.engine.process.protocol import AnyMessage, EngineStats, Ready, StoreState
 from edgemed.engine.threads import start_thread
 from edgemed.errors import EngineDied, EngineError, SetupError
 
@@ -42,12 +42,14 @@ class Child:
     not: in the chat it is short-lived.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, network: bool = False) -> None:
         self.events: queue.SimpleQueue[tuple[str, AnyMessage | Ended | Woken]] = queue.SimpleQueue()
         self.stats: queue.SimpleQueue[EngineStats | Ended] = queue.SimpleQueue()
         self.store_states: queue.SimpleQueue[StoreState | Ended] = queue.SimpleQueue()
         self.death: str | None = None
         self.pid = 0
+        """The process that computes, once it is ready; until then the one that waits for it (`launch`)."""
+        self._network = network
         self._socket, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._sending = threading.Lock()
         self._log: collections.deque[str] = collections.deque(maxlen=LOG_LINES)
@@ -91,7 +93,7 @@ class Child:
             process = self._process = launch(
                 WORKER,
                 descriptor,
-                os.getpid(),
+                network=self._network,
                 pass_fds=(descriptor,),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -162,6 +164,8 @@ class Child:
         elif isinstance(message, StoreState):
             self.store_states.put(message)
         else:
+            if isinstance(message, Ready):
+                self.pid = message.pid
             self.events.put((request, message))
 
 

@@ -86,7 +86,7 @@ class Engine:
     def restart(self, on_progress: OnProgress | None = None) -> None:
         """Start a new process and end the old one if it is still running. Raises what `start` raises."""
         self.close()
-        child = Child()
+        child = Child(network=self._settings.offload.rpc is not None)
         try:
             child.send(Start(str(self._path), self._settings))
             self.info = wait_until_ready(child, on_progress)

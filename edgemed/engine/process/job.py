@@ -23,7 +23,6 @@ from edgemed.engine.process.child import LOG_LINES
 from edgemed.engine.process.exit_reason import describe_exit, oom_kills
 from edgemed.engine.process.failures import decode_failure, encode_failure
 from edgemed.engine.process.launch import launch
-from edgemed.engine.process.parent_death import die_with_parent
 from edgemed.errors import EngineDied
 from edgemed.ggml import require_llama
 
@@ -48,7 +47,7 @@ def run_job(entry: str, request: Mapping[str, Any], on_progress: Report = no_rep
                 "edgemed.engine.process.job",
                 entry,
                 write_end,
-                os.getpid(),
+                network=bool(request.get("offload", {}).get("rpc")),
                 pass_fds=(write_end,),
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -73,10 +72,12 @@ def run_job(entry: str, request: Mapping[str, Any], on_progress: Report = no_rep
                         raise decode_failure(*content)
         except BrokenPipeError:
             pass  # the child ended before it read its request; the reason is given below
+        except BaseException:
+            child.kill()
+            raise
         finally:
-            if child.poll() is None:
-                child.kill()
             status = child.wait()
+            answers.read()  # until the process that works has ended, too: it writes to files of ours
         log.seek(0)
         words = log.read().decode(errors="replace").splitlines()[-LOG_LINES:]
         gone = describe_exit(status, words, out_of_memory=oom_kills() > killed, what="The computation")
@@ -85,10 +86,7 @@ def run_job(entry: str, request: Mapping[str, Any], on_progress: Report = no_rep
 
 def main(arguments: list[str]) -> int:
     """The child's side: read one request from standard input and run it."""
-    privacy.close_to_others()
-    entry, descriptor, parent = arguments[0], int(arguments[1]), int(arguments[2])
-    if not die_with_parent(parent):
-        return 1
+    entry, descriptor = arguments[0], int(arguments[1])
     module, _, function = entry.partition(":")
     with os.fdopen(descriptor, "w", encoding="ascii") as answers:
 

@@ -1,9 +1,10 @@
 """How every child process of ours is started: one command line, one environment, and its first lines.
 
-    process = launch("edgemed.engine.process.worker", descriptor, os.getpid(), pass_fds=(descriptor,))
+    process = launch("edgemed.engine.process.worker", descriptor, pass_fds=(descriptor,))
 
-A child locks itself down before it reads or opens anything of the user's (`close_to_others`, then
-`privacy.lock_down`); tests/privacy/test_lock_order.py watches the system calls of each one.
+A child locks itself down and forks once before it reads or opens anything of the user's (`python -m edgemed.privacy`);
+tests/privacy/test_lock_order.py watches the system calls of each one. So the process that `launch` returns only waits
+for the one that works: it ends as that one ends, and if it is killed, the kernel kills that one too.
 """
 
 from __future__ import annotations
@@ -32,14 +33,17 @@ _NO_DEBUGGER = {"GGML_NO_BACKTRACE": "1"}
 
 
 def launch(
-    module: str, *arguments: object, env: Mapping[str, str] | None = None, **popen: Any
+    module: str, *arguments: object, network: bool = False, env: Mapping[str, str] | None = None, **popen: Any
 ) -> subprocess.Popen[bytes]:
     """Start `python -m module arguments...` with `env` (by default `environment()`); `popen` are subprocess.Popen's own
     options. Raises OSError.
 
-    -P keeps the current folder off the module path: a file there must not replace a module of ours.
+    The calling thread must live as long as the child, because the kernel kills a child with the thread that started it.
+    network: the module connects to an RPC server before it calls `privacy.lock_down` itself. -P keeps the current
+    folder off the module path: a file there must not replace a module of ours.
     """
-    command = [sys.executable, "-P", "-m", module, *map(str, arguments)]
+    first_lines = ["edgemed.privacy", str(os.getpid()), "network" if network else "offline"]
+    command = [sys.executable, "-P", "-m", *first_lines, module, *map(str, arguments)]
     return subprocess.Popen(command, env=environment() if env is None else env, **popen)
 
 

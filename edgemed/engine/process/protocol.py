@@ -278,7 +278,10 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ready:
+    """The model is loaded. `pid` is the process that computes."""
+
     info: EngineInfo
+    pid: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
-"""Renders a model file's chat template in a separate process: `python -m edgemed.engine.process.template`.
+"""Renders a model file's chat template in a separate process, started by `launch`.
 
 A template is a program written by the author of the file. jinja2's immutable sandbox keeps it away from Python's
 internals, but not from using endless time or memory: Python cannot interrupt an operation in C such as `'x' * 10**12`,
 and a string that doubles itself fills the memory in 35 steps. Only the kernel can, with limits on processor time and
-address space, which are set here before the template is read. They would also limit the engine, hence the separate
+address space, which are set here before the template is parsed. They would also limit the engine, hence the separate
 process, which costs 0.1 s per turn.
 
 It reads one JSON object from standard input (`template`, `messages`, `special_tokens`, `variables`) and writes one to
-standard output: `spans`, a list of [text, whether it comes from a message], or `error`, a sentence.
+standard output: `spans`, a list of [text, whether it comes from a message], or `error`, a sentence, with `limit`,
+whether a limit on memory or output was reached.
 """
 
 from __future__ import annotations
@@ -21,11 +22,15 @@ from datetime import datetime
 from itertools import chain, groupby
 from typing import Any, NoReturn
 
-from edgemed import privacy
-
 CPU_SECONDS = 2
+CHARACTERS_PER_SECOND = 250_000
+"""Of the conversation, for which the limit on processor time grows."""
 MEMORY_BYTES = 512 << 20
 MAX_OUTPUT_CHARACTERS = 1 << 22
+
+
+class TooLong(ValueError):  # noqa: N818 - the end of a sentence
+    """The template writes more than any prompt can hold."""
 
 
 class Veil:
@@ -90,10 +95,11 @@ def _apart(literal: str, special_tokens: Sequence[str]) -> bool:
 
 
 def render(request: dict[str, Any]) -> list[tuple[str, bool]]:
-    """The conversation as (text, whether it comes from a message). Raises jinja2's errors, MemoryError, or ValueError
-    with a message for the user."""
+    """The conversation as (text, whether it comes from a message). Raises jinja2's errors, MemoryError or TooLong."""
     from jinja2 import nodes
     from jinja2.exceptions import SecurityError, TemplateError
+    from jinja2.ext import Extension
+    from jinja2.parser import Parser
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Environment(ImmutableSandboxedEnvironment):
@@ -101,11 +107,21 @@ def render(request: dict[str, Any]) -> list[tuple[str, bool]]:
             # The sandbox's default returns an undefined value, which renders as nothing and only fails on further use.
             raise SecurityError(f"access to {attribute!r}")
 
+    class GenerationBlocks(Extension):
+        """`{% generation %}`, which marks the assistant's words for training and renders what it encloses."""
+
+        tags = {"generation"}  # noqa: RUF012
+
+        def parse(self, parser: Parser) -> nodes.Node:
+            line = next(parser.stream).lineno
+            return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+
     def refuse(reason: str) -> NoReturn:
         raise TemplateError(reason)
 
     # The settings of transformers, for which templates are written.
-    environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+    extensions = ["jinja2.ext.loopcontrols", GenerationBlocks]
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
     source = request["template"]
     parsed = environment.parse(source)
     literals = [node.value for node in parsed.find_all(nodes.Const) if isinstance(node.value, str)]
@@ -118,9 +134,21 @@ def render(request: dict[str, Any]) -> list[tuple[str, bool]]:
             return [shown(item) for item in value]
         return veil.show(value) if isinstance(value, str) else value
 
-    def to_json(value: Any, indent: int | None = None) -> str:
+    def to_json(
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: int | str | None = None,
+        separators: Sequence[str] | None = None,
+        sort_keys: bool = False,
+    ) -> str:
         # Quotes and line ends must be escaped as themselves, so restore the originals first and hide them again.
-        return veil.hide(json.dumps(shown(value), ensure_ascii=False, indent=indent))
+        item, key = separators or (None, None)
+        pair = None if item is None or key is None else (veil.show(item), veil.show(key))
+        return veil.hide(
+            json.dumps(
+                shown(value), ensure_ascii=ensure_ascii, indent=shown(indent), separators=pair, sort_keys=sort_keys
+            )
+        )
 
     environment.filters["tojson"] = to_json
     environment.globals["raise_exception"] = refuse
@@ -130,7 +158,7 @@ def render(request: dict[str, Any]) -> list[tuple[str, bool]]:
         messages=messages, add_generation_prompt=True, tools=None, documents=None, **request["variables"]
     )
     if len(rendered) > MAX_OUTPUT_CHARACTERS:
-        raise ValueError(f"writes more than {MAX_OUTPUT_CHARACTERS >> 20} million characters")
+        raise TooLong(f"writes more than {MAX_OUTPUT_CHARACTERS >> 20} million characters")
     return list(veil.spans(rendered))
 
 
@@ -152,22 +180,33 @@ def fault(error: BaseException) -> str:
             return "recurses without end"
         case exceptions.TemplateError():
             return f"refuses this conversation: {reason}"
-        case ValueError() if reason.startswith("writes more than"):
+        case TooLong():
             return reason
         case _:
             return f"fails: {reason or type(error).__name__}"
 
 
+def cpu_seconds(characters: int) -> int:
+    """The processor time that a conversation of this length may take."""
+    return CPU_SECONDS + characters // CHARACTERS_PER_SECOND
+
+
+def _limit(resource_: int, wanted: int) -> None:
+    """Set a limit of this process. It cannot be raised above one that the user's shell has set (`ulimit`)."""
+    _, hard = resource.getrlimit(resource_)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource_, (most, most))
+
+
 def main() -> int:
-    """Serve one request. The conversation is on standard input, so the locks close before it is read."""
-    privacy.lock_down(allow_unsealed=True)  # the parent has decided whether to go on without a filter
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    """Serve one request."""
     request = json.load(sys.stdin.buffer)
+    _limit(resource.RLIMIT_CPU, cpu_seconds(sum(len(content) for _, content in request["messages"])))
+    _limit(resource.RLIMIT_AS, MEMORY_BYTES)
     try:
         answer: dict[str, Any] = {"spans": render(request)}
     except Exception as error:
-        answer = {"error": fault(error)}
+        answer = {"error": fault(error), "limit": isinstance(error, MemoryError | TooLong)}
     sys.stdout.buffer.write(json.dumps(answer).encode())
     sys.stdout.flush()
     return 0

@@ -1,9 +1,8 @@
-"""The engine's process: `python -m edgemed.engine.process.worker FD PARENT`.
+"""The engine's process: `python -m edgemed.engine.process.worker FD`, started by `launch`.
 
 llama.cpp aborts its process if an internal check fails, so it runs in this child, not in the interface. One thread
 answers and another listens, so that stops and requests for statistics arrive during a computation. FD is one end of a
-socket pair (`frames`); this process ends when the other end closes. If the parent PARENT dies, the kernel kills this
-process, even if it hangs.
+socket pair (`frames`); this process ends when the other end closes.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from edgemed.engine.process.coalesce import coalesced
 from edgemed.engine.process.exit_reason import FORGET
 from edgemed.engine.process.failures import encode_failure
 from edgemed.engine.process.frames import Frames, encode
-from edgemed.engine.process.parent_death import die_with_parent
 from edgemed.engine.process.protocol import (
     AnyMessage,
     Failed,
@@ -91,7 +89,7 @@ class Worker:
         privacy.seal(allow_unsealed=start.settings.allow_unsealed)
         self._session = session
         start_thread(self._listen, "listener")
-        self._connection.send(Ready(info))
+        self._connection.send(Ready(info, os.getpid()))
         while True:
             os.write(sys.stderr.fileno(), f"{FORGET}\n".encode())
             request, wanted = self._requests.get()
@@ -157,16 +155,13 @@ class Worker:
 
 def main(arguments: list[str]) -> int:
     """Run the process. Returns only if loading fails; then the exit code is 1."""
-    privacy.close_to_others()
-    descriptor, parent = map(int, arguments)
-    if not die_with_parent(parent):
-        return 1
+    (descriptor,) = map(int, arguments)
     connection = Connection(socket.socket(fileno=descriptor))
     ((_, start),) = connection.receive()
     assert isinstance(start, Start)
     try:
         require_llama()
-        reach(start.settings.offload)  # an RPC server's connection must be opened before the lock-down
+        reach(start.settings.offload)  # with an RPC server, only `lock_down` below closes the network
         warning = privacy.lock_down(allow_unsealed=start.settings.allow_unsealed)
         Worker(connection).run(start, warning)
     except Exception as error:

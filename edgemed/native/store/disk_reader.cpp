@@ -193,7 +193,7 @@ std::string DiskReader::read(const ReadJob & job, const Segment & segment, uint6
             got += static_cast<uint64_t>(n);
         } else if (n == 0) {
             return "the file ends before it does: it was cut short";
-        } else if (errno == EINVAL && direct) {
+        } else if ((errno == EINVAL || errno == EOPNOTSUPP) && direct) {
             direct_ = false;  // some file systems accept O_DIRECT at open() and refuse it here
         } else if (errno != EINTR) {
             return std::string("reading it failed: ") + std::strerror(errno);

@@ -46,6 +46,7 @@ COMMANDS = (
     Command("with_case", "/case", ("alt+n",)),
     Command("bring_back", "/back"),
     Command("chats", "/chats", ("ctrl+o",), bound=False),
+    Command("open", "/open"),
     Command("find", "/find"),
     Command("unsaved_chat", "/unsaved"),
     Command("resume", "/resume", ("f6",), on_turn=True),

@@ -13,12 +13,13 @@ from edgemed.clinical import chart_copy
 from edgemed.errors import EdgemedError
 from edgemed.tui.commands import BY_WORD, COMMANDS
 from edgemed.tui.endings import ending
+from edgemed.tui.plain_vault import PlainVault
 
 if TYPE_CHECKING:
     from edgemed.tui.plain import PlainChat
 
 SCREEN_ONLY = frozenset({"experts", "theme_dark", "theme_light", "theme_contrast", "hide", "lock", "set_pin"})
-VAULT_ONLY = frozenset({"chats", "find", "unsaved_chat"})
+VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat"})
 RULE = "-" * 40
 
 
@@ -29,6 +30,7 @@ class PlainCommands:
         self._chat = chat
         self._words = chat.asking_words
         self._previous: Conversation | None = None
+        self._vault = PlainVault(chat.session.kept, chat.asking_words) if chat.session.kept else None
         self._at = 0  # how many turns before the last one /previous and /next have gone
 
     def run(self, line: str) -> Literal["quit"] | None:
@@ -42,7 +44,7 @@ class PlainCommands:
         elif command.name in SCREEN_ONLY:
             self._say(self._words.screen_only.format(word=word))
         elif command.name in VAULT_ONLY:
-            self._say(self._words.vault_only.format(word=word))
+            self._run_in_vault(command.name, word, argument.strip())
         elif command.name == "edit":
             self._edit(argument.strip())
         else:
@@ -71,8 +73,36 @@ class PlainCommands:
         self._chat.case, self._at = "", 0
 
     def _run_new_chat(self) -> None:
-        self._replace(Conversation(saved=False))
+        self._replace(Conversation(saved=self._vault is not None))
         self._say(self._chat.words.new_chat)
+
+    def _run_in_vault(self, name: str, word: str, argument: str) -> None:
+        """A command on the chats that are kept."""
+        if self._vault is None:
+            self._say(self._words.vault_only.format(word=word))
+        elif name == "unsaved_chat":
+            self._replace(Conversation(saved=False))
+            self._say(self._words.unsaved_plain)
+        elif name == "open":
+            self._open(self._vault.chosen(argument))
+        else:
+            try:
+                lines = self._vault.find(argument) if name == "find" else self._vault.chats()
+            except EdgemedError as error:
+                lines = [failure_of(error)]
+            for line in lines:
+                self._say(line)
+
+    def _open(self, chat_id: str | None) -> None:
+        if chat_id is None or self._vault is None:
+            self._say(self._words.no_number)
+            return
+        try:
+            self._replace(self._vault.load(chat_id))
+        except EdgemedError as error:
+            self._say(failure_of(error))
+        else:
+            self._run_last()
 
     def _run_with_case(self) -> None:
         if not self._turns:
@@ -259,6 +289,6 @@ class PlainCommands:
     def _run_help(self) -> None:
         language = self._chat.session.language
         for command in COMMANDS:
-            if command.name not in SCREEN_ONLY | VAULT_ONLY:
+            if command.name not in (SCREEN_ONLY if self._vault else SCREEN_ONLY | VAULT_ONLY):
                 self._say(f"{command.word}: {command.title(language)}. {command.explanation(language)}.")
         self._say(self._words.plain_hint)

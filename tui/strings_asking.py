@@ -57,6 +57,11 @@ class AskingStrings:
     stop_plain: str
     screen_only: str
     vault_only: str
+    listed: str
+    no_number: str
+    find_plain: str
+    nothing_found: str
+    unsaved_plain: str
 
 
 ENGLISH = AskingStrings(
@@ -103,6 +108,11 @@ ENGLISH = AskingStrings(
     restarted="The model is running again.",
     stop_plain="Ctrl+C stops an answer while it is written.",
     screen_only="{word} works on the full screen only.",
+    listed="{number}. {title}, {changed}, {count} questions",
+    no_number="/open and a number from the last list opens a chat.",
+    find_plain="Type /find and what to look for.",
+    nothing_found="Nothing found.",
+    unsaved_plain="Unsaved chat. Nothing of it is stored; /new starts one that is.",
     vault_only="{word} needs a chat that is kept; this one is not saved.",
 )
 
@@ -147,6 +157,11 @@ CHINESE = AskingStrings(
     restarted="模型已重新启动。",
     stop_plain="回答生成时按 Ctrl+C 停止。",
     screen_only="{word} 只能在全屏模式使用。",
+    listed="{number}. {title}，{changed}，{count} 个问题",
+    no_number="输入 /open 和最近列表中的编号可打开对话。",
+    find_plain="请输入 /find 和要查找的内容。",
+    nothing_found="未找到。",
+    unsaved_plain="不保存的对话，不留下任何内容；/new 开始保存的对话。",
     vault_only="{word} 需要保存的对话；本对话不保存。",
 )
 

@@ -6,12 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from edgemed import privacy
+from edgemed import privacy, settings
 from edgemed.clinical import Place, language_of
 from edgemed.commands._engine import add_engine_arguments, engine_settings
 from edgemed.commands._private import close_process
@@ -71,20 +71,31 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
     from edgemed.tui.session import ChatSession
 
     model = open_model(path)
-    settings = engine_settings(args)
+    known = settings.load()
+    wanted = engine_settings(args)
+    if args.language and args.language != known.language:
+        remember(language=args.language)
 
     def start(progress: Progress) -> ChatEngine:
-        return Engine.start(path, settings, progress)
+        return Engine.start(path, wanted, progress)
 
     return ChatSession(
         start_engine=start,
         model_name=model.name,
         weights_digest=model.weights_digest if model.verified else None,
         intended_use=model.intended_use,
-        language=args.language or language_of(os.environ),
+        language=args.language or known.language or language_of(os.environ),
         place=place_of(sealed=sealed),
         introduction=introduction,
+        theme=known.theme,
+        on_theme=lambda name: remember(theme=name),
     )
+
+
+def remember(**changes: Any) -> None:
+    """Keep settings for the next start. A setting that cannot be written holds for this run only."""
+    with suppress(SetupError):
+        settings.update(**changes)
 
 
 def place_of(*, sealed: bool) -> Place:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+from pathlib import Path
 
 import pytest
 
+from edgemed.chat.conversation import Conversation
 from edgemed.chat.lengths import Length
 from edgemed.engine.process.protocol import Message
 from edgemed.errors import EngineDied
 from edgemed.tui.commands import COMMANDS
+from edgemed.tui.kept import Kept
 from edgemed.tui.plain import PlainChat, separated
 from edgemed.tui.plain_commands import SCREEN_ONLY, VAULT_ONLY, PlainCommands
 from edgemed.tui.sentences import Sentences
 from testing.fake_engine import PROMPT_DIGEST, FakeEngine, finished
 from tests.tui.driving import session
+from tests.tui.vaults import PASSPHRASE, make
 
 
 def said(engine: FakeEngine, typed: str, length: Length = "standard") -> str:
@@ -127,3 +132,26 @@ def test_a_dead_engine_is_restarted_by_a_word() -> None:
 def test_text_is_cut_into_sentences(pieces: list[str], shown: list[str]) -> None:
     sentences = Sentences()
     assert [*(sentences.feed(piece) for piece in pieces), sentences.close()] == shown
+
+
+@pytest.mark.slow
+def test_the_chats_of_a_vault_are_listed_found_and_opened(tmp_path: Path) -> None:
+    vault, _ = make(tmp_path / "vault", PASSPHRASE)
+    kept = asyncio.run(Kept.open(vault, PASSPHRASE))
+    engine = FakeEngine(["Rest."], ["Drink."], ["Sleep."], ["Gone."])
+    writer = io.StringIO()
+    typed = ["Fever of 39", "/new", "胸痛 since noon", "/chats", "/open 2", "And then?", "/find 胸痛", "/open 9"]
+    lines = "\n".join([*typed, "/unsaved", "Secret?", "/chats", ""])
+    chat = PlainChat(kept.joined_to(session(engine)), Conversation(), reader=io.StringIO(lines), writer=writer)
+    try:
+        assert chat.run() == 0
+    finally:
+        kept.close()
+    printed = writer.getvalue()
+    assert texts(engine.asked[2]) == ["Fever of 39", "Rest.", "And then?"]
+    assert "1. 胸痛 since noon, " in printed
+    assert "2. Fever of 39, " in printed
+    assert "Question 1 of 1:\nFever of 39" in printed
+    assert "1. 胸痛 since noon\n" in printed
+    assert "/open and a number from the last list" in printed
+    assert "Secret" not in printed.partition("Unsaved chat.")[2]

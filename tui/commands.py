@@ -7,7 +7,7 @@ are in `edgemed.tui.strings_commands`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgemed.clinical import Language
@@ -103,12 +103,11 @@ def matching(typed: str, among: Iterable[Command]) -> list[Command]:
     return [command for command in among if command.word.startswith(typed.lower())]
 
 
-def keys_table(language: Language, offered: Callable[[Command], bool]) -> str:
-    """The commands that are offered as a table in Markdown, for the help page."""
+def keys_table(language: Language, commands: Iterable[Command]) -> str:
+    """Commands as a table in Markdown, for the help page."""
     rows = [
         f"| {' '.join(filter(None, [*map(shown_key, command.keys), command.typed]))} | `{command.word}` "
         f"| {command.title(language)}: {command.explanation(language)} |"
-        for command in COMMANDS
-        if offered(command)
+        for command in commands
     ]
     return "\n".join(["| | | |", "|---|---|---|", *rows])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgemed.chat.conversation import State, Turn
 from edgemed.clinical import Language, cut_off
+from edgemed.tui.reasons import reason_in
 from edgemed.tui.strings import Strings
 
 
@@ -13,7 +14,7 @@ def ending(turn: Turn, words: Strings, language: Language) -> str:
         "stopped": words.stopped_by_you,
         "length": words.length_reached,
         "context": words.context_full,
-        "failed": turn.reason,
+        "failed": reason_in(language, turn.reason),
         "interrupted": words.interrupted,
     }
     reason = reasons.get(turn.state, "")

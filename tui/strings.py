@@ -169,9 +169,10 @@ CHINESE = Strings(
 _BY_LANGUAGE: dict[Language, Strings] = {"en": ENGLISH, "zh-CN": CHINESE}
 
 
-def help_text(language: Language) -> str:
-    """The help page, in Markdown."""
-    return (Path(__file__).parent / "help" / f"{language}.md").read_text(encoding="utf-8")
+def help_text(language: Language, commands: str) -> str:
+    """The help page, in Markdown, with the table of commands."""
+    page = (Path(__file__).parent / "help" / f"{language}.md").read_text(encoding="utf-8")
+    return page.replace("COMMANDS", commands, 1)
 
 
 def strings(language: Language) -> Strings:

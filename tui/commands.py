@@ -103,11 +103,11 @@ def matching(typed: str, among: Iterable[Command]) -> list[Command]:
     return [command for command in among if command.word.startswith(typed.lower())]
 
 
-def keys_table(language: Language, commands: Iterable[Command]) -> str:
-    """Commands as a table in Markdown, for the help page."""
-    rows = [
-        f"| {' '.join(filter(None, [*map(shown_key, command.keys), command.typed]))} | `{command.word}` "
-        f"| {command.title(language)}: {command.explanation(language)} |"
-        for command in commands
-    ]
-    return "\n".join(["| | | |", "|---|---|---|", *rows])
+def listed(language: Language, commands: Iterable[Command]) -> str:
+    """Commands as a list in Markdown, for the help page."""
+    lines = []
+    for command in commands:
+        keys = ", ".join(filter(None, [*map(shown_key, command.keys), command.typed]))
+        called = f"**{command.word}**, **{keys}**" if keys else f"**{command.word}**"
+        lines.append(f"- {called}: {command.title(language)}. {command.explanation(language)}")
+    return "\n".join(lines)

@@ -28,7 +28,7 @@ from edgemed.tui.facts import model_facts
 from edgemed.tui.plain_commands import PlainCommands
 from edgemed.tui.sentences import Sentences
 from edgemed.tui.session import ChatSession
-from edgemed.tui.stages import Loading, described
+from edgemed.tui.stages import Loading, Reading, described
 from edgemed.tui.strings_asking import asking_strings
 
 NEWS_SECONDS = 10.0
@@ -47,7 +47,8 @@ class PlainChat:
         writer: TextIO | None = None,
     ) -> None:
         self.session = session
-        self.words = replace(session.words, context_full=session.words.context_full_plain)
+        words = session.words
+        self.words = replace(words, context_full=words.context_full_plain, resume=words.resume_plain)
         self.asking_words = asking_strings(session.language)
         self.conversation = conversation or Conversation(saved=False)
         self.length: Length = session.length
@@ -102,7 +103,7 @@ class PlainChat:
                 for event in ask(self.engine, self.conversation, turn, wanted, self.session.hooks):
                     match event:
                         case PromptProgress(done=done, total=total):
-                            self._news(self.words.reading.format(done=done, total=total))
+                            self._news(described(Reading(done, total, 0, 0.0), self.words))
                         case Piece(text=text):
                             if not begun:
                                 self.say(self.asking_words.answer)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.lengths import Length
+from edgemed.chat.reasoning import parts
 from edgemed.chat.service import failure_of
 from edgemed.chat.visible import visible
 from edgemed.clinical import chart_copy
 from edgemed.errors import EdgemedError
 from edgemed.tui.commands import BY_WORD, COMMANDS
 from edgemed.tui.endings import ending
+from edgemed.tui.markdown import plain_text
 from edgemed.tui.plain_vault import PlainVault
 
 if TYPE_CHECKING:
@@ -221,10 +223,17 @@ class PlainCommands:
         if not turn.raw:
             self._say(self._chat.words.nothing_to_copy)
             return
-        text = f"{visible(turn.question)}\n\n{turn.text}" if question else turn.text
+        text = plain_text(parts(turn.text).answer)
+        if question:
+            text = f"{plain_text(visible(turn.question), markdown=False)}\n\n{text}"
         session = self._chat.session
         copy = chart_copy(
-            text, intended_use=session.intended_use, incomplete=turn.state != "whole", language=session.language
+            text,
+            intended_use=session.intended_use,
+            incomplete=turn.state != "whole",
+            weights_digest=turn.weights_digest or session.weights_digest,
+            written=turn.asked,
+            language=session.language,
         )
         for line in (self._words.copied_plain, RULE, copy.rstrip("\n"), RULE):
             self._say(line)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgemed.chat.engine import StartEngine
 from edgemed.chat.lengths import Length
 from edgemed.chat.service import Hook
-from edgemed.clinical import Language, Place, header_line, notice
+from edgemed.clinical import Language, Place, header_lines, notice
 from edgemed.tui.strings import Strings, strings
 
 if TYPE_CHECKING:
@@ -45,7 +45,12 @@ class ChatSession:
 
     @property
     def header(self) -> str:
-        return header_line(self.weights_digest, place=self.place, language=self.language)
+        """The header line in full; `headers` has the wordings for narrow terminals as well."""
+        return self.headers[0]
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        return header_lines(self.weights_digest, place=self.place, language=self.language)
 
     @property
     def notice(self) -> str | None:

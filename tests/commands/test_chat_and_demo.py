@@ -50,7 +50,7 @@ def model_of(cache: Path) -> Path:
 
 def test_demo_converts_shows_its_plan_and_answers(demo: subprocess.CompletedProcess[str]) -> None:
     assert demo.returncode == 0, demo.stderr
-    assert "writes is made up; it is not medicine." in demo.stdout
+    assert "What it writes is made up." in demo.stdout
     assert "Bits per weight, by layer" in demo.stdout
     answer = demo.stdout.partition("> What are the symptoms of diabetes?\n")[2]
     assert len(answer.partition(NOTICE)[0].split()) > 5
@@ -96,7 +96,7 @@ def test_chat_reads_questions_from_a_pipe(demo: subprocess.CompletedProcess[str]
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("OFFLINE | AI TEXT, NOT VALIDATED | CHECK | ")
+    assert lines[0].startswith("OFFLINE | AI TEXT, NOT VALIDATED | CHECK BEFORE USE | ")
     assert lines[1] == NOTICE
     assert done.stdout.count(NOTICE) == 2
 

@@ -19,7 +19,7 @@ from testing.fake_engine import FakeEngine, Hold, finished
 from testing.pseudo_terminal import PseudoTerminal
 from tests.tui.driving import session
 
-HEADER = "OFFLINE | AI TEXT, NOT VALIDATED | CHECK | ab12cd34"
+HEADER = "OFFLINE | AI TEXT, NOT VALIDATED | CHECK BEFORE USE | ab12cd34"
 NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
 CUT = "CUT OFF: a dose or a list may be incomplete"
 
@@ -57,7 +57,8 @@ def test_what_acts_is_shown() -> None:
 def test_a_cut_answer_says_so() -> None:
     chat, writer = plain(FakeEngine(["Take 5", finished("Take 5", tokens=2, prompt=1, reason="length")]), "q\n")
     chat.run()
-    assert f"Take 5\n{CUT} · the answer reached its length limit\nEnd of answer.\n{NOTICE}" in writer.getvalue()
+    ended = "the answer reached its length limit · /resume: continue it"
+    assert f"Take 5\n{CUT} · {ended}\nEnd of answer.\n{NOTICE}" in writer.getvalue()
 
 
 def test_the_engines_death_is_said_and_the_next_question_restarts_it() -> None:
@@ -107,7 +108,7 @@ def test_an_interrupt_stops_the_answer_and_not_the_program() -> None:
 def test_a_full_context_names_the_command_of_this_mode() -> None:
     chat, writer = plain(FakeEngine(["Half", finished("Half", tokens=1, prompt=2047, reason="context")]), "q\n")
     chat.run()
-    assert "this conversation is now too long for the model. /new: new chat" in writer.getvalue()
+    assert "this conversation is now too long for the model. /case: new chat" in writer.getvalue()
 
 
 AT_TERMINAL = """
@@ -194,7 +195,7 @@ def test_nothing_that_line_mode_writes_to_a_terminal_is_an_escape_code() -> None
         terminal.send("What helps?\r")
         terminal.wait_for(ANSWERED)
         terminal.send("/help\r")
-        terminal.wait_for("/quit")
-        terminal.send("\x04")
+        terminal.wait_for("/quit: ")
+        terminal.send("/quit\r")
         assert terminal.status() == 0
         assert "\x1b" not in terminal.output

@@ -16,7 +16,7 @@ from edgemed.chat.lengths import Length
 from edgemed.chat.visible import VisibleStream, visible
 from edgemed.engine.process.protocol import EngineInfo, Finished, Piece, PromptProgress
 from edgemed.tui.driver import EngineDriver
-from edgemed.tui.facts import model_facts
+from edgemed.tui.facts import model_line
 from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, Opened, StatsChanged
 from edgemed.tui.reasons import reason_in
 from edgemed.tui.screens.surface import ChatSurface
@@ -169,7 +169,7 @@ class AnsweringScreen(ChatSurface):
         self._engine_ready = True
         self._info = news.info
         self.show_figures(context_size=news.info.n_ctx)
-        self.show_welcome(model_facts(news.info, self._words))
+        self.show_welcome(model_line(news.info, self._words))
         self._enter(Idle())
         if news.info.warning:
             self.notify(visible(news.info.warning), markup=False, severity="warning", timeout=WARNING_SECONDS)
@@ -200,7 +200,9 @@ class AnsweringScreen(ChatSurface):
                     await self.query_one(Transcript).views[-1].answer.feed(shown)
             case Finished() as finished:
                 self.show_figures(
-                    context_used=self._conversation.context_used, tokens_per_s=finished.decode_tokens_per_s
+                    context_used=self._conversation.context_used,
+                    tokens_per_s=finished.decode_tokens_per_s,
+                    prompt_tokens_per_s=finished.prefill_tokens_per_s or None,
                 )
                 await self._ended(Idle())
 

@@ -10,10 +10,10 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
-from edgemed.tui.markdown import FrozenMarkdown
 from edgemed.tui.screens.noticed import notices
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings import help_text
+from edgemed.tui.widgets.drawn import Drawn
 
 
 class HelpScreen(Screen[None]):
@@ -30,5 +30,5 @@ class HelpScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield notices(self._session)
         with VerticalScroll():
-            yield Static(FrozenMarkdown(help_text(self._session.language, self._commands)))
+            yield Drawn(help_text(self._session.language, self._commands))
         yield Static(self._session.words.close, classes="stage", markup=False)

@@ -16,7 +16,7 @@ from edgemed.chat.visible import visible
 from edgemed.engine.process.protocol import Finished
 from edgemed.errors import VaultError
 from edgemed.tui.commands import Command
-from edgemed.tui.facts import model_facts
+from edgemed.tui.facts import model_line
 from edgemed.tui.kept import Kept
 from edgemed.tui.messages import Answering, EngineFailed
 from edgemed.tui.screens.chat import ChatScreen
@@ -146,11 +146,10 @@ class KeptScreen(ChatScreen):
         composer.text = draft
         composer.move_cursor(composer.document.end)
 
-    def show_welcome(self, facts: str = "") -> None:
-        """Show the text above the first turn, which says where the chat is kept."""
+    @property
+    def where_kept(self) -> str:
         kept = self._kept is not None and self._conversation.saved
-        lines = (self._session.introduction, facts, self._vault_words.kept if kept else self._words.nothing_stored)
-        self.query_one(Transcript).welcome("\n".join(filter(None, lines)))
+        return self._vault_words.kept if kept else self._words.nothing_stored
 
     def action_undo_typing(self) -> None:
         """Undo the last change in the box."""
@@ -212,7 +211,7 @@ class KeptScreen(ChatScreen):
         if open_turn := conversation.open_turn:
             await self._follow(open_turn)
         self.show_queued(conversation.queued)
-        self.show_welcome(model_facts(self._info, self._words) if self._info else "")
+        self.show_welcome(model_line(self._info, self._words) if self._info else "")
         self._show_which()
 
     async def _show_turn(self, turn_id: str) -> None:

@@ -6,7 +6,7 @@ from textual import on
 
 from edgemed.chat.conversation import Turn
 from edgemed.chat.lengths import Length
-from edgemed.tui.commands import COMMANDS, keys_table
+from edgemed.tui.commands import COMMANDS, listed
 from edgemed.tui.messages import Previewed
 from edgemed.tui.screens.choice import ChoiceScreen
 from edgemed.tui.screens.composing import ComposingScreen
@@ -70,7 +70,7 @@ class TurnsScreen(ComposingScreen):
         language, turn = self._session.language, self.chosen
         offered = [command for command in COMMANDS if self.action_of(command)]
         here = [each for each in offered if turn is not None and each.on_turn and self._applies(each.name, turn)]
-        return keys_table(language, [*here, *(command for command in offered if command not in here)])
+        return listed(language, [*here, *(command for command in offered if command not in here)])
 
     # --- copies ---
 

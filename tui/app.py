@@ -16,6 +16,7 @@ from textual.screen import Screen
 from edgemed import supervisor
 from edgemed.chat.conversation import Conversation
 from edgemed.clinical import Language
+from edgemed.desktop.client import Desktop
 from edgemed.errors import EdgemedError
 from edgemed.tui.commanding import CommandingApp
 from edgemed.tui.entrance import Entrance
@@ -23,8 +24,8 @@ from edgemed.tui.guard import Guard
 from edgemed.tui.hide_key import EarlierPaste
 from edgemed.tui.hiding_driver import HidingDriver
 from edgemed.tui.kept import Kept
+from edgemed.tui.on_desktop import DesktopApp
 from edgemed.tui.pin import TRIES
-from edgemed.tui.private_app import PrivateApp
 from edgemed.tui.screens.first_run import FirstRunScreen
 from edgemed.tui.screens.form import FormScreen
 from edgemed.tui.screens.help import HelpScreen
@@ -40,7 +41,7 @@ from edgemed.vault.folder import exists
 TICK_SECONDS = 1.0
 
 
-class ChatApp(CommandingApp, PrivateApp):
+class ChatApp(CommandingApp, DesktopApp):
     """The private clinical chat: behind the vault of `entrance`, or at once on `session`, of which nothing is kept."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -56,12 +57,13 @@ class ChatApp(CommandingApp, PrivateApp):
         conversation: Conversation | None = None,
         *,
         entrance: Entrance | None = None,
+        desktop: Desktop | None = None,
     ) -> None:
         assert (session is None) != (entrance is None)
         self._entrance = entrance
         self._chat = KeptScreen(session, conversation or Conversation()) if session else None
         self._spoken = session.language if session else cast(Entrance, entrance).language
-        super().__init__(strings(self._spoken).links_closed)
+        super().__init__(strings(self._spoken).links_closed, desktop)
         self.use_theme(session.theme if session else cast(Entrance, entrance).settings.theme)
         self._words = vault_strings(self._spoken)
         self._guard = Guard()
@@ -255,6 +257,8 @@ class ChatApp(CommandingApp, PrivateApp):
         if self._leaving:
             return
         self._leaving = True
+        if code in (supervisor.LOCKED, supervisor.SUSPENDED):
+            self.clear_clipboard()
         if self._chat is not None:
             await self._chat.leave()
         self.exit(return_code=code)

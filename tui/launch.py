@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from edgemed.chat.engine import ChatEngine
+from edgemed.desktop.client import Desktop
 from edgemed.tui.entrance import Entrance
 from edgemed.tui.session import ChatSession
 
@@ -24,7 +25,9 @@ def scrub_environment() -> None:
         del os.environ[name]
 
 
-def open_chat(session: ChatSession | None = None, *, entrance: Entrance | None = None) -> int:
+def open_chat(
+    session: ChatSession | None = None, *, entrance: Entrance | None = None, desktop: Desktop | None = None
+) -> int:
     """Run the chat until the user quits or it locks; return the exit code.
 
     With `entrance` it asks for the vault first; with `session` nothing is kept. Raises the start's error if no engine
@@ -33,7 +36,7 @@ def open_chat(session: ChatSession | None = None, *, entrance: Entrance | None =
     scrub_environment()
     from edgemed.tui.app import ChatApp
 
-    app = ChatApp(session, entrance=entrance)
+    app = ChatApp(session, entrance=entrance, desktop=desktop)
     app.run()
     if app.start_error is not None and not app.return_code:
         raise app.start_error

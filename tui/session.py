@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgemed.chat.engine import StartEngine
 from edgemed.chat.lengths import Length
 from edgemed.chat.service import Hook
+from edgemed.chat.visible import visible
 from edgemed.clinical import Language, Place, header_lines, notice
 from edgemed.tui.strings import Strings, strings
 
@@ -50,7 +51,8 @@ class ChatSession:
 
     @property
     def headers(self) -> tuple[str, ...]:
-        return header_lines(self.weights_digest, place=self.place, language=self.language)
+        lines = header_lines(self.weights_digest, place=self.place, language=self.language)
+        return tuple(map(visible, lines))
 
     @property
     def notice(self) -> str | None:

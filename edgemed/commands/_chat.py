@@ -16,6 +16,7 @@ from edgemed.clinical import Place, language_of
 from edgemed.commands._engine import add_engine_arguments, engine_settings
 from edgemed.commands._private import close_process
 from edgemed.commands._signals import signals_interrupt
+from edgemed.desktop.client import Desktop, start
 from edgemed.errors import EdgemedError, SetupError
 from edgemed.supervisor import Why, supervise
 
@@ -35,10 +36,12 @@ def add_chat_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """The process of a screen: why the supervisor started it, and whether the kernel enforces its locks."""
+    """The process of a screen: why the supervisor started it, whether the kernel enforces its locks, and the connection
+    to the desktop helper, if there is one."""
 
     why: Why
     sealed: bool
+    desktop: Desktop | None = None
 
 
 def enter_screen(args: argparse.Namespace) -> Entered:
@@ -47,11 +50,12 @@ def enter_screen(args: argparse.Namespace) -> Entered:
     Raises SetupError if the process cannot be closed; with `--allow-unsealed` that is printed as a warning instead.
     """
     sealed = close_process(args)
-    # A helper that needs local sockets (desktop lock, clipboard) is started here, by the supervisor, before the seal.
-    # Every screen inherits its end of the connection.
+    full_screen = not args.plain and has_screen()
+    # The helper needs local sockets, so it is started before the seal. Every screen inherits our end.
+    desktop = start() if full_screen else None
     privacy.seal(allow_unsealed=args.allow_unsealed)
     language = args.language or language_of(os.environ)
-    return Entered(supervise(full_screen=not args.plain and has_screen(), language=language), sealed)
+    return Entered(supervise(full_screen=full_screen, language=language), sealed, desktop)
 
 
 def at_terminal() -> bool:
@@ -67,9 +71,11 @@ def has_screen() -> bool:
 def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduction: str = "") -> ChatSession:
     """Read the model file's metadata and prepare to load it. Raises ModelFileError if it is not a model file."""
     from edgemed.engine.process.client import Engine
+    from edgemed.engine.process.identity import FileIdentity, Weights
     from edgemed.model_file import open_model
     from edgemed.tui.session import ChatSession
 
+    file = FileIdentity.of(path)
     model = open_model(path)
     known = settings.load()
     wanted = engine_settings(args)
@@ -77,7 +83,7 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
         remember(language=args.language)
 
     def start(progress: Progress) -> ChatEngine:
-        return Engine.start(path, wanted, progress)
+        return Engine.start(path, wanted, progress, Weights(file, model.weights_digest))
 
     return ChatSession(
         start_engine=start,
@@ -104,7 +110,7 @@ def place_of(*, sealed: bool) -> Place:
     return "unsealed" if not sealed else "remote" if remote else "offline"
 
 
-def converse(session: ChatSession, args: argparse.Namespace) -> int:
+def converse(session: ChatSession, args: argparse.Namespace, desktop: Desktop | None = None) -> int:
     """Run a chat of which nothing is kept until the user quits; return the exit code. Raises EdgemedError."""
     with private_errors():
         if args.plain or not has_screen():
@@ -114,7 +120,7 @@ def converse(session: ChatSession, args: argparse.Namespace) -> int:
                 return PlainChat(session).run()
         from edgemed.tui.launch import open_chat
 
-        return open_chat(session)
+        return open_chat(session, desktop=desktop)
 
 
 @contextmanager

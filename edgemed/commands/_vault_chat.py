@@ -37,7 +37,7 @@ def chat_on_vault(args: argparse.Namespace, entered: Entered, known: Settings) -
         if not args.plain and has_screen():
             from edgemed.tui.launch import open_chat
 
-            return open_chat(entrance=entrance)
+            return open_chat(entrance=entrance, desktop=entered.desktop)
         from edgemed.tui.plain_door import chat_in_lines
 
         with signals_interrupt():

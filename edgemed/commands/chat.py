@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         if model is None:
             raise SetupError(NO_MODEL)
         entered = enter_screen(args)
-        return converse(open_session(model, args, sealed=entered.sealed), args)
+        return converse(open_session(model, args, sealed=entered.sealed), args, entered.desktop)
     from edgemed.commands._vault_chat import chat_on_vault
 
     entered = enter_screen(args)

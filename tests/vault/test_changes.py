@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import tarfile
 from collections.abc import Callable
@@ -266,6 +267,21 @@ def test_a_new_key_needs_the_passphrase(place: Path) -> None:
     with pytest.raises(VaultError, match="needs the passphrase"):
         vault.rekey(" ".join(recovery))
     vault.close()
+
+
+def test_a_change_of_keys_is_finished_although_it_is_interrupted(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = concurrent.futures.wait
+    interrupts = iter([True, True])
+
+    def interrupted(futures: list[Future[None]]) -> None:
+        if next(interrupts, False):
+            raise KeyboardInterrupt
+        wait(futures)
+
+    monkeypatch.setattr("edgemed.vault.folder.wait", interrupted)
+    recovery = vault.rekey(PASSPHRASE)
+    vault.close()
+    assert opened_texts(vault.folder, " ".join(recovery)) == ["one"]
 
 
 @pytest.mark.parametrize("step", ["database.copy_database", "integrity.check", "keys.write_keys"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.lengths import Length
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SCREEN_ONLY = frozenset({"experts", "theme_dark", "theme_light", "theme_contrast", "hide", "lock", "set_pin"})
 VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat"})
+LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
 RULE = "-" * 40
 
 
@@ -47,6 +48,8 @@ class PlainCommands:
             self._say(self._words.screen_only.format(word=word))
         elif command.name in VAULT_ONLY:
             self._run_in_vault(command.name, word, argument.strip())
+        elif command.name in LENGTHS:
+            self._set_length(cast(Length, command.name))
         elif command.name == "edit":
             self._edit(argument.strip())
         else:
@@ -240,18 +243,8 @@ class PlainCommands:
 
     # --- lengths, the place, help ---
 
-    def _run_brief(self) -> None:
-        self._set_length("brief")
-
-    def _run_standard(self) -> None:
-        self._set_length("standard")
-
-    def _run_full(self) -> None:
-        self._set_length("full")
-
     def _run_length(self) -> None:
-        lengths: tuple[Length, ...] = ("brief", "standard", "full")
-        self._set_length(lengths[(lengths.index(self._chat.length) + 1) % len(lengths)])
+        self._set_length(LENGTHS[(LENGTHS.index(self._chat.length) + 1) % len(LENGTHS)])
 
     def _set_length(self, length: Length) -> None:
         self._chat.length = length

@@ -15,7 +15,7 @@ from edgemed.errors import EngineDied
 from edgemed.tui.commands import COMMANDS
 from edgemed.tui.kept import Kept
 from edgemed.tui.plain import PlainChat, separated
-from edgemed.tui.plain_commands import SCREEN_ONLY, VAULT_ONLY, PlainCommands
+from edgemed.tui.plain_commands import LENGTHS, SCREEN_ONLY, VAULT_ONLY, PlainCommands
 from edgemed.tui.sentences import Sentences
 from testing.fake_engine import PROMPT_DIGEST, FakeEngine, finished
 from tests.tui.driving import session
@@ -35,7 +35,7 @@ def texts(asked: list[Message]) -> list[str]:
 
 def test_every_command_of_the_palette_has_a_word_here() -> None:
     here = {command.name for command in COMMANDS if hasattr(PlainCommands, f"_run_{command.name}")}
-    assert here | SCREEN_ONLY | VAULT_ONLY | {"edit", "quit"} == {command.name for command in COMMANDS}
+    assert here | SCREEN_ONLY | VAULT_ONLY | {"edit", "quit", *LENGTHS} == {command.name for command in COMMANDS}
 
 
 @pytest.mark.parametrize("word", [command.word for command in COMMANDS])

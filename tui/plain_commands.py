@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.lengths import Length
@@ -49,7 +49,7 @@ class PlainCommands:
         elif command.name in VAULT_ONLY:
             self._run_in_vault(command.name, word, argument.strip())
         elif command.name in LENGTHS:
-            self._set_length(cast(Length, command.name))
+            self._set_length(command.name)
         elif command.name == "edit":
             self._edit(argument.strip())
         else:

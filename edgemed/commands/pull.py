@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed.commands._print import show
-from edgemed.errors import SetupError, UsageError
+from edgemed.errors import HubError, SetupError, UsageError
 from edgemed.sizes import format_size
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ def download(args: argparse.Namespace, repository: Repository, found: Quantisati
                 continue
             check_outputs([target], overwrite=args.overwrite)
             waiting.append((file, target))
+        if waiting:
+            _refuse_other_family(repository, found.files[0])
         _refuse_full_disk(args.output, waiting)
         total, before = sum(file.size for file, _ in waiting), 0
         for file, target in waiting:
@@ -128,6 +130,16 @@ def download(args: argparse.Namespace, repository: Repository, found: Quantisati
 
 def _show(line: ProgressLine, name: str, before: int, total: int, at: int) -> None:
     line.update("downloading", before + at, total, detail=name)
+
+
+def _refuse_other_family(repository: Repository, first: HubFile) -> None:
+    """Raise HubError for a model that edgemed cannot run, before hours of downloading."""
+    from edgemed.architectures import FAMILIES
+    from edgemed.hub.fetch import architecture_of
+
+    name, known = architecture_of(repository, first), sorted({family.GGUF_NAME for family in FAMILIES})
+    if name is not None and name not in known:
+        raise HubError(f"{first.name} holds the architecture {name}, but edgemed runs {' and '.join(known)} only.")
 
 
 def _refuse_full_disk(folder: Path, waiting: list[tuple[HubFile, Path]]) -> None:

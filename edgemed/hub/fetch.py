@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from edgemed.hub.repository import HubFile, Repository
 from edgemed.outputs import is_partial, open_partial, partial_of, place, sync
 
 READ_BYTES = 8 << 20
+HEAD_BYTES = 1 << 16
 _TIMEOUT_SECONDS = 30.0
+_ARCHITECTURE = b"general.architecture" + (8).to_bytes(4, "little")  # the key and the type of its value, a string
 
 
 def fetch(repository: Repository, file: HubFile, target: Path, on_progress: Callable[[int], None]) -> None:
@@ -64,6 +67,44 @@ def has_digest(path: Path, file: HubFile, on_progress: Callable[[int], None]) ->
     return state.hexdigest() == file.sha256
 
 
+def architecture_of(repository: Repository, file: HubFile) -> str | None:
+    """The architecture that a GGUF on the hub names in its first bytes, as all tools write it. Raises HubError."""
+    start = reach(repository.name, None, lambda address: _first_bytes(repository, file, address))
+    at = start.find(_ARCHITECTURE)
+    if not start.startswith(b"GGUF") or at < 0 or len(start) < at + len(_ARCHITECTURE) + 8:
+        return None
+    at += len(_ARCHITECTURE)
+    length = int.from_bytes(start[at : at + 8], "little")
+    return start[at + 8 : at + 8 + min(length, 64)].decode(errors="replace")
+
+
+def _first_bytes(repository: Repository, file: HubFile, address: str) -> bytes:
+    pieces: list[bytes] = []
+    with _open(repository, file, address, f"bytes=0-{HEAD_BYTES - 1}") as response:
+        for piece in response.iter_bytes():
+            pieces.append(piece)
+            if sum(map(len, pieces)) >= HEAD_BYTES:  # a server may send the whole file
+                break
+    return b"".join(pieces)
+
+
+@contextmanager
+def _open(repository: Repository, file: HubFile, address: str, wanted: str | None) -> Iterator[Any]:
+    """The hub's response to a request for a file, or for the bytes of it that are `wanted`."""
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]
+        build_hf_headers,
+        get_session,
+        hf_raise_for_status,
+    )
+
+    url = hf_hub_url(repository.name, file.path, revision=repository.commit, endpoint=address)
+    headers = build_hf_headers() | {"Accept-Encoding": "identity"} | ({"Range": wanted} if wanted else {})
+    with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_SECONDS) as response:
+        hf_raise_for_status(response)
+        yield response
+
+
 class _Download:
     """The state of one file's download: `at` bytes are in the output, and hashed."""
 
@@ -103,20 +144,8 @@ class _Download:
 
     def _transfer(self, address: str) -> None:
         """One request for the rest of the file. Raises what huggingface_hub and its HTTP library do."""
-        from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils import (  # type: ignore[attr-defined]
-            build_hf_headers,
-            get_session,
-            hf_raise_for_status,
-        )
-
-        url = hf_hub_url(self._repository.name, self._file.path, revision=self._repository.commit, endpoint=address)
-        headers = build_hf_headers() | {"Accept-Encoding": "identity"}
-        if self.at:
-            headers["Range"] = f"bytes={self.at}-"
-        options: dict[str, Any] = {"headers": headers, "follow_redirects": True, "timeout": _TIMEOUT_SECONDS}
-        with get_session().stream("GET", url, **options) as response:
-            hf_raise_for_status(response)
+        wanted = f"bytes={self.at}-" if self.at else None
+        with _open(self._repository, self._file, address, wanted) as response:
             if self.at and response.status_code != 206:  # the server begins at the first byte again
                 self.begin_again()
             for piece in response.iter_bytes():

@@ -16,6 +16,7 @@ import pytest
 
 from edgemed.cli import main
 from edgemed.hub import connection
+from testing.gguf_bytes import Kind, small_model
 from testing.hub import COMMIT, REPOSITORY, Hub, serve
 
 PARTS = [f"Q4_K_M/model-Q4_K_M-{number:05}-of-00003.gguf" for number in (1, 2, 3)]
@@ -192,6 +193,21 @@ def test_what_cannot_be_downloaded_is_a_sentence(
     assert pull(*words) == code
     assert sentence in capsys.readouterr().err
     assert hub.served == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "code"), [("llama", 1), ("bailingmoe2", 0), ("\x1b[31m", 1)])
+def test_a_model_of_another_family_is_not_downloaded(
+    hub: Hub, capsys: pytest.CaptureFixture[str], name: str, code: int
+) -> None:
+    gguf = small_model("llama.cpp")
+    gguf.set_key("general.architecture", Kind.STRING, name)
+    (hub.folder / SMALL).write_bytes(gguf.encode())
+    assert pull("--file", SMALL) == code
+    said = capsys.readouterr().err
+    assert (f"holds the architecture {name}, but edgemed runs bailingmoe2 only" in said) == (name == "llama")
+    assert "\x1b" not in said
+    assert here() == ([] if code else [SMALL])
 
 
 @pytest.mark.slow

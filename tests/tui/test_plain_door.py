@@ -34,8 +34,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The user asks one question, then leaves."""
 
     def run(chat: PlainChat) -> int:
-        engine = chat._start()
-        chat._answer(engine, "And now?")
+        chat.engine = chat._start()
+        chat._ask("And now?")
         return 0
 
     monkeypatch.setattr(PlainChat, "run", run)

@@ -43,7 +43,16 @@ class KeptScreen(KeepingScreen):
         """The screen that hides this one. `tries`: how many wrong PINs it still takes."""
         secrets = self._kept.secrets if self._kept else []
         pin = self._kept is not None and self._kept.pin is not None
-        return HiddenScreen(self._vault_words, secrets, pin=pin, answering=lambda: self.answering, tries=tries)
+        told = self._session.demonstration
+        return HiddenScreen(
+            self._vault_words,
+            secrets,
+            pin=pin,
+            answering=lambda: self.answering,
+            tries=tries,
+            header=self._session.headers[-1] if told else "",
+            told=told,
+        )
 
     @property
     def answering(self) -> bool:

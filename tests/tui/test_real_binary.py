@@ -27,7 +27,10 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
     screen = terminal.wait_for(
-        "FICTITIOUS PATIENTS | OFFLINE | AI TEXT, NOT VALIDATED | CHECK |", NOTICE, "Model: edgemed demonstration", "F1 help"
+        "FICTITIOUS PATIENTS | OFFLINE | AI TEXT, NOT VALIDATED | CHECK |",
+        NOTICE,
+        "Model: edgemed demonstration",
+        "F1 help",
     )
     assert screen.splitlines()[1].strip() == NOTICE
     assert "expert" not in screen, "a clinician's first screen has no engineer's words"

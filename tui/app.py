@@ -288,4 +288,4 @@ class ChatApp(CommandingApp, DesktopApp):
 
     def action_help(self) -> None:
         if self._chat is not None and not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(self._chat.session))
+            self.push_screen(HelpScreen(self._chat.session, self._chat.commands_help))

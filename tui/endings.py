@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgemed.chat.conversation import State, Turn
 from edgemed.clinical import Language, cut_off
+from edgemed.tui.reasons import reason_in
 from edgemed.tui.strings import Strings
 
 RESUMABLE = frozenset({"stopped", "length", "failed", "interrupted"})
@@ -16,7 +17,7 @@ def ending(turn: Turn, words: Strings, language: Language) -> str:
         "length": words.length_reached,
         "context": words.context_full,
         "interrupted": words.interrupted,
-        "failed": turn.reason,
+        "failed": reason_in(language, turn.reason),
     }
     reason = reasons.get(turn.state, "")
     resume = words.resume if turn.cut and turn.state in RESUMABLE else ""

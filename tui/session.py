@@ -52,7 +52,7 @@ class ChatSession:
     @property
     def headers(self) -> tuple[str, ...]:
         lines = header_lines(self.weights_digest, place=self.place, language=self.language)
-        return tuple(visible(line) for line in lines)
+        return tuple(map(visible, lines))
 
     @property
     def notice(self) -> str | None:

@@ -76,7 +76,6 @@ class Strings:
     wait: str
     wait_value: str
     help_hint: str
-    plain_hint: str
     model: str
     model_facts: str
     checked: str
@@ -158,7 +157,6 @@ ENGLISH = Strings(
     wait="wait",
     wait_value="{ms} ms/token",
     help_hint="F1 help",
-    plain_hint="Ctrl+C: stop the answer. /new: new chat. Ctrl+D: quit. A line ending in \\ continues on the next line.",
     model="Model: {name}, {size}, {checked}.",
     model_facts="{name}: {layers} MoE layers of {experts} experts, {bits} bits per weight, {size}, {checked}.",
     checked="checked as it is read",
@@ -230,7 +228,6 @@ CHINESE = Strings(
     wait="等待",
     wait_value="{ms} 毫秒/词元",
     help_hint="F1 帮助",
-    plain_hint="Ctrl+C：停止回答。/new：新对话。Ctrl+D：退出。以 \\ 结尾的行在下一行继续。",
     model="模型：{name}，{size}，{checked}。",
     model_facts="{name}：{layers} 层 × {experts} 个子网络，每权重 {bits} 位，{size}，{checked}。",
     checked="读取时核对校验和",
@@ -242,9 +239,10 @@ CHINESE = Strings(
 _BY_LANGUAGE: dict[Language, Strings] = {"en": ENGLISH, "zh-CN": CHINESE}
 
 
-def help_text(language: Language) -> str:
-    """The help page, in Markdown."""
-    return (Path(__file__).parent / "help" / f"{language}.md").read_text(encoding="utf-8")
+def help_text(language: Language, commands: str) -> str:
+    """The help page, in Markdown, with the table of commands."""
+    page = (Path(__file__).parent / "help" / f"{language}.md").read_text(encoding="utf-8")
+    return page.replace("COMMANDS", commands, 1)
 
 
 def strings(language: Language) -> Strings:

@@ -15,11 +15,14 @@ from rich.cells import cell_len
 from edgemed.chat.conversation import ENDED, State, Turn
 from edgemed.clinical import Language
 from edgemed.engine import startup
+from edgemed.engine.process.exit_reason import describe_exit
 from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts, model_line
+from edgemed.tui.reasons import reason_in
+from edgemed.tui.room import estimated_tokens
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
 from edgemed.tui.strings import CHINESE, ENGLISH, Strings, help_text
-from edgemed.tui.widgets.status import Figures, estimated_tokens, status_line
+from edgemed.tui.widgets.status import Figures, status_line
 from testing.fake_engine import info
 
 
@@ -159,6 +162,20 @@ def test_both_languages_have_the_same_holes_and_commands() -> None:
 
 @pytest.mark.parametrize("language", get_args(Language))
 def test_the_help_names_every_key(language: Language) -> None:
-    text = help_text(language)
+    text = help_text(language, "")
     for key in ("Enter", "Ctrl+J", "Esc", "F2", "Ctrl+N", "Ctrl+R", "Ctrl+P", "Ctrl+Q"):
         assert f"**{key}" in text
+
+
+@pytest.mark.parametrize("number", [9, 11, 7, 4, 6, 15, 99])
+@pytest.mark.parametrize("out_of_memory", [True, False])
+def test_why_the_model_stopped_is_said_in_chinese(number: int, out_of_memory: bool) -> None:
+    sentence = describe_exit(-number, ["CUDA error: x"], out_of_memory=out_of_memory)
+    translated = reason_in("zh-CN", sentence)
+    assert translated.startswith("模型已停止")
+    assert translated.endswith('last words: "CUDA error: x"）。')
+    assert "because" not in translated
+    names = re.compile(r"llama\.cpp|`edgemed verify`|edgemed|--ram")
+    assert not re.search("[a-z]", names.sub("", translated.partition("（")[0]))
+    assert reason_in("en", sentence) == sentence
+    assert reason_in("zh-CN", "The disk is full.") == "The disk is full."

@@ -18,6 +18,7 @@ from edgemed.engine.process.protocol import EngineInfo, Finished, Piece, PromptP
 from edgemed.tui.driver import EngineDriver
 from edgemed.tui.facts import model_line
 from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, Opened, StatsChanged
+from edgemed.tui.reasons import reason_in
 from edgemed.tui.screens.surface import ChatSurface
 from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing
@@ -221,7 +222,7 @@ class AnsweringScreen(ChatSurface):
         elif self.start_error is not None and not composer.text and not self._conversation.queued:
             self.app.exit()  # no text is lost, and the command prints the error
         elif not self.answering:
-            self._enter(Idle() if news.alive else Down(news.sentence))
+            self._enter(Idle() if news.alive else Down(reason_in(self._session.language, news.sentence)))
         if turn is not None and turn.state != "failed":  # a hook failed after the answer, which is unchanged
             self.notify(news.sentence, markup=False, severity="error", timeout=WARNING_SECONDS)
 
@@ -247,4 +248,5 @@ class AnsweringScreen(ChatSurface):
     def _check_engine(self) -> None:
         if self._engine_ready and not self.answering and not self._driver.alive:
             self._engine_ready = False
-            self._enter(Down(self._driver.why_down or self._words.engine_gone))
+            why = reason_in(self._session.language, self._driver.why_down)
+            self._enter(Down(why or self._words.engine_gone))

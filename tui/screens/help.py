@@ -21,12 +21,14 @@ class HelpScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,q", "dismiss", show=False)]
 
-    def __init__(self, session: ChatSession) -> None:
+    def __init__(self, session: ChatSession, commands: str = "") -> None:
+        """`commands`: the commands that are offered, in Markdown."""
         super().__init__()
         self._session = session
+        self._commands = commands
 
     def compose(self) -> ComposeResult:
         yield notices(self._session)
         with VerticalScroll():
-            yield Drawn(help_text(self._session.language))
+            yield Drawn(help_text(self._session.language, self._commands))
         yield Static(self._session.words.close, classes="stage", markup=False)

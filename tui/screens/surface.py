@@ -15,13 +15,14 @@ from textual.widgets import Static
 from edgemed.chat.conversation import Queued, Turn
 from edgemed.chat.visible import visible
 from edgemed.tui.heads import Heads, Version
+from edgemed.tui.room import estimated_tokens
 from edgemed.tui.screens.copying import CopyingScreen
 from edgemed.tui.screens.noticed import notices
 from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Down, Stage, described
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.slash_menu import SlashMenu
-from edgemed.tui.widgets.status import StatusLine, estimated_tokens
+from edgemed.tui.widgets.status import StatusLine
 from edgemed.tui.widgets.transcript import Transcript
 
 

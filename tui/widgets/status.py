@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from textual.widget import Widget
 
+from edgemed.tui.room import TEMPLATE_TOKENS
 from edgemed.tui.strings import Strings
 
 SEPARATOR = " · "
-
-TEMPLATE_TOKENS = 12
-"""Tokens that a chat template adds to a question; an estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +31,6 @@ class Figures:
     context_size: int | None = None
     draft_tokens: int = 0
     prompt_tokens_per_s: float | None = None
-
-
-def estimated_tokens(text: str) -> int:
-    """About how many tokens `text` has: a token for every four ASCII characters and for every other character."""
-    ascii_characters = sum(map(str.isascii, text))
-    return len(text) - ascii_characters + -(-ascii_characters // 4)
 
 
 def share(used: int, whole: int) -> str:

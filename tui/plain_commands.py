@@ -20,7 +20,9 @@ from edgemed.tui.plain_vault import PlainVault
 if TYPE_CHECKING:
     from edgemed.tui.plain import PlainChat
 
-SCREEN_ONLY = frozenset({"experts", "theme_dark", "theme_light", "theme_contrast", "hide", "lock", "set_pin"})
+SCREEN_ONLY = frozenset(
+    {"experts", "theme_dark", "theme_light", "theme_contrast", "hide", "hide_after", "lock", "set_pin"}
+)
 VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat"})
 LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
 RULE = "-" * 40

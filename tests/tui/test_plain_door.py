@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 
 from edgemed.errors import WrongPassphrase
 from edgemed.tui import plain_door
-from edgemed.tui.plain import PlainChat
 from edgemed.vault.folder import unlock
 from testing.fake_engine import FakeEngine
 from tests.tui.vaults import PASSPHRASE, entrance, forty_cases, make, make_vault
@@ -32,13 +32,7 @@ class Typed:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The user asks one question, then leaves."""
-
-    def run(chat: PlainChat) -> int:
-        engine = chat._start()
-        chat._answer(engine, "And now?")
-        return 0
-
-    monkeypatch.setattr(PlainChat, "run", run)
+    monkeypatch.setattr("sys.stdin", io.StringIO("And now?\n"))
 
 
 @pytest.mark.usefixtures("asked")

@@ -112,8 +112,7 @@ class Kept:
 
     async def keep(self, conversation: Conversation) -> None:
         """Store the draft and the queued questions. Raises VaultError."""
-        if (stored := self.journal.keep(conversation)) is not None:
-            await asyncio.wrap_future(stored)
+        await asyncio.wrap_future(self.journal.keep(conversation))
 
     async def erase(self, chat_id: str, turn_id: str) -> None:
         """Erase a turn that was withdrawn. Raises VaultError."""

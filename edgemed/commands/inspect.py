@@ -46,10 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from edgemed.model_file import open_model
+    from edgemed.model_file.parts import named_like
 
     if args.calibration and not args.html:
         raise UsageError("--calibration is shown on the page that --html writes; give both.")
-    check_outputs([args.html], (args.model, args.calibration, args.card), overwrite=args.overwrite)
+    check_outputs([args.html], (*named_like(args.model), args.calibration, args.card), overwrite=args.overwrite)
     model = open_model(args.model)
     card = _card(model, args.card) if args.card else None
     if args.html:
@@ -104,6 +105,7 @@ def describe(model: ModelFile) -> dict[str, Any]:
     metadata = model.metadata
     return {
         "path": str(model.path),
+        "parts": [{"path": str(part.path), "size_bytes": part.size} for part in model.parts],
         "name": model.name,
         "architecture": model.architecture,
         "layout": model.layout,
@@ -150,11 +152,12 @@ def summary(model: ModelFile) -> list[str]:
     digest = f" (digest {source['digest'][:12]})" if source["digest"] else ""
     plan = f", plan {known['plan_digest'][:12]}" if known["plan_digest"] else ""
     mtp = f" and {known['mtp_layers']} MTP" if known["mtp_layers"] else ""
+    split = f", in {len(model.parts)} parts" if len(model.parts) > 1 else ""
     checked = "every tensor has a checksum" if known["verified"] else "UNVERIFIED: no checksums"
     return [
         f"{known['name']} ({known['architecture']}, {known['layout']} layout)",
         f"  size        {format_size(known['size_bytes'])}, {known['parameters']:,} parameters, "
-        f"{known['bits_per_weight']:.2f} bits per weight",
+        f"{known['bits_per_weight']:.2f} bits per weight{split}",
         f"  layers      {known['layers']}{mtp}, context {known['context_length']:,} tokens",
         f"  experts     {layers_by_experts(model)}, {experts['used']} used, "
         f"{experts['bits_per_weight']:.2f} bits per weight: {_counts(experts['types'])}",

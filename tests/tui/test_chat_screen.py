@@ -219,7 +219,7 @@ async def test_an_unforeseen_error_is_not_quoted() -> None:
 async def test_a_full_context_is_said() -> None:
     async with chat(["Half", finished("Half", tokens=1, prompt=2047, reason="context")]).run_test() as pilot:
         await write(pilot, "q", "enter")
-        await shows(pilot, CUT, "this conversation is now", "Alt+N: new chat", "room left 0 %")
+        await shows(pilot, CUT, "this conversation is now", "Ctrl+N: new chat", "room left 0 %")
 
 
 @pytest.mark.slow

@@ -84,8 +84,8 @@ class Screen:
         self._run("-f", str(settings), "new-session", "-d", "-x", "80", "-y", str(LINES), *environment, program)
 
     def _run(self, *words: str) -> str:
-        done = subprocess.run(["tmux", "-u", "-S", self._socket, *words], capture_output=True, text=True, check=True)
-        return done.stdout
+        done = subprocess.run(["tmux", "-u", "-S", self._socket, *words], capture_output=True, check=True)
+        return done.stdout.decode(errors="replace")
 
     def resize(self, columns: int) -> None:
         self._run("resize-window", "-x", str(columns), "-y", str(LINES))

@@ -142,11 +142,11 @@ class KeepingScreen(ChatScreen):
         if self._kept is None:
             return ""
         words = self._vault_words
+        if fault := self._kept.journal.fault or self._fault:  # first: after a failed write the disk is behind as well
+            return words.not_saved.format(error=fault)
         behind = self._kept.journal.behind
         if behind >= BEHIND_SECONDS:
             return words.behind.format(seconds=f"{behind:.0f}")
-        if self._kept.journal.fault or self._fault:
-            return words.not_saved.format(error=self._kept.journal.fault or self._fault)
         return self._kept.low_disk(self._session.language)
 
 

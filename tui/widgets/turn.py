@@ -97,13 +97,14 @@ class Reasoning(Vertical, can_focus=True):
 
     def show(self, text: str) -> None:
         """Replace the reasoning."""
-        body = self.query_one(Unselectable)
-        if text != self._text:
-            body.update(text)
-        self._text = text
+        changed, self._text = text != self._text, text
         self.display = bool(text)
-        body.display = self._opened
-        self.query_one(".fold", Static).update(self._heads.reasoning(text, opened=self._opened))
+        for body in self.query(Unselectable):  # none while the chat closes
+            if changed:
+                body.update(text)
+            body.display = self._opened
+        for line in self.query(".fold").results(Static):
+            line.update(self._heads.reasoning(text, opened=self._opened))
 
     def action_open(self) -> None:
         self._opened = not self._opened

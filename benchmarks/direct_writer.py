@@ -66,18 +66,23 @@ class DirectWriter:
         self.append(np.zeros(count, np.uint8), digested=False)
         return count
 
-    def close(self, first_bytes: Callable[[], bytes] = bytes) -> None:
-        """Write the rest, truncate the file to what was appended, and overwrite its start with `first_bytes()`."""
-        size = self.position
-        self._flush(-(-self._fill // SECTOR) * SECTOR)
+    def settle(self) -> None:
+        """Write the rest, so that `digest` has seen it. Nothing may be appended afterwards."""
+        if self._fill:
+            self._flush(-(-self._fill // SECTOR) * SECTOR)
         self._thread.shutdown()
         for writing in self._writing:
             if writing is not None:
                 writing.result()
+
+    def close(self, first_bytes: bytes = b"") -> None:
+        """Settle, truncate the file to what was appended, and overwrite its start with `first_bytes`."""
+        size = self.position
+        self.settle()
         os.ftruncate(self._file, size)
         os.close(self._file)
         file = os.open(self._path, os.O_RDWR)
-        os.pwrite(file, first_bytes(), 0)
+        os.pwrite(file, first_bytes, 0)
         os.fsync(file)
         os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(file)

@@ -82,7 +82,7 @@ def _write_shard(path: Path, shard: list[Stored]) -> None:
         for name, dtype, shape, _size in shard:
             for piece in _pieces(name, dtype, shape):
                 writer.append(np.ascontiguousarray(piece).reshape(-1).view(np.uint8))
-        writer.close(lambda: len(text).to_bytes(8, "little") + text)
+        writer.close(len(text).to_bytes(8, "little") + text)
 
 
 def _pieces(name: str, dtype: str, shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:

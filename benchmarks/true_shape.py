@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,16 @@ from benchmarks.direct_writer import DirectWriter
 from edgemed.architectures import find_architecture
 from edgemed.arrays import Bytes, Floats
 from edgemed.convert.checkpoint_folder import CheckpointFolder
-from edgemed.convert.header import HeaderSpec, build_header
+from edgemed.convert.header import HeaderSpec, build_headers
 from edgemed.convert.layout import LayoutName, Tensor, make_layout
+from edgemed.convert.split import split_layout
 from edgemed.convert.tokenizer import read_tokenizer
+from edgemed.model_file.parts import model_stem, part_name
 from edgemed.native import Xxh3
 from edgemed.quant.plan import Plan
 from edgemed.quant.quantize import quantize
 from edgemed.quant.types import parse_type
+from edgemed.sizes import parse_size
 from testing import checkpoints, tokenizers_json
 
 EXPERT = re.compile(r"blk\.(\d+)\.ffn_(gate|up|down)\.(\d+)\.weight")
@@ -207,29 +211,40 @@ def write_gguf(
     layout: LayoutName = "edgemed",
     routing: str = "uniform",
     calibrated: bool = False,
+    split: int | None = None,
 ) -> int:
     """Write the model described by this config.json; return its size in bytes. Its checksums and digest are valid.
 
-    calibrated: the header also says how often each expert is used, which needs routing by Zipf's law.
+    calibrated: the header also says how often each expert is used, which needs routing by Zipf's law. split: write
+    parts of at most this many bytes, with the same weights.
     """
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "random weights"  # its name becomes the model's
         folder.mkdir()
         write_folder(folder, config)
         spec = header_spec(folder, plan, layout)
+    if split is not None:
+        spec = dataclasses.replace(spec, layout=split_layout(spec.layout, split, len(build_headers(spec)[0])))
     made = spec.layout
+    names = [part_name(model_stem(path), number, made.n_parts) for number in range(made.n_parts)]
+    paths = [path.with_name(name) for name in names] if made.n_parts > 1 else [path]
     n_dense = len(made.units) - made.n_experts
     weights = Weights(routing)
     if calibrated:
         seen = weights.expert_tokens(spec.hparams.moe_layers, spec.hparams.n_expert)
         spec = dataclasses.replace(spec, expert_tokens=seen)
-    blank = build_header(spec)
     checksums: list[int] = []
     running = Xxh3()
     digest = hashlib.sha256()
-    with DirectWriter(path, digest.update) as writer:
-        writer.append(np.frombuffer(blank, np.uint8), digested=False)
+    with ExitStack() as stack:
+        writers = [stack.enter_context(DirectWriter(part, digest.update)) for part in paths]
+        for writer, blank in zip(writers, build_headers(spec), strict=True):
+            writer.append(np.frombuffer(blank, np.uint8), digested=False)
         for number, tensor in enumerate(made.tensors):
+            writer = writers[tensor.file]
+            if number and made.tensors[number - 1].file != tensor.file:
+                writers[tensor.file - 1].pad(made.alignment)
+                writers[tensor.file - 1].settle()  # the digest goes on in the next part
             # A work unit is one dense tensor, or one expert's three matrices with the padding between them. (The stock
             # layout has no checksums; there the count is wrong and the result is not written.)
             inside = number > n_dense and (number - n_dense) % 3
@@ -244,10 +259,12 @@ def write_gguf(
                 running.update(flat)
             if number < n_dense or (number - n_dense) % 3 == 2:
                 checksums.append(running.digest())
-        writer.pad(made.alignment)
-        size = writer.position
-        writer.close(lambda: build_header(spec, checksums, digest.hexdigest()))
-    return size
+        writers[-1].pad(made.alignment)
+        writers[-1].settle()
+        headers = build_headers(spec, checksums, digest.hexdigest())
+        for writer, header in zip(writers, headers, strict=True):
+            writer.close(header)
+    return sum(writer.position for writer in writers)
 
 
 def parse_types(text: str) -> dict[Type, int]:
@@ -268,6 +285,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--calibrated", action="store_true", help="with zipf: store in the header how often each expert is used"
     )
+    parser.add_argument("--split", metavar="SIZE", type=parse_size, help="write parts of at most this size")
     parser.add_argument("--checkpoint", choices=("bf16", "fp8"), help="write safetensors shards instead of a GGUF")
     args = parser.parse_args(argv)
     if args.calibrated and args.routing != "zipf":
@@ -280,9 +298,8 @@ def main(argv: list[str] | None = None) -> int:
         size = write_checkpoint(args.output, config, args.checkpoint)
     else:
         plan = mixture(args.types, range(1, args.layers))
-        size = write_gguf(
-            args.output, plan, config, layout=args.layout, routing=args.routing, calibrated=args.calibrated
-        )
+        chosen = {"layout": args.layout, "routing": args.routing, "calibrated": args.calibrated, "split": args.split}
+        size = write_gguf(args.output, plan, config, **chosen)
     seconds = time.monotonic() - start
     print(f"{args.output}: {size / 1e9:.2f} GB in {seconds:.0f} s ({size / 1e9 / seconds:.2f} GB/s)")
     return 0

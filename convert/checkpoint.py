@@ -9,12 +9,14 @@ and tokenizer are read once, even if many plans are tried before one is converte
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import TracebackType
 
-from edgemed.convert.header import HeaderSpec, build_header
+from edgemed.convert.header import HeaderSpec, build_headers, file_sizes
 from edgemed.convert.known_digests import check_downloads
 from edgemed.convert.layout import Layout, LayoutName, make_layout
 from edgemed.convert.opened import Source
+from edgemed.convert.split import split_layout
 from edgemed.errors import CheckpointError
 from edgemed.quant.calibrated import Calibrated, Matrices
 from edgemed.quant.plan import Plan
@@ -45,9 +47,18 @@ class Checkpoint:
         """Where every tensor lies in the file that `plan` makes. Raises PlanError."""
         return make_layout(self.hparams, plan, name, from_gguf=self._in_gguf)
 
-    def header_spec(self, plan: Plan, name: LayoutName = "edgemed", calibrated: Calibrated | None = None) -> HeaderSpec:
-        """What the header of that file will hold. Raises PlanError."""
-        return HeaderSpec(
+    def header_spec(
+        self,
+        plan: Plan,
+        name: LayoutName = "edgemed",
+        calibrated: Calibrated | None = None,
+        split: int | None = None,
+    ) -> HeaderSpec:
+        """What the header of that file will hold. split: the largest size of a part, if it is to have parts.
+
+        Raises PlanError, and UsageError for impossible parts.
+        """
+        spec = HeaderSpec(
             hparams=self.hparams,
             tokenizer=self.tokenizer,
             source=self.source,
@@ -57,11 +68,20 @@ class Checkpoint:
             calibration_digest=calibrated.digest if calibrated else None,
             expert_tokens=calibrated.expert_tokens if calibrated else (),
         )
+        if split is None:
+            return spec
+        (header,) = build_headers(spec)
+        return replace(spec, layout=split_layout(spec.layout, split, len(header)))
 
-    def file_size(self, plan: Plan, name: LayoutName = "edgemed", calibrated: Calibrated | None = None) -> int:
-        """Size of that file in bytes. Raises PlanError."""
-        spec = self.header_spec(plan, name, calibrated)
-        return len(build_header(spec)) + spec.layout.data_bytes
+    def file_size(
+        self,
+        plan: Plan,
+        name: LayoutName = "edgemed",
+        calibrated: Calibrated | None = None,
+        split: int | None = None,
+    ) -> int:
+        """Size of that file in bytes, or of all its parts. Raises what `header_spec` raises."""
+        return sum(file_sizes(self.header_spec(plan, name, calibrated, split)))
 
     def read_expert(self, layer: int, expert: int) -> Matrices:
         """Gate, up and down of one expert in float32, each [out, in]. Thread-safe."""
@@ -71,12 +91,14 @@ class Checkpoint:
         )
         return gate, up, down
 
-    def target(self, name: LayoutName = "edgemed", calibrated: Calibrated | None = None) -> Target:
+    def target(
+        self, name: LayoutName = "edgemed", calibrated: Calibrated | None = None, split: int | None = None
+    ) -> Target:
         """The file to make, in the form that `plan_for` takes."""
         return Target(
             hparams=self.hparams,
             read=self.read_expert,
-            file_size=lambda plan: self.file_size(plan, name, calibrated),
+            file_size=lambda plan: self.file_size(plan, name, calibrated, split),
             whole_tensors=name == "llama.cpp",
         )
 

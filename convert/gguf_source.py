@@ -17,7 +17,7 @@ from typing import Any
 from gguf import GGMLQuantizationType as Type
 from gguf import GGUFValueType, GGUFWriter
 
-from edgemed.convert.gguf_weights import GgufWeights
+from edgemed.convert.gguf_weights import GgufWeights, with_head
 from edgemed.convert.opened import Opened
 from edgemed.errors import CheckpointError, ModelFileError
 from edgemed.model_file import ModelFile, keys, open_model
@@ -99,7 +99,7 @@ class GgufSource:
 
     @property
     def files(self) -> list[Path]:
-        return [self.model.path]
+        return [part.path for part in self.model.parts]
 
     def open(self) -> Opened:
         """Check that every tensor is there, and the weights outside the experts against their checksums.
@@ -125,7 +125,7 @@ class GgufSource:
 def _check_tensors(model: ModelFile) -> None:
     """Raise CheckpointError unless the file's tensors are exactly the architecture's."""
     wanted = {mapped.target: mapped.shape[::-1] for mapped in model.hparams.dense_tensors()}
-    stored = {tensor.name: tensor.shape for tensor in model.dense}
+    stored = {tensor.name: tensor.shape for tensor in with_head(model)}
     for name, shape in wanted.items():
         if name not in stored:
             raise CheckpointError(f"{model.path.name} has no tensor {name}; use a complete model file.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
@@ -18,7 +18,7 @@ from gguf import GGMLQuantizationType as Type
 from edgemed.architectures.tensors import PROJECTIONS, tensor_name
 from edgemed.arrays import Bytes, Floats
 from edgemed.errors import CheckpointError
-from edgemed.model_file import ModelFile
+from edgemed.model_file import ModelFile, TensorInfo
 from edgemed.native import Xxh3
 from edgemed.quant import types
 from edgemed.quant.quantize import dequantize
@@ -28,8 +28,9 @@ READ_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Matrix:
-    """A matrix of the file, or a vector as one row. `expert`: [MoE layer, expert] of a routed expert's matrix."""
+    """A matrix of the model, or a vector as one row. `expert`: [MoE layer, expert] of a routed expert's matrix."""
 
+    part: int
     offset: int
     nbytes: int
     type: Type
@@ -46,26 +47,29 @@ class GgufWeights:
         self._matrices = dict(_matrices(model))
         self._lock = threading.Lock()
         self._checked: set[tuple[int, int]] = set()
-        self._file = os.open(model.path, os.O_RDONLY | os.O_CLOEXEC)
-        self._status = os.fstat(self._file)
+        self._files: list[int] = []
         try:
+            self._files += (os.open(part.path, os.O_RDONLY | os.O_CLOEXEC) for part in model.parts)
+            self._statuses = [os.fstat(file) for file in self._files]
             self._check_dense()
         except BaseException:
-            os.close(self._file)
+            self.close()
             raise
 
     @property
     def stamps(self) -> list[tuple[str, tuple[int, ...]]]:
-        """Name, and size, times and inode, of the file."""
-        seen = self._status
-        return [(self._name, (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino))]
+        """Name, and size, times and inode, of each file."""
+        return [
+            (part.path.name, (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino))
+            for part, seen in zip(self._model.parts, self._statuses, strict=True)
+        ]
 
     def checksum(self, names: Iterable[str]) -> int:
         """XXH3-64 of the stored bytes of these tensors. Raises CheckpointError."""
         state = Xxh3()
         for name in names:
             matrix = self._matrices[name]
-            for data in self._stored(matrix.offset, matrix.nbytes):
+            for data in self._stored(matrix.part, matrix.offset, matrix.nbytes):
                 state.update(data)
         return state.digest()
 
@@ -79,20 +83,19 @@ class GgufWeights:
             self._check_expert(matrix.expert)
         row_bytes = types.row_bytes(matrix.type, matrix.columns)
         blocks = np.empty(rows * row_bytes, np.uint8)
-        self._read_into(blocks, matrix.offset + first_row * row_bytes)
+        self._read_into(blocks, matrix.part, matrix.offset + first_row * row_bytes)
         values = dequantize(blocks, matrix.type, matrix.columns)
         if not (np.isfinite(values.min()) and np.isfinite(values.max())):
             raise CheckpointError(f"{self._name} holds NaN or infinite values in {name}; use another copy.")
         return values
 
     def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        while self._files:
+            os.close(self._files.pop())
 
     def _check_dense(self) -> None:
         for tensor, wanted in zip(self._model.dense, self._model.dense_checksums or (), strict=False):
-            self._compare(tensor.name, self._stored(tensor.offset, tensor.nbytes), wanted)
+            self._compare(tensor.name, self._stored(tensor.part, tensor.offset, tensor.nbytes), wanted)
 
     def _check_expert(self, expert: tuple[int, int]) -> None:
         experts = self._model.experts
@@ -100,10 +103,10 @@ class GgufWeights:
             if experts.checksum is None or expert in self._checked:
                 return
             self._checked.add(expert)
-        start = int(experts.offset[*expert, 0])
+        part, start = int(experts.part[*expert, 0]), int(experts.offset[*expert, 0])
         end = int(experts.offset[*expert, -1] + experts.nbytes[*expert, -1])
         label = f"expert {expert[1]} of layer {experts.layers[expert[0]]}"
-        self._compare(label, self._stored(start, end - start), int(experts.checksum[expert]))
+        self._compare(label, self._stored(part, start, end - start), int(experts.checksum[expert]))
 
     def _compare(self, label: str, stored: Iterator[Bytes], wanted: int) -> None:
         state = Xxh3()
@@ -112,25 +115,32 @@ class GgufWeights:
         if state.digest() != wanted:
             raise CheckpointError(f"{self._name} is damaged: {label} does not match its checksum; use another copy.")
 
-    def _stored(self, offset: int, count: int) -> Iterator[Bytes]:
-        """`count` bytes of the file from `offset` on, in chunks."""
+    def _stored(self, part: int, offset: int, count: int) -> Iterator[Bytes]:
+        """`count` bytes of a part from `offset` on, in chunks."""
         for done in range(0, count, READ_BYTES):
             data = np.empty(min(READ_BYTES, count - done), np.uint8)
-            self._read_into(data, offset + done)
+            self._read_into(data, part, offset + done)
             yield data
 
-    def _read_into(self, buffer: Bytes, offset: int) -> None:
+    def _read_into(self, buffer: Bytes, part: int, offset: int) -> None:
         view, done = buffer.data, 0
         while done < len(view):
-            got = os.preadv(self._file, [view[done:]], offset + done)
+            got = os.preadv(self._files[part], [view[done:]], offset + done)
             if got == 0:
                 raise CheckpointError(f"{self._name} became shorter while it was read; run the command again.")
             done += got
 
 
+def with_head(model: ModelFile) -> list[TensorInfo]:
+    """The dense tensors, and an output head where it is tied to the embedding."""
+    if "output.weight" in model.tensors:
+        return model.dense
+    return [*model.dense, replace(model.tensors["token_embd.weight"], name="output.weight")]
+
+
 def _matrices(model: ModelFile) -> Iterator[tuple[str, _Matrix]]:
-    for tensor in model.dense:
-        yield tensor.name, _Matrix(tensor.offset, tensor.nbytes, tensor.type, tensor.shape[0])
+    for tensor in with_head(model):
+        yield tensor.name, _Matrix(tensor.part, tensor.offset, tensor.nbytes, tensor.type, tensor.shape[0])
     experts = model.experts
     columns = [shape[1] for shape in model.hparams.expert_matrix_shapes]
     for moe_layer, layer in enumerate(experts.layers):
@@ -140,6 +150,7 @@ def _matrices(model: ModelFile) -> Iterator[tuple[str, _Matrix]]:
                 yield (
                     tensor_name(layer, expert, projection),
                     _Matrix(
+                        int(experts.part[place]),
                         int(experts.offset[place]),
                         int(experts.nbytes[place]),
                         Type(int(experts.type[place])),

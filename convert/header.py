@@ -1,7 +1,8 @@
-"""The output's GGUF header.
+"""The output's GGUF header, or one for each part.
 
 It is built twice with the same length: before the weights are written, with zeros for their checksums and digest, and
-again at the end with the real values.
+again at the end with the real values. In a split output each part has a header; the first holds the model's key-value
+pairs, and every other the few by which a reader recognises the part.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gguf.gguf_writer import WriterState
 from edgemed.architectures import Architecture
 from edgemed.convert.layout import Layout
 from edgemed.convert.opened import Source, Vocabulary
-from edgemed.model_file import keys
+from edgemed.model_file import keys, parts
 from edgemed.model_file.header import header_checksum
 from edgemed.quant.blas import blas_kernels
 from edgemed.quant.plan import Plan
@@ -41,13 +42,26 @@ class HeaderSpec:
     expert_tokens: Sequence[int] = ()
 
 
-def build_header(spec: HeaderSpec, checksums: Sequence[int] | None = None, weights_digest: str = NO_DIGEST) -> bytes:
-    """The header, padded to the layout's alignment. `checksums` holds one xxh3-64 for each work unit of the layout.
+def build_headers(
+    spec: HeaderSpec, checksums: Sequence[int] | None = None, weights_digest: str = NO_DIGEST
+) -> list[bytes]:
+    """The header of each part, padded to the layout's alignment. `checksums` holds one xxh3-64 for each work unit.
 
-    The length does not depend on `checksums` or `weights_digest`.
+    The lengths do not depend on `checksums` or `weights_digest`.
     """
+    checksums = [0] * len(spec.layout.units) if checksums is None else checksums
+    others = (_other_part(spec, number, weights_digest) for number in range(1, spec.layout.n_parts))
+    return [_first_part(spec, checksums, weights_digest), *others]
+
+
+def file_sizes(spec: HeaderSpec) -> list[int]:
+    """Bytes of each part."""
+    headers = build_headers(spec)
+    return [len(header) + data for header, data in zip(headers, spec.layout.data_bytes, strict=True)]
+
+
+def _first_part(spec: HeaderSpec, checksums: Sequence[int], weights_digest: str) -> bytes:
     layout = spec.layout
-    checksums = [0] * len(layout.units) if checksums is None else checksums
     writer = _MemoryWriter(spec.hparams.GGUF_NAME)
     writer.add_type("model")
     writer.add_name(spec.source.name)
@@ -63,8 +77,29 @@ def build_header(spec: HeaderSpec, checksums: Sequence[int] | None = None, weigh
         n_dense = len(layout.units) - layout.n_experts
         for key, part in ((keys.DENSE_CHECKSUMS, checksums[:n_dense]), (keys.EXPERT_CHECKSUMS, checksums[n_dense:])):
             _add_array(writer, key, part, GGUFValueType.UINT64)
+    return _finished(writer, layout, 0)
+
+
+def _other_part(spec: HeaderSpec, number: int, weights_digest: str) -> bytes:
+    writer = _MemoryWriter(spec.hparams.GGUF_NAME)
+    if spec.layout.name == "edgemed":
+        writer.add_custom_alignment(spec.layout.alignment)
+        writer.add_uint32(keys.FORMAT_VERSION, keys.CURRENT_FORMAT)
+        writer.add_uint64(keys.HEADER_CHECKSUM, 0)
+    writer.add_string(keys.WEIGHTS_DIGEST, weights_digest)  # a part of another conversion has another one
+    return _finished(writer, spec.layout, number)
+
+
+def _finished(writer: _MemoryWriter, layout: Layout, number: int) -> bytes:
+    """The bytes of a part's header, once its pairs are added: the numbers of the split, tensors, checksum, padding."""
+    if layout.n_parts > 1:
+        writer.add_uint16(parts.NUMBER, number)
+        writer.add_uint16(parts.COUNT, layout.n_parts)
+        writer.add_int32(parts.TENSORS, len(layout.tensors))
     for tensor in layout.tensors:
-        writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.nbytes, raw_dtype=tensor.type)
+        if tensor.file == number:
+            kind = np.dtype(np.float32)
+            writer.add_tensor_info(tensor.name, tensor.shape, kind, tensor.nbytes, raw_dtype=tensor.type)
     header = writer.header()
     if layout.name == "edgemed":
         header = _sealed(header)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from edgemed.outputs import sync
 
+PLACING = b"placing\n"
 LINE = re.compile(rb"(\d{1,9}) ([0-9a-f]{16}) ([0-9a-f]{16})\n")
 
 
@@ -28,7 +29,8 @@ class Checksums(NamedTuple):
 
 
 class Journal:
-    """done: checksums by unit number, as recorded by an earlier run. knows: whether any unit is on disk."""
+    """done: checksums by unit number, as recorded by an earlier run. knows: whether any unit is on disk. placing:
+    whether the output's parts, all complete, have begun to get their final names."""
 
     def __init__(self, path: Path, binding: str, *, resume: bool) -> None:
         """Open the journal at `path`. It starts empty unless `resume` is set and the stored `binding` is the same."""
@@ -42,13 +44,15 @@ class Journal:
             if resumed
             else {}
         )
+        self.placing = resumed and PLACING in lines[1:]
         # Write a new file and replace the old one with it. That removes an incomplete line, and at no moment are
         # finished units missing from the journal.
         fresh = path.with_name(path.name + ".new")
         fresh.unlink(missing_ok=True)  # left by a run that was killed
         self._file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
-            self._append(head + b"".join(_line(number, checksums) for number, checksums in self.done.items()))
+            kept = [_line(number, checksums) for number, checksums in self.done.items()]
+            self._append(head + b"".join(kept) + PLACING * self.placing)
             fresh.replace(path)
         except OSError:
             os.close(self._file)
@@ -61,14 +65,22 @@ class Journal:
         if self.done.get(number) != checksums:
             self._waiting[number] = checksums
 
-    def sync(self, output: int) -> None:
-        """Flush the file `output` to disk, then write and flush the lines of the units noted since."""
+    def sync(self, *outputs: int) -> None:
+        """Flush the output's files to disk, then write and flush the lines of the units noted since."""
         if self._waiting:
-            sync(output)
+            for output in outputs:
+                sync(output)
             self._append(b"".join(_line(number, checksums) for number, checksums in self._waiting.items()))
             sync(self._file)
             self._waiting.clear()
             self.knows = True
+
+    def begin_placing(self) -> None:
+        """Note, on disk, that every part is complete and on disk, and will be renamed now."""
+        if not self.placing:
+            self._append(PLACING)
+            sync(self._file)
+            self.placing = True
 
     def close(self) -> None:
         os.close(self._file)

@@ -32,18 +32,19 @@ MappedExpert = tuple[int, int, tuple[Mapped, Mapped, Mapped]]
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor of the output. `shape` is (…, out, in); `offset` counts from the first byte of the data section."""
+    """One tensor of the output. `shape` is (…, out, in); `offset` counts from the start of its part's data section."""
 
     name: str
     shape: tuple[int, ...]
     type: Type
     offset: int
     nbytes: int
+    file: int = 0  # the part that holds it
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One matrix or vector of the checkpoint, and the bytes from `offset` in the data section that it becomes.
+    """One matrix or vector of the checkpoint, and the bytes from `offset` in its part's data section that it becomes.
 
     A slice is a whole tensor of the output or, in the llama.cpp layout, one expert's part of a stacked tensor.
     lead: zero bytes of padding before the slice that count for the unit's checksum. change: a function applied to a
@@ -58,6 +59,7 @@ class Slice:
     nbytes: int
     lead: int = 0
     change: Change | None = None
+    file: int = 0  # the part that holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,20 @@ class WorkUnit:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The output's tensors in file order, and the work units that fill them: dense tensors first, then experts."""
+    """The output's tensors in file order, and the work units that fill them: dense tensors first, then experts.
+
+    data_bytes: length of each part's data section.
+    """
 
     name: LayoutName
     alignment: int
     tensors: list[Tensor]
     units: list[WorkUnit]
-    data_bytes: int
+    data_bytes: tuple[int, ...]
+
+    @property
+    def n_parts(self) -> int:
+        return len(self.data_bytes)
 
     @property
     def n_experts(self) -> int:
@@ -121,7 +130,7 @@ def make_layout(hparams: Architecture, plan: Plan, name: LayoutName, *, from_ggu
         tensor = place.tensor(mapped.target, mapped.shape, plan.dense_type(mapped.target, mapped.shape[::-1]))
         units.append(WorkUnit((_slice(mapped, tensor.type, tensor.offset, tensor.nbytes),)))
     units += _own_tensors(plan, experts, place) if name == "edgemed" else _stacked(plan, hparams, experts, place)
-    return Layout(name, place.alignment, place.tensors, units, place.end)
+    return Layout(name, place.alignment, place.tensors, units, (place.end,))
 
 
 def _own_tensors(plan: Plan, experts: list[MappedExpert], place: _Placer) -> Iterator[WorkUnit]:

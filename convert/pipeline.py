@@ -18,7 +18,7 @@ from pathlib import Path
 from edgemed import __version__
 from edgemed.control_group import usable_processors
 from edgemed.convert.checkpoint import Checkpoint
-from edgemed.convert.header import build_header
+from edgemed.convert.header import build_headers, file_sizes
 from edgemed.convert.known_digests import check_downloads
 from edgemed.convert.layout import LayoutName
 from edgemed.convert.opened import Weights
@@ -26,6 +26,8 @@ from edgemed.convert.output import Output
 from edgemed.convert.source import find_source
 from edgemed.convert.writer import Progress, Writer
 from edgemed.errors import EdgemedError, SetupError
+from edgemed.model_file.parts import model_stem, part_name
+from edgemed.outputs import check_outputs
 from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.plan import Plan
 
@@ -40,9 +42,10 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What was written. `notes` are sentences the user should read."""
+    """What was written. path: the file, or the first of `parts`. `notes` are sentences the user should read."""
 
     path: Path
+    parts: tuple[Path, ...]
     layout: LayoutName
     size_bytes: int
     parameters: int
@@ -62,6 +65,7 @@ def convert(
     *,
     layout: LayoutName = "edgemed",
     calibrated: Calibrated | None = None,
+    split: int | None = None,
     overwrite: bool = False,
     threads: int | None = None,
     sync_seconds: float = SYNC_SECONDS,
@@ -70,6 +74,8 @@ def convert(
     """Convert `source`, an open checkpoint or the name of a folder or hub repository, to `output`.
 
     calibrated: statistics by which the experts' codes are chosen; without them ggml rounds every weight independently.
+    split: the largest size of a file in bytes. If one is not enough, there are parts under llama.cpp's names, such as
+    NAME-00001-of-00003.gguf for the output NAME.gguf.
 
     After an interruption (a signal, a crash, a power failure) the same call resumes the conversion. Raises
     CheckpointError, PlanError or SetupError and then leaves no files behind, unless reading or writing failed halfway:
@@ -83,16 +89,19 @@ def convert(
             checkpoint.source.files,
             lambda done, total: on_progress(Progress("checking the download", 0, 0, done, total, 0)),
         )
-        spec = checkpoint.header_spec(plan, layout, calibrated)
-        blank = build_header(spec)
-        size = len(blank) + spec.layout.data_bytes
-        target = Output(output, size, _binding(blank, checkpoint.weights, calibrated))
-        writer = Writer(spec, checkpoint.weights, target, len(blank), on_progress, calibrated)
+        spec = checkpoint.header_spec(plan, layout, calibrated, split)
+        paths, sizes, blank = _names(output, spec.layout.n_parts), file_sizes(spec), build_headers(spec)
+        if len(paths) > 1:  # nobody could check these names before
+            check_outputs(paths, checkpoint.source.files, overwrite=True)
+        binding = _binding(b"".join(blank), checkpoint.weights, calibrated)
+        target = Output(paths, sizes, binding, overwrite=overwrite)
+        starts = [len(header) for header in blank]
+        writer = Writer(spec, checkpoint.weights, target, starts, on_progress, calibrated)
         resumed = len(target.journal.done)
         try:
             checksums = writer.run(threads or _threads(calibrated), sync_seconds)
             digest = writer.read_back()
-            target.finish(build_header(spec, checksums, digest))
+            target.finish(build_headers(spec, checksums, digest))
         except EdgemedError:
             target.abandon()
             raise
@@ -111,9 +120,10 @@ def convert(
             raise
     made = spec.layout
     return Conversion(
-        path=output,
+        path=paths[0],
+        parts=tuple(paths),
         layout=layout,
-        size_bytes=size,
+        size_bytes=sum(sizes),
         parameters=made.parameters,
         bits_per_weight=8 * made.weight_bytes / made.parameters,
         experts=made.n_experts,
@@ -125,6 +135,14 @@ def convert(
     )
 
 
+def _names(output: Path, parts: int) -> list[Path]:
+    """The paths of the parts, or `output` itself if it is not split."""
+    if parts == 1:
+        return [output]
+    stem = model_stem(output)
+    return [output.with_name(part_name(stem, number, parts)) for number in range(parts)]
+
+
 def _threads(calibrated: Calibrated | None) -> int:
     """Threads that convert: few without statistics, since ggml's quantisers use all cores, else one for each core."""
     cores = usable_processors()
@@ -132,7 +150,7 @@ def _threads(calibrated: Calibrated | None) -> int:
 
 
 def _binding(blank_header: bytes, weights: Weights, calibrated: Calibrated | None) -> str:
-    """Digest of what a journal is valid for: this version of edgemed, this header, and these shards, unchanged."""
+    """Digest of what a journal is valid for: this version of edgemed, these headers, and these shards, unchanged."""
     state = hashlib.sha256(
         json.dumps([__version__, weights.stamps, calibrated is not None and calibrated.compensated]).encode()
     )

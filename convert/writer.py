@@ -10,7 +10,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Literal
@@ -26,6 +26,7 @@ from edgemed.convert.opened import Weights
 from edgemed.convert.output import Output
 from edgemed.errors import PlanError, SetupError
 from edgemed.native import Xxh3
+from edgemed.outputs import partial_of
 from edgemed.quant.calibrated import Calibrated
 from edgemed.quant.quantize import quantize
 
@@ -50,12 +51,12 @@ class Progress:
 
 @dataclass
 class Writer:
-    """Writes the data section of one output, which begins at byte `data_start`."""
+    """Writes the data sections of one output; that of each part begins at one of the bytes `data_starts`."""
 
     spec: HeaderSpec
     weights: Weights
     target: Output
-    data_start: int
+    data_starts: Sequence[int]
     on_progress: Callable[[Progress], None]
     calibrated: Calibrated | None = None
     bytes_done: int = 0
@@ -84,7 +85,7 @@ class Writer:
                         self.target.journal.record(number, checksums[number])
                         self.experts_done += units[number].expert is not None
                     if time.monotonic() - synced >= sync_seconds:
-                        self.target.journal.sync(self.target.file)
+                        self.target.sync()
                         synced = time.monotonic()
                     self._report("converting")
             except BaseException:
@@ -93,16 +94,16 @@ class Writer:
                 for future, number in running.items():
                     if not future.cancelled() and future.exception() is None:
                         self.target.journal.record(number, future.result())
-                self.target.journal.sync(self.target.file)
+                self.target.sync()
                 raise
         return [checksums[number].output for number in range(len(units))]
 
     def read_back(self) -> str:
-        """SHA-256 over the bytes of all tensors in file order, read from the file."""
+        """SHA-256 over the bytes of all tensors in file order, read from the files."""
         state = hashlib.sha256()
         self.bytes_done = self.bytes_resumed = 0
         for tensor in self.spec.layout.tensors:
-            for data in self._stored(tensor.offset, tensor.nbytes):
+            for data in self._stored(tensor.file, tensor.offset, tensor.nbytes):
                 state.update(data)
                 self.bytes_done += len(data)
                 self._report("reading back")
@@ -123,10 +124,10 @@ class Writer:
         for part, chunks in self._encode_unit(unit):
             if part.lead:
                 checksum.update(bytes(part.lead))
-            offset = self.data_start + part.offset
+            offset = self.data_starts[part.file] + part.offset
             for blocks in chunks:
                 checksum.update(blocks)
-                self.target.write(blocks, offset)
+                self.target.write(part.file, blocks, offset)
                 offset += blocks.nbytes
                 with self.lock:
                     self.bytes_done += blocks.nbytes
@@ -163,18 +164,19 @@ class Writer:
     def _checksum_of_stored(self, unit: WorkUnit) -> int:
         checksum = Xxh3()
         for part in unit.slices:
-            for data in self._stored(part.offset - part.lead, part.lead + part.nbytes):
+            for data in self._stored(part.file, part.offset - part.lead, part.lead + part.nbytes):
                 checksum.update(data)
         return checksum.digest()
 
-    def _stored(self, offset: int, count: int) -> Iterator[bytes]:
-        """`count` bytes of the output's data section from `offset` on, in chunks. Raises SetupError."""
+    def _stored(self, part: int, offset: int, count: int) -> Iterator[bytes]:
+        """`count` bytes of a part's data section from `offset` on, in chunks. Raises SetupError."""
+        file, start = self.target.files[part], self.data_starts[part]
         while count:
-            data = os.pread(self.target.file, min(count, READ_BACK_BYTES), self.data_start + offset)
+            data = os.pread(file, min(count, READ_BACK_BYTES), start + offset)
             if not data:
+                name = partial_of(self.target.paths[part])
                 raise SetupError(
-                    f"{self.target.partial} became shorter while it was being written; check the disk, then run the "
-                    "command again."
+                    f"{name} became shorter while it was being written; check the disk, then run the command again."
                 )
             yield data
             offset, count = offset + len(data), count - len(data)

@@ -25,6 +25,7 @@ class Probe:
 
     stock: run the file with llama.cpp alone, not with edgemed's engine. small_cache: room for one layer's experts only.
     repack: allow llama.cpp to rearrange weights while loading. pieces: compute the graph node by node.
+    still: no prefetch and one reader thread, so that the counters of single tokens do not depend on time.
     """
 
     path: str
@@ -37,6 +38,7 @@ class Probe:
     pieces: bool = False
     small_cache: bool = False
     threads: int = 2
+    still: bool = False
 
     @property
     def one_by_one(self) -> tuple[int, ...]:
@@ -126,6 +128,7 @@ def _run_engine(probe: Probe) -> Answer:
         repack=probe.repack,
         watch=llama.ggml_backend_sched_eval_callback(lambda *_: True) if probe.pieces else None,
         force_small=probe.small_cache,
+        **({"read_ahead": 0, "reader_threads": 1} if probe.still else {}),
     )
     loaded = load_model(file, settings)
     try:

@@ -90,6 +90,7 @@ class Gguf:
             out += _string(tensor.name.encode()) + struct.pack("<I", len(tensor.shape))
             out += struct.pack(f"<{len(tensor.shape)}Q", *tensor.shape) + struct.pack("<IQ", tensor.type, offset)
             data += tensor.data
+        self.sections["padding"] = len(out)
         out += bytes(-len(out) % self.alignment)
         self.sections["data"] = len(out)
         return bytes(out + data)

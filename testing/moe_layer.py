@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edgemed.arrays import Floats
 from edgemed.native import xxh3_64
-from edgemed.native.engine import EXPERT_RECORD, StoreOptions, StoreStats, check, engine_library, error_text
+from edgemed.native.engine import EXPERT_RECORD, PartFile, StoreOptions, StoreStats, check, engine_library, error_text
 from testing.ggml_graphs import InitParams, ggml_libraries
 from testing.ggml_matmul import random_weights
 
@@ -117,11 +117,16 @@ class OneLayer:
         )
         self._handle = check(
             self._engine.edgemed_open(
-                str(self.path).encode(), records.ctypes.data, 1, shape.experts, ctypes.byref(options)
+                PartFile(str(self.path).encode(), self.path.stat().st_size),
+                1,
+                records.ctypes.data,
+                1,
+                shape.experts,
+                ctypes.byref(options),
             )
         )
         self._closing.callback(self._engine.edgemed_close, self._handle)
-        check(self._engine.edgemed_open_stream(self._handle, str(self.path).encode(), b"", 0, 0, None, 0))
+        check(self._engine.edgemed_open_stream(self._handle, b"", 0, 0, None, 0))
         self._experts = self._tensors(
             self._engine.edgemed_buffer_type(),
             {f"ffn_{name}_exps": (Type.IQ1_S, *shape.columns_and_rows(p)) for p, name in enumerate(_NAMES)},

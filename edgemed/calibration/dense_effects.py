@@ -28,7 +28,7 @@ from edgemed.engine.process.job import Report
 from edgemed.engine.scoring_model import ScoringModel
 from edgemed.errors import SetupError
 from edgemed.evaluation.readings import compare
-from edgemed.model_file import ModelFile, TensorInfo
+from edgemed.model_file import ModelFile, Part, TensorInfo
 from edgemed.model_file.header import DEFAULT_ALIGNMENT
 from edgemed.quant import types
 from edgemed.quant.dense import TYPES, group_of
@@ -123,9 +123,11 @@ def _rows(file: ModelFile, info: TensorInfo) -> Iterator[NDArray[np.uint8]]:
 
 
 def _with(file: ModelFile, path: Path, dense: dict[str, TensorInfo]) -> ModelFile:
-    """The model with its dense tensors, in the same order, from another file."""
-    ordered = [dense[info.name] for info in file.dense]
-    return replace(file, path=path, dense=ordered, tensors=file.tensors | dense, dense_checksums=None)
+    """The model with its dense tensors, in the same order, from another file, which becomes its last part."""
+    moved = {name: replace(info, part=len(file.parts)) for name, info in dense.items()}
+    parts = (*file.parts, Part(path, path.stat().st_size))
+    ordered = [moved[info.name] for info in file.dense]
+    return replace(file, parts=parts, dense=ordered, tensors=file.tensors | moved, dense_checksums=None)
 
 
 def renamed(report: Report, stage: str) -> Report:

@@ -30,7 +30,7 @@ from edgemed.engine.process.job import Report
 from edgemed.engine.scoring_model import ScoringModel
 from edgemed.errors import SetupError
 from edgemed.evaluation.readings import compare, store
-from edgemed.model_file import Experts, ModelFile
+from edgemed.model_file import Experts, ModelFile, Part
 from edgemed.quant import types
 from edgemed.quant.calibrated import EFFECT_TYPE, Calibrated, Matrices
 from edgemed.quant.planner import expert_bytes
@@ -79,13 +79,14 @@ class Effects:
             place = self._quantise(file, statistics, report)
         except OSError as error:
             raise SetupError(f"The temporary folder {self.folder} cannot be used: {error.strerror}.") from None
-        return replace(file, experts=replace(place, path=self._experts))
+        return self._with_scratch(file, place)
 
     def measure(self, file: ModelFile, quantised: ModelFile, report: Report) -> NDArray[np.float64]:
         """Divergence avoided by sparing each layer, nats [layers]. Raises EdgemedErrors."""
         try:
             moe_layers = range(-1, len(quantised.experts.layers))
             found = [self._divergence(file, quantised, moe_layer, report) for moe_layer in moe_layers]
+            os.truncate(self._experts, quantised.parts[-1].size)  # without what `_spare` appended
         except OSError as error:
             raise SetupError(f"The temporary folder {self.folder} cannot be used: {error.strerror}.") from None
         return np.maximum(found[0] - np.array(found[1:]), 0.0)  # a negative effect is noise
@@ -105,15 +106,14 @@ class Effects:
         place, _ = _extents(file)
         h, shapes = file.hparams, file.hparams.expert_matrix_shapes
         chosen = [types.storable(EFFECT_TYPE, columns) for _, columns in shapes]
-        source = os.open(file.path, os.O_RDONLY)
         target = os.open(self._experts, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
 
         def one(at: tuple[int, int]) -> None:
-            parts = [
-                dequantize(_read(source, file.experts, at, p).reshape(rows, -1), _type(file.experts, at, p), columns)
+            gate, up, down = (
+                dequantize(_read(file, at, p).reshape(rows, -1), _type(file.experts, at, p), columns)
                 for p, (rows, columns) in enumerate(shapes)
-            ]
-            matrices: Matrices = (parts[0], parts[1], parts[2])
+            )
+            matrices: Matrices = (gate, up, down)
             for p, blocks in enumerate(quick.blocks(statistics.layers[at[0]], at[1], matrices, chosen)):
                 os.pwrite(target, blocks.tobytes(), int(place.offset[(*at, p)]))
 
@@ -123,7 +123,6 @@ class Effects:
                 for done, _ in enumerate(pool.map(one, everything), 1):
                     report("effects of layers: quantising", done, len(everything))
         finally:
-            os.close(source)
             os.close(target)
         return place
 
@@ -131,7 +130,7 @@ class Effects:
         """Mean divergence from the original with all experts quantised except those of the MoE layer `spared` (-1:
         none)."""
         place = quantised.experts
-        model = self.open_(replace(file, experts=self._spare(file, place, spared) if spared >= 0 else place))
+        model = self.open_(self._with_scratch(file, self._spare(file, place, spared) if spared >= 0 else place))
         try:
             what = f"effects of layers: {spared + 1} of {len(place.layers)}"
             scores, _ = compare(model, self.passages, self.logits, renamed(report, what))
@@ -139,15 +138,21 @@ class Effects:
             model.close()
         return float(scores["divergence"].mean())
 
+    def _with_scratch(self, file: ModelFile, place: Experts) -> ModelFile:
+        """`file` with its experts in the scratch file, which becomes its last part."""
+        scratch = Part(self._experts, self._experts.stat().st_size)
+        here = np.full(place.part.shape, len(file.parts), np.int32)
+        return replace(file, parts=(*file.parts, scratch), experts=replace(place, part=here))
+
     def _spare(self, file: ModelFile, place: Experts, moe_layer: int) -> Experts:
         """Append the experts of one MoE layer unchanged, and return the locations with these replaced."""
         offset, nbytes, kinds = place.offset.copy(), place.nbytes.copy(), place.type.copy()
         at = int((place.offset + place.nbytes).max())
-        with file.path.open("rb") as source, self._experts.open("r+b") as target:
+        with self._experts.open("r+b") as target:
             for expert in range(place.per_layer):
                 at += -at % PAGE
                 for p in range(3):
-                    content = _read(source.fileno(), file.experts, (moe_layer, expert), p)
+                    content = _read(file, (moe_layer, expert), p)
                     os.pwrite(target.fileno(), content.tobytes(), at)
                     offset[moe_layer, expert, p], nbytes[moe_layer, expert, p] = at, len(content)
                     kinds[moe_layer, expert, p] = file.experts.type[moe_layer, expert, p]
@@ -168,6 +173,7 @@ def _extents(file: ModelFile) -> tuple[Experts, int]:
     kinds = [types.storable(EFFECT_TYPE, columns) for _, columns in h.expert_matrix_shapes]
     found = Experts(
         tuple(h.moe_layers),
+        part=np.zeros(shape, np.int32),
         offset=first[..., None] + inside,
         nbytes=np.broadcast_to(sizes.astype(np.uint64), shape),
         type=np.broadcast_to(np.array(kinds, np.int32), shape),
@@ -181,9 +187,8 @@ def _most_bytes_of_a_layer(file: ModelFile) -> int:
     return int(file.experts.nbytes.sum(axis=(1, 2)).max()) + PAGE * file.hparams.n_expert
 
 
-def _read(descriptor: int, experts: Experts, at: tuple[int, int], projection: int) -> NDArray[np.uint8]:
-    size, offset = int(experts.nbytes[(*at, projection)]), int(experts.offset[(*at, projection)])
-    return np.frombuffer(os.pread(descriptor, size, offset), np.uint8)
+def _read(file: ModelFile, at: tuple[int, int], projection: int) -> NDArray[np.uint8]:
+    return np.frombuffer(file.read_expert(*at, projection), np.uint8)
 
 
 def _type(experts: Experts, at: tuple[int, int], projection: int) -> Type:

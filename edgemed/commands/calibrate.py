@@ -59,10 +59,11 @@ def run(args: argparse.Namespace) -> int:
     from edgemed.calibration.collect import ENTRY
     from edgemed.commands._progress import ProgressLine
     from edgemed.engine.process.job import run_job
+    from edgemed.model_file.parts import named_like
     from edgemed.scratch import scratch_folder
 
     check_reading(args, sample=0, effects=0)
-    check_outputs((args.output, args.imatrix), (args.model, *args.data), overwrite=args.overwrite)
+    check_outputs((args.output, args.imatrix), (*named_like(args.model), *args.data), overwrite=args.overwrite)
     request = {
         "model": str(args.model),
         "data": [str(path) for path in args.data],

@@ -33,7 +33,7 @@ DEFAULT_BITS = 4.5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "To resume an interrupted conversion, give the same command again. The unfinished file is OUT.partial, with "
-        "OUT.journal beside it; OUT itself appears only when it is complete."
+        "OUT.journal beside it; OUT itself appears only when it is complete. Parts are named in the same way."
     )
     parser.add_argument(
         "source",
@@ -96,6 +96,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="edgemed: with checksums, and a type for every expert; llama.cpp: a file that llama.cpp itself can load "
         "(default edgemed)",
     )
+    parser.add_argument(
+        "--split",
+        metavar="SIZE",
+        type=parse_size,
+        help="write parts of at most this size, such as 45GiB, if one file would be larger: OUT-00001-of-00003.gguf "
+        "and so on for OUT.gguf; name any of them to run the model",
+    )
     parser.add_argument("--revision", metavar="REV", help="the hub repository's branch, tag or commit")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -138,6 +145,7 @@ def run(args: argparse.Namespace) -> int:
                     plan,
                     layout=args.layout,
                     calibrated=calibrated,
+                    split=args.split,
                     overwrite=args.overwrite,
                     on_progress=shown_on(line),
                 )
@@ -145,7 +153,8 @@ def run(args: argparse.Namespace) -> int:
         interrupt.add_note("give the same command again to resume")
         raise
     if args.json:
-        print(json.dumps(dataclasses.asdict(done) | {"path": str(done.path)}, indent=1))
+        names = {"path": str(done.path), "parts": [str(part) for part in done.parts]}
+        print(json.dumps(dataclasses.asdict(done) | names, indent=1))
     else:
         print_result(done)
     return 0
@@ -188,7 +197,7 @@ def choose(args: argparse.Namespace, checkpoint: Checkpoint, given: Plan | None)
     with ProgressLine(amount=lambda count: f"{count:,} experts") as line:
         planned = plan_for(
             goal,
-            checkpoint.target(args.layout, calibrated),
+            checkpoint.target(args.layout, calibrated, args.split),
             calibrated,
             palette=args.palette,
             on_progress=lambda done, total: line.update("weighing", done, total),
@@ -231,11 +240,12 @@ def print_result(done: Conversion) -> None:
     lines = [f"Note: {note}" for note in done.notes]
     if done.units_resumed:
         lines.append(f"Resumed: {done.units_resumed} parts were already written.")
+    split = f", in {len(done.parts)} parts" if len(done.parts) > 1 else ""
     show(
         [
             *lines,
             f"{done.path}: {format_size(done.size_bytes)}, {done.parameters:,} parameters, "
-            f"{done.bits_per_weight:.2f} bits per weight, {done.experts:,} experts, {done.layout} layout",
+            f"{done.bits_per_weight:.2f} bits per weight, {done.experts:,} experts, {done.layout} layout{split}",
             f"plan {done.plan_digest[:12]}, weights {done.weights_digest[:12]}, intended use: {done.intended_use}",
         ]
     )

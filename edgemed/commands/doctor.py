@@ -78,12 +78,14 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What to predict for; `original` is what the twins are made after, and disk reads have `read_bytes`."""
+    """What to predict for; `original` is what the twins are made after, and disk reads have `read_bytes` and are of
+    `file`, the model's largest."""
 
     models: dict[str, ModelSize]
     known: KnownUse | None
     original: Original
     read_bytes: int
+    file: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +113,11 @@ def _wanted(args: argparse.Namespace) -> _Wanted:
     if args.model is None:
         models = {f"AntAngelMed at {bits} bits": size_of(ANTANGELMED, bits) for bits in BITS}
         original = original_of_types(ANTANGELMED, {kind for size in models.values() for kind in size.expert})
-        return _Wanted(models, None, original, READ_BYTES)
+        return _Wanted(models, None, original, READ_BYTES, None)
     file = open_model(args.model)
     size = size_of_file(file)
-    return _Wanted({file.name: size}, known_use(file), original_of_file(file), int(size.expert_bytes))
+    largest = max(file.parts, key=lambda part: part.size).path
+    return _Wanted({file.name: size}, known_use(file), original_of_file(file), int(size.expert_bytes), largest)
 
 
 def _installation() -> Installation:
@@ -137,7 +140,7 @@ def _survey(
     if busy <= BUSY:
         on_stage("making small models to measure with")
         with twins(wanted.original) as made:
-            machine = survey_machine(made, wanted.read_bytes, args.folder, args.model, on_stage)
+            machine = survey_machine(made, wanted.read_bytes, args.folder, wanted.file, on_stage)
         busy = machine.busy
     trusted = machine if busy <= BUSY else None
     return _Found(installation, trusted, busy, free, locks, wanted, args.ram or free, args.ctx)

@@ -55,9 +55,11 @@ def run(args: argparse.Namespace) -> int:
     from edgemed.commands._progress import ProgressLine
     from edgemed.evaluation.report import evaluate
     from edgemed.model_file import open_model
+    from edgemed.model_file.parts import named_like
 
     check_reading(args, questions=1)
-    check_outputs((args.output, args.html), (args.model, args.reference, *args.data), overwrite=args.overwrite)
+    read = (*named_like(args.model), *named_like(args.reference), *args.data)
+    check_outputs((args.output, args.html), read, overwrite=args.overwrite)
     offload = wanted_offload(args)
     model, reference = open_model(args.model), open_model(args.reference)
     with claimed(args.output, args.html):

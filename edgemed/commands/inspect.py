@@ -46,10 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from edgemed.model_file import open_model
+    from edgemed.model_file.parts import named_like
 
     if args.calibration and not args.html:
         raise UsageError("--calibration is shown on the page that --html writes; give both.")
-    check_outputs([args.html], (args.model, args.calibration, args.card), overwrite=args.overwrite)
+    check_outputs([args.html], (*named_like(args.model), args.calibration, args.card), overwrite=args.overwrite)
     model = open_model(args.model)
     card = _card(model, args.card) if args.card else None
     if args.html:
@@ -104,6 +105,7 @@ def describe(model: ModelFile) -> dict[str, Any]:
     metadata = model.metadata
     return {
         "path": str(model.path),
+        "parts": [{"path": str(part.path), "size_bytes": part.size} for part in model.parts],
         "name": model.name,
         "architecture": model.architecture,
         "layout": model.layout,
@@ -140,6 +142,7 @@ def describe(model: ModelFile) -> dict[str, Any]:
 
 def summary(model: ModelFile) -> list[str]:
     """Lines for people: name, size, layers, experts, source."""
+    from edgemed.quant.heat_map import layers_by_experts
     from edgemed.sizes import format_size
 
     known = describe(model)
@@ -149,13 +152,14 @@ def summary(model: ModelFile) -> list[str]:
     digest = f" (digest {source['digest'][:12]})" if source["digest"] else ""
     plan = f", plan {known['plan_digest'][:12]}" if known["plan_digest"] else ""
     mtp = f" and {known['mtp_layers']} MTP" if known["mtp_layers"] else ""
+    split = f", in {len(model.parts)} parts" if len(model.parts) > 1 else ""
     checked = "every tensor has a checksum" if known["verified"] else "UNVERIFIED: no checksums"
     return [
         f"{known['name']} ({known['architecture']}, {known['layout']} layout)",
         f"  size        {format_size(known['size_bytes'])}, {known['parameters']:,} parameters, "
-        f"{known['bits_per_weight']:.2f} bits per weight",
+        f"{known['bits_per_weight']:.2f} bits per weight{split}",
         f"  layers      {known['layers']}{mtp}, context {known['context_length']:,} tokens",
-        f"  experts     {experts['layers']} x {experts['per_layer']}, {experts['used']} used, "
+        f"  experts     {layers_by_experts(model)}, {experts['used']} used, "
         f"{experts['bits_per_weight']:.2f} bits per weight: {_counts(experts['types'])}",
         f"  dense       {format_size(known['dense']['size_bytes'])}: {_counts(known['dense']['types'])}",
         f"  source      {origin}{digest}{plan}",
@@ -166,7 +170,7 @@ def summary(model: ModelFile) -> list[str]:
 
 def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
     """A line per layer: mean bits of gate, up and down, then one digit per expert or group of experts."""
-    from edgemed.quant.heat_map import expert_bits
+    from edgemed.quant.heat_map import MTP, expert_bits
 
     bits = expert_bits(model)
     each = -(-bits.shape[1] // MAP_COLUMNS)
@@ -178,7 +182,7 @@ def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
     for layer, row in zip(model.experts.layers, bits, strict=True):
         gate, up, down = row.mean(axis=0)
         cells = (_cell(float(row[first : first + each].mean()), colour) for first in range(0, len(row), each))
-        unused = "  (MTP, not run)" if layer >= model.hparams.n_layer else ""
+        unused = f"  ({MTP})" if layer >= model.hparams.n_layer else ""
         lines.append(f"{layer:5}  {gate:5.2f}  {up:5.2f}  {down:5.2f}  {''.join(cells)}{unused}")
     return lines
 

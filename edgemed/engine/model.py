@@ -24,6 +24,7 @@ from edgemed.errors import ChecksumError, EngineError, ModelFileError
 from edgemed.model_file import ModelFile
 from edgemed.native.engine import (
     EXPERT_RECORD,
+    PartFile,
     StoreOptions,
     StoreStats,
     check,
@@ -169,7 +170,7 @@ class LoadedModel:
         file = self.file
         moe_layers, experts_per_layer = self._experts
         records = np.zeros((moe_layers, experts_per_layer), EXPERT_RECORD)
-        for name in ("offset", "nbytes", "type"):
+        for name in ("part", "offset", "nbytes", "type"):
             records[name] = getattr(file.experts, name)[:moe_layers]
         if file.experts.checksum is not None:
             records["has_checksum"] = 1
@@ -182,8 +183,10 @@ class LoadedModel:
             half_life=settings.half_life_tokens,
             background=int(settings.background),
         )
+        parts = (PartFile * len(file.parts))(*(PartFile(os.fsencode(part.path), part.size) for part in file.parts))
         return self._native.edgemed_open(
-            os.fsencode(file.experts.path or file.path),
+            parts,
+            len(parts),
             records.ctypes.data,
             moe_layers,
             experts_per_layer,
@@ -196,7 +199,6 @@ class LoadedModel:
         stream = check(
             self._native.edgemed_open_stream(
                 self.handle,
-                os.fsencode(self.file.path),
                 virtual.header,
                 len(virtual.header),
                 virtual.size,
@@ -224,14 +226,12 @@ class LoadedModel:
             self._native.edgemed_end_stream()
         damaged = self._native.edgemed_stream_damaged(self.handle)
         if damaged >= 0:
-            name = self.file.dense[damaged].name
+            tensor = self.file.dense[damaged]
+            where = f"The tensor {tensor.name} of {self.file.parts[tensor.part].path.name}"
             if error := self._native.edgemed_stream_read_error(self.handle):
                 reason = "it was cut short" if error < 0 else os.strerror(error)
-                raise ModelFileError(f"The tensor {name} of {self.file.path.name} cannot be read: {reason}.")
-            raise ChecksumError(
-                f"The tensor {name} of {self.file.path.name} does not match its checksum; copy or convert the file "
-                "again."
-            )
+                raise ModelFileError(f"{where} cannot be read: {reason}.")
+            raise ChecksumError(f"{where} does not match its checksum; copy or convert the file again.")
         if not self.model:
             raise EngineError(f"llama.cpp refuses {self.file.path.name}: {self._complaint()}")
         checked = self._native.edgemed_stream_verified(self.handle)

@@ -1,8 +1,8 @@
 """The virtual file that libllama loads: stock layout, with virtual tensors for the experts.
 
-We generate the header, and the dense tensors come from the real file. The experts of each layer are declared as stock
-3-D tensors in the narrowest possible type. They are allocated in our device's buffer type, which reserves addresses but
-no memory, so their bytes are never stored. libllama checks every shape as for any other file.
+We generate the header, and the dense tensors come from the model's files. The experts of each layer are declared as
+stock 3-D tensors in the narrowest possible type. They are allocated in our device's buffer type, which reserves
+addresses but no memory, so their bytes are never stored. libllama checks every shape as for any other file.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _pairs(model: ModelFile) -> Iterator[bytes]:
 def _extent(model: ModelFile, number: int, at: int) -> StreamExtent:
     info = model.dense[number]
     checksum = model.dense_checksums[number] if model.dense_checksums is not None else None
-    return StreamExtent(at, info.nbytes, info.offset, checksum or 0, int(checksum is not None), number)
+    return StreamExtent(at, info.nbytes, info.offset, checksum or 0, int(checksum is not None), number, info.part)
 
 
 def _text(text: str) -> bytes:

@@ -3,8 +3,8 @@
     model = open_model(Path("antangelmed.gguf"))
     model.hparams.n_expert, model.experts.type[0, 17]
 
-Both the edgemed layout and stock GGUFs of a known family can be opened (docs/format.md). Stock files have no checksums,
-so their weights are unverified.
+Both the edgemed layout and stock GGUFs of a known family can be opened (docs/format.md), in one file or split. Stock
+files have no checksums, so their weights are unverified.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from edgemed.architectures.tensors import stacked_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file import keys
 from edgemed.model_file.experts import Experts, find_experts
-from edgemed.model_file.header import Header, TensorInfo, header_checksum, read_header
+from edgemed.model_file.header import TensorInfo
 from edgemed.model_file.metadata import Metadata
+from edgemed.model_file.parts import Part, model_stem, read_parts
 
-__all__ = ["Experts", "IntendedUse", "ModelFile", "TensorInfo", "open_model"]
+__all__ = ["Experts", "IntendedUse", "ModelFile", "Part", "TensorInfo", "open_model"]
 
 IntendedUse = Literal["demonstration", "unevaluated", "evaluated"]
 _Type = GGMLQuantizationType
@@ -40,6 +41,7 @@ _USES = ("demonstration", "unevaluated", "evaluated")
 class ModelFile:
     """One opened model.
 
+    parts: its files, by which tensors and experts are located.
     dense: all tensors except the routed experts, in file order.
     dense_checksums: xxh3-64 of each dense tensor, in the order of `dense`; None if the file has none.
     expert_tokens: f64 [MoE layer, expert], tokens that calibration routed to each expert, without MTP layers; or None.
@@ -47,8 +49,7 @@ class ModelFile:
     end_ids: token ids that end a turn, if the file names any.
     """
 
-    path: Path
-    size_bytes: int
+    parts: tuple[Part, ...]
     layout: Literal["edgemed", "llama.cpp"]
     architecture: str
     metadata: Metadata
@@ -63,6 +64,15 @@ class ModelFile:
     weights_digest: str | None
 
     @property
+    def path(self) -> Path:
+        """The model file, or its first part."""
+        return self.parts[0].path
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(part.size for part in self.parts)
+
+    @property
     def verified(self) -> bool:
         """True if the file has a checksum for every weight."""
         return self.experts.checksum is not None and self.dense_checksums is not None
@@ -74,26 +84,35 @@ class ModelFile:
 
     @property
     def name(self) -> str:
-        return str(self.metadata.get("general.name") or self.path.stem)
+        return str(self.metadata.get("general.name") or model_stem(self.path))
 
     def read(self, tensor: TensorInfo) -> bytes:
         """The tensor's bytes, not verified. Raises ModelFileError if the file has become shorter."""
-        with self.path.open("rb") as file:
-            data = os.pread(file.fileno(), tensor.nbytes, tensor.offset)
-            while len(data) < tensor.nbytes:
-                more = os.pread(file.fileno(), tensor.nbytes - len(data), tensor.offset + len(data))
+        return self._read(tensor.part, tensor.offset, tensor.nbytes, tensor.name)
+
+    def read_expert(self, moe_layer: int, expert: int, projection: int) -> bytes:
+        """The bytes of one expert's matrix, not verified. Raises ModelFileError if the file has become shorter."""
+        at, place = (moe_layer, expert, projection), self.experts
+        return self._read(int(place.part[at]), int(place.offset[at]), int(place.nbytes[at]), f"expert {expert}")
+
+    def _read(self, part: int, offset: int, nbytes: int, what: str) -> bytes:
+        path, data = self.parts[part].path, b""
+        with path.open("rb") as file:
+            while len(data) < nbytes:
+                more = os.pread(file.fileno(), nbytes - len(data), offset + len(data))
                 if not more:
-                    raise ModelFileError(f"{self.path.name} ends before {tensor.name} does: it was cut short.")
+                    raise ModelFileError(f"{path.name} ends before {what} does: it was cut short.")
                 data += more
         return data
 
 
 def open_model(path: Path | str) -> ModelFile:
-    """Open a GGUF of a family in edgemed.architectures. Raises ModelFileError with a sentence for anything else."""
-    path = Path(path)
-    header = read_header(path)
-    metadata = header.metadata
-    _refuse_damaged_header(path, header)
+    """Open a GGUF of a family in edgemed.architectures; of a split one, `path` may be any part.
+
+    Raises ModelFileError with a sentence for anything else.
+    """
+    header = read_parts(Path(path))
+    path, metadata = header.files[0].path, header.metadata
     architecture = find_gguf_architecture(metadata, path.name)
     version = metadata.get(keys.FORMAT_VERSION)
     if version not in (None, keys.FIRST_FORMAT, keys.CURRENT_FORMAT):
@@ -111,7 +130,7 @@ def open_model(path: Path | str) -> ModelFile:
     _refuse_unusable_types(header.tensors)
     hparams = architecture.from_metadata(metadata, n_vocab=embedding.shape[1])
     experts, taken = find_experts(header.tensors, hparams, metadata.numbers(keys.EXPERT_CHECKSUMS))
-    dense = sorted((t for name, t in header.tensors.items() if name not in taken), key=lambda t: t.offset)
+    dense = sorted((t for name, t in header.tensors.items() if name not in taken), key=lambda t: (t.part, t.offset))
     dense_checksums = metadata.numbers(keys.DENSE_CHECKSUMS)
     if dense_checksums is not None and len(dense_checksums) != len(dense):
         raise ModelFileError(f"{path.name} has {len(dense_checksums)} checksums for {len(dense)} dense tensors.")
@@ -120,8 +139,7 @@ def open_model(path: Path | str) -> ModelFile:
         raise ModelFileError(f"{path.name} is marked for the unknown use {use!r}; known uses are {', '.join(_USES)}.")
     stock = stacked_name(hparams.moe_layers.start, "gate") in header.tensors
     return ModelFile(
-        path=path,
-        size_bytes=path.stat().st_size,
+        parts=header.files,
         layout="llama.cpp" if stock else "edgemed",
         architecture=architecture.GGUF_NAME,
         metadata=metadata,
@@ -135,22 +153,6 @@ def open_model(path: Path | str) -> ModelFile:
         intended_use=cast(IntendedUse, use),
         weights_digest=metadata.text(keys.WEIGHTS_DIGEST),
     )
-
-
-def _refuse_damaged_header(path: Path, header: Header) -> None:
-    """Raise ModelFileError if the header does not match its checksum. The header holds the vocabulary, where one wrong
-    bit can change a digit of a dose."""
-    metadata = header.metadata
-    if keys.HEADER_CHECKSUM in metadata:
-        at = metadata.value_at(keys.HEADER_CHECKSUM)
-        intact = metadata[keys.HEADER_CHECKSUM] == header_checksum(header.bytes, at)
-    else:
-        intact = metadata.get(keys.FORMAT_VERSION) != keys.CURRENT_FORMAT
-    if not intact:
-        raise ModelFileError(
-            f"{path.name} is damaged: its header (vocabulary, settings, list of tensors) does not match its checksum; "
-            "copy or convert it again."
-        )
 
 
 def _expert_tokens(path: Path, metadata: Metadata, hparams: HParams) -> npt.NDArray[np.float64] | None:

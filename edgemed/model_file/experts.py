@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -24,17 +23,17 @@ from edgemed.sizes import PAGE
 class Experts:
     """Arrays [MoE layer, expert, projection]: MoE layer m is block `layers[m]`; the projections are gate, up, down.
 
-    offset: u64, from the start of the file; nbytes: u64; type: i32, ggml's type numbers.
-    checksum: u64 [MoE layer, expert], xxh3-64 over an expert's whole extent, or None if the file has none.
-    path: the file that holds the experts, if it is not the model file.
+    part: i32, the file that holds it (`ModelFile.parts`); offset: u64, from the start of that file; nbytes: u64; type:
+    i32, ggml's type numbers. checksum: u64 [MoE layer, expert], xxh3-64 over an expert's whole extent, or None if the
+    file has none.
     """
 
     layers: tuple[int, ...]
+    part: npt.NDArray[np.int32]
     offset: npt.NDArray[np.uint64]
     nbytes: npt.NDArray[np.uint64]
     type: npt.NDArray[np.int32]
     checksum: npt.NDArray[np.uint64] | None
-    path: Path | None = None
 
     @property
     def per_layer(self) -> int:
@@ -52,7 +51,7 @@ def find_experts(
     layers = tuple(hparams.stored_moe_layers)
     shape = (len(layers), hparams.n_expert, len(PROJECTIONS))
     offset, nbytes = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64)
-    types = np.zeros(shape, np.int32)
+    part, types = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     taken: set[str] = set()
     for moe_layer, layer in enumerate(layers):
         for p, projection in enumerate(PROJECTIONS):
@@ -62,7 +61,7 @@ def find_experts(
                 _expect(stacked, (*inner, hparams.n_expert))
                 each = stacked.nbytes // hparams.n_expert
                 offset[moe_layer, :, p] = stacked.offset + each * np.arange(hparams.n_expert, dtype=np.uint64)
-                nbytes[moe_layer, :, p] = each
+                part[moe_layer, :, p], nbytes[moe_layer, :, p] = stacked.part, each
                 types[moe_layer, :, p] = int(stacked.type)
                 taken.add(stacked.name)
                 continue
@@ -73,9 +72,9 @@ def find_experts(
                     raise ModelFileError(f"The model file has no tensor {name}; convert the checkpoint again.")
                 _expect(info, inner)
                 offset[moe_layer, expert, p], nbytes[moe_layer, expert, p] = info.offset, info.nbytes
-                types[moe_layer, expert, p] = int(info.type)
+                part[moe_layer, expert, p], types[moe_layer, expert, p] = info.part, int(info.type)
                 taken.add(name)
-    return Experts(layers, offset, nbytes, types, _shape_checksums(checksums, offset, nbytes)), taken
+    return Experts(layers, part, offset, nbytes, types, _shape_checksums(checksums, part, offset, nbytes)), taken
 
 
 def _expect(info: TensorInfo, shape: tuple[int, ...]) -> None:
@@ -84,7 +83,10 @@ def _expect(info: TensorInfo, shape: tuple[int, ...]) -> None:
 
 
 def _shape_checksums(
-    checksums: list[int] | None, offset: npt.NDArray[np.uint64], nbytes: npt.NDArray[np.uint64]
+    checksums: list[int] | None,
+    part: npt.NDArray[np.int32],
+    offset: npt.NDArray[np.uint64],
+    nbytes: npt.NDArray[np.uint64],
 ) -> npt.NDArray[np.uint64] | None:
     if checksums is None:
         return None
@@ -93,6 +95,8 @@ def _shape_checksums(
         raise ModelFileError(
             f"The model file has {len(checksums)} expert checksums for {moe_layers * experts} experts."
         )
+    if (part[..., 1:] != part[..., :2]).any():
+        raise ModelFileError("The model file divides an expert between two parts; convert the checkpoint again.")
     end = offset + nbytes
     if not ((end[..., 0] <= offset[..., 1]) & (end[..., 1] <= offset[..., 2])).all():
         raise ModelFileError(

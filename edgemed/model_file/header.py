@@ -40,13 +40,15 @@ DEFAULT_ALIGNMENT = 32
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """One tensor's description. shape: in ggml's order, fastest dimension first; offset: from the start of the file."""
+    """One tensor's description. shape: in ggml's order, fastest dimension first; part: the file that holds it, of
+    several; offset: from the start of that file."""
 
     name: str
     shape: tuple[int, ...]
     type: GGMLQuantizationType
     offset: int
     nbytes: int
+    part: int = 0
 
     @property
     def end(self) -> int:
@@ -61,6 +63,8 @@ class Header:
     alignment: int
     bytes: bytes
     """The file's bytes up to the end of the tensor descriptions."""
+    size: int
+    """Of the whole file, in bytes."""
 
 
 def header_checksum(header: bytes, value_at: int) -> int:
@@ -154,7 +158,7 @@ def _parse(cursor: _Cursor) -> Header:
     if len(tensors) != n_tensors:
         raise cursor.error("describes the same tensor twice")
     _refuse_overlap(cursor, tensors)
-    return Header(metadata, tensors, data_start, alignment, header)
+    return Header(metadata, tensors, data_start, alignment, header, cursor.size)
 
 
 def _read_fields(cursor: _Cursor, count: int) -> dict[str, Field]:

@@ -25,10 +25,11 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """The bytes of one checksum: `spans` of (offset, length, True for weights or False for padding)."""
+class _Extent:
+    """The bytes of one checksum in one file: `spans` of (offset, length, True for weights or False for padding)."""
 
     label: str
+    file: int  # in ModelFile.parts
     spans: list[tuple[int, int, bool]]
     checksum: int | None
 
@@ -42,25 +43,28 @@ def check(model: ModelFile, on_progress: Callable[[int, int], None] = lambda don
 
     Raises ModelFileError if the file cannot be read to its end.
     """
-    parts = sorted(_parts(model), key=lambda part: part.spans[0][0])
-    total, done = sum(part.nbytes for part in parts), 0
+    extents = sorted(_extents(model), key=lambda extent: (extent.file, extent.spans[0][0]))
+    total, done = sum(extent.nbytes for extent in extents), 0
     weights, damaged = hashlib.sha256(), []
-    try:
-        with model.path.open("rb") as file:
-            for part in parts:
-                state = Xxh3()
-                for offset, length, is_weights in part.spans:
-                    for data in _read(file.fileno(), offset, length, part.label):
-                        state.update(data)
-                        if is_weights:
-                            weights.update(data)
-                        done += len(data)
-                        on_progress(done, total)
-                if part.checksum is not None and state.digest() != part.checksum:
-                    damaged.append(part.label)
-    except OSError as error:
-        raise ModelFileError(f"{model.path.name} cannot be read: {error.strerror}.") from None
-    checked = sum(part.checksum is not None for part in parts)
+    for number, part in enumerate(model.parts):
+        try:
+            with part.path.open("rb") as file:
+                for extent in extents:
+                    if extent.file != number:
+                        continue
+                    state = Xxh3()
+                    for offset, length, is_weights in extent.spans:
+                        for data in _read(file.fileno(), offset, length, part.path.name, extent.label):
+                            state.update(data)
+                            if is_weights:
+                                weights.update(data)
+                            done += len(data)
+                            on_progress(done, total)
+                    if extent.checksum is not None and state.digest() != extent.checksum:
+                        damaged.append(extent.label)
+        except OSError as error:
+            raise ModelFileError(f"{part.path.name} cannot be read: {error.strerror}.") from None
+    checked = sum(extent.checksum is not None for extent in extents)
     checked += model.header_verified
     if keys.FORMAT_VERSION in model.metadata:
         checked += 1
@@ -73,26 +77,32 @@ def check(model: ModelFile, on_progress: Callable[[int, int], None] = lambda don
 
 
 def _wrong_length(model: ModelFile) -> list[str]:
-    """What is wrong with the length of a file of ours, which ends where the padding of its last tensor does."""
+    """What is wrong with the lengths of our files, each of which ends where the padding of its last tensor does."""
     alignment = int(model.metadata.get("general.alignment", DEFAULT_ALIGNMENT))
-    end = -(-max(tensor.end for tensor in model.tensors.values()) // alignment) * alignment
-    size = model.path.stat().st_size
-    if size == end:
-        return []
-    return [f"its length, {abs(size - end):,} bytes too {'many' if size > end else 'few'}"]
+    ends: dict[int, int] = {}
+    for tensor in model.tensors.values():
+        ends[tensor.part] = max(ends.get(tensor.part, 0), -(-tensor.end // alignment) * alignment)
+    wrong = []
+    for number, end in ends.items():
+        path = model.parts[number].path
+        size = path.stat().st_size
+        if size != end:
+            whose = "its length" if len(model.parts) == 1 else f"the length of {path.name}"
+            wrong.append(f"{whose}, {abs(size - end):,} bytes too {'many' if size > end else 'few'}")
+    return wrong
 
 
-def _parts(model: ModelFile) -> Iterator[_Part]:
+def _extents(model: ModelFile) -> Iterator[_Extent]:
     checksums: Sequence[int | None] = model.dense_checksums or [None] * len(model.dense)
     for tensor, checksum in zip(model.dense, checksums, strict=True):
-        yield _Part(tensor.name, [(tensor.offset, tensor.nbytes, True)], checksum)
+        yield _Extent(tensor.name, tensor.part, [(tensor.offset, tensor.nbytes, True)], checksum)
     experts = model.experts
     if experts.checksum is None:
         # Without a checksum per expert only the digest over all weights remains, which is computed in file order.
         dense = {tensor.name for tensor in model.dense}
         for tensor in model.tensors.values():
             if tensor.name not in dense:
-                yield _Part(tensor.name, [(tensor.offset, tensor.nbytes, True)], None)
+                yield _Extent(tensor.name, tensor.part, [(tensor.offset, tensor.nbytes, True)], None)
         return
     for moe_layer, layer in enumerate(experts.layers):
         for expert in range(experts.per_layer):
@@ -104,13 +114,15 @@ def _parts(model: ModelFile) -> Iterator[_Part]:
                     spans.append((end, start - end, False))
                 spans.append((start, length, True))
                 end = start + length
-            yield _Part(f"expert {expert} of layer {layer}", spans, int(experts.checksum[moe_layer, expert]))
+            checksum = int(experts.checksum[moe_layer, expert])
+            file = int(experts.part[moe_layer, expert, 0])
+            yield _Extent(f"expert {expert} of layer {layer}", file, spans, checksum)
 
 
-def _read(file: int, offset: int, count: int, label: str) -> Iterator[bytes]:
+def _read(file: int, offset: int, count: int, name: str, label: str) -> Iterator[bytes]:
     while count:
         data = os.pread(file, min(count, READ_BYTES), offset)
         if not data:
-            raise ModelFileError(f"The model file ends inside {label}: it was cut short.")
+            raise ModelFileError(f"{name} ends inside {label}: it was cut short.")
         yield data
         offset, count = offset + len(data), count - len(data)

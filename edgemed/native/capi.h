@@ -18,6 +18,7 @@ struct BlockTask;     // compensate.h
 struct Codebook;      // compensate.h
 struct ExpertRecord;  // store/expert.h
 struct ExpertSums;    // graph/observer.h
+struct PartFile;      // store/parts.h
 struct RouterShape;   // graph/predictor.h
 struct StoreOptions;  // store/store.h
 struct StoreStats;    // store/store.h
@@ -46,10 +47,10 @@ EDGEMED_API int edgemed_limit_instructions(int most);
 // The ggml_backend_buffer_type_t of the virtual expert tensors, for llama.cpp's tensor_buft_overrides. Static.
 EDGEMED_API void * edgemed_buffer_type();
 
-// Opens the expert store on a model file. records: [moe_layers, experts_per_layer], copied. Returns a handle that
-// edgemed_close() frees, or null with a sentence. A process can have one handle at a time.
-EDGEMED_API void * edgemed_open(const char * path, const edgemed::ExpertRecord * records, int moe_layers,
-                                int experts_per_layer, const edgemed::StoreOptions * options);
+// Opens the expert store on the files of a model. parts [n_parts] and records [moe_layers, experts_per_layer] are
+// copied. Returns a handle that edgemed_close() frees, or null with a sentence. A process can have one handle at a time.
+EDGEMED_API void * edgemed_open(const edgemed::PartFile * parts, int n_parts, const edgemed::ExpertRecord * records,
+                                int moe_layers, int experts_per_layer, const edgemed::StoreOptions * options);
 
 // Frees the handle. Free llama.cpp's contexts and the model that use it first.
 EDGEMED_API void edgemed_close(void * handle);
@@ -58,8 +59,8 @@ EDGEMED_API void edgemed_close(void * handle);
 // [header_size]: the file's first bytes, copied; size: bytes of the whole file; extents [count]: the dense tensors,
 // copied. Load the model on the calling thread, then call edgemed_end_stream(), whether that succeeded or not. Returns
 // null with a sentence on failure.
-EDGEMED_API void * edgemed_open_stream(void * handle, const char * path, const uint8_t * header, size_t header_size,
-                                       uint64_t size, const edgemed::StreamExtent * extents, int count);
+EDGEMED_API void * edgemed_open_stream(void * handle, const uint8_t * header, size_t header_size, uint64_t size,
+                                       const edgemed::StreamExtent * extents, int count);
 
 // Ends the load that edgemed_open_stream() began on this thread. Harmless without one.
 EDGEMED_API void edgemed_end_stream();

@@ -17,13 +17,19 @@ from edgemed.native import Signatures, declare, library
 
 EXPERT_RECORD = np.dtype(
     {
-        "names": ["offset", "nbytes", "type", "has_checksum", "checksum"],
-        "formats": [("<u8", 3), ("<u8", 3), ("<i4", 3), "<i4", "<u8"],
-        "offsets": [0, 24, 48, 60, 64],
-        "itemsize": 72,
+        "names": ["offset", "nbytes", "part", "type", "checksum", "has_checksum"],
+        "formats": [("<u8", 3), ("<u8", 3), ("<i4", 3), ("<i4", 3), "<u8", "<i4"],
+        "offsets": [0, 24, 48, 60, 72, 80],
+        "itemsize": 88,
     }
 )
 """`ExpertRecord` of expert.h."""
+
+
+class PartFile(ctypes.Structure):
+    """`PartFile` of parts.h."""
+
+    _fields_ = (("path", ctypes.c_char_p), ("size", ctypes.c_uint64))
 
 
 class StoreOptions(ctypes.Structure):
@@ -69,6 +75,7 @@ class StreamExtent(ctypes.Structure):
         ("checksum", ctypes.c_uint64),
         ("has_checksum", ctypes.c_int32),
         ("number", ctypes.c_int32),
+        ("part", ctypes.c_int32),
     )
 
 
@@ -92,14 +99,20 @@ _SIGNATURES: Signatures = {
     "edgemed_buffer_type": (ctypes.c_void_p, ()),
     "edgemed_open": (
         _HANDLE,
-        (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.POINTER(StoreOptions)),
+        (
+            ctypes.POINTER(PartFile),
+            ctypes.c_int,
+            ctypes.c_void_p,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.POINTER(StoreOptions),
+        ),
     ),
     "edgemed_close": (None, (_HANDLE,)),
     "edgemed_open_stream": (
         ctypes.c_void_p,
         (
             _HANDLE,
-            ctypes.c_char_p,
             ctypes.c_char_p,
             ctypes.c_size_t,
             ctypes.c_uint64,

@@ -15,6 +15,7 @@ from benchmarks.true_checkpoint import write_checkpoint
 from benchmarks.true_shape import mixture, parse_types, tokens, true_config, write_gguf, zipf_routing
 from edgemed.convert.pipeline import convert
 from edgemed.model_file import ModelFile, open_model
+from edgemed.model_file.integrity import check
 from edgemed.native import xxh3_64
 from edgemed.quant.plan import Plan
 from testing.checkpoints import Shape
@@ -48,6 +49,17 @@ def test_mixture_has_valid_checksums(tmp_path: Path) -> None:
     for moe_layer, expert in np.ndindex(2, 16):
         end = int(experts.offset[moe_layer, expert, 2] + experts.nbytes[moe_layer, expert, 2])
         assert experts.checksum[moe_layer, expert] == xxh3_64(whole[int(experts.offset[moe_layer, expert, 0]) : end])
+
+
+def test_parts_hold_the_same_weights(tmp_path: Path) -> None:
+    plan = mixture(parse_types("Q2_K:8,Q6_K:8"), range(1, 3), experts=16)
+    write_gguf(tmp_path / "one.gguf", plan, SMALL)
+    size = write_gguf(tmp_path / "m.gguf", plan, SMALL, split=2_000_000)
+    one, parts = open_model(tmp_path / "one.gguf"), open_model(next(tmp_path.glob("m-00002-of-*.gguf")))
+    assert len(parts.parts) >= 3
+    assert size == parts.size_bytes
+    assert parts.weights_digest == one.weights_digest
+    assert check(parts).damaged == check(one).damaged == []
 
 
 def test_both_layouts_hold_the_same_bits_and_no_two_experts_are_equal(tmp_path: Path) -> None:
@@ -120,7 +132,7 @@ def test_direct_writes_keep_every_byte(tmp_path: Path) -> None:
         for part in parts:
             writer.append(part)
         assert writer.pad(512) == -sum(map(len, parts)) % 512
-        writer.close(lambda: b"\0")
+        writer.close(b"\0")
     expected = b"".join(part.tobytes() for part in parts)
     assert digest.hexdigest() == hashlib.sha256(expected).hexdigest()
     expected = b"\0" + expected[1:] + bytes(-len(expected) % 512)

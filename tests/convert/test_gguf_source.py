@@ -15,6 +15,7 @@ from edgemed.model_file import keys, open_model
 from edgemed.quant.plan import Plan
 from edgemed.quant.quantize import dequantize
 from testing.checkpoints import Shape, make_checkpoint
+from testing.split_gguf import write_parts
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +154,13 @@ def _flip(path: Path, at: int) -> None:
 def _without_plan(source: Path, target: Path) -> None:
     """A copy in which the plan has another key: same length, so that every offset stays right."""
     target.write_bytes(source.read_bytes().replace(keys.PLAN.encode(), b"edgemed.plap", 1))
+
+
+@pytest.mark.parametrize("source", ["stock-BF16", "own-Q4_K"])
+def test_a_split_gguf_gives_the_same_bytes_as_one_file(made: dict[str, Path], source: str, tmp_path: Path) -> None:
+    parts = write_parts(made[source], tmp_path / "parts", source)
+    for number, path in enumerate((made[source], parts[1])):
+        convert(str(path), tmp_path / f"{number}.gguf", Plan.uniform(Type.Q2_K))
+    one, split = (open_model(tmp_path / f"{number}.gguf") for number in range(2))
+    assert one.weights_digest == split.weights_digest
+    assert split.metadata[keys.SOURCE_GGUF].startswith(f"{parts[0].name} (")

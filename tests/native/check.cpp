@@ -16,11 +16,13 @@
 using namespace edgemed;
 
 ExpertFile::ExpertFile(const Plan & plan) {
-    char name[] = "/tmp/edgemed-check-XXXXXX.experts";
-    const int fd = mkstemps(name, 8);
-    CHECK(fd >= 0);
-    ::close(fd);
-    path_ = name;
+    for (int part = 0; part < plan.parts; part++) {
+        char name[] = "/tmp/edgemed-check-XXXXXX.experts";
+        const int fd = mkstemps(name, 8);
+        CHECK(fd >= 0);
+        ::close(fd);
+        paths_.push_back(name);
+    }
     Random random(plan.seed);
     uint64_t at = kPage * (1 + below(random, 3));
     const auto place = [&](uint64_t nbytes, uint64_t alignment, uint64_t gap) {
@@ -33,6 +35,11 @@ ExpertFile::ExpertFile(const Plan & plan) {
         ExpertRecord record{};
         int order[kProjections] = {kGate, kUp, kDown};
         if (!plan.checksums) std::shuffle(order, order + kProjections, random);
+        if (plan.parts > 1)
+            for (int p : order)
+                record.part[p] = plan.checksums && p != kGate
+                                     ? record.part[kGate]
+                                     : static_cast<int32_t>(below(random, static_cast<uint64_t>(plan.parts)));
         for (int p : order) {
             record.nbytes[p] = plan.smallest + below(random, plan.largest - plan.smallest + 1);
             // Two thirds of the matrices have one of four sizes, so that size classes are shared.
@@ -61,7 +68,15 @@ ExpertFile::ExpertFile(const Plan & plan) {
     restore();
 }
 
-ExpertFile::~ExpertFile() { unlink(path_.c_str()); }
+ExpertFile::~ExpertFile() {
+    for (const std::string & path : paths_) unlink(path.c_str());
+}
+
+std::vector<PartFile> ExpertFile::files() const {
+    std::vector<PartFile> all;
+    for (const std::string & path : paths_) all.push_back({path.c_str(), bytes_.size()});
+    return all;
+}
 
 std::vector<Expert> ExpertFile::experts() const {
     std::vector<Expert> all;
@@ -78,19 +93,29 @@ bool ExpertFile::matches(const Expert & expert, size_t which, const uint8_t * sl
 }
 
 void ExpertFile::write(uint64_t offset, const std::vector<uint8_t> & bytes) {
-    const int fd = ::open(path_.c_str(), O_WRONLY);
+    const int fd = ::open(paths_[0].c_str(), O_WRONLY);
     CHECK(pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset)) == static_cast<ssize_t>(bytes.size()));
     ::close(fd);
 }
 
-void ExpertFile::restore() { write(0, bytes_); }
+void ExpertFile::restore() {
+    for (size_t part = 0; part < paths_.size(); part++) {
+        std::vector<uint8_t> held = bytes_;
+        for (const ExpertRecord & record : records_)
+            for (int p = 0; p < kProjections; p++)
+                if (record.part[p] != static_cast<int32_t>(part))
+                    std::memset(held.data() + record.offset[p], 0, record.nbytes[p]);
+        std::ofstream(paths_[part], std::ios::binary | std::ios::in)
+            .write(reinterpret_cast<const char *>(held.data()), static_cast<std::streamsize>(held.size()));
+    }
+}
 
-void ExpertFile::truncate(uint64_t length) { CHECK(::truncate(path_.c_str(), static_cast<off_t>(length)) == 0); }
+void ExpertFile::truncate(uint64_t length) { CHECK(::truncate(paths_[0].c_str(), static_cast<off_t>(length)) == 0); }
 
 void ExpertFile::replace() {
-    const std::string other = path_ + ".new";
+    const std::string other = paths_[0] + ".new";
     std::ofstream(other, std::ios::binary) << std::string(bytes_.size(), '\0');
-    CHECK(std::rename(other.c_str(), path_.c_str()) == 0);
+    CHECK(std::rename(other.c_str(), paths_[0].c_str()) == 0);
 }
 
 uint64_t all_bytes(const ExpertFile & file) {
@@ -127,7 +152,7 @@ void open_store(Store & store, const ExpertFile & file, const Plan & plan, uint6
     options.half_life = 8;
     options.background = background;
     const std::string fault =
-        store.open(file.path().c_str(), file.experts(), plan.moe_layers, plan.experts_per_layer, options);
+        store.open(file.files(), file.experts(), plan.moe_layers, plan.experts_per_layer, options);
     if (!fault.empty()) std::fprintf(stderr, "%s\n", fault.c_str());
     CHECK(fault.empty());
 }

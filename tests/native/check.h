@@ -54,9 +54,11 @@ struct Plan {
     uint64_t seed = 1;
     // in each layer, matrices of the first half have the smallest size, of the second half the largest
     bool halves = false;
+    int parts = 1;  // files; without checksums, an expert's matrices may lie in several
 };
 
-// A file of random bytes that contains experts; deleted at the end.
+// A file of random bytes that contains experts, or several such files; deleted at the end. Those that change a file
+// change the first.
 class ExpertFile {
   public:
     explicit ExpertFile(const Plan & plan);
@@ -64,7 +66,7 @@ class ExpertFile {
     ExpertFile(const ExpertFile &) = delete;
     ExpertFile & operator=(const ExpertFile &) = delete;
 
-    const std::string & path() const { return path_; }
+    std::vector<edgemed::PartFile> files() const;
     const std::vector<edgemed::ExpertRecord> & records() const { return records_; }
     std::vector<edgemed::Expert> experts() const;
     uint64_t size() const { return bytes_.size(); }
@@ -77,8 +79,8 @@ class ExpertFile {
     void replace();  // a new file of zeros takes its name
 
   private:
-    std::string path_;
-    std::vector<uint8_t> bytes_;
+    std::vector<std::string> paths_;
+    std::vector<uint8_t> bytes_;  // of all files: where one holds a matrix, the others hold zeros
     std::vector<edgemed::ExpertRecord> records_;
 };
 

@@ -285,8 +285,18 @@ void check_opening_and_closing() {
     {
         Store store;
         StoreOptions options{};
-        CHECK(store.open("/nonexistent/file.experts", file.experts(), plan.moe_layers, plan.experts_per_layer, options)
+        CHECK(store
+                  .open({{"/nonexistent/file.experts", 0}}, file.experts(), plan.moe_layers, plan.experts_per_layer,
+                        options)
                   .find("cannot be opened") != std::string::npos);
+    }
+    {
+        Store store;
+        StoreOptions options{};
+        std::vector<PartFile> files = file.files();
+        files[0].size++;  // as if it had been replaced after its header was read
+        CHECK(store.open(files, file.experts(), plan.moe_layers, plan.experts_per_layer, options).find("was changed") !=
+              std::string::npos);
     }
     const auto once = [&] {
         Store store;

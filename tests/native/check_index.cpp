@@ -29,6 +29,7 @@ void check_sound(const ExpertRecord & record, const Expert & expert) {
                 expert.offset_in_slot[p] >= segment.memory + segment.length)
                 continue;
             homes++;
+            CHECK(segment.part == record.part[p]);
             CHECK(expert.offset_in_slot[p] - segment.memory == record.offset[p] - segment.file);
             CHECK(end <= segment.file + segment.needed);
         }
@@ -52,7 +53,7 @@ uint64_t any_number(Random & random) {
 
 bool overlaps(const ExpertRecord & record, int p, int q) {
     const auto end = [&](int at) { return static_cast<unsigned __int128>(record.offset[at]) + record.nbytes[at]; };
-    return record.offset[p] < end(q) && record.offset[q] < end(p);
+    return record.part[p] == record.part[q] && record.offset[p] < end(q) && record.offset[q] < end(p);
 }
 
 }  // namespace
@@ -77,16 +78,21 @@ void check_lay_out() {
                 at = record.offset[p] + record.nbytes[p];
             }
         }
-        for (int p = 0; p < kProjections; p++) record.type[p] = static_cast<int32_t>(random() % 40);
+        for (int p = 0; p < kProjections; p++) {
+            record.type[p] = static_cast<int32_t>(random() % 40);
+            record.part[p] = round % 3 == 0 ? static_cast<int32_t>(below(random, 3)) : 0;
+        }
+        const bool missing = round % 30 == 0;  // one part more than the model has
+        if (missing) record.part[below(random, kProjections)] = below(random, 2) == 0 ? 3 : -1;
         record.has_checksum = static_cast<int32_t>(below(random, 2));
         record.checksum = random();
         const bool nonsense =
             overlaps(record, kGate, kUp) || overlaps(record, kUp, kDown) || overlaps(record, kGate, kDown);
-        if (!plausible(record)) {
-            CHECK(round % 2 == 0 || record.has_checksum);  // a checksum requires one piece, in order
+        if (!plausible(record, 3)) {
+            CHECK(missing || round % 2 == 0 || record.has_checksum);  // a checksum requires one piece, in order
             continue;
         }
-        CHECK(!nonsense);
+        CHECK(!nonsense && !missing);
         accepted++;
         check_sound(record, lay_out(record));
     }

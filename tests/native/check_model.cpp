@@ -128,9 +128,13 @@ void check_against_a_model() {
     scattered.checksums = false;
     Plan large;  // huge pages, few of them
     large.moe_layers = 2, large.experts_per_layer = 6, large.smallest = 150000, large.largest = 900000;
+    Plan split = aligned, scattered_split = scattered;
+    split.parts = 2, scattered_split.parts = 3;
     run({aligned, 0.3, true, 3, false, 1});
     run({aligned, 0.0, true, 1, true, 2});
     run({scattered, 0.5, true, 2, true, 3});
     run({scattered, 1.1, false, 3, false, 4});
     run({large, 0.6, true, 3, true, 5});
+    run({split, 0.3, true, 3, false, 6});
+    run({scattered_split, 0.5, true, 2, true, 7});
 }

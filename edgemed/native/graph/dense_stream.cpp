@@ -9,13 +9,12 @@
 
 namespace edgemed {
 
-std::string DenseStream::open(const char * path, std::vector<uint8_t> header, uint64_t size,
+std::string DenseStream::open(const Parts & parts, std::vector<uint8_t> header, uint64_t size,
                               std::vector<StreamExtent> extents) {
+    parts_ = &parts;
     header_ = std::move(header);
     size_ = size;
     extents_ = std::move(extents);
-    fd_ = ::open(path, O_RDONLY | O_CLOEXEC);
-    if (fd_ < 0) return std::string("the model file cannot be opened: ") + std::strerror(errno) + ".";
     cookie_io_functions_t io{};
     io.read = [](void * self, char * out, size_t n) { return static_cast<DenseStream *>(self)->read(out, n); };
     io.seek = [](void * self, off64_t * offset, int whence) {
@@ -30,7 +29,6 @@ std::string DenseStream::open(const char * path, std::vector<uint8_t> header, ui
 
 DenseStream::~DenseStream() {
     if (file_ != nullptr) std::fclose(file_);
-    if (fd_ >= 0) ::close(fd_);
 }
 
 const StreamExtent * DenseStream::extent_at(uint64_t position) const {
@@ -68,8 +66,9 @@ ssize_t DenseStream::read(char * out, size_t size) {
 
 // Reads part of a dense tensor. When a tensor has been read in order to its end, compares its checksum.
 bool DenseStream::read_source(const StreamExtent & extent, uint64_t within, char * out, size_t size) {
+    const int fd = (*parts_)[extent.part].buffered_fd;
     for (size_t got = 0; got < size;) {
-        const ssize_t n = pread(fd_, out + got, size - got, static_cast<off_t>(extent.source + within + got));
+        const ssize_t n = pread(fd, out + got, size - got, static_cast<off_t>(extent.source + within + got));
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) {
             read_error_ = n < 0 ? errno : -1;
@@ -78,7 +77,7 @@ bool DenseStream::read_source(const StreamExtent & extent, uint64_t within, char
         got += static_cast<size_t>(n);
     }
     // llama.cpp keeps the bytes in its own memory; drop the copy in the page cache.
-    posix_fadvise(fd_, static_cast<off_t>(extent.source + within), static_cast<off_t>(size), POSIX_FADV_DONTNEED);
+    posix_fadvise(fd, static_cast<off_t>(extent.source + within), static_cast<off_t>(size), POSIX_FADV_DONTNEED);
     if (!extent.has_checksum) return true;
     if (within == 0) {
         hashing_ = extent.number;

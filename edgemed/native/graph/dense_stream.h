@@ -1,4 +1,4 @@
-// The virtual file that llama.cpp loads: a generated header, the model's dense tensors from the real file, and zeros
+// The virtual file that llama.cpp loads: a generated header, the model's dense tensors from its files, and zeros
 // for the virtual expert tensors.
 #pragma once
 
@@ -9,6 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "store/parts.h"
 #include "xxh3.h"
 
 namespace edgemed {
@@ -16,21 +17,24 @@ namespace edgemed {
 struct StreamExtent {
     uint64_t at;  // offset in the virtual file
     uint64_t length;
-    uint64_t source;  // offset in the real file
+    uint64_t source;  // offset in its part of the model
     uint64_t checksum;
     int32_t has_checksum;
     int32_t number;  // of the dense tensor
+    int32_t part;
 };
-static_assert(sizeof(StreamExtent) == 40 && offsetof(StreamExtent, at) == 0 && offsetof(StreamExtent, length) == 8 &&
+static_assert(sizeof(StreamExtent) == 48 && offsetof(StreamExtent, at) == 0 && offsetof(StreamExtent, length) == 8 &&
                   offsetof(StreamExtent, source) == 16 && offsetof(StreamExtent, checksum) == 24 &&
-                  offsetof(StreamExtent, has_checksum) == 32 && offsetof(StreamExtent, number) == 36,
+                  offsetof(StreamExtent, has_checksum) == 32 && offsetof(StreamExtent, number) == 36 &&
+                  offsetof(StreamExtent, part) == 40,
               "StreamExtent of edgemed/native/engine.py has this layout");
 
 class DenseStream {
   public:
     ~DenseStream();
-    // Returns an empty string, or a sentence on failure.
-    std::string open(const char * path, std::vector<uint8_t> header, uint64_t size, std::vector<StreamExtent> extents);
+    // Returns an empty string, or a sentence on failure. The files must stay open as long as the stream.
+    std::string open(const Parts & parts, std::vector<uint8_t> header, uint64_t size,
+                     std::vector<StreamExtent> extents);
     std::FILE * file() const { return file_; }
 
     // The dense tensor that could not be read or differs from its checksum, or -1.
@@ -48,7 +52,7 @@ class DenseStream {
     bool read_source(const StreamExtent & extent, uint64_t within, char * out, size_t size);
 
     std::FILE * file_ = nullptr;
-    int fd_ = -1;
+    const Parts * parts_ = nullptr;
     std::vector<uint8_t> header_;
     std::vector<StreamExtent> extents_;  // sorted by `at`
     uint64_t size_ = 0, position_ = 0;

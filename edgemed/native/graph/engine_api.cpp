@@ -36,8 +36,9 @@ template <typename Function> void * guarded(Function function) {
     }
 }
 
-std::string unusable(const edgemed::ExpertRecord & record) {
-    if (!edgemed::plausible(record)) return "has matrices that overlap or lie apart; convert the checkpoint again.";
+std::string unusable(const edgemed::ExpertRecord & record, int parts) {
+    if (!edgemed::plausible(record, parts))
+        return "has matrices that overlap or lie apart; convert the checkpoint again.";
     for (int32_t type : record.type)
         if (edgemed::ggml::api().cpu_traits(type)->vec_dot == nullptr)
             return "is stored as a type that nothing can multiply with; convert the checkpoint again.";
@@ -54,13 +55,13 @@ EDGEMED_API int edgemed_bind(const char * ggml_base, const char * ggml_cpu) {
 
 EDGEMED_API void * edgemed_buffer_type() { return edgemed::expert_buffer_type(); }
 
-EDGEMED_API void * edgemed_open(const char * path, const edgemed::ExpertRecord * records, int moe_layers,
-                                int experts_per_layer, const edgemed::StoreOptions * options) {
+EDGEMED_API void * edgemed_open(const edgemed::PartFile * parts, int n_parts, const edgemed::ExpertRecord * records,
+                                int moe_layers, int experts_per_layer, const edgemed::StoreOptions * options) {
     return guarded([&]() -> void * {
         std::vector<edgemed::Expert> experts;
         experts.reserve(static_cast<size_t>(moe_layers) * static_cast<size_t>(experts_per_layer));
         for (int i = 0; i < moe_layers * experts_per_layer; i++) {
-            const std::string fault = unusable(records[i]);
+            const std::string fault = unusable(records[i], n_parts);
             if (!fault.empty()) {
                 report("expert " + std::to_string(i % experts_per_layer) + " of layer " +
                        std::to_string(options->first_layer + i / experts_per_layer) + " " + fault);
@@ -69,10 +70,10 @@ EDGEMED_API void * edgemed_open(const char * path, const edgemed::ExpertRecord *
             experts.push_back(edgemed::lay_out(records[i]));
         }
         auto engine = std::make_unique<Engine>();
-        const std::string whole(path);
-        engine->name = whole.substr(whole.rfind('/') + 1);
-        if (report(engine->store.open(path, std::move(experts), moe_layers, experts_per_layer, *options)) != 0)
+        const std::vector<edgemed::PartFile> files(parts, parts + n_parts);
+        if (report(engine->store.open(files, std::move(experts), moe_layers, experts_per_layer, *options)) != 0)
             return nullptr;
+        engine->name = engine->store.parts()[0].name;
         if (report(edgemed::attach_experts(engine.get())) != 0) return nullptr;
         return engine.release();
     });
@@ -84,12 +85,13 @@ EDGEMED_API void edgemed_close(void * handle) {
     delete engine;
 }
 
-EDGEMED_API void * edgemed_open_stream(void * handle, const char * path, const uint8_t * header, size_t header_size,
-                                       uint64_t size, const edgemed::StreamExtent * extents, int count) {
+EDGEMED_API void * edgemed_open_stream(void * handle, const uint8_t * header, size_t header_size, uint64_t size,
+                                       const edgemed::StreamExtent * extents, int count) {
     return guarded([&]() -> void * {
         auto & dense = of(handle)->dense;
-        const std::string fault = dense.open(path, std::vector<uint8_t>(header, header + header_size), size,
-                                             std::vector<edgemed::StreamExtent>(extents, extents + count));
+        const std::string fault =
+            dense.open(of(handle)->store.parts(), std::vector<uint8_t>(header, header + header_size), size,
+                       std::vector<edgemed::StreamExtent>(extents, extents + count));
         if (report(fault) != 0) return nullptr;
         edgemed::begin_expert_loading(of(handle));
         return dense.file();

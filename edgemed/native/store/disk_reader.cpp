@@ -15,16 +15,11 @@ constexpr uint64_t kChunksWhenBusy = 4;
 
 }  // namespace
 
-std::string DiskReader::open(const char * path, int threads, bool direct, Done done) {
-    buffered_fd_ = ::open(path, O_RDONLY | O_CLOEXEC);
-    if (buffered_fd_ < 0) return std::string("the model file cannot be opened: ") + std::strerror(errno) + ".";
-    fstat(buffered_fd_, &opened_);
-    if (direct) direct_fd_ = ::open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
-    direct_ = direct_fd_ >= 0;
+void DiskReader::open(Parts & parts, int threads, Done done) {
+    parts_ = &parts;
     done_ = std::move(done);
     transfers_.resize(static_cast<size_t>(threads) + 2);
     for (int i = 0; i < threads; i++) threads_.emplace_back([this] { run(); });
-    return {};
 }
 
 void DiskReader::close() {
@@ -35,10 +30,6 @@ void DiskReader::close() {
     wake_.notify_all();
     for (std::thread & thread : threads_) thread.join();
     threads_.clear();
-    for (int * fd : {&direct_fd_, &buffered_fd_}) {
-        if (*fd >= 0) ::close(*fd);
-        *fd = -1;
-    }
 }
 
 void DiskReader::queue(const ReadJob & job) {
@@ -163,7 +154,8 @@ void DiskReader::hash_arrived(std::unique_lock<std::mutex> & lock, Transfer & tr
 void DiskReader::finish(std::unique_lock<std::mutex> & lock, Transfer & transfer) {
     const ReadJob job = transfer.job;
     std::string fault = transfer.fault;
-    if (fault.empty() && job.expert->span == 0 && !unchanged()) fault = "the file was changed while it was in use";
+    if (fault.empty() && job.expert->span == 0 && !unchanged(*job.expert))
+        fault = "the file was changed while it was in use";
     if (fault.empty() && job.expert->span > 0 && transfer.hash.digest() != job.expert->checksum)
         fault = "its bytes differ from their checksum: the file is damaged";
     transfer.job.expert = nullptr;
@@ -172,29 +164,28 @@ void DiskReader::finish(std::unique_lock<std::mutex> & lock, Transfer & transfer
     lock.lock();
 }
 
-// Detects a changed file by size and time. Without a checksum there is nothing better.
-bool DiskReader::unchanged() const {
-    struct stat now;
-    return fstat(buffered_fd_, &now) == 0 && now.st_size == opened_.st_size &&
-           now.st_mtim.tv_sec == opened_.st_mtim.tv_sec && now.st_mtim.tv_nsec == opened_.st_mtim.tv_nsec;
+bool DiskReader::unchanged(const Expert & expert) const {
+    return std::all_of(expert.segment, expert.segment + expert.segments,
+                       [this](const Segment & segment) { return (*parts_)[segment.part].unchanged(); });
 }
 
 std::string DiskReader::read(const ReadJob & job, const Segment & segment, uint64_t from, uint64_t length) {
+    Part & part = (*parts_)[segment.part];
     uint8_t * memory = job.slot + segment.memory + from;
     const uint64_t offset = segment.file + from, needed = std::min(length, segment.needed - from);
     uint64_t got = 0;
     while (got < needed) {
         // The rest after a short read may be unaligned, which O_DIRECT does not allow.
-        const bool direct = direct_ && got % kPage == 0;
-        const ssize_t n =
-            pread(direct ? direct_fd_ : buffered_fd_, memory + got, length - got, static_cast<off_t>(offset + got));
+        const bool direct = part.direct && got % kPage == 0;
+        const ssize_t n = pread(direct ? part.direct_fd : part.buffered_fd, memory + got, length - got,
+                                static_cast<off_t>(offset + got));
         if (n > 0) {
-            if (!direct) posix_fadvise(buffered_fd_, static_cast<off_t>(offset + got), n, POSIX_FADV_DONTNEED);
+            if (!direct) posix_fadvise(part.buffered_fd, static_cast<off_t>(offset + got), n, POSIX_FADV_DONTNEED);
             got += static_cast<uint64_t>(n);
         } else if (n == 0) {
-            return "the file ends before it does: it was cut short";
+            return parts_->called(segment.part) + " ends before it does: it was cut short";
         } else if ((errno == EINVAL || errno == EOPNOTSUPP) && direct) {
-            direct_ = false;  // some file systems accept O_DIRECT at open() and refuse it here
+            part.direct = false;
         } else if (errno != EINTR) {
             return std::string("reading it failed: ") + std::strerror(errno);
         }

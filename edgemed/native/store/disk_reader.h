@@ -1,10 +1,8 @@
-// Reads experts from the file on its own threads, demands before prefetches.
+// Reads experts from the model's files on its own threads, demands before prefetches.
 //
 // Threads share the work by chunks of 1 MiB, not by experts. So all threads work on a single demand, its checksum is
 // computed while its last chunks are being read, and a demand interrupts a running prefetch after one chunk.
 #pragma once
-
-#include <sys/stat.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -17,6 +15,7 @@
 #include <vector>
 
 #include "expert.h"
+#include "parts.h"
 #include "xxh3.h"
 
 namespace edgemed {
@@ -39,9 +38,9 @@ class DiskReader {
     DiskReader(const DiskReader &) = delete;
     DiskReader & operator=(const DiskReader &) = delete;
 
-    // Returns an empty string, or a sentence on failure. `direct` asks for O_DIRECT; where the file system refuses it,
-    // reads go through the page cache.
-    std::string open(const char * path, int threads, bool direct, Done done);
+    // Starts the threads. The files must stay open until close(). Where a file system refuses O_DIRECT, reads go through
+    // the page cache.
+    void open(Parts & parts, int threads, Done done);
     void close();
 
     void queue(const ReadJob & job);
@@ -50,7 +49,6 @@ class DiskReader {
     std::vector<uint32_t> cancel(const std::function<bool(uint32_t key, bool demanded)> & unwanted);
 
     uint64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
-    bool direct() const { return direct_.load(std::memory_order_relaxed); }
 
   private:
     static constexpr uint64_t kChunk = 1 << 20;  // as fast as larger reads (docs/decisions.md#direct-reads)
@@ -79,11 +77,9 @@ class DiskReader {
     void hash_arrived(std::unique_lock<std::mutex> & lock, Transfer & transfer);
     void finish(std::unique_lock<std::mutex> & lock, Transfer & transfer);
     std::string read(const ReadJob & job, const Segment & segment, uint64_t from, uint64_t length);
-    bool unchanged() const;
+    bool unchanged(const Expert & expert) const;
 
-    int direct_fd_ = -1, buffered_fd_ = -1;
-    struct stat opened_{};
-    std::atomic<bool> direct_{false};
+    Parts * parts_ = nullptr;
     std::atomic<uint64_t> bytes_read_{0};
     Done done_;
     std::mutex mutex_;

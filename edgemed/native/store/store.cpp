@@ -10,8 +10,8 @@ constexpr auto kAbortPoll = std::chrono::milliseconds(10);
 
 }  // namespace
 
-std::string Store::open(const char * path, std::vector<Expert> experts, int moe_layers, int experts_per_layer,
-                        const StoreOptions & options) {
+std::string Store::open(const std::vector<PartFile> & files, std::vector<Expert> experts, int moe_layers,
+                        int experts_per_layer, const StoreOptions & options) {
     experts_ = std::move(experts);
     entries_ = std::vector<Entry>(experts_.size());
     moe_layers_ = moe_layers;
@@ -28,10 +28,12 @@ std::string Store::open(const char * path, std::vector<Expert> experts, int moe_
     std::vector<size_t> most(residents_.size(), 0);
     for (const Expert & expert : experts_) most[static_cast<size_t>(expert.size_class)]++;
     for (size_t c = 0; c < most.size(); c++) residents_[c].reserve(most[c]);
-    std::string fault = reader_.open(path, std::max(options.reader_threads, 1), options.direct != 0,
-                                     [this](uint32_t key, const std::string & why) { finished(key, why); });
-    if (fault.empty() && options.background != 0) background_ = std::thread([this] { work_in_background(); });
-    return fault;
+    std::string fault = parts_.open(files.data(), static_cast<int>(files.size()), options.direct != 0);
+    if (!fault.empty()) return fault;
+    reader_.open(parts_, std::max(options.reader_threads, 1),
+                 [this](uint32_t key, const std::string & why) { finished(key, why); });
+    if (options.background != 0) background_ = std::thread([this] { work_in_background(); });
+    return {};
 }
 
 Store::~Store() {

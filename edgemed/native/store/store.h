@@ -1,4 +1,4 @@
-// The expert store: keeps experts in memory within a fixed budget and reads the missing ones from the file.
+// The expert store: keeps experts in memory within a fixed budget and reads the missing ones from the model's files.
 //
 // An expert is named by its MoE layer, counted from 0, and its index within that layer. One computing thread pins
 // experts, waits for them and unpins them; reader threads load them. This path allocates nothing. Eviction changes when
@@ -21,6 +21,7 @@
 #include "activity.h"
 #include "expert.h"
 #include "disk_reader.h"
+#include "parts.h"
 #include "slots.h"
 
 namespace edgemed {
@@ -59,8 +60,8 @@ class Store {
     enum class State : uint8_t { absent, loading, ready, failed };
 
     // Returns an empty string, or a sentence on failure.
-    std::string open(const char * path, std::vector<Expert> experts, int moe_layers, int experts_per_layer,
-                     const StoreOptions & options);
+    std::string open(const std::vector<PartFile> & files, std::vector<Expert> experts, int moe_layers,
+                     int experts_per_layer, const StoreOptions & options);
 
     int moe_layers() const { return moe_layers_; }
     int experts_per_layer() const { return experts_per_layer_; }
@@ -117,7 +118,8 @@ class Store {
     void copy_scores(float * out) const;   // [moe_layers * experts_per_layer], relative to now (hot.cpp)
     void restore_scores(const float * scores);
 
-    bool reads_directly() const { return reader_.direct(); }
+    const Parts & parts() const { return parts_; }
+    bool reads_directly() const { return parts_.direct(); }
 
   private:
     struct Entry {
@@ -200,6 +202,7 @@ class Store {
     mutable std::mutex mutex_;
     std::condition_variable arrived_, background_wake_;
     Slots slots_;
+    Parts parts_;
     DiskReader reader_;
     std::thread background_;
 

@@ -1,7 +1,8 @@
 """The location of each expert's three matrices in the file, in either layout.
 
 In the edgemed layout every expert has three 2-D tensors (`blk.L.ffn_gate.E.weight`, llama.cpp's historic per-expert
-names). The stock layout stacks the experts of a layer in three 3-D tensors, which are sliced here.
+names). The stock layout stacks the experts of a layer in three 3-D tensors, or in two, with gate and up in one. They
+are sliced here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgemed.architectures import HParams
-from edgemed.architectures.tensors import PROJECTIONS, stacked_name, tensor_name
+from edgemed.architectures.tensors import PROJECTIONS, fused_name, stacked_name, tensor_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file.header import TensorInfo
 from edgemed.sizes import PAGE
@@ -56,11 +57,17 @@ def find_experts(
     for moe_layer, layer in enumerate(layers):
         for p, projection in enumerate(PROJECTIONS):
             inner = hparams.expert_matrix_shape(projection)[::-1]
-            stacked = tensors.get(stacked_name(layer, projection))
+            stacked, fused = tensors.get(stacked_name(layer, projection)), tensors.get(fused_name(layer))
+            halves = stacked is None and fused is not None and projection != "down"
+            if stacked is None and halves:
+                stacked = fused
             if stacked is not None:
-                _expect(stacked, (*inner, hparams.n_expert))
-                each = stacked.nbytes // hparams.n_expert
-                offset[moe_layer, :, p] = stacked.offset + each * np.arange(hparams.n_expert, dtype=np.uint64)
+                together = 2 if halves else 1  # matrices of one expert in this tensor
+                _expect(stacked, (inner[0], together * inner[1], hparams.n_expert))
+                stride = stacked.nbytes // hparams.n_expert
+                each = stride // together
+                first = stacked.offset + (each * p if halves else 0)
+                offset[moe_layer, :, p] = first + stride * np.arange(hparams.n_expert, dtype=np.uint64)
                 part[moe_layer, :, p], nbytes[moe_layer, :, p] = stacked.part, each
                 types[moe_layer, :, p] = int(stacked.type)
                 taken.add(stacked.name)
@@ -69,7 +76,7 @@ def find_experts(
                 name = tensor_name(layer, expert, projection)
                 info = tensors.get(name)
                 if info is None:
-                    raise ModelFileError(f"The model file has no tensor {name}; convert the checkpoint again.")
+                    raise ModelFileError(f"The model file has no tensor {name}; get a complete file of the model.")
                 _expect(info, inner)
                 offset[moe_layer, expert, p], nbytes[moe_layer, expert, p] = info.offset, info.nbytes
                 part[moe_layer, expert, p], types[moe_layer, expert, p] = info.part, int(info.type)

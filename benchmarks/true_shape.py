@@ -34,9 +34,9 @@ from benchmarks import traces
 from benchmarks.direct_writer import DirectWriter
 from edgemed.architectures import find_architecture
 from edgemed.arrays import Bytes, Floats
+from edgemed.convert.checkpoint_folder import CheckpointFolder
 from edgemed.convert.header import HeaderSpec, build_headers
 from edgemed.convert.layout import LayoutName, Tensor, make_layout
-from edgemed.convert.source import find_source
 from edgemed.convert.split import split_layout
 from edgemed.convert.tokenizer import read_tokenizer
 from edgemed.model_file.parts import model_stem, part_name
@@ -51,6 +51,8 @@ EXPERT = re.compile(r"blk\.(\d+)\.ffn_(gate|up|down)\.(\d+)\.weight")
 STACK = re.compile(r"blk\.(\d+)\.ffn_(gate|up|down)_exps\.weight")
 ROWS_AT_ONCE = 4096
 CALIBRATION_TOKENS = 100_000
+RANDOM_WEIGHTS = hashlib.sha256(b"random weights").hexdigest()
+"""The digest of the source that the header names."""
 
 
 def true_config(layers: int, vocab: int) -> dict[str, Any]:
@@ -195,10 +197,10 @@ class Weights:
 
 def header_spec(folder: Path, plan: Plan, layout: LayoutName) -> HeaderSpec:
     """Read everything about the model except its weights from a checkpoint folder that has none."""
-    source = find_source(str(folder))
+    source = CheckpointFolder.at(folder)
     hparams, _notes = find_architecture(source.config).read_config(source.config, {})
     made = make_layout(hparams, plan, layout)
-    return HeaderSpec(hparams, read_tokenizer(folder, hparams), source, "random weights", plan, made)
+    return HeaderSpec(hparams, read_tokenizer(folder, hparams), source, RANDOM_WEIGHTS, plan, made)
 
 
 def write_gguf(

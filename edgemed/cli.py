@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from edgemed import __version__
 from edgemed.commands._signals import signals_interrupt
@@ -50,6 +50,10 @@ class _Parser(argparse.ArgumentParser):
             file.write(message)
         else:
             super()._print_message(message, file)
+
+    def error(self, message: str) -> NoReturn:
+        """Quotes the command line, which may come from a file's name or a page on the web."""
+        super().error(escaped(message))
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:

@@ -23,11 +23,16 @@ A message is one sentence: what is wrong, then what to do. The command line prin
 the user.
 """
 
+from edgemed.characters import UNSEEN
+
 
 def escaped(text: str) -> str:
-    """`text` with every unprintable character as its escape sequence."""
+    """`text` with every unprintable or invisible character as its escape sequence."""
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+        character
+        if character.isprintable() and character not in UNSEEN
+        else character.encode("unicode_escape").decode()
+        for character in text
     )
 
 

@@ -20,6 +20,9 @@ from pathlib import Path
 
 from edgemed.errors import SetupError, UsageError
 
+PRIVATE, PUBLIC = 0o600, 0o666
+"""Modes of new files; PUBLIC is subject to the user's umask."""
+
 _NOT_OURS = (errno.ELOOP, errno.EISDIR)  # a symbolic link, a folder
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _LOCKED_BYTE = 1 << 62  # beyond the end of any file
@@ -40,13 +43,13 @@ def may_write(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1
 
 
-def open_partial(path: Path) -> int:
+def open_partial(path: Path, mode: int = PUBLIC) -> int:
     """Open the partial file of `path` for reading and writing, creating it if needed, locked until it is closed.
 
     Any content was left by a command that was killed. Raises SetupError, also while another command writes the file.
     """
     try:
-        file = os.open(partial_of(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        file = os.open(partial_of(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     except OSError as error:
         if error.errno in _NOT_OURS:
             raise SetupError(in_the_way(path)) from None
@@ -121,17 +124,21 @@ def check_outputs(
 
 
 @contextmanager
-def claimed(*outputs: Path | None) -> Iterator[None]:
+def claimed(*outputs: Path | None, mode: int = PRIVATE) -> Iterator[None]:
     """Hold the locks of these outputs. `partial_of` each is empty at the start and, unless placed, removed at the end.
 
+    mode: what comes of private texts (statistics, cards, pages) is for its owner only, from the first byte on.
     Claim before long work, so that a second command is refused at its start and not when its result has nowhere to go.
     Raises SetupError.
     """
     with ExitStack() as stack:
         for path in filter(None, outputs):
-            file = open_partial(path)
+            file = open_partial(path, mode)
             stack.callback(_release, file, path)
             os.ftruncate(file, 0)
+            if mode == PRIVATE:
+                with suppress(OSError):  # a file system without rights (FAT)
+                    os.fchmod(file, mode)  # a killed command may have left the file
         yield
 
 

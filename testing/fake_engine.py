@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from edgemed.clinical import notice
@@ -71,7 +71,7 @@ class FakeEngine:
     (`sampled`), whether the KV cache might be reused (`reused`) and the answer so far (`continued`).
     """
 
-    def __init__(self, *scripts: Sequence[Step], engine_info: EngineInfo | None = None) -> None:
+    def __init__(self, *scripts: Iterable[Step], engine_info: EngineInfo | None = None) -> None:
         self.info = engine_info or info()
         self.asked: list[list[Message]] = []
         self.requests: list[str] = []

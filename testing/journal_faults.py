@@ -1,7 +1,7 @@
 """A chat on a disk that is full at one write after the other: `python -m testing.journal_faults FOLDER`.
 
-Needs LD_PRELOAD=full_disk.so. Prints after how many writes nothing failed any more, for a disk that is full
-once and one that stays full. Raises AssertionError if a fault loses something, or is told in anything but a sentence.
+Needs LD_PRELOAD=full_disk.so. Prints after how many writes nothing failed any more, for a disk that is full once and
+for one that stays full. Raises AssertionError if a fault loses something, or is told in anything but a sentence.
 """
 
 from __future__ import annotations

@@ -30,30 +30,20 @@ def tell(what: str, **facts: str | float) -> None:
     os.write(sys.stdout.fileno(), line.encode())
 
 
-class Pacing(FakeEngine):
-    """Waits a little before each piece, as a model does."""
-
-    def __init__(self, draw: random.Random) -> None:
-        super().__init__()
-        self._draw = draw
-
-    def add(self, *script: Step) -> None:
-        self._scripts.append(script)
-
-    def generate(self, *arguments: object, **named: object) -> Iterator[object]:  # type: ignore[override]
-        for event in super().generate(*arguments, **named):  # type: ignore[arg-type]
-            time.sleep(self._draw.choice([0.0, 0.001, 0.01, 0.1]))
-            yield event
+def paced(draw: random.Random) -> Iterator[Step]:
+    """A script with a little time before each piece, as a model needs it. Sometimes the engine dies."""
+    dies_at = draw.randrange(150)
+    for number in range(30):
+        time.sleep(draw.choice([0.0, 0.001, 0.01, 0.1]))
+        yield (
+            EngineDied("It died.") if number == dies_at else f"{draw.randrange(10**6)} mg 胸痛 " * draw.choice([1, 20])
+        )
 
 
 def chat(vault: Vault, draw: random.Random) -> None:
     """Ask, regenerate, resume and tidy up for ever."""
-    engine, journal, conversation = Pacing(draw), Journal(vault), Conversation()
+    journal, conversation = Journal(vault), Conversation()
     while True:
-        pieces: list[Step] = [f"{draw.randrange(10**6)} mg 胸痛 " * draw.choice([1, 20]) for _ in range(30)]
-        if draw.random() < 0.2:
-            pieces.insert(draw.randrange(30), EngineDied("It died."))
-        engine.add(*pieces)
         resumable = [turn for turn in conversation.all_turns if conversation.resumable(turn)]
         if resumable and draw.random() < 0.5:
             turn = conversation.resume(resumable[-1])
@@ -61,7 +51,7 @@ def chat(vault: Vault, draw: random.Random) -> None:
             turn = conversation.regenerate(draw.choice(conversation.turns))
         else:
             turn = conversation.ask(f"question {draw.randrange(10**6)} " * draw.choice([1, 2000]))
-        answer(engine, conversation, turn, journal)
+        answer(FakeEngine(paced(draw)), conversation, turn, journal)
         tidy(vault, conversation, journal, draw)
         if draw.random() < 0.2:
             conversation = Conversation()

@@ -82,6 +82,14 @@ class PseudoTerminal:
         """Send these characters in one write."""
         os.write(self._master, typed.encode())
 
+    def send_all(self, typed: str) -> None:
+        """Send any amount, and read what the program writes in the meantime."""
+        left = memoryview(typed.encode())
+        while left:
+            if select.select([], [self._master], [], 0.01)[1]:
+                left = left[os.write(self._master, left[:4096]) :]
+            self._read(0)
+
     def wait_for(self, text: str, times: int = 1) -> None:
         """Read until `text` has appeared `times` times."""
         limit = time.monotonic() + WAIT_SECONDS

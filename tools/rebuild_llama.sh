@@ -2,7 +2,10 @@
 # missing now. Such a build would come back in every new environment, although it cannot be loaded.
 set -eu
 
-version=$("$PYTHON" -m pip show llama-cpp-python | sed -n 's/^Version: //p')
 echo "edgemed: pip's cached build of llama.cpp cannot be loaded here; rebuilding it takes 4 to 10 minutes."
-"$PYTHON" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps --no-cache-dir "llama-cpp-python==$version"
+locked=$(mktemp)
+trap 'rm -f "$locked"' EXIT
+sed -n '/^llama-cpp-python==/,/[0-9a-f]$/p' requirements.lock >"$locked"
+"$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation \
+    --force-reinstall --no-cache-dir -r "$locked"
 "$PYTHON" -c 'import llama_cpp'

@@ -1,4 +1,4 @@
-"""The Textual application: themes, commands, and the parts of Textual that would leak patient text, disabled.
+"""The chat's application: which screen is shown, the commands, hiding and locking.
 
 Open it through `edgemed.tui.launch`, which cleans the environment before Textual reads it.
 """
@@ -6,160 +6,269 @@ Open it through `edgemed.tui.launch`, which cleans the environment before Textua
 from __future__ import annotations
 
 import asyncio
-import signal
-from pathlib import PurePath
-from typing import ClassVar, NoReturn
+from typing import ClassVar, cast
 
-from rich.segment import Segments
-from rich.text import Text
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.driver import Driver
-from textual.events import Event, InputEvent, Key, MouseDown, Paste
+from textual.events import Event, InputEvent, Key, MouseMove, Paste
 from textual.screen import Screen
 
+from edgemed import supervisor
 from edgemed.chat.conversation import Conversation
+from edgemed.clinical import Language
+from edgemed.desktop.client import Desktop
+from edgemed.errors import EdgemedError
 from edgemed.tui.commanding import CommandingApp
-from edgemed.tui.keys import teach_keys
-from edgemed.tui.messages import Opened
-from edgemed.tui.screens.chat import ChatScreen
+from edgemed.tui.entrance import Entrance
+from edgemed.tui.guard import Guard
+from edgemed.tui.hide_key import EarlierPaste
+from edgemed.tui.hiding_driver import HidingDriver
+from edgemed.tui.kept import Kept
+from edgemed.tui.on_desktop import DesktopApp
+from edgemed.tui.pin import TRIES
+from edgemed.tui.screens.first_run import FirstRunScreen
+from edgemed.tui.screens.form import FormScreen
 from edgemed.tui.screens.help import HelpScreen
+from edgemed.tui.screens.hidden import HiddenScreen
+from edgemed.tui.screens.kept import KeptScreen
 from edgemed.tui.screens.noticed import NoticedPalette
+from edgemed.tui.screens.unlock import Unlocked, UnlockScreen, UnsavedWanted
 from edgemed.tui.session import ChatSession
-from edgemed.tui.terminal import LastingDriver
-from edgemed.tui.themes import DARK, THEMES
+from edgemed.tui.strings import strings
+from edgemed.tui.strings_vault import vault_strings
+from edgemed.vault.folder import exists
 
-CRASHED = (
-    "edgemed: the chat ended because of an error in the program ({kind}). "
-    "No patient text was written to the screen, to a log or to a file. Please start it again."
-)
+TICK_SECONDS = 1.0
 
 
-class ChatApp(CommandingApp):
-    """The private clinical chat, on a new conversation or on a given one."""
+class ChatApp(CommandingApp, DesktopApp):
+    """The private clinical chat: behind the vault of `entrance`, or at once on `session`, of which nothing is kept."""
 
-    TITLE = "edgemed"
-    CSS_PATH: ClassVar[list[str | PurePath]] = ["styles/chat.tcss", "styles/dialogs.tcss"]
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("f1", "help", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1", "help", show=False),
+        Binding("f12", "hide_or_lock", show=False, priority=True),
+        Binding("ctrl+l", "hide", show=False, priority=True),
+        Binding("ctrl+z", "suspend", show=False, priority=True),
+    ]
 
-    def __init__(self, session: ChatSession, conversation: Conversation | None = None) -> None:
-        super().__init__()
-        self._session = session
-        self._chat = ChatScreen(session, conversation or Conversation())
-        teach_keys()
-        self._crash = ""
-        self._open = False
-        self._early: list[Event] = []
-        self._ended_by = 0
-        for name in list(self.available_themes):
-            self.unregister_theme(name)
-        for theme in THEMES:
-            self.register_theme(theme)
-        names = [theme.name for theme in THEMES]
-        self.theme = session.theme if session.theme in names else DARK.name
-        # No animation: the only motion is text that arrives.
-        self.animation_level = "none"
-
-    def get_driver_class(self) -> type[Driver]:
-        return LastingDriver
+    def __init__(
+        self,
+        session: ChatSession | None = None,
+        conversation: Conversation | None = None,
+        *,
+        entrance: Entrance | None = None,
+        desktop: Desktop | None = None,
+    ) -> None:
+        assert (session is None) != (entrance is None)
+        self._entrance = entrance
+        self._chat = KeptScreen(session, conversation or Conversation()) if session else None
+        self._spoken = session.language if session else cast(Entrance, entrance).language
+        super().__init__(strings(self._spoken).links_closed, desktop)
+        self.use_theme(session.theme if session else cast(Entrance, entrance).settings.theme)
+        self._words = vault_strings(self._spoken)
+        self._guard = Guard()
+        self._tries = TRIES
+        self._leaving = False
 
     @property
-    def chat(self) -> ChatScreen:
+    def language(self) -> Language:
+        return self._spoken
+
+    @property
+    def chat(self) -> KeptScreen:
+        """The chat's screen. There is none before the vault is open."""
+        assert self._chat is not None
         return self._chat
 
     def get_default_screen(self) -> Screen[None]:
-        return self.chat
+        if self._chat is not None:
+            return self._chat
+        assert self._entrance is not None
+        return self.first_screen(self._entrance)
 
-    # Textual fails on input, or on exit, while it builds the first screen. Both are held back until `Opened`.
+    def first_screen(self, entrance: Entrance) -> FormScreen:
+        """Ask for the passphrase; if there is no vault yet, for what is needed to make one."""
+        return UnlockScreen(entrance) if exists(entrance.folder) else FirstRunScreen(entrance)
 
-    def on_load(self) -> None:
-        # End on a signal as on Ctrl+Q, so that the screen is cleared and the terminal's modes are reset.
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, self._leave_on_signal, number)
-
-    def _leave_on_signal(self, number: int) -> None:
-        self._ended_by = self._ended_by or number
-        if self._open:
-            self.exit(return_code=128 + self._ended_by)
-
-    @on(Opened)
-    async def _opened(self) -> None:
-        self._open = True
-        for event in self._early:  # handled now, because later keys are already in the message queue
-            await self.on_event(event)
-        self._early.clear()
-        if self._ended_by:
-            self._leave_on_signal(self._ended_by)
+    def on_mount(self) -> None:
+        self.set_interval(TICK_SECONDS, self._tick)
 
     def on_unmount(self) -> None:
-        self.chat.close_engine()
-
-    async def on_event(self, event: Event) -> None:
-        """Send whatever is typed or pasted on the chat screen to the composer, whatever has the focus."""
-        if isinstance(event, InputEvent | Paste) and not self._open:
-            self._early.append(event)
-            return
-        typed = isinstance(event, Paste) or (isinstance(event, Key) and event.is_printable)
-        if typed and self.screen is self.chat:
-            self.chat.focus_composer()
-        if isinstance(event, MouseDown) and not event.is_forwarded:
-            widget, _ = self.screen.get_widget_and_offset_at(int(event.x), int(event.y))
-            if widget is not None and widget.parent is None:
-                return  # the widget is being removed, and Textual would fail to find its parent
-        await super().on_event(event)
+        if self._chat is not None:
+            self._chat.close()
 
     @property
     def start_error(self) -> Exception | None:
         """Why the engine failed to start; None if it has ever run."""
-        return self.chat.start_error
+        return self._chat.start_error if self._chat else None
 
-    # --- commands ---
+    # --- from the form to the chat ---
 
-    def action_command_palette(self) -> None:
-        if not isinstance(self.screen, NoticedPalette):
-            self.push_screen(NoticedPalette(self._session))
+    @on(Unlocked)
+    async def _unlocked(self, unlocked: Unlocked) -> None:
+        """Open the chat with the vault. What is typed until then goes to the chat."""
+        assert self._entrance is not None
+        form = cast(FormScreen, self.screen)
+        try:
+            session = await asyncio.to_thread(self._entrance.open_session, unlocked.settings)
+            kept = await Kept.open(unlocked.vault, unlocked.secret, unlocked.pin)
+        except EdgemedError as error:
+            await asyncio.to_thread(unlocked.vault.close)
+            form.say(str(error), failed=True)
+            form.go_on()
+            return
+        self._guard = Guard(60.0 * unlocked.settings.hide_minutes, shared=bool(unlocked.settings.shared_computer))
+        await self._open_chat(KeptScreen(kept.joined_to(session), await kept.last_conversation()))
 
-    def action_help(self) -> None:
-        if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(self._session))
+    @on(UnsavedWanted)
+    async def _unsaved(self) -> None:
+        assert self._entrance is not None
+        try:
+            session = await asyncio.to_thread(self._entrance.open_session, self._entrance.settings)
+        except EdgemedError as error:
+            cast(FormScreen, self.screen).say(str(error), failed=True)
+            return
+        await self._open_chat(KeptScreen(session, Conversation(saved=False)))
+
+    async def _open_chat(self, chat: KeptScreen) -> None:
+        self.hold_input()
+        self._chat = chat
+        self._guard.touched()
+        await self.push_screen(chat)
+
+    # --- keys and the mouse ---
+
+    async def on_input(self, event: Event) -> None:
+        """Note that the user is there, and send what is typed on the chat's screen to the composer."""
+        if isinstance(event, InputEvent | Paste) and not isinstance(event, MouseMove):
+            self._guard.touched()
+        if isinstance(event, EarlierPaste) and self.hidden:
+            self.chat.paste(event)  # its beginning was pasted on the chat's screen
+            event.prevent_default()
+            event.stop()
+        typed = isinstance(event, Paste) or (isinstance(event, Key) and event.is_printable)
+        if typed and self.screen is self._chat:
+            self._chat.focus_composer()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While the screen is hidden, only these actions work. Without a vault, Ctrl+Z belongs to the composer."""
+        if self.hidden:
+            return action in ("hide_or_lock", "hide", "suspend", "quit")
+        if action == "suspend":
+            return self._entrance is not None
+        return super().check_action(action, parameters)
+
+    # --- hiding and locking ---
+
+    @property
+    def hidden(self) -> bool:
+        return isinstance(self._screen_stack[-1] if self._screen_stack else None, HiddenScreen)
+
+    @property
+    def text_shown(self) -> bool:
+        """Whether there is something to hide. The driver asks, from its own thread."""
+        return self._chat is not None and self._open and not self.hidden
+
+    def slept(self) -> bool:
+        """Whether the computer has been suspended since the last call. The driver asks before it paints."""
+        return self._guard.slept()
+
+    def action_hide_or_lock(self) -> None:
+        """Hide the screen; lock it if it is hidden."""
+        if self.hidden:
+            self.lock("key")
+        else:
+            self.action_hide()
+
+    def action_hide(self) -> None:
+        """Show nothing of the chat until the PIN or the passphrase is typed. A running answer goes on."""
+        if self._chat is not None and not self.hidden and not self._leaving:
+            self._guard.hide()
+            self._notifications.clear()
+            self.hold_input()
+            self.push_screen(self._chat.cover(self._tries))
+        self._uncover()
+
+    def _uncover(self) -> None:
+        """Let output through again after the driver has blanked the terminal."""
+        if isinstance(self._driver, HidingDriver):
+            self._driver.reopen()
+        self.refresh(layout=True)
+
+    @on(HiddenScreen.Shown)
+    def _shown(self) -> None:
+        if self.hidden:
+            self._tries = TRIES
+            self.pop_screen()
+            self._guard.show()
+            self._refresh_notifications()
+
+    @on(HiddenScreen.Failed)
+    def _refused(self) -> None:
+        self._tries -= 1
+        if self._tries <= 0:
+            self.lock("tries")
+
+    def _refresh_notifications(self) -> None:
+        """Show no notification while the screen is hidden: it may quote the chat."""
+        if not self.hidden:
+            super()._refresh_notifications()
+
+    async def _tick(self) -> None:
+        if self._chat is None or self._leaving:
+            return
+        if self._guard.slept():
+            self.lock("suspend")
+        due = self._guard.due(answering=self._chat.answering)
+        if due == "hide":
+            self.action_hide()
+        elif due == "lock":
+            self.lock("idle")
+
+    def lock(self, reason: str) -> None:
+        """Blank the terminal, save what is typed, end the engine and this process. May be called from any thread.
+
+        `reason`: "key", "tries", "idle", "suspend", "desktop". The supervisor then starts a new process, which asks for
+        the passphrase.
+        """
+        if isinstance(self._driver, HidingDriver):
+            self._driver.blank()
+        self.call_later(self.leave, supervisor.LOCKED)
+
+    def action_suspend(self) -> None:
+        """Lock, then let the shell have the terminal, as Ctrl+Z does everywhere."""
+        if isinstance(self._driver, HidingDriver):
+            self._driver.blank()
+        self.call_later(self.leave, supervisor.SUSPENDED)
+
+    def action_lock(self) -> None:
+        """Lock now."""
+        self.lock("command")
 
     async def action_quit(self) -> None:
-        """Leave the chat, but ask first if text would be lost."""
-        if self.screen is self.chat:
-            self.chat.ask_to_leave(self.exit)
+        """End the chat and return to the shell, but ask first if text would be lost."""
+        if self._chat is not None and self.screen is self._chat:
+            self._chat.ask_to_leave(lambda: self.call_later(self.leave, 0))
         else:
-            self.exit()
+            await self.leave(0)
 
-    # --- keep patient text on the screen ---
+    async def leave(self, code: int) -> None:
+        """Save what is to be kept, end the engine, close the vault, and exit with `code`."""
+        if self._leaving:
+            return
+        self._leaving = True
+        if code in (supervisor.LOCKED, supervisor.SUSPENDED):
+            self.clear_clipboard()
+        if self._chat is not None:
+            await self._chat.leave()
+        self.exit(return_code=code)
 
-    def open_url(self, url: str, *, new_tab: bool = True) -> None:
-        """Refuse to open links: a browser is a network client, and a URL can carry patient text."""
-        self.notify(self._session.words.links_closed, markup=False)
+    # --- pages over the chat ---
 
-    def deliver_screenshot(
-        self, filename: str | None = None, path: str | None = None, time_format: str | None = None
-    ) -> NoReturn:
-        """Refuse: a screenshot would be a file with patient text."""
-        raise PermissionError("Screenshots are not written: they would hold patient text.")
+    def action_command_palette(self) -> None:
+        if self.screen is self._chat:
+            self.push_screen(NoticedPalette(self.chat.session))
 
-    def save_screenshot(
-        self, filename: str | None = None, path: str | None = None, time_format: str | None = None
-    ) -> NoReturn:
-        """Refuse, like `deliver_screenshot`."""
-        raise PermissionError("Screenshots are not written: they would hold patient text.")
-
-    def _handle_exception(self, error: Exception) -> None:
-        """End the program with one sentence. Textual would print a traceback with local variables."""
-        self._crash = self._crash or type(error).__name__
-        super()._handle_exception(error)
-
-    def panic(self, *renderables: object) -> None:
-        """End with the same sentence. Drop `renderables`, which an error may provide to describe itself."""
-        self._fatal_error()
-
-    def _fatal_error(self) -> None:
-        sentence = Text(CRASHED.format(kind=self._crash))
-        # Replace an earlier sentence. If there were several, Textual would print their number and an advertisement for
-        # its developer tools.
-        self._exit_renderables[:] = [Segments(self.console.render(sentence, self.console.options))]
-        self._close_messages_no_wait()
+    def action_help(self) -> None:
+        if self._chat is not None and not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self._chat.session))

@@ -72,6 +72,7 @@ COMMANDS = (
     Command("restart_engine", "/restart", ("ctrl+r",)),
     Command("hide", "/hide", ("f12", "ctrl+l"), bound=False),
     Command("lock", "/lock"),
+    Command("set_pin", "/pin"),
     Command("help", "/help", ("f1",), bound=False, typed="?"),
     Command("theme_dark", "/dark"),
     Command("theme_light", "/light"),

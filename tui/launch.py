@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from edgemed.chat.engine import ChatEngine
+from edgemed.desktop.client import Desktop
+from edgemed.tui.entrance import Entrance
 from edgemed.tui.session import ChatSession
 
 Result = TypeVar("Result")
@@ -23,12 +25,18 @@ def scrub_environment() -> None:
         del os.environ[name]
 
 
-def open_chat(session: ChatSession) -> int:
-    """Run the chat until the user quits; return the exit code. Raises the start's error if no engine ever started."""
+def open_chat(
+    session: ChatSession | None = None, *, entrance: Entrance | None = None, desktop: Desktop | None = None
+) -> int:
+    """Run the chat until the user quits or it locks; return the exit code.
+
+    With `entrance` it asks for the vault first; with `session` nothing is kept. Raises the start's error if no engine
+    ever started.
+    """
     scrub_environment()
     from edgemed.tui.app import ChatApp
 
-    app = ChatApp(session)
+    app = ChatApp(session, entrance=entrance, desktop=desktop)
     app.run()
     if app.start_error is not None and not app.return_code:
         raise app.start_error

@@ -32,13 +32,20 @@ NEWS_SECONDS = 10.0
 class PlainChat:
     """A conversation on two text streams."""
 
-    def __init__(self, session: ChatSession, *, reader: TextIO | None = None, writer: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        session: ChatSession,
+        conversation: Conversation | None = None,
+        *,
+        reader: TextIO | None = None,
+        writer: TextIO | None = None,
+    ) -> None:
         self._session = session
         self._words = replace(session.words, context_full=session.words.context_full_plain)
         self._reader = reader or sys.stdin
         self._writer = writer or sys.stdout
         self._typed = reader is None and writer is None and sys.stdin.isatty()
-        self._conversation = Conversation()
+        self._conversation = conversation or Conversation()
         self._news_at = time.monotonic()
 
     def run(self) -> int:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgemed.chat.engine import StartEngine
 from edgemed.chat.lengths import Length
 from edgemed.chat.service import Hook
+from edgemed.chat.visible import visible
 from edgemed.clinical import Language, Place, header_line, notice
 from edgemed.tui.strings import Strings, strings
+
+if TYPE_CHECKING:
+    from edgemed.tui.kept import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,7 @@ class ChatSession:
     `weights_digest` (None for a file without checksums) and `intended_use` come from the model file and decide the
     notices. `introduction` is shown above the first question; `hooks` run around every answer. `length` is that of
     answers until the user chooses another. `theme` is the name of the theme to start with, `on_theme` is told of
-    another one.
+    another one. `kept` is the open vault, None for a chat of which nothing is kept.
     """
 
     start_engine: StartEngine
@@ -33,6 +38,7 @@ class ChatSession:
     length: Length = "brief"
     theme: str | None = None
     on_theme: Callable[[str], object] = lambda name: None
+    kept: Kept | None = None
 
     @property
     def words(self) -> Strings:
@@ -40,7 +46,7 @@ class ChatSession:
 
     @property
     def header(self) -> str:
-        return header_line(self.weights_digest, place=self.place, language=self.language)
+        return visible(header_line(self.weights_digest, place=self.place, language=self.language))
 
     @property
     def notice(self) -> str | None:

@@ -32,7 +32,11 @@ class LastingDriver(LinuxDriver):
         # Set before super().__init__, which installs the SIGCONT handler that reads them.
         self._continued = self._looks = False
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._file = cast(Any, Lasting(cast(TextIO, self._file)))
+        self._file = cast(Any, self.wrap(cast(TextIO, self._file)))
+
+    def wrap(self, file: TextIO) -> Lasting:
+        """The file to write to instead of the terminal's."""
+        return Lasting(file)
 
     def start_application_mode(self) -> None:
         """Take over the terminal, at the start and after every SIGCONT.

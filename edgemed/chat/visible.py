@@ -11,12 +11,12 @@ from __future__ import annotations
 import unicodedata
 from functools import lru_cache
 
+from edgemed.characters import UNSEEN
+
 # Format characters with a visible shape (Arabic and Indic number signs) and the two joiners.
 _KEPT = frozenset(
     "\n\t\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 )
-# Letters, marks and symbols that are drawn as nothing but whose Unicode category does not say so.
-_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, range(0x180B, 0x1810))))
 # Categories: control, format, surrogate, private use, unassigned, line separator, paragraph separator.
 _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -25,7 +25,7 @@ _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 def _shown(character: str) -> str:
     if character in _KEPT:
         return character
-    if character in _UNSEEN or unicodedata.category(character) in _ACTING:
+    if character in UNSEEN or unicodedata.category(character) in _ACTING:
         return f"⟨U+{ord(character):04X}⟩"
     return character
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemed import privacy
-from edgemed.clinical import language_of
+from edgemed import privacy, settings
+from edgemed.clinical import Place, language_of
 from edgemed.commands._engine import add_engine_arguments, engine_settings
 from edgemed.commands._private import close_process
 from edgemed.commands._signals import signals_interrupt
+from edgemed.desktop.client import Desktop, start
 from edgemed.errors import EdgemedError, SetupError
 from edgemed.supervisor import Why, supervise
 
@@ -33,10 +36,12 @@ def add_chat_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """The process of a screen: why the supervisor started it, and whether the kernel enforces its locks."""
+    """The process of a screen: why the supervisor started it, whether the kernel enforces its locks, and the connection
+    to the desktop helper, if there is one."""
 
     why: Why
     sealed: bool
+    desktop: Desktop | None = None
 
 
 def enter_screen(args: argparse.Namespace) -> Entered:
@@ -45,11 +50,12 @@ def enter_screen(args: argparse.Namespace) -> Entered:
     Raises SetupError if the process cannot be closed; with `--allow-unsealed` that is printed as a warning instead.
     """
     sealed = close_process(args)
-    # A helper that needs local sockets (desktop lock, clipboard) is started here, by the supervisor, before the seal.
-    # Every screen inherits its end of the connection.
+    full_screen = not args.plain and has_screen()
+    # The helper needs local sockets, so it is started before the seal. Every screen inherits our end.
+    desktop = start() if full_screen else None
     privacy.seal(allow_unsealed=args.allow_unsealed)
     language = args.language or language_of(os.environ)
-    return Entered(supervise(full_screen=not args.plain and has_screen(), language=language), sealed)
+    return Entered(supervise(full_screen=full_screen, language=language), sealed, desktop)
 
 
 def at_terminal() -> bool:
@@ -65,33 +71,44 @@ def has_screen() -> bool:
 def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduction: str = "") -> ChatSession:
     """Read the model file's metadata and prepare to load it. Raises ModelFileError if it is not a model file."""
     from edgemed.engine.process.client import Engine
+    from edgemed.engine.process.identity import FileIdentity, Weights
     from edgemed.model_file import open_model
     from edgemed.tui.session import ChatSession
 
+    file = FileIdentity.of(path)
     model = open_model(path)
-    settings = engine_settings(args)
+    wanted = engine_settings(args)
 
     def start(progress: Progress) -> ChatEngine:
-        return Engine.start(path, settings, progress)
+        return Engine.start(path, wanted, progress, Weights(file, model.weights_digest))
 
-    remote = any(os.environ.get(name) for name in REMOTE_SIGNS)
     return ChatSession(
         start_engine=start,
         model_name=model.name,
         weights_digest=model.weights_digest if model.verified else None,
         intended_use=model.intended_use,
         language=args.language or language_of(os.environ),
-        place="unsealed" if not sealed else "remote" if remote else "offline",
+        place=place_of(sealed=sealed),
         introduction=introduction,
+        theme=settings.load().theme,
+        on_theme=_remember_theme,
     )
 
 
-def converse(session: ChatSession, args: argparse.Namespace) -> int:
-    """Run the chat until the user quits; return the exit code.
+def _remember_theme(name: str) -> None:
+    with suppress(SetupError):  # settings that cannot be written cost only this
+        settings.update(theme=name)
 
-    Raises EdgemedError. An unexpected error becomes a SetupError whose sentence quotes nothing of the conversation.
-    """
-    try:
+
+def place_of(*, sealed: bool) -> Place:
+    """Where the text on the screen can go."""
+    remote = any(os.environ.get(name) for name in REMOTE_SIGNS)
+    return "unsealed" if not sealed else "remote" if remote else "offline"
+
+
+def converse(session: ChatSession, args: argparse.Namespace, desktop: Desktop | None = None) -> int:
+    """Run a chat of which nothing is kept until the user quits; return the exit code. Raises EdgemedError."""
+    with private_errors():
         if args.plain or not has_screen():
             from edgemed.tui.plain import PlainChat
 
@@ -99,7 +116,14 @@ def converse(session: ChatSession, args: argparse.Namespace) -> int:
                 return PlainChat(session).run()
         from edgemed.tui.launch import open_chat
 
-        return open_chat(session)
+        return open_chat(session, desktop=desktop)
+
+
+@contextmanager
+def private_errors() -> Iterator[None]:
+    """Turn an unexpected error into a SetupError whose sentence quotes nothing of the conversation."""
+    try:
+        yield
     except (EdgemedError, BrokenPipeError):
         raise
     except Exception as error:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed.commands._print import show
-from edgemed.errors import UsageError
-from edgemed.outputs import check_outputs, claimed, write_text
+from edgemed.errors import UsageError, escaped
+from edgemed.outputs import PUBLIC, check_outputs, claimed, write_text
 from edgemed.sizes import parse_size
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
         check_outputs(outputs, (*read, *source.files), overwrite=args.overwrite)
         with Checkpoint(source) as checkpoint:
             try_template(checkpoint.tokenizer)
-            with claimed(args.save_plan):
+            with claimed(args.save_plan, mode=PUBLIC):
                 plan, calibrated = choose(args, checkpoint, given)
                 if args.save_plan:
                     write_text(args.save_plan, plan.text)
@@ -207,7 +207,7 @@ def choose(args: argparse.Namespace, checkpoint: Checkpoint, given: Plan | None)
 
         say_chosen(*planned.speed)
     for note in planned.notes:
-        print(f"Note: {note}", file=sys.stderr)
+        print(f"Note: {escaped(note)}", file=sys.stderr)
     return planned.plan, calibrated
 
 

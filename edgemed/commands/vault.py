@@ -82,8 +82,10 @@ def run(args: argparse.Namespace) -> int:
     from edgemed import settings
     from edgemed.vault import folder
 
-    place = args.vault or settings.load().vault or folder.default_folder()
-    place = place.absolute()
+    known = settings.load()
+    if known.problem:
+        print(f"edgemed: {known.problem}", file=sys.stderr)
+    place = (args.vault or known.vault or folder.default_folder()).absolute()
     match args.action:
         case "where":
             _where(place)

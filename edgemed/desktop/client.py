@@ -16,8 +16,7 @@ import threading
 from edgemed.desktop import messages
 from edgemed.engine.process.launch import launch
 
-COPY_SECONDS = 2.0
-"""How long `copy` waits for the helper."""
+ANSWER_SECONDS = 2.0
 
 
 class Desktop:
@@ -26,21 +25,27 @@ class Desktop:
     def __init__(self, end: socket.socket, helper: subprocess.Popen[bytes]) -> None:
         self._end = end
         self._helper = helper
-        self._waiting: list[bytes] = []
+        self.alive = True
+        """False once the helper has ended."""
 
     def fileno(self) -> int:
         return self._end.fileno()
 
     def receive(self) -> list[bytes]:
-        """The words that have come, without waiting; empty if the helper has ended."""
-        words, self._waiting = self._waiting, []
-        with contextlib.suppress(OSError):
+        """The words that have come, without waiting."""
+        words: list[bytes] = []
+        try:
             while word := self._end.recv(messages.LONGEST, socket.MSG_DONTWAIT):
                 words.append(word)
+        except BlockingIOError:
+            return words
+        except OSError:
+            pass
+        self.alive = False
         return words
 
     def copy(self, text: str) -> bool:
-        """Put the text on the clipboard; False if the helper cannot. Blocks for up to COPY_SECONDS."""
+        """Ask for the text to be put on the clipboard; False if there is no helper. The answer comes as a word."""
         reading, writing = os.pipe()
         try:
             socket.send_fds(self._end, [messages.COPY], [reading])
@@ -51,7 +56,20 @@ class Desktop:
             os.close(reading)
         # On a thread, because a long text does not fit into the pipe, and nobody may be reading.
         threading.Thread(target=_write, args=(writing, text.encode(errors="replace")), daemon=True).start()
-        return self._answer() == messages.COPIED
+        return True
+
+    def copied(self) -> bool:
+        """Wait for the answer to `copy`. For programs that do nothing else in the meantime."""
+        self._end.settimeout(ANSWER_SECONDS)
+        try:
+            while word := self._end.recv(messages.LONGEST):
+                if word in (messages.COPIED, messages.NOT_COPIED):
+                    return word == messages.COPIED
+        except OSError:
+            pass
+        finally:
+            self._end.settimeout(None)
+        return False
 
     def clear(self) -> None:
         """Empty the clipboard if it is still ours."""
@@ -65,19 +83,6 @@ class Desktop:
         """End the helper. For the process that started it."""
         self._end.close()
         self._helper.wait()
-
-    def _answer(self) -> bytes:
-        self._end.settimeout(COPY_SECONDS)
-        try:
-            while word := self._end.recv(messages.LONGEST):
-                if word in (messages.COPIED, messages.NOT_COPIED):
-                    return word
-                self._waiting.append(word)
-        except OSError:
-            pass
-        finally:
-            self._end.settimeout(None)
-        return messages.NOT_COPIED
 
     def _say(self, word: bytes) -> None:
         with contextlib.suppress(OSError):

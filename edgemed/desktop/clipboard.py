@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
-import time
 from collections.abc import Mapping
 
-KEPT_SECONDS = 60.0
+KEPT_SECONDS = 60
 _STARTS_IN_SECONDS = 0.3
 """A clipboard program that cannot reach its display ends within this time."""
+# coreutils' timeout empties the clipboard even if the chat has ended.
+_FOR_A_WHILE = ["timeout", "--signal=KILL", str(KEPT_SECONDS)]
 
 
 def command(environment: Mapping[str, str]) -> list[str] | None:
@@ -23,9 +25,9 @@ def command(environment: Mapping[str, str]) -> list[str] | None:
     if environment.get("WAYLAND_DISPLAY") and (program := shutil.which("wl-copy", path=environment.get("PATH"))):
         # Clipboard managers leave out what is marked as sensitive; wl-copy can mark it since version 2.3.
         sensitive = ["--sensitive"] if _offers(program, "--sensitive") else []
-        return [program, "--foreground", "--type", "text/plain;charset=utf-8", *sensitive]
+        return [*_FOR_A_WHILE, program, "--foreground", "--type", "text/plain;charset=utf-8", *sensitive]
     if environment.get("DISPLAY") and (program := shutil.which("xclip", path=environment.get("PATH"))):
-        return [program, "-quiet", "-selection", "clipboard", "-in"]
+        return [*_FOR_A_WHILE, program, "-quiet", "-selection", "clipboard", "-in"]
     return None
 
 
@@ -35,7 +37,6 @@ class Clipboard:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._command = command(environment)
         self._owner: subprocess.Popen[bytes] | None = None
-        self._until = 0.0
 
     def copy(self, pipe: int) -> bool:
         """Own the clipboard with the text in `pipe`, which is closed. False if no program could do so."""
@@ -44,7 +45,7 @@ class Clipboard:
             if self._command is None:
                 return False
             null = subprocess.DEVNULL
-            self._owner = subprocess.Popen(self._command, stdin=pipe, stdout=null, stderr=null)
+            self._owner = subprocess.Popen(self._command, stdin=pipe, stdout=null, stderr=null, start_new_session=True)
         except OSError:
             return False
         finally:
@@ -53,27 +54,14 @@ class Clipboard:
             self._owner.wait(_STARTS_IN_SECONDS)
             self._owner = None
             return False
-        self._until = time.monotonic() + KEPT_SECONDS
         return True
 
     def clear(self) -> None:
         """Empty the clipboard, unless another program has taken it."""
         owner, self._owner = self._owner, None
-        if owner is not None:
-            owner.kill()  # at once: the text is in its memory
+        if owner is not None and owner.poll() is None:
+            os.killpg(owner.pid, signal.SIGKILL)  # at once: the text is in its memory
             owner.wait()
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Until the text must go; None if the clipboard is not ours."""
-        if self._owner is not None and self._owner.poll() is not None:
-            self._owner = None
-        return max(0.0, self._until - time.monotonic()) if self._owner else None
-
-    def clear_if_due(self) -> None:
-        """Empty the clipboard once the text was there for KEPT_SECONDS."""
-        if self.seconds_left == 0.0:
-            self.clear()
 
 
 def _offers(program: str, option: str) -> bool:

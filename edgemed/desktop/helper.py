@@ -25,7 +25,7 @@ def main(descriptor: int) -> int:
 
 
 class Helper:
-    """Waits for the screen, for logind, and for the moment when the clipboard must be emptied."""
+    """Waits for the screen and for logind."""
 
     def __init__(self, screen: socket.socket, clipboard: Clipboard) -> None:
         self._screen = screen
@@ -33,6 +33,7 @@ class Helper:
         self._selector = selectors.DefaultSelector()
         self._selector.register(screen, selectors.EVENT_READ)
         self._logind: Logind | None = None
+        self._sleep_waits = False  # for READY_TO_SLEEP
 
     def run(self) -> None:
         self._listen()
@@ -40,18 +41,16 @@ class Helper:
             while self._step():
                 pass
         finally:
-            self._clipboard.clear()
             if self._logind is not None:
                 self._logind.close()
 
     def _step(self) -> bool:
         """Wait for one thing to happen; False once no screen can come any more."""
-        for key, _ in self._selector.select(self._clipboard.seconds_left):
+        for key, _ in self._selector.select():
             if key.fileobj is not self._screen:
                 self._hear_logind()
             elif not self._hear_screen():
                 return False
-        self._clipboard.clear_if_due()
         return True
 
     def _listen(self) -> None:
@@ -66,6 +65,7 @@ class Helper:
         assert self._logind is not None
         try:
             for news in self._logind.receive():
+                self._sleep_waits = news == "sleep"
                 if news == "woke":
                     self._logind.delay_sleep_again()
                 else:
@@ -86,7 +86,7 @@ class Helper:
             self._tell(messages.COPIED if copied else messages.NOT_COPIED)
         elif word == messages.CLEAR:
             self._clipboard.clear()
-        elif word == messages.READY_TO_SLEEP and self._logind is not None:
+        elif word == messages.READY_TO_SLEEP and self._sleep_waits and self._logind is not None:
             self._logind.let_sleep()
         for pipe in pipes:
             os.close(pipe)

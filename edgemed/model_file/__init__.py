@@ -126,6 +126,8 @@ def open_model(path: Path | str) -> ModelFile:
         raise ModelFileError(f"{path.name} has no token embedding; get a complete file of the model.")
     for key in keys.TEXTS:  # checked here, because `eval` reads them only after hours of computing
         metadata.text(key)
+    for key in keys.DIGESTS:
+        metadata.digest(key)
     _refuse_unusable_types(header.tensors)
     hparams = architecture.from_metadata(metadata, n_vocab=embedding.shape[1])
     experts, taken = find_experts(header.tensors, hparams, metadata.numbers(keys.EXPERT_CHECKSUMS))

@@ -26,8 +26,12 @@ ggml_types.complete()
 
 MAGIC = b"GGUF"
 VERSION = 3
-MAX_HEADER_BYTES = 1 << 28
-MAX_TENSORS = 1 << 20
+# Several times what the largest models have. A header of this size takes about 200 MiB of memory to read.
+MAX_HEADER_BYTES = 1 << 26
+MAX_TENSORS = 1 << 18
+MAX_TEXT_BYTES = 1 << 24  # of one value: a chat template, or a plan with a type for every expert
+MAX_STRINGS = 1 << 20  # of one array: a vocabulary or its merges
+MAX_NUMBERS = 1 << 22
 MAX_KEYS = 1 << 16
 MAX_NAME_BYTES = 63
 MAX_KEY_BYTES = 1 << 12
@@ -147,7 +151,7 @@ def _parse(cursor: _Cursor) -> Header:
     fields = _read_fields(cursor, n_keys)
     described = [_read_tensor(cursor) for _ in range(n_tensors)]
 
-    header = bytes(cursor.buffer[: cursor.at])
+    header = bytes(memoryview(cursor.buffer)[: cursor.at])
     metadata = Metadata(header, fields)
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 8 or alignment > 1 << 24 or alignment & (alignment - 1):
@@ -178,20 +182,27 @@ def _skip(cursor: _Cursor, kind: int) -> None:
     if kind in SCALARS:
         cursor.take(struct.calcsize(SCALARS[kind]))
     elif kind == STRING:
-        cursor.take(cursor.u64())
+        _skip_text(cursor)
     elif kind == ARRAY:
         item, count = cursor.u32(), cursor.u64()
+        if count > (MAX_STRINGS if item == STRING else MAX_NUMBERS):
+            raise cursor.error(f"claims an array of {count} values, more than any model has")
         if item in SCALARS:
             cursor.take(struct.calcsize(SCALARS[item]) * count)
         elif item == STRING:
-            if count * 8 > cursor.size:
-                raise cursor.error(f"claims an array of {count} strings, more than its size allows")
             for _ in range(count):
-                cursor.take(cursor.u64())
+                _skip_text(cursor)
         else:
             raise cursor.error(f"has an array of the unknown type {item}")
     else:
         raise cursor.error(f"has a value of the unknown type {kind}")
+
+
+def _skip_text(cursor: _Cursor) -> None:
+    length = cursor.u64()
+    if length > MAX_TEXT_BYTES:
+        raise cursor.error(f"claims a text of {length} bytes, more than any model has")
+    cursor.take(length)
 
 
 def _read_tensor(cursor: _Cursor) -> tuple[str, tuple[int, ...], int, int]:

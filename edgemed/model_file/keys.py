@@ -47,6 +47,9 @@ TEXTS = (
 )
 """Keys whose values must be strings if they are present."""
 
+DIGESTS = (SOURCE_DIGEST, PLAN_DIGEST, CALIBRATION_DIGEST, WEIGHTS_DIGEST)
+"""Those of them that must be a SHA-256 in hexadecimal."""
+
 PREFIX = "edgemed."
 CURRENT_FORMAT = 2
 FIRST_FORMAT = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from edgemed.errors import ModelFileError
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 """GGUF's numbers of scalar types, as codes of the struct module."""
 STRING, ARRAY = 8, 9
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,14 @@ class Metadata(Mapping[str, Any]):
         if value is None or isinstance(value, str):
             return value
         raise ModelFileError(f"The model file's {key} is not text; convert the checkpoint again.")
+
+    def digest(self, key: str) -> str | None:
+        """The SHA-256 under `key` in hexadecimal, or None. Raises ModelFileError for any other text: the first letters
+        of a digest are shown above every answer."""
+        value = self.text(key)
+        if value is None or _DIGEST.fullmatch(value):
+            return value
+        raise ModelFileError(f"The model file's {key} is not a SHA-256 in hexadecimal; convert the checkpoint again.")
 
     def numbers(self, key: str) -> list[int] | None:
         """The array of unsigned integers under `key`, or None. Raises ModelFileError for a value of another type."""

@@ -25,32 +25,32 @@ from edgemed.vault.lock import VaultLock
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-_MOST_KEYS_BYTES = 64 << 10
-
 
 def back_up(vault: Vault, to: Path) -> int:
     """Write a backup of an open vault to `to`, read it back and check every page. Returns its size in bytes.
 
-    Raises UsageError for a name that is taken, VaultError, SetupError. Nothing is left at `to` then.
+    Needs twice that size beside `to` for a moment. Raises UsageError for a name that is taken, VaultError, SetupError.
+    Nothing is left then.
     """
     outputs.check_outputs([to])
-    if to.absolute().parent.resolve() == vault.folder.resolve():
+    if to.resolve().is_relative_to(vault.folder.resolve()):
         raise VaultError("A backup in the vault's own folder is lost with it; name a place on another disk.")
-    copy = to.with_name(f"{to.name}.database")
     with outputs.claimed(to):
         partial = outputs.partial_of(to)
+        making = place.new_folder_beside(to)
         try:
+            copy = making / "copy"
             opened, data_key = vault.do(lambda store: _snapshot(vault, store.connection, copy)).result()
-            partial.chmod(0o600)
+            with suppress(OSError):  # a disk without modes, such as a memory stick's
+                partial.chmod(0o600)
             _write(partial, opened.encode(data_key), copy, opened.database)
-            database.remove_database(copy)
-            _verify(partial, data_key)
+            copy.unlink()
+            _verify(partial, making, data_key)
+            size = partial.stat().st_size
         except OSError as error:
             raise VaultError(unwritable(to, error)) from None
         finally:
-            with suppress(OSError):
-                database.remove_database(copy)
-        size = partial.stat().st_size
+            shutil.rmtree(making, ignore_errors=True)
         outputs.place(to)
     sync_folder(to.absolute().parent)
     return size
@@ -122,15 +122,11 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
     return member
 
 
-def _verify(path: Path, data_key: bytes) -> None:
-    """Raise VaultDamaged unless the backup can be restored. Unpacks it once, encrypted as it is."""
-    making = place.new_folder_beside(path)
-    try:
-        opened, mac = _unpack(path, making)
-        keys.check_mac(opened, mac, data_key, path)
-        _check(making / opened.database, data_key)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+def _verify(backup: Path, folder: Path, data_key: bytes) -> None:
+    """Raise VaultDamaged unless the backup can be restored. Unpacks it into `folder`, encrypted as it is."""
+    opened, mac = _unpack(backup, folder)
+    keys.check_mac(opened, mac, data_key, backup)
+    _check(folder / opened.database, data_key)
 
 
 def _check(path: Path, data_key: bytes) -> None:
@@ -142,17 +138,12 @@ def _unpack(backup: Path, folder: Path) -> tuple[Keys, str]:
     damaged = VaultDamaged(f"{backup} is not a whole backup of a vault; try another one.")
     try:
         with tarfile.open(backup, "r:") as archive:
-            (folder / keys.NAME).write_bytes(_content(archive, keys.NAME).read(_MOST_KEYS_BYTES + 1))
-            (folder / keys.NAME).chmod(0o600)
+            _extract(archive, keys.NAME, folder)
             try:
                 opened, mac = keys.read_keys(folder)
             except VaultDamaged:
                 raise damaged from None
-            file = os.open(folder / opened.database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(file, "wb") as written:
-                shutil.copyfileobj(_content(archive, opened.database), written)
-                written.flush()
-                os.fsync(file)
+            _extract(archive, opened.database, folder)
     except (tarfile.TarError, KeyError, EOFError, ValueError):
         raise damaged from None
     except OSError as error:
@@ -162,13 +153,17 @@ def _unpack(backup: Path, folder: Path) -> tuple[Keys, str]:
     return opened, mac
 
 
-def _content(archive: tarfile.TarFile, name: str) -> io.BufferedIOBase:
-    """The content of a regular file in an archive. Raises KeyError."""
+def _extract(archive: tarfile.TarFile, name: str, folder: Path) -> None:
+    """Write a regular file of an archive into `folder`. Raises KeyError if there is none of that name."""
     member = archive.getmember(name)
     content = archive.extractfile(member) if member.isreg() else None
     if content is None:
         raise KeyError(name)
-    return content  # type: ignore[return-value]
+    file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(file, "wb") as written:
+        shutil.copyfileobj(content, written)
+        written.flush()
+        os.fsync(file)
 
 
 def _count_as_newest(path: Path, data_key: bytes, vault_id: str) -> None:

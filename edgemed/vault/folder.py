@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -152,7 +152,7 @@ class Vault:
             raise VaultError("A new key needs the passphrase, not the recovery words; change the passphrase first.")
         recovery = words.new_recovery_words()
         renewed, data_key = self.keys.renewed(passphrase, recovery, self.keys.slots["passphrase"].cost)
-        self._thread.submit(self._rekey, renewed, data_key).result()
+        self._change(self._rekey, renewed, data_key)
         return recovery
 
     def notices(self, language: Language = "en") -> list[str]:
@@ -176,8 +176,16 @@ class Vault:
         self.keys.open(secret)
 
     def _replace_keys(self, changed: Keys) -> None:
-        self._thread.submit(keys.write_keys, self.folder, changed, self.data_key).result()
+        self._change(keys.write_keys, self.folder, changed, self.data_key)
         self.keys = changed
+
+    def _change(self, work: Callable[..., None], *args: object) -> None:
+        """Run a change of keys on the vault's thread. It cannot be interrupted: the user must see the new words."""
+        change = self._thread.submit(work, *args)
+        while not change.done():
+            with suppress(KeyboardInterrupt):
+                wait([change])
+        change.result()
 
     def _open(self) -> None:
         self._connection = database.open_database(self.database, self.data_key)
@@ -218,9 +226,11 @@ class Vault:
             database.remove_database(path)
             raise
         self._connection.close()
-        database.remove_database(self.database)
+        before = self.database
         self.keys, self.data_key = renewed, data_key
         self._connection, self._store = connection, Store(connection)
+        with suppress(OSError):  # the next opening tries again
+            database.remove_database(before)
 
     def _close(self) -> None:
         with suppress(EdgemedError), database.explained(self.database):

@@ -17,6 +17,7 @@ from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.service import Hook, failure_of
 from edgemed.vault.rows import Snapshot, answer_row
 from edgemed.vault.search import Index, Vault
+from edgemed.vault.store import Store
 
 WRITE_SECONDS = 0.5
 """The time between two writes of a growing answer."""
@@ -54,10 +55,24 @@ class Journal(Hook):
             nothing: Future[None] = Future()
             nothing.set_result(None)
             return nothing
-        if self._index is not None:
-            self._index.note_chat(conversation)
-        chat = Snapshot.of(conversation)
-        return self._vault.do(lambda store: store.keep(chat))
+        chat, index = Snapshot.of(conversation), self._index
+
+        def work(store: Store) -> None:
+            if index is not None:
+                index.note_chat(chat)  # here, because folding a long draft takes a moment
+            store.keep(chat)
+
+        return self._vault.do(work)
+
+    def withdraw(self, conversation: Conversation, turn: Turn) -> str:
+        """`Conversation.withdraw`, and erase the stored turn. Returns the question at once."""
+        question = conversation.withdraw(turn)
+        if conversation.saved:
+            self._vault.do(lambda store: store.delete_turn(turn.id))
+            self.keep(conversation)
+            if self._index is not None:
+                self._index.forget_turn(turn)
+        return question
 
     def before(self, conversation: Conversation, turn: Turn) -> None:
         """Commit the question and its open answer. Raises VaultError; then nothing is sent."""

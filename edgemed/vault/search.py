@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.vault.folding import Needle, fold
-from edgemed.vault.rows import Kind
+from edgemed.vault.rows import Kind, Snapshot
 
 if TYPE_CHECKING:
     from edgemed.vault.store import Store
@@ -81,7 +81,7 @@ class Index:
                     self._texts.pop(key, None)
             self._note(fresh)
 
-    def note_chat(self, chat: Conversation) -> None:
+    def note_chat(self, chat: Snapshot) -> None:
         """Learn a chat's title and draft."""
         now = datetime.now(UTC)
         self._note(
@@ -100,6 +100,11 @@ class Index:
                 Found("note", chat.case_id, chat.id, turn.id, turn.asked, turn.note),
             ]
         )
+
+    def forget_turn(self, turn: Turn) -> None:
+        """Forget a turn that was withdrawn."""
+        for where in ("question", "answer", "note"):
+            self._texts.pop((where, turn.id), None)
 
     def find(self, query: str, limit: int = SHOWN_HITS) -> list[Hit]:
         """The texts that match, those with the exact phrase first, then by time, newest first."""

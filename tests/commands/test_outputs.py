@@ -13,7 +13,7 @@ import pytest
 from edgemed.cli import main
 from edgemed.convert import convert
 from edgemed.errors import SetupError, UsageError
-from edgemed.outputs import check_outputs, claimed, partial_of, write_text
+from edgemed.outputs import PUBLIC, check_outputs, claimed, partial_of, write_text
 from edgemed.quant.plan import Plan
 
 Jsonl = Callable[..., Path]
@@ -211,3 +211,24 @@ def test_impossible_file_name_is_refused_before_the_work(
         said = capsys.readouterr().err
         assert "cannot be the name of a file (File name too long)" in said
         assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("left", [None, 0o644])
+def test_what_comes_of_private_texts_is_for_its_owner_only_from_the_first_byte(
+    tmp_path: Path, left: int | None
+) -> None:
+    """Also where a killed command has left a file that others may read."""
+    card, plan = tmp_path / "card.json", tmp_path / "plan.json"
+    if left is not None:
+        partial_of(card).touch()
+        partial_of(card).chmod(left)
+    umask = os.umask(0o022)
+    try:
+        with claimed(card):
+            assert partial_of(card).stat().st_mode & 0o777 == 0o600
+            write_text(card, "{}")
+        with claimed(plan, mode=PUBLIC):
+            write_text(plan, "{}")
+    finally:
+        os.umask(umask)
+    assert [path.stat().st_mode & 0o777 for path in (card, plan)] == [0o600, 0o644]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edgemed import settings
 from edgemed.commands.vault import ACTIONS, REACH
 from edgemed.vault.folder import create, exists, unlock
 from edgemed.vault.keys import Cost
@@ -41,6 +42,17 @@ def test_where_needs_no_passphrase(place: Path) -> None:
     told = vault("where")
     assert told.returncode == 0
     assert re.fullmatch(rf"{place}: \d+(\.\d+)? [KM]iB\n", told.stdout)
+
+
+def test_settings_name_the_vault_and_damaged_ones_are_told(place: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    create(other, PASSPHRASE, cost=CHEAP)[0].close()
+    settings.update(vault=other)
+    assert str(other) in vault("where").stdout
+    settings.settings_path().write_text("{")
+    told = vault("where")
+    assert str(place) in told.stdout
+    assert told.stderr.startswith("edgemed: The settings in ")
 
 
 def test_without_a_vault_there_is_a_sentence_before_any_question(place: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from edgemed.engine.llama import LogCapture
 from edgemed.engine.offload import AUTO, HOST, Offload, layer_bytes, layers_that_fit, place
 from edgemed.engine.process.frames import Frames, encode
 from edgemed.engine.process.job import Report, run_job
-from edgemed.engine.process.protocol import EngineSettings, Start
+from edgemed.engine.process.messages import Start
+from edgemed.engine.process.protocol import EngineSettings
 from edgemed.errors import BudgetError, EngineError, SetupError, UsageError
 from edgemed.forecast.gpu_check import (
     Comparison,

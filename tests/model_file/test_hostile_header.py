@@ -3,6 +3,7 @@
 import itertools
 import os
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgemed.errors import ModelFileError
 from edgemed.model_file import ModelFile, open_model
 from testing.gguf_bytes import EXPERTS, Gguf, Kind, small_model
 from testing.hostile import LAYOUTS, Layout, refused, try_to_open
@@ -83,6 +85,52 @@ def test_absurd_lengths(where: str, length: int, path: Path) -> None:
     assert struct.unpack_from("<Q", content, at)[0] < 20  # this really is the place of a length
     struct.pack_into("<Q", content, at, length)
     refused(path, bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "claimed"),
+    [
+        (Kind.ARRAY, (Kind.STRING, [""]), 20_000_000),
+        (Kind.ARRAY, (Kind.STRING, ["a"]), (1 << 20) + 1),
+        (Kind.ARRAY, (Kind.U8, [1]), 100_000_000),
+        (Kind.ARRAY, (Kind.F64, [1.0]), (1 << 22) + 1),
+        (Kind.STRING, "text", 100_000_000),
+        (Kind.STRING, "text", (1 << 24) + 1),
+    ],
+)
+def test_values_that_no_model_has_are_refused_before_they_are_read(
+    path: Path, kind: Kind, value: object, claimed: int
+) -> None:
+    """Where the file is large enough for them, so that only their number can be refused."""
+    gguf = small_model("edgemed")
+    gguf.keys = {"a": (kind, value), **gguf.keys}
+    content = bytearray(gguf.encode())
+    at = gguf.sections["key a"] + 8 + 1 + 4 + (4 if kind == Kind.ARRAY else 0)
+    struct.pack_into("<Q", content, at, claimed)
+    path.write_bytes(content)
+    os.truncate(path, 1 << 30)  # a hole
+    started = time.process_time()
+    message = try_to_open(path)
+    assert f"of {claimed}" in str(message)
+    assert "more than any model has" in str(message)
+    assert time.process_time() - started < 1
+
+
+def test_the_largest_values_that_are_allowed_open_in_little_memory(path: Path) -> None:
+    gguf = small_model("edgemed")
+    gguf.set_key("tokenizer.chat_template", Kind.STRING, "x" * (1 << 20))
+    gguf.set_key("tokenizer.ggml.tokens", Kind.ARRAY, (Kind.STRING, [""] * 300_000))
+    path.write_bytes(gguf.encode())
+    assert isinstance(try_to_open(path), ModelFile)
+
+
+def test_a_header_larger_than_any_models_is_refused(path: Path) -> None:
+    gguf = small_model("edgemed")
+    for number in range(5):
+        gguf.set_key(f"text.{number}", Kind.STRING, "x" * (1 << 24))
+    path.write_bytes(gguf.encode())
+    with pytest.raises(ModelFileError, match="has a header of more than 64 MiB"):
+        open_model(path)
 
 
 @pytest.mark.parametrize("kind", [13, 255, 0xFFFFFFFF])

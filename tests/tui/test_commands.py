@@ -62,7 +62,7 @@ async def test_a_slash_opens_a_menu_that_completes_and_runs() -> None:
         await shows(pilot, "mini")
         await pilot.press("slash")
         await shows(pilot, "/new", "Ctrl+N", "New chat")
-        await pilot.press("h")
+        await pilot.press("h", "e")
         await shows(pilot, "/help", "F1")
         await shows_not(pilot, "/new")
         await pilot.press("tab")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import tarfile
 from collections.abc import Callable
@@ -103,10 +104,32 @@ def test_a_backup_never_replaces_a_file_and_not_in_the_vault(vault: Vault, tmp_p
     assert backup.read_text() == "mine"
     with pytest.raises(VaultError, match="own folder"):
         back_up(vault, vault.folder / "backup")
+    (vault.folder / "below").mkdir()
+    with pytest.raises(VaultError, match="own folder"):
+        back_up(vault, vault.folder / "below" / "backup")
+    (vault.folder / "below").rmdir()
     with pytest.raises(UsageError, match="no folder"):
         back_up(vault, tmp_path / "nowhere" / "backup")
     vault.close()
     assert names(vault.folder) == ["keys.json", "lock", "vault.db"]
+
+
+def test_a_backup_touches_no_other_file_and_needs_no_modes(
+    vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")  # as on a memory stick's file system
+
+    others = [tmp_path / f"backup{suffix}" for suffix in (".database", ".db", ".database-wal", ".new", ".copy")]
+    for other in others:
+        other.write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "chmod", refuse)
+        back_up(vault, tmp_path / "backup")
+        vault.close()
+        restore(tmp_path / "backup", tmp_path / "other", PASSPHRASE)
+    assert [other.read_text() for other in others] == ["mine"] * 5
+    assert names(tmp_path) == sorted(["backup", *(other.name for other in others), "data", "home", "other"])
 
 
 def test_a_backup_that_cannot_be_read_back_is_not_kept(
@@ -244,6 +267,21 @@ def test_a_new_key_needs_the_passphrase(place: Path) -> None:
     with pytest.raises(VaultError, match="needs the passphrase"):
         vault.rekey(" ".join(recovery))
     vault.close()
+
+
+def test_a_change_of_keys_is_finished_although_it_is_interrupted(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = concurrent.futures.wait
+    interrupts = iter([True, True])
+
+    def interrupted(futures: list[Future[None]]) -> None:
+        if next(interrupts, False):
+            raise KeyboardInterrupt
+        wait(futures)
+
+    monkeypatch.setattr("edgemed.vault.folder.wait", interrupted)
+    recovery = vault.rekey(PASSPHRASE)
+    vault.close()
+    assert opened_texts(vault.folder, " ".join(recovery)) == ["one"]
 
 
 @pytest.mark.parametrize("step", ["database.copy_database", "integrity.check", "keys.write_keys"])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgemed.chat.conversation import Conversation, Turn
-from edgemed.chat.service import ask
+from edgemed.chat.service import Hook, ask
 from edgemed.engine.process.protocol import Event, Piece
 from edgemed.errors import EngineDied, VaultError
 from edgemed.vault.folder import Vault, create, unlock
@@ -74,15 +74,16 @@ def begin(engine: FakeEngine, conversation: Conversation, question: str, journal
 
 def test_the_question_is_on_the_disk_before_it_is_sent(vault: Vault) -> None:
     conversation = Conversation()
+    engine = FakeEngine(["5 mg"])
     seen: list[list[tuple[str, str, str]]] = []
 
-    class Watching(FakeEngine):
-        def generate(self, *arguments: Any, **named: Any) -> Iterator[Event]:
+    class Watching(Hook):
+        def before(self, conversation: Conversation, turn: Turn) -> None:
+            assert engine.asked == []
             seen.append(stored(vault, conversation))
-            return super().generate(*arguments, **named)
 
     turn = conversation.ask("How much?")
-    list(ask(Watching(["5 mg"]), conversation, turn, hooks=[Journal(vault)]))
+    list(ask(engine, conversation, turn, hooks=[Journal(vault), Watching()]))
     assert seen == [[("How much?", "", "open")]]
     assert stored(vault, conversation) == [("How much?", "5 mg", "whole")]
     loaded = vault.do(lambda store: store.load(conversation.id)).result().turns[0]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edgemed.chat.conversation import Conversation
 from edgemed.chat.service import ask
+from edgemed.errors import EngineError
 from edgemed.vault.folding import Needle, fold
 from edgemed.vault.journal import Journal
 from edgemed.vault.rows import Snapshot
@@ -171,16 +172,20 @@ def test_a_new_answer_is_found_at_once_and_a_withdrawn_one_no_longer(vault: Dire
     conversation.draft = ""
     journal.keep(conversation)
     assert found(index, "heron") == []
-    vault.store.delete_turn(conversation.turns[0].id)
-    index.changed(vault, "chats", conversation.id)
-    assert found(index, "kestrel") == []
+    failing = conversation.ask("petrel")
+    with pytest.raises(EngineError):
+        list(ask(FakeEngine([EngineError("It failed.")]), conversation, failing, hooks=[journal]))
+    assert found(index, "petrel") == [("question", "petrel")]
+    assert journal.withdraw(conversation, failing) == "petrel"
+    assert found(index, "petrel") == []
+    assert [turn.question for turn in vault.store.load(conversation.id).all_turns] == ["osprey"]
 
 
 def test_a_chat_that_goes_on_while_the_index_is_read_is_not_set_back(vault: Direct) -> None:
     index, conversation = Index(), Conversation(draft="old draft")
     vault.store.keep(Snapshot.of(conversation))
     conversation.draft = "new draft"
-    index.note_chat(conversation)
+    index.note_chat(Snapshot.of(conversation))
     index.load(vault)
     assert found(index, "draft") == [("draft", "new draft")]
 

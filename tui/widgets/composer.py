@@ -67,7 +67,11 @@ class Composer(TextArea):
         """Insert pasted text without its control characters, which could reach the terminal as commands."""
         event.stop()
         event.prevent_default()
-        lines = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        self.take(event.text)
+
+    def take(self, text: str) -> None:
+        """Insert `text` at the cursor, as if it were pasted."""
+        lines = text.replace("\r\n", "\n").replace("\r", "\n")
         kept = "".join(c for c in lines if c in "\n\t" or unicodedata.category(c) != "Cc")
         self.replace(kept, *self.selection)
 

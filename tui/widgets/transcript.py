@@ -64,17 +64,18 @@ class Transcript(VerticalScroll, can_focus=False):
     def watch_scroll_y(self, old: float, new: float) -> None:
         super().watch_scroll_y(old, new)
         if new <= 0 < self._first:
-            self.call_later(self._backfill)
+            self.call_later(self.backfill)
 
-    async def _backfill(self) -> None:
-        """Mount older turns above the first one without moving what the reader sees."""
+    async def backfill(self) -> bool:
+        """Mount older turns above the first one without moving what the reader sees; False if there are none."""
         first = windowing.backfilled(self._first)
         if first == self._first:
-            return
+            return False
         before = self.virtual_size.height
         until, self._first = self._first, first
         await self._mount(first, until, at_top=True)
         self.call_after_refresh(lambda: self.scroll_to(y=self.virtual_size.height - before, animate=False))
+        return True
 
     async def _mount(self, start: int, stop: int, *, at_top: bool = False) -> None:
         views = [TurnView(turn, self._you, self._notice) for turn in self._turns[start:stop]]

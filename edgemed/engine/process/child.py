@@ -16,7 +16,8 @@ from typing import Any
 from edgemed.engine.process.exit_reason import FORGET, describe_exit, oom_kills
 from edgemed.engine.process.frames import Frames, encode
 from edgemed.engine.process.launch import launch
-from edgemed.engine.process.protocol import AnyMessage, EngineStats, Ready, StoreState
+from edgemed.engine.process.messages import AnyMessage, Ready
+from edgemed.engine.process.protocol import EngineStats, StoreState
 from edgemed.engine.threads import start_thread
 from edgemed.errors import EngineDied, EngineError, SetupError
 

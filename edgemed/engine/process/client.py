@@ -22,24 +22,27 @@ from typing import Self, TypeVar
 
 from edgemed.engine.process.child import Child, Ended, Woken
 from edgemed.engine.process.failures import decode_failure
+from edgemed.engine.process.identity import FileIdentity, Weights, refuse_other_weights
+from edgemed.engine.process.messages import (
+    Failed,
+    Generate,
+    GetPreview,
+    GetStats,
+    GetStoreState,
+    Shrink,
+    Start,
+    Stop,
+    StopWatching,
+)
 from edgemed.engine.process.protocol import (
     EngineInfo,
     EngineSettings,
     EngineStats,
     Event,
-    Failed,
     Finished,
-    Generate,
-    GetPreview,
-    GetStats,
-    GetStoreState,
     Message,
     Preview,
     Sampling,
-    Shrink,
-    Start,
-    Stop,
-    StopWatching,
     StoreState,
 )
 from edgemed.engine.process.replies import OnProgress, require_text, wait_for_preview, wait_until_ready
@@ -57,9 +60,10 @@ Answer = TypeVar("Answer", EngineStats, StoreState)
 class Engine:
     """A loaded model in a child process. One answer at a time; `stop` and `stats` may be called from any thread."""
 
-    def __init__(self, path: Path, settings: EngineSettings) -> None:
+    def __init__(self, path: Path, settings: EngineSettings, weights: Weights | None = None) -> None:
         self._path = path
         self._settings = settings
+        self._weights = weights  # those that may answer; None until the first start
         self._child: Child | None = None
         self._busy = threading.Lock()
         # Guards _running and _stopped. A stop may come from another thread before, during or after its request.
@@ -72,24 +76,35 @@ class Engine:
 
     @classmethod
     def start(
-        cls, path: Path | str, settings: EngineSettings | None = None, on_progress: OnProgress | None = None
+        cls,
+        path: Path | str,
+        settings: EngineSettings | None = None,
+        on_progress: OnProgress | None = None,
+        weights: Weights | None = None,
     ) -> Self:
         """Load the model at `path` in a new process. `on_progress` gets a stage's name and the fraction done, 0 to 1.
+        `weights`: what the caller has seen of the file; another file is refused with ModelFileError.
 
         Raises what loading raises in the engine (ModelFileError, BudgetError, TemplateError, SetupError, EngineError),
         or EngineDied if the process ended while loading.
         """
-        engine = cls(Path(path).absolute(), settings or EngineSettings())
+        engine = cls(Path(path).absolute(), settings or EngineSettings(), weights)
         engine.restart(on_progress)
         return engine
 
     def restart(self, on_progress: OnProgress | None = None) -> None:
-        """Start a new process and end the old one if it is still running. Raises what `start` raises."""
+        """Start a new process and end the old one if it is still running. Raises what `start` raises, and
+        ModelFileError if the file is no longer the one of the first start."""
         self.close()
+        file = FileIdentity.of(self._path)
+        refuse_other_weights(self._path, self._weights is None or file in (self._weights.file, None))
         child = Child(network=self._settings.offload.rpc is not None)
         try:
             child.send(Start(str(self._path), self._settings))
-            self.info = wait_until_ready(child, on_progress)
+            info = wait_until_ready(child, on_progress)
+            self._weights = self._weights or Weights(file, info.weights_digest)
+            refuse_other_weights(self._path, self._weights == Weights(FileIdentity.of(self._path), info.weights_digest))
+            self.info = info
         except BaseException:
             child.close()
             raise

@@ -16,7 +16,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from edgemed.engine.process.protocol import AnyMessage
+from edgemed.engine.process.messages import AnyMessage
 from edgemed.errors import EngineError
 
 MAX_FRAME_BYTES = 1 << 26

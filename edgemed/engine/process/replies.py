@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from edgemed.engine.process.child import Child, Ended
 from edgemed.engine.process.failures import decode_failure
-from edgemed.engine.process.protocol import EngineInfo, Failed, Preview, Progress, Ready
+from edgemed.engine.process.messages import Failed, Progress, Ready
+from edgemed.engine.process.protocol import EngineInfo, Preview
 from edgemed.errors import EngineDied, EngineError, UsageError
 
 OnProgress = Callable[[str, float], None]

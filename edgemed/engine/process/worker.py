@@ -20,10 +20,9 @@ from edgemed.engine.process.coalesce import coalesced
 from edgemed.engine.process.exit_reason import FORGET
 from edgemed.engine.process.failures import encode_failure
 from edgemed.engine.process.frames import Frames, encode
-from edgemed.engine.process.protocol import (
+from edgemed.engine.process.messages import (
     AnyMessage,
     Failed,
-    Finished,
     Generate,
     GetPreview,
     GetStats,
@@ -35,6 +34,7 @@ from edgemed.engine.process.protocol import (
     Stop,
     StopWatching,
 )
+from edgemed.engine.process.protocol import Finished
 from edgemed.engine.threads import start_thread
 from edgemed.ggml import require_llama
 

@@ -1,6 +1,7 @@
 """The engine's process may die in any way: its parent survives and knows the reason."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from edgemed.engine.process import launch
 from edgemed.engine.process.child import Child
 from edgemed.engine.process.client import Engine
 from edgemed.engine.process.exit_reason import FORGET, describe_exit
+from edgemed.engine.process.identity import FileIdentity, Weights
 from edgemed.engine.process.protocol import EngineSettings, Finished, Message, Piece, Sampling
-from edgemed.errors import EngineDied, EngineError
+from edgemed.errors import EngineDied, EngineError, ModelFileError
+from edgemed.model_file import open_model
 from testing.timing import soon
 
 HELLO = [Message("user", "What is a fever?")]
@@ -92,6 +95,27 @@ def test_closing_ends_the_process_at_once(mortal: Engine) -> None:
         list(events)
     with pytest.raises(EngineError, match="not running"):
         next(engine.generate(HELLO))
+
+
+@pytest.mark.slow
+def test_a_model_file_that_was_replaced_does_not_answer_in_its_place(models: dict[str, Path], tmp_path: Path) -> None:
+    first, second = list(models.values())[:2]
+    path, aside = tmp_path / "model.gguf", tmp_path / "aside.gguf"
+    shutil.copy(first, path)
+    with Engine.start(path, EngineSettings(threads=1)) as engine:
+        os.kill(engine.pid, signal.SIGKILL)
+        path.rename(aside)
+        for other in (second, first):  # a copy of the same file may have changed on the way
+            shutil.copy(other, path)
+            with pytest.raises(ModelFileError, match="replaced or changed after it was opened"):
+                engine.restart()
+            assert not engine.alive
+        aside.rename(path)
+        engine.restart()
+        assert engine.info.weights_digest == open_model(first).weights_digest
+    seen = Weights(FileIdentity.of(path), open_model(second).weights_digest)  # replaced before the first start
+    with pytest.raises(ModelFileError, match="quit and start again"):
+        Engine.start(path, EngineSettings(threads=1), weights=seen)
 
 
 def test_the_process_is_locked_and_dies_with_its_parent(model_path: Path) -> None:

@@ -7,20 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed.engine.process.frames import MAX_FRAME_BYTES, Frames, encode
+from edgemed.engine.process.messages import AnyMessage, Generate, GetPreview, GetStoreState, Start, Stop
 from edgemed.engine.process.protocol import (
-    AnyMessage,
     EngineSettings,
     EngineStats,
     Finished,
-    Generate,
-    GetStoreState,
     Message,
     Piece,
+    Preview,
     PromptEncoded,
     PromptProgress,
     Sampling,
-    Start,
-    Stop,
     StoreState,
 )
 from edgemed.errors import EngineError
@@ -36,6 +33,8 @@ MESSAGES: st.SearchStrategy[AnyMessage] = st.one_of(
         st.builds(Sampling, seed=st.none() | st.integers(0, 2**64 - 1), temperature=st.floats(0, 9)),
         st.booleans(),
     ),
+    st.builds(GetPreview, st.just((Message("user", "q"),)), TEXT),
+    st.builds(Preview, st.integers(0, 99), TEXT, TEXT, st.integers(0, 99)),
     st.just(Stop()),
     st.just(GetStoreState()),
     st.builds(

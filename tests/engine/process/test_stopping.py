@@ -9,17 +9,8 @@ import pytest
 from edgemed.chat.conversation import new_id
 from edgemed.engine.process.child import Child
 from edgemed.engine.process.client import Engine
-from edgemed.engine.process.protocol import (
-    EngineSettings,
-    Finished,
-    Generate,
-    Message,
-    Piece,
-    Ready,
-    Sampling,
-    Start,
-    Stop,
-)
+from edgemed.engine.process.messages import Generate, Ready, Start, Stop
+from edgemed.engine.process.protocol import EngineSettings, Finished, Message, Piece, Sampling
 from testing.timing import Later, within
 from tests.engine.test_session import HELLO, OTHER, finish
 

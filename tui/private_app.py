@@ -1,0 +1,135 @@
+"""The base of the chat's application: the parts of Textual that would leak patient text are disabled here."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path, PurePath
+from typing import ClassVar, NoReturn
+
+from rich.segment import Segments
+from rich.text import Text
+from textual import on
+from textual.app import App
+from textual.driver import Driver
+from textual.events import Event, InputEvent, MouseDown, Paste
+
+from edgemed.tui.hiding_driver import HidingDriver
+from edgemed.tui.keys import teach_keys
+from edgemed.tui.messages import Opened
+from edgemed.tui.themes import DARK, THEMES
+
+STYLES = Path(__file__).parent / "styles"
+
+CRASHED = (
+    "edgemed: the chat ended because of an error in the program ({kind}). "
+    "No patient text was written to the screen, to a log or to a file. Please start it again."
+)
+
+
+class PrivateApp(App[None]):
+    """Our themes and no others, no links, no screenshots, no tracebacks. Early input waits for the first screen."""
+
+    TITLE = "edgemed"
+    CSS_PATH: ClassVar[list[str | PurePath]] = [STYLES / name for name in ("chat.tcss", "dialogs.tcss", "door.tcss")]
+
+    def __init__(self, links_closed: str) -> None:
+        super().__init__()
+        self._links_closed = links_closed
+        teach_keys()
+        self._crash = ""
+        self._open = False
+        self._early: list[Event] = []
+        self._ended_by = 0
+        for name in list(self.available_themes):
+            self.unregister_theme(name)
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = DARK.name
+        # No animation: the only motion is text that arrives.
+        self.animation_level = "none"
+
+    def use_theme(self, name: str | None) -> None:
+        """Show this theme if it is one of ours."""
+        if name in {theme.name for theme in THEMES}:
+            self.theme = name
+
+    def get_driver_class(self) -> type[Driver]:
+        return HidingDriver
+
+    # Textual fails on input, or on exit, while it builds a screen. Both are held back until `Opened`.
+
+    def on_load(self) -> None:
+        # End on a signal as on Ctrl+Q, so that the screen is cleared and the terminal's modes are reset.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._leave_on_signal, number)
+
+    def _leave_on_signal(self, number: int) -> None:
+        self._ended_by = self._ended_by or number
+        if self._open:
+            self.call_later(self.leave, 128 + self._ended_by)
+
+    async def leave(self, code: int) -> None:
+        """End with this exit code."""
+        self.exit(return_code=code)
+
+    def hold_input(self) -> None:
+        """Keep what is typed until the next screen says `Opened`."""
+        self._open = False
+
+    @on(Opened)
+    async def _opened(self) -> None:
+        self._open = True
+        early, self._early = self._early, []
+        for event in early:  # handled now, because later keys are already in the message queue
+            await self.on_event(event)
+        if self._ended_by:
+            self._leave_on_signal(self._ended_by)
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, InputEvent | Paste) and not self._open:
+            self._early.append(event)
+            return
+        if isinstance(event, MouseDown) and not event.is_forwarded:
+            widget, _ = self.screen.get_widget_and_offset_at(int(event.x), int(event.y))
+            if widget is not None and widget.parent is None:
+                return  # the widget is being removed, and Textual would fail to find its parent
+        await self.on_input(event)
+        await super().on_event(event)
+
+    async def on_input(self, event: Event) -> None:
+        """Called with each event before it is delivered."""
+
+    # --- keep patient text on the screen ---
+
+    def open_url(self, url: str, *, new_tab: bool = True) -> None:
+        """Refuse to open links: a browser is a network client, and a URL can carry patient text."""
+        self.notify(self._links_closed, markup=False)
+
+    def deliver_screenshot(
+        self, filename: str | None = None, path: str | None = None, time_format: str | None = None
+    ) -> NoReturn:
+        """Refuse: a screenshot would be a file with patient text."""
+        raise PermissionError("Screenshots are not written: they would hold patient text.")
+
+    def save_screenshot(
+        self, filename: str | None = None, path: str | None = None, time_format: str | None = None
+    ) -> NoReturn:
+        """Refuse, like `deliver_screenshot`."""
+        raise PermissionError("Screenshots are not written: they would hold patient text.")
+
+    def _handle_exception(self, error: Exception) -> None:
+        """End the program with one sentence. Textual would print a traceback with local variables."""
+        self._crash = self._crash or type(error).__name__
+        super()._handle_exception(error)
+
+    def panic(self, *renderables: object) -> None:
+        """End with the same sentence. Drop `renderables`, which an error may provide to describe itself."""
+        self._fatal_error()
+
+    def _fatal_error(self) -> None:
+        sentence = Text(CRASHED.format(kind=self._crash))
+        # Replace an earlier sentence. If there were several, Textual would print their number and an advertisement for
+        # its developer tools.
+        self._exit_renderables[:] = [Segments(self.console.render(sentence, self.console.options))]
+        self._close_messages_no_wait()

@@ -4,9 +4,9 @@
     python -m benchmarks.true_shape S.gguf --layers 5 --types Q4_K --split 2.7GB
     python -m benchmarks.parts M.gguf S-00001-of-00003.gguf --ram 3.5GiB
 
-First without prefetch and with one reader thread, where nothing depends on time: both sides decode the same tokens under
-strace, record their routing, and must have the same hits, misses, bytes and reads of the model's files. Then as in a
-chat, with prefetch and the usual threads, in alternating rounds.
+First without prefetch and with one reader thread, where nothing depends on time: both sides decode the same tokens
+under strace, record their routing, and must have the same hits, misses, bytes and reads of weights. Then as in a chat,
+with prefetch and the usual threads, in alternating rounds.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from statistics import median
 from typing import Any
 
 from edgemed.engine.process.launch import environment
-from edgemed.model_file import open_model
+from edgemed.model_file import ModelFile, open_model
 from edgemed.sizes import parse_size
 
 STILL = {"background": False, "read_ahead": 0, "reader_threads": 1}
-# `123 pread64(7</folder/model.gguf>, ...) = 1048576`, also when strace prints the start and the end separately.
-_READ = re.compile(r"pread64\(\d+<([^>]*)>(?:.*= (\d+)$)?")
+# `123 pread64(7</m.gguf>, ""..., 4096, 8192) = 4096`, which strace may print in two lines.
+_CALL = re.compile(r"(\d+) +(?:pread64\(\d+<([^>]*)>|<\.\.\. pread64 resumed>)")
+_END = re.compile(r", (\d+), (\d+)\) += (\d+)$")
 COUNTED = ("hits", "misses", "evictions", "bytes_read")
 
 
@@ -40,19 +41,31 @@ def run(spec: dict[str, Any], prefix: Sequence[str] = ()) -> dict[str, Any]:
     return found
 
 
-def reads(log: Path, files: set[str]) -> int:
-    """How many reads of these files a log of strace holds."""
-    return sum(found[1] in files for line in log.open() if (found := _READ.search(line)))
+def reads(log: Path, model: ModelFile) -> int:
+    """How many reads of the model's weights a log of strace holds. Each part's header is read once more."""
+    files = {str(part.path.resolve()): number for number, part in enumerate(model.parts)}
+    first = [
+        min((t.offset for t in model.tensors.values() if t.part == number), default=0) for number in files.values()
+    ]
+    path_of: dict[str, str] = {}  # by thread, of a call whose end comes later
+    count = 0
+    for line in log.read_text().splitlines():
+        call, end = _CALL.match(line), _END.search(line)
+        if call is None:
+            continue
+        path = path_of[call[1]] = call[2] or path_of[call[1]]
+        if end is not None and path in files:
+            count += int(end[2]) >= first[files[path]]
+    return count
 
 
 def replay(model: Path, spec: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Counters of the decoded tokens, reads of the model's files since the start, and the recorded routing."""
     log, trace = folder / "strace", folder / "trace"
-    prefix = ["strace", "-f", "-y", "--seccomp-bpf", "-e", "trace=pread64", "-o", str(log)]
+    prefix = ["strace", "-f", "-y", "-s", "0", "--seccomp-bpf", "-e", "trace=pread64", "-o", str(log)]
     found = run(spec | {"model": str(model), "settings": STILL, "trace": str(trace)}, prefix)
-    files = {str(part.path.resolve()) for part in open_model(model).parts}
     counted = {name: int(found["stats"][name]) for name in COUNTED}
-    return counted | {"reads": reads(log, files), "logits": found["logits"], "routing": trace.read_bytes()}
+    return counted | {"reads": reads(log, open_model(model)), "logits": found["logits"], "routing": trace.read_bytes()}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -57,17 +57,12 @@ def find_experts(
     for moe_layer, layer in enumerate(layers):
         for p, projection in enumerate(PROJECTIONS):
             inner = hparams.expert_matrix_shape(projection)[::-1]
-            stacked, fused = tensors.get(stacked_name(layer, projection)), tensors.get(fused_name(layer))
-            halves = stacked is None and fused is not None and projection != "down"
-            if stacked is None and halves:
-                stacked = fused
-            if stacked is not None:
-                together = 2 if halves else 1  # matrices of one expert in this tensor
+            if found := _stack(tensors, layer, projection):
+                stacked, together, place = found
                 _expect(stacked, (inner[0], together * inner[1], hparams.n_expert))
-                stride = stacked.nbytes // hparams.n_expert
-                each = stride // together
-                first = stacked.offset + (each * p if halves else 0)
-                offset[moe_layer, :, p] = first + stride * np.arange(hparams.n_expert, dtype=np.uint64)
+                each = stacked.nbytes // hparams.n_expert // together
+                number = together * np.arange(hparams.n_expert, dtype=np.uint64) + np.uint64(place)
+                offset[moe_layer, :, p] = stacked.offset + each * number
                 part[moe_layer, :, p], nbytes[moe_layer, :, p] = stacked.part, each
                 types[moe_layer, :, p] = int(stacked.type)
                 taken.add(stacked.name)
@@ -82,6 +77,14 @@ def find_experts(
                 part[moe_layer, expert, p], types[moe_layer, expert, p] = info.part, int(info.type)
                 taken.add(name)
     return Experts(layers, part, offset, nbytes, types, _shape_checksums(checksums, part, offset, nbytes)), taken
+
+
+def _stack(tensors: Mapping[str, TensorInfo], layer: int, projection: str) -> tuple[TensorInfo, int, int] | None:
+    """(tensor that stacks this projection of a layer's experts, matrices of one expert in it, place among these)."""
+    stacked, fused = tensors.get(stacked_name(layer, projection)), tensors.get(fused_name(layer))
+    if stacked is not None:
+        return stacked, 1, 0
+    return (fused, 2, PROJECTIONS.index(projection)) if fused is not None and projection != "down" else None
 
 
 def _expect(info: TensorInfo, shape: tuple[int, ...]) -> None:

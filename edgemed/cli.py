@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 VERBS: dict[str, str] = {
     "demo": "convert the bundled demonstration checkpoint, show the plan, open the chat on it",
+    "pull": "list the quantisations of a hub's GGUF repository, or download one",
     "convert": "turn a safetensors checkpoint into one quantised GGUF, every expert at its own precision",
     "inspect": "show what is inside a model file",
     "calibrate": "collect activation statistics on your texts, to place bits and round weights well",

@@ -135,7 +135,10 @@ def claimed(*outputs: Path | None, mode: int = PRIVATE) -> Iterator[None]:
         for path in filter(None, outputs):
             file = open_partial(path, mode)
             stack.callback(_release, file, path)
-            os.ftruncate(file, 0)
+            try:
+                os.ftruncate(file, 0)
+            except OSError as error:
+                raise SetupError(f"{path} cannot be written: {error.strerror}.") from None
             if mode == PRIVATE:
                 with suppress(OSError):  # a file system without rights (FAT)
                     os.fchmod(file, mode)  # a killed command may have left the file

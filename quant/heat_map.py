@@ -18,7 +18,8 @@ from edgemed.quant.html import text
 from edgemed.quant.statistics import Statistics
 
 WIDTH, NARROWEST, WIDEST = 980, 11, 46
-LEFT, TOP = 176, 34
+LEFT, TOP, NOTE = 176, 34, 90
+MTP = "MTP, not run"
 CELL, STRIPE, GAP = 17, 5, 5
 FEWEST_BITS, MOST_BITS = 1.5, 8.5
 # From dark blue to yellow with evenly rising brightness, which colour-blind readers can tell apart too.
@@ -41,6 +42,8 @@ def heat_map(model: ModelFile, statistics: Statistics | None = None) -> str:
         means = bits[moe_layer].mean(axis=0)
         seen = stripes if moe_layer < model.hparams.n_moe_layers else []  # calibration does not see MTP layers
         parts.append(f'<text x="4" y="{top + 13}">{layer}</text>')
+        if layer >= model.hparams.n_layer:
+            parts.append(f'<text class="axis" x="{LEFT + bits.shape[1] * step + 4:.0f}" y="{top + 13}">{MTP}</text>')
         parts += [
             f'<text class="axis" x="{74 + 46 * p}" y="{top + 13}" text-anchor="end">{mean:.2f}</text>'
             for p, mean in enumerate(means)
@@ -56,7 +59,8 @@ def heat_map(model: ModelFile, statistics: Statistics | None = None) -> str:
                     _told(model, statistics, moe_layer, expert),
                 )
             )
-    size = LEFT + bits.shape[1] * step + 4, TOP + len(bits) * height
+    noted = NOTE if len(bits) > model.hparams.n_moe_layers else 0
+    size = LEFT + bits.shape[1] * step + 4 + noted, TOP + len(bits) * height
     drawn = f'<svg width="{size[0]:.0f}" height="{size[1]:.0f}" role="img" aria-label="bits of every expert">'
     return f'<figure><div class="scroll">{drawn}{"".join(parts)}</svg></div>{_legend([n for n, _ in stripes])}</figure>'
 
@@ -66,6 +70,13 @@ def expert_bits(model: ModelFile) -> Doubles:
     weights = [rows * columns for rows, columns in model.hparams.expert_matrix_shapes]
     bits: Doubles = 8.0 * model.experts.nbytes.astype(np.float64) / weights
     return bits
+
+
+def layers_by_experts(model: ModelFile) -> str:
+    """The MoE layers that are computed, and the MTP layers beside them, by the experts in each: "5 x 16 and 1 x 16"."""
+    each, computed = model.experts.per_layer, model.hparams.n_moe_layers
+    unused = len(model.experts.layers) - computed
+    return f"{computed} x {each}" + (f" and {unused} x {each} ({MTP})" if unused else "")
 
 
 def bits_by(order: Doubles, bits: Doubles, groups: int = 8) -> list[float]:

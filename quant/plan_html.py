@@ -7,12 +7,13 @@ from collections import Counter
 from gguf import GGMLQuantizationType as Type
 
 from edgemed.model_file import ModelFile
-from edgemed.quant.heat_map import bits_by, expert_bits, heat_map
+from edgemed.quant.heat_map import bits_by, expert_bits, heat_map, layers_by_experts
 from edgemed.quant.html import page, table, text, tile
 from edgemed.quant.statistics import Statistics
 from edgemed.sizes import format_size
 
 GROUPS = 8
+DEMONSTRATION = "This is a demonstration model: it invents text at any precision."
 
 
 def plan_page(model: ModelFile, statistics: Statistics | None = None) -> str:
@@ -23,12 +24,11 @@ def plan_page(model: ModelFile, statistics: Statistics | None = None) -> str:
         f"<h1>{text(model.name)}</h1>",
         f'<p class="soft">{text(model.path.name)}: the precision of every expert. Weights '
         f"{text((model.weights_digest or 'without digest')[:16])}, intended use: {text(model.intended_use)}.</p>",
+        *([f'<p class="warn">{DEMONSTRATION}</p>'] if model.intended_use == "demonstration" else []),
         '<div class="tiles">',
         tile(format_size(model.size_bytes), "file"),
         tile(f"{bits.mean():.2f}", "bits per weight, experts", f"{bits.min():.2f} to {bits.max():.2f}"),
-        tile(
-            f"{bits.shape[0]} x {bits.shape[1]}", "layers x experts", f"each token uses {model.hparams.n_expert_used}"
-        ),
+        tile(layers_by_experts(model), "layers x experts", f"each token uses {model.hparams.n_expert_used}"),
         tile(format_size(dense), "dense part", "read for every token"),
         "</div>",
         "<h2>Bits of every expert</h2>",

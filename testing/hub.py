@@ -120,16 +120,21 @@ class _Answer(BaseHTTPRequestHandler):
     def _send_file(self, name: str, with_body: bool) -> None:
         hub = self.server
         body = (hub.folder / name).read_bytes()
-        first = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
-        self.send_response(206 if first else 200)
+        asked = self.headers.get("Range")
+        begin, _, last = (asked or "bytes=0-").removeprefix("bytes=").partition("-")
+        first, end = int(begin), min(int(last or len(body)) + 1, len(body))
+        self.send_response(206 if asked else 200)
         self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(len(body) - first))
-        if first:
-            self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
+        self.send_header("Content-Length", str(end - first))
+        if asked:
+            self.send_header("Content-Range", f"bytes {first}-{end - 1}/{len(body)}")
         self.send_header("ETag", f'"{hub.digest(name)}"')
         self.send_header("X-Repo-Commit", COMMIT)
         self.end_headers()
         if not with_body:
+            return
+        if last:  # a look at the beginning
+            self.wfile.write(body[first:end])
             return
         hub.served.append(name)
         hub.ranges.append((name, first))

@@ -6,6 +6,7 @@ Open it through `edgemed.tui.launch`, which cleans the environment before Textua
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import ClassVar, cast
 
 from textual import on
@@ -17,7 +18,7 @@ from edgemed import supervisor
 from edgemed.chat.conversation import Conversation
 from edgemed.clinical import Language
 from edgemed.desktop.client import Desktop
-from edgemed.errors import EdgemedError
+from edgemed.errors import EdgemedError, SetupError
 from edgemed.tui.commanding import CommandingApp
 from edgemed.tui.entrance import Entrance
 from edgemed.tui.guard import Guard
@@ -39,6 +40,7 @@ from edgemed.tui.strings_vault import vault_strings
 from edgemed.vault.folder import exists
 
 TICK_SECONDS = 1.0
+HIDE_MINUTES = (1, 2, 3, 5, 10)
 
 
 class ChatApp(CommandingApp, DesktopApp):
@@ -155,7 +157,7 @@ class ChatApp(CommandingApp, DesktopApp):
         if self.hidden:
             return action in ("hide_or_lock", "hide", "suspend", "quit")
         if action == "suspend":
-            return self._entrance is not None
+            return self.lockable
         return super().check_action(action, parameters)
 
     # --- hiding and locking ---
@@ -168,6 +170,11 @@ class ChatApp(CommandingApp, DesktopApp):
     def text_shown(self) -> bool:
         """Whether there is something to hide. The driver asks, from its own thread."""
         return self._chat is not None and self._open and not self.hidden
+
+    @property
+    def lockable(self) -> bool:
+        """Whether there is a vault. Otherwise a lock would only lose the text."""
+        return self._entrance is not None
 
     def slept(self) -> bool:
         """Whether the computer has been suspended since the last call. The driver asks before it paints."""
@@ -241,6 +248,16 @@ class ChatApp(CommandingApp, DesktopApp):
             self._driver.blank()
         self.call_later(self.leave, supervisor.SUSPENDED)
 
+    def action_hide_after(self) -> None:
+        """Choose after how many minutes without a key the screen hides: the next of HIDE_MINUTES, in turn."""
+        now = self._guard.hide_seconds / 60
+        minutes = next((each for each in HIDE_MINUTES if each > now), HIDE_MINUTES[0])
+        self._guard.hide_seconds = 60.0 * minutes
+        self.notify(self._words.hides_after.format(minutes=minutes), markup=False)
+        if self._entrance is not None:
+            with contextlib.suppress(SetupError):  # it holds until the chat ends
+                self._entrance.remember(hide_minutes=minutes)
+
     def action_lock(self) -> None:
         """Lock now."""
         self.lock("command")
@@ -271,4 +288,4 @@ class ChatApp(CommandingApp, DesktopApp):
 
     def action_help(self) -> None:
         if self._chat is not None and not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(self._chat.session))
+            self.push_screen(HelpScreen(self._chat.session, self._chat.commands_help))

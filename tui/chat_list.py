@@ -111,9 +111,9 @@ def line(row: Row, number: int | None, width: int, now: datetime, words: VaultSt
     marks = [row.mark, words.pinned if row.pinned else "", words.deleted if row.deleted else ""]
     right = " · ".join(filter(None, [*marks, when(row.changed, now, words)]))
     room = max(4, width - 3 - cell_len(right) - 2)
-    style = "strike dim" if row.deleted else ""
+    style = "strike" if row.deleted else ""
     case = "" if same_case or not row.case else row.case
-    left = Text(f"{number or '':>2} ", style="dim")
+    left = Text(f"{number or '':>2} ")
     name = Text(style=style)
     if case:
         name.append(case, "bold")
@@ -124,7 +124,7 @@ def line(row: Row, number: int | None, width: int, now: datetime, words: VaultSt
     name.truncate(room, overflow="ellipsis")
     left.append_text(name)
     left.append(set_cell_size("", max(2, width - left.cell_len - cell_len(right))))
-    left.append(right, "dim" if row.deleted else "")
+    left.append(right)
     if row.excerpt:
         left.append("\n     ")
         excerpt = Text(row.excerpt)

@@ -7,7 +7,7 @@ are in `edgemed.tui.strings_commands`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgemed.clinical import Language
@@ -46,6 +46,7 @@ COMMANDS = (
     Command("with_case", "/case", ("alt+n",)),
     Command("bring_back", "/back"),
     Command("chats", "/chats", ("ctrl+o",), bound=False),
+    Command("open", "/open"),
     Command("find", "/find"),
     Command("unsaved_chat", "/unsaved"),
     Command("resume", "/resume", ("f6",), on_turn=True),
@@ -73,6 +74,7 @@ COMMANDS = (
     Command("hide", "/hide", ("f12", "ctrl+l"), bound=False),
     Command("lock", "/lock"),
     Command("set_pin", "/pin"),
+    Command("hide_after", "/hideafter"),
     Command("help", "/help", ("f1",), bound=False, typed="?"),
     Command("theme_dark", "/dark"),
     Command("theme_light", "/light"),
@@ -102,12 +104,11 @@ def matching(typed: str, among: Iterable[Command]) -> list[Command]:
     return [command for command in among if command.word.startswith(typed.lower())]
 
 
-def keys_table(language: Language, offered: Callable[[Command], bool]) -> str:
-    """The commands that are offered as a table in Markdown, for the help page."""
-    rows = [
-        f"| {' '.join(filter(None, [*map(shown_key, command.keys), command.typed]))} | `{command.word}` "
-        f"| {command.title(language)}: {command.explanation(language)} |"
-        for command in COMMANDS
-        if offered(command)
-    ]
-    return "\n".join(["| | | |", "|---|---|---|", *rows])
+def listed(language: Language, commands: Iterable[Command]) -> str:
+    """Commands as a list in Markdown, for the help page."""
+    lines = []
+    for command in commands:
+        keys = ", ".join(filter(None, [*map(shown_key, command.keys), command.typed]))
+        called = f"**{command.word}**, **{keys}**" if keys else f"**{command.word}**"
+        lines.append(f"- {called}: {command.title(language)}. {command.explanation(language)}")
+    return "\n".join(lines)

@@ -1,10 +1,13 @@
-"""The line under an answer that says how it ended."""
+"""The line under an answer that says how it ended, and how to continue it."""
 
 from __future__ import annotations
 
 from edgemed.chat.conversation import State, Turn
 from edgemed.clinical import Language, cut_off
+from edgemed.tui.reasons import reason_in
 from edgemed.tui.strings import Strings
+
+RESUMABLE = frozenset({"stopped", "length", "failed", "interrupted"})
 
 
 def ending(turn: Turn, words: Strings, language: Language) -> str:
@@ -13,8 +16,9 @@ def ending(turn: Turn, words: Strings, language: Language) -> str:
         "stopped": words.stopped_by_you,
         "length": words.length_reached,
         "context": words.context_full,
-        "failed": turn.reason,
         "interrupted": words.interrupted,
+        "failed": reason_in(language, turn.reason),
     }
     reason = reasons.get(turn.state, "")
-    return " · ".join(filter(None, (cut_off(language) if turn.cut else "", reason)))
+    resume = words.resume if turn.cut and turn.state in RESUMABLE else ""
+    return " · ".join(filter(None, (cut_off(language) if turn.cut else "", reason, resume)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemed.clinical import Language, Place, header_line
+from edgemed.clinical import Language, Place, header_lines
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings_vault import VaultStrings, vault_strings
 
@@ -38,4 +38,4 @@ class Entrance:
 
     @property
     def header(self) -> str:
-        return header_line("", place=self.place, language=self.language).rpartition(" | ")[0]
+        return header_lines("", place=self.place, language=self.language)[1].rpartition(" | ")[0]

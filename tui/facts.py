@@ -1,4 +1,4 @@
-"""A one-sentence description of the model for the user."""
+"""The model in one sentence. Its name comes from the file and is untrusted, so it is made visible."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgemed.tui.strings import Strings
 
 
 def model_facts(info: EngineInfo, words: Strings) -> str:
-    """The loaded model in one sentence. Its name comes from the file and is untrusted, so it is made visible."""
+    """The loaded model in one sentence, with its parts."""
     return words.model_facts.format(
         name=visible(info.model_name),
         layers=info.n_layers - info.n_dense_layers,
@@ -18,3 +18,9 @@ def model_facts(info: EngineInfo, words: Strings) -> str:
         size=format_size(info.size_bytes),
         checked=words.checked if info.verified else words.unchecked,
     )
+
+
+def model_line(info: EngineInfo, words: Strings) -> str:
+    """The loaded model in one sentence for a clinician."""
+    checked = words.checked if info.verified else words.unchecked
+    return words.model.format(name=visible(info.model_name), size=format_size(info.size_bytes), checked=checked)

@@ -57,7 +57,13 @@ class Hideable(Protocol):
     def slept(self) -> bool:
         """Whether the computer has been suspended since the application last looked."""
 
+    @property
+    def lockable(self) -> bool:
+        """Whether there is a vault to lock."""
+
     def lock(self, reason: str) -> None: ...
+
+    def action_suspend(self) -> None: ...
 
 
 class HidingDriver(LastingDriver):
@@ -86,6 +92,13 @@ class HidingDriver(LastingDriver):
             self.blank()
             self._app.call_later(self._hideable.lock, "suspend")
         super().write(data)
+
+    def _sigtstp_application(self, *arguments: object) -> None:
+        """A signal to stop locks as Ctrl+Z does: a stopped program keeps its text in memory and on the screen."""
+        if self._hideable.lockable:
+            self._loop.call_soon_threadsafe(self._hideable.action_suspend)
+        else:
+            super()._sigtstp_application(*arguments)
 
     def stop_application_mode(self) -> None:
         self.reopen()

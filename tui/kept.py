@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PIN = "pin"
+MOST_FOUND = 60
+"""Places that a search shows. Who sees so many types another letter."""
 
 
 @dataclass(slots=True)
@@ -110,8 +112,7 @@ class Kept:
 
     async def keep(self, conversation: Conversation) -> None:
         """Store the draft and the queued questions. Raises VaultError."""
-        if (stored := self.journal.keep(conversation)) is not None:
-            await asyncio.wrap_future(stored)
+        await asyncio.wrap_future(self.journal.keep(conversation))
 
     async def erase(self, chat_id: str, turn_id: str) -> None:
         """Erase a turn that was withdrawn. Raises VaultError."""
@@ -170,7 +171,7 @@ class Kept:
         """A row for each turn and each draft or title in which `query` was found. Not on the interface's thread."""
         known = {row.chat_id: row for row in rows if not row.deleted}
         found: dict[tuple[str, str | None], Row] = {}
-        for hit in self.index.find(query):
+        for hit in self.index.find(query, MOST_FOUND):
             row, turn_id = known.get(hit.found.chat_id or ""), hit.found.turn_id
             if row is not None and (row.chat_id, turn_id) not in found:
                 excerpt = visible(hit.line)

@@ -1,8 +1,8 @@
 """Reads typed questions from a terminal, without the kernel's limit on line length.
 
 In canonical mode the kernel delivers at most 4,095 bytes of a line and silently drops the rest. readline reads key by
-key, and it keeps the lines of a bracketed paste together. Lines of other pastes are recognised by their speed: they
-arrive faster than anyone types.
+key. The lines of a paste are recognised by their speed: they arrive faster than anyone types. Bracketed paste would
+tell them apart, but the terminal must be asked for it with escape codes, which line mode never writes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ with contextlib.suppress(ImportError):  # without readline, input() reads lines 
     import readline
 
     readline.set_auto_history(False)
+    readline.parse_and_bind("set enable-bracketed-paste off")  # it writes escape codes around every prompt
 
-PASTE_SECONDS = 0.1
+PASTE_SECONDS = 0.2
 """A line that follows the previous one sooner than this belongs to the same paste."""
 SIGNAL_SECONDS = 0.5
 

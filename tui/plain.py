@@ -1,7 +1,8 @@
 """Line mode: the chat without an alternate screen, for screen readers, braille displays and pipes.
 
-Engine and notices are the same as on the screen. Ctrl+C stops an answer and keeps what was printed; at the prompt it
-quits, as Ctrl+D does.
+Engine, notices and commands are the same as on the screen. Answers are written sentence by sentence, between "Answer:"
+and "End of answer."; no escape code is written. Ctrl+C stops an answer and keeps what was printed; at the prompt it
+quits, as Ctrl+D does. Everything stays in the terminal's scrollback, and the first lines say so.
 """
 
 from __future__ import annotations
@@ -12,19 +13,24 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TextIO
 
-from edgemed.chat.conversation import Conversation
+from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.engine import ChatEngine
 from edgemed.chat.interrupt import interrupt_stops
+from edgemed.chat.lengths import Length
 from edgemed.chat.service import ask, failure_of
 from edgemed.chat.visible import VisibleStream, visible
 from edgemed.engine.process.protocol import Piece, PromptProgress
 from edgemed.errors import EdgemedError, EngineError
+from edgemed.tui import room
+from edgemed.tui.commands import is_command
 from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts
+from edgemed.tui.plain_commands import PlainCommands
+from edgemed.tui.sentences import Sentences
 from edgemed.tui.session import ChatSession
-from edgemed.tui.stages import Loading, described
+from edgemed.tui.stages import Loading, Reading, described
+from edgemed.tui.strings_asking import asking_strings
 
-NEW = "/new"
 NEWS_SECONDS = 10.0
 """Progress is printed at most this often, so that a screen reader is not flooded."""
 
@@ -40,52 +46,109 @@ class PlainChat:
         reader: TextIO | None = None,
         writer: TextIO | None = None,
     ) -> None:
-        self._session = session
-        self._words = replace(session.words, context_full=session.words.context_full_plain)
+        self.session = session
+        words = session.words
+        self.words = replace(words, context_full=words.context_full_plain, resume=words.resume_plain)
+        self.asking_words = asking_strings(session.language)
+        self.conversation = conversation or Conversation(saved=False)
+        self.length: Length = session.length
+        self.case = ""  # what the next question is put below: the case of a chat that began with one
+        self.engine: ChatEngine
         self._reader = reader or sys.stdin
         self._writer = writer or sys.stdout
         self._typed = reader is None and writer is None and sys.stdin.isatty()
-        self._conversation = conversation or Conversation()
         self._news_at = time.monotonic()
 
     def run(self) -> int:
         """Answer questions until the input ends; return the exit code. Raises EdgemedError if no engine starts."""
-        engine = self._start()
+        self.engine = self._start()
+        commands = PlainCommands(self)
         try:
-            self._say(self._words.plain_hint)
+            self.say(self.asking_words.scrollback)
+            self.say(self.asking_words.plain_hint)
             while (typed := self._read_question()) is not None:
-                for question in _separated(typed):
-                    if question == NEW:
-                        self._conversation = Conversation()
-                    elif question:
-                        self._answer(engine, question)
+                for part in separated(typed):
+                    if not is_command(part):
+                        self._ask(part)
+                    elif commands.run(part) == "quit":
+                        return 0
         except KeyboardInterrupt as interrupt:
             if type(interrupt) is not KeyboardInterrupt:
                 raise  # a signal that ends the program; its terminal may be gone
-            self._say("")
+            self.say("")
         finally:
-            engine.close()
+            self.engine.close()
         return 0
 
     def ask_once(self, question: str, *, max_tokens: int, seed: int) -> int:
         """Print the question and its answer; return the exit code. Raises EdgemedError if no engine starts."""
-        engine = self._start()
+        self.engine = self._start()
         try:
-            self._say(f"\n> {question}")
-            self._answer(engine, question, max_tokens=max_tokens, seed=seed)
+            self.say(f"\n> {question}")
+            self.answer(self.conversation.ask(question), max_tokens=max_tokens, seed=seed)
         finally:
-            engine.close()
-        return 0 if self._conversation.turns[-1].state != "failed" else EngineError.exit_code
+            self.engine.close()
+        return 0 if self.conversation.turns[-1].state != "failed" else EngineError.exit_code
+
+    def answer(self, turn: Turn, **sampling: int) -> None:
+        """Print the answer to an open turn while it arrives. The engine is restarted first if it has died."""
+        stream, sentences, failure = VisibleStream(), Sentences(), ""
+        self._news_at = time.monotonic()
+        begun = False
+        try:
+            if not self.engine.alive:
+                self.engine.restart(self._loading)
+            wanted = replace(self.engine.info.defaults, **sampling)
+            with interrupt_stops(self.engine, turn):
+                for event in ask(self.engine, self.conversation, turn, wanted, self.session.hooks):
+                    match event:
+                        case PromptProgress(done=done, total=total):
+                            self._news(described(Reading(done, total, 0, 0.0), self.words))
+                        case Piece(text=text):
+                            if not begun:
+                                self.say(self.asking_words.answer)
+                                begun = True
+                            self._write(sentences.feed(stream.feed(text)))
+        except EdgemedError as error:
+            failure = failure_of(error)
+            if turn.state == "open":  # the restart failed, so nothing was asked
+                turn.state, turn.reason = "failed", failure
+        if begun:
+            self.say(sentences.feed(stream.close()) + sentences.close())
+        lines = [ending(turn, self.words, self.session.language)]
+        if failure != turn.reason:
+            lines.append(failure)  # a hook failed after the answer, which is unchanged
+        lines += [self.asking_words.answer_end if begun else "", self.session.notice or ""]
+        for line in filter(None, lines):
+            self.say(line)
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._write(text + "\n")
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._writer.write(text)
+            self._writer.flush()
+
+    def _ask(self, question: str) -> None:
+        if not question:
+            return
+        whole, self.case = f"{self.case}\n\n{question}" if self.case else question, ""
+        left = self.engine.info.n_ctx - room.estimated_prompt(self.conversation, whole, self.length)
+        if said := room.room_left(left, self.session.language, self.asking_words):
+            self.say(said)
+        self.answer(self.conversation.ask(whole, self.length))
 
     def _start(self) -> ChatEngine:
-        self._say(self._session.header)
-        if self._session.notice:
-            self._say(self._session.notice)
-        engine = self._session.start_engine(self._loading)
-        self._say(model_facts(engine.info, self._words))
-        self._say(self._words.nothing_stored)
+        self.say(self.session.header)
+        if self.session.notice:
+            self.say(self.session.notice)
+        engine = self.session.start_engine(self._loading)
+        self.say(model_facts(engine.info, self.words))
+        self.say(self.words.nothing_stored)
         if engine.info.warning:
-            self._say(visible(engine.info.warning))
+            self.say(visible(engine.info.warning))
         return engine
 
     def _read_question(self) -> str | None:
@@ -102,64 +165,32 @@ class PlainChat:
             from edgemed.tui.line_input import read_typed
 
             return read_typed(prompt)
-        self._writer.write(prompt)
-        self._writer.flush()
+        self._write(prompt)
         line = self._reader.readline()
         return line.removesuffix("\n") if line else None
 
-    def _answer(self, engine: ChatEngine, question: str, **sampling: int) -> None:
-        turn = self._conversation.ask(question)
-        stream, failure = VisibleStream(), ""
-        self._news_at = time.monotonic()
-        try:
-            if not engine.alive:
-                engine.restart(self._loading)
-            wanted = replace(engine.info.defaults, **sampling)
-            with interrupt_stops(engine, turn):
-                for event in ask(engine, self._conversation, turn, wanted, self._session.hooks):
-                    match event:
-                        case PromptProgress(done=done, total=total):
-                            self._news(self._words.reading.format(done=done, total=total))
-                        case Piece(text=text):
-                            self._writer.write(stream.feed(text))
-                            self._writer.flush()
-        except EdgemedError as error:
-            failure = failure_of(error)
-            if turn.state == "open":  # the restart failed, so nothing was asked
-                turn.state, turn.reason = "failed", failure
-        self._say(stream.close())
-        lines = [ending(turn, self._words, self._session.language), self._session.notice]
-        if failure != turn.reason:
-            lines.insert(1, failure)  # a hook failed after the answer, which is unchanged
-        for line in filter(None, lines):
-            self._say(line)
-
     def _loading(self, stage: str, fraction: float) -> None:
-        self._news(described(Loading(stage, fraction), self._words))
+        self._news(described(Loading(stage, fraction), self.words))
 
     def _news(self, text: str) -> None:
         """Print progress, at most once in NEWS_SECONDS."""
         now = time.monotonic()
         if now - self._news_at >= NEWS_SECONDS:
             self._news_at = now
-            self._say(text)
-
-    def _say(self, text: str) -> None:
-        self._writer.write(text + "\n")
-        self._writer.flush()
+            self.say(text)
 
 
-def _separated(typed: str) -> Iterator[str]:
-    """Split the input at each line that is exactly NEW.
+def separated(typed: str) -> Iterator[str]:
+    """Split the input at each line that is a command.
 
-    Lines typed during an answer arrive together. A NEW among them must still start a new conversation; otherwise the
-    next patient's question would be sent with the previous patient's conversation.
+    Lines typed during an answer arrive together. A /new among them, even a misspelt one, must still separate them;
+    otherwise the next patient's question would be sent with the previous patient's.
     """
     lines: list[str] = []
     for line in typed.split("\n"):
-        if line.strip() == NEW:
+        if is_command(line.strip()):
             yield "\n".join(lines).strip()
-            yield NEW
+            yield line.strip()
             lines.clear()
         else:
             lines.append(line)

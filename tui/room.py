@@ -8,7 +8,7 @@ from edgemed.clinical import Language
 from edgemed.engine.process.protocol import Message
 from edgemed.tui.strings_asking import AskingStrings
 
-TEMPLATE_TOKENS = 16
+TEMPLATE_TOKENS = 12
 """About how many tokens a chat template adds to a question."""
 WORTH_SAYING = 1000
 """Room for more words than this need not be said."""

@@ -10,7 +10,7 @@ from edgemed.chat.engine import StartEngine
 from edgemed.chat.lengths import Length
 from edgemed.chat.service import Hook
 from edgemed.chat.visible import visible
-from edgemed.clinical import Language, Place, header_line, notice
+from edgemed.clinical import Language, Place, header_lines, notice
 from edgemed.tui.strings import Strings, strings
 
 if TYPE_CHECKING:
@@ -46,7 +46,13 @@ class ChatSession:
 
     @property
     def header(self) -> str:
-        return visible(header_line(self.weights_digest, place=self.place, language=self.language))
+        """The header line in full; `headers` has the wordings for narrow terminals as well."""
+        return self.headers[0]
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        lines = header_lines(self.weights_digest, place=self.place, language=self.language)
+        return tuple(map(visible, lines))
 
     @property
     def notice(self) -> str | None:

@@ -63,13 +63,16 @@ def described(stage: Stage, words: Strings) -> str:
         case Loading(name, fraction):
             shown = words.loading_stages.get(name, name)
             return words.loading_stage.format(stage=shown, percent=f"{(fraction or 0) * 100:.0f}")
+        case Reading(_, 0):
+            return words.reading
         case Reading(done, total, fresh, seconds):
+            percent = f"{100 * done / total:.0f}"
             if seconds < ESTIMATE_AFTER_SECONDS or not fresh:
-                return words.reading.format(done=done, total=total)
-            left = (total - done) * seconds / fresh
-            return words.reading_left.format(done=done, total=total, seconds=f"{left:.0f}")
-        case Writing(tokens):
-            return words.answering.format(tokens=tokens)
+                return words.reading_share.format(percent=percent)
+            left = words.duration((total - done) * seconds / fresh)
+            return words.reading_left.format(percent=percent, time=left)
+        case Writing():
+            return words.answering
         case Stopping():
             return words.stopping
         case Down(sentence):

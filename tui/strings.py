@@ -16,14 +16,28 @@ class Strings:
     """One language's sentences."""
 
     you: str
+    version: str
+    word_count: tuple[str, str]
+    """One word; several words."""
+    not_verified: str
+    demonstration: str
+    reasoning: str
+    reasoning_open: str
     placeholder: str
     nothing_stored: str
+    examples: tuple[str, ...]
+    """Questions shown while the chat is empty."""
+    examples_title: str
+    first_keys: str
     loading: str
     loading_stage: str
     loading_stages: dict[str, str]
     """The engine's name for a stage of loading -> the words for it."""
     reading: str
+    reading_share: str
     reading_left: str
+    seconds: str
+    minutes: str
     answering: str
     stopping: str
     queued: str
@@ -32,6 +46,7 @@ class Strings:
     nothing_to_bring_back: str
     nothing_to_copy: str
     copied: str
+    selectable: str
     copy_cut: str
     copy_cut_yes: str
     copy_cut_no: str
@@ -43,12 +58,14 @@ class Strings:
     context_full_plain: str
     stopped_by_you: str
     interrupted: str
+    resume: str
+    resume_plain: str
     links_closed: str
-    speed: tuple[str, str]
-    memory: tuple[str, str]
-    cache: tuple[str, str]
-    context: tuple[str, str]
-    """The status line's phrases, each in full and short."""
+    room_left: str
+    first_word: str
+    speed: str
+    memory: str
+    cache: str
     experts_title: str
     experts_together: str
     in_memory: str
@@ -59,31 +76,58 @@ class Strings:
     wait: str
     wait_value: str
     help_hint: str
-    plain_hint: str
+    model: str
     model_facts: str
     checked: str
     unchecked: str
     close: str
     palette_placeholder: str
 
+    def counted(self, count: int) -> str:
+        """So many words, in words."""
+        return self.word_count[count != 1].format(count=count)
+
+    def duration(self, seconds: float) -> str:
+        """A time, rounded as an estimate: seconds up to two minutes, otherwise minutes."""
+        if seconds < 120:
+            return self.seconds.format(count=max(1, round(seconds)))
+        return self.minutes.format(count=round(seconds / 60))
+
 
 ENGLISH = Strings(
     you="You",
+    version="{place} of {of}",
+    word_count=("1 word", "{count} words"),
+    not_verified="not verified",
+    demonstration="DEMONSTRATION",
+    reasoning="▸ The model's reasoning, {words}. Tab and Enter, or a click, open it",
+    reasoning_open="▾ The model's reasoning, {words}: a draft that the answer may contradict",
     placeholder="Type a question. Enter: send · Ctrl+J: new line · F1 or ?: help",
-    nothing_stored="No text is saved. This conversation is deleted when you quit.",
+    nothing_stored="Nothing is saved. This conversation is deleted when you quit.",
+    examples_title="For example:",
+    examples=(
+        "A 64-year-old has had chest pain for 2 hours. What must not be missed?",
+        "How is the dose of enoxaparin adjusted when eGFR is 25 mL/min?",
+        "Rewrite this for the patient in plain words: ...",
+    ),
+    first_keys="Esc: stop · F2: copy the answer · Ctrl+N: new chat · Ctrl+P: all commands",
     loading="Loading the model",
     loading_stage="Loading the model: {stage}, {percent} %",
     loading_stages={"opening": "opening the file", "loading": "reading the weights", "ready": "ready"},
-    reading="Reading your text, {done}/{total} tokens",
-    reading_left="Reading your text, {done}/{total} tokens, about {seconds} s left",
-    answering="Answering, {tokens} tokens. Esc stops and keeps the text",
+    reading="Reading your text",
+    reading_share="Reading your text, {percent} %",
+    reading_left="Reading your text, {percent} %, about {time} left",
+    seconds="{count} s",
+    minutes="{count} minutes",
+    answering="Answering. Esc stops and keeps the text",
     stopping="Stopping",
     queued="Next: {text}",
     new_chat="New chat. /back brings the previous one back.",
     brought_back="The previous chat is back.",
     nothing_to_bring_back="There is no previous chat to bring back.",
     nothing_to_copy="There is no answer to copy yet.",
-    copied="Copied. If nothing pastes, your terminal blocks copying by programs.",
+    copied="Copied. If nothing pastes, your terminal blocks it: press F2 again to show the text for selection.",
+    selectable="Select the text with the mouse; if nothing is marked, hold Shift. Esc closes this page",
     copy_cut="This answer was CUT OFF: a dose or a list may be incomplete. Copy it anyway?",
     copy_cut_yes="Copy the incomplete answer",
     copy_cut_no="Do not copy",
@@ -91,15 +135,18 @@ ENGLISH = Strings(
     engine_gone="The model is not running.",
     restarting="{error} It is being restarted for your question.",
     length_reached="the answer reached its length limit",
-    context_full="this conversation is now too long for the model. Ctrl+N: new chat",
-    context_full_plain="this conversation is now too long for the model. /new: new chat",
+    context_full="this conversation is now too long for the model. Ctrl+N: new chat (keeps the case)",
+    context_full_plain="this conversation is now too long for the model. /case: new chat (keeps the case)",
     stopped_by_you="stopped by you",
     interrupted="the program ended before the answer did",
+    resume="F6: resume",
+    resume_plain="/resume: continue it",
     links_closed="Links do not open here: this program stays offline.",
-    speed=("{value} tokens/s", "{value} t/s"),
-    memory=("memory {share}", "{share}"),
-    cache=("cache {percent} %", "hit {percent} %"),
-    context=("context {used}/{total}", "ctx {used}/{total}"),
+    room_left="room left {percent} %",
+    first_word="first word in about {time}",
+    speed="{value} tokens/s",
+    memory="memory {share}",
+    cache="cache hits {percent} %",
     experts_title="{layers} layers of {experts} experts",
     experts_together="{title}, {count}/cell",
     in_memory="in memory {percent} %",
@@ -110,7 +157,7 @@ ENGLISH = Strings(
     wait="wait",
     wait_value="{ms} ms/token",
     help_hint="F1 help",
-    plain_hint="Ctrl+C: stop the answer. /new: new chat. Ctrl+D: quit. A line ending in \\ continues on the next line.",
+    model="Model: {name}, {size}, {checked}.",
     model_facts="{name}: {layers} MoE layers of {experts} experts, {bits} bits per weight, {size}, {checked}.",
     checked="checked as it is read",
     unchecked="UNVERIFIED: no checksums",
@@ -120,21 +167,38 @@ ENGLISH = Strings(
 
 CHINESE = Strings(
     you="您",
+    version="第 {place} 个，共 {of} 个",
+    word_count=("1 字", "{count} 字"),
+    not_verified="未经核实",
+    demonstration="演示",
+    reasoning="▸ 模型的推理过程，{words}。按 Tab 和 Enter 或点击展开",
+    reasoning_open="▾ 模型的推理过程，{words}：仅为草稿，可能与回答不一致",
     placeholder="请输入问题。Enter：发送 · Ctrl+J：换行 · F1 或 ?：帮助",
     nothing_stored="不保存任何文字。退出后，本次对话即被删除。",
+    examples_title="例如：",
+    examples=(
+        "64岁患者胸痛2小时，哪些疾病不能漏诊？",
+        "eGFR 为 25 mL/min 时，依诺肝素的剂量如何调整？",
+        "请用通俗的语言为患者改写以下内容：……",
+    ),
+    first_keys="Esc：停止 · F2：复制回答 · Ctrl+N：新对话 · Ctrl+P：全部命令",
     loading="正在加载模型",
     loading_stage="正在加载模型：{stage}，{percent} %",
     loading_stages={"opening": "打开文件", "loading": "读取权重", "ready": "就绪"},
-    reading="正在读取您的输入，{done}/{total} 个词元",
-    reading_left="正在读取您的输入，{done}/{total} 个词元，约剩 {seconds} 秒",
-    answering="正在回答，已有 {tokens} 个词元。Esc 停止并保留文字",
+    reading="正在读取您的输入",
+    reading_share="正在读取您的输入，{percent} %",
+    reading_left="正在读取您的输入，{percent} %，约剩 {time}",
+    seconds="{count} 秒",
+    minutes="{count} 分钟",
+    answering="正在回答。Esc 停止并保留文字",
     stopping="正在停止",
     queued="下一个问题：{text}",
     new_chat="已开始新对话。/back 恢复上一个对话。",
     brought_back="已恢复上一个对话。",
     nothing_to_bring_back="没有可恢复的对话。",
     nothing_to_copy="还没有可复制的回答。",
-    copied="已复制。如果无法粘贴，说明终端禁止程序写入剪贴板。",
+    copied="已复制。如果无法粘贴，说明终端禁止程序写入剪贴板：再按一次 F2，显示文字供您选取。",
+    selectable="请用鼠标选取文字；如果无法选取，请按住 Shift。Esc 关闭本页",
     copy_cut="该回答已中断：剂量或列表可能不完整。仍要复制吗？",
     copy_cut_yes="复制不完整的回答",
     copy_cut_no="不复制",
@@ -142,15 +206,18 @@ CHINESE = Strings(
     engine_gone="模型未运行。",
     restarting="{error} 正在为您的问题重新启动模型。",
     length_reached="已达到回答的长度上限",
-    context_full="本次对话过长，已超出模型的上下文。Ctrl+N：新对话",
-    context_full_plain="本次对话过长，已超出模型的上下文。/new：新对话",
+    context_full="本次对话过长，已超出模型的上下文。Ctrl+N：新对话（保留病例）",
+    context_full_plain="本次对话过长，已超出模型的上下文。/case：新对话（保留病例）",
     stopped_by_you="由您停止",
     interrupted="程序在回答完成前结束",
+    resume="F6：继续",
+    resume_plain="/resume：继续",
     links_closed="此处不打开链接：本程序保持离线。",
-    speed=("{value} 词元/秒", "{value}/秒"),
-    memory=("内存 {share}", "{share}"),
-    cache=("缓存命中 {percent} %", "命中 {percent} %"),
-    context=("上下文 {used}/{total}", "{used}/{total}"),
+    room_left="剩余空间 {percent} %",
+    first_word="约 {time}后出第一个字",
+    speed="{value} 词元/秒",
+    memory="内存 {share}",
+    cache="缓存命中 {percent} %",
     experts_title="{layers} 层 × {experts} 个子网络",
     experts_together="{title}，每格 {count} 个",
     in_memory="在内存中 {percent} %",
@@ -161,7 +228,7 @@ CHINESE = Strings(
     wait="等待",
     wait_value="{ms} 毫秒/词元",
     help_hint="F1 帮助",
-    plain_hint="Ctrl+C：停止回答。/new：新对话。Ctrl+D：退出。以 \\ 结尾的行在下一行继续。",
+    model="模型：{name}，{size}，{checked}。",
     model_facts="{name}：{layers} 层 × {experts} 个子网络，每权重 {bits} 位，{size}，{checked}。",
     checked="读取时核对校验和",
     unchecked="无校验：文件没有校验和",
@@ -172,9 +239,10 @@ CHINESE = Strings(
 _BY_LANGUAGE: dict[Language, Strings] = {"en": ENGLISH, "zh-CN": CHINESE}
 
 
-def help_text(language: Language) -> str:
-    """The help page, in Markdown."""
-    return (Path(__file__).parent / "help" / f"{language}.md").read_text(encoding="utf-8")
+def help_text(language: Language, commands: str) -> str:
+    """The help page, in Markdown, with the table of commands."""
+    page = (Path(__file__).parent / "help" / f"{language}.md").read_text(encoding="utf-8")
+    return page.replace("COMMANDS", commands, 1)
 
 
 def strings(language: Language) -> Strings:

@@ -52,9 +52,16 @@ class AskingStrings:
     copied_plain: str
     edit_plain: str
     undo_plain: str
+    with_case_plain: str
+    restarted: str
     stop_plain: str
     screen_only: str
     vault_only: str
+    listed: str
+    no_number: str
+    find_plain: str
+    nothing_found: str
+    unsaved_plain: str
 
 
 ENGLISH = AskingStrings(
@@ -97,8 +104,15 @@ ENGLISH = AskingStrings(
     copied_plain="Between the lines is the text to copy, with its notice.",
     edit_plain="Type /edit and the changed question on one line.",
     undo_plain="An answer cannot be taken back here; /new starts without it.",
+    with_case_plain="New chat with this case. Your next question is sent below it:",
+    restarted="The model is running again.",
     stop_plain="Ctrl+C stops an answer while it is written.",
     screen_only="{word} works on the full screen only.",
+    listed="{number}. {title}, {changed}, {count} questions",
+    no_number="/open and a number from the last list opens a chat.",
+    find_plain="Type /find and what to look for.",
+    nothing_found="Nothing found.",
+    unsaved_plain="Unsaved chat. Nothing of it is stored; /new starts one that is.",
     vault_only="{word} needs a chat that is kept; this one is not saved.",
 )
 
@@ -139,8 +153,15 @@ CHINESE = AskingStrings(
     copied_plain="两行之间是可复制的文字，附带提示语。",
     edit_plain="请在一行内输入 /edit 和修改后的问题。",
     undo_plain="此处无法收回回答；/new 可重新开始。",
+    with_case_plain="已用此病例开始新对话。您的下一个问题会接在其后：",
+    restarted="模型已重新启动。",
     stop_plain="回答生成时按 Ctrl+C 停止。",
     screen_only="{word} 只能在全屏模式使用。",
+    listed="{number}. {title}，{changed}，{count} 个问题",
+    no_number="输入 /open 和最近列表中的编号可打开对话。",
+    find_plain="请输入 /find 和要查找的内容。",
+    nothing_found="未找到。",
+    unsaved_plain="不保存的对话，不留下任何内容；/new 开始保存的对话。",
     vault_only="{word} 需要保存的对话；本对话不保存。",
 )
 

@@ -78,6 +78,7 @@ class VaultStrings:
     pin_keys: str
     pin_set: str
     pin_removed: str
+    hides_after: str
 
     def keys_of(self, step: str) -> str:
         """The keys of a step of the first run."""
@@ -118,7 +119,7 @@ ENGLISH = VaultStrings(
         "check": ("Word {number}?", "One of the words that you wrote down.", "Word {number}"),
     },
     keys="Enter: next · Ctrl+Q: quit",
-    keys_passphrase="Enter: next · F5: other words · F6: show what I type · Ctrl+N: chat without saving · Ctrl+Q: quit",
+    keys_passphrase="Enter: next · F5: other words · F6: show text · Ctrl+N: unsaved · Ctrl+Q: quit",
     keys_check="Enter: next · Esc: show the words again · Ctrl+Q: quit",
     suggestion="Five random words:  {words}",
     differs="This is not the same passphrase. Type the passphrase again.",
@@ -131,7 +132,7 @@ ENGLISH = VaultStrings(
     yes=("y", "yes"),
     no=("n", "no"),
     unlock=("Your chats are locked", "", "Passphrase, or the 24 recovery words"),
-    unlock_keys="Enter: open · F6: show what I type · Ctrl+N: chat without saving · Ctrl+Q: quit",
+    unlock_keys="Enter: open · F6: show text · Ctrl+N: unsaved chat · Ctrl+Q: quit",
     opening="Opening, a few seconds",
     wrong_passphrase="This does not open the vault. Check capital letters, the keyboard and the input method.",
     vault_busy="Your chats are open in another window of this program. Close it there, then press Enter.",
@@ -147,8 +148,8 @@ ENGLISH = VaultStrings(
     find="Find a chat, or a word in it",
     rename="New title",
     move="Case to move it to, or the name of a new one",
-    list_keys="Enter open · ^T pin · ^E rename · ^G case · Del delete/undo · Esc",
-    stale_keys="{count} cases untouched for 30 days · F8 deletes them (Del on a row undoes it)",
+    list_keys="Enter open · ^T pin · ^E rename · ^G case · Del · Esc",
+    stale_keys="{count} cases untouched for 30 days · F8 deletes them",
     input_keys="Enter save · Esc back",
     nothing_found="Nothing found.",
     new_case="New case: {title}",
@@ -161,7 +162,7 @@ ENGLISH = VaultStrings(
     all_of_it="all chats",
     draft="draft",
     yesterday="yesterday {time}",
-    erased="Erased from the vault a week later. Older backups and the disk itself may still hold it.",
+    erased="Del brings it back. Erased in a week; backups and the disk may still hold it.",
     hidden="Hidden",
     pin_placeholder="PIN",
     passphrase_placeholder="Passphrase",
@@ -172,8 +173,9 @@ ENGLISH = VaultStrings(
     wrong_pin="Wrong. {left} more, then the chat locks.",
     locking="Locking",
     pin_asked=("PIN of the hidden screen", "4 to 8 digits. Empty: no PIN, the passphrase shows the chat.", "New PIN"),
-    pin_keys="Enter: save · F6: show what I type · Esc: back",
+    pin_keys="Enter: save · F6: show text · Esc: back",
     pin_set="The PIN is set.",
+    hides_after="The screen hides after {minutes} min without a key.",
     pin_removed="There is no PIN any more. The passphrase shows a hidden screen.",
 )
 
@@ -234,8 +236,8 @@ CHINESE = VaultStrings(
     find="查找对话，或其中的文字",
     rename="新标题",
     move="移到哪个病例，或新病例的名称",
-    list_keys="Enter 打开 · ^T 置顶 · ^E 改名 · ^G 病例 · Del 删除/恢复 · Esc",
-    stale_keys="{count} 个病例 30 天未动 · F8 全部删除（在行上按 Del 可恢复）",
+    list_keys="Enter 打开 · ^T 置顶 · ^E 改名 · ^G 病例 · Del · Esc",
+    stale_keys="{count} 个病例 30 天未动 · F8 全部删除",
     input_keys="Enter 保存 · Esc 返回",
     nothing_found="未找到。",
     new_case="新病例：{title}",
@@ -248,7 +250,7 @@ CHINESE = VaultStrings(
     all_of_it="全部对话",
     draft="草稿",
     yesterday="昨天 {time}",
-    erased="删除的对话一周后从保险库中清除。旧备份和磁盘本身可能仍留有内容。",
+    erased="再按 Del 恢复。一周后从保险库清除；备份和磁盘本身可能仍留有内容。",
     hidden="已隐藏",
     pin_placeholder="PIN",
     passphrase_placeholder="口令",
@@ -261,6 +263,7 @@ CHINESE = VaultStrings(
     pin_asked=("隐藏屏幕的 PIN", "4 至 8 位数字。留空则不设 PIN，用口令恢复显示。", "新 PIN"),
     pin_keys="Enter：保存 · F6：显示输入 · Esc：返回",
     pin_set="已设置 PIN。",
+    hides_after="无按键 {minutes} 分钟后隐藏屏幕。",
     pin_removed="已取消 PIN。隐藏后用口令恢复。",
 )
 

@@ -90,7 +90,7 @@ CONTRAST = Theme(
         "line": "#ffffff",
         "notice-ground": "#ffff00",
         "notice-text": "#000000",
-        "question": "#ffff00",
+        "question": "#80e8ff",
         "expert-disk": "#262626",
         "expert-memory": "#7a7a7a",
         "expert-hit": "#ffffff",

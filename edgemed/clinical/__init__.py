@@ -4,6 +4,6 @@ Text only, in English and Simplified Chinese, so that the chat, `generate` and e
 """
 
 from edgemed.clinical.language import Language, language_of
-from edgemed.clinical.wording import Place, chart_copy, cut_off, header_line, notice
+from edgemed.clinical.wording import Place, chart_copy, cut_off, header_lines, model_mark, notice
 
-__all__ = ["Language", "Place", "chart_copy", "cut_off", "header_line", "language_of", "notice"]
+__all__ = ["Language", "Place", "chart_copy", "cut_off", "header_lines", "language_of", "model_mark", "notice"]

@@ -1,10 +1,11 @@
 """The notices shown with every answer.
 
-Each fits on one line of 60 columns, because a notice that wraps or scrolls away is not read.
+Each fits on one line, because a notice that wraps or scrolls away is not read.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from edgemed.clinical.language import Language
@@ -19,21 +20,31 @@ _DEMONSTRATION: dict[Language, str] = {
     "en": "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA",
     "zh-CN": "演示模型：内容纯属编造。切勿输入真实患者信息",
 }
-_PLACE: dict[Language, dict[Place, str]] = {
-    "en": {"offline": "OFFLINE", "remote": "REMOTE", "unsealed": "NOT SEALED"},
-    "zh-CN": {"offline": "离线", "remote": "远程", "unsealed": "未封闭"},
+_PLACE: dict[Language, dict[Place, tuple[str, str, str]]] = {
+    "en": {
+        "offline": ("OFFLINE", "OFFLINE", "OFFLINE"),
+        "remote": ("REMOTE: THIS SCREEN IS SENT OVER SSH", "REMOTE: SENT OVER SSH", "REMOTE"),
+        "unsealed": ("NOT SEALED", "NOT SEALED", "NOT SEALED"),
+    },
+    "zh-CN": {
+        "offline": ("离线", "离线", "离线"),
+        "remote": ("远程：屏幕内容经 SSH 传出", "远程：屏幕内容经 SSH 传出", "远程"),
+        "unsealed": ("未封闭", "未封闭", "未封闭"),
+    },
 }
-_HEADER: dict[Language, tuple[str, str, str]] = {
-    "en": ("AI TEXT, NOT VALIDATED", "CHECK", "UNVERIFIED"),
-    "zh-CN": ("AI生成内容，未经临床验证", "使用前核对", "无校验"),
+_WHAT: dict[Language, str] = {"en": "AI TEXT, NOT VALIDATED", "zh-CN": "AI生成内容，未经临床验证"}
+_ADVICE: dict[Language, tuple[str, str, str]] = {
+    "en": ("CHECK BEFORE USE", "CHECK BEFORE USE", "CHECK"),
+    "zh-CN": ("使用前请核对", "使用前请核对", "请核对"),
 }
+_NO_CHECKSUMS: dict[Language, str] = {"en": "UNVERIFIED", "zh-CN": "无校验"}
 _CUT_OFF: dict[Language, str] = {
     "en": "CUT OFF: a dose or a list may be incomplete",
     "zh-CN": "内容中断：剂量或列表可能不完整",
 }
 _DRAFT: dict[Language, str] = {
-    "en": "AI-generated draft, not verified. Reviewed by: ______",
-    "zh-CN": "AI生成草稿，未经核实。审核医师：____ 日期：____",
+    "en": "AI-generated draft (model {made}), not verified. Reviewed by: ______",
+    "zh-CN": "AI生成草稿（模型 {made}），未经核实。审核医师：____ 日期：____",
 }
 
 
@@ -42,14 +53,22 @@ def notice(intended_use: str, language: Language = "en") -> str | None:
     return _DEMONSTRATION[language] if intended_use == "demonstration" else None
 
 
-def header_line(weights_digest: str | None, *, place: Place = "offline", language: Language = "en") -> str:
+def model_mark(weights_digest: str | None, language: Language = "en") -> str:
+    """The beginning of the weights digest (hexadecimal), which names the model file; None: it has no checksums."""
+    return weights_digest[:DIGEST_SHOWN] if weights_digest else _NO_CHECKSUMS[language]
+
+
+def header_lines(weights_digest: str | None, *, place: Place = "offline", language: Language = "en") -> tuple[str, ...]:
     """The line at the top of every screen: where text can go, what it is, what to do, and the model's digest.
 
-    `weights_digest` is hexadecimal, None for a file without checksums.
+    The longest wording first; the others are for terminals of 80 and of 60 columns. `weights_digest` is hexadecimal,
+    None for a file without checksums.
     """
-    what, advice, unverified = _HEADER[language]
-    digest = weights_digest[:DIGEST_SHOWN] if weights_digest else unverified
-    return " | ".join((_PLACE[language][place], what, advice, digest))
+    mark = model_mark(weights_digest, language)
+    return tuple(
+        " | ".join((where, _WHAT[language], advice, mark))
+        for where, advice in zip(_PLACE[language][place], _ADVICE[language], strict=True)
+    )
 
 
 def cut_off(language: Language = "en") -> str:
@@ -57,8 +76,22 @@ def cut_off(language: Language = "en") -> str:
     return _CUT_OFF[language]
 
 
-def chart_copy(text: str, *, intended_use: str, incomplete: bool, language: Language = "en") -> str:
-    """`text` as it is copied: below its notices, and with a mark at its end if it is incomplete."""
-    above = [line for line in (notice(intended_use, language), _DRAFT[language]) if line]
+def chart_copy(
+    text: str,
+    *,
+    intended_use: str,
+    incomplete: bool,
+    weights_digest: str | None,
+    written: datetime | None = None,
+    language: Language = "en",
+) -> str:
+    """`text` as it is copied: below its notices, and with a mark at its end if it is incomplete.
+
+    `written`: when the answer was asked for, shown in local time; None for text that is no single answer.
+    """
+    made = model_mark(weights_digest, language)
+    if written is not None:
+        made += written.astimezone().strftime(", %Y-%m-%d %H:%M" if language == "en" else "，%Y-%m-%d %H:%M")
+    above = [line for line in (notice(intended_use, language), _DRAFT[language].format(made=made)) if line]
     below = [_CUT_OFF[language]] if incomplete else []
     return "\n".join([*above, "", text.strip(), *below]) + "\n"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgemed import privacy, settings
 from edgemed.clinical import Place, language_of
@@ -77,7 +77,10 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
 
     file = FileIdentity.of(path)
     model = open_model(path)
+    known = settings.load()
     wanted = engine_settings(args)
+    if args.language and args.language != known.language:
+        remember(language=args.language)
 
     def start(progress: Progress) -> ChatEngine:
         return Engine.start(path, wanted, progress, Weights(file, model.weights_digest))
@@ -87,17 +90,18 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
         model_name=model.name,
         weights_digest=model.weights_digest if model.verified else None,
         intended_use=model.intended_use,
-        language=args.language or language_of(os.environ),
+        language=args.language or known.language or language_of(os.environ),
         place=place_of(sealed=sealed),
         introduction=introduction,
-        theme=settings.load().theme,
-        on_theme=_remember_theme,
+        theme=known.theme,
+        on_theme=lambda name: remember(theme=name),
     )
 
 
-def _remember_theme(name: str) -> None:
-    with suppress(SetupError):  # settings that cannot be written cost only this
-        settings.update(theme=name)
+def remember(**changes: Any) -> None:
+    """Keep settings for the next start. A setting that cannot be written holds for this run only."""
+    with suppress(SetupError):
+        settings.update(**changes)
 
 
 def place_of(*, sealed: bool) -> Place:

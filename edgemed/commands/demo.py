@@ -28,10 +28,7 @@ PACKAGE = Path(edgemed.__file__).parent
 QUESTION = "What are the symptoms of diabetes?"
 ANSWER_TOKENS = 120
 SEED = 1
-WHAT_IT_IS = (
-    "This is a demonstration. A small model is converted, expert by expert, and runs on this computer only. What it "
-    "writes is made up; it is not medicine."
-)
+WHAT_IT_IS = "This is a demonstration. A small model runs on this computer only. What it writes is made up."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,10 +48,9 @@ def run(args: argparse.Namespace) -> int:
     if first:
         print(WHAT_IT_IS)
     model = converted(folder, fresh=args.fresh and first, quiet=not first)
-    if first:
+    if first and not at_terminal():
         show_plan(model)
-    introduction = "\n".join([WHAT_IT_IS, "", *precision_map(model), ""])
-    session = open_session(model.path, args, sealed=entered.sealed, introduction=introduction)
+    session = open_session(model.path, args, sealed=entered.sealed, introduction=WHAT_IT_IS)
     if at_terminal():
         return converse(session, args)
     from edgemed.tui.plain import PlainChat

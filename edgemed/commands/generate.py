@@ -36,7 +36,13 @@ WHY = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, help="the GGUF file")
-    parser.add_argument("-p", "--prompt", metavar="TEXT", required=True, help="the question; - reads standard input")
+    parser.add_argument(
+        "-p",
+        "--prompt",
+        metavar="TEXT",
+        required=True,
+        help="the question; - reads it from standard input, where no other program sees it",
+    )
     parser.add_argument("--system", metavar="TEXT", help="a system message")
     add_engine_arguments(parser)
     add_rpc_arguments(parser)

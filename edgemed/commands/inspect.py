@@ -142,6 +142,7 @@ def describe(model: ModelFile) -> dict[str, Any]:
 
 def summary(model: ModelFile) -> list[str]:
     """Lines for people: name, size, layers, experts, source."""
+    from edgemed.quant.heat_map import layers_by_experts
     from edgemed.sizes import format_size
 
     known = describe(model)
@@ -158,7 +159,7 @@ def summary(model: ModelFile) -> list[str]:
         f"  size        {format_size(known['size_bytes'])}, {known['parameters']:,} parameters, "
         f"{known['bits_per_weight']:.2f} bits per weight{split}",
         f"  layers      {known['layers']}{mtp}, context {known['context_length']:,} tokens",
-        f"  experts     {experts['layers']} x {experts['per_layer']}, {experts['used']} used, "
+        f"  experts     {layers_by_experts(model)}, {experts['used']} used, "
         f"{experts['bits_per_weight']:.2f} bits per weight: {_counts(experts['types'])}",
         f"  dense       {format_size(known['dense']['size_bytes'])}: {_counts(known['dense']['types'])}",
         f"  source      {origin}{digest}{plan}",
@@ -169,7 +170,7 @@ def summary(model: ModelFile) -> list[str]:
 
 def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
     """A line per layer: mean bits of gate, up and down, then one digit per expert or group of experts."""
-    from edgemed.quant.heat_map import expert_bits
+    from edgemed.quant.heat_map import MTP, expert_bits
 
     bits = expert_bits(model)
     each = -(-bits.shape[1] // MAP_COLUMNS)
@@ -181,7 +182,7 @@ def precision_map(model: ModelFile, *, colour: bool = False) -> list[str]:
     for layer, row in zip(model.experts.layers, bits, strict=True):
         gate, up, down = row.mean(axis=0)
         cells = (_cell(float(row[first : first + each].mean()), colour) for first in range(0, len(row), each))
-        unused = "  (MTP, not run)" if layer >= model.hparams.n_layer else ""
+        unused = f"  ({MTP})" if layer >= model.hparams.n_layer else ""
         lines.append(f"{layer:5}  {gate:5.2f}  {up:5.2f}  {down:5.2f}  {''.join(cells)}{unused}")
     return lines
 

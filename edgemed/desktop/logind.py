@@ -1,7 +1,7 @@
 """Listens to logind on the system bus: this session locks, or the computer is about to sleep.
 
 https://www.freedesktop.org/software/systemd/man/org.freedesktop.login1.html and
-https://systemd.io/INHIBITOR_LOCKS: whoever holds a delay inhibitor has a few seconds before the computer sleeps.
+https://systemd.io/INHIBITOR_LOCKS: the computer waits a few seconds for the holder of a delay inhibitor.
 """
 
 from __future__ import annotations

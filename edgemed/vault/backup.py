@@ -10,7 +10,7 @@ import os
 import shutil
 import tarfile
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +41,6 @@ def back_up(vault: Vault, to: Path) -> int:
         try:
             copy = making / "copy"
             opened, data_key = vault.do(lambda store: _snapshot(vault, store.connection, copy)).result()
-            with suppress(OSError):  # a disk without modes, such as a memory stick's
-                partial.chmod(0o600)
             _write(partial, opened.encode(data_key), copy, opened.database)
             copy.unlink()
             _verify(partial, making, data_key)

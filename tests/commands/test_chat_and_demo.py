@@ -50,7 +50,7 @@ def model_of(cache: Path) -> Path:
 
 def test_demo_converts_shows_its_plan_and_answers(demo: subprocess.CompletedProcess[str]) -> None:
     assert demo.returncode == 0, demo.stderr
-    assert "writes is made up; it is not medicine." in demo.stdout
+    assert "What it writes is made up." in demo.stdout
     assert "Bits per weight, by layer" in demo.stdout
     answer = demo.stdout.partition("> What are the symptoms of diabetes?\n")[2]
     assert len(answer.partition(NOTICE)[0].split()) > 5
@@ -96,7 +96,7 @@ def test_chat_reads_questions_from_a_pipe(demo: subprocess.CompletedProcess[str]
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("OFFLINE | AI TEXT, NOT VALIDATED | CHECK | ")
+    assert lines[0].startswith("OFFLINE | AI TEXT, NOT VALIDATED | CHECK BEFORE USE | ")
     assert lines[1] == NOTICE
     assert done.stdout.count(NOTICE) == 2
 
@@ -139,14 +139,14 @@ def test_truncated_model_is_explained_in_one_line(
 def test_engine_start_failure_ends_the_chat_and_is_printed_after_it(
     words: tuple[str, str], sentence: str, demo: subprocess.CompletedProcess[str], cache: Path
 ) -> None:
-    command = ["chat", str(model_of(cache)), *words]
+    command = ["chat", str(model_of(cache)), "--unsaved", *words]
     with PseudoTerminal(f"import sys; from edgemed.cli import main; sys.exit(main({command!r}))") as terminal:
         assert terminal.status() == 1
         assert "edgemed: " + sentence in terminal.output.rpartition("\x1b[?1049l")[2], "printed after the screen closed"
 
 
 def test_dumb_terminal_gets_plain_mode(demo: subprocess.CompletedProcess[str], cache: Path) -> None:
-    command = ["chat", str(model_of(cache)), "--ctx", "64", "--threads", "2"]
+    command = ["chat", str(model_of(cache)), "--unsaved", "--ctx", "64", "--threads", "2"]
     code = f"import sys; from edgemed.cli import main; sys.exit(main({command!r}))"
     with PseudoTerminal(code, environment={"TERM": "dumb"}) as terminal:
         terminal.wait_for("/new: new chat. Ctrl+D: quit.")

@@ -103,7 +103,21 @@ def sentence(done: subprocess.CompletedProcess[str], tmp_path: Path) -> str:
 @pytest.mark.slow
 def test_missing_repository_is_reported(hub: Hub, tmp_path: Path) -> None:
     done = convert(hub, tmp_path, "nobody/nothing")
-    assert sentence(done, tmp_path) == "There is no repository nobody/nothing on the hub; check the name."
+    assert sentence(done, tmp_path) == (
+        "There is no folder nobody/nothing here, and there is no repository nobody/nothing on the hub; check the name."
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [["model-Q4_K_M.gguf"], ["README.md"], []])
+def test_a_repository_without_a_checkpoint_leads_to_pull(hub: Hub, tmp_path: Path, names: list[str]) -> None:
+    for path in hub.folder.iterdir():
+        path.unlink()
+    for name in names:
+        (hub.folder / name).write_bytes(b"GGUF")
+    assert sentence(convert(hub, tmp_path, REPOSITORY), tmp_path) == (
+        f"The hub's repository {REPOSITORY} holds no checkpoint; `edgemed pull {REPOSITORY}` lists its GGUF files."
+    )
 
 
 @pytest.mark.slow
@@ -111,8 +125,8 @@ def test_a_gated_repository_is_not_called_missing(hub: Hub, tmp_path: Path) -> N
     hub.refuse = 403, "GatedRepo"
     said = sentence(convert(hub, tmp_path, REPOSITORY), tmp_path)
     assert said == (
-        f"Access to the hub's repository {REPOSITORY} must be asked for: open {hub.address}/{REPOSITORY}, accept its "
-        "terms, then log in with `hf auth login`, or set HF_TOKEN."
+        f"There is no folder {REPOSITORY} here, and access to the hub's repository {REPOSITORY} must be asked for: "
+        f"open {hub.address}/{REPOSITORY}, accept its terms, then log in with `hf auth login`, or set HF_TOKEN."
     )
 
 
@@ -120,7 +134,8 @@ def test_a_gated_repository_is_not_called_missing(hub: Hub, tmp_path: Path) -> N
 @pytest.mark.parametrize("address", ["localhost", "http://[bad"])
 def test_an_endpoint_that_is_no_address_is_named(hub: Hub, tmp_path: Path, address: str) -> None:
     assert sentence(convert(hub, tmp_path, REPOSITORY, changes={"HF_ENDPOINT": address}), tmp_path) == (
-        f"HF_ENDPOINT is {address!r}, which is not an address such as https://huggingface.co; correct or unset it."
+        f"There is no folder {REPOSITORY} here, and HF_ENDPOINT is {address!r}, which is not an address such as "
+        "https://huggingface.co; correct or unset it."
     )
 
 

@@ -21,6 +21,9 @@ from testing.fake_engine import DIGEST, FakeEngine, Step, starting
 
 WAIT_SECONDS = 60.0
 
+DRAFT = r"AI-generated draft \(model ab12cd34, \d{4}-\d\d-\d\d \d\d:\d\d\), not verified. Reviewed by: ______"
+"""A pattern for the first line of a copied answer."""
+
 
 def session(
     engine: FakeEngine,

@@ -48,7 +48,7 @@ async def test_brief_is_the_length_of_the_first_answers() -> None:
         await write(pilot, "What helps?")
         await shows(pilot, "brief answer")
         await pilot.press("enter")
-        await shows(pilot, "Rest.", "2048")
+        await shows(pilot, "Rest.", "room left")
         assert engine.asked[0][-1].content.startswith("What helps?\n\nAnswer briefly")
         await pilot.press("f7", "f7")
         await shows(pilot, "full answer")
@@ -95,7 +95,7 @@ async def test_a_full_context_keeps_the_case_in_the_next_chat() -> None:
     engine = FakeEngine(["Half", finished("Half", tokens=1, prompt=2047, reason="context")], ["Whole."])
     async with ChatApp(session(engine)).run_test(notifications=True) as pilot:
         await write(pilot, "A man of 60, chest pain.", "enter")
-        await shows(pilot, "Ctrl+N: new chat")
+        await shows(pilot, "new chat (keeps the case)")
         await pilot.press("ctrl+n")
         await shows(pilot, "New chat with this case. Enter sends it.")
         assert composer(pilot).text == "A man of 60, chest pain."

@@ -198,7 +198,7 @@ async def test_rename_pin_move_delete_and_undo(tmp_path: Path) -> None:
 
         await pilot.press("delete")
         await wait_until(pilot, lambda: chosen().deleted)
-        await shows(pilot, "deleted", "Erased from the vault a week later.")
+        await shows(pilot, "deleted", "Del brings it back.")
         await pilot.press("enter")
         assert isinstance(pilot.app.screen, ChatsScreen), "a deleted chat does not open"
         await pilot.press("delete")

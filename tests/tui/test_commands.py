@@ -8,7 +8,7 @@ from textual.widgets import OptionList
 
 from edgemed.clinical import Language
 from edgemed.tui.app import ChatApp
-from edgemed.tui.commands import BY_WORD, COMMANDS, is_command, keys_table, matching, shown_key
+from edgemed.tui.commands import BY_WORD, COMMANDS, is_command, listed, matching, shown_key
 from edgemed.tui.screens.help import HelpScreen
 from edgemed.tui.strings_commands import TITLES
 from edgemed.tui.widgets.composer import Composer
@@ -112,10 +112,11 @@ async def test_a_question_mark_in_an_empty_box_is_help_and_in_a_question_is_not(
 
 
 def test_the_help_page_lists_what_is_offered() -> None:
-    table = keys_table("en", lambda command: command.name in ("help", "copy_answer"))
-    assert "| F1 ? | `/help` | Help: " in table
-    assert "| F2 Ctrl+G | `/copy` | Copy the answer: " in table
-    assert "/new" not in table
+    page = listed("en", [command for command in COMMANDS if command.name in ("help", "copy_answer", "where")])
+    assert "- **/help**, **F1, ?**: Help. " in page
+    assert "- **/copy**, **F2, Ctrl+G**: Copy the answer. " in page
+    assert "- **/where**: Where am I. " in page
+    assert "/new" not in page
 
 
 async def test_control_c_says_how_to_quit_and_stops_an_answer() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from textual.pilot import Pilot
 
 from edgemed.tui.screens.confirm_copy import ConfirmCopyScreen
 from edgemed.tui.widgets.turn import AnswerView
 from testing.fake_engine import Hold
-from tests.tui.driving import chat, screen_text, shows, wait_until, write
+from tests.tui.driving import DRAFT, chat, screen_text, shows, wait_until, write
 
 NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
 CUT = "CUT OFF: a dose or a list may be incomplete"
@@ -27,12 +29,24 @@ async def select_with_mouse(pilot: Pilot[None], text: str) -> None:
 async def test_a_selection_in_a_whole_answer_is_copied_at_once() -> None:
     async with chat(["Take 5 mg daily."]).run_test() as pilot:
         await write(pilot, "q", "enter")
-        await shows(pilot, "Take 5 mg daily.", "context 2/2048")
+        await shows(pilot, "Take 5 mg daily.", "first word")
         await pilot.pause(0.2)  # at its end, the answer is rendered once more
         await select_with_mouse(pilot, "5 mg")
         await pilot.press("ctrl+c")
         await wait_until(pilot, lambda: bool(pilot.app.clipboard))
-        assert pilot.app.clipboard == f"{NOTICE}\nAI-generated draft, not verified. Reviewed by: ______\n\n5 mg\n"
+        assert re.fullmatch(f"{NOTICE}\n{DRAFT}\n\n5 mg\n", pilot.app.clipboard)
+
+
+async def test_copying_twice_shows_the_text_for_selection() -> None:
+    async with chat(["Take **5 mg** daily."]).run_test() as pilot:
+        await write(pilot, "q", "enter")
+        await shows(pilot, "Take 5 mg daily.", "first word")
+        await pilot.press("f2")
+        await wait_until(pilot, lambda: bool(pilot.app.clipboard))
+        await pilot.press("f2")
+        await shows(pilot, "Select the text with the mouse", "Take 5 mg daily.", "not verified. Reviewed")
+        await pilot.press("escape")
+        await shows(pilot, "F1 help")
 
 
 @pytest.mark.slow

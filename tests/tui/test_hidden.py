@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from edgemed.tui.screens.set_pin import SetPinScreen
 from edgemed.tui.widgets.composer import Composer
 from testing.fake_engine import Hold, Step
 from tests.tui.driving import chat, screen_text, send, shows, wait_until, write
-from tests.tui.vaults import PASSPHRASE, chat_on, enter, make_vault
+from tests.tui.vaults import PASSPHRASE, chat_on, enter, entrance, make_vault
 
 pytestmark = pytest.mark.slow
 
@@ -183,3 +184,16 @@ async def test_the_pin_is_set_and_removed(tmp_path: Path) -> None:
             assert (kept.pin is not None) == pin
             assert (await kept.do(lambda store: store.setting("pin"))) == kept.pin
         assert app.chat.query_one(Composer).text == ""
+
+
+async def test_the_minutes_until_it_hides_are_chosen_and_kept(tmp_path: Path) -> None:
+    folder = make_vault(tmp_path / "vault")
+    told: list[dict[str, Any]] = []
+    way_in = replace(entrance(folder, hide_minutes=5), remember=lambda **changes: told.append(changes))  # type: ignore[func-returns-value]
+    async with ChatApp(entrance=way_in).run_test() as pilot:
+        app = await unlocked(pilot)
+        assert app._guard.hide_seconds == 300
+        app.action_hide_after()
+        app.action_hide_after()
+        assert app._guard.hide_seconds == 60
+    assert told == [{"hide_minutes": 10}, {"hide_minutes": 1}]

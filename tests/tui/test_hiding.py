@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import time
+from pathlib import Path
 
 import pyte
 import pytest
 
+from edgemed.supervisor import LOCKED, SUSPENDED
 from edgemed.tui.hiding_driver import BLANK
 from testing.pseudo_terminal import PseudoTerminal, chat_program
+from tests.tui.vaults import PASSPHRASE, make_vault
 
 F12, CTRL_L = "\x1b[24~", "\x0c"
 SECRET = "Mrs Miller"
@@ -72,3 +77,39 @@ def test_a_long_paste_does_not_delay_hiding(rest: str) -> None:
         assert SECRET not in shown(terminal.output)
         terminal.send("\r")  # an unsaved chat has no PIN
         terminal.wait_for(SECRET)
+
+
+LOCKING = f"""
+import sys
+from pathlib import Path
+from tests.tui.vaults import chat_on
+from testing.fake_engine import Hold
+app = chat_on(Path({{folder!r}}), ["{SECRET} takes 5 mg.", Hold()])
+app.run()
+sys.exit(app.return_code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keys", [F12 + F12, "\x1a", ""], ids=["F12 twice", "Ctrl+Z", "SIGTSTP"])
+def test_after_locking_nothing_of_the_chat_is_on_the_terminal(keys: str, tmp_path: Path) -> None:
+    folder = make_vault(tmp_path / "vault")
+    environment = {"XDG_CONFIG_HOME": str(tmp_path)}
+    with PseudoTerminal(LOCKING.format(folder=str(folder)), environment=environment) as terminal:
+        terminal.wait_for("24 recovery words")
+        terminal.send(f"{PASSPHRASE}\r")
+        terminal.wait_for("ype a question")  # the cursor is on the T
+        terminal.send(f"About {SECRET}\r")
+        terminal.wait_for("takes 5 mg")
+        terminal.send(f"a draft about {SECRET}")
+        terminal.wait_for("a draft about")
+        assert SECRET in shown(terminal.output)
+        if keys:
+            terminal.send(keys)
+        else:
+            terminal.signal(signal.SIGTSTP)
+        assert terminal.status() == (LOCKED if keys.startswith(F12) else SUSPENDED)
+        left = shown(terminal.output)  # of the alternate screen too, which a real terminal no longer shows
+        assert not [word for word in (SECRET, "takes", "5 mg", "draft", "About") if word in left]
+        assert BLANK in terminal.output
+        assert not re.search(r"\x1b\](?:0|1|2|52);", terminal.output), "no window title, no clipboard"

@@ -1,20 +1,21 @@
-"""Every character of an answer survives in the parser, in the frozen renderable and in the live widget."""
+"""Every character of an answer survives in the parser and in the drawn lines, at once or streamed."""
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
+from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
+from textual.pilot import Pilot
 
-from edgemed.tui.markdown import FaithfulParser, FrozenMarkdown
-from edgemed.tui.markdown.faithful import displayed
-from edgemed.tui.widgets.live_markdown import LiveMarkdown
+from edgemed.tui.markdown import Drawing, plain_text
+from edgemed.tui.markdown.faithful import FaithfulParser, displayed
+from edgemed.tui.widgets.drawn import Drawn
+from tests.tui.driving import screen_text
 
 PIECES = [
     *("aspirin", "5", "10", "mg", "剂量", "é", "x", " ", "  ", "    ", "\n", "\n\n", "\t"),
@@ -52,10 +53,7 @@ def spoken(text: str) -> Counter[str]:
 
 
 def printed(text: str, width: int) -> str:
-    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
-    console.print(FrozenMarkdown(text))
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    return "\n".join(line.text for line in Drawing(text).lines(width))
 
 
 @given(MARKDOWN)
@@ -63,14 +61,41 @@ def test_the_parser_loses_nothing(text: str) -> None:
     assert spoken(displayed(FaithfulParser().parse(text))) == spoken(text)
 
 
-@given(MARKDOWN, st.sampled_from([56, 76, 120]))
-def test_the_frozen_picture_loses_nothing(text: str, width: int) -> None:
+@given(MARKDOWN, st.sampled_from([70, 76, 120]))
+def test_the_drawn_lines_lose_nothing(text: str, width: int) -> None:
     assert spoken(printed(text, width)) == spoken(text)
+
+
+@given(MARKDOWN, st.integers(20, 65))
+def test_records_lose_nothing(text: str, width: int) -> None:
+    """They repeat the headings of a table in each record."""
+    assert spoken(printed(text, width)) >= spoken(text)
+
+
+@given(MARKDOWN, st.sampled_from([50, 90]))
+def test_a_copy_holds_what_is_drawn(text: str, width: int) -> None:
+    assert spoken(plain_text(text, width)) == spoken(printed(text, width))
+
+
+@given(MARKDOWN, st.integers(1, 120))
+def test_no_line_is_wider_than_it_may_be(text: str, width: int) -> None:
+    for line in Drawing(text).lines(width):
+        if len(line.row.text[line.start : line.end].rstrip()) > 1:  # a margin or a wide character may exceed one column
+            assert cell_len(line.text) <= max(width, cell_len(line.lead) + 2)
+
+
+@given(MARKDOWN, st.integers(1, 9), st.sampled_from([50, 90]))
+def test_streamed_text_is_drawn_like_the_whole(text: str, step: int, width: int) -> None:
+    drawing = Drawing()
+    for start in range(0, len(text), step):
+        drawing.append(text[start : start + step])
+        drawing.lines(width)
+    assert [line.text for line in drawing.lines(width)] == [line.text for line in Drawing(text).lines(width)]
 
 
 @pytest.mark.parametrize("text", DANGEROUS)
 def test_known_dangers(text: str) -> None:
-    assert spoken(printed(text, 60)) == spoken(text)
+    assert spoken(printed(text, 70)) == spoken(text)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +107,9 @@ def test_known_dangers(text: str) -> None:
         ("+ 5 mmol", "+ 5 mmol"),
         ("**5** mg", "5 mg"),
         ("aspirin 75 mg\nbisoprolol 5 mg", "aspirin 75 mg\nbisoprolol 5 mg"),
+        ("Dose: 2.5\nmg", "Dose: 2.5 mg"),
+        ("Amlodipine 5\nBisoprolol 2.5", "Amlodipine 5\nBisoprolol 2.5"),
+        ("no\u00a0break 5\u202fmg", "no break 5 mg"),
     ],
 )
 def test_what_a_reader_sees(text: str, shown: str) -> None:
@@ -89,53 +117,62 @@ def test_what_a_reader_sees(text: str, shown: str) -> None:
     assert shown in "\n".join(lines)
 
 
+TABLE = "| Drug | Dose |\n|---|---|\n| Amoxicillin | 1 g |\n| 多西环素 | 100 mg |"
+GRID = ["Drug         Dose", "───────────  ──────", "Amoxicillin  1 g", "多西环素     100 mg"]
+RECORDS = ["Drug: Amoxicillin", "Dose: 1 g", "─", "Drug: 多西环素", "Dose: 100 mg"]
+
+
+def test_a_table_is_a_grid_where_its_rows_fit_and_records_elsewhere() -> None:
+    assert printed(TABLE, 66).splitlines() == GRID
+    assert printed(TABLE, 65).splitlines() == RECORDS
+    assert printed(TABLE.replace("1 g", "1 g " * 20), 80).splitlines()[0] == RECORDS[0]
+
+
 class OneAnswer(App[None]):
-    """One live widget on a tall screen."""
+    """One widget on a tall screen."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():
-            yield LiveMarkdown("")
+            yield Drawn(self._text)
 
 
-async def live_text(texts: list[str], *, streamed: bool, width: int) -> list[str]:
-    """What the live widget shows for each of `texts`, set at once or streamed first and then set."""
-    app = OneAnswer()
-    seen = []
-    async with app.run_test(size=(width, 80)) as pilot:
-        widget = app.query_one(LiveMarkdown)
-        for text in texts:
-            await widget.update("")
-            if streamed:
-                stream = LiveMarkdown.get_stream(widget)
-                for start in range(0, len(text), 7):
-                    await stream.write(text[start : start + 7])
-                    await pilot.pause()
-                await stream.stop()
-            await widget.update(text)
+def test_the_widget_paints_the_lines() -> None:
+    import asyncio
+
+    async def paint() -> str:
+        app = OneAnswer("\n\n".join(DANGEROUS))
+        async with app.run_test(size=(100, 120)) as pilot:
             await pilot.pause()
-            seen.append("".join(strip.text for strip in app.screen._compositor.render_strips()))
-    return seen
+            return screen_text(pilot)
+
+    painted = asyncio.run(paint())
+    assert spoken(painted) == spoken("\n\n".join(DANGEROUS))
+    assert [line.rstrip() for line in painted.splitlines()][:3] == ["x<y and z>w: dose<max", "", "For <PERSON>: 5 mg"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("streamed", "width"), [(False, 100), (True, 60)], ids=["at once", "streamed"])
-async def test_the_live_widget_loses_nothing(streamed: bool, width: int) -> None:
-    shown = await live_text(DANGEROUS, streamed=streamed, width=width)
-    for text, seen in zip(DANGEROUS, shown, strict=True):
-        assert spoken(seen) == spoken(text), text
+@pytest.mark.parametrize(
+    ("text", "start", "end", "selected"),
+    [
+        ("Take amoxicillin 500 mg three times a day for 5 days.", (5, 0), (8, 1), "amoxicillin 500 mg three tim"),
+        ("1. one **5** mg\n2. two", (0, 0), (5, 1), "1. one 5 mg\n2. two"),
+    ],
+)
+async def test_selected_text_has_the_line_ends_of_its_source(
+    text: str, start: tuple[int, int], end: tuple[int, int], selected: str
+) -> None:
+    app = OneAnswer(text)
+    async with app.run_test(size=(28, 10)) as pilot:
+        await drag(pilot, start, end)
+        assert app.screen.get_selected_text() == selected
 
 
-async def test_streaming_alone_shows_the_code_block_and_the_table() -> None:
-    """Code fences and tables are right even before the end of the answer."""
-    text = "Dose:\n\n```\n5 mg\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n\nEnd."
-    app = OneAnswer()
-    async with app.run_test(size=(60, 40)) as pilot:
-        stream = LiveMarkdown.get_stream(app.query_one(LiveMarkdown))
-        for character in text:
-            await stream.write(character)
-        await stream.stop()
-        await pilot.pause()
-        seen = "".join(strip.text for strip in app.screen._compositor.render_strips())
-        assert spoken(seen) == spoken(text)
-        assert len(app.query("MarkdownFence")) == 1
-        assert len(app.query("MarkdownTable")) == 1
+async def drag(pilot: Pilot[None], start: tuple[int, int], end: tuple[int, int]) -> None:
+    await pilot.pause()
+    await pilot.mouse_down(offset=start)
+    await pilot.hover(offset=end)
+    await pilot.mouse_up(offset=end)
+    await pilot.pause()

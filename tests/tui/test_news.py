@@ -15,7 +15,7 @@ NEWS = "Copied. If nothing pastes"
 
 async def copied(pilot: Pilot[None]) -> None:
     await write(pilot, "q", "enter")
-    await shows(pilot, "The last line.", "2/2048")
+    await shows(pilot, "The last line.", "first word")
     await pilot.press("f2")
     await shows(pilot, NEWS)
 

@@ -19,7 +19,7 @@ from testing.fake_engine import FakeEngine, Hold, finished
 from testing.pseudo_terminal import PseudoTerminal
 from tests.tui.driving import session
 
-HEADER = "OFFLINE | AI TEXT, NOT VALIDATED | CHECK | ab12cd34"
+HEADER = "OFFLINE | AI TEXT, NOT VALIDATED | CHECK BEFORE USE | ab12cd34"
 NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
 CUT = "CUT OFF: a dose or a list may be incomplete"
 
@@ -35,7 +35,7 @@ def test_questions_are_answered_until_the_input_ends() -> None:
     assert chat.run() == 0
     said = writer.getvalue()
     assert said.splitlines()[:2] == [HEADER, NOTICE]
-    assert "Rest.\n" + NOTICE in said
+    assert "Answer:\nRest.\nEnd of answer.\n" + NOTICE in said
     assert [message.content for message in engine.asked[1]] == ["first", "Rest.", "and\nmore"]
     assert engine.closed
 
@@ -57,7 +57,8 @@ def test_what_acts_is_shown() -> None:
 def test_a_cut_answer_says_so() -> None:
     chat, writer = plain(FakeEngine(["Take 5", finished("Take 5", tokens=2, prompt=1, reason="length")]), "q\n")
     chat.run()
-    assert f"Take 5\n{CUT} · the answer reached its length limit\n{NOTICE}" in writer.getvalue()
+    ended = "the answer reached its length limit · /resume: continue it"
+    assert f"Take 5\n{CUT} · {ended}\nEnd of answer.\n{NOTICE}" in writer.getvalue()
 
 
 def test_the_engines_death_is_said_and_the_next_question_restarts_it() -> None:
@@ -77,13 +78,13 @@ def test_a_hook_that_fails_afterwards_is_heard_of_below_the_answer() -> None:
     writer = io.StringIO()
     plain = PlainChat(session(FakeEngine(["Rest."]), hooks=[Full()]), reader=io.StringIO("q\n"), writer=writer)
     assert plain.run() == 0
-    assert f"Rest.\nThe disk is full.\n{NOTICE}" in writer.getvalue()
+    assert f"Rest.\nThe disk is full.\nEnd of answer.\n{NOTICE}" in writer.getvalue()
 
 
 def test_one_question_ends_with_success_and_its_failure_with_1() -> None:
     chat, writer = plain(FakeEngine(["Yes."]))
     assert chat.ask_once("Is it?", max_tokens=5, seed=1) == 0
-    assert "> Is it?\nYes.\n" + NOTICE in writer.getvalue()
+    assert "> Is it?\nAnswer:\nYes.\nEnd of answer.\n" + NOTICE in writer.getvalue()
     chat, _ = plain(FakeEngine([EngineDied("It died.")]))
     assert chat.ask_once("Is it?", max_tokens=5, seed=1) == 1
 
@@ -94,7 +95,7 @@ def test_an_interrupt_stops_the_answer_and_not_the_program() -> None:
     chat, writer = plain(engine, "one\ntwo\n")
 
     def interrupt() -> None:
-        while "Take 5" not in writer.getvalue():
+        while "Answer:" not in writer.getvalue():
             time.sleep(0.005)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -107,7 +108,7 @@ def test_an_interrupt_stops_the_answer_and_not_the_program() -> None:
 def test_a_full_context_names_the_command_of_this_mode() -> None:
     chat, writer = plain(FakeEngine(["Half", finished("Half", tokens=1, prompt=2047, reason="context")]), "q\n")
     chat.run()
-    assert "this conversation is now too long for the model. /new: new chat" in writer.getvalue()
+    assert "this conversation is now too long for the model. /case: new chat" in writer.getvalue()
 
 
 AT_TERMINAL = """
@@ -185,3 +186,16 @@ def test_a_line_longer_than_a_terminal_hands_over_arrives_whole() -> None:
         terminal.send("\x04")
         assert terminal.status() == 0
         assert f"ASKED '{'x' * 6000}y'" in terminal.output
+
+
+@pytest.mark.slow
+def test_nothing_that_line_mode_writes_to_a_terminal_is_an_escape_code() -> None:
+    with PseudoTerminal(AT_TERMINAL) as terminal:
+        terminal.wait_for("> ")
+        terminal.send("What helps?\r")
+        terminal.wait_for(ANSWERED)
+        terminal.send("/help\r")
+        terminal.wait_for("/quit: ")
+        terminal.send("/quit\r")
+        assert terminal.status() == 0
+        assert "\x1b" not in terminal.output

@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from edgemed.chat.conversation import ENDED, Turn
+from edgemed.chat.conversation import ENDED, State, Turn
 from edgemed.clinical import Language
 from edgemed.engine import startup
+from edgemed.engine.process.exit_reason import describe_exit
 from edgemed.tui.endings import ending
-from edgemed.tui.facts import model_facts
+from edgemed.tui.facts import model_facts, model_line
+from edgemed.tui.reasons import reason_in
+from edgemed.tui.room import estimated_tokens
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
 from edgemed.tui.strings import CHINESE, ENGLISH, Strings, help_text
 from edgemed.tui.widgets.status import Figures, status_line
@@ -44,7 +47,14 @@ def test_a_stop_before_the_first_word_cuts_nothing() -> None:
 
 
 def test_a_failure_says_why() -> None:
-    assert ending(Turn("q", raw="a", state="failed", reason="It broke."), ENGLISH, "en").endswith(" · It broke.")
+    assert " · It broke. · " in ending(Turn("q", raw="a", state="failed", reason="It broke."), ENGLISH, "en")
+
+
+@pytest.mark.parametrize(
+    ("state", "offered"), [("stopped", True), ("length", True), ("context", False), ("whole", False)]
+)
+def test_a_cut_answer_can_be_resumed_unless_there_is_no_room(state: State, offered: bool) -> None:
+    assert ending(Turn("q", raw="a", state=state), ENGLISH, "en").endswith("F6: resume") is offered
 
 
 @pytest.mark.parametrize(
@@ -54,9 +64,11 @@ def test_a_failure_says_why() -> None:
         (Loading(), "Loading the model"),
         (Loading("weights", 0.345), "Loading the model: weights, 34 %"),
         (Loading("opening", 0.0), "Loading the model: opening the file, 0 %"),
-        (Reading(10, 40, 10, 0.5), "Reading your text, 10/40 tokens"),
-        (Reading(100, 400, 50, 5.0), "Reading your text, 100/400 tokens, about 30 s left"),
-        (Writing(12), "Answering, 12 tokens. Esc stops and keeps the text"),
+        (Reading(0, 0, 0, 0.0), "Reading your text"),
+        (Reading(10, 40, 10, 0.5), "Reading your text, 25 %"),
+        (Reading(100, 400, 50, 5.0), "Reading your text, 25 %, about 30 s left"),
+        (Reading(100, 1900, 100, 13.0), "Reading your text, 5 %, about 4 minutes left"),
+        (Writing(12), "Answering. Esc stops and keeps the text"),
         (Stopping(), "Stopping"),
         (Down("It died."), "It died. Your conversation is safe. Ctrl+R restarts it."),
     ],
@@ -79,35 +91,57 @@ FIGURES = st.builds(
     hit_rate=st.none() | st.floats(0, 1),
     context_used=st.integers(0, 1 << 20),
     context_size=st.none() | st.integers(1, 1 << 20),
+    draft_tokens=st.integers(0, 1 << 20),
+    prompt_tokens_per_s=st.none() | st.floats(1e-3, 1e6),
 )
 
 
-@given(FIGURES, st.integers(20, 200), st.sampled_from([ENGLISH, CHINESE]))
-def test_the_status_line_always_fits(figures: Figures, width: int, words: Strings) -> None:
-    line = status_line(figures, words, width)
+@given(FIGURES, st.integers(20, 200), st.sampled_from([ENGLISH, CHINESE]), st.booleans())
+def test_the_status_line_always_fits(figures: Figures, width: int, words: Strings, detailed: bool) -> None:
+    line = status_line(figures, words, width, detailed=detailed)
     assert cell_len(line) == width
     assert line.endswith(words.help_hint)
 
 
-def test_the_status_line_shows_everything_in_80_columns() -> None:
-    figures = Figures(12.34, 800 << 20, 4 << 30, 0.871, 512, 4096)
-    assert status_line(figures, ENGLISH, 78) == (
-        "12.3 tokens/s · memory 0.8/4.0 GiB · context 512/4096 · cache 87 %     F1 help"
+KNOWN = Figures(
+    tokens_per_s=12.34,
+    resident_bytes=800 << 20,
+    budget_bytes=4 << 30,
+    hit_rate=0.871,
+    context_used=800,
+    context_size=4096,
+    draft_tokens=64,
+    prompt_tokens_per_s=2.0,
+)
+
+
+def test_the_status_line_is_for_doctors() -> None:
+    assert status_line(KNOWN, ENGLISH, 58) == "room left 79 % · first word in about 40 s          F1 help"
+    assert status_line(KNOWN, CHINESE, 58) == "剩余空间 79 % · 约 40 秒后出第一个字               F1 帮助"
+
+
+def test_the_engines_figures_are_shown_with_the_expert_map() -> None:
+    assert status_line(KNOWN, ENGLISH, 118, detailed=True).startswith(
+        "room left 79 % · first word in about 40 s · 12.3 tokens/s · memory 0.8/4.0 GiB · cache hits 87 %"
     )
 
 
-def test_a_full_context_is_not_more_than_full() -> None:
-    assert "context 4096/4096" in status_line(Figures(context_used=4097, context_size=4096), ENGLISH, 78)
+def test_a_full_context_has_no_room() -> None:
+    assert status_line(Figures(context_used=4097, context_size=4096), ENGLISH, 78).startswith("room left 0 %")
 
 
-def test_the_status_line_shows_everything_in_60_columns() -> None:
-    figures = Figures(12.34, 800 << 20, 4 << 30, 0.871, 512, 4096)
-    assert status_line(figures, ENGLISH, 58) == "12.3 t/s · 0.8/4.0 GiB · ctx 512/4096 · hit 87 %   F1 help"
+@pytest.mark.parametrize(("text", "tokens"), [("", 0), ("abcde", 2), ("胸痛", 2), ("胸痛 2 h", 3)])
+def test_a_draft_is_measured_without_the_engine(text: str, tokens: int) -> None:
+    assert estimated_tokens(text) == tokens
 
 
 def test_the_model_is_described_and_its_name_distrusted() -> None:
     text = model_facts(dataclasses.replace(info(), model_name="evil\x1b[2J", verified=False), ENGLISH)
     assert text.startswith("evil⟨U+001B⟩[2J: 5 MoE layers of 16 experts, 4.50 bits per weight, 13 MiB, UNVERIFIED")
+
+
+def test_a_clinician_sees_no_bits_and_no_experts() -> None:
+    assert model_line(info(), ENGLISH) == "Model: mini, 13 MiB, checked as it is read."
 
 
 def test_both_languages_have_the_same_holes_and_commands() -> None:
@@ -128,6 +162,20 @@ def test_both_languages_have_the_same_holes_and_commands() -> None:
 
 @pytest.mark.parametrize("language", get_args(Language))
 def test_the_help_names_every_key(language: Language) -> None:
-    text = help_text(language)
+    text = help_text(language, "")
     for key in ("Enter", "Ctrl+J", "Esc", "F2", "Ctrl+N", "Ctrl+R", "Ctrl+P", "Ctrl+Q"):
-        assert f"| {key}" in text
+        assert f"**{key}" in text
+
+
+@pytest.mark.parametrize("number", [9, 11, 7, 4, 6, 15, 99])
+@pytest.mark.parametrize("out_of_memory", [True, False])
+def test_why_the_model_stopped_is_said_in_chinese(number: int, out_of_memory: bool) -> None:
+    sentence = describe_exit(-number, ["CUDA error: x"], out_of_memory=out_of_memory)
+    translated = reason_in("zh-CN", sentence)
+    assert translated.startswith("模型已停止")
+    assert translated.endswith('last words: "CUDA error: x"）。')
+    assert "because" not in translated
+    names = re.compile(r"llama\.cpp|`edgemed verify`|edgemed|--ram")
+    assert not re.search("[a-z]", names.sub("", translated.partition("（")[0]))
+    assert reason_in("en", sentence) == sentence
+    assert reason_in("zh-CN", "The disk is full.") == "The disk is full."

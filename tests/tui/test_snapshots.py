@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from edgemed.clinical import chart_copy
 from edgemed.errors import EngineDied
+from edgemed.tui.themes import CONTRAST, LIGHT
+from edgemed.tui.widgets.turn import AnswerView
 from testing.fake_engine import Hold, Step
 from tests.tui.driving import chat, shows, wait_until, write
 
@@ -45,6 +48,34 @@ async def answered(pilot: Pilot[None]) -> None:
     await write(pilot, "What treats pneumonia?", "enter")
     await shows(pilot, "35 mg")
     await wait_until(pilot, lambda: not pilot.app.screen.answering)  # type: ignore[attr-defined]
+
+
+REASONED = """<think>500 mg? No, an allergy.</think>Start **bisoprolol** 1.25 mg once daily if heart rate ≥ 60 bpm and \
+systolic BP ≥ 100 mmHg; not if eGFR < 30 mL/min/1.73 m².
+
+- Aspirin 300 mg
+- Enoxaparin 1 mg/kg every 12 h
+
+| Hour | Rate |
+|---|---|
+| 0 - 1 | 1 000 mL/h |
+| 1 - 3 | 500 mL/h |
+"""
+
+
+async def chosen(pilot: Pilot[None]) -> None:
+    await write(pilot, "What for heart failure?", "enter")
+    await shows(pilot, "500 mL/h", "first word")
+    pilot.app.screen.query_one(AnswerView).focus()
+    await pilot.pause()
+
+
+async def copied_twice(pilot: Pilot[None]) -> None:
+    await answered(pilot)
+    await pilot.press("f2")
+    await shows(pilot, "Copied.")
+    await pilot.press("f2")
+    await shows(pilot, "Select the text with the mouse")
 
 
 async def stopped(pilot: Pilot[None]) -> None:
@@ -109,11 +140,30 @@ CASES: dict[str, tuple[list[Step], Before, tuple[int, int], dict[str, Any]]] = {
     "copy": (["Take 5", Hold()], asked_to_copy, (60, 20), {}),
     "palette": ([], palette, (80, 24), {}),
     "chinese": (["休息，多喝水。"], chinese, (80, 24), {"language": "zh-CN"}),
-    "real-model": ([ANSWER], answered, (100, 30), {"use": "unevaluated"}),
+    "real-model": ([ANSWER], answered, (100, 40), {"use": "unevaluated"}),
+    "chosen": ([REASONED], chosen, (80, 24), {}),
+    "chosen-light": ([REASONED], chosen, (80, 24), {"theme": LIGHT.name}),
+    "chosen-contrast": ([REASONED], chosen, (80, 24), {"theme": CONTRAST.name}),
+    "chosen-wide": ([REASONED], chosen, (120, 30), {}),
+    "chosen-wide-light": ([REASONED], chosen, (120, 30), {"theme": LIGHT.name}),
+    "chosen-wide-contrast": ([REASONED], chosen, (120, 30), {"theme": CONTRAST.name}),
+    "selectable": ([ANSWER], copied_twice, (80, 40), {}),
 }
+
+
+@pytest.fixture(autouse=True)
+def _morning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgemed.tui.heads.clock", lambda moment: "11:07")
+    monkeypatch.setattr(
+        "edgemed.tui.screens.copying.chart_copy", lambda text, **facts: chart_copy(text, **(facts | {"written": None}))
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_chat_looks_as_accepted(name: str, snap_compare: Compare) -> None:
     script, before, size, options = CASES[name]
-    assert snap_compare(chat(script, **options), terminal_size=size, run_before=before)
+    theme = options.get("theme")
+    app = chat(script, **{key: value for key, value in options.items() if key != "theme"})
+    if theme:
+        app.theme = theme
+    assert snap_compare(app, terminal_size=size, run_before=before)

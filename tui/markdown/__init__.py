@@ -1,6 +1,5 @@
-"""Markdown that shows every character of the model's text: one parser and the renderable for old answers."""
+"""Markdown as lines of text that show every character of the model's text, and as plain text for copies."""
 
-from edgemed.tui.markdown.faithful import FaithfulParser
-from edgemed.tui.markdown.frozen import FrozenMarkdown
+from edgemed.tui.markdown.drawing import Drawing, Line, plain_text
 
-__all__ = ["FaithfulParser", "FrozenMarkdown"]
+__all__ = ["Drawing", "Line", "plain_text"]

@@ -16,8 +16,9 @@ from edgemed.chat.lengths import Length
 from edgemed.chat.visible import VisibleStream, visible
 from edgemed.engine.process.protocol import EngineInfo, Finished, Piece, PromptProgress
 from edgemed.tui.driver import EngineDriver
-from edgemed.tui.facts import model_facts
+from edgemed.tui.facts import model_line
 from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, Opened, StatsChanged
+from edgemed.tui.reasons import reason_in
 from edgemed.tui.screens.surface import ChatSurface
 from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing
@@ -168,7 +169,7 @@ class AnsweringScreen(ChatSurface):
         self._engine_ready = True
         self._info = news.info
         self.show_figures(context_size=news.info.n_ctx)
-        self.show_welcome(model_facts(news.info, self._words))
+        self.show_welcome(model_line(news.info, self._words))
         self._enter(Idle())
         if news.info.warning:
             self.notify(visible(news.info.warning), markup=False, severity="warning", timeout=WARNING_SECONDS)
@@ -199,7 +200,9 @@ class AnsweringScreen(ChatSurface):
                     await self.query_one(Transcript).views[-1].answer.feed(shown)
             case Finished() as finished:
                 self.show_figures(
-                    context_used=self._conversation.context_used, tokens_per_s=finished.decode_tokens_per_s
+                    context_used=self._conversation.context_used,
+                    tokens_per_s=finished.decode_tokens_per_s,
+                    prompt_tokens_per_s=finished.prefill_tokens_per_s or None,
                 )
                 await self._ended(Idle())
 
@@ -219,7 +222,7 @@ class AnsweringScreen(ChatSurface):
         elif self.start_error is not None and not composer.text and not self._conversation.queued:
             self.app.exit()  # no text is lost, and the command prints the error
         elif not self.answering:
-            self._enter(Idle() if news.alive else Down(news.sentence))
+            self._enter(Idle() if news.alive else Down(reason_in(self._session.language, news.sentence)))
         if turn is not None and turn.state != "failed":  # a hook failed after the answer, which is unchanged
             self.notify(news.sentence, markup=False, severity="error", timeout=WARNING_SECONDS)
 
@@ -245,4 +248,5 @@ class AnsweringScreen(ChatSurface):
     def _check_engine(self) -> None:
         if self._engine_ready and not self.answering and not self._driver.alive:
             self._engine_ready = False
-            self._enter(Down(self._driver.why_down or self._words.engine_gone))
+            why = reason_in(self._session.language, self._driver.why_down)
+            self._enter(Down(why or self._words.engine_gone))

@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 
 from edgemed.chat.conversation import Conversation
 from edgemed.tui.commands import COMMANDS
+from edgemed.tui.facts import model_facts
 from edgemed.tui.messages import StoreStateChanged
 from edgemed.tui.screens.turns import TurnsScreen
 from edgemed.tui.session import ChatSession
@@ -174,7 +175,9 @@ class ChatScreen(TurnsScreen):
             self._watcher.stop()
             await self.query(ExpertPanel).remove()
         elif self._info is not None:
-            panel = ExpertPanel(self._words, self._info.n_layers, self._info.n_experts)
+            panel = ExpertPanel(
+                self._words, self._info.n_layers, self._info.n_experts, model_facts(self._info, self._words)
+            )
             await self.query_one(".conversation").mount(panel)
             self._watcher.start()
 

@@ -82,9 +82,10 @@ class ComposingScreen(AnsweringScreen):
     def show_box_line(self) -> None:
         """Say how long the answer will be, and how much room there is, if that is little."""
         words, line, draft = self._asking_words, self.query_one(".box-line", Static), self.query_one(Composer).text
-        left = self._room() if draft.strip() else None
+        asks = bool(draft.strip()) and draft != "/" and not is_command(draft)
+        left = self._room() if asks else None
         parts = [words.editing] if self._editing else []
-        if draft.strip() or self.length != self._session.length:
+        if asks or self.length != self._session.length:
             parts.append(words.lengths[self.length])
         if left is not None:
             parts.append(room.room_left(left, self._session.language, words))

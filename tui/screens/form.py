@@ -26,7 +26,7 @@ class FormScreen(Screen[None]):
         self._header = header
 
     def compose(self) -> ComposeResult:
-        yield Notices(self._header, None)
+        yield Notices((self._header,), None)
         with Vertical(classes="fields"):
             yield Static("", classes="heading", markup=False)
             yield Static("", classes="explanation", markup=False)

@@ -10,10 +10,10 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
-from edgemed.tui.markdown import FrozenMarkdown
 from edgemed.tui.screens.noticed import notices
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings import help_text
+from edgemed.tui.widgets.drawn import Drawn
 
 
 class HelpScreen(Screen[None]):
@@ -21,12 +21,14 @@ class HelpScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,q", "dismiss", show=False)]
 
-    def __init__(self, session: ChatSession) -> None:
+    def __init__(self, session: ChatSession, commands: str = "") -> None:
+        """`commands`: the commands that are offered, in Markdown."""
         super().__init__()
         self._session = session
+        self._commands = commands
 
     def compose(self) -> ComposeResult:
         yield notices(self._session)
         with VerticalScroll():
-            yield Static(FrozenMarkdown(help_text(self._session.language)))
+            yield Drawn(help_text(self._session.language, self._commands))
         yield Static(self._session.words.close, classes="stage", markup=False)

@@ -19,7 +19,6 @@ from edgemed.tui.screens.set_pin import SetPinScreen
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings_vault import vault_strings
 from edgemed.tui.widgets.composer import Composer
-from edgemed.tui.widgets.transcript import Transcript
 
 SAVE_SECONDS = 0.5
 """A draft is saved at most this long after it was changed."""
@@ -98,11 +97,10 @@ class KeepingScreen(ChatScreen):
         composer.text = draft
         composer.move_cursor(composer.document.end)
 
-    def show_welcome(self, facts: str = "") -> None:
-        """Show the text above the first turn, which says where the chat is kept."""
+    @property
+    def where_kept(self) -> str:
         kept = self._kept is not None and self._conversation.saved
-        lines = (self._session.introduction, facts, self._vault_words.kept if kept else self._words.nothing_stored)
-        self.query_one(Transcript).welcome("\n".join(filter(None, lines)))
+        return self._vault_words.kept if kept else self._words.nothing_stored
 
     def action_undo_typing(self) -> None:
         """Undo the last change in the box."""
@@ -131,27 +129,33 @@ class KeepingScreen(ChatScreen):
         line.set_class(not conversation.saved, "-unsaved")
         case = self._kept.cases.get(conversation.case_id or "", "") if self._kept else ""
         named = " · ".join(filter(None, [case, conversation.heading]))
-        line.update(visible(named) if conversation.saved else self._vault_words.unsaved_header)
+        show(line, visible(named) if conversation.saved else self._vault_words.unsaved_header)
 
     def _show_news(self) -> None:
         """The most urgent thing about the vault; nothing if all is well."""
         line, news = self.query_one(".news", Static), self.news()
-        line.update(news)
         line.display = bool(news)
+        show(line, news)
 
     def news(self) -> str:
         """What the user should know now about the vault."""
         if self._kept is None:
             return ""
         words = self._vault_words
+        if fault := self._kept.journal.fault or self._fault:  # first: after a failed write the disk is behind as well
+            return words.not_saved.format(error=fault)
         behind = self._kept.journal.behind
         if behind >= BEHIND_SECONDS:
             return words.behind.format(seconds=f"{behind:.0f}")
-        if self._kept.journal.fault or self._fault:
-            return words.not_saved.format(error=self._kept.journal.fault or self._fault)
         return self._kept.low_disk(self._session.language)
 
 
 def state_of(conversation: Conversation) -> object:
     """What `KeepingScreen.save` watches for changes."""
     return conversation.id, conversation.draft, tuple(conversation.queued), frozenset(conversation.shown_ids)
+
+
+def show(line: Static, text: str) -> None:
+    """Show `text`, and paint nothing if it is shown already: this is called every second."""
+    if line.content != text:
+        line.update(text)

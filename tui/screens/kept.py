@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import ClassVar
 
 from textual import on
@@ -12,7 +13,7 @@ from textual.events import Paste
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.engine.process.protocol import Finished
 from edgemed.errors import VaultError
-from edgemed.tui.facts import model_facts
+from edgemed.tui.facts import model_line
 from edgemed.tui.messages import Answering, EngineFailed
 from edgemed.tui.screens.chats import ChatsScreen, Chosen
 from edgemed.tui.screens.hidden import HiddenScreen
@@ -55,6 +56,7 @@ class KeptScreen(KeepingScreen):
 
     async def leave(self) -> None:
         """Save the draft, stop the running answer and keep its text, end the engine, close the vault."""
+        await self._let_typing_arrive()
         await self.save()
         turns = [self._answered, *(chat.open_turn for chat in self._elsewhere.values())]
         for turn in filter(None, turns):
@@ -64,6 +66,13 @@ class KeptScreen(KeepingScreen):
                 break
             await asyncio.sleep(0.02)
         await asyncio.to_thread(self.close)
+
+    async def _let_typing_arrive(self) -> None:
+        """Wait until the box has taken what was typed: the key that leaves overtakes it."""
+        arrived = asyncio.Event()
+        self.query_one(Composer).call_later(arrived.set)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(arrived.wait(), LEAVE_SECONDS)
 
     def close(self) -> None:
         """End the engine and close the vault. Blocks."""
@@ -131,7 +140,7 @@ class KeptScreen(KeepingScreen):
         if open_turn := conversation.open_turn:
             await self._follow(open_turn)
         self.show_queued(conversation.queued)
-        self.show_welcome(model_facts(self._info, self._words) if self._info else "")
+        self.show_welcome(model_line(self._info, self._words) if self._info else "")
         self.show_which()
 
     async def _show_turn(self, turn_id: str) -> None:

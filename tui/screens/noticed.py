@@ -16,7 +16,7 @@ from edgemed.tui.widgets.notices import Notices
 
 def notices(session: ChatSession) -> Notices:
     """The lines at the top of a screen."""
-    return Notices(session.header, session.notice)
+    return Notices(session.headers, session.notice)
 
 
 class NoticedPalette(CommandPalette):

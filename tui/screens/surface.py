@@ -10,19 +10,20 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.widgets import Markdown, Static
+from textual.widgets import Static
 
 from edgemed.chat.conversation import Queued, Turn
 from edgemed.chat.visible import visible
-from edgemed.tui.endings import ending
+from edgemed.tui.heads import Heads, Version
+from edgemed.tui.room import estimated_tokens
 from edgemed.tui.screens.copying import CopyingScreen
 from edgemed.tui.screens.noticed import notices
+from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Down, Stage, described
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.slash_menu import SlashMenu
 from edgemed.tui.widgets.status import StatusLine
 from edgemed.tui.widgets.transcript import Transcript
-from edgemed.tui.widgets.turn import AnswerView
 
 
 class ChatSurface(CopyingScreen):
@@ -34,10 +35,24 @@ class ChatSurface(CopyingScreen):
         Binding("pagedown", "page(1)", show=False, priority=True),
     ]
 
+    def __init__(self, session: ChatSession) -> None:
+        super().__init__(session)
+        self.heads = Heads(
+            session.words,
+            session.language,
+            weights_digest=session.weights_digest,
+            intended_use=session.intended_use,
+            version=self.version_of,
+        )
+
+    def version_of(self, turn: Turn) -> Version:
+        """The place of `turn` among its siblings, and their number."""
+        return 1, 1
+
     def compose(self) -> ComposeResult:
         yield notices(self._session)
         with Horizontal(classes="conversation"):
-            yield Transcript(you=self._words.you, notice=self._session.notice, ending=self.ending_of)
+            yield Transcript(self.heads)
         yield Static("", classes="stage", markup=False)
         yield Static("", classes="queued", markup=False)
         menu = SlashMenu(self._session.language)
@@ -48,8 +63,15 @@ class ChatSurface(CopyingScreen):
 
     def show_welcome(self, facts: str = "") -> None:
         """Show the text above the first turn. `facts`: the model's description, once it is known."""
-        lines = (self._session.introduction, facts, self._words.nothing_stored)
-        self.query_one(Transcript).welcome("\n".join(filter(None, lines)))
+        words = self._words
+        lines = filter(None, (self._session.introduction, facts, self.where_kept))
+        examples = (words.examples_title, *(f"  {question}" for question in words.examples), "", words.first_keys)
+        self.query_one(Transcript).welcome("\n".join(lines), "\n".join(examples))
+
+    @property
+    def where_kept(self) -> str:
+        """What happens to the text of this chat."""
+        return self._words.nothing_stored
 
     def show_stage(self, stage: Stage) -> None:
         """Show what the engine is doing."""
@@ -71,7 +93,7 @@ class ChatSurface(CopyingScreen):
 
     def ending_of(self, turn: Turn) -> str:
         """The line below an answer that says how it ended."""
-        return ending(turn, self._words, self._session.language)
+        return self.heads.ending(turn)
 
     def focus_composer(self) -> None:
         """Give the composer the focus without scrolling."""
@@ -88,11 +110,6 @@ class ChatSurface(CopyingScreen):
         transcript = self.query_one(Transcript)
         transcript.scroll_relative(y=direction * max(1, transcript.size.height - 2), animate=False)
 
-    @on(AnswerView.Chosen)
-    async def _chosen(self, chosen: AnswerView.Chosen) -> None:
-        await self.query_one(Transcript).choose(chosen.view)
-
-    @on(Markdown.LinkClicked)
-    def _link_clicked(self, clicked: Markdown.LinkClicked) -> None:
-        clicked.stop()
-        self.notify(self._words.links_closed, markup=False)
+    @on(Composer.Changed)
+    def _drafted(self, changed: Composer.Changed) -> None:
+        self.show_figures(draft_tokens=estimated_tokens(changed.text_area.text))

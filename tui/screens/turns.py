@@ -6,7 +6,7 @@ from textual import on
 
 from edgemed.chat.conversation import Turn
 from edgemed.chat.lengths import Length
-from edgemed.tui.commands import COMMANDS
+from edgemed.tui.commands import COMMANDS, listed
 from edgemed.tui.messages import Previewed
 from edgemed.tui.screens.choice import ChoiceScreen
 from edgemed.tui.screens.composing import ComposingScreen
@@ -63,6 +63,14 @@ class TurnsScreen(ComposingScreen):
                 if view.turn is turn:
                     self.set_focus(view.answer, scroll_visible=False)
             getattr(self, f"action_{name}")()
+
+    @property
+    def commands_help(self) -> str:
+        """The commands that are offered here, in Markdown; those for the chosen answer come first."""
+        language, turn = self._session.language, self.chosen
+        offered = [command for command in COMMANDS if self.action_of(command)]
+        here = [each for each in offered if turn is not None and each.on_turn and self._applies(each.name, turn)]
+        return listed(language, [*here, *(command for command in offered if command not in here)])
 
     # --- copies ---
 

@@ -13,6 +13,11 @@ from edgemed.tui.chat_list import NUMBERED, Row, line
 from edgemed.tui.strings_vault import VaultStrings
 
 
+def clock() -> datetime:
+    """The local time."""
+    return datetime.now().astimezone()
+
+
 class ChatRows(OptionList, can_focus=False):
     """Shows rows; `chosen` is the one under the cursor."""
 
@@ -25,7 +30,7 @@ class ChatRows(OptionList, can_focus=False):
         """Replace the rows and put the cursor on the one with this index."""
         self.rows = rows
         self.clear_options()
-        width, now = max(20, self.size.width - 2), datetime.now().astimezone()
+        width, now = max(20, self.size.width - 2), clock()
         cases = [row.case_id for row in rows]
         self.add_options(
             Option(

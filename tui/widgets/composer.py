@@ -15,9 +15,12 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from edgemed.tui.commands import TYPED, is_command
+from edgemed.tui.widgets.bound_lines import bind_numbers
 from edgemed.tui.widgets.slash_menu import SlashMenu
 
 NEW_LINE_KEYS = frozenset({"shift+enter", "alt+enter", "ctrl+j", "ctrl+enter"})
+
+bind_numbers()
 
 
 class Composer(TextArea):

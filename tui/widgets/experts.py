@@ -29,8 +29,8 @@ LABEL_COLUMNS = 3
 LABEL_EVERY = 5
 LEGEND_COLUMNS = 17
 
-OTHER_LINES = 8
-"""Lines of the panel that are not the map: title, legend, figures and the space between them."""
+OTHER_LINES = 12
+"""Lines of the panel that are not the map: facts, title, legend, figures and the space between them."""
 
 _LOWER, _UPPER = "▄▀"  # half blocks: two half lines in one character, as foreground and background colour
 _SWATCH = "██"
@@ -128,16 +128,20 @@ class ExpertMap(Widget):
 class ExpertPanel(Vertical):
     """The map with its title, legend and figures.
 
-    `layers` counts all layers of the model; `experts` is the number of experts in each MoE layer.
+    `layers` counts all layers of the model; `experts` is the number of experts in each MoE layer. `facts`: the model in
+    a sentence, shown at the top.
     """
 
-    def __init__(self, words: Strings, layers: int, experts: int) -> None:
+    def __init__(self, words: Strings, layers: int, experts: int, facts: str = "") -> None:
         super().__init__()
         self._words = words
+        self._facts = facts
         self._view = LiveView(experts)
         self._layers = layers
 
     def compose(self) -> ComposeResult:
+        if self._facts:
+            yield Static(self._facts, classes="experts-facts", markup=False)
         yield Static("", classes="experts-title", markup=False)
         yield ExpertMap(self._view, self._layers)
         yield Static("", classes="experts-legend", markup=False)

@@ -1,66 +1,69 @@
-"""One turn on the screen: the question, and the answer, which is either live or frozen."""
+"""One turn on the screen: the question, the model's folded reasoning, and the answer."""
 
 from __future__ import annotations
 
-import asyncio
+from typing import ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.message import Message
-from textual.widgets import Markdown, Static
-from textual.widgets.markdown import MarkdownStream
+from textual.selection import Selection
+from textual.widgets import Static
 
 from edgemed.chat.conversation import Turn
+from edgemed.chat.reasoning import parts
 from edgemed.chat.visible import visible
-from edgemed.tui.markdown import FrozenMarkdown
-from edgemed.tui.widgets.live_markdown import LiveMarkdown
+from edgemed.tui.heads import Heads
+from edgemed.tui.widgets.drawn import Drawn
 
 
 class AnswerView(Vertical, can_focus=True):
-    """An answer: frozen, live, or live and open. An open answer takes text until it is closed."""
+    """An answer. While it is open it takes more text."""
 
-    class Chosen(Message):
-        """The answer got the focus."""
-
-        def __init__(self, view: AnswerView) -> None:
-            super().__init__()
-            self.view = view
-
-    def __init__(self, turn: Turn, notice: str | None) -> None:
+    def __init__(self, turn: Turn, heads: Heads) -> None:
         super().__init__()
         self.turn = turn
-        self._notice = notice
-        self._stream: MarkdownStream | None = None
-        self._fed = ""
-
-    @property
-    def live(self) -> bool:
-        return bool(self.query(LiveMarkdown))
+        self._heads = heads
+        self._text = turn.text
+        self._parts = parts(self._text)
 
     def compose(self) -> ComposeResult:
-        yield Static(FrozenMarkdown(self.turn.text), classes="body")
+        yield Static(self._heads.answer(self.turn), classes="head", markup=False)
+        yield Reasoning(self._parts.reasoning, self._heads)
+        yield Drawn(self._parts.answer, classes="body")
         yield Static("", classes="ending", markup=False)
-        if self._notice:
-            yield Static(self._notice, classes="notice", markup=False)
+
+    def on_mount(self) -> None:
+        self.show_ending(self._heads.ending(self.turn))
 
     async def open(self) -> None:
-        """Open the answer for text."""
-        await self.thaw()
-        self._stream = Markdown.get_stream(self.query_one(LiveMarkdown))
-        await asyncio.sleep(0)  # let the stream's task begin; stopping it earlier would cancel the caller
+        """Open the answer for text that follows what it has."""
+        self._text = self.turn.text
+        self._show()
+        self.show_ending("")
 
     async def feed(self, text: str) -> None:
         """Append text. Each call costs a layout, so call it a few times a second, not once per token."""
-        assert self._stream is not None
-        await self._stream.write(text)
+        self._text += text
+        self._show()
 
     async def close(self, ending: str) -> None:
-        """Close the answer, render all of it once more, and show how it ended."""
-        if self._stream is not None:
-            await self._stream.stop()
-            self._stream = None
-            await self.query_one(LiveMarkdown).update(self.turn.text)
+        """Close the answer: show all of its text, its head and how it ended."""
+        self._text = self.turn.text
+        self._show()
+        self.query_one(".head", Static).update(self._heads.answer(self.turn))
         self.show_ending(ending)
+
+    def _show(self) -> None:
+        before, self._parts = self._parts, parts(self._text)
+        if self._parts.reasoning != before.reasoning:
+            self.query_one(Reasoning).show(self._parts.reasoning)
+        body, answer = self.query_one(".body", Drawn), self._parts.answer
+        if answer.startswith(before.answer):
+            if len(answer) > len(before.answer):
+                body.append(answer[len(before.answer) :])
+        else:
+            body.update(answer)
 
     def show_ending(self, ending: str) -> None:
         """Show `ending` below the text; hide the line if it is empty."""
@@ -68,39 +71,68 @@ class AnswerView(Vertical, can_focus=True):
         line.update(ending)
         line.display = bool(ending)
 
-    async def thaw(self) -> None:
-        """Switch to live Markdown."""
-        if not self.live:
-            await self._replace(LiveMarkdown(self.turn.text))
+    @property
+    def columns(self) -> int:
+        """The width of the answer's text."""
+        return self.query_one(".body", Drawn).columns
 
-    async def freeze(self) -> None:
-        """Switch to one static widget. An open answer stays live."""
-        if self.live and self._stream is None:
-            await self._replace(Static(FrozenMarkdown(self.turn.text)))
 
-    async def _replace(self, body: Static | LiveMarkdown) -> None:
-        body.add_class("body")
-        with self.app.batch_update():
-            await self.query_one(".body").remove()
-            await self.mount(body, before=0)
+class Reasoning(Vertical, can_focus=True):
+    """The model's reasoning as one line, which Enter or a click opens and closes. Its text cannot be selected."""
 
-    def on_focus(self) -> None:
-        self.post_message(self.Chosen(self))
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", show=False)]
+
+    def __init__(self, text: str, heads: Heads) -> None:
+        super().__init__()
+        self._text = text
+        self._heads = heads
+        self._opened = False
+
+    def compose(self) -> ComposeResult:
+        yield Static("", classes="fold", markup=False)
+        yield Unselectable(self._text)
 
     def on_mount(self) -> None:
-        self.query_one(".ending").display = False
+        self.show(self._text)
+
+    def show(self, text: str) -> None:
+        """Replace the reasoning."""
+        changed, self._text = text != self._text, text
+        self.display = bool(text)
+        for body in self.query(Unselectable):  # none while the chat closes
+            if changed:
+                body.update(text)
+            body.display = self._opened
+        for line in self.query(".fold").results(Static):
+            line.update(self._heads.reasoning(text, opened=self._opened))
+
+    def action_open(self) -> None:
+        self._opened = not self._opened
+        self.show(self._text)
+
+    def on_click(self) -> None:
+        self.action_open()
+
+
+class Unselectable(Drawn):
+    """Text that is never copied."""
+
+    ALLOW_SELECT = False
+
+    def get_selection(self, selection: Selection) -> None:
+        return None
 
 
 class TurnView(Vertical):
     """A question above its answer."""
 
-    def __init__(self, turn: Turn, you: str, notice: str | None) -> None:
+    def __init__(self, turn: Turn, heads: Heads) -> None:
         super().__init__()
         self.turn = turn
-        self.answer = AnswerView(turn, notice)
-        self._you = you
+        self.answer = AnswerView(turn, heads)
+        self._heads = heads
 
     def compose(self) -> ComposeResult:
-        yield Static(self._you, classes="speaker", markup=False)
-        yield Static(visible(self.turn.question), classes="question", markup=False)
+        yield Static(self._heads.question(self.turn), classes="head", markup=False)
+        yield Drawn(visible(self.turn.question), markdown=False, classes="question")
         yield self.answer

@@ -82,8 +82,8 @@ class Engine:
         on_progress: OnProgress | None = None,
         weights: Weights | None = None,
     ) -> Self:
-        """Load the model at `path` in a new process. `on_progress` gets a stage's name and the fraction done, 0 to 1.
-        `weights`: what the caller has seen of the file; another file is refused with ModelFileError.
+        """Load the model at `path` in a new process; any file but the one with these `weights` is refused.
+        `on_progress` gets a stage's name and the fraction done, 0 to 1.
 
         Raises what loading raises in the engine (ModelFileError, BudgetError, TemplateError, SetupError, EngineError),
         or EngineDied if the process ended while loading.
@@ -93,8 +93,7 @@ class Engine:
         return engine
 
     def restart(self, on_progress: OnProgress | None = None) -> None:
-        """Start a new process and end the old one if it is still running. Raises what `start` raises, and
-        ModelFileError if the file is no longer the one of the first start."""
+        """End the old process and start a new one. Raises what `start` raises; ModelFileError if the file changed."""
         self.close()
         file = FileIdentity.of(self._path)
         refuse_other_weights(self._path, self._weights is None or file in (self._weights.file, None))

@@ -15,6 +15,7 @@ from edgemed.quant.plan import Plan
 from edgemed.quant.quantize import quantize
 from testing.checkpoints import Shape, make_checkpoint
 from testing.engine_probe import Answer, Probe, run_probes
+from testing.ggml_matmul import random_weights
 from testing.gguf_bytes import Gguf, Kind, Tensor, load
 
 pytestmark = pytest.mark.slow
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.slow
 SHAPE = Shape(num_hidden_layers=1, first_k_dense_replace=0, num_experts=8, num_experts_per_tok=2)
 KINDS = sorted(set(Type) - {Type.Q8_1, Type.Q8_K, Type.I8, Type.I16, Type.I32, Type.I64, Type.F64})
 IDS = tuple(range(20, 36))
+SLOW_TO_MAKE = {Type.IQ1_S, Type.IQ1_M, Type.IQ2_XXS, Type.IQ2_XS, Type.IQ2_S, Type.IQ3_XXS, Type.IQ3_S}
 SINGLE = 4
 ALMOST = 2e-5  # float32 rounding in another order
 
@@ -40,12 +42,11 @@ def is_matrix(tensor: Tensor) -> bool:
 
 
 def in_type(gguf: Gguf, kind: Type) -> Gguf:
-    """Every matrix but the routers in `kind`, dense ones included. Some of ggml's quantisers are slow, so each matrix
-    has copies of its first 96 rows only, in another order for each expert."""
+    """Every matrix but the routers in `kind`, dense ones included; random blocks where ggml quantises slowly."""
     for tensor in filter(is_matrix, gguf.tensors):
         values = np.frombuffer(tensor.data, np.float32).reshape(-1, tensor.shape[0])
-        row = np.arange(len(values))
-        blocks = quantize(values[:96], kind)[(5 * row + 11 * (row // 256)) % 96]
+        rows, columns = values.shape
+        blocks = random_weights(kind, rows, columns, rows) if kind in SLOW_TO_MAKE else quantize(values, kind)
         tensor.data, tensor.type = blocks.tobytes(), int(kind)
     return gguf
 

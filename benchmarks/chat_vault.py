@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from edgemed.chat.conversation import Conversation, Turn
 from edgemed.tui.pin import digest_of
+
+from edgemed.chat.conversation import Conversation, Turn
 from edgemed.vault.folder import create
 from edgemed.vault.keys import DEFAULT, Cost
 from edgemed.vault.rows import Snapshot

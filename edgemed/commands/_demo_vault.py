@@ -15,7 +15,7 @@ from edgemed.clinical.language import Language
 from edgemed.commands._chat import Entered, open_session, place_of
 from edgemed.commands._demo_patients import fill, patients
 from edgemed.settings import Settings
-from edgemed.tui.pin import digest_of
+from edgemed.tui.hiding.pin import digest_of
 from edgemed.vault.folder import create, erase, exists
 from edgemed.vault.keys import Cost
 from edgemed.vault.store import Store

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         return enter(demo_entrance(args, entered, folder=vault, model=model.path, language=language), args, entered)
     show_plan(model)
     session = open_session(model.path, args, sealed=entered.sealed)
-    from edgemed.tui.plain import PlainChat
+    from edgemed.tui.plain.chat import PlainChat
 
     return PlainChat(session).ask_once(QUESTION, max_tokens=ANSWER_TOKENS, seed=SEED)
 

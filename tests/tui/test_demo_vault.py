@@ -13,10 +13,10 @@ from edgemed.commands._chat import Entered
 from edgemed.commands._demo_vault import PASSPHRASE, PIN, demo_entrance, make_demo_vault
 from edgemed.errors import VaultBusy
 from edgemed.supervisor import Why
-from edgemed.tui import plain_door
 from edgemed.tui.app import ChatApp
 from edgemed.tui.entrance import Entrance
-from edgemed.tui.plain import PlainChat
+from edgemed.tui.plain import door
+from edgemed.tui.plain.chat import PlainChat
 from edgemed.tui.widgets.composer import Composer
 from edgemed.vault.folder import unlock
 from testing.fake_engine import FakeEngine
@@ -101,7 +101,7 @@ def test_line_mode_asks_nothing_either(
     def asks(prompt: str, *, secret: bool) -> str | None:
         raise AssertionError(prompt)
 
-    assert plain_door.chat_in_lines(demo(folder), ask=asks) == 0
+    assert door.chat_in_lines(demo(folder), ask=asks) == 0
     assert PASSPHRASE in capsys.readouterr().out
 
 

@@ -61,7 +61,7 @@ def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
     terminal.wait_for("CUT OFF: a dose or a list may be incomplete · stopped by you", NOTICE)
 
     terminal.press("F3")
-    terminal.wait_for("5 MoE layers of 16", "5 layers of 16 experts", "in memory", "used: missed", "ms/token")
+    terminal.wait_for("5 MoE layers", "5 layers of 16 experts", "in memory", "used: missed", "ms/token")
     terminal.press("F3")
     terminal.wait_for("CUT OFF", gone="used: missed")
 

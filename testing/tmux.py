@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ class Terminal:
         lines: int = 24,
         environment: dict[str, str] | None = None,
     ) -> None:
-        self._socket = folder / "tmux"
+        self._socket = folder / f"tmux-{secrets.token_hex(3)}"
         homes = {f"XDG_{name}_HOME": str(folder) for name in ("CACHE", "CONFIG", "DATA")}
         environment = {**homes, "LC_ALL": "C.UTF-8", "SSH_CONNECTION": "", "SSH_TTY": "", **(environment or {})}
         self.tmux(

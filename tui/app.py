@@ -120,7 +120,8 @@ class ChatApp(CommandingApp, DesktopApp):
             form.go_on()
             return
         self._guard = Guard(60.0 * unlocked.settings.hide_minutes, shared=bool(unlocked.settings.shared_computer))
-        await self._open_chat(KeptScreen(kept.joined_to(session), await kept.last_conversation()))
+        conversation = Conversation() if self._entrance.passphrase else await kept.last_conversation()
+        await self._open_chat(KeptScreen(kept.joined_to(session), conversation))
 
     @on(UnsavedWanted)
     async def _unsaved(self) -> None:

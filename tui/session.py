@@ -24,7 +24,8 @@ class ChatSession:
     `weights_digest` (None for a file without checksums) and `intended_use` come from the model file and decide the
     notices. `introduction` is shown above the first question; `hooks` run around every answer. `length` is that of
     answers until the user chooses another. `theme` is the name of the theme to start with, `on_theme` is told of
-    another one. `kept` is the open vault, None for a chat of which nothing is kept.
+    another one. `kept` is the open vault, None for a chat of which nothing is kept. `demonstration` is the sentence
+    that tells the secrets of the demonstration's vault.
     """
 
     start_engine: StartEngine
@@ -39,6 +40,7 @@ class ChatSession:
     theme: str | None = None
     on_theme: Callable[[str], object] = lambda name: None
     kept: Kept | None = None
+    demonstration: str = ""
 
     @property
     def words(self) -> Strings:
@@ -51,7 +53,8 @@ class ChatSession:
 
     @property
     def headers(self) -> tuple[str, ...]:
-        lines = header_lines(self.weights_digest, place=self.place, language=self.language)
+        fictitious = bool(self.demonstration)
+        lines = header_lines(self.weights_digest, place=self.place, language=self.language, fictitious=fictitious)
         return tuple(map(visible, lines))
 
     @property

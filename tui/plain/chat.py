@@ -146,7 +146,8 @@ class PlainChat:
             self.say(self.session.notice)
         engine = self.session.start_engine(self._loading)
         self.say(model_facts(engine.info, self.words))
-        self.say(self.words.nothing_stored)
+        kept = self.session.kept is not None and self.conversation.saved
+        self.say(self.asking_words.kept_plain if kept else self.words.nothing_stored)
         if engine.info.warning:
             self.say(visible(engine.info.warning))
         return engine

@@ -49,6 +49,7 @@ class AskingStrings:
     question_number: str
     plain_hint: str
     scrollback: str
+    kept_plain: str
     copied_plain: str
     edit_plain: str
     undo_plain: str
@@ -100,6 +101,7 @@ ENGLISH = AskingStrings(
         "Ctrl+C: stop the answer. /help: all commands. /new: new chat. Ctrl+D: quit. "
         "A line ending in \\ continues on the next line."
     ),
+    kept_plain="Kept on this computer, encrypted. These are your notes: the chart is the record. /chats lists them.",
     scrollback="This mode writes into your terminal's scrollback; clear it when you leave.",
     copied_plain="Between the lines is the text to copy, with its notice.",
     edit_plain="Type /edit and the changed question on one line.",
@@ -149,6 +151,7 @@ CHINESE = AskingStrings(
     answer_end="回答结束。",
     question_number="第 {number} 个问题，共 {count} 个：",
     plain_hint="Ctrl+C：停止回答。/help：全部命令。/new：新对话。Ctrl+D：退出。以 \\ 结尾的行在下一行继续。",
+    kept_plain="加密保存在本机。这是您的笔记，病历以病历系统为准。输入 /chats 列出对话。",
     scrollback="此模式的文字会留在终端的回滚内容中；离开时请清除。",
     copied_plain="两行之间是可复制的文字，附带提示语。",
     edit_plain="请在一行内输入 /edit 和修改后的问题。",

@@ -2,7 +2,7 @@
 
 The order of the table is the order in which they are shown, in every language. A command's action is the method
 `action_NAME` of the chat's screen or of the application; line mode has `PlainChat`'s handlers. Titles and explanations
-are in `edgemed.tui.strings_commands`.
+are in `edgemed.tui.strings.commands`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgemed.clinical import Language
-from edgemed.tui.strings_commands import TITLES
+from edgemed.tui.strings.commands import TITLES
 
 
 @dataclass(frozen=True, slots=True)

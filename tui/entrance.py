@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgemed.clinical import Language, Place, header_lines
 from edgemed.tui.session import ChatSession
-from edgemed.tui.strings_vault import VaultStrings, vault_strings
+from edgemed.tui.strings.vault import VaultStrings, vault_strings
 
 if TYPE_CHECKING:
     from edgemed.settings import Settings

@@ -11,8 +11,8 @@ from edgemed.chat.conversation import Conversation
 from edgemed.chat.visible import visible
 from edgemed.clinical import Language
 from edgemed.tui.chat_list import Row
-from edgemed.tui.pin import digest_of, normal_pin
-from edgemed.tui.strings_vault import VaultStrings
+from edgemed.tui.hiding.pin import digest_of, normal_pin
+from edgemed.tui.strings.vault import VaultStrings
 from edgemed.vault.notices import low_disk
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from textual.app import App
 from textual.driver import Driver
 from textual.events import Event, InputEvent, MouseDown, Paste
 
-from edgemed.tui.hiding_driver import HidingDriver
+from edgemed.tui.hiding.driver import HidingDriver
 from edgemed.tui.keys import teach_keys
 from edgemed.tui.messages import Opened
 from edgemed.tui.themes import DARK, THEMES

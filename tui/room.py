@@ -6,7 +6,7 @@ from edgemed.chat.conversation import Conversation
 from edgemed.chat.lengths import Length, with_instruction
 from edgemed.clinical import Language
 from edgemed.engine.process.protocol import Message
-from edgemed.tui.strings_asking import AskingStrings
+from edgemed.tui.strings.asking import AskingStrings
 
 TEMPLATE_TOKENS = 12
 """About how many tokens a chat template adds to a question."""

@@ -114,7 +114,7 @@ def converse(session: ChatSession, args: argparse.Namespace, desktop: Desktop | 
     """Run a chat of which nothing is kept until the user quits; return the exit code. Raises EdgemedError."""
     with private_errors():
         if args.plain or not has_screen():
-            from edgemed.tui.plain import PlainChat
+            from edgemed.tui.plain.chat import PlainChat
 
             with signals_interrupt():  # readline restores the terminal on an exception, but not if a signal kills us
                 return PlainChat(session).run()

@@ -38,7 +38,7 @@ def chat_on_vault(args: argparse.Namespace, entered: Entered, known: Settings) -
             from edgemed.tui.launch import open_chat
 
             return open_chat(entrance=entrance, desktop=entered.desktop)
-        from edgemed.tui.plain_door import chat_in_lines
+        from edgemed.tui.plain.door import chat_in_lines
 
         with signals_interrupt():
             return chat_in_lines(entrance, ask=_ask)

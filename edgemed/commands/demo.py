@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     session = open_session(model.path, args, sealed=entered.sealed, introduction=WHAT_IT_IS)
     if at_terminal():
         return converse(session, args)
-    from edgemed.tui.plain import PlainChat
+    from edgemed.tui.plain.chat import PlainChat
 
     return PlainChat(session).ask_once(QUESTION, max_tokens=ANSWER_TOKENS, seed=SEED)
 

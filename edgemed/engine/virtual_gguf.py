@@ -22,6 +22,7 @@ from edgemed.native.engine import StreamExtent
 # (ggml type, weights per block, bytes per block): Q1_0, then Q8_0 and F16 for columns that Q1_0's blocks do not divide.
 _NARROW_TYPES = ((41, 128, 18), (8, 32, 34), (1, 1, 2))
 _U32 = 4
+EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 TOKENIZER, PRE_TOKENIZER, TOKENS = "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens"
 BYTE_LEVEL_BPE, NO_TOKENIZER = "gpt2", "none"  # llama.cpp's names
 # Limit of the sum of squared token lengths. libllama replaces each character of a token that is not in the byte-level
@@ -104,6 +105,8 @@ def _declared(model: ModelFile) -> Iterator[_Declared]:
     for number, info in enumerate(model.dense):
         if not _is_hidden(model, info):
             yield _Declared(info.name, info.shape, int(info.type), info.nbytes, number)
+            if info.name == EMBEDDING and OUTPUT not in model.tensors:  # tied, but the graph has a head
+                yield _Declared(OUTPUT, info.shape, int(info.type), info.nbytes, number)
     for layer in hparams.moe_layers:
         for projection in PROJECTIONS:
             rows, columns = hparams.expert_matrix_shape(projection)

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 
 from edgemed.tui.chat_list import Row, jump, line, matching, ordered, previous, toggled, when, with_hits
 from edgemed.tui.screens.chats import ChatsScreen
-from edgemed.tui.strings_vault import vault_strings
+from edgemed.tui.strings.vault import vault_strings
 from tests.tui.driving import screen_text, shows, shows_not, wait_until, write
 from tests.tui.vaults import chat_on, enter, forty_cases, make_vault
 

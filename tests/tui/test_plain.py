@@ -14,7 +14,7 @@ import pytest
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.service import Hook
 from edgemed.errors import EngineDied, SetupError
-from edgemed.tui.plain import PlainChat
+from edgemed.tui.plain.chat import PlainChat
 from testing.fake_engine import FakeEngine, Hold, finished
 from testing.pseudo_terminal import PseudoTerminal
 from tests.tui.driving import session
@@ -112,7 +112,7 @@ def test_a_full_context_names_the_command_of_this_mode() -> None:
 
 
 AT_TERMINAL = """
-from edgemed.tui.plain import PlainChat
+from edgemed.tui.plain.chat import PlainChat
 from testing.fake_engine import FakeEngine
 from tests.tui.driving import session
 engine = FakeEngine(["Rest."], ["Drink."], ["Sleep."], ["Eat."])

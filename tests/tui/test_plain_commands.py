@@ -14,9 +14,9 @@ from edgemed.engine.process.protocol import Message
 from edgemed.errors import EngineDied
 from edgemed.tui.commands import COMMANDS
 from edgemed.tui.kept import Kept
-from edgemed.tui.plain import PlainChat, separated
-from edgemed.tui.plain_commands import LENGTHS, SCREEN_ONLY, VAULT_ONLY, PlainCommands
-from edgemed.tui.sentences import Sentences
+from edgemed.tui.plain.chat import PlainChat, separated
+from edgemed.tui.plain.commands import LENGTHS, SCREEN_ONLY, VAULT_ONLY, PlainCommands
+from edgemed.tui.plain.sentences import Sentences
 from testing.fake_engine import PROMPT_DIGEST, FakeEngine, finished
 from tests.tui.driving import session
 from tests.tui.vaults import PASSPHRASE, make

@@ -19,7 +19,7 @@ from edgemed.engine.process.exit_reason import describe_exit
 from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts, model_line
 from edgemed.tui.reasons import reason_in
-from edgemed.tui.room import estimated_tokens
+from edgemed.tui.room import TEMPLATE_TOKENS, estimated_tokens
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
 from edgemed.tui.strings import CHINESE, ENGLISH, Strings, help_text
 from edgemed.tui.widgets.status import Figures, status_line
@@ -110,7 +110,7 @@ KNOWN = Figures(
     hit_rate=0.871,
     context_used=800,
     context_size=4096,
-    draft_tokens=64,
+    draft_tokens=80 - TEMPLATE_TOKENS,
     prompt_tokens_per_s=2.0,
 )
 

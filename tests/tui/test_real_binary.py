@@ -74,7 +74,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
     screen = terminal.wait_for(
-        "OFFLINE | AI TEXT, NOT VALIDATED | CHECK BEFORE USE |", NOTICE, "edgemed demonstration:", "F1 help"
+        "OFFLINE | AI TEXT, NOT VALIDATED | CHECK BEFORE USE |", NOTICE, "Model: edgemed demonstration", "F1 help"
     )
     assert screen.splitlines()[1].strip() == NOTICE
     assert "expert" not in screen, "a clinician's first screen has no engineer's words"
@@ -105,7 +105,7 @@ def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
     terminal.wait_for("CUT OFF: a dose or a list may be incomplete · stopped by you", NOTICE)
 
     terminal.press("F3")
-    terminal.wait_for("5 MoE layers of 16", "5 layers of 16 experts", "in memory", "used: missed", "ms/token")
+    terminal.wait_for("5 MoE layers", "5 layers of 16 experts", "in memory", "used: missed", "ms/token")
     terminal.press("F3")
     terminal.wait_for("CUT OFF", gone="used: missed")
 
@@ -126,7 +126,7 @@ def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
 
 def test_the_chat_has_no_network(terminal: Terminal) -> None:
     """In every process, the kernel refuses network sockets, and all sockets once the chat has started."""
-    terminal.wait_for("edgemed demonstration:", "F1 help")
+    terminal.wait_for("Model: edgemed demonstration", "F1 help")
     pane = int(terminal._tmux("display-message", "-p", "#{pane_pid}"))
     filtered = {}
     for process in _descendants(pane):

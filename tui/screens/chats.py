@@ -18,7 +18,7 @@ from edgemed.tui.chat_list import Row, folded, jump, matching, ordered, previous
 from edgemed.tui.kept import Kept
 from edgemed.tui.screens.noticed import notices
 from edgemed.tui.session import ChatSession
-from edgemed.tui.strings_vault import vault_strings
+from edgemed.tui.strings.vault import vault_strings
 from edgemed.tui.widgets.chat_rows import ChatRows
 
 FEWEST_SEARCHED = 2

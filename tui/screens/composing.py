@@ -17,7 +17,7 @@ from edgemed.tui.messages import Previewed
 from edgemed.tui.screens.answering import AnsweringScreen
 from edgemed.tui.screens.choice import ChoiceScreen
 from edgemed.tui.session import ChatSession
-from edgemed.tui.strings_asking import asking_strings
+from edgemed.tui.strings.asking import asking_strings
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.slash_menu import SlashMenu
 

@@ -14,9 +14,9 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from edgemed.tui.hiding.pin import matches
 from edgemed.tui.messages import Opened
-from edgemed.tui.pin import matches
-from edgemed.tui.strings_vault import VaultStrings
+from edgemed.tui.strings.vault import VaultStrings
 
 LOOK_SECONDS = 0.5
 

@@ -17,7 +17,7 @@ from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.composing import Action
 from edgemed.tui.screens.set_pin import SetPinScreen
 from edgemed.tui.session import ChatSession
-from edgemed.tui.strings_vault import vault_strings
+from edgemed.tui.strings.vault import vault_strings
 from edgemed.tui.widgets.composer import Composer
 
 SAVE_SECONDS = 0.5

@@ -14,7 +14,7 @@ from edgemed.clinical import Language
 from edgemed.errors import EdgemedError, VaultBusy, VaultDamaged, WrongPassphrase
 from edgemed.tui.entrance import Entrance
 from edgemed.tui.screens.form import FormScreen
-from edgemed.tui.strings_vault import VaultStrings
+from edgemed.tui.strings.vault import VaultStrings
 from edgemed.vault.folder import unlock
 
 if TYPE_CHECKING:

@@ -15,12 +15,14 @@ from edgemed.errors import EdgemedError
 from edgemed.tui.commands import BY_WORD, COMMANDS
 from edgemed.tui.endings import ending
 from edgemed.tui.markdown import plain_text
-from edgemed.tui.plain_vault import PlainVault
+from edgemed.tui.plain.vault import PlainVault
 
 if TYPE_CHECKING:
-    from edgemed.tui.plain import PlainChat
+    from edgemed.tui.plain.chat import PlainChat
 
-SCREEN_ONLY = frozenset({"experts", "theme_dark", "theme_light", "theme_contrast", "hide", "lock", "set_pin"})
+SCREEN_ONLY = frozenset(
+    {"experts", "theme_dark", "theme_light", "theme_contrast", "hide", "hide_after", "lock", "set_pin"}
+)
 VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat"})
 LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
 RULE = "-" * 40

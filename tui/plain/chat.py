@@ -25,11 +25,11 @@ from edgemed.tui import room
 from edgemed.tui.commands import is_command
 from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts
-from edgemed.tui.plain_commands import PlainCommands
-from edgemed.tui.sentences import Sentences
+from edgemed.tui.plain.commands import PlainCommands
+from edgemed.tui.plain.sentences import Sentences
 from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Loading, Reading, described
-from edgemed.tui.strings_asking import asking_strings
+from edgemed.tui.strings.asking import asking_strings
 
 NEWS_SECONDS = 10.0
 """Progress is printed at most this often, so that a screen reader is not flooded."""
@@ -162,7 +162,7 @@ class PlainChat:
 
     def _read_line(self, prompt: str) -> str | None:
         if self._typed:
-            from edgemed.tui.line_input import read_typed
+            from edgemed.tui.plain.line_input import read_typed
 
             return read_typed(prompt)
         self._write(prompt)

@@ -241,7 +241,7 @@ _BY_LANGUAGE: dict[Language, Strings] = {"en": ENGLISH, "zh-CN": CHINESE}
 
 def help_text(language: Language, commands: str) -> str:
     """The help page, in Markdown, with the table of commands."""
-    page = (Path(__file__).parent / "help" / f"{language}.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parent.parent / "help" / f"{language}.md").read_text(encoding="utf-8")
     return page.replace("COMMANDS", commands, 1)
 
 

@@ -10,7 +10,7 @@ from edgemed.errors import WrongPassphrase
 from edgemed.tui.entrance import Entrance
 from edgemed.tui.first_run import FirstRun
 from edgemed.tui.kept import Kept
-from edgemed.tui.plain import PlainChat
+from edgemed.tui.plain.chat import PlainChat
 from edgemed.tui.screens.unlock import explained
 from edgemed.vault.folder import exists, unlock
 

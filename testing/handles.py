@@ -54,23 +54,25 @@ class Handle:
 
 
 class Watch(threading.Thread):
-    """Opens handles until `stop` is set; `handles` are those of each process, and `programs` its module or name."""
+    """Opens handles on the processes of this session until `stop` is set; `handles` are those of each process, and
+    `programs` its module or name."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.stop = threading.Event()
         self.handles: dict[int, list[Handle]] = defaultdict(list)
         self.programs: dict[int, str] = {}
-        self._known = {entry.name for entry in Path("/proc").iterdir()}
 
     def run(self) -> None:
         while not self.stop.wait(OPEN_SECONDS):
             for entry in Path("/proc").iterdir():
-                if entry.name.isdigit() and entry.name not in self._known:
+                if entry.name.isdigit() and int(entry.name) != os.getpid():
                     self._open(int(entry.name))
 
     def _open(self, pid: int) -> None:
         with contextlib.suppress(OSError):
+            if os.getsid(pid) != os.getsid(0):
+                return
             memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY)
             try:
                 regions = os.open(f"/proc/{pid}/maps", os.O_RDONLY)
@@ -90,6 +92,7 @@ def program_of(pid: int) -> str:
 def main(request: dict[str, Any]) -> int:
     words = [word.encode() for word in request["words"]]
     read: dict[int, set[bytes]] = defaultdict(set)
+    os.setsid()  # the command's processes belong to this session, and no others do
     watch = Watch()
     watch.start()
     pipe = subprocess.PIPE

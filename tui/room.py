@@ -24,14 +24,15 @@ def estimated_tokens(text: str) -> int:
 
 def prompt_with(conversation: Conversation, draft: str, length: Length) -> list[Message]:
     """The messages that would be sent if `draft` were asked now."""
-    return [*conversation.messages(), Message("user", with_instruction(draft, length))]
+    return conversation.messages_with(draft, length)
 
 
 def estimated_prompt(conversation: Conversation, draft: str, length: Length) -> int:
     """About how many tokens that prompt has."""
     question = with_instruction(draft, length)
     queued = sum(estimated_tokens(each.text) for each in conversation.queued)
-    return conversation.context_used + queued + estimated_tokens(question) + TEMPLATE_TOKENS
+    before = conversation.context_used or estimated_tokens(conversation.preface)
+    return before + queued + estimated_tokens(question) + TEMPLATE_TOKENS
 
 
 def room_left(tokens: int, language: Language, words: AskingStrings) -> str:

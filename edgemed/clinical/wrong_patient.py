@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.dates import dates_of
@@ -51,13 +52,19 @@ def mismatches(header: CaseHeader, earlier: Sequence[str], text: str) -> list[Mi
     """What in `text` does not fit the header and the earlier texts of the case, or another part of `text`."""
     known = of_header(header)
     for each in earlier:
-        known += mentioned(each)
+        known += _mentioned_earlier(each)
     new = mentioned(text)
     words = another_patient(text)
     found = [Mismatch(words)] if words and (known or earlier) else []
     found += _conflicts(known, new)
     found += _within(text, new)
     return list(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=512)
+def _mentioned_earlier(text: str) -> tuple[Item, ...]:
+    """Earlier texts are read again with every question of their chat; a long one takes a tenth of a second."""
+    return tuple(mentioned(text))
 
 
 def _conflicts(known: Sequence[Item], new: Sequence[Item]) -> list[Mismatch]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import lru_cache
 
@@ -19,6 +19,7 @@ _ADULT_YEARS = 1.01
 """A difference in age up to this may be a birthday."""
 _LINE_START = 40
 _SIMILAR = 0.8
+_HAN = re.compile(r"[\u4e00-\u9fff]")
 _LIST_MARK = re.compile(
     r"\s*(?:(?:bed|patient|pt|case|room|床|患者|病人|病例)?\s*\w{0,3}\s*[.):：、-]|\d+床[:：,，]?|[-*•])?\s*", re.I
 )
@@ -44,8 +45,9 @@ def of_header(header: CaseHeader) -> list[Item]:
     if dates := dates_of(header.born):
         items.append(Item("born", header.born, header.born, dates=dates))
     age, sex = header.given("age", "en"), header.sex
-    items += [item for item in mentioned(f"Age: {age}\nSex: {sex}") if item.kind in ("age", "sex")]
-    return items
+    labels = (f"{'年龄' if _HAN.search(age) else 'Age'}: {age}", f"{'性别' if _HAN.search(sex) else 'Sex'}: {sex}")
+    read = [item for item in mentioned("\n".join(labels)) if item.kind in ("age", "sex")]
+    return items + [replace(item, shown=", ".join(filter(None, (age, sex)))) for item in read]
 
 
 def mismatches(header: CaseHeader, earlier: Sequence[str], text: str) -> list[Mismatch]:

@@ -133,7 +133,7 @@ async def test_the_text_moves_into_a_new_case(tmp_path: Path) -> None:
         await write(pilot, "Chest pain", "enter")
         await shows(pilot, "One.")
         await write(pilot, "72F fell at home", "enter")
-        await shows(pilot, "New case?")
+        await shows(pilot, "New case? “72F” does not fit “45 years, M”")
         await pilot.press("alt+m")
         await shows_not(pilot, "One.")
         await write(pilot, "", "enter")

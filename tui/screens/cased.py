@@ -121,4 +121,5 @@ class CasedScreen(KeepingScreen):
 
     async def _show_conversation(self) -> None:
         self._show_question("")
+        self.show_which()
         await super()._show_conversation()

@@ -43,7 +43,9 @@ class Command:
 
 COMMANDS = (
     Command("new_chat", "/new", ("ctrl+n",)),
-    Command("with_case", "/case", ("alt+n",)),
+    Command("case", "/case", ("ctrl+t", "alt+h")),
+    Command("with_case", "/samecase", ("alt+n",)),
+    Command("new_case", "/newcase", ("alt+m",)),
     Command("bring_back", "/back"),
     Command("chats", "/chats", ("ctrl+o",), bound=False),
     Command("open", "/open"),
@@ -70,6 +72,9 @@ COMMANDS = (
     Command("where", "/where"),
     Command("seen", "/seen", ("f9",), on_turn=True),
     Command("experts", "/experts", ("f3",)),
+    Command("units", "/units"),
+    Command("drug_names", "/drugnames"),
+    Command("answers_in", "/answersin"),
     Command("restart_engine", "/restart", ("ctrl+r",)),
     Command("hide", "/hide", ("f12", "ctrl+l"), bound=False),
     Command("lock", "/lock"),

@@ -30,14 +30,15 @@ def conversation_tokens(conversation: Conversation) -> int:
 
 def prompt_with(conversation: Conversation, draft: str, length: Length) -> list[Message]:
     """The messages that would be sent if `draft` were asked now."""
-    return [*conversation.messages(), Message("user", with_instruction(draft, length))]
+    return conversation.messages_with(draft, length)
 
 
 def estimated_prompt(conversation: Conversation, draft: str, length: Length) -> int:
     """About how many tokens that prompt has."""
     question = with_instruction(draft, length)
     queued = sum(estimated_tokens(each.text) for each in conversation.queued)
-    return conversation_tokens(conversation) + queued + estimated_tokens(question) + TEMPLATE_TOKENS
+    before = conversation_tokens(conversation) or estimated_tokens(conversation.preface)
+    return before + queued + estimated_tokens(question) + TEMPLATE_TOKENS
 
 
 def room_left(tokens: int, language: Language, words: AskingStrings) -> str:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.dates import dates_of
@@ -18,6 +19,7 @@ _ADULT_YEARS = 1.01
 """A difference in age up to this may be a birthday."""
 _LINE_START = 40
 _SIMILAR = 0.8
+_HAN = re.compile(r"[\u4e00-\u9fff]")
 _LIST_MARK = re.compile(
     r"\s*(?:(?:bed|patient|pt|case|room|床|患者|病人|病例)?\s*\w{0,3}\s*[.):：、-]|\d+床[:：,，]?|[-*•])?\s*", re.I
 )
@@ -43,21 +45,28 @@ def of_header(header: CaseHeader) -> list[Item]:
     if dates := dates_of(header.born):
         items.append(Item("born", header.born, header.born, dates=dates))
     age, sex = header.given("age", "en"), header.sex
-    items += [item for item in mentioned(f"Age: {age}\nSex: {sex}") if item.kind in ("age", "sex")]
-    return items
+    labels = (f"{'年龄' if _HAN.search(age) else 'Age'}: {age}", f"{'性别' if _HAN.search(sex) else 'Sex'}: {sex}")
+    read = [item for item in mentioned("\n".join(labels)) if item.kind in ("age", "sex")]
+    return items + [replace(item, shown=", ".join(filter(None, (age, sex)))) for item in read]
 
 
 def mismatches(header: CaseHeader, earlier: Sequence[str], text: str) -> list[Mismatch]:
     """What in `text` does not fit the header and the earlier texts of the case, or another part of `text`."""
     known = of_header(header)
     for each in earlier:
-        known += mentioned(each)
+        known += _mentioned_earlier(each)
     new = mentioned(text)
     words = another_patient(text)
     found = [Mismatch(words)] if words and (known or earlier) else []
     found += _conflicts(known, new)
     found += _within(text, new)
     return list(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=512)
+def _mentioned_earlier(text: str) -> tuple[Item, ...]:
+    """Earlier texts are read again with every question of their chat; a long one takes a tenth of a second."""
+    return tuple(mentioned(text))
 
 
 def _conflicts(known: Sequence[Item], new: Sequence[Item]) -> list[Mismatch]:

@@ -60,7 +60,7 @@ def virtual_gguf(model: ModelFile) -> VirtualGguf:
     if isinstance(pre_tokenizer, str) and (reason := model.hparams.TOKENIZER.refused_pre.get(pre_tokenizer)):
         raise ModelFileError(f"The tokenizer of {model.path.name} cannot be used: {reason}")
     if fault := _fault_of_vocabulary(model):
-        raise ModelFileError(f"{model.path.name} has {fault}; convert the checkpoint again.")
+        raise ModelFileError(f"{model.path.name} has {fault}; use another file of the model.")
     tensors = list(_declared(model))
     pairs = list(_pairs(model))
     header = bytearray(MAGIC + struct.pack("<IQQ", VERSION, len(tensors), len(pairs)))
@@ -90,6 +90,8 @@ def _fault_of_vocabulary(model: ModelFile) -> str | None:
         return None  # a twin, which only computes; `Vocabulary` refuses such a model for any other use
     if kind != BYTE_LEVEL_BPE:  # with several other kinds llama.cpp aborts, because it misses their special tokens
         return f"the tokenizer {kind!r:.40}, where models of this architecture have {BYTE_LEVEL_BPE!r}"
+    if not isinstance(model.metadata.get(PRE_TOKENIZER), str):  # llama.cpp then splits text by another model's rule
+        return f"no {PRE_TOKENIZER}, the rule by which it splits text"
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         return "no list of tokens"
     read = {token.partition("\0")[0] or f"[EMPTY_{number}]" for number, token in enumerate(tokens)}  # as libllama does

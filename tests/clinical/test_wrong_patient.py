@@ -81,6 +81,13 @@ def test_does_not_ask_for_the_same_patient(text: str) -> None:
     assert mismatches(CASE, [], text) == []
 
 
+def test_a_header_in_chinese_is_read() -> None:
+    header = CaseHeader(initials="张三", age="8个月", sex="女")
+    assert mismatches(header, [], "8-month-old boy with fever")
+    assert mismatches(header, [], "女，8岁，发热")
+    assert not mismatches(header, [], "患儿女，8月龄，发热。张三母亲，30岁，陪护。")
+
+
 def test_compares_with_earlier_texts_and_within_a_text() -> None:
     assert mismatches(CaseHeader(), ["45M chest pain"], "72F fall")
     assert not mismatches(CaseHeader(), ["45M chest pain", "72F fall"], "72F fall, what else?")

@@ -9,6 +9,7 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 
 from edgemed.convert import convert
+from edgemed.engine.virtual_gguf import virtual_gguf
 from edgemed.errors import ModelFileError
 from edgemed.model_file import open_model
 from edgemed.quant.plan import Plan
@@ -167,6 +168,21 @@ def test_absent_and_repeated_numbers_are_inferred_as_by_llama_cpp(plain: Path, t
     for ours, stock in zip(found[::2], found[1::2], strict=True):
         assert difference(ours, stock) < ALMOST
     assert difference(found[0], found[2]) > 0.01, "the numbers matter"
+
+
+def test_absent_token_numbers_are_inferred_and_an_absent_pre_tokenizer_is_refused(plain: Path, tmp_path: Path) -> None:
+    """Without its name llama.cpp splits text by a rule that the model was not trained with, which changes answers."""
+    gguf = load(plain)
+    for key in ("token_type", "bos_token_id", "eos_token_id", "padding_token_id", "add_bos_token"):
+        gguf.keys.pop(f"tokenizer.ggml.{key}", None)
+    path = write(gguf, tmp_path / "m.gguf")
+    ours, stock = run_probes(tmp_path, Probe(path, IDS), Probe(path, IDS, stock=True))
+    assert difference(ours, stock) < ALMOST
+    del gguf.keys["tokenizer.ggml.pre"]
+    with pytest.raises(
+        ModelFileError, match=r"m.gguf has no tokenizer.ggml.pre, the rule by which it splits text; use"
+    ):
+        virtual_gguf(open_model(write(gguf, tmp_path / "m.gguf")))
 
 
 def test_layers_that_differ_are_refused(tmp_path: Path) -> None:

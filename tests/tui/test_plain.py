@@ -108,7 +108,7 @@ def test_an_interrupt_stops_the_answer_and_not_the_program() -> None:
 def test_a_full_context_names_the_command_of_this_mode() -> None:
     chat, writer = plain(FakeEngine(["Half", finished("Half", tokens=1, prompt=2047, reason="context")]), "q\n")
     chat.run()
-    assert "this conversation is now too long for the model. /case: new chat" in writer.getvalue()
+    assert "this conversation is now too long for the model. /samecase: new chat" in writer.getvalue()
 
 
 AT_TERMINAL = """

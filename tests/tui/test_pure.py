@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from edgemed.chat.conversation import ENDED, State, Turn
+from edgemed.chat.conversation import State, Turn
+from edgemed.chat.service import ENDED
 from edgemed.clinical import Language
 from edgemed.engine import startup
 from edgemed.engine.process.exit_reason import describe_exit

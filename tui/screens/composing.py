@@ -11,6 +11,7 @@ from textual.widgets import Static, TextArea
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.lengths import Length, with_instruction
+from edgemed.chat.visible import visible
 from edgemed.tui import room
 from edgemed.tui.commands import BY_WORD, COMMANDS, Command, is_command, matching
 from edgemed.tui.messages import Previewed
@@ -87,6 +88,9 @@ class ComposingScreen(AnsweringScreen):
         self.show_figures(draft_tokens=room.estimated_tokens(asked))
         left = self._room() if asks else None
         parts = [words.editing] if self._editing else []
+        if asks:
+            header, region = self._conversation.header, self._conversation.region
+            parts += [visible(header.short(self._session.language)), region.shown()]
         if asks or self.length != self._session.length:
             parts.append(words.lengths[self.length])
         if left is not None:
@@ -174,7 +178,9 @@ class ComposingScreen(AnsweringScreen):
     @on(Composer.Sent)
     async def _sent(self, sent: Composer.Sent) -> None:
         turn = self._editing
-        if turn is None:
+        if not await self.fits(sent.text):
+            self.put_back(sent.text)
+        elif turn is None:
             await self.ask(sent.text)
         elif self.free:
             self.stop_editing()
@@ -184,6 +190,10 @@ class ComposingScreen(AnsweringScreen):
         else:
             self.put_back(sent.text)
             self.say(self.why_not_free())
+
+    async def fits(self, text: str) -> bool:
+        """Whether a text may be sent, as far as the case is concerned."""
+        return True
 
     @property
     def free(self) -> bool:

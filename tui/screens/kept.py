@@ -17,9 +17,10 @@ from edgemed.errors import VaultError
 from edgemed.tui.facts import model_line
 from edgemed.tui.messages import Answering, EngineFailed
 from edgemed.tui.private_app import PrivateApp
+from edgemed.tui.screens.cased import CasedScreen
 from edgemed.tui.screens.chats import ChatsScreen, Chosen
 from edgemed.tui.screens.hidden import HiddenScreen
-from edgemed.tui.screens.keeping import KeepingScreen, state_of
+from edgemed.tui.screens.keeping import state_of
 from edgemed.tui.session import ChatSession
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.transcript import Transcript
@@ -28,8 +29,8 @@ LEAVE_SECONDS = 2.0
 """How long leaving waits for a stopped answer to end."""
 
 
-class KeptScreen(KeepingScreen):
-    """`KeepingScreen` that switches between the vault's chats. A running answer goes on in the chat that is left."""
+class KeptScreen(CasedScreen):
+    """`CasedScreen` that switches between the vault's chats. A running answer goes on in the chat that is left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "chats", show=False)]
 
@@ -133,6 +134,8 @@ class KeptScreen(KeepingScreen):
         try:
             if chosen is not None and chosen.chat_id != self._conversation.id:
                 running = self._elsewhere.pop(chosen.chat_id, None)
+                if running is not None:
+                    await self._kept.update(running)  # the header of its case may have been changed in another chat
                 await self.switch(running or await self._kept.load(chosen.chat_id))
             elif not await self._kept.update(self._conversation):
                 await self.switch(Conversation())  # it was deleted in the list

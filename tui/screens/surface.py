@@ -73,8 +73,9 @@ class ChatSurface(CopyingScreen):
 
     def show_stage(self, stage: Stage) -> None:
         """Show what the engine is doing."""
-        line = self.query_one(".stage", Static)
-        line.update(described(stage, self._words))
+        line, text = self.query_one(".stage", Static), described(stage, self._words)
+        if text != line.content:  # an update costs a layout, and each piece of an answer enters a stage
+            line.update(text)
         line.set_class(isinstance(stage, Down), "-down")
 
     def show_queued(self, questions: Sequence[Queued]) -> None:

@@ -84,7 +84,10 @@ ENGLISH = AskingStrings(
     where="{title} · question {number} of {count} · {length} · context {used} of {total} tokens · {model}",
     where_title="untitled chat",
     seen="What the model saw: {tokens} tokens, SHA-256 {digest}",
-    seen_unknown="The prompt of this answer has another digest now: {digest}. A turn before it has changed since.",
+    seen_unknown=(
+        "The prompt of this answer has another digest now: {digest}. "
+        "A turn before it, the case header or the place has changed since."
+    ),
     seen_now="This is what was sent for the answer of {time}.",
     seen_busy="The model is busy. Look again when the answer has ended.",
     leave_draft="What you have typed was not sent. Quit and lose it?",
@@ -137,7 +140,7 @@ CHINESE = AskingStrings(
     where="{title} · 第 {number} 个问题，共 {count} 个 · {length} · 上下文 {used}/{total} 个词元 · {model}",
     where_title="未命名的对话",
     seen="模型看到的内容：{tokens} 个词元，SHA-256 {digest}",
-    seen_unknown="该回答当时的提示摘要值不同：{digest}。此前的内容已有变化。",
+    seen_unknown="该回答当时的提示摘要值不同：{digest}。此前的内容、病例信息或地区设置已有变化。",
     seen_now="这是 {time} 的回答所用的内容。",
     seen_busy="模型正忙。请在回答结束后再看。",
     leave_draft="已输入的文字尚未发送。退出并丢弃吗？",

@@ -58,7 +58,9 @@ QUESTIONS = {
     "en": ("What are the symptoms of asthma?", "What should I check today?", "Is there a treatment for anemia?"),
     "zh-CN": ("哮喘有哪些症状？", "今天应检查什么？", "What is the outlook for eczema?"),
 }
-TAKEN_BACK = "What are the stages of adult lymphoblastic leukemia?"
+LONG = "What are the stages of adult acute lymphoblastic leukemia?"
+TAKEN_BACK = "A question that is taken back"
+READY = {"en": "room left", "zh-CN": "剩余空间"}
 LONGEST_ANSWER = 4.0
 EDGEMED = f"{sys.executable} -m edgemed.cli"
 
@@ -151,7 +153,7 @@ def walk(folder: Path, language: str, turns: int) -> Round:
         told.switch("R.T.")
         told.step("switch")
         told.ask(ask)
-        told.wait("c00a4b58 ·")
+        told.wait(READY[language])
         told.step("ask")
         told.press("F5")
         told.settled()
@@ -162,7 +164,7 @@ def walk(folder: Path, language: str, turns: int) -> Round:
         told.press("Enter")
         told.settled()
         told.step("edit")
-        told.type("What are the stages of adult acute lymphoblastic leukemia?")
+        told.type(LONG)
         told.press("Enter")
         time.sleep(0.5)
         told.press("Escape")
@@ -180,7 +182,7 @@ def walk(folder: Path, language: str, turns: int) -> Round:
         told.step("hide")
         told.type(PIN)
         told.press("Enter")
-        told.wait("c00a4b58 ·")
+        told.wait(READY[language])
         told.step("pin")
         told.press("F2")
         time.sleep(0.3)
@@ -226,9 +228,10 @@ def walk(folder: Path, language: str, turns: int) -> Round:
         told.settled()
         told.switch("P.L.")
         for _ in range(5):  # the small model may have answered before the key arrives
-            told.type(TAKEN_BACK)
-            told.wait(TAKEN_BACK[-8:])
-            told.press("Enter", "F8")
+            told.press("C-n")
+            told.settled()
+            told.type(f"{LONG}\r{TAKEN_BACK}\r")
+            told.press("F8")
             told.settled()
             if f"▌{TAKEN_BACK}" in here.screen().splitlines()[-2]:
                 break

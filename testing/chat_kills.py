@@ -78,7 +78,7 @@ def kill_one(place: Place, model: Path, target: str, seed: int) -> Outcome | Non
         killer = Killer(chat, target, began + chance.uniform(0.5, LONGEST))
         killer.start()
         for _ in doctor(chat, chance):
-            if killer.done.is_set():
+            if killer.done.is_set() or chat.ended:
                 break
         killer.join()
         if killer.at is None:
@@ -167,7 +167,8 @@ def keys(chat: RealChat, typed: str, pause: float) -> Iterator[None]:
     except OSError:  # the terminal is closed
         return
     limit = time.monotonic() + pause
-    while time.monotonic() < limit and not chat.ended:
+    yield
+    while time.monotonic() < limit:
         chat.read_for(0.05)
         yield
 

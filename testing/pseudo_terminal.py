@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -66,6 +67,7 @@ class PseudoTerminal:
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode  # a read may end within a character
         self.output = ""
 
     def __enter__(self) -> Self:
@@ -97,12 +99,35 @@ class PseudoTerminal:
             assert time.monotonic() < limit, f"no {text!r} within the time limit; output:\n{self.output[-2000:]}"
             assert self._read(0.1), f"the program ended without {text!r}; output:\n{self.output[-2000:]}"
 
+    def seconds_until(self, text: str, limit: float = WAIT_SECONDS) -> float | None:
+        """Read until `text` appears after the output so far; return how long that took, None after `limit`."""
+        self.output = self.output[-2000:]  # a longer one makes every read slower
+        known, began = len(self.output), time.monotonic()
+        while self.output.find(text, known) < 0:
+            left = began + limit - time.monotonic()
+            if left < 0:
+                return None
+            assert self._read(left), f"the program ended without {text!r}; output:\n{self.output[-2000:]}"
+        return time.monotonic() - began
+
+    def read_for(self, seconds: float) -> None:
+        """Read what the program writes in that time."""
+        self.output = self.output[-2000:]
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._read(left)
+
     def settle(self) -> None:
         """Read until nothing has been written for a while."""
         before = -1
         while before < len(self.output):
             before = len(self.output)
             self._read(QUIET_SECONDS)
+
+    @property
+    def pid(self) -> int:
+        """The program's process."""
+        return self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the program, not its children."""
@@ -128,7 +153,7 @@ class PseudoTerminal:
                 data = os.read(self._master, 1 << 16)
             except OSError:  # the program's end of the terminal is closed
                 return False
-            self.output += data.decode(errors="replace")
+            self.output += self._decode(data)
         return True
 
 

@@ -15,7 +15,8 @@ from testing.pseudo_terminal import PseudoTerminal
 QUESTION = "What are the stages of adult acute lymphoblastic leukemia?"
 COLUMNS, LINES = 120, 40
 
-F2, F12, CTRL_N, CTRL_O, CTRL_U, ENTER = "\x1bOQ", "\x1b[24~", "\x0e", "\x0f", "\x15", "\r"
+F2, F12, CTRL_N, CTRL_O, CTRL_U = "\x1bOQ", "\x1b[24~", "\x0e", "\x0f", "\x15"
+ENTER, ESCAPE = "\r", "\x1b"
 SELECT_ALL, DELETE = "\x1b[18~", "\x7f"
 CLEARED = "\x1b[2J"
 PASTED = "\x1b[200~", "\x1b[201~"
@@ -95,6 +96,9 @@ class Walk:
                 self.clear()
         return counted
 
+    def stop(self) -> None:
+        """Stop the answer, if the program can."""
+
     def clear(self) -> None:
         """Empty the box."""
         self.terminal.send(CTRL_U)
@@ -155,6 +159,9 @@ class Ours(Walk):
         self.seconds(F12, "Your chats are locked")
         self.terminal.settle()
 
+    def stop(self) -> None:
+        self.terminal.send(ESCAPE)
+
     def new_chat(self) -> None:
         self.clear()
         self.seconds(CTRL_N, "For example:")
@@ -173,9 +180,9 @@ class Ours(Walk):
         self.seconds(CTRL_O, "Enter open")
         self.terminal.read_for(0.5)
         taken = self.seconds(RARE, "17 mg once")
-        self.terminal.send("\x1b")
+        self.terminal.send(ESCAPE)
         self.terminal.read_for(1)
-        self.terminal.send("\x1b")
+        self.terminal.send(ESCAPE)
         self.terminal.read_for(1)
         return taken
 
@@ -227,5 +234,6 @@ def answers(walk: Walk, new_chat: Callable[[], None]) -> Iterator[None]:
         new_chat()
         walk.ask()
         yield
+        walk.stop()
         for _ in walk.until_the_end():
             pass

@@ -34,7 +34,7 @@ $(READY): pyproject.toml requirements.lock requirements-build.lock CMakeLists.tx
 	@$(BIN)/python -c 'import llama_cpp' 2>/dev/null || PYTHON=$(BIN)/python sh tools/rebuild_llama.sh
 	@touch $@
 
-demo: $(READY) ## convert the bundled checkpoint, show the plan, open the chat
+demo: $(READY) ## convert the bundled checkpoint, open the chat on it with fictitious patients
 	@$(BIN)/edgemed demo
 
 test: $(READY) ## the whole test suite (4 to 9 minutes on two cores)

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from edgemed.chat.conversation import Conversation, Turn
-from edgemed.tui.pin import digest_of
+from edgemed.tui.hiding.pin import digest_of
 from edgemed.vault.folder import create
 from edgemed.vault.keys import DEFAULT, Cost
 from edgemed.vault.rows import Snapshot

@@ -113,11 +113,6 @@ class Output:
                 except OSError as error:
                     raise SetupError(f"{path} cannot be renamed: {error.strerror}.") from None
 
-    def _sync_folder(self) -> None:
-        folder = os.open(self.paths[0].parent, os.O_RDONLY | os.O_DIRECTORY)
-        os.fsync(folder)
-        os.close(folder)
-
     def _reserve(self, sizes: Sequence[int]) -> None:
         """Empty the files, then allocate all their space, so that a full disk is noticed now and not hours later."""
         for file in self.files:

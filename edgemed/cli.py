@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 VERBS: dict[str, str] = {
-    "demo": "convert the bundled demonstration checkpoint, show the plan, open the chat on it",
+    "demo": "convert the bundled demonstration checkpoint, open the chat on it with fictitious patients",
     "pull": "list the quantisations of a hub's GGUF repository, or download one",
     "convert": "turn a safetensors checkpoint into one quantised GGUF, every expert at its own precision",
     "inspect": "show what is inside a model file",

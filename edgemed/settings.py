@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemed.clinical.language import Language
+from edgemed.clinical.region import DRUG_NAMES, UNITS, DrugNames, Units
 from edgemed.errors import SetupError
 from edgemed.private_files import read_private, unwritable, write_private
 
@@ -28,6 +29,8 @@ FEWEST_HIDE_MINUTES, MOST_HIDE_MINUTES = 1, 10
 class Settings:
     """None: the user has not been asked yet. `ram` is in bytes.
 
+    `units`, `drug_names` and `answers_in` are what the model is told of the place (`edgemed.clinical.region`).
+
     `vaults` has the number of openings of each vault id that was opened here, to notice an older copy. `problem` is a
     sentence about a file that could not be read, or could be read in part.
     """
@@ -38,6 +41,9 @@ class Settings:
     language: Language | None = None
     shared_computer: bool | None = None
     hide_minutes: int = 3
+    units: Units | None = None
+    drug_names: DrugNames | None = None
+    answers_in: Language | None = None
     vault: Path | None = None
     vaults: dict[str, int] = field(default_factory=dict)
     problem: str | None = None
@@ -119,8 +125,12 @@ def _decode(name: str, value: Any) -> Any:
             valid = type(value) is int and FEWEST_HIDE_MINUTES <= value <= MOST_HIDE_MINUTES
         case "shared_computer":
             valid = isinstance(value, bool)
-        case "language":
+        case "language" | "answers_in":
             valid = value in ("en", "zh-CN")
+        case "units":
+            valid = value in UNITS
+        case "drug_names":
+            valid = value in DRUG_NAMES
         case "vaults":
             valid = isinstance(value, dict) and all(type(count) is int for count in value.values())
         case _:

@@ -26,8 +26,9 @@ def split(gguf: Gguf, starts: Sequence[int]) -> list[Gguf]:
 
 
 def encoded(part: Gguf) -> bytes:
-    """The part's bytes, with the right header checksum if it has one."""
+    """The part's bytes, padded to the end like a file, and with the right header checksum if it has one."""
     content = part.encode()
+    content += bytes(-len(content) % part.alignment)
     return resealed(content, part.sections["padding"]) if keys.HEADER_CHECKSUM in part.keys else content
 
 

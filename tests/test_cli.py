@@ -70,9 +70,9 @@ def test_wrong_usage_exits_with_2(words: list[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["inspect"], ["verify"], ["generate", "-p", "x"]])
+@pytest.mark.parametrize("words", [["inspect"], ["verify"], ["generate", "-p", "-"]])
 def test_missing_model_is_one_sentence(words: list[str], tmp_path: Path) -> None:
-    done = edgemed(words[0], str(tmp_path / "nowhere.gguf"), *words[1:])
+    done = edgemed(words[0], str(tmp_path / "nowhere.gguf"), *words[1:], input="What is a fever?")
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1

@@ -43,3 +43,13 @@ def test_cited_headings_exist() -> None:
             page = ROOT / "docs" / name
             assert page.exists(), f"{path.name} cites docs/{name}, which does not exist"
             assert not anchor or anchor in anchors(page), f"{path.name} cites docs/{name}#{anchor}: no such heading"
+
+
+def test_every_control_of_the_hazard_log_has_its_test() -> None:
+    """A control without a test that exists does not count as one."""
+    text = (ROOT / "docs" / "hazards.md").read_text("utf-8")
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", text)
+    assert len(named) > 20
+    assert [name for name in named if f"def {name}(" not in code] == []
+    assert [path for path in re.findall(r"`(tests/[\w/.]+)`", text) if not (ROOT / path).exists()] == []

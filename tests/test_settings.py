@@ -39,6 +39,9 @@ def test_what_is_set_is_there_later(path: Path) -> None:
         vault=Path("/v"),
         vaults={"ab": 3},
     )
+    assert update(units="mg/dL", drug_names="paracetamol", answers_in="en").units == "mg/dL"
+    with pytest.raises(ValueError, match="units"):
+        update(units="grains")
     assert update(ram=None).ram is None
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700

@@ -21,12 +21,12 @@ from edgemed.desktop.client import Desktop
 from edgemed.errors import EdgemedError, SetupError
 from edgemed.tui.commanding import CommandingApp
 from edgemed.tui.entrance import Entrance
-from edgemed.tui.guard import Guard
-from edgemed.tui.hide_key import EarlierPaste
-from edgemed.tui.hiding_driver import HidingDriver
+from edgemed.tui.hiding.driver import HidingDriver
+from edgemed.tui.hiding.guard import Guard
+from edgemed.tui.hiding.hide_key import EarlierPaste
+from edgemed.tui.hiding.pin import TRIES
 from edgemed.tui.kept import Kept
 from edgemed.tui.on_desktop import DesktopApp
-from edgemed.tui.pin import TRIES
 from edgemed.tui.screens.first_run import FirstRunScreen
 from edgemed.tui.screens.form import FormScreen
 from edgemed.tui.screens.help import HelpScreen
@@ -36,7 +36,7 @@ from edgemed.tui.screens.noticed import NoticedPalette
 from edgemed.tui.screens.unlock import Unlocked, UnlockScreen, UnsavedWanted
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings import strings
-from edgemed.tui.strings_vault import vault_strings
+from edgemed.tui.strings.vault import vault_strings
 from edgemed.vault.folder import exists
 
 TICK_SECONDS = 1.0
@@ -120,7 +120,8 @@ class ChatApp(CommandingApp, DesktopApp):
             form.go_on()
             return
         self._guard = Guard(60.0 * unlocked.settings.hide_minutes, shared=bool(unlocked.settings.shared_computer))
-        await self._open_chat(KeptScreen(kept.joined_to(session), await kept.last_conversation()))
+        conversation = Conversation() if self._entrance.passphrase else await kept.last_conversation()
+        await self._open_chat(KeptScreen(kept.joined_to(session), conversation))
 
     @on(UnsavedWanted)
     async def _unsaved(self) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from edgemed.tui.strings_vault import VaultStrings
+from edgemed.tui.strings.vault import VaultStrings
 
 NUMBERED = 9
 """Rows that a digit reaches."""

@@ -2,7 +2,7 @@
 
 The order of the table is the order in which they are shown, in every language. A command's action is the method
 `action_NAME` of the chat's screen or of the application; line mode has `PlainChat`'s handlers. Titles and explanations
-are in `edgemed.tui.strings_commands`.
+are in `edgemed.tui.strings.commands`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgemed.clinical import Language
-from edgemed.tui.strings_commands import TITLES
+from edgemed.tui.strings.commands import TITLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ class Command:
 
 COMMANDS = (
     Command("new_chat", "/new", ("ctrl+n",)),
-    Command("with_case", "/case", ("alt+n",)),
+    Command("case", "/case", ("ctrl+t", "alt+h")),
+    Command("with_case", "/samecase", ("alt+n",)),
+    Command("new_case", "/newcase", ("alt+m",)),
     Command("bring_back", "/back"),
     Command("chats", "/chats", ("ctrl+o",), bound=False),
     Command("open", "/open"),
@@ -70,6 +72,9 @@ COMMANDS = (
     Command("where", "/where"),
     Command("seen", "/seen", ("f9",), on_turn=True),
     Command("experts", "/experts", ("f3",)),
+    Command("units", "/units"),
+    Command("drug_names", "/drugnames"),
+    Command("answers_in", "/answersin"),
     Command("restart_engine", "/restart", ("ctrl+r",)),
     Command("hide", "/hide", ("f12", "ctrl+l"), bound=False),
     Command("lock", "/lock"),

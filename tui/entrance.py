@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed.clinical import Language, Place, header_lines
 from edgemed.tui.session import ChatSession
-from edgemed.tui.strings_vault import VaultStrings, vault_strings
+from edgemed.tui.strings.vault import VaultStrings, vault_strings
 
 if TYPE_CHECKING:
     from edgemed.settings import Settings
@@ -21,7 +21,8 @@ class Entrance:
 
     `open_session` reads the metadata of the model file that the settings name, and prepares to load it; it raises
     EdgemedError. `remember` changes settings, given as keywords, and returns all of them; it raises SetupError.
-    `suggested_ram`: in bytes, None if the first run need not ask for the memory.
+    `suggested_ram`: in bytes, None if the first run need not ask for the memory. `demonstration`: the sentence that
+    tells the secrets of the demonstration's vault. `passphrase` opens the vault without a question.
     """
 
     folder: Path
@@ -31,6 +32,8 @@ class Entrance:
     suggested_ram: int | None = None
     language: Language = "en"
     place: Place = "offline"
+    demonstration: str = ""
+    passphrase: str = field(default="", repr=False)
 
     @property
     def words(self) -> VaultStrings:
@@ -38,4 +41,5 @@ class Entrance:
 
     @property
     def header(self) -> str:
-        return header_lines("", place=self.place, language=self.language)[1].rpartition(" | ")[0]
+        lines = header_lines("", place=self.place, language=self.language, fictitious=bool(self.demonstration))
+        return lines[1].rpartition(" | ")[0]

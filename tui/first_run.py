@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgemed.errors import EdgemedError, UsageError, VaultError
 from edgemed.sizes import format_size, parse_size
 from edgemed.tui.entrance import Entrance
-from edgemed.tui.pin import normal_pin
+from edgemed.tui.hiding.pin import normal_pin
 from edgemed.vault.folder import create
 from edgemed.vault.keys import calibrated
 from edgemed.vault.words import refuse_weak, suggest_passphrase

@@ -11,8 +11,8 @@ from edgemed.chat.conversation import Conversation
 from edgemed.chat.visible import visible
 from edgemed.clinical import Language
 from edgemed.tui.chat_list import Row
-from edgemed.tui.pin import digest_of, normal_pin
-from edgemed.tui.strings_vault import VaultStrings
+from edgemed.tui.hiding.pin import digest_of, normal_pin
+from edgemed.tui.strings.vault import VaultStrings
 from edgemed.vault.notices import low_disk
 
 if TYPE_CHECKING:
@@ -125,10 +125,34 @@ class Kept:
         for row in await self.do(lambda store: store.chats()):
             if row.id == conversation.id:
                 conversation.case_id = row.case_id
+                conversation.header = (await self.load(row.id)).header
                 if row.title != conversation.heading:
                     conversation.title = row.title
                 return True
         return not conversation.turns or not conversation.saved
+
+    async def set_header(self, conversation: Conversation, name: str, old_name: str) -> None:
+        """Store the header of the conversation's case; it gets a case of this name if it has none. Raises VaultError.
+
+        The case is renamed if it was called `old_name`.
+        """
+        stored, chat_id, case_id = conversation.header.dump(), conversation.id, conversation.case_id
+
+        def change(store: Store) -> str:
+            if case_id is None or case_id not in self.cases:
+                made = store.new_case(name, stored)
+                store.move(chat_id, made)
+                return made
+            store.set_header(case_id, stored)
+            if self.cases[case_id] == old_name:
+                store.rename("cases", case_id, name)
+            return case_id
+
+        await self.refresh_titles()
+        conversation.case_id = await self.do(change)
+        await self.keep(conversation)
+        await self.refresh_titles()
+        await asyncio.to_thread(self.index.changed, self.vault, "cases", conversation.case_id)
 
     async def refresh_titles(self) -> None:
         self.cases = {case.id: case.title for case in await self.do(lambda store: store.cases())}
@@ -172,10 +196,14 @@ class Kept:
         known = {row.chat_id: row for row in rows if not row.deleted}
         found: dict[tuple[str, str | None], Row] = {}
         for hit in self.index.find(query, MOST_FOUND):
-            row, turn_id = known.get(hit.found.chat_id or ""), hit.found.turn_id
-            if row is not None and (row.chat_id, turn_id) not in found:
-                excerpt = visible(hit.line)
-                found[row.chat_id, turn_id] = replace(row, turn_id=turn_id, excerpt=excerpt, query=query)
+            chat_id, turn_id = hit.found.chat_id, hit.found.turn_id
+            if chat_id is None:  # found in the case itself: all its chats
+                about = [row for row in known.values() if row.case_id == hit.found.case_id]
+            else:
+                about = [known[chat_id]] if chat_id in known else []
+            for row in about:
+                told = replace(row, turn_id=turn_id, excerpt=visible(hit.line), query=query)
+                found.setdefault((row.chat_id, turn_id), told)
         return list(found.values())
 
     async def delete(self, rows: Sequence[Row], *, deleted: bool) -> None:

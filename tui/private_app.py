@@ -14,7 +14,7 @@ from textual.app import App
 from textual.driver import Driver
 from textual.events import Event, InputEvent, MouseDown, Paste
 
-from edgemed.tui.hiding_driver import HidingDriver
+from edgemed.tui.hiding.driver import HidingDriver
 from edgemed.tui.keys import teach_keys
 from edgemed.tui.messages import Opened
 from edgemed.tui.themes import DARK, THEMES
@@ -39,6 +39,7 @@ class PrivateApp(App[None]):
         teach_keys()
         self._crash = ""
         self._open = False
+        self._paused = False
         self._early: list[Event] = []
         self._ended_by = 0
         for name in list(self.available_themes):
@@ -80,14 +81,28 @@ class PrivateApp(App[None]):
     @on(Opened)
     async def _opened(self) -> None:
         self._open = True
-        early, self._early = self._early, []
-        for event in early:  # handled now, because later keys are already in the message queue
-            await self.on_event(event)
+        await self._deliver_early()
         if self._ended_by:
             self._leave_on_signal(self._ended_by)
 
+    def pause_input(self) -> None:
+        """Keep what is typed until `resume_input`: it is meant for the chat or the list that is about to be shown."""
+        self._paused = True
+
+    async def resume_input(self) -> None:
+        """Deliver what was typed since `pause_input`."""
+        self._paused = False
+        await self._deliver_early()
+
+    async def _deliver_early(self) -> None:
+        if not self._open or self._paused:
+            return
+        early, self._early = self._early, []
+        for event in early:  # handled now, because later keys are already in the message queue
+            await self.on_event(event)
+
     async def on_event(self, event: Event) -> None:
-        if isinstance(event, InputEvent | Paste) and not self._open:
+        if isinstance(event, InputEvent | Paste) and (not self._open or self._paused):
             self._early.append(event)
             return
         if isinstance(event, MouseDown) and not event.is_forwarded:

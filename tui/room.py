@@ -6,7 +6,7 @@ from edgemed.chat.conversation import Conversation
 from edgemed.chat.lengths import Length, with_instruction
 from edgemed.clinical import Language
 from edgemed.engine.process.protocol import Message
-from edgemed.tui.strings_asking import AskingStrings
+from edgemed.tui.strings.asking import AskingStrings
 
 TEMPLATE_TOKENS = 12
 """About how many tokens a chat template adds to a question."""
@@ -22,16 +22,23 @@ def estimated_tokens(text: str) -> int:
     return len(text) - ascii_characters + -(-ascii_characters // 4)
 
 
+def conversation_tokens(conversation: Conversation) -> int:
+    """How many tokens the conversation has; about, if the engine has not counted them."""
+    counted = (estimated_tokens(turn.question) + estimated_tokens(turn.raw) for turn in conversation.turns)
+    return conversation.context_used or sum(tokens + TEMPLATE_TOKENS for tokens in counted)
+
+
 def prompt_with(conversation: Conversation, draft: str, length: Length) -> list[Message]:
     """The messages that would be sent if `draft` were asked now."""
-    return [*conversation.messages(), Message("user", with_instruction(draft, length))]
+    return conversation.messages_with(draft, length)
 
 
 def estimated_prompt(conversation: Conversation, draft: str, length: Length) -> int:
     """About how many tokens that prompt has."""
     question = with_instruction(draft, length)
     queued = sum(estimated_tokens(each.text) for each in conversation.queued)
-    return conversation.context_used + queued + estimated_tokens(question) + TEMPLATE_TOKENS
+    before = conversation_tokens(conversation) or estimated_tokens(conversation.preface)
+    return before + queued + estimated_tokens(question) + TEMPLATE_TOKENS
 
 
 def room_left(tokens: int, language: Language, words: AskingStrings) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgemed.chat.engine import StartEngine
@@ -11,6 +11,7 @@ from edgemed.chat.lengths import Length
 from edgemed.chat.service import Hook
 from edgemed.chat.visible import visible
 from edgemed.clinical import Language, Place, header_lines, notice
+from edgemed.clinical.region import Region
 from edgemed.tui.strings import Strings, strings
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class ChatSession:
     `weights_digest` (None for a file without checksums) and `intended_use` come from the model file and decide the
     notices. `introduction` is shown above the first question; `hooks` run around every answer. `length` is that of
     answers until the user chooses another. `theme` is the name of the theme to start with, `on_theme` is told of
-    another one. `kept` is the open vault, None for a chat of which nothing is kept.
+    another one; `region` and `on_region` likewise. `kept` is the open vault, None for a chat of which nothing is kept.
+    `demonstration` is the sentence that tells the secrets of the demonstration's vault.
     """
 
     start_engine: StartEngine
@@ -39,6 +41,9 @@ class ChatSession:
     theme: str | None = None
     on_theme: Callable[[str], object] = lambda name: None
     kept: Kept | None = None
+    region: Region = field(default_factory=Region)
+    on_region: Callable[[Region], object] = lambda region: None
+    demonstration: str = ""
 
     @property
     def words(self) -> Strings:
@@ -51,7 +56,8 @@ class ChatSession:
 
     @property
     def headers(self) -> tuple[str, ...]:
-        lines = header_lines(self.weights_digest, place=self.place, language=self.language)
+        fictitious = bool(self.demonstration)
+        lines = header_lines(self.weights_digest, place=self.place, language=self.language, fictitious=fictitious)
         return tuple(map(visible, lines))
 
     @property

@@ -205,8 +205,11 @@ class BailingMoeV2(Architecture):
         n_nextn = keys.number("nextn_predict_layers", 0)
         n_embd, n_head = keys.number("embedding_length"), keys.number("attention.head_count")
         head_dim = keys.number("attention.key_length", n_embd // max(n_head, 1))
-        defaults = {
+        defaults: dict[str, Any] = {  # llama.cpp's own
             "feed_forward_length": 0,
+            "attention.head_count_kv": n_head,
+            "rope.freq_base": 10000.0,
+            "expert_weights_scale": 1.0,
             "attention.key_length": head_dim,
             "rope.dimension_count": head_dim,
             "leading_dense_block_count": 0,
@@ -219,6 +222,10 @@ class BailingMoeV2(Architecture):
             for key, field in GGUF_KEYS
             if key not in WRITTEN_ONLY
         }
+        # llama.cpp takes these zeros for absent values.
+        numbers["n_group"] = numbers["n_group"] or 1
+        numbers["n_ff_shexp"] = numbers["n_ff_shexp"] or numbers["n_ff_exp"]
+        numbers["weights_scale"] = numbers["weights_scale"] or 1.0
         yarn = Yarn.of_gguf(keys)
         numbers |= {"yarn_factor": yarn.factor, "yarn_orig_ctx": yarn.original}
         return cls(n_layer=keys.number("block_count") - n_nextn, n_nextn=n_nextn, n_vocab=n_vocab, **numbers)

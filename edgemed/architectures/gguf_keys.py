@@ -29,6 +29,15 @@ class GgufKeys:
         return value
 
     def number(self, key: str, default: int | None = None) -> int:
+        """A whole number, also one that the file repeats for every layer. Raises ModelFileError if layers differ."""
+        values = self.get(key)
+        if isinstance(values, list) and values:
+            if any(value != values[0] for value in values) or type(values[0]) is not int:
+                raise ModelFileError(
+                    f"The model file gives its layers different values of {self._architecture}.{key}; edgemed runs "
+                    "models whose layers are alike."
+                )
+            return int(values[0])
         value = self.real(key, default)
         if not isinstance(value, int):
             raise ModelFileError(

@@ -66,7 +66,8 @@ class Yarn:
             )
         if scaling != "yarn":
             return cls()
-        return cls(keys.real("rope.scaling.factor"), keys.number("rope.scaling.original_context_length"))
+        trained = keys.number("context_length")
+        return cls(keys.real("rope.scaling.factor"), keys.number("rope.scaling.original_context_length", trained))
 
 
 def rope_section(config: Config, key: str) -> Config:

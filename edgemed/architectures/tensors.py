@@ -29,6 +29,11 @@ def stacked_name(layer: int, projection: str) -> str:
     return f"blk.{layer}.ffn_{projection}_exps.weight"
 
 
+def fused_name(layer: int) -> str:
+    """The stock layout's name of one layer's gates and ups in one tensor, each expert's gate before its up."""
+    return f"blk.{layer}.ffn_gate_up_exps.weight"
+
+
 def kind_of(name: str) -> str:
     """The kind of a tensor, without block number and suffix: `attn_qkv` of `blk.3.attn_qkv.weight`; a name outside the
     blocks is its own kind."""

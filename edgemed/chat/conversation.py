@@ -14,15 +14,14 @@ from typing import Literal
 
 from edgemed.chat.lengths import Length, with_instruction
 from edgemed.chat.visible import visible
-from edgemed.engine.process.protocol import Message, Sampling, StopReason
+from edgemed.clinical.case import CaseHeader
+from edgemed.clinical.region import Region
+from edgemed.engine.process.protocol import Message, Sampling
 
 State = Literal["open", "whole", "stopped", "length", "context", "failed", "interrupted"]
 """How an answer ended: "open" while it is being written, "whole" if the model ended it, otherwise why it was cut.
 
 "interrupted": the program ended while the answer was open."""
-
-ENDED: dict[StopReason, State] = {"end": "whole", "length": "length", "context": "context", "stopped": "stopped"}
-"""Stop reason -> the state of an answer that finished for it."""
 
 
 def new_id() -> str:
@@ -92,7 +91,8 @@ class Conversation:
     """A tree of turns after an optional system message.
 
     `saved` is False for a chat of which nothing may reach a disk. `queued` holds the questions that wait, in order;
-    each becomes a turn. `draft` is what is typed but not sent.
+    each becomes a turn. `draft` is what is typed but not sent. `header` is that of the case, and `region` the
+    user's: what they tell the model stands before the first question of every prompt (`preface`).
     """
 
     def __init__(
@@ -104,6 +104,8 @@ class Conversation:
         case_id: str | None = None,
         saved: bool = True,
         draft: str = "",
+        header: CaseHeader | None = None,
+        region: Region | None = None,
         queued: Iterable[Queued] = (),
         turns: Iterable[Turn] = (),
         shown: Iterable[str] = (),
@@ -115,6 +117,8 @@ class Conversation:
         self.case_id = case_id
         self.saved = saved
         self.draft = draft
+        self.header = header or CaseHeader()
+        self.region = region or Region()
         self.queued = list(queued)
         self._by_id: dict[str, Turn] = {}
         self._children: dict[str | None, list[Turn]] = {}
@@ -230,24 +234,45 @@ class Conversation:
 
     def with_case(self) -> Conversation:
         """A new conversation about the same case, with this one's first question as its draft."""
-        first = self._active[0].question if self._active else ""
-        return Conversation(system=self.system, case_id=self.case_id, saved=self.saved, draft=first)
+        return Conversation(
+            system=self.system,
+            case_id=self.case_id,
+            saved=self.saved,
+            draft=self._active[0].question if self._active else "",
+            header=self.header,
+            region=self.region,
+        )
+
+    @property
+    def preface(self) -> str:
+        """What the model is told before the first question; empty if nothing. It holds no identity."""
+        return "\n".join(filter(None, (self.header.prompt(self.region.language), self.region.prompt())))
 
     def messages(self, last: Turn | None = None) -> list[Message]:
         """The messages that are sent for `last`; without it, those of the active branch, which a next question follows.
 
-        They are the system message and every turn that has an answer. A turn that ended without one is left out,
-        because chat templates reject two questions in a row. Of `last` and of an open turn they hold the question only;
-        what was answered so far continues the prompt (`continued`).
+        They are the system message, `preface` and the turns that have an answer; the others are left out, because chat
+        templates reject two questions in a row. Of `last` and of an open turn they hold the question only; what was
+        answered so far continues the prompt (`continued`).
         """
         messages = [] if self.system is None else [Message("system", self.system)]
         for turn in self._active if last is None else self._branch(last):
             asked = turn is last or turn.state == "open"
             if turn.raw or asked:
-                messages.append(Message("user", with_instruction(turn.question, turn.length)))
+                messages.append(self._message(turn.question, turn.length, messages))
             if turn.raw and not asked:
                 messages.append(Message("assistant", turn.raw))
         return messages
+
+    def messages_with(self, question: str, length: Length) -> list[Message]:
+        """The messages that would be sent if `question` were asked now."""
+        return [*(before := self.messages()), self._message(question, length, before)]
+
+    def _message(self, question: str, length: Length, before: list[Message]) -> Message:
+        """A question as the model gets it. The first one stands below `preface` (docs/decisions.md#case-header)."""
+        told = with_instruction(question, length)
+        first = not any(message.role == "user" for message in before)
+        return Message("user", f"{self.preface}\n\n{told}" if first and self.preface else told)
 
     def _open(self, turn: Turn) -> Turn:
         assert self.open_turn is None

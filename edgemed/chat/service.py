@@ -15,11 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
-from edgemed.chat.conversation import ENDED, Conversation, Turn
+from edgemed.chat.conversation import Conversation, State, Turn
 from edgemed.chat.engine import ChatEngine
 from edgemed.chat.visible import visible
-from edgemed.engine.process.protocol import Event, Finished, Piece, PromptEncoded, Sampling
+from edgemed.engine.process.protocol import Event, Finished, Piece, PromptEncoded, Sampling, StopReason
 from edgemed.errors import EdgemedError, EngineError
+
+ENDED: dict[StopReason, State] = {"end": "whole", "length": "length", "context": "context", "stopped": "stopped"}
+"""Stop reason -> the state of an answer that finished for it."""
 
 
 class Hook:

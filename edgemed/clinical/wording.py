@@ -37,6 +37,7 @@ _ADVICE: dict[Language, tuple[str, str, str]] = {
     "en": ("CHECK BEFORE USE", "CHECK BEFORE USE", "CHECK"),
     "zh-CN": ("使用前请核对", "使用前请核对", "请核对"),
 }
+_FICTITIOUS: dict[Language, str] = {"en": "FICTITIOUS PATIENTS", "zh-CN": "虚构患者"}
 _NO_CHECKSUMS: dict[Language, str] = {"en": "UNVERIFIED", "zh-CN": "无校验"}
 _CUT_OFF: dict[Language, str] = {
     "en": "CUT OFF: a dose or a list may be incomplete",
@@ -58,17 +59,24 @@ def model_mark(weights_digest: str | None, language: Language = "en") -> str:
     return weights_digest[:DIGEST_SHOWN] if weights_digest else _NO_CHECKSUMS[language]
 
 
-def header_lines(weights_digest: str | None, *, place: Place = "offline", language: Language = "en") -> tuple[str, ...]:
+def header_lines(
+    weights_digest: str | None, *, place: Place = "offline", language: Language = "en", fictitious: bool = False
+) -> tuple[str, ...]:
     """The line at the top of every screen: where text can go, what it is, what to do, and the model's digest.
 
     The longest wording first; the others are for terminals of 80 and of 60 columns. `weights_digest` is hexadecimal,
-    None for a file without checksums.
+    None for a file without checksums. fictitious: say that the patients are, as the demonstration's are; its notice
+    says what the text is, so the narrowest wording leaves that out.
     """
     mark = model_mark(weights_digest, language)
-    return tuple(
-        " | ".join((where, _WHAT[language], advice, mark))
+    wordings = [
+        (where, _WHAT[language], advice, mark)
         for where, advice in zip(_PLACE[language][place], _ADVICE[language], strict=True)
-    )
+    ]
+    if not fictitious:
+        return tuple(map(" | ".join, wordings))
+    where, _, advice, _ = wordings[-1]
+    return tuple(" | ".join((_FICTITIOUS[language], *wording)) for wording in (*wordings, (where, advice, mark)))
 
 
 def cut_off(language: Language = "en") -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgemed import privacy, settings
 from edgemed.clinical import Place, language_of
+from edgemed.clinical.region import Region
 from edgemed.commands._engine import add_engine_arguments, engine_settings
 from edgemed.commands._private import close_process
 from edgemed.commands._signals import signals_interrupt
@@ -95,6 +96,10 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
         introduction=introduction,
         theme=known.theme,
         on_theme=lambda name: remember(theme=name),
+        region=Region(known.units, known.drug_names, known.answers_in),
+        on_region=lambda chosen: remember(
+            units=chosen.units, drug_names=chosen.drug_names, answers_in=chosen.answers_in
+        ),
     )
 
 
@@ -114,7 +119,7 @@ def converse(session: ChatSession, args: argparse.Namespace, desktop: Desktop | 
     """Run a chat of which nothing is kept until the user quits; return the exit code. Raises EdgemedError."""
     with private_errors():
         if args.plain or not has_screen():
-            from edgemed.tui.plain import PlainChat
+            from edgemed.tui.plain.chat import PlainChat
 
             with signals_interrupt():  # readline restores the terminal on an exception, but not if a signal kills us
                 return PlainChat(session).run()

@@ -33,12 +33,17 @@ def chat_on_vault(args: argparse.Namespace, entered: Entered, known: Settings) -
     entrance = entrance_of(args, entered, known)
     if entrance.settings.model is not None:
         entrance.open_session(entrance.settings)
+    return enter(entrance, args, entered)
+
+
+def enter(entrance: Entrance, args: argparse.Namespace, entered: Entered) -> int:
+    """Chat behind `entrance`, on the full screen or in lines. Returns the exit code; raises EdgemedError."""
     with private_errors():
         if not args.plain and has_screen():
             from edgemed.tui.launch import open_chat
 
             return open_chat(entrance=entrance, desktop=entered.desktop)
-        from edgemed.tui.plain_door import chat_in_lines
+        from edgemed.tui.plain.door import chat_in_lines
 
         with signals_interrupt():
             return chat_in_lines(entrance, ask=_ask)

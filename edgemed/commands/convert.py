@@ -120,11 +120,13 @@ def run(args: argparse.Namespace) -> int:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgemed.commands._progress import ProgressLine
     from edgemed.convert import Checkpoint, convert, find_source
+    from edgemed.model_file.parts import named_like
     from edgemed.quant.calibration import refuse_unreadable
     from edgemed.quant.plan import Plan
 
     # Refuse what can be refused before hours of downloading.
-    outputs, read = (args.output, args.save_plan), (args.plan, args.plan_from, args.calibration)
+    plan_source = named_like(args.plan_from) if args.plan_from else []
+    outputs, read = (args.output, args.save_plan), (args.plan, *plan_source, args.calibration)
     check_outputs(outputs, read, overwrite=args.overwrite)
     given = Plan.load(args.plan) if args.plan else plan_of(args.plan_from) if args.plan_from else None
     if args.calibration:

@@ -1,4 +1,4 @@
-"""`edgemed demo`: everything from the bundled checkpoint to the chat.
+"""`edgemed demo`: everything from the bundled checkpoint to the chat on a vault of fictitious patients.
 
 The checkpoint is converted into the user's cache folder by the bundled plan, which gives some experts of each layer
 more bits than others. An earlier conversion of the same checkpoint and plan is used again.
@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import edgemed
-from edgemed.commands._chat import add_chat_arguments, at_terminal, converse, enter_screen, open_session
+from edgemed import settings
+from edgemed.clinical import language_of
+from edgemed.commands._chat import add_chat_arguments, at_terminal, enter_screen, open_session
+from edgemed.commands._demo_vault import WHAT_IT_IS, demo_entrance, make_demo_vault
 from edgemed.commands._print import show
+from edgemed.commands._vault_chat import enter
 from edgemed.commands.inspect import precision_map, summary
 from edgemed.demo import checkpoint_path
 from edgemed.errors import ModelFileError, SetupError
@@ -28,11 +32,13 @@ PACKAGE = Path(edgemed.__file__).parent
 QUESTION = "What are the symptoms of diabetes?"
 ANSWER_TOKENS = 120
 SEED = 1
-WHAT_IT_IS = "This is a demonstration. A small model runs on this computer only. What it writes is made up."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "Without a terminal it asks one question, prints the answer and exits."
+    parser.epilog = (
+        "The patients are made anew at each start, so nothing you enter is kept. Without a terminal it shows the plan, "
+        "asks one question, prints the answer and exits."
+    )
     parser.add_argument("--path", action="store_true", help="only print the folder of the bundled checkpoint")
     parser.add_argument("--fresh", action="store_true", help="convert again even if a converted file exists")
     add_chat_arguments(parser)
@@ -43,17 +49,20 @@ def run(args: argparse.Namespace) -> int:
     if args.path:
         print(folder)
         return 0
+    language = args.language = args.language or settings.load().language or language_of(os.environ)
     entered = enter_screen(args)
     first = entered.why == "started"
     if first:
-        print(WHAT_IT_IS)
+        print(WHAT_IT_IS[language])
     model = converted(folder, fresh=args.fresh and first, quiet=not first)
-    if first and not at_terminal():
-        show_plan(model)
-    session = open_session(model.path, args, sealed=entered.sealed, introduction=WHAT_IT_IS)
     if at_terminal():
-        return converse(session, args)
-    from edgemed.tui.plain import PlainChat
+        vault = cache_folder() / "demo-vault"
+        if first:
+            make_demo_vault(vault)
+        return enter(demo_entrance(args, entered, folder=vault, model=model.path, language=language), args, entered)
+    show_plan(model)
+    session = open_session(model.path, args, sealed=entered.sealed)
+    from edgemed.tui.plain.chat import PlainChat
 
     return PlainChat(session).ask_once(QUESTION, max_tokens=ANSWER_TOKENS, seed=SEED)
 

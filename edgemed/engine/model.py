@@ -235,8 +235,9 @@ class LoadedModel:
         if not self.model:
             raise EngineError(f"llama.cpp refuses {self.file.path.name}: {self._complaint()}")
         checked = self._native.edgemed_stream_verified(self.handle)
-        if self.file.verified and checked != len(virtual.extents):
-            raise EngineError(f"Only {checked} of {len(virtual.extents)} dense tensors could be checked while loading.")
+        wanted = len({extent.number for extent in virtual.extents})
+        if self.file.verified and checked != wanted:
+            raise EngineError(f"Only {checked} of {wanted} dense tensors could be checked while loading.")
 
     def _make_context(self, settings: LoadSettings) -> None:
         params = llama_cpp.llama_context_default_params()

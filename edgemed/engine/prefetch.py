@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 
 import numpy as np
+from gguf import GGMLQuantizationType
 
 from edgemed.architectures.router import SigmoidGroups
 from edgemed.arrays import Floats
@@ -40,6 +41,8 @@ def _stacked(file: ModelFile, name: str, size: int) -> Floats | None:
     layers = []
     for layer in file.hparams.moe_layers:
         tensor = file.tensors.get(f"blk.{layer}.{name}")
+        if tensor is not None and tensor.type != GGMLQuantizationType.F32:
+            return None
         values = np.zeros(size, np.float32) if tensor is None else np.frombuffer(file.read(tensor), np.float32)
         layers.append(values)
     return np.concatenate(layers) if all(values.size == size for values in layers) else None

@@ -22,6 +22,7 @@ from edgemed.native.engine import StreamExtent
 # (ggml type, weights per block, bytes per block): Q1_0, then Q8_0 and F16 for columns that Q1_0's blocks do not divide.
 _NARROW_TYPES = ((41, 128, 18), (8, 32, 34), (1, 1, 2))
 _U32 = 4
+EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 TOKENIZER, PRE_TOKENIZER, TOKENS = "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens"
 BYTE_LEVEL_BPE, NO_TOKENIZER = "gpt2", "none"  # llama.cpp's names
 # Limit of the sum of squared token lengths. libllama replaces each character of a token that is not in the byte-level
@@ -59,7 +60,7 @@ def virtual_gguf(model: ModelFile) -> VirtualGguf:
     if isinstance(pre_tokenizer, str) and (reason := model.hparams.TOKENIZER.refused_pre.get(pre_tokenizer)):
         raise ModelFileError(f"The tokenizer of {model.path.name} cannot be used: {reason}")
     if fault := _fault_of_vocabulary(model):
-        raise ModelFileError(f"{model.path.name} has {fault}; convert the checkpoint again.")
+        raise ModelFileError(f"{model.path.name} has {fault}; use another file of the model.")
     tensors = list(_declared(model))
     pairs = list(_pairs(model))
     header = bytearray(MAGIC + struct.pack("<IQQ", VERSION, len(tensors), len(pairs)))
@@ -89,6 +90,8 @@ def _fault_of_vocabulary(model: ModelFile) -> str | None:
         return None  # a twin, which only computes; `Vocabulary` refuses such a model for any other use
     if kind != BYTE_LEVEL_BPE:  # with several other kinds llama.cpp aborts, because it misses their special tokens
         return f"the tokenizer {kind!r:.40}, where models of this architecture have {BYTE_LEVEL_BPE!r}"
+    if not isinstance(model.metadata.get(PRE_TOKENIZER), str):  # llama.cpp then splits text by another model's rule
+        return f"no {PRE_TOKENIZER}, the rule by which it splits text"
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         return "no list of tokens"
     read = {token.partition("\0")[0] or f"[EMPTY_{number}]" for number, token in enumerate(tokens)}  # as libllama does
@@ -104,6 +107,8 @@ def _declared(model: ModelFile) -> Iterator[_Declared]:
     for number, info in enumerate(model.dense):
         if not _is_hidden(model, info):
             yield _Declared(info.name, info.shape, int(info.type), info.nbytes, number)
+            if info.name == EMBEDDING and OUTPUT not in model.tensors:  # tied, but the graph has a head
+                yield _Declared(OUTPUT, info.shape, int(info.type), info.nbytes, number)
     for layer in hparams.moe_layers:
         for projection in PROJECTIONS:
             rows, columns = hparams.expert_matrix_shape(projection)

@@ -34,6 +34,7 @@ IntendedUse = Literal["demonstration", "unevaluated", "evaluated"]
 _Type = GGMLQuantizationType
 _NO_WEIGHTS = {_Type.F64, _Type.I8, _Type.I16, _Type.I32, _Type.I64, _Type.Q8_1, _Type.Q8_K}
 """Types for which ggml has no matmul. It does not check, and would call a null pointer."""
+_SCALES = (".scale", ".input_scale")
 _USES = ("demonstration", "unevaluated", "evaluated")
 
 
@@ -122,7 +123,7 @@ def open_model(path: Path | str) -> ModelFile:
         )
     embedding = header.tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
-        raise ModelFileError(f"{path.name} has no token embedding; convert the checkpoint again.")
+        raise ModelFileError(f"{path.name} has no token embedding; get a complete file of the model.")
     for key in keys.TEXTS:  # checked here, because `eval` reads them only after hours of computing
         metadata.text(key)
     for key in keys.DIGESTS:
@@ -137,7 +138,7 @@ def open_model(path: Path | str) -> ModelFile:
     use = metadata.get(keys.INTENDED_USE, "unevaluated")
     if use not in _USES:
         raise ModelFileError(f"{path.name} is marked for the unknown use {use!r}; known uses are {', '.join(_USES)}.")
-    stock = stacked_name(hparams.moe_layers.start, "gate") in header.tensors
+    stock = stacked_name(hparams.moe_layers.start, "down") in header.tensors
     return ModelFile(
         parts=header.files,
         layout="llama.cpp" if stock else "edgemed",
@@ -167,9 +168,14 @@ def _expert_tokens(path: Path, metadata: Metadata, hparams: HParams) -> npt.NDAr
 
 def _refuse_unusable_types(tensors: dict[str, TensorInfo]) -> None:
     for tensor in tensors.values():
+        if tensor.name.endswith(_SCALES):
+            raise ModelFileError(
+                f"The model file has {tensor.name}, a second scale of its weights, which llama.cpp's graph of this "
+                "architecture ignores: answers would be wrong; use another quantisation of the model."
+            )
         is_vector = prod(tensor.shape[1:]) == 1  # whatever its number of dimensions
         if tensor.type in _NO_WEIGHTS or (is_vector and tensor.type != _Type.F32):
             raise ModelFileError(
                 f"The model file stores {tensor.name} as {tensor.type.name}, which the engine cannot compute with; "
-                "convert the checkpoint again."
+                "use another quantisation of the model."
             )

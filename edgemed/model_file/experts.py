@@ -1,7 +1,8 @@
 """The location of each expert's three matrices in the file, in either layout.
 
 In the edgemed layout every expert has three 2-D tensors (`blk.L.ffn_gate.E.weight`, llama.cpp's historic per-expert
-names). The stock layout stacks the experts of a layer in three 3-D tensors, which are sliced here.
+names). The stock layout stacks the experts of a layer in three 3-D tensors, or in two, with gate and up in one. They
+are sliced here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgemed.architectures import HParams
-from edgemed.architectures.tensors import PROJECTIONS, stacked_name, tensor_name
+from edgemed.architectures.tensors import PROJECTIONS, fused_name, stacked_name, tensor_name
 from edgemed.errors import ModelFileError
 from edgemed.model_file.header import TensorInfo
 from edgemed.sizes import PAGE
@@ -56,11 +57,12 @@ def find_experts(
     for moe_layer, layer in enumerate(layers):
         for p, projection in enumerate(PROJECTIONS):
             inner = hparams.expert_matrix_shape(projection)[::-1]
-            stacked = tensors.get(stacked_name(layer, projection))
-            if stacked is not None:
-                _expect(stacked, (*inner, hparams.n_expert))
-                each = stacked.nbytes // hparams.n_expert
-                offset[moe_layer, :, p] = stacked.offset + each * np.arange(hparams.n_expert, dtype=np.uint64)
+            if found := _stack(tensors, layer, projection):
+                stacked, together, place = found
+                _expect(stacked, (inner[0], together * inner[1], hparams.n_expert))
+                each = stacked.nbytes // hparams.n_expert // together
+                number = together * np.arange(hparams.n_expert, dtype=np.uint64) + np.uint64(place)
+                offset[moe_layer, :, p] = stacked.offset + each * number
                 part[moe_layer, :, p], nbytes[moe_layer, :, p] = stacked.part, each
                 types[moe_layer, :, p] = int(stacked.type)
                 taken.add(stacked.name)
@@ -69,12 +71,20 @@ def find_experts(
                 name = tensor_name(layer, expert, projection)
                 info = tensors.get(name)
                 if info is None:
-                    raise ModelFileError(f"The model file has no tensor {name}; convert the checkpoint again.")
+                    raise ModelFileError(f"The model file has no tensor {name}; get a complete file of the model.")
                 _expect(info, inner)
                 offset[moe_layer, expert, p], nbytes[moe_layer, expert, p] = info.offset, info.nbytes
                 part[moe_layer, expert, p], types[moe_layer, expert, p] = info.part, int(info.type)
                 taken.add(name)
     return Experts(layers, part, offset, nbytes, types, _shape_checksums(checksums, part, offset, nbytes)), taken
+
+
+def _stack(tensors: Mapping[str, TensorInfo], layer: int, projection: str) -> tuple[TensorInfo, int, int] | None:
+    """(tensor that stacks this projection of a layer's experts, matrices of one expert in it, place among these)."""
+    stacked, fused = tensors.get(stacked_name(layer, projection)), tensors.get(fused_name(layer))
+    if stacked is not None:
+        return stacked, 1, 0
+    return (fused, 2, PROJECTIONS.index(projection)) if fused is not None and projection != "down" else None
 
 
 def _expect(info: TensorInfo, shape: tuple[int, ...]) -> None:

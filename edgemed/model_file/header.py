@@ -17,9 +17,12 @@ from pathlib import Path
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from edgemed.errors import ModelFileError
+from edgemed.model_file import ggml_types
 from edgemed.model_file.metadata import ARRAY, SCALARS, STRING, Field, Metadata
 from edgemed.native import Xxh3
 from edgemed.sizes import file_size
+
+ggml_types.complete()
 
 MAGIC = b"GGUF"
 VERSION = 3

@@ -14,10 +14,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgemed.chat.conversation import Conversation, Queued
+from edgemed.clinical.case import CaseHeader
 from edgemed.errors import VaultError
 from edgemed.vault.catalogue import Catalogue
 from edgemed.vault.rows import Kind, Snapshot, answer_row, moment, question_row, storable, turn_of
 from edgemed.vault.search import Found
+
+_CHAT = """SELECT chats.id, case_id, chats.title, system, draft, header
+    FROM chats LEFT JOIN cases ON cases.id = case_id WHERE chats.id = ?"""
 
 
 class Store(Catalogue):
@@ -32,7 +36,7 @@ class Store(Catalogue):
 
     def load(self, chat_id: str) -> Conversation:
         """The conversation with all its turns. Raises VaultError if it is not there."""
-        for chat in self._rows("SELECT id, case_id, title, system, draft FROM chats WHERE id = ?", (chat_id,)):
+        for chat in self._rows(_CHAT, (chat_id,)):
             turns = list(
                 self._rows(
                     "SELECT * FROM turns JOIN answers USING (place) WHERE chat_id = ? ORDER BY place", (chat_id,)
@@ -40,7 +44,7 @@ class Store(Catalogue):
             )
             queued = self._rows("SELECT question, length FROM queued WHERE chat_id = ? ORDER BY place", (chat_id,))
             return Conversation(
-                **chat,
+                **chat | {"header": CaseHeader.load(chat["header"] or "")},
                 queued=[Queued(row["question"], row["length"]) for row in queued],
                 turns=map(turn_of, turns),
                 shown=[row["id"] for row in turns if row["shown"]],
@@ -91,7 +95,7 @@ class Store(Catalogue):
 
     def _keep(self, chat: Snapshot) -> None:
         known = {row["id"] for row in self._rows("SELECT id FROM turns WHERE chat_id = ?", (chat.id,))}
-        if not (known or chat.turns or chat.draft.strip() or chat.queued or chat.title):
+        if not (known or chat.turns or chat.draft.strip() or chat.queued or chat.title or chat.case_id):
             self._write("DELETE FROM chats WHERE id = :id", {"id": chat.id})
             return
         self._write(
@@ -166,7 +170,11 @@ class Store(Catalogue):
             UNION ALL SELECT 'note', case_id, chat_id, id, asked, note FROM said""",
             {"id": id} if kind else {},
         )
-        return [Found(w, c, h, t, moment(at), text) for w, c, h, t, at, text in rows if text]
+        return [
+            Found(where, case_id, chat_id, turn_id, moment(at), text)
+            for where, case_id, chat_id, turn_id, at, stored in rows
+            if (text := CaseHeader.load(stored).searchable if where == "header" else stored)
+        ]
 
     # --- settings ---
 

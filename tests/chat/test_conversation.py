@@ -8,6 +8,8 @@ import pytest
 
 from edgemed.chat.conversation import Conversation, Queued, State, Turn
 from edgemed.chat.service import ask
+from edgemed.clinical.case import CaseHeader
+from edgemed.clinical.region import Region
 from edgemed.engine.process.protocol import Message
 from edgemed.errors import EngineDied, EngineError
 from testing.fake_engine import FakeEngine
@@ -207,3 +209,50 @@ def test_the_heading_is_the_title_or_the_first_line() -> None:
     assert conversation.heading == "Man, 72"
     conversation.title = "Bed 4"
     assert conversation.heading == "Bed 4"
+
+
+PLANTED = CaseHeader(
+    age="54",
+    sex="M",
+    weight="80",
+    allergies="penicillin",
+    medicines="warfarin",
+    problems="CKD 3b",
+    pregnancy="no",
+    egfr="28",
+    initials="QX-INITIALS",
+    born="QX-BORN",
+    number="QX-NUMBER",
+)
+
+
+def test_the_header_stands_before_the_first_question_of_every_prompt() -> None:
+    conversation = Conversation(system="Be brief.", header=PLANTED, region=Region(units="mmol/L"))
+    withdrawn = conversation.ask("Never answered?")
+    withdrawn.state = "failed"
+    first = conversation.ask("K 6.2?", "brief")
+    first.raw, first.state = "Calcium.", "whole"
+    second = conversation.edit(first, "K 6.3?")
+    second.raw, second.state = "Calcium, and insulin.", "whole"
+    for messages in (
+        conversation.messages(),
+        conversation.messages(first),
+        conversation.messages_with("And then?", "full"),
+        Conversation(header=PLANTED).messages_with("K 6.2?", "standard"),
+        conversation.with_case().messages_with("K 6.2?", "standard"),
+    ):
+        texts = [message.content for message in messages if message.role == "user"]
+        assert all(value in texts[0] for value in ("54 years", "80 kg", "penicillin", "warfarin", "CKD 3b", "28 mL"))
+        assert not any("penicillin" in text for text in texts[1:])
+        assert not any("QX-" in message.content for message in messages)
+    assert first.question == "K 6.2?", "the question itself is unchanged"
+
+
+def test_without_a_header_a_question_is_sent_as_it_is() -> None:
+    assert Conversation().messages_with("K 6.2?", "standard") == [Message("user", "K 6.2?")]
+
+
+def test_pasted_text_is_not_changed_by_the_header() -> None:
+    pasted = "Mr Park, Parkinson disease, 白 cells 12, born in May"
+    (message,) = Conversation(header=CaseHeader(initials="May Park", age="70")).messages_with(pasted, "standard")
+    assert message.content.endswith(f"\n\n{pasted}")

@@ -38,7 +38,7 @@ def test_a_command_opens_its_checkpoint_once(
         return read_tokenizer(folder, hparams)
 
     monkeypatch.setattr("edgemed.convert.shards.read_header", count_header)
-    monkeypatch.setattr("edgemed.convert.checkpoint.read_tokenizer", count_tokenizer)
+    monkeypatch.setattr("edgemed.convert.checkpoint_folder.read_tokenizer", count_tokenizer)
     unmeasured = Memory(lambda saved, embedding: (3.0, 5.0), 3.0)
     monkeypatch.setattr("edgemed.commands._memory_goal.memory_goal", lambda *asked: unmeasured)
     for name, shards in (("one", 1), ("many", 3)):

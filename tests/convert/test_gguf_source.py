@@ -12,8 +12,10 @@ from edgemed import cli
 from edgemed.convert import Checkpoint, convert, find_source
 from edgemed.errors import CheckpointError
 from edgemed.model_file import keys, open_model
+from edgemed.quant.imatrix import write_imatrix
 from edgemed.quant.plan import Plan
 from edgemed.quant.quantize import dequantize
+from edgemed.quant.statistics import Statistics
 from testing.checkpoints import Shape, make_checkpoint
 from testing.split_gguf import write_parts
 
@@ -164,3 +166,26 @@ def test_a_split_gguf_gives_the_same_bytes_as_one_file(made: dict[str, Path], so
     one, split = (open_model(tmp_path / f"{number}.gguf") for number in range(2))
     assert one.weights_digest == split.weights_digest
     assert split.metadata[keys.SOURCE_GGUF].startswith(f"{parts[0].name} (")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["statistics", "imatrix"])
+def test_calibration_serves_a_gguf_as_it_serves_a_checkpoint(
+    checkpoint: Path, statistics: Path, tmp_path: Path, kind: str
+) -> None:
+    source, seen = tmp_path / "source.gguf", statistics
+    convert(str(checkpoint), source, Plan.uniform(Type.BF16), layout="llama.cpp")
+    if kind == "imatrix":
+        seen = tmp_path / "imatrix.gguf"
+        write_imatrix(Statistics.load(statistics), seen)
+    made = []
+    for number, folder in enumerate((checkpoint, source)):
+        out = tmp_path / f"{number}.gguf"
+        options = ["--bits", "3.2", "--calibration", str(seen)]
+        assert cli.main(["convert", str(folder), "-o", str(out), *options]) == 0
+        made.append(open_model(out))
+    direct, ours = made
+    assert ours.metadata[keys.PLAN_DIGEST] == direct.metadata[keys.PLAN_DIGEST]
+    assert ours.weights_digest == direct.weights_digest
+    assert ours.expert_tokens is not None
+    assert ours.expert_tokens.sum() > 0

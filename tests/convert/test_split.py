@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,6 +68,13 @@ def test_parts_hold_the_weights_of_one_file(
         assert any(len(set(layer.flat)) > 1 for layer in parts.experts.part), "a layer in several parts"
     for part in parts.parts:
         assert open_model(part.path).parts == parts.parts
+
+
+def test_a_part_of_the_wrong_length_is_named(split: dict[LayoutName, ModelFile], tmp_path: Path) -> None:
+    parts = [Path(shutil.copy(part.path, tmp_path)) for part in split["edgemed"].parts]
+    with parts[1].open("ab") as file:
+        file.write(b"x")
+    assert check(open_model(parts[0])).damaged == [f"the length of {parts[1].name}, 1 bytes too many"]
 
 
 @pytest.mark.slow

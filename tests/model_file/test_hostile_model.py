@@ -168,7 +168,10 @@ def test_missing_hyperparameters(key: str, path: Path) -> None:
     model = try_to_open(path)
     if isinstance(model, ModelFile):
         assert key.removeprefix("bailingmoe2.") in {
+            "attention.head_count_kv",
             "attention.key_length",
+            "rope.freq_base",
+            "expert_weights_scale",
             "expert_group_count",
             "feed_forward_length",
             "rope.dimension_count",

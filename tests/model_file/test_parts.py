@@ -244,3 +244,15 @@ def test_any_flipped_header_byte_of_any_part(tmp_path: Path, data: st.DataObject
     else:
         assert model.endswith(".")
         assert "\n" not in model
+
+
+def test_parts_in_the_cache_of_the_hub_are_links_to_blobs(tmp_path: Path) -> None:
+    """NAME-00001-of-00003.gguf is a symbolic link to a file that is named by its digest."""
+    (tmp_path / "snapshot").mkdir()
+    links = []
+    for number, path in enumerate(write(in_three(), tmp_path / "blobs")):
+        blob = path.rename(path.with_name(f"{number}" * 64))
+        links.append(tmp_path / "snapshot" / path.name)
+        links[-1].symlink_to(blob)
+    for link in links:
+        assert [part.path for part in open_model(link).parts] == links

@@ -9,7 +9,7 @@ from edgemed.chat.conversation import Conversation
 from edgemed.tui import room
 from edgemed.tui.app import ChatApp
 from edgemed.tui.screens.choice import ChoiceScreen
-from edgemed.tui.strings_asking import asking_strings
+from edgemed.tui.strings.asking import asking_strings
 from edgemed.tui.widgets.composer import Composer
 from testing.fake_engine import FakeEngine, Hold, finished, info
 from tests.tui.driving import chat, session, shows, shows_not, wait_until, write

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 
 from edgemed.tui.chat_list import Row, jump, line, matching, ordered, previous, toggled, when, with_hits
 from edgemed.tui.screens.chats import ChatsScreen
-from edgemed.tui.strings_vault import vault_strings
+from edgemed.tui.strings.vault import vault_strings
 from tests.tui.driving import screen_text, shows, shows_not, wait_until, write
 from tests.tui.vaults import chat_on, enter, forty_cases, make_vault
 
@@ -217,7 +217,7 @@ async def test_cases_untouched_for_thirty_days_are_offered_for_deletion(tmp_path
     folder = make_vault(tmp_path / "vault", forty_cases)
     async with chat_on(folder).run_test() as pilot:
         await enter(pilot)
-        await shows(pilot, "10 cases untouched for 30 days. Ctrl+O, then F8, deletes them.")
+        await shows(pilot, "Untouched for 30 days: 10. Ctrl+O, then F8, deletes them.")
         await pilot.press("ctrl+o")
         await shows(pilot, "F8 deletes them")
         screen = pilot.app.screen

@@ -10,7 +10,7 @@ from edgemed.clinical import Language
 from edgemed.tui.app import ChatApp
 from edgemed.tui.commands import BY_WORD, COMMANDS, is_command, listed, matching, shown_key
 from edgemed.tui.screens.help import HelpScreen
-from edgemed.tui.strings_commands import TITLES
+from edgemed.tui.strings.commands import TITLES
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.slash_menu import SlashMenu
 from testing.fake_engine import FakeEngine

@@ -15,7 +15,7 @@ from edgemed.tui.app import ChatApp
 from edgemed.tui.first_run import FirstRun
 from edgemed.tui.screens.first_run import FirstRunScreen, in_columns
 from edgemed.tui.screens.unlock import UnlockScreen
-from edgemed.tui.strings_vault import vault_strings
+from edgemed.tui.strings.vault import vault_strings
 from edgemed.vault.folder import exists, unlock
 from testing.fake_engine import FakeEngine
 from tests.tui.driving import screen_text, send, shows, wait_until

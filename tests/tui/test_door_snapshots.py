@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 
 from edgemed.clinical import Language
 from edgemed.tui.app import ChatApp
-from edgemed.tui.pin import digest_of
+from edgemed.tui.hiding.pin import digest_of
 from edgemed.tui.screens.chats import ChatsScreen
 from edgemed.tui.themes import CONTRAST, DARK, LIGHT
 from edgemed.vault.store import Store

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgemed.tui.guard import LOCK_SECONDS, Guard
-from edgemed.tui.hiding_driver import BLANK, Shutter
-from edgemed.tui.pin import digest_of, matches, normal_pin
+from edgemed.tui.hiding.driver import BLANK, Shutter
+from edgemed.tui.hiding.guard import LOCK_SECONDS, Guard
+from edgemed.tui.hiding.pin import digest_of, matches, normal_pin
 
 
 class Clocks:

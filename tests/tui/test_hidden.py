@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from edgemed import supervisor
 from edgemed.tui.app import ChatApp
-from edgemed.tui.pin import digest_of
+from edgemed.tui.hiding.pin import digest_of
 from edgemed.tui.screens.hidden import HiddenScreen
 from edgemed.tui.screens.kept import KeptScreen
 from edgemed.tui.screens.set_pin import SetPinScreen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.events import Key, Paste
 
-from edgemed.tui.hide_key import EarlierPaste, HideKeyFinder, HidingParser
+from edgemed.tui.hiding.hide_key import EarlierPaste, HideKeyFinder, HidingParser
 
 PASTE, END = "\x1b[200~", "\x1b[201~"
 HIDES = ["\x1b[24~", "\x1b[24;1~", "\x1b[24;129~", "\x1b[24;65:1~", "\x0c", "\x1b[108;5u", "\x1b[108:76;133u"]

@@ -11,7 +11,7 @@ import pyte
 import pytest
 
 from edgemed.supervisor import LOCKED, SUSPENDED
-from edgemed.tui.hiding_driver import BLANK
+from edgemed.tui.hiding.driver import BLANK
 from testing.pseudo_terminal import PseudoTerminal, chat_program
 from tests.tui.vaults import PASSPHRASE, make_vault
 

@@ -197,3 +197,22 @@ async def test_an_answer_that_was_cut_by_a_crash_is_marked(tmp_path: Path) -> No
         await pilot.press("ctrl+o")
         await shows(pilot, "interrupted")
         assert "Drugazole" not in screen_text(pilot)
+
+
+async def test_what_is_typed_right_after_a_switch_goes_to_the_other_chat(tmp_path: Path) -> None:
+    """A question that is typed at once must not be sent to the patient before."""
+    folder = make_vault(tmp_path / "vault", forty_cases)
+    app = chat_on(folder, ["Wait."])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await enter(pilot)
+        await shows(pilot, "Alder")
+        app.chat.action_new_chat()
+        send(pilot, "typed at once")
+        await shows(pilot, "▌typed at once")
+        assert not app.chat._conversation.turns
+        app.chat.action_chats()
+        send(pilot, "Osler")
+        await shows(pilot, "▌Osler")
+        app.screen._choose(app.screen.shown.chosen)  # type: ignore[attr-defined]
+        send(pilot, "and next")
+        await shows(pilot, "▌and next", "Osler")

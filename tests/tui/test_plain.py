@@ -14,7 +14,7 @@ import pytest
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.service import Hook
 from edgemed.errors import EngineDied, SetupError
-from edgemed.tui.plain import PlainChat
+from edgemed.tui.plain.chat import PlainChat
 from testing.fake_engine import FakeEngine, Hold, finished
 from testing.pseudo_terminal import PseudoTerminal
 from tests.tui.driving import session
@@ -108,11 +108,11 @@ def test_an_interrupt_stops_the_answer_and_not_the_program() -> None:
 def test_a_full_context_names_the_command_of_this_mode() -> None:
     chat, writer = plain(FakeEngine(["Half", finished("Half", tokens=1, prompt=2047, reason="context")]), "q\n")
     chat.run()
-    assert "this conversation is now too long for the model. /case: new chat" in writer.getvalue()
+    assert "this conversation is now too long for the model. /samecase: new chat" in writer.getvalue()
 
 
 AT_TERMINAL = """
-from edgemed.tui.plain import PlainChat
+from edgemed.tui.plain.chat import PlainChat
 from testing.fake_engine import FakeEngine
 from tests.tui.driving import session
 engine = FakeEngine(["Rest."], ["Drink."], ["Sleep."], ["Eat."])

@@ -14,9 +14,9 @@ from edgemed.engine.process.protocol import Message
 from edgemed.errors import EngineDied
 from edgemed.tui.commands import COMMANDS
 from edgemed.tui.kept import Kept
-from edgemed.tui.plain import PlainChat, separated
-from edgemed.tui.plain_commands import LENGTHS, SCREEN_ONLY, VAULT_ONLY, PlainCommands
-from edgemed.tui.sentences import Sentences
+from edgemed.tui.plain.chat import PlainChat, separated
+from edgemed.tui.plain.commands import LENGTHS, SCREEN_ONLY, VAULT_ONLY, PlainCommands
+from edgemed.tui.plain.sentences import Sentences
 from testing.fake_engine import PROMPT_DIGEST, FakeEngine, finished
 from tests.tui.driving import session
 from tests.tui.vaults import PASSPHRASE, make
@@ -35,7 +35,9 @@ def texts(asked: list[Message]) -> list[str]:
 
 def test_every_command_of_the_palette_has_a_word_here() -> None:
     here = {command.name for command in COMMANDS if hasattr(PlainCommands, f"_run_{command.name}")}
-    assert here | SCREEN_ONLY | VAULT_ONLY | {"edit", "quit", *LENGTHS} == {command.name for command in COMMANDS}
+    assert here | SCREEN_ONLY | VAULT_ONLY | {"edit", "case", "quit", *LENGTHS} == {
+        command.name for command in COMMANDS
+    }
 
 
 @pytest.mark.parametrize("word", [command.word for command in COMMANDS])
@@ -103,7 +105,7 @@ def test_a_cut_answer_is_resumed_and_a_whole_one_is_not() -> None:
 
 def test_the_case_goes_into_a_new_chat() -> None:
     engine = FakeEngine(["Rest."], ["Drink."], ["Sleep."])
-    said(engine, "A man of 60.\n/case\nAnd now?\n/back\nAgain?\n")
+    said(engine, "A man of 60.\n/samecase\nAnd now?\n/back\nAgain?\n")
     assert texts(engine.asked[1]) == ["A man of 60.\n\nAnd now?"]
     assert texts(engine.asked[2]) == ["A man of 60.", "Rest.", "Again?"]
 

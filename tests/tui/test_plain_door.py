@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edgemed.errors import WrongPassphrase
-from edgemed.tui import plain_door
-from edgemed.tui.plain import PlainChat
+from edgemed.tui.plain import door
 from edgemed.vault.folder import unlock
 from testing.fake_engine import FakeEngine
 from tests.tui.vaults import PASSPHRASE, entrance, forty_cases, make, make_vault
@@ -32,20 +32,14 @@ class Typed:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The user asks one question, then leaves."""
-
-    def run(chat: PlainChat) -> int:
-        engine = chat._start()
-        chat._answer(engine, "And now?")
-        return 0
-
-    monkeypatch.setattr(PlainChat, "run", run)
+    monkeypatch.setattr("sys.stdin", io.StringIO("And now?\n"))
 
 
 @pytest.mark.usefixtures("asked")
 def test_a_vault_is_unlocked_and_its_last_chat_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, engine = make_vault(tmp_path / "vault", forty_cases), FakeEngine(["Wait."])
     typed = Typed("not the passphrase", PASSPHRASE)
-    assert plain_door.chat_in_lines(entrance(folder, engine), ask=typed) == 0
+    assert door.chat_in_lines(entrance(folder, engine), ask=typed) == 0
     assert typed.secret == [True, True]
     said = capsys.readouterr().out
     assert "Your chats are locked" in said
@@ -62,8 +56,8 @@ def test_a_vault_is_unlocked_and_its_last_chat_goes_on(tmp_path: Path, capsys: p
 def test_three_wrong_passphrases_are_enough(tmp_path: Path) -> None:
     folder = make_vault(tmp_path / "vault")
     with pytest.raises(WrongPassphrase):
-        plain_door.chat_in_lines(entrance(folder), ask=Typed(*["wrong"] * 5))
-    assert plain_door.chat_in_lines(entrance(folder), ask=Typed()) == 0  # Ctrl+D
+        door.chat_in_lines(entrance(folder), ask=Typed(*["wrong"] * 5))
+    assert door.chat_in_lines(entrance(folder), ask=Typed()) == 0  # Ctrl+D
 
 
 @pytest.mark.usefixtures("asked")
@@ -86,7 +80,7 @@ def test_the_first_run_asks_the_same_questions(
 
     typed = Following(PASSPHRASE, PASSPHRASE, "n", "2580", "")
     folder = tmp_path / "vault"
-    assert plain_door.chat_in_lines(entrance(folder, FakeEngine(["Wait."])), ask=typed) == 0
+    assert door.chat_in_lines(entrance(folder, FakeEngine(["Wait."])), ask=typed) == 0
     assert typed.secret == [True, True, False, True, False]
     vault = unlock(folder, PASSPHRASE)
     assert len(vault.do(lambda store: store.chats()).result()) == 1

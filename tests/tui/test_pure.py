@@ -12,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from edgemed.chat.conversation import ENDED, State, Turn
+from edgemed.chat.conversation import State, Turn
+from edgemed.chat.service import ENDED
 from edgemed.clinical import Language
 from edgemed.engine import startup
 from edgemed.engine.process.exit_reason import describe_exit
 from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts, model_line
 from edgemed.tui.reasons import reason_in
-from edgemed.tui.room import estimated_tokens
+from edgemed.tui.room import TEMPLATE_TOKENS, estimated_tokens
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing, described
 from edgemed.tui.strings import CHINESE, ENGLISH, Strings, help_text
 from edgemed.tui.widgets.status import Figures, status_line
@@ -110,7 +111,7 @@ KNOWN = Figures(
     hit_rate=0.871,
     context_used=800,
     context_size=4096,
-    draft_tokens=64,
+    draft_tokens=80 - TEMPLATE_TOKENS,
     prompt_tokens_per_s=2.0,
 )
 

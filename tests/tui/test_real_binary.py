@@ -4,65 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-WAIT_SECONDS, SOON_SECONDS = 90.0, 5.0
+from testing.tmux import Terminal
+
 QUESTIONS = 5
 NOTICE = "DEMONSTRATION MODEL: INVENTS TEXT. ENTER NO PATIENT DATA"
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")]
-
-
-class Terminal:
-    """A terminal of 80 x 24 that runs one program."""
-
-    def __init__(self, folder: Path, command: str) -> None:
-        self._socket = folder / "tmux"
-        environment = {"XDG_CACHE_HOME": str(folder), "LC_ALL": "C.UTF-8", "SSH_CONNECTION": "", "SSH_TTY": ""}
-        self._tmux(
-            *("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24"),
-            *(word for name, value in environment.items() for word in ("-e", f"{name}={value}")),
-            f"{command}; echo EXIT $?; exec sleep 1000",
-        )
-
-    def _tmux(self, *words: str) -> str:
-        done = subprocess.run(["tmux", "-u", "-S", self._socket, *words], capture_output=True, text=True, check=True)
-        return done.stdout
-
-    def type(self, text: str) -> None:
-        self._tmux("send-keys", "-l", text)
-
-    def press(self, *keys: str) -> None:
-        self._tmux("send-keys", *keys)
-
-    def screen(self) -> str:
-        return self._tmux("capture-pane", "-p")
-
-    def shows(self, *texts: str) -> bool:
-        """Whether a screen with all of `texts` appears within SOON_SECONDS."""
-        limit = time.monotonic() + SOON_SECONDS
-        while time.monotonic() < limit:
-            screen = self.screen()
-            if all(text in screen for text in texts):
-                return True
-        return False
-
-    def wait_for(self, *texts: str, gone: str | None = None) -> str:
-        """Wait for a screen that shows all of `texts` and does not show `gone`; return it."""
-        limit = time.monotonic() + WAIT_SECONDS
-        while not all(text in (screen := self.screen()) for text in texts) or (gone is not None and gone in screen):
-            assert time.monotonic() < limit, f"waited in vain for {texts}, {gone} gone; the screen was:\n{screen}"
-            time.sleep(0.02)
-        return screen
-
-    def close(self) -> None:
-        subprocess.run(["tmux", "-S", self._socket, "kill-server"], capture_output=True, check=False)
 
 
 @pytest.fixture
@@ -74,7 +27,10 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
     screen = terminal.wait_for(
-        "OFFLINE | AI TEXT, NOT VALIDATED | CHECK BEFORE USE |", NOTICE, "edgemed demonstration:", "F1 help"
+        "FICTITIOUS PATIENTS | OFFLINE | AI TEXT, NOT VALIDATED | CHECK |",
+        NOTICE,
+        "Model: edgemed demonstration",
+        "F1 help",
     )
     assert screen.splitlines()[1].strip() == NOTICE
     assert "expert" not in screen, "a clinician's first screen has no engineer's words"
@@ -105,7 +61,7 @@ def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
     terminal.wait_for("CUT OFF: a dose or a list may be incomplete · stopped by you", NOTICE)
 
     terminal.press("F3")
-    terminal.wait_for("5 MoE layers of 16", "5 layers of 16 experts", "in memory", "used: missed", "ms/token")
+    terminal.wait_for("5 MoE layers", "5 layers of 16 experts", "in memory", "used: missed", "ms/token")
     terminal.press("F3")
     terminal.wait_for("CUT OFF", gone="used: missed")
 
@@ -126,8 +82,8 @@ def test_the_demonstration_in_a_terminal(terminal: Terminal) -> None:
 
 def test_the_chat_has_no_network(terminal: Terminal) -> None:
     """In every process, the kernel refuses network sockets, and all sockets once the chat has started."""
-    terminal.wait_for("edgemed demonstration:", "F1 help")
-    pane = int(terminal._tmux("display-message", "-p", "#{pane_pid}"))
+    terminal.wait_for("Model: edgemed demonstration", "F1 help")
+    pane = int(terminal.tmux("display-message", "-p", "#{pane_pid}"))
     filtered = {}
     for process in _descendants(pane):
         command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from edgemed.chat.conversation import Conversation, Queued, State, Turn
+from edgemed.clinical.case import CaseHeader
 from edgemed.engine.process.protocol import Sampling
 from edgemed.errors import VaultError
 from edgemed.vault.rows import Snapshot, answer_row
@@ -288,3 +289,20 @@ def test_a_failed_transaction_changes_nothing(store: Store) -> None:
         store.keep(Snapshot.of(conversation))
     assert not store.connection.in_transaction
     assert store.load(conversation.id).draft == ""
+
+
+def test_a_chat_has_the_header_of_its_case(store: Store) -> None:
+    header = CaseHeader(initials="JS", age="54", allergies="青霉素")
+    case_id = store.new_case("Bed 4", header.dump())
+    chat = Conversation(case_id=case_id, draft="half a quest")
+    store.keep(Snapshot.of(chat))
+    assert store.load(chat.id).header == header
+    store.set_header(case_id, CaseHeader(age="55").dump())
+    assert store.load(chat.id).header == CaseHeader(age="55")
+    store.move(chat.id, None)
+    assert store.load(chat.id).header == CaseHeader()
+
+
+def test_a_header_is_searched_by_its_values(store: Store) -> None:
+    store.new_case("Bed 4", CaseHeader(initials="JS", allergies="青霉素").dump())
+    assert [found.text for found in store.texts() if found.where == "header"] == ["青霉素\nJS"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -16,9 +16,10 @@ from textual.widgets import Input, OptionList, Static
 from edgemed.errors import VaultError
 from edgemed.tui.chat_list import Row, folded, jump, matching, ordered, previous, toggled, with_hits
 from edgemed.tui.kept import Kept
+from edgemed.tui.private_app import PrivateApp
 from edgemed.tui.screens.noticed import notices
 from edgemed.tui.session import ChatSession
-from edgemed.tui.strings_vault import vault_strings
+from edgemed.tui.strings.vault import vault_strings
 from edgemed.tui.widgets.chat_rows import ChatRows
 
 FEWEST_SEARCHED = 2
@@ -78,6 +79,7 @@ class ChatsScreen(Screen[Chosen | None]):
     async def on_mount(self) -> None:
         await self._load()
         self._find(self.field.value)
+        self.call_after_refresh(cast(PrivateApp, self.app).resume_input)
 
     @property
     def field(self) -> Input:
@@ -149,6 +151,7 @@ class ChatsScreen(Screen[Chosen | None]):
 
     def _choose(self, row: Row | None) -> None:
         if row is not None and not row.deleted and self.is_current:
+            cast(PrivateApp, self.app).pause_input()
             self.dismiss(Chosen(row.chat_id, row.turn_id))
 
     def action_back(self) -> None:

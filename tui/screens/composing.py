@@ -10,14 +10,15 @@ from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
 from edgemed.chat.conversation import Conversation, Turn
-from edgemed.chat.lengths import Length
+from edgemed.chat.lengths import Length, with_instruction
+from edgemed.chat.visible import visible
 from edgemed.tui import room
 from edgemed.tui.commands import BY_WORD, COMMANDS, Command, is_command, matching
 from edgemed.tui.messages import Previewed
 from edgemed.tui.screens.answering import AnsweringScreen
 from edgemed.tui.screens.choice import ChoiceScreen
 from edgemed.tui.session import ChatSession
-from edgemed.tui.strings_asking import asking_strings
+from edgemed.tui.strings.asking import asking_strings
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.slash_menu import SlashMenu
 
@@ -83,8 +84,13 @@ class ComposingScreen(AnsweringScreen):
         """Say how long the answer will be, and how much room there is, if that is little."""
         words, line, draft = self._asking_words, self.query_one(".box-line", Static), self.query_one(Composer).text
         asks = bool(draft.strip()) and draft != "/" and not is_command(draft)
+        asked = with_instruction(draft, self.length) if asks else ""
+        self.show_figures(draft_tokens=room.estimated_tokens(asked))
         left = self._room() if asks else None
         parts = [words.editing] if self._editing else []
+        if asks:
+            header, region = self._conversation.header, self._conversation.region
+            parts += [visible(header.short(self._session.language)), region.shown()]
         if asks or self.length != self._session.length:
             parts.append(words.lengths[self.length])
         if left is not None:
@@ -172,7 +178,9 @@ class ComposingScreen(AnsweringScreen):
     @on(Composer.Sent)
     async def _sent(self, sent: Composer.Sent) -> None:
         turn = self._editing
-        if turn is None:
+        if not await self.fits(sent.text):
+            self.put_back(sent.text)
+        elif turn is None:
             await self.ask(sent.text)
         elif self.free:
             self.stop_editing()
@@ -182,6 +190,10 @@ class ComposingScreen(AnsweringScreen):
         else:
             self.put_back(sent.text)
             self.say(self.why_not_free())
+
+    async def fits(self, text: str) -> bool:
+        """Whether a text may be sent, as far as the case is concerned."""
+        return True
 
     @property
     def free(self) -> bool:

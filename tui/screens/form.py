@@ -20,6 +20,8 @@ class FormScreen(Screen[None]):
 
     AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("f6", "show_typed", show=False)]
+    asks = True
+    """Whether it takes input at once. If not, what is typed waits for the next screen, or for `go_on`."""
 
     def __init__(self, header: str) -> None:
         super().__init__(classes="form")
@@ -36,7 +38,8 @@ class FormScreen(Screen[None]):
         yield Static("", classes="keys", markup=False)
 
     def on_mount(self) -> None:
-        self.post_message(Opened())
+        if self.asks:
+            self.post_message(Opened())
 
     @property
     def field(self) -> Input:
@@ -68,6 +71,9 @@ class FormScreen(Screen[None]):
         """Take input again."""
         self.field.disabled = False
         self.field.focus()
+        if not self.asks:
+            self.asks = True
+            self.post_message(Opened())
 
     def action_show_typed(self) -> None:
         """Show what is typed, or hide it again."""

@@ -14,15 +14,19 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from edgemed.tui.hiding.pin import matches
 from edgemed.tui.messages import Opened
-from edgemed.tui.pin import matches
-from edgemed.tui.strings_vault import VaultStrings
+from edgemed.tui.strings.vault import VaultStrings
+from edgemed.tui.widgets.notices import Notices
 
 LOOK_SECONDS = 0.5
 
 
 class HiddenScreen(Screen[None]):
-    """Opaque. `digests` are those of the secrets that show the chat again; with none, Enter does."""
+    """Opaque. `digests` are those of the secrets that show the chat again; with none, Enter does.
+
+    `header` and `told` are shown: the demonstration says that its patients are fictitious, and its PIN.
+    """
 
     class Shown(Message):
         """The PIN or the passphrase was right."""
@@ -34,7 +38,15 @@ class HiddenScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+p", "ignore", show=False, priority=True)]
 
     def __init__(
-        self, words: VaultStrings, digests: list[str], *, pin: bool, answering: Callable[[], bool], tries: int
+        self,
+        words: VaultStrings,
+        digests: list[str],
+        *,
+        pin: bool,
+        answering: Callable[[], bool],
+        tries: int,
+        header: str = "",
+        told: str = "",
     ) -> None:
         super().__init__(classes="form")
         self._words = words
@@ -44,12 +56,18 @@ class HiddenScreen(Screen[None]):
         self._was_answering = answering()
         self._tries = tries
         self._one_try = asyncio.Lock()
+        self._header = header
+        self._told = told
 
     def compose(self) -> ComposeResult:
         words = self._words
         hint = words.no_secret if not self._digests else words.pin_placeholder if self._pin else ""
+        if self._header:
+            yield Notices((self._header,), None)
         with Vertical(classes="fields"):
             yield Static(words.hidden, classes="heading", markup=False)
+            if self._told:
+                yield Static(self._told, classes="explanation", markup=False)
             yield Input(placeholder=hint or words.passphrase_placeholder, password=True, select_on_focus=False)
             yield Static("", classes="message", markup=False)
         yield Static(words.hidden_keys, classes="keys", markup=False)

@@ -17,7 +17,7 @@ from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.composing import Action
 from edgemed.tui.screens.set_pin import SetPinScreen
 from edgemed.tui.session import ChatSession
-from edgemed.tui.strings_vault import vault_strings
+from edgemed.tui.strings.vault import vault_strings
 from edgemed.tui.widgets.composer import Composer
 
 SAVE_SECONDS = 0.5
@@ -125,11 +125,15 @@ class KeepingScreen(ChatScreen):
     def show_which(self) -> None:
         """Say which case and chat this is."""
         line, conversation = self.query_one(".which", Static), self._conversation
-        line.display = self._kept is not None or not conversation.saved
+        patient = conversation.header.short(self._session.language)
+        line.display = self._kept is not None or not conversation.saved or bool(patient)
         line.set_class(not conversation.saved, "-unsaved")
         case = self._kept.cases.get(conversation.case_id or "", "") if self._kept else ""
-        named = " · ".join(filter(None, [case, conversation.heading]))
-        show(line, visible(named) if conversation.saved else self._vault_words.unsaved_header)
+        if not conversation.saved:
+            parts = [self._vault_words.unsaved_header, patient]
+        else:
+            parts = [patient, case, conversation.heading]
+        show(line, visible(" · ".join(dict.fromkeys(filter(None, parts)))))
 
     def _show_news(self) -> None:
         """The most urgent thing about the vault; nothing if all is well."""

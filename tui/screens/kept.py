@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import ClassVar
+from collections.abc import Coroutine
+from typing import ClassVar, cast
 
 from textual import on
 from textual.binding import Binding, BindingType
@@ -15,9 +16,11 @@ from edgemed.engine.process.protocol import Finished
 from edgemed.errors import VaultError
 from edgemed.tui.facts import model_line
 from edgemed.tui.messages import Answering, EngineFailed
+from edgemed.tui.private_app import PrivateApp
+from edgemed.tui.screens.cased import CasedScreen
 from edgemed.tui.screens.chats import ChatsScreen, Chosen
 from edgemed.tui.screens.hidden import HiddenScreen
-from edgemed.tui.screens.keeping import KeepingScreen, state_of
+from edgemed.tui.screens.keeping import state_of
 from edgemed.tui.session import ChatSession
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.transcript import Transcript
@@ -26,8 +29,8 @@ LEAVE_SECONDS = 2.0
 """How long leaving waits for a stopped answer to end."""
 
 
-class KeptScreen(KeepingScreen):
-    """`KeepingScreen` that switches between the vault's chats. A running answer goes on in the chat that is left."""
+class KeptScreen(CasedScreen):
+    """`CasedScreen` that switches between the vault's chats. A running answer goes on in the chat that is left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "chats", show=False)]
 
@@ -43,7 +46,16 @@ class KeptScreen(KeepingScreen):
         """The screen that hides this one. `tries`: how many wrong PINs it still takes."""
         secrets = self._kept.secrets if self._kept else []
         pin = self._kept is not None and self._kept.pin is not None
-        return HiddenScreen(self._vault_words, secrets, pin=pin, answering=lambda: self.answering, tries=tries)
+        told = self._session.demonstration
+        return HiddenScreen(
+            self._vault_words,
+            secrets,
+            pin=pin,
+            answering=lambda: self.answering,
+            tries=tries,
+            header=self._session.headers[-1] if told else "",
+            told=told,
+        )
 
     @property
     def answering(self) -> bool:
@@ -83,22 +95,38 @@ class KeptScreen(KeepingScreen):
     # --- switching ---
 
     def action_chats(self) -> None:
-        """Show the list of chats."""
+        """Show the list of chats. What is typed from now on is for the list."""
+        if self._kept is None:
+            self.notify(self._vault_words.unsaved_header, markup=False)
+            return
+        cast(PrivateApp, self.app).pause_input()
         self.call_later(self._list_chats)
 
     action_find = action_chats
 
     async def _list_chats(self) -> None:
-        if self._kept is None:
-            self.notify(self._vault_words.unsaved_header, markup=False)
-            return
+        assert self._kept is not None
         await self.save()
         answering = {*self._elsewhere, *([self._conversation.id] if self._answered else [])}
         screen = ChatsScreen(self._session, self._kept, self._conversation.id, self._opened, answering)
         self.app.push_screen(screen, self._choose)
 
     def _choose(self, chosen: Chosen | None) -> None:
-        self.call_later(self._open, chosen)
+        self._switch_soon(self._open(chosen))
+
+    def _switch_soon(self, switching: Coroutine[None, None, None]) -> None:
+        """Switch after the messages that wait. What is typed from now on is for the other chat: a question that is
+        typed at once must not go to the patient before."""
+        app = cast(PrivateApp, self.app)
+        app.pause_input()
+
+        async def switch() -> None:
+            try:
+                await switching
+            finally:
+                await app.resume_input()
+
+        self.call_later(switch)
 
     async def _open(self, chosen: Chosen | None) -> None:
         """Open a chat from the list, at a turn if a search found one."""
@@ -106,6 +134,8 @@ class KeptScreen(KeepingScreen):
         try:
             if chosen is not None and chosen.chat_id != self._conversation.id:
                 running = self._elsewhere.pop(chosen.chat_id, None)
+                if running is not None:
+                    await self._kept.update(running)  # the header of its case may have been changed in another chat
                 await self.switch(running or await self._kept.load(chosen.chat_id))
             elif not await self._kept.update(self._conversation):
                 await self.switch(Conversation())  # it was deleted in the list
@@ -164,6 +194,18 @@ class KeptScreen(KeepingScreen):
             if not await transcript.backfill():
                 return
 
+    def action_new_chat(self) -> None:
+        """Start an empty conversation."""
+        self._switch_soon(self._new_chat())
+
+    def action_with_case(self) -> None:
+        """Start a conversation with the first question of this one."""
+        self._switch_soon(self._with_case())
+
+    def action_bring_back(self) -> None:
+        """Undo `action_new_chat`."""
+        self._switch_soon(self._bring_back())
+
     async def _new_chat(self) -> None:
         if self._kept is not None and not self.full:
             await self.switch(Conversation())
@@ -187,7 +229,7 @@ class KeptScreen(KeepingScreen):
 
     def action_unsaved_chat(self) -> None:
         """Start a chat of which nothing is kept."""
-        self.call_later(self._unsaved_chat)
+        self._switch_soon(self._unsaved_chat())
 
     async def _unsaved_chat(self) -> None:
         if self._conversation.saved:
@@ -209,6 +251,7 @@ class KeptScreen(KeepingScreen):
         for chat_id, chat in list(self._elsewhere.items()):
             if turn in chat.all_turns:
                 del self._elsewhere[chat_id]
+                self.read_last(chat)
                 await self._ask_queued()
 
     def news(self) -> str:

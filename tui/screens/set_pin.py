@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from edgemed.errors import VaultError
 from edgemed.tui.kept import Kept
 from edgemed.tui.screens.form import FormScreen
-from edgemed.tui.strings_vault import VaultStrings
+from edgemed.tui.strings.vault import VaultStrings
 
 
 class SetPinScreen(FormScreen):

@@ -14,7 +14,7 @@ from edgemed.clinical import Language
 from edgemed.errors import EdgemedError, VaultBusy, VaultDamaged, WrongPassphrase
 from edgemed.tui.entrance import Entrance
 from edgemed.tui.screens.form import FormScreen
-from edgemed.tui.strings_vault import VaultStrings
+from edgemed.tui.strings.vault import VaultStrings
 from edgemed.vault.folder import unlock
 
 if TYPE_CHECKING:
@@ -48,15 +48,21 @@ class UnlockScreen(FormScreen):
         super().__init__(entrance.header)
         self._entrance = entrance
         self._unlock = unlock
+        self.asks = not entrance.passphrase
 
     def on_mount(self) -> None:
-        self.fill(*self._entrance.words.unlock, secret=True)
+        heading, explanation, placeholder = self._entrance.words.unlock
+        self.fill(heading, self._entrance.demonstration or explanation, placeholder, secret=True)
         self.show_keys(self._entrance.words.unlock_keys)
         self.say("")
+        if self._entrance.passphrase:
+            self._start(self._entrance.passphrase)
 
     async def answered(self, text: str) -> None:
-        if not text.strip():
-            return
+        if text.strip():
+            self._start(text)
+
+    def _start(self, text: str) -> None:
         self.wait(self._entrance.words.opening)
         # In a worker, so that the screen handles keys and repaints in the meantime.
         self.run_worker(self._open(text), exit_on_error=True)

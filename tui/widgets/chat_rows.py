@@ -10,7 +10,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from edgemed.tui.chat_list import NUMBERED, Row, line
-from edgemed.tui.strings_vault import VaultStrings
+from edgemed.tui.strings.vault import VaultStrings
 
 
 def clock() -> datetime:

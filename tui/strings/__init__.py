@@ -136,7 +136,7 @@ ENGLISH = Strings(
     restarting="{error} It is being restarted for your question.",
     length_reached="the answer reached its length limit",
     context_full="this conversation is now too long for the model. Ctrl+N: new chat (keeps the case)",
-    context_full_plain="this conversation is now too long for the model. /case: new chat (keeps the case)",
+    context_full_plain="this conversation is now too long for the model. /samecase: new chat (keeps the case)",
     stopped_by_you="stopped by you",
     interrupted="the program ended before the answer did",
     resume="F6: resume",
@@ -207,7 +207,7 @@ CHINESE = Strings(
     restarting="{error} 正在为您的问题重新启动模型。",
     length_reached="已达到回答的长度上限",
     context_full="本次对话过长，已超出模型的上下文。Ctrl+N：新对话（保留病例）",
-    context_full_plain="本次对话过长，已超出模型的上下文。/case：新对话（保留病例）",
+    context_full_plain="本次对话过长，已超出模型的上下文。/samecase：新对话（保留病例）",
     stopped_by_you="由您停止",
     interrupted="程序在回答完成前结束",
     resume="F6：继续",
@@ -241,7 +241,7 @@ _BY_LANGUAGE: dict[Language, Strings] = {"en": ENGLISH, "zh-CN": CHINESE}
 
 def help_text(language: Language, commands: str) -> str:
     """The help page, in Markdown, with the table of commands."""
-    page = (Path(__file__).parent / "help" / f"{language}.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parent.parent / "help" / f"{language}.md").read_text(encoding="utf-8")
     return page.replace("COMMANDS", commands, 1)
 
 

@@ -6,7 +6,9 @@ from edgemed.clinical import Language
 
 _ENGLISH = {
     "new_chat": ("New chat", "Start an empty conversation; if the old one is full, with its case"),
+    "case": ("Case header", "Age, sex, weight, allergies and more, for every prompt; identity, for the screen only"),
     "with_case": ("New chat with this case", "Start again with the first question of this conversation"),
+    "new_case": ("New case with this text", "A new chat; the text in the box moves into it"),
     "bring_back": ("Bring back the previous chat", "Undo “New chat”, until you send a question"),
     "chats": ("All chats", "Open, find, rename, move or delete a chat"),
     "open": ("Open a chat", "By its number in the list, as in /open 2"),
@@ -33,6 +35,9 @@ _ENGLISH = {
     "where": ("Where am I", "This chat, its length, the model"),
     "seen": ("What the model saw", "The text that was sent to the model, and its digest"),
     "experts": ("Show or hide the model's parts", "Which MoE experts are in memory, used or missed, live"),
+    "units": ("Units", "mmol/L, mg/dL or not told to the model, in turn"),
+    "drug_names": ("Drug names", "paracetamol, acetaminophen or not told to the model, in turn"),
+    "answers_in": ("Language of answers", "English, Chinese or not told to the model, in turn"),
     "restart_engine": ("Restart the model", "Load the model again; the conversation is kept"),
     "hide": ("Hide the screen", "A PIN or the passphrase shows it again; the answer goes on"),
     "lock": ("Lock", "End the model and ask for the passphrase"),
@@ -46,7 +51,9 @@ _ENGLISH = {
 }
 _CHINESE = {
     "new_chat": ("新对话", "从空白对话开始；旧对话已满时保留病例"),
+    "case": ("病例信息", "年龄、性别、体重、过敏史等会写入每次提示；身份信息只显示在屏幕上"),
     "with_case": ("用此病例开始新对话", "以本次对话的第一个问题重新开始"),
+    "new_case": ("以此文字新建病例", "新对话；输入框中的文字移入其中"),
     "bring_back": ("恢复上一个对话", "撤销“新对话”，直到发送问题为止"),
     "chats": ("全部对话", "打开、查找、重命名、移动或删除对话"),
     "open": ("打开对话", "按列表中的编号，例如 /open 2"),
@@ -73,6 +80,9 @@ _CHINESE = {
     "where": ("当前位置", "本次对话、长度、模型"),
     "seen": ("模型看到的内容", "发送给模型的文字及其摘要值"),
     "experts": ("显示或隐藏模型内部子网络", "实时显示哪些子网络（MoE）在内存中、被使用或未命中"),
+    "units": ("单位", "依次为 mmol/L、mg/dL、不告知模型"),
+    "drug_names": ("药名", "依次为 paracetamol、acetaminophen、不告知模型"),
+    "answers_in": ("回答语言", "依次为英文、中文、不告知模型"),
     "restart_engine": ("重新启动模型", "重新加载模型；对话保留"),
     "hide": ("隐藏屏幕", "输入 PIN 或口令后恢复；回答继续生成"),
     "lock": ("锁定", "结束模型，并要求输入口令"),

@@ -19,17 +19,19 @@ from edgemed.chat.interrupt import interrupt_stops
 from edgemed.chat.lengths import Length
 from edgemed.chat.service import ask, failure_of
 from edgemed.chat.visible import VisibleStream, visible
+from edgemed.clinical.wrong_patient import mismatches
 from edgemed.engine.process.protocol import Piece, PromptProgress
 from edgemed.errors import EdgemedError, EngineError
 from edgemed.tui import room
 from edgemed.tui.commands import is_command
 from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts
-from edgemed.tui.plain_commands import PlainCommands
-from edgemed.tui.sentences import Sentences
+from edgemed.tui.plain.commands import PlainCommands
+from edgemed.tui.plain.sentences import Sentences
 from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Loading, Reading, described
-from edgemed.tui.strings_asking import asking_strings
+from edgemed.tui.strings.asking import asking_strings
+from edgemed.tui.strings.case import case_strings, question_about
 
 NEWS_SECONDS = 10.0
 """Progress is printed at most this often, so that a screen reader is not flooded."""
@@ -50,8 +52,12 @@ class PlainChat:
         words = session.words
         self.words = replace(words, context_full=words.context_full_plain, resume=words.resume_plain)
         self.asking_words = asking_strings(session.language)
+        self.case_words = case_strings(session.language)
         self.conversation = conversation or Conversation(saved=False)
         self.length: Length = session.length
+        self.region = replace(session.region, language=session.language)
+        self.held = ""  # a question that seems to be about another patient; an empty line sends it
+        self._asked: set[str] = set()  # what the user was asked about
         self.case = ""  # what the next question is put below: the case of a chat that began with one
         self.engine: ChatEngine
         self._reader = reader or sys.stdin
@@ -69,7 +75,8 @@ class PlainChat:
             while (typed := self._read_question()) is not None:
                 for part in separated(typed):
                     if not is_command(part):
-                        self._ask(part)
+                        if part or not typed:  # an empty line, not what stands before or after a command
+                            self.ask(part)
                     elif commands.run(part) == "quit":
                         return 0
         except KeyboardInterrupt as interrupt:
@@ -131,14 +138,34 @@ class PlainChat:
             self._writer.write(text)
             self._writer.flush()
 
-    def _ask(self, question: str) -> None:
-        if not question:
+    def ask(self, question: str) -> None:
+        """Send a question, or the one that was held back if this one is empty."""
+        held, self.held = self.held, ""
+        if not question and not held:
             return
+        if held and question:
+            self.say(self.case_words.dropped)
+        if question and self._hold(question):
+            return
+        question = question or held
         whole, self.case = f"{self.case}\n\n{question}" if self.case else question, ""
+        self.conversation.region = self.region
         left = self.engine.info.n_ctx - room.estimated_prompt(self.conversation, whole, self.length)
         if said := room.room_left(left, self.session.language, self.asking_words):
             self.say(said)
         self.answer(self.conversation.ask(whole, self.length))
+
+    def _hold(self, question: str) -> bool:
+        """Ask, once, if a question seems to be about another patient."""
+        earlier = [turn.question for turn in self.conversation.turns]
+        found = mismatches(self.conversation.header, [*earlier, *filter(None, [self.case])], question)
+        new = [each for each in found if f"{self.conversation.id} {each.found}" not in self._asked]
+        self._asked |= {f"{self.conversation.id} {each.found}" for each in new}
+        if new:
+            self.held = question
+            self.say(question_about(new[0], self.case_words))
+            self.say(self.case_words.new_case_plain)
+        return bool(new)
 
     def _start(self) -> ChatEngine:
         self.say(self.session.header)
@@ -146,7 +173,8 @@ class PlainChat:
             self.say(self.session.notice)
         engine = self.session.start_engine(self._loading)
         self.say(model_facts(engine.info, self.words))
-        self.say(self.words.nothing_stored)
+        kept = self.session.kept is not None and self.conversation.saved
+        self.say(self.asking_words.kept_plain if kept else self.words.nothing_stored)
         if engine.info.warning:
             self.say(visible(engine.info.warning))
         return engine
@@ -162,7 +190,7 @@ class PlainChat:
 
     def _read_line(self, prompt: str) -> str | None:
         if self._typed:
-            from edgemed.tui.line_input import read_typed
+            from edgemed.tui.plain.line_input import read_typed
 
             return read_typed(prompt)
         self._write(prompt)

@@ -15,18 +15,21 @@ from edgemed.errors import EdgemedError
 from edgemed.tui.commands import BY_WORD, COMMANDS
 from edgemed.tui.endings import ending
 from edgemed.tui.markdown import plain_text
-from edgemed.tui.plain_vault import PlainVault
+from edgemed.tui.plain.case import PlainCase
+from edgemed.tui.plain.vault import PlainVault
 
 if TYPE_CHECKING:
-    from edgemed.tui.plain import PlainChat
+    from edgemed.tui.plain.chat import PlainChat
 
-SCREEN_ONLY = frozenset({"experts", "theme_dark", "theme_light", "theme_contrast", "hide", "lock", "set_pin"})
+SCREEN_ONLY = frozenset(
+    {"experts", "theme_dark", "theme_light", "theme_contrast", "hide", "hide_after", "lock", "set_pin"}
+)
 VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat"})
 LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
 RULE = "-" * 40
 
 
-class PlainCommands:
+class PlainCommands(PlainCase):
     """Runs the commands of one `PlainChat`."""
 
     def __init__(self, chat: PlainChat) -> None:
@@ -50,8 +53,8 @@ class PlainCommands:
             self._run_in_vault(command.name, word, argument.strip())
         elif command.name in LENGTHS:
             self._set_length(command.name)
-        elif command.name == "edit":
-            self._edit(argument.strip())
+        elif command.name in ("edit", "case"):
+            (self._edit if command.name == "edit" else self._case)(argument.strip())
         else:
             method: Callable[[], None] = getattr(self, f"_run_{command.name}")
             method()
@@ -75,7 +78,7 @@ class PlainCommands:
 
     def _replace(self, conversation: Conversation) -> None:
         self._previous, self._chat.conversation = self._chat.conversation, conversation
-        self._chat.case, self._at = "", 0
+        self._chat.case, self._chat.held, self._at = "", "", 0
 
     def _run_new_chat(self) -> None:
         self._replace(Conversation(saved=self._vault is not None))

@@ -8,7 +8,7 @@ from typing import Protocol, TextIO, cast
 
 from textual.drivers import linux_driver
 
-from edgemed.tui.hide_key import HidingParser
+from edgemed.tui.hiding.hide_key import HidingParser
 from edgemed.tui.terminal import Lasting, LastingDriver
 
 BLANK = "\x1b[?2026l\x1b[0m\x1b[?25l\x1b[H\x1b[2J"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgemed.chat.conversation import Conversation
 from edgemed.chat.visible import visible
-from edgemed.tui.strings_asking import AskingStrings
+from edgemed.tui.strings.asking import AskingStrings
 
 if TYPE_CHECKING:
     from edgemed.tui.kept import Kept

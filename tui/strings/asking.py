@@ -49,6 +49,7 @@ class AskingStrings:
     question_number: str
     plain_hint: str
     scrollback: str
+    kept_plain: str
     copied_plain: str
     edit_plain: str
     undo_plain: str
@@ -83,7 +84,10 @@ ENGLISH = AskingStrings(
     where="{title} · question {number} of {count} · {length} · context {used} of {total} tokens · {model}",
     where_title="untitled chat",
     seen="What the model saw: {tokens} tokens, SHA-256 {digest}",
-    seen_unknown="The prompt of this answer has another digest now: {digest}. A turn before it has changed since.",
+    seen_unknown=(
+        "The prompt of this answer has another digest now: {digest}. "
+        "A turn before it, the case header or the place has changed since."
+    ),
     seen_now="This is what was sent for the answer of {time}.",
     seen_busy="The model is busy. Look again when the answer has ended.",
     leave_draft="What you have typed was not sent. Quit and lose it?",
@@ -100,6 +104,7 @@ ENGLISH = AskingStrings(
         "Ctrl+C: stop the answer. /help: all commands. /new: new chat. Ctrl+D: quit. "
         "A line ending in \\ continues on the next line."
     ),
+    kept_plain="Kept on this computer, encrypted. These are your notes: the chart is the record. /chats lists them.",
     scrollback="This mode writes into your terminal's scrollback; clear it when you leave.",
     copied_plain="Between the lines is the text to copy, with its notice.",
     edit_plain="Type /edit and the changed question on one line.",
@@ -135,7 +140,7 @@ CHINESE = AskingStrings(
     where="{title} · 第 {number} 个问题，共 {count} 个 · {length} · 上下文 {used}/{total} 个词元 · {model}",
     where_title="未命名的对话",
     seen="模型看到的内容：{tokens} 个词元，SHA-256 {digest}",
-    seen_unknown="该回答当时的提示摘要值不同：{digest}。此前的内容已有变化。",
+    seen_unknown="该回答当时的提示摘要值不同：{digest}。此前的内容、病例信息或地区设置已有变化。",
     seen_now="这是 {time} 的回答所用的内容。",
     seen_busy="模型正忙。请在回答结束后再看。",
     leave_draft="已输入的文字尚未发送。退出并丢弃吗？",
@@ -149,6 +154,7 @@ CHINESE = AskingStrings(
     answer_end="回答结束。",
     question_number="第 {number} 个问题，共 {count} 个：",
     plain_hint="Ctrl+C：停止回答。/help：全部命令。/new：新对话。Ctrl+D：退出。以 \\ 结尾的行在下一行继续。",
+    kept_plain="加密保存在本机。这是您的笔记，病历以病历系统为准。输入 /chats 列出对话。",
     scrollback="此模式的文字会留在终端的回滚内容中；离开时请清除。",
     copied_plain="两行之间是可复制的文字，附带提示语。",
     edit_plain="请在一行内输入 /edit 和修改后的问题。",

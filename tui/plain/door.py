@@ -6,11 +6,12 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Protocol
 
+from edgemed.chat.conversation import Conversation
 from edgemed.errors import WrongPassphrase
 from edgemed.tui.entrance import Entrance
 from edgemed.tui.first_run import FirstRun
 from edgemed.tui.kept import Kept
-from edgemed.tui.plain import PlainChat
+from edgemed.tui.plain.chat import PlainChat
 from edgemed.tui.screens.unlock import explained
 from edgemed.vault.folder import exists, unlock
 
@@ -28,6 +29,8 @@ class Ask(Protocol):
 
 def chat_in_lines(entrance: Entrance, ask: Ask) -> int:
     """Open the vault and chat in line mode; return the exit code. Raises EdgemedError."""
+    if entrance.demonstration:
+        _say(entrance.demonstration)
     opened = _unlock(entrance, ask) if exists(entrance.folder) else _first_run(entrance, ask)
     if opened is None:
         return 0
@@ -37,13 +40,15 @@ def chat_in_lines(entrance: Entrance, ask: Ask) -> int:
         session = kept.joined_to(entrance.open_session(settings))
         for notice in vault.notices(entrance.language):
             _say(notice)
-        conversation = asyncio.run(kept.last_conversation())
+        conversation = Conversation() if entrance.passphrase else asyncio.run(kept.last_conversation())
         return PlainChat(session, conversation).run()
     finally:
         vault.close()
 
 
 def _unlock(entrance: Entrance, ask: Ask) -> tuple[Vault, Settings, str] | None:
+    if entrance.passphrase:
+        return unlock(entrance.folder, entrance.passphrase), entrance.settings, entrance.passphrase
     heading, _, placeholder = entrance.words.unlock
     _say(heading)
     for left in reversed(range(TRIES)):

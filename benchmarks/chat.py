@@ -96,8 +96,8 @@ def ours(walk: Ours, *, keys: int, rounds: int, paste: int) -> dict[str, Any]:
         typed(walk, found)
         hidden = [walk.hide() for _ in zip(range(rounds), answers(walk, walk.new_chat), strict=False)]
         walk.new_chat()
-        pasted = [walk.hide_in_paste(paste) for _ in range(rounds)]
-        found["hide_ms"], found["hide_in_paste_ms"] = round(1000 * max(hidden), 1), round(1000 * max(pasted), 1)
+        found["hide_ms"] = round(1000 * max(hidden), 1)
+        found["hide_in_paste_ms"] = round(1000 * walk.hide_in_paste(paste), 1)
     return found
 
 

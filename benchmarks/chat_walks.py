@@ -17,7 +17,6 @@ COLUMNS, LINES = 120, 40
 
 F2, F12, CTRL_N, CTRL_O, CTRL_U = "\x1bOQ", "\x1b[24~", "\x0e", "\x0f", "\x15"
 ENTER, ESCAPE = "\r", "\x1b"
-SELECT_ALL, DELETE = "\x1b[18~", "\x7f"
 CLEARED = "\x1b[2J"
 PASTED = "\x1b[200~", "\x1b[201~"
 
@@ -68,7 +67,7 @@ class Walk:
         self._typed = 0
         engine = self.engine
         self.terminal.send(ENTER)
-        for _ in range(100):
+        for _ in range(600):  # the tutorial's app may be behind with the last answer
             before = cpu_seconds(engine)
             self.terminal.read_for(0.1)
             if cpu_seconds(engine) - before > 0.1 * BUSY:
@@ -195,16 +194,11 @@ class Ours(Walk):
         return taken
 
     def hide_in_paste(self, size: int) -> float:
-        """The same in the middle of a paste."""
+        """The same in the middle of a paste. The chat stays hidden."""
         text = "Lactate 3.4 mmol/l, K 6.2. " * (size // 27)
         self.terminal.send_all(PASTED[0] + text[: size // 2])
         taken = self.seconds(F12, CLEARED)
         self.terminal.send_all(text[size // 2 :] + PASTED[1])
-        self.terminal.settle()
-        self.terminal.send(PIN + ENTER)
-        self.terminal.read_for(3)
-        self.terminal.send(SELECT_ALL + DELETE)
-        self.terminal.settle()
         return taken
 
 

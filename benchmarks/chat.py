@@ -1,6 +1,6 @@
 """The chat as its reader feels it: the real program on a pseudo-terminal, a vault of 2,000 messages, the real engine.
 
-    python -m benchmarks.chat [--turns 1000] [--keys 200] [--json]
+    python -m benchmarks.chat [--turns 1000] [--keys 400] [--json]
 
 Makes the demonstration model and a vault at the default cost with one chat of 1,000 turns and 40 other cases, in a
 temporary folder. `key_p95_ms` is from the write of a key to the read of its letter in the box while the engine answers
@@ -27,8 +27,6 @@ from edgemed.native.instructions import instructions
 from edgemed.vault.keys import DEFAULT, FLOOR
 from edgemed.vault.place import exists
 
-PASTE = 500_000
-
 
 def demonstration(folder: Path) -> Path:
     """The demonstration model, converted."""
@@ -44,15 +42,19 @@ def typed(walk: Walk, found: dict[str, Any]) -> None:
     found["key_p95_ms"], found["key_median_ms"] = p95(walk.key_seconds), middle(walk.key_seconds)
 
 
-def streamed(walk: Walk, rounds: int) -> float:
-    """The screen's share of a core while answers stream; `walk` has just begun to answer."""
-    parts = [walk.share_of_core() for _ in zip(range(rounds), answers(walk, walk.new_chat), strict=False)]
-    return round(sum(used for used, _ in parts) / sum(seconds for _, seconds in parts), 3)
+def streamed(walk: Walk, seconds: float) -> float:
+    """The screen's share of a core while answers stream for that long in all."""
+    used = streaming = 0.0
+    for _ in answers(walk, walk.new_chat):
+        if streaming >= seconds:
+            break
+        part = walk.share_of_core()
+        used, streaming = used + part[0], streaming + part[1]
+    return round(used / streaming, 3)
 
 
-def ours(model: Path, environment: dict[str, str], *, keys: int, rounds: int) -> dict[str, Any]:
+def ours(walk: Ours, *, keys: int, rounds: int, paste: int) -> dict[str, Any]:
     """Measure `edgemed chat`."""
-    walk = Ours(model, environment)
     with walk.terminal:
         unlocked = [walk.unlock()]
         for _ in range(rounds - 1):
@@ -65,7 +67,7 @@ def ours(model: Path, environment: dict[str, str], *, keys: int, rounds: int) ->
             walk.new_chat()
             opened.append(walk.open_long())
         found["open_s"] = round(max(opened), 2)
-        found["stream_core"] = streamed(walk, rounds)
+        found["stream_core"] = streamed(walk, 4 * rounds)
         for _ in answers(walk, walk.new_chat):
             if len(walk.key_seconds) >= keys // 2:
                 break
@@ -82,18 +84,16 @@ def ours(model: Path, environment: dict[str, str], *, keys: int, rounds: int) ->
         typed(walk, found)
         hidden = [walk.hide() for _ in zip(range(rounds), answers(walk, walk.new_chat), strict=False)]
         walk.new_chat()
-        pasted = [walk.hide_in_paste(PASTE) for _ in range(rounds)]
+        pasted = [walk.hide_in_paste(paste) for _ in range(rounds)]
         found["hide_ms"], found["hide_in_paste_ms"] = round(1000 * max(hidden), 1), round(1000 * max(pasted), 1)
     return found
 
 
-def tutorial(
-    model: Path, messages: Path, environment: dict[str, str], *, keys: int, rounds: int, limit: float
-) -> dict[str, Any]:
+def tutorial(walk: Tutorial, *, keys: int, rounds: int, limit: float) -> dict[str, Any]:
     """Measure the tutorial's app."""
-    walk, found = Tutorial(model, messages, environment), {}
+    found: dict[str, Any] = {}
     with walk.terminal:
-        found["stream_core"] = streamed(walk, rounds)
+        found["stream_core"] = streamed(walk, 4 * rounds)
         for _ in answers(walk, walk.new_chat):
             if len(walk.key_seconds) >= keys:
                 break
@@ -119,10 +119,11 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
         assert exists(place)
         messages = folder / "messages.json"
         messages.write_text(json.dumps([text for turn in chat.turns for text in (turn.question, turn.raw)]))
-        found |= ours(model, environment, keys=args.keys, rounds=args.rounds)
-        found["tutorial"] = tutorial(
-            model, messages, environment, keys=args.keys, rounds=args.rounds, limit=args.open_limit
-        )
+        options = {"keys": args.keys, "rounds": args.rounds}
+        found |= ours(Ours(model, environment, args.context), paste=args.paste, **options)
+        print(json.dumps(found), file=sys.stderr)
+        walk = Tutorial(model, environment, args.context, messages)
+        found["tutorial"] = tutorial(walk, limit=args.open_limit, **options)
     found["memory"] = chat_memory.measured(args.memory_turns)
     found["load_after"] = os.getloadavg()[0]
     return found
@@ -135,6 +136,8 @@ def main() -> int:
     parser.add_argument("--others", type=int, default=40, help="other cases")
     parser.add_argument("--keys", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--paste", type=int, default=500_000, help="characters of the paste in which the screen hides")
+    parser.add_argument("--context", type=int, default=2048, help="tokens; an answer ends when it is full")
     parser.add_argument("--memory-turns", type=int, default=1000)
     parser.add_argument(
         "--open-limit", type=float, default=60.0, help="seconds for the tutorial's app to show the chat"

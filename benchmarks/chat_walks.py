@@ -22,7 +22,8 @@ PASTED = "\x1b[200~", "\x1b[201~"
 
 GAP_SECONDS = 0.12
 """Between two keys: a fast typist's."""
-BUSY = 0.2
+LOOK_SECONDS = 0.3
+BUSY = 0.1
 """The share of a core from which the engine counts as answering."""
 KEYS = [chr(code) for code in (*range(0x400, 0x480), *range(0x531, 0x557), *range(0x561, 0x587))]
 """Letters that no model writes here, so that each is on the screen only because it was typed."""
@@ -46,11 +47,14 @@ class Walk:
 
     @property
     def engine(self) -> int:
-        """The process that computes: of all that the engine started, the one that has computed most."""
-        root = command(self.terminal.pid)
-        return max((pid for pid in descendants(self.terminal.pid) if command(pid) != root), key=cpu_seconds)
+        """The process that computes: the last of the engine's, because its first one only waits."""
+        for _ in range(100):
+            if workers := [pid for pid in descendants(self.terminal.pid) if "process.worker" in command(pid)]:
+                return workers[-1]
+            self.terminal.read_for(0.1)
+        raise AssertionError(f"the engine does not run; output:\n{self.terminal.output[-3000:]}")
 
-    def seconds(self, typed: str, shown: str, limit: float = 60) -> float:
+    def seconds(self, typed: str, shown: str, limit: float = 20) -> float:
         """From typing to the text on the screen. Raises AssertionError after `limit`."""
         self.terminal.send(typed)
         found = self.terminal.seconds_until(shown, limit)
@@ -96,28 +100,23 @@ class Walk:
         self.terminal.send(CTRL_U)
         self.terminal.read_for(0.3)
 
-    def wait_for_end(self, most_seconds: float = 60) -> None:
-        """Read until the engine has nothing more to do."""
-        engine, until = self.engine, time.monotonic() + most_seconds
-        while time.monotonic() < until:
+    def until_the_end(self, most_seconds: float = 60) -> Iterator[None]:
+        """Read until the engine has nothing more to do; yields while it computes."""
+        engine, until, idle = self.engine, time.monotonic() + most_seconds, 0
+        while idle < 2 and time.monotonic() < until:
             before = cpu_seconds(engine)
-            self.terminal.read_for(0.3)
-            if cpu_seconds(engine) - before < 0.3 * BUSY:
-                return
+            self.terminal.read_for(LOOK_SECONDS)
+            idle = idle + 1 if cpu_seconds(engine) - before < LOOK_SECONDS * BUSY else 0
+            if not idle:
+                yield
 
-    def share_of_core(self, most_seconds: float = 60) -> tuple[float, float]:
+    def share_of_core(self) -> tuple[float, float]:
         """(processor seconds of the screen, seconds) until the answer ends."""
-        engine, screen = self.engine, self.screen
-        began, used = time.monotonic(), cpu_seconds(screen)
-        until = began + most_seconds
-        last = began, used
-        while time.monotonic() < until:
-            before = cpu_seconds(engine)
-            self.terminal.read_for(0.2)
-            if cpu_seconds(engine) - before < 0.2 * BUSY:
-                break
+        screen = self.screen
+        first = last = time.monotonic(), cpu_seconds(screen)
+        for _ in self.until_the_end():
             last = time.monotonic(), cpu_seconds(screen)
-        return last[1] - used, last[0] - began
+        return last[1] - first[1], last[0] - first[0]
 
 
 def p95(seconds: list[float]) -> float:
@@ -132,8 +131,9 @@ def middle(seconds: list[float]) -> float:
 class Ours(Walk):
     """`edgemed chat MODEL` on the vault."""
 
-    def __init__(self, model: Path, environment: dict[str, str]) -> None:
-        binary = [str(Path(sys.executable).with_name("edgemed")), "chat", str(model), "--language", "en"]
+    def __init__(self, model: Path, environment: dict[str, str], context: int) -> None:
+        program = str(Path(sys.executable).with_name("edgemed"))
+        binary = [program, "chat", str(model), "--language", "en", "--ctx", str(context)]
         super().__init__(f"import os; os.execv({binary[0]!r}, {binary!r})", environment)
         self.terminal.wait_for("Your chats are locked")
 
@@ -157,7 +157,9 @@ class Ours(Walk):
 
     def new_chat(self) -> None:
         self.clear()
-        self.seconds(CTRL_N, "Type a question")
+        self.seconds(CTRL_N, "For example:")
+        self.terminal.settle()
+        self.clear()  # after a chat whose context is full, the box has the case
 
     def open_long(self) -> float:
         """From Enter in the list of chats until the long chat's last answer is on the screen."""
@@ -202,8 +204,9 @@ class Ours(Walk):
 class Tutorial(Walk):
     """The tutorial's app, on the same model."""
 
-    def __init__(self, model: Path, messages: Path, environment: dict[str, str]) -> None:
-        code = f"from benchmarks.tutorial_app import open_tutorial; open_tutorial({str(model)!r}, {str(messages)!r})"
+    def __init__(self, model: Path, environment: dict[str, str], context: int, messages: Path) -> None:
+        arguments = str(model), context, str(messages)
+        code = f"from benchmarks.tutorial_app import open_tutorial; open_tutorial{arguments!r}"
         super().__init__(code, environment)
         self.terminal.wait_for("Ask me anything")
 
@@ -224,4 +227,5 @@ def answers(walk: Walk, new_chat: Callable[[], None]) -> Iterator[None]:
         new_chat()
         walk.ask()
         yield
-        walk.wait_for_end()
+        for _ in walk.until_the_end():
+            pass

@@ -1,6 +1,6 @@
 """A chat as a tutorial would write it, to compare with: one Markdown widget a message, updated with the whole answer.
 
-`open_tutorial(model, messages)` runs it on the real engine. F2 shows the messages in the file `messages` (a JSON list).
+`open_tutorial(model, context, messages)` runs it on the real engine. F2 shows the messages in a JSON file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from textual.widgets import Input, Markdown
 
 from edgemed.chat.conversation import new_id
 from edgemed.engine.process.client import Engine
-from edgemed.engine.process.protocol import Message, Piece, Sampling
+from edgemed.engine.process.protocol import EngineSettings, Message, Piece, Sampling
 
 READY = "Ask me anything"
 
@@ -24,6 +24,7 @@ READY = "Ask me anything"
 class TutorialApp(App[None]):
     """The smallest chat."""
 
+    AUTO_FOCUS = "Input"
     BINDINGS = [Binding("f2", "load"), Binding("ctrl+n", "clear", priority=True)]  # noqa: RUF012
 
     def __init__(self, engine: Engine, messages: Path) -> None:
@@ -60,8 +61,8 @@ class TutorialApp(App[None]):
                 self.call_from_thread(chat.scroll_end, animate=False)
 
 
-def open_tutorial(model: str, messages: str) -> None:
-    engine = Engine.start(model)
+def open_tutorial(model: str, context: int, messages: str) -> None:
+    engine = Engine.start(model, EngineSettings(n_ctx=context))
     try:
         TutorialApp(engine, Path(messages)).run()
     finally:

@@ -100,10 +100,10 @@ class PseudoTerminal:
             assert self._read(0.1), f"the program ended without {text!r}; output:\n{self.output[-2000:]}"
 
     def seconds_until(self, text: str, limit: float = WAIT_SECONDS) -> float | None:
-        """Forget the output so far and read until `text` appears; return how long that took, None after `limit`."""
-        self.output = ""
-        began = time.monotonic()
-        while text not in self.output:
+        """Read until `text` appears after the output so far; return how long that took, None after `limit`."""
+        self.output = self.output[-2000:]  # a longer one makes every read slower
+        known, began = len(self.output), time.monotonic()
+        while self.output.find(text, known) < 0:
             left = began + limit - time.monotonic()
             if left < 0:
                 return None
@@ -111,8 +111,8 @@ class PseudoTerminal:
         return time.monotonic() - began
 
     def read_for(self, seconds: float) -> None:
-        """Forget the output so far and read what the program writes in that time."""
-        self.output = ""
+        """Read what the program writes in that time."""
+        self.output = self.output[-2000:]
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self._read(left)

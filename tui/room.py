@@ -22,6 +22,12 @@ def estimated_tokens(text: str) -> int:
     return len(text) - ascii_characters + -(-ascii_characters // 4)
 
 
+def conversation_tokens(conversation: Conversation) -> int:
+    """How many tokens the conversation has; about, if the engine has not counted them."""
+    counted = (estimated_tokens(turn.question) + estimated_tokens(turn.raw) for turn in conversation.turns)
+    return conversation.context_used or sum(tokens + TEMPLATE_TOKENS for tokens in counted)
+
+
 def prompt_with(conversation: Conversation, draft: str, length: Length) -> list[Message]:
     """The messages that would be sent if `draft` were asked now."""
     return conversation.messages_with(draft, length)
@@ -31,7 +37,7 @@ def estimated_prompt(conversation: Conversation, draft: str, length: Length) -> 
     """About how many tokens that prompt has."""
     question = with_instruction(draft, length)
     queued = sum(estimated_tokens(each.text) for each in conversation.queued)
-    before = conversation.context_used or estimated_tokens(conversation.preface)
+    before = conversation_tokens(conversation) or estimated_tokens(conversation.preface)
     return before + queued + estimated_tokens(question) + TEMPLATE_TOKENS
 
 

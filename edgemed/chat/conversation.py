@@ -130,6 +130,9 @@ class Conversation:
             self._shown[self._by_id[each].parent] = self._by_id[each]
         self._follow_shown()
 
+    def __contains__(self, turn: Turn) -> bool:
+        return self._by_id.get(turn.id) is turn
+
     @property
     def turns(self) -> list[Turn]:
         """The active branch, oldest turn first. The list is the same object for the conversation's life."""

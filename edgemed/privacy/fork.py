@@ -19,7 +19,8 @@ from typing import NoReturn
 WAITER = "edgemed-waits"
 """The name in /proc/PID/comm of a process that only waits."""
 
-_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_GET_NAME = 1, 15, 16
+_NAME_BYTES = 16
 _SI_KERNEL = 0x80  # siginfo's code if the kernel sent the signal, not a process
 # The terminal sends these to the whole process group, so the other process has had them already. A hang-up is not among
 # them: it goes to the session's first process only.
@@ -34,15 +35,19 @@ class Waiter:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the caller may have ignored it: then no status could be read
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self._worker = 0
+        self._name = ctypes.create_string_buffer(_NAME_BYTES)
+        _libc.prctl(_PR_GET_NAME, self._name, 0, 0, 0)
 
     def fork(self) -> bool:
-        """Fork; True in the new process. It gets the signals that were not blocked before, and dies with this one."""
+        """Fork; True in the new process. It gets the signals that were not blocked before and the first name, and dies
+        with this one."""
         waiter = os.getpid()
         self._worker = os.fork()
         if self._worker:
             _libc.prctl(_PR_SET_NAME, WAITER.encode(), 0, 0, 0)
             return False
         die_with_parent(waiter)
+        _libc.prctl(_PR_SET_NAME, self._name, 0, 0, 0)  # a waiter that forks again has its other name already
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         return True
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from edgemed.convert import convert
 from edgemed.engine.process.job import Report
 from edgemed.quant.plan import Plan
 from testing.checkpoints import Shape, make_checkpoint
+from testing.real_chat import Place
+from tests.tui.vaults import PASSPHRASE, make_vault
 
 pytestmark = pytest.mark.slow
 
@@ -47,11 +50,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "model.gguf"
 
 
-def read_by_others(command: list[str], *, until: str, ends: bool = False) -> dict[str, set[str]]:
+def read_by_others(
+    command: list[str],
+    *,
+    until: str,
+    ends: bool = False,
+    answers: Sequence[tuple[str, str]] = (),
+    words: Sequence[str] = (WORD,),
+) -> dict[str, set[str]]:
     """Run the command beside a program that collects handles. Both have the same user and no rights beyond that, not
     even root's. Returns the words read through the handles of each program of which there were any."""
     typed = {"typed": f"{WORD}?\n", "ends": ends}
-    request = json.dumps({"command": command, "until": until, "words": [WORD], **typed})
+    request = json.dumps({"command": command, "until": until, "words": words, "answers": answers, **typed})
     done = subprocess.run(
         [sys.executable, "-m", "testing.handles", request],
         capture_output=True,
@@ -84,6 +94,18 @@ def test_a_chat(model: Path) -> None:
     """The short context ends the answer and not the chat."""
     command = [sys.executable, "-m", "edgemed.cli", "chat", str(model), "--ctx", "128", "--language", "en"]
     assert read_by_others(command, until="CUT OFF") == {"edgemed.cli": set(), WORKER: set(), TEMPLATE: set()}
+
+
+def test_a_chat_on_the_full_screen(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a vault, whose passphrase nobody reads either. The desktop helper never meets a word."""
+    for name, value in {**Place(tmp_path).environment, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}.items():
+        monkeypatch.setenv(name, value)
+    Place(tmp_path).vault.parent.mkdir(parents=True)
+    make_vault(Place(tmp_path).vault)
+    command = [sys.executable, "-m", "edgemed.cli", "chat", str(model), "--ctx", "128", "--language", "en"]
+    answers = [("24 recovery words", f"{PASSPHRASE}\r"), ("ype a question", f"{WORD}? "), (WORD, "\r")]
+    found = read_by_others(command, until="CUT OFF", answers=answers, words=(WORD, PASSPHRASE))
+    assert found == {"edgemed.cli": set(), "edgemed.desktop.helper": set(), WORKER: set(), TEMPLATE: set()}
 
 
 def test_generate(model: Path) -> None:

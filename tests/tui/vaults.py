@@ -61,6 +61,11 @@ def chat_on(folder: Path, *scripts: Sequence[Step], **options: Any) -> ChatApp:
     return ChatApp(entrance=entrance(folder, FakeEngine(*scripts), **options))
 
 
+def chat_on_engine(folder: Path, engine: FakeEngine) -> ChatApp:
+    """The app in front of the vault in `folder`, on this engine."""
+    return ChatApp(entrance=entrance(folder, engine))
+
+
 class FirstChat(ChatApp):
     """The app whose first run makes its vault at low cost."""
 

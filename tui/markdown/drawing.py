@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from markdown_it.tree import SyntaxTreeNode
 from rich.cells import cell_len
@@ -42,6 +43,7 @@ class Drawing:
         self._markdown = markdown
         self._nodes: list[SyntaxTreeNode] = []  # blocks that later text cannot change
         self._tail = ""  # the source of the last block
+        self._last: list[SyntaxTreeNode] = []  # the last block
         self._known: tuple[int, list[Row], list[Line]] = (0, [], [])  # width, rows and lines of `_nodes`
         self._drawn: tuple[int, list[Row], list[Line]] | None = None  # the same of everything
         self.append(source)
@@ -51,15 +53,16 @@ class Drawing:
         self._tail += text
         self._drawn = None
         if self._markdown:
-            blocks = _parsed(self._tail)
-            if len(blocks) > 1:
-                self._settle(blocks)
+            self._last = _parsed(self._tail)
+            if len(self._last) > 1:
+                self._settle(self._last)
 
     def _settle(self, blocks: Sequence[SyntaxTreeNode]) -> None:
         """Keep every block but the last one as it is: only the last one can still grow."""
         first = (blocks[-1].map or (0, 0))[0]
         self._nodes += blocks[:-1]
         self._tail = "\n".join(_source_lines(self._tail)[first:])
+        self._last = _parsed(self._tail)
         self._known = (0, [], [])
 
     def rows(self, width: int) -> list[Row]:
@@ -76,7 +79,7 @@ class Drawing:
                 settled = rows(self._nodes, width) if self._nodes else []
                 self._known = (width, settled, _broken(settled, 0, width))
             _, above, lines = self._known
-            last = rows(_parsed(self._tail), width) if self._markdown else plain_rows(self._tail)
+            last = rows(self._last, width) if self._markdown else plain_rows(self._tail)
             if above and last:
                 last = [Row(), *last]
             self._drawn = (width, above + last, lines + _broken(last, len(above), width))
@@ -104,8 +107,13 @@ def copied(row: Row) -> str:
     return (lead + text).translate(SPACES).rstrip()
 
 
+@cache
+def _parser() -> FaithfulParser:
+    return FaithfulParser()
+
+
 def _parsed(source: str) -> list[SyntaxTreeNode]:
-    return SyntaxTreeNode(FaithfulParser().parse(source)).children
+    return SyntaxTreeNode(_parser().parse(source)).children
 
 
 def _source_lines(source: str) -> list[str]:

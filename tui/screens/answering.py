@@ -19,6 +19,7 @@ from edgemed.tui.driver import EngineDriver
 from edgemed.tui.facts import model_line
 from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, Opened, StatsChanged
 from edgemed.tui.reasons import reason_in
+from edgemed.tui.room import conversation_tokens
 from edgemed.tui.screens.surface import ChatSurface
 from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Down, Idle, Loading, Reading, Stage, Stopping, Writing
@@ -52,6 +53,7 @@ class AnsweringScreen(ChatSurface):
         self._answered: Turn | None = None  # the turn whose answer is being shown
         self._taken_back: Turn | None = None  # it leaves the conversation when it has ended, if it has no answer
         self._asked_at = 0.0
+        self._in_cache = ""  # the conversation that the engine's KV cache holds
         self._may_restart = False  # whether a question that waits may restart an engine that has died
         self._stream = VisibleStream()
 
@@ -124,7 +126,15 @@ class AnsweringScreen(ChatSurface):
     async def show_turns(self) -> None:
         """Show the active branch of the conversation from its end."""
         await self.query_one(Transcript).show(self._conversation.turns)
-        self.show_figures(context_used=self._conversation.context_used)
+        tokens = conversation_tokens(self._conversation)
+        read = self._in_cache == self._conversation.id
+        self.show_figures(context_used=tokens, unread_tokens=0 if read else tokens)
+
+    def read_last(self, conversation: Conversation) -> None:
+        """The engine's KV cache holds `conversation` now; the one on the screen would be read anew if it is another."""
+        self._in_cache = conversation.id
+        tokens = conversation_tokens(self._conversation)
+        self.show_figures(unread_tokens=0 if conversation is self._conversation else tokens)
 
     def put_back_queued(self) -> None:
         """Return the question queued last to the composer. Others stay queued: joined, two patients become one."""
@@ -199,6 +209,7 @@ class AnsweringScreen(ChatSurface):
                 if shown := self._stream.feed(text):
                     await self.query_one(Transcript).views[-1].answer.feed(shown)
             case Finished() as finished:
+                self.read_last(self._conversation)
                 self.show_figures(
                     context_used=self._conversation.context_used,
                     tokens_per_s=finished.decode_tokens_per_s,

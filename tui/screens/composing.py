@@ -10,7 +10,7 @@ from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
 from edgemed.chat.conversation import Conversation, Turn
-from edgemed.chat.lengths import Length
+from edgemed.chat.lengths import Length, with_instruction
 from edgemed.chat.visible import visible
 from edgemed.tui import room
 from edgemed.tui.commands import BY_WORD, COMMANDS, Command, is_command, matching
@@ -84,6 +84,8 @@ class ComposingScreen(AnsweringScreen):
         """Say how long the answer will be, and how much room there is, if that is little."""
         words, line, draft = self._asking_words, self.query_one(".box-line", Static), self.query_one(Composer).text
         asks = bool(draft.strip()) and draft != "/" and not is_command(draft)
+        asked = with_instruction(draft, self.length) if asks else ""
+        self.show_figures(draft_tokens=room.estimated_tokens(asked))
         left = self._room() if asks else None
         parts = [words.editing] if self._editing else []
         if asks:

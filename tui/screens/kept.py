@@ -251,6 +251,7 @@ class KeptScreen(CasedScreen):
         for chat_id, chat in list(self._elsewhere.items()):
             if turn in chat.all_turns:
                 del self._elsewhere[chat_id]
+                self.read_last(chat)
                 await self._ask_queued()
 
     def news(self) -> str:

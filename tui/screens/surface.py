@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -15,7 +14,6 @@ from textual.widgets import Static
 from edgemed.chat.conversation import Queued, Turn
 from edgemed.chat.visible import visible
 from edgemed.tui.heads import Heads, Version
-from edgemed.tui.room import estimated_tokens
 from edgemed.tui.screens.copying import CopyingScreen
 from edgemed.tui.screens.noticed import notices
 from edgemed.tui.session import ChatSession
@@ -75,8 +73,9 @@ class ChatSurface(CopyingScreen):
 
     def show_stage(self, stage: Stage) -> None:
         """Show what the engine is doing."""
-        line = self.query_one(".stage", Static)
-        line.update(described(stage, self._words))
+        line, text = self.query_one(".stage", Static), described(stage, self._words)
+        if text != line.content:  # an update costs a layout, and each piece of an answer enters a stage
+            line.update(text)
         line.set_class(isinstance(stage, Down), "-down")
 
     def show_queued(self, questions: Sequence[Queued]) -> None:
@@ -109,7 +108,3 @@ class ChatSurface(CopyingScreen):
         """Scroll the transcript by a page, wherever the focus is."""
         transcript = self.query_one(Transcript)
         transcript.scroll_relative(y=direction * max(1, transcript.size.height - 2), animate=False)
-
-    @on(Composer.Changed)
-    def _drafted(self, changed: Composer.Changed) -> None:
-        self.show_figures(draft_tokens=estimated_tokens(changed.text_area.text))

@@ -133,6 +133,8 @@ class TurnsScreen(ComposingScreen):
 
     def version_of(self, turn: Turn) -> tuple[int, int]:
         """The place of `turn` among its versions, from 1, and their number."""
+        if turn not in self._conversation:  # another chat was opened while its widgets were built
+            return 1, 1
         versions = self._conversation.siblings(turn)
         return versions.index(turn) + 1, len(versions)
 

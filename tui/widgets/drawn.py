@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
@@ -40,9 +40,17 @@ class Drawn(Widget):
         self.refresh(layout=True)
 
     def append(self, text: str) -> None:
-        """Add text at the end."""
+        """Add text at the end. Without a new line there is no layout, and only the lines that changed are painted."""
+        width = self.columns
+        before = self._drawing.lines(width) if width else []
         self._drawing.append(text)
-        self.refresh(layout=True)
+        after = self._drawing.lines(width) if width else []
+        if not after or len(after) != len(before):
+            self.refresh(layout=True)
+            return
+        changed = [number for number, lines in enumerate(zip(before, after, strict=True)) if lines[0] != lines[1]]
+        if changed:
+            self.refresh(Region(0, changed[0], width, len(after) - changed[0]))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return len(self._drawing.lines(width))

@@ -20,7 +20,8 @@ SEPARATOR = " · "
 class Figures:
     """What the line shows; None for values that are not known yet.
 
-    `draft_tokens`: the length of the text in the composer. `prompt_tokens_per_s`: the speed of the last prefill.
+    `draft_tokens`: the length of the text in the composer. `unread_tokens`: the length of the conversation if the
+    KV cache holds another one. `prompt_tokens_per_s`: the speed of the last prefill.
     """
 
     tokens_per_s: float | None = None
@@ -30,6 +31,7 @@ class Figures:
     context_used: int = 0
     context_size: int | None = None
     draft_tokens: int = 0
+    unread_tokens: int = 0
     prompt_tokens_per_s: float | None = None
 
 
@@ -48,7 +50,7 @@ def phrases(figures: Figures, words: Strings, *, detailed: bool) -> list[str]:
         left = 100 * max(0.0, 1 - used / figures.context_size)
         known.append(words.room_left.format(percent=f"{left:.0f}"))
     if figures.prompt_tokens_per_s:
-        seconds = (figures.draft_tokens + TEMPLATE_TOKENS) / figures.prompt_tokens_per_s
+        seconds = (figures.unread_tokens + figures.draft_tokens + TEMPLATE_TOKENS) / figures.prompt_tokens_per_s
         known.append(words.first_word.format(time=words.duration(seconds)))
     if detailed and figures.tokens_per_s:
         known.append(words.speed.format(value=f"{figures.tokens_per_s:.1f}"))

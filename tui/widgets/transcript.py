@@ -39,8 +39,8 @@ class Transcript(VerticalScroll, can_focus=False):
 
     async def show(self, turns: Sequence[Turn]) -> None:
         """Show this list of turns, scrolled to its end. Call `extended` after appending to the list."""
+        self._turns, self._first = turns, 0  # removing turns scrolls to the top, and that must not backfill
         await self.query_children(TurnView).remove()
-        self._turns = turns
         self.query_one(".examples").display = not turns
         self._first = windowing.first_mounted(len(turns))
         await self._mount(self._first, len(turns))

@@ -120,9 +120,15 @@ class Round:
 
     def ask(self, question: str) -> None:
         """Ask. If the model has no room left, a new chat with the case takes the question."""
+        for _ in range(8):  # a draft or a question that was put back
+            if "Enter" in self.terminal.screen().splitlines()[-2]:
+                break
+            self.press("C-u", "BSpace")
+            time.sleep(0.05)
         self.type(question)
-        self.wait(question[-8:])
+        self.wait(question[-5:])
         self.press("Enter")
+        time.sleep(0.2)
         screen = self.settled()
         if f"▌{question[:12]}" in "\n".join(screen.splitlines()[-2:]):
             self.press("C-u", "C-n")

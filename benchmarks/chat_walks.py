@@ -15,8 +15,8 @@ from testing.pseudo_terminal import PseudoTerminal
 QUESTION = "What are the stages of adult acute lymphoblastic leukemia?"
 COLUMNS, LINES = 120, 40
 
-F2, F12, CTRL_N, CTRL_O, CTRL_U, ENTER = "\x1bOQ", "\x1b[24~", "\x0e", "\x0f", "\x15", "\r"
-SELECT_ALL, DELETE = "\x1b[18~", "\x7f"
+F2, F12, CTRL_N, CTRL_O, CTRL_U = "\x1bOQ", "\x1b[24~", "\x0e", "\x0f", "\x15"
+ENTER, ESCAPE = "\r", "\x1b"
 CLEARED = "\x1b[2J"
 PASTED = "\x1b[200~", "\x1b[201~"
 
@@ -67,7 +67,7 @@ class Walk:
         self._typed = 0
         engine = self.engine
         self.terminal.send(ENTER)
-        for _ in range(100):
+        for _ in range(600):  # the tutorial's app may be behind with the last answer
             before = cpu_seconds(engine)
             self.terminal.read_for(0.1)
             if cpu_seconds(engine) - before > 0.1 * BUSY:
@@ -94,6 +94,9 @@ class Walk:
             if self._typed % MOST_TYPED == 0:
                 self.clear()
         return counted
+
+    def stop(self) -> None:
+        """Stop the answer, if the program can."""
 
     def clear(self) -> None:
         """Empty the box."""
@@ -155,6 +158,9 @@ class Ours(Walk):
         self.seconds(F12, "Your chats are locked")
         self.terminal.settle()
 
+    def stop(self) -> None:
+        self.terminal.send(ESCAPE)
+
     def new_chat(self) -> None:
         self.clear()
         self.seconds(CTRL_N, "For example:")
@@ -173,9 +179,9 @@ class Ours(Walk):
         self.seconds(CTRL_O, "Enter open")
         self.terminal.read_for(0.5)
         taken = self.seconds(RARE, "17 mg once")
-        self.terminal.send("\x1b")
+        self.terminal.send(ESCAPE)
         self.terminal.read_for(1)
-        self.terminal.send("\x1b")
+        self.terminal.send(ESCAPE)
         self.terminal.read_for(1)
         return taken
 
@@ -188,16 +194,11 @@ class Ours(Walk):
         return taken
 
     def hide_in_paste(self, size: int) -> float:
-        """The same in the middle of a paste."""
+        """The same in the middle of a paste. The chat stays hidden."""
         text = "Lactate 3.4 mmol/l, K 6.2. " * (size // 27)
         self.terminal.send_all(PASTED[0] + text[: size // 2])
         taken = self.seconds(F12, CLEARED)
         self.terminal.send_all(text[size // 2 :] + PASTED[1])
-        self.terminal.settle()
-        self.terminal.send(PIN + ENTER)
-        self.terminal.read_for(3)
-        self.terminal.send(SELECT_ALL + DELETE)
-        self.terminal.settle()
         return taken
 
 
@@ -227,5 +228,6 @@ def answers(walk: Walk, new_chat: Callable[[], None]) -> Iterator[None]:
         new_chat()
         walk.ask()
         yield
+        walk.stop()
         for _ in walk.until_the_end():
             pass

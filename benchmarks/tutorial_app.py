@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding
@@ -31,6 +31,7 @@ class TutorialApp(App[None]):
         super().__init__()
         self._engine = engine
         self._messages = messages
+        self._one_answer = Lock()
 
     def compose(self) -> ComposeResult:
         yield VerticalScroll()
@@ -53,12 +54,13 @@ class TutorialApp(App[None]):
         Thread(target=self._answer, args=(event.value, answer, chat), daemon=True).start()
 
     def _answer(self, question: str, answer: Markdown, chat: VerticalScroll) -> None:
-        text = ""
-        for piece in self._engine.generate([Message("user", question)], Sampling(), new_id(), reuse=False):
-            if isinstance(piece, Piece):
-                text += piece.text
-                self.call_from_thread(answer.update, text)
-                self.call_from_thread(chat.scroll_end, animate=False)
+        with self._one_answer:
+            text = ""
+            for piece in self._engine.generate([Message("user", question)], Sampling(), new_id(), reuse=False):
+                if isinstance(piece, Piece):
+                    text += piece.text
+                    self.call_from_thread(answer.update, text)
+                    self.call_from_thread(chat.scroll_end, animate=False)
 
 
 def open_tutorial(model: str, context: int, messages: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,6 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 other = kind.startswith("two")
                 wrong += [row["id"] for row in chosen if (row in asked) is not other]
     print("judged wrongly:", " ".join(wrong) or "none")
+    for language in ("en", "zh"):
+        texts = [row["text"] for row in rows if row["kind"].startswith("two") and row["language"].startswith(language)]
+        pairs = list(itertools.pairwise(texts))
+        asked = [pair for pair in pairs if mismatches(CaseHeader(), [pair[0]], pair[1])]
+        print(f"no header, {language}: a text after that of another row: asked {len(asked)} of {len(pairs)}")
 
 
 if __name__ == "__main__":

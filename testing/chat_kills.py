@@ -49,6 +49,7 @@ _SYLLABLES = ("ba", "de", "fi", "go", "ku", "la", "me", "ni", "po", "ru", "sa", 
 _ACTIONS = ("ask", "ask", "ask", "draft", "draft", "rename", "delete", "new", "hide", "again", "copy")
 _INTERFACE = re.compile(
     r"^ (You|edgemed \w{8}) · \d\d:\d\d|^ (OFFLINE|DEMONSTRATION MODEL|Model:|Kept on this computer|F12: hide|room left"
+    r"|The conversation has \d|shorten the text"
     r"|Answering\.|Reading your text|Loading the model|Stopping|For example:|Esc:|Next: |brief answer|full answer)"
     r"|^▌Type a question|F1 help$|CUT OFF|N: new chat|missed\?$|mL/min\?$|plain words: \.\.\.$|DEMONSTRATION$"
 )
@@ -78,7 +79,7 @@ def kill_one(place: Place, model: Path, target: str, seed: int) -> Outcome | Non
         killer = Killer(chat, target, began + chance.uniform(0.5, LONGEST))
         killer.start()
         for _ in doctor(chat, chance):
-            if killer.done.is_set():
+            if killer.done.is_set() or chat.ended:
                 break
         killer.join()
         if killer.at is None:
@@ -167,7 +168,8 @@ def keys(chat: RealChat, typed: str, pause: float) -> Iterator[None]:
     except OSError:  # the terminal is closed
         return
     limit = time.monotonic() + pause
-    while time.monotonic() < limit and not chat.ended:
+    yield
+    while time.monotonic() < limit:
         chat.read_for(0.05)
         yield
 

@@ -156,7 +156,7 @@ class RealChat(PseudoTerminal):
     def type(self, text: str) -> None:
         """Type as fast as the chat takes it, so that Enter does not come while a paste is suspected."""
         self.send(text)
-        self.until(text[-12:])
+        self.until(text[-12:].strip())
 
     # --- its processes ---
 

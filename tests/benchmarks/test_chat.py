@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.chat_memory import resident
 
-SMALL = "--turns 30 --others 2 --keys 4 --rounds 1 --memory-turns 4 --context 128 --paste 20000 --cheap --json"
+SMALL = "--turns 30 --others 2 --keys 4 --rounds 1 --memory-turns 4 --context 512 --paste 20000 --cheap --json"
 WARM, TURNS = 50, 150
 MOST_BYTES_A_TURN = 24 << 10
 """The texts, and what the allocator leaves. A turn that stays mounted has several hundred KiB."""

@@ -14,9 +14,10 @@ from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.widgets import Input, Markdown
 
-from edgemed.chat.conversation import new_id
+from edgemed.chat.conversation import Conversation
+from edgemed.chat.service import ask
 from edgemed.engine.process.client import Engine
-from edgemed.engine.process.protocol import EngineSettings, Message, Piece, Sampling
+from edgemed.engine.process.protocol import EngineSettings, Piece, Sampling
 
 READY = "Ask me anything"
 
@@ -55,8 +56,8 @@ class TutorialApp(App[None]):
 
     def _answer(self, question: str, answer: Markdown, chat: VerticalScroll) -> None:
         with self._one_answer:
-            text = ""
-            for piece in self._engine.generate([Message("user", question)], Sampling(), new_id(), reuse=False):
+            text, conversation = "", Conversation()
+            for piece in ask(self._engine, conversation, conversation.ask(question), Sampling()):
                 if isinstance(piece, Piece):
                     text += piece.text
                     self.call_from_thread(answer.update, text)

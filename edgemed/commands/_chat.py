@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ from edgemed.supervisor import Why, supervise
 if TYPE_CHECKING:
     from edgemed.chat.engine import ChatEngine, Progress
     from edgemed.tui.session import ChatSession
+
+BESIDE_A_SCREEN = 5
+"""The engine's nice level in a chat: it computes on all cores, and a key must not wait for it."""
 
 REMOTE_SIGNS = ("SSH_CONNECTION", "SSH_TTY", "MOSH_CONNECTION")
 
@@ -79,7 +83,7 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
     file = FileIdentity.of(path)
     model = open_model(path)
     known = settings.load()
-    wanted = engine_settings(args)
+    wanted = dataclasses.replace(engine_settings(args), niceness=BESIDE_A_SCREEN)
     if args.language and args.language != known.language:
         remember(language=args.language)
 

@@ -62,7 +62,10 @@ class Sampling:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """How to load a model. None leaves the choice to the engine. `ram_bytes` is the budget (`--ram`)."""
+    """How to load a model. None leaves the choice to the engine.
+
+    `ram_bytes` is the budget (`--ram`). `niceness` is added to the nice level of the engine's process.
+    """
 
     ram_bytes: int | None = None
     n_ctx: int | None = None
@@ -72,6 +75,7 @@ class EngineSettings:
     allow_unsealed: bool = False
     hot_profile: bool = False
     offload: Offload = AUTO
+    niceness: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ class Worker:
         def progress(stage: str, fraction: float) -> None:
             self._connection.send(Progress(stage, fraction))
 
+        os.nice(start.settings.niceness)  # before any thread is started, since threads inherit it
         session, self._cache, info = open_session(start.path, start.settings, warning, progress)
         privacy.seal(allow_unsealed=start.settings.allow_unsealed)
         self._session = session

@@ -51,6 +51,7 @@ _INTERFACE = re.compile(
     r"^ (You|edgemed \w{8}) · \d\d:\d\d|^ (OFFLINE|DEMONSTRATION MODEL|Model:|Kept on this computer|F12: hide|room left"
     r"|The conversation has \d|shorten the text"
     r"|Answering\.|Reading your text|Loading the model|Stopping|For example:|Esc:|Next: |brief answer|full answer)"
+    r"|^▌ (There is no|New chat)"
     r"|^▌Type a question|F1 help$|CUT OFF|N: new chat|missed\?$|mL/min\?$|plain words: \.\.\.$|DEMONSTRATION$"
 )
 
@@ -263,7 +264,7 @@ def compare(place: Place, outcome: Outcome, *, answering: bool) -> None:
     kept = "\n".join(letters(visible(text)) for text in texts)
     if outcome.target not in ENDING or ("Enter: send" not in outcome.shown and "▌" not in outcome.shown):
         return
-    if any(sign in outcome.shown for sign in ("Enter open", "Enter save", "Enter: show", "recovery words", "The disk")):
+    if any(sign in outcome.shown for sign in ("Enter open", "Enter save", "Enter: show", "F6: show text", "The disk")):
         return
     for line in outcome.shown.splitlines()[3:]:
         if not _INTERFACE.search(line) and (text := letters(line)):

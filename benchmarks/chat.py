@@ -134,9 +134,11 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
         messages.write_text(json.dumps([text for turn in chat.turns for text in (turn.question, turn.raw)]))
         options = {"keys": args.keys, "rounds": args.rounds}
         found |= ours(Ours(model, environment, args.context), paste=args.paste, **options)
+        print(json.dumps(found), file=sys.stderr, flush=True)  # in case the rest fails
         walk = Tutorial(model, environment, args.context, messages)
         found["tutorial"] = tutorial(walk, limit=args.open_limit, **options)
-    found["memory"] = chat_memory.measured(args.memory_turns)
+    if args.memory_turns:
+        found["memory"] = chat_memory.measured(args.memory_turns)
     found["load_after"] = os.getloadavg()[0]
     return found
 
@@ -150,7 +152,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--paste", type=int, default=500_000, help="characters of the paste in which the screen hides")
     parser.add_argument("--context", type=int, default=2048, help="tokens; an answer ends when it is full")
-    parser.add_argument("--memory-turns", type=int, default=1000)
+    parser.add_argument("--memory-turns", type=int, default=1000, help="0: leave the memory out")
     parser.add_argument(
         "--open-limit", type=float, default=60.0, help="seconds for the tutorial's app to show the chat"
     )

@@ -23,6 +23,7 @@ from tests.tui.held_out import ANSWERS
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")]
 
 WAIT_SECONDS = 60.0
+SETTLED_SECONDS = 0.15
 LINES = 150
 WIDTHS = (62, 80, 120)
 GENERATED = 12
@@ -100,6 +101,15 @@ class Screen:
             time.sleep(0.02)
         return shown
 
+    def settled(self, *texts: str) -> str:
+        """The screen with all of `texts`, once it has not changed for a moment: between two writes of the program it
+        may show a part of the old lines and a part of the new ones."""
+        before, shown = "", self.wait_for(*texts)
+        while shown != before:
+            time.sleep(SETTLED_SECONDS)
+            before, shown = shown, self.wait_for(*texts)
+        return shown
+
     def copy(self) -> str:
         """Copy the last answer; return what the terminal's clipboard holds."""
         subprocess.run(["tmux", "-S", self._socket, "delete-buffer"], capture_output=True, check=False)
@@ -132,7 +142,7 @@ def answer_on(shown: str, end: str) -> str:
 def check(screen: Screen, number: int) -> None:
     end = f"END{number}"
     screen.press("q", "Enter")
-    shown = screen.wait_for(end, "words · not verified", "Type a question")
+    shown = screen.settled(end, "words · not verified", "Type a question")
     copy = screen.copy()
     told = copy.partition("Reviewed by: ______")[2].partition(end)[0]
     assert Counter(TOLD.findall(told)) == Counter(TOLD.findall(answer_on(shown, end)))

@@ -38,7 +38,7 @@ while True:
     except OSError:
         typed = b""
     if not typed:
-        signal.pause()  # the terminal is gone, and a signal will say so
+        time.sleep(0.05)  # the terminal is gone, and a signal will say so; pause() would miss one that came just before
     elif typed == b"s":
         os.kill(os.getpid(), signal.SIGSTOP)
         print("[went on]", flush=True)

@@ -14,7 +14,7 @@ from testing.timing import soon
 
 # Each screen says its number, why it was started and who its supervisor is, then does what is typed.
 CHAT = """
-import os, signal, sys, termios, time
+import os, select, signal, sys, termios, time
 from edgemed import privacy
 from edgemed.supervisor import supervise
 privacy.close_to_others()
@@ -33,12 +33,15 @@ settings[3] &= ~(termios.ECHO | termios.ICANON)
 termios.tcsetattr(0, termios.TCSANOW, settings)
 print(f"[screen {{os.getpid()}} of {{os.getppid()}}, {{why}}]", flush=True)
 while True:
+    # Python runs a handler between two calls only, so no call may block for long: a signal may have come just before.
+    if not select.select([0], [], [], 0.05)[0]:
+        continue
     try:
         typed = os.read(0, 1)
     except OSError:
         typed = b""
     if not typed:
-        time.sleep(0.05)  # the terminal is gone, and a signal will say so; pause() would miss one that came just before
+        time.sleep(0.05)  # the terminal is gone, and a signal will say so
     elif typed == b"s":
         os.kill(os.getpid(), signal.SIGSTOP)
         print("[went on]", flush=True)

@@ -73,9 +73,17 @@ class Waiter:
 
     def _stop_and_continue(self) -> None:
         """Stop, so that the shell notices. Afterwards continue the other process, unless the shell has done so."""
-        os.kill(os.getpid(), signal.SIGSTOP)
-        if os.waitid(os.P_PID, self._worker, os.WCONTINUED | os.WNOHANG) is None:
-            os.kill(self._worker, signal.SIGCONT)
+        while True:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            try:
+                news = os.waitid(os.P_PID, self._worker, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
+            except ChildProcessError:  # it has gone on and ended, which `wait` will see
+                return
+            if news is None:
+                os.kill(self._worker, signal.SIGCONT)
+            if news is None or news.si_code != os.CLD_STOPPED:
+                return
+            # The shell continued both, and the other process has stopped once more before this one ran.
 
     def stop_job(self) -> None:
         """Stop this process and its process group until the shell continues them.

@@ -37,7 +37,7 @@ $(READY): pyproject.toml requirements.lock requirements-build.lock CMakeLists.tx
 demo: $(READY) ## convert the bundled checkpoint, open the chat on it with fictitious patients
 	@$(BIN)/edgemed demo
 
-test: $(READY) ## the whole test suite (4 to 9 minutes on two cores)
+test: $(READY) ## the whole test suite (about 11 minutes on two cores)
 	@$(BIN)/python -m pytest -q $(TWO_AT_ONCE)
 
 test-fast: $(READY) ## a part of every package's tests, in under a minute

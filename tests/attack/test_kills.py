@@ -21,7 +21,11 @@ from testing.chat_kills import TARGETS, kill_one
 from testing.checkpoints import Shape, make_checkpoint
 from testing.real_chat import Place
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # They follow a real terminal second by second, which beside other work is not repeatable enough for every run.
+    pytest.mark.skipif("EDGEMED_ATTACK" not in os.environ, reason="set EDGEMED_ATTACK=1 to attack the real chat"),
+]
 
 KILLS = int(os.environ.get("EDGEMED_KILLS", "5"))
 

@@ -17,6 +17,7 @@ from gguf import GGMLQuantizationType as Type
 
 from edgemed.architectures.tensors import PROJECTIONS, tensor_name
 from edgemed.arrays import Bytes, Floats
+from edgemed.convert.shards import stamp
 from edgemed.errors import CheckpointError
 from edgemed.model_file import ModelFile, TensorInfo
 from edgemed.native import Xxh3
@@ -59,10 +60,8 @@ class GgufWeights:
     @property
     def stamps(self) -> list[tuple[str, tuple[int, ...]]]:
         """Name, and size, times and inode, of each file."""
-        return [
-            (part.path.name, (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino))
-            for part, seen in zip(self._model.parts, self._statuses, strict=True)
-        ]
+        parts = zip(self._model.parts, self._statuses, strict=True)
+        return [(part.path.name, stamp(seen)) for part, seen in parts]
 
     def checksum(self, names: Iterable[str]) -> int:
         """XXH3-64 of the stored bytes of these tensors. Raises CheckpointError."""

@@ -78,7 +78,7 @@ class Shards:
     @property
     def stamps(self) -> list[tuple[str, tuple[int, ...]]]:
         """Name, and size, times and inode, of every shard: a resumed conversion compares them to notice other files."""
-        return [(name, _stamp((self._folder / name).stat())) for name in sorted(self.headers)]
+        return [(name, stamp((self._folder / name).stat())) for name in sorted(self.headers)]
 
     def checksum(self, names: Iterable[str]) -> int:
         """XXH3-64 of the stored bytes of these tensors and their scales. Raises CheckpointError as `read` does."""
@@ -147,7 +147,7 @@ class Shards:
         """A shard's header, read from the file once."""
         if shard not in self.headers:
             self.headers[shard] = read_header(self._folder / shard)
-            self._opened[shard] = _stamp((self._folder / shard).stat())
+            self._opened[shard] = stamp((self._folder / shard).stat())
         return self.headers[shard]
 
     def _scale(self, name: str) -> Floats:
@@ -180,7 +180,7 @@ class Shards:
         with self._lock:
             if shard not in self._files:
                 file = os.open(self._folder / shard, os.O_RDONLY | os.O_CLOEXEC)
-                if _stamp(os.fstat(file)) != self._opened[shard]:
+                if stamp(os.fstat(file)) != self._opened[shard]:
                     os.close(file)
                     raise CheckpointError(f"The shard {shard} was changed while it was read; run the command again.")
                 self._files[shard] = file
@@ -201,7 +201,8 @@ class Shards:
                 )
 
 
-def _stamp(status: os.stat_result) -> tuple[int, ...]:
+def stamp(status: os.stat_result) -> tuple[int, ...]:
+    """Size, times and inode: what changes when another file takes the name, or its bytes are written."""
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 

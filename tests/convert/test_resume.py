@@ -139,7 +139,7 @@ def test_what_is_reused_was_made_from_these_weights(
     """Bits that flip on the disk change no time and no inode."""
     source = shutil.copytree(small, tmp_path / "source")
     output = tmp_path / "out.gguf"
-    monkeypatch.setattr(shards, "_stamp", lambda status: (0,))
+    monkeypatch.setattr(shards, "stamp", lambda status: (0,))
     interrupt(source, output, after=32)
     for shard in source.glob("*.safetensors"):
         add_one(shard, "in place")

@@ -3,8 +3,8 @@
 import os
 import select
 import subprocess
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,15 @@ import pytest
 from edgemed.desktop import messages
 from edgemed.desktop.client import Desktop, start
 from testing.desktop import SimulatedLogind, lacking, private_bus, wayland_display, x11_display
+from testing.processes import command, descendants
+from testing.timing import soon
 
 TEXT = "Metformin 500 mg BD, eGFR < 30: 停用二甲双胍\n" * 40
 NO_BUS = "unix:path=/nonexistent/bus"
 
 pytestmark = pytest.mark.slow
+
+eventually = partial(soon, seconds=5)
 
 
 @pytest.fixture
@@ -58,15 +62,6 @@ def heard(desktop: Desktop, seconds: float = 5) -> list[bytes]:
 
 def copied(desktop: Desktop, text: str) -> bool:
     return desktop.copy(text) and desktop.copied()
-
-
-def eventually(true: Callable[[], bool], seconds: float = 5) -> bool:
-    until = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 @pytest.mark.parametrize("session", ["1", ""], ids=["by id", "by process"])
@@ -154,27 +149,13 @@ def test_the_helper_holds_no_text(desktop: Callable[..., Desktop]) -> None:
     with x11_display() as environment:
         helper = desktop(**environment)
         assert copied(helper, "planted 高血压 word " * 5000)
-        workers = [pid for pid in _descendants(os.getpid()) if b"edgemed.desktop.helper" in _command_line(pid)]
+        workers = [pid for pid in descendants(os.getpid()) if "edgemed.desktop.helper" in command(pid)]
         assert workers
         assert not any(_holds(pid, "planted 高血压 word") for pid in workers)
-        owners = [pid for pid in _descendants(os.getpid()) if b"bin/xclip" in _command_line(pid)]
+        owners = [pid for pid in descendants(os.getpid()) if "bin/xclip" in command(pid)]
         assert any(_holds(pid, "planted 高血压 word") for pid in owners)  # the same search finds it where it is
         helper.clear()
-        assert eventually(lambda: not any(_command_line(pid) for pid in owners))
-
-
-def _descendants(pid: int) -> list[int]:
-    found = []
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found += [int(child), *_descendants(int(child))]
-    return found
-
-
-def _command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+        assert eventually(lambda: not any(command(pid) for pid in owners))
 
 
 def _holds(pid: int, text: str) -> bool:

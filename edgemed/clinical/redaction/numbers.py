@@ -105,7 +105,7 @@ _RULES: tuple[tuple[Kind, re.Pattern[str], Fits], ...] = (
         _always,
     ),
 )
-_AT = re.compile(r"@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,5}")
+_AT: re.Pattern[str] = re.compile(r"@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,5}")
 _DOMAIN = re.compile(
     r"\.(?:com|org|net|edu|gov|int|info|nhs\.uk|ac\.uk|co\.uk|gov\.uk|cn|io|de|fr|eu)(?![a-z0-9-])"
     r"(?:/[^\s,;。)]{0,150})?"
@@ -123,9 +123,11 @@ def numbers(low: str) -> Iterator[Identifier]:
             if not joined and fits(match[0], low[max(0, at - 40) : at]):
                 yield Identifier(at, match.end() - (match[0][-1] in ".:" and kind == "url"), kind)
     for kind, pattern, allowed in (("email", _AT, _LOCAL), ("url", _DOMAIN, _HOST)):
+        end = 0
         for match in pattern.finditer(low):
-            start = match.start()
-            while start > max(0, match.start() - 64) and low[start - 1] in allowed:
+            start, first = match.start(), max(end, match.start() - 64)
+            while start > first and low[start - 1] in allowed:
                 start -= 1
+            end = match.end()
             if start < match.start():
-                yield Identifier(start, match.end(), kind)
+                yield Identifier(start, end, kind)

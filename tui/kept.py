@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from edgemed import __version__
 from edgemed.chat.conversation import Conversation
 from edgemed.chat.visible import visible
 from edgemed.clinical import Language
@@ -17,8 +18,10 @@ from edgemed.vault.notices import low_disk
 
 if TYPE_CHECKING:
     from edgemed.tui.session import ChatSession
+    from edgemed.vault.audit import Detail
     from edgemed.vault.folder import Vault
     from edgemed.vault.journal import Journal
+    from edgemed.vault.recorder import Recorder
     from edgemed.vault.search import Index
     from edgemed.vault.store import Store
 
@@ -34,6 +37,7 @@ class Kept:
 
     vault: Vault
     journal: Journal
+    recorder: Recorder
     index: Index
     passphrase: str
     pin: str | None = None
@@ -46,11 +50,16 @@ class Kept:
     async def open(cls, vault: Vault, secret: str, new_pin: str = "") -> Kept:
         """Prepare an unlocked vault. `new_pin` becomes its PIN. Raises VaultError."""
         from edgemed.vault.journal import Journal
+        from edgemed.vault.recorder import Recorder
         from edgemed.vault.search import Index
 
         index = Index()
-        kept = cls(vault, Journal(vault, index), index, await asyncio.to_thread(digest_of, secret))
+        digest = await asyncio.to_thread(digest_of, secret)
+        kept = cls(vault, Journal(vault, index), Recorder(vault), index, digest)
         await kept.do(lambda store: store.recover())
+        await kept.record(
+            "opened", None, edgemed=__version__, **{notice.replace(" ", "_"): 1 for notice in vault.found}
+        )
         if new_pin:
             await kept.set_pin(new_pin)
         else:
@@ -68,7 +77,7 @@ class Kept:
 
     def joined_to(self, session: ChatSession) -> ChatSession:
         """The session with this vault: every answer goes into it."""
-        return replace(session, kept=self, hooks=(*session.hooks, self.journal))
+        return replace(session, kept=self, hooks=(*session.hooks, self.recorder, self.journal))
 
     async def do(self, work: Callable[[Store], T]) -> T:
         """Run `work` on the vault's thread. Raises VaultError."""
@@ -95,7 +104,23 @@ class Kept:
     def close(self) -> None:
         """Write what is not on the disk yet, and close the vault. Blocks."""
         self.journal.close()
+        self.recorder.close()
         self.vault.close()
+
+    # --- the audit ---
+
+    async def record(self, event: str, conversation: Conversation | None, **details: Detail) -> None:
+        """Record an event in the audit (`edgemed.vault.audit`), and wait until it is on the disk.
+
+        `details` are names, ids and counts, never text; "turn", "chat" and "case" are ids. Of an unsaved chat only the
+        event is recorded. Raises nothing: the screen shows `recorder.fault` like a failed save. To record without
+        waiting, call `recorder.record`.
+        """
+        await asyncio.wrap_future(self.recorder.record(event, conversation, **details))
+
+    def audit_head(self) -> str:
+        """`SEQUENCE:MAC` of the last row that was written, to be printed on what leaves the vault."""
+        return self.recorder.head
 
     # --- conversations ---
 

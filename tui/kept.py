@@ -70,7 +70,8 @@ class Kept:
     async def prepare(self) -> None:
         """What can wait until the chat is on the screen: erase what was deleted long ago, load the texts to search,
         look for damage. Raises VaultError."""
-        await self.do(lambda store: store.purge())
+        if purged := await self.do(lambda store: store.purge()):
+            await self.record("purged", None, count=purged)
         self.stale = await self.do(lambda store: len(store.stale_cases()) + len(store.stale_chats()))
         await asyncio.to_thread(self.index.load, self.vault)
         await asyncio.wrap_future(self.vault.check())
@@ -109,7 +110,7 @@ class Kept:
 
     # --- the audit ---
 
-    async def record(self, event: str, conversation: Conversation | None, **details: Detail) -> None:
+    async def record(self, event: str, conversation: Conversation | None, /, **details: Detail) -> None:
         """Record an event in the audit (`edgemed.vault.audit`), and wait until it is on the disk.
 
         `details` are names, ids and counts, never text; "turn", "chat" and "case" are ids. Of an unsaved chat only the
@@ -142,6 +143,7 @@ class Kept:
     async def erase(self, chat_id: str, turn_id: str) -> None:
         """Erase a turn that was withdrawn. Raises VaultError."""
         await self.do(lambda store: store.delete_turn(turn_id))
+        await self.record("question_taken_back", None, chat=chat_id, turn=turn_id)
         await self._learn_chat(chat_id)
 
     async def update(self, conversation: Conversation) -> bool:
@@ -249,6 +251,10 @@ class Kept:
                     store.undelete("chats", chat_id)
 
         await self.do(change)
+        for row in rows:
+            ids = {"chat": row.chat_id} if row.chat_id else {}
+            ids |= {"case": row.case_id} if row.case_id else {}
+            self.recorder.record("deleted" if deleted else "undeleted", **ids)
 
     async def pin_chat(self, chat_id: str, pinned: bool) -> None:
         """Keep a chat, and so its case, at the top of the list, or no longer. Raises VaultError."""
@@ -261,7 +267,13 @@ class Kept:
 
     async def move(self, chat_id: str, case_id: str | None, new_case: str = "") -> None:
         """Put a chat into a case, or into none; into a new one if `new_case` is its title. Raises VaultError."""
-        await self.do(lambda store: store.move(chat_id, store.new_case(new_case) if new_case else case_id))
+
+        def change(store: Store) -> str:
+            target = store.new_case(new_case) if new_case else case_id
+            store.move(chat_id, target)
+            return target or ""
+
+        self.recorder.record("moved", chat=chat_id, case=await self.do(change))
         await self._learn_chat(chat_id)
 
     async def _learn(self, rows: Sequence[Row]) -> None:

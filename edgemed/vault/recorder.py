@@ -8,6 +8,7 @@ from concurrent.futures import Future
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.service import Hook, failure_of
+from edgemed.engine.process.protocol import EngineInfo
 from edgemed.errors import VaultError
 from edgemed.vault.audit import Detail, Entry
 from edgemed.vault.search import Vault
@@ -31,12 +32,24 @@ class Recorder(Hook):
         self.head = ""
         self.fault = ""
 
-    def record(self, event: str, conversation: Conversation | None = None, **details: Detail) -> Future[None]:
+    def record(self, event: str, conversation: Conversation | None = None, /, **details: Detail) -> Future[None]:
         """Record an event. Returns at once; the future ends when the row is on the disk or could not be written.
 
         The details are names, ids and counts, never text. Of an unsaved chat none of them is recorded.
         """
         return self._add(Entry.of(event, conversation, self._rules, details))
+
+    def engine_started(self, info: EngineInfo) -> Future[None]:
+        """Record what a later report needs to know about the engine."""
+        return self.record(
+            "engine_started",
+            weights=info.weights_digest or "",
+            engine=info.engine_version,
+            n_ctx=info.n_ctx,
+            threads=info.threads,
+            ram_bytes=info.ram_bytes,
+            placement=info.placement,
+        )
 
     def before(self, conversation: Conversation, turn: Turn) -> None:
         """Record the question before it is sent. Raises VaultError; then nothing is sent. No unsaved chat waits."""

@@ -26,6 +26,7 @@ import os
 import pwd
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -136,7 +137,7 @@ class Audit(Access):
     def record(self, entry: Entry, time: int | None = None) -> str:
         """Append a row, in a transaction of its own; return the head. `time`: microseconds since 1970, UTC."""
         with self._transaction():
-            keys = MacKeys(self._key())
+            keys = MacKeys(self.audit_key() or self._new_key())
             last = self._rows("SELECT sequence, mac FROM audit ORDER BY sequence DESC LIMIT 1")
             sequence, previous = (last[0]["sequence"] + 1, last[0]["mac"]) if last else (1, "")
             row = self._row(entry, self._now() if time is None else time, keys)
@@ -170,13 +171,19 @@ class Audit(Access):
         rows = self._rows("SELECT value FROM settings WHERE name = ?", (CLINICIAN,))
         return str(rows[0]["value"]) if rows else account()
 
-    def _key(self) -> bytes:
-        """The random key, made for the first row. If it is lost a new one is made, and the rows before do not fit."""
-        rows = self._rows("SELECT value FROM settings WHERE name = ?", (KEY,))
-        if rows:
-            return bytes.fromhex(rows[0]["value"])
+    def audit_key(self) -> bytes | None:
+        """The random key; None if there is none, or none that can be used."""
+        for row in self._rows("SELECT value FROM settings WHERE name = ?", (KEY,)):
+            with suppress(ValueError):
+                return bytes.fromhex(row["value"])
+        return None
+
+    def _new_key(self) -> bytes:
+        """Made for the first row. If the key was lost, the rows before will not fit, and `check_audit` says so."""
         key = secrets.token_bytes(32)
-        self._write("INSERT INTO settings (name, value) VALUES (:name, :value)", {"name": KEY, "value": key.hex()})
+        self._write(
+            "INSERT OR REPLACE INTO settings (name, value) VALUES (:name, :key)", {"name": KEY, "key": key.hex()}
+        )
         return key
 
 

@@ -1,6 +1,6 @@
 """Speed of the audit: how long one row takes to be on the disk, and how long a long chain takes to be checked.
 
-    python -m benchmarks.audit [--rows 100000] [--folder /a/disk]
+python -m benchmarks.audit [--rows 100000] [--folder /a/disk]
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class Entry:
         ids: dict[str, str | None] = {}
         if conversation is not None:
             ids = {"case_id": conversation.case_id, "chat_id": conversation.id}
-        ids |= {f"{name}_id": str(details[name]) for name in ("case", "chat", "turn") if name in details}
+        ids |= {f"{name}_id": str(details[name]) or None for name in ("case", "chat", "turn") if name in details}
         others = {name: value for name, value in details.items() if f"{name}_id" not in ids}
         return cls(event, rules, values=ids, details=others)
 
@@ -113,7 +113,7 @@ class Entry:
             rules,
             values=_columns(conversation, turn),
             texts={"question": turn.question},
-            sent=(*conversation.messages(turn), Message("assistant", turn.continued)),
+            sent=sent(conversation, turn),
             details={name: value for name, value in told.items() if value},
         )
 
@@ -205,6 +205,11 @@ class MacKeys:
 
     def of_messages(self, messages: Sequence[Message]) -> str:
         return self.of_text(json.dumps([[each.role, each.content] for each in messages]))
+
+
+def sent(conversation: Conversation, turn: Turn) -> list[Message]:
+    """What goes to the model for a turn. The answer so far, which a resumed answer continues, comes last."""
+    return [*conversation.messages(turn), Message("assistant", turn.continued)]
 
 
 def head_of(row: Mapping[str, Any]) -> str:

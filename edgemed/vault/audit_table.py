@@ -10,11 +10,11 @@ from datetime import date, datetime, timedelta
 from datetime import time as midnight
 from typing import Any
 
+from edgemed.vault.audit import ID_SHOWN
 from edgemed.vault.audit_check import each_row
 from edgemed.vault.rows import microseconds, moment
 from edgemed.vault.store import Store
 
-ID_SHOWN = 8
 EXPORTED = (
     "sequence",
     "time",
@@ -34,7 +34,8 @@ EXPORTED = (
     "previous",
     "mac",
 )
-"""Columns that may leave the vault. A prompt's digest may not: it has no key, so it would confirm a guessed text."""
+"""Columns that may leave the vault. A prompt's digest may not: it has no key, so it tells anyone who has a text whether
+it is that prompt."""
 
 _HEADINGS = ("row", "time", "event", "case", "turn", "rules", "who", "details")
 

@@ -81,7 +81,7 @@ class Recorder(Hook):
 
     def _submit(self) -> Future[None]:
         done: Future[None] = Future()
-        done.set_running_or_notify_cancel()  # whoever waits for it may be cancelled; the row is written all the same
+        done.set_running_or_notify_cancel()  # a caller that waits may be cancelled; the row is written anyway
 
         def learn(written: Future[None]) -> None:
             if isinstance(error := written.exception(), Exception):

@@ -156,7 +156,7 @@ def test_export_has_no_text_and_prints_the_head_that_verifies(place: Path, tmp_p
     (first, *_) = csv.DictReader(io.StringIO(table.read_text()))
     assert (first["event"], first["who"]) == ("asked", "Dr 李")
     for written in (lines.read_text(), table.read_text()):
-        assert "cd" * 32 not in written, "a prompt's digest would confirm a guessed text"
+        assert "cd" * 32 not in written, "a prompt's digest tells whether a text is that prompt"
         assert not any(text in written for text in TEXTS)
     assert audit("export", lines).stderr.startswith(f"edgemed: {lines} exists already")
 

@@ -119,7 +119,7 @@ ENGLISH = AskingStrings(
     no_number="/open and a number from the last list opens a chat.",
     find_plain="Type /find and what to look for.",
     nothing_found="Nothing found.",
-    unsaved_plain="Unsaved chat. Nothing of it is stored; /new starts one that is.",
+    unsaved_plain="Unsaved chat. No text of it is stored, only when it was used; /new starts one that is stored.",
     vault_only="{word} needs a chat that is kept; this one is not saved.",
 )
 
@@ -170,7 +170,7 @@ CHINESE = AskingStrings(
     no_number="输入 /open 和最近列表中的编号可打开对话。",
     find_plain="请输入 /find 和要查找的内容。",
     nothing_found="未找到。",
-    unsaved_plain="不保存的对话，不留下任何内容；/new 开始保存的对话。",
+    unsaved_plain="不保存的对话，不留下任何文字，只记录使用时间；/new 开始保存的对话。",
     vault_only="{word} 需要保存的对话；本对话不保存。",
 )
 

@@ -95,7 +95,9 @@ class ComposingScreen(AnsweringScreen):
             parts.append(words.lengths[self.length])
         if left is not None:
             parts.append(room.room_left(left, self._session.language, words))
-        line.update(" · ".join(filter(None, parts)))
+        text = " · ".join(filter(None, parts))
+        if text != line.content:  # an update costs a layout, and this is called at every key
+            line.update(text)
         line.display = bool(parts)
         line.set_class(left is not None and left <= 0, "-full")
 

@@ -84,7 +84,7 @@ class KeepingScreen(ChatScreen):
     async def save(self) -> None:
         """Store the draft, the questions that wait and the branch that is shown, if any of them has changed."""
         conversation = self._conversation
-        conversation.draft = self._set_aside or self.query_one(Composer).text
+        conversation.draft = self.unsent
         if self._kept is None or not conversation.saved or (state := state_of(conversation)) == self._saved:
             return
         self._saved = state

@@ -116,7 +116,7 @@ def _result(checked: Checked, head: str | None) -> list[str]:
         lines.append(f"{checked.rows} rows, each in its place and unchanged.")
         lines += [f"The head {head.strip()} is in the chain."] if head else []
     if not checked.altered:
-        lines.append(f"{checked.texts} stored answers are the recorded ones.")
+        lines.append(f"Stored answers compared with their rows: {checked.texts}, no difference.")
     return [*lines, f"Head: {checked.head or 'none, the audit is empty'}"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections import deque
 from concurrent.futures import Future
@@ -18,16 +19,16 @@ from edgemed.vault.store import Store
 class Recorder(Hook):
     """Writes the audit's rows on the vault's thread. May be used from any thread.
 
-    `rules` is the version of the red-flag rules. `head` is the last row's; `fault` says why the last row could not be
-    written, and is empty if it was. What could not be written waits for the next row, so a disk that was full costs
-    rows only if the program ends before there is space.
+    `rules` is the version of the red-flag rules, by default that of the installed ones. `head` is the last row's;
+    `fault` says why the last row could not be written, and is empty if it was. What could not be written waits for the
+    next row, so a disk that was full costs rows only if the program ends before there is space.
 
     In `hooks` it stands before the journal: "answered" is recorded when the answer is stored.
     """
 
-    def __init__(self, vault: Vault, rules: str = "") -> None:
+    def __init__(self, vault: Vault, rules: str | None = None) -> None:
         self._vault = vault
-        self._rules = rules
+        self._rules = installed_rules() if rules is None else rules
         self._waiting: deque[tuple[Entry, int]] = deque()
         self.head = ""
         self.fault = ""
@@ -102,6 +103,15 @@ class Recorder(Hook):
             self._waiting.popleft()
         self.head = self.head or store.audit_head()
         self.fault = ""
+
+
+def installed_rules() -> str:
+    """The version of the red-flag rules; empty if there are none."""
+    try:
+        rules = importlib.import_module("edgemed.clinical.flags.rules")
+    except ModuleNotFoundError:
+        return ""
+    return str(rules.rules_version())
 
 
 def _now() -> int:

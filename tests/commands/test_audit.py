@@ -77,7 +77,7 @@ def test_a_whole_audit_is_verified_and_says_what_it_cannot_see(place: Path) -> N
     assert told.returncode == 0, told.stderr
     lines = told.stdout.splitlines()
     assert lines[0] == "6 rows, each in its place and unchanged."
-    assert lines[1] == "2 stored answers are the recorded ones."
+    assert lines[1] == "Stored answers compared with their rows: 2, no difference."
     assert tuple(lines[3:]) == UNSEEN
     again = audit("verify", "--head", head_of(told))
     assert f"The head {head_of(told)} is in the chain." in again.stdout
@@ -159,6 +159,35 @@ def test_export_has_no_text_and_prints_the_head_that_verifies(place: Path, tmp_p
         assert "cd" * 32 not in written, "a prompt's digest tells whether a text is that prompt"
         assert not any(text in written for text in TEXTS)
     assert audit("export", lines).stderr.startswith(f"edgemed: {lines} exists already")
+
+
+@pytest.mark.slow
+def test_the_vaults_own_commands_are_recorded(place: Path, tmp_path: Path) -> None:
+    def vault(*words: str | Path, said: str = PASSPHRASE) -> None:
+        command = [sys.executable, "-m", "edgemed.cli", "vault", *map(str, words)]
+        subprocess.run(command, input=said, capture_output=True, text=True, timeout=60, check=True)
+
+    vault("backup", tmp_path / "backup")
+    vault("recovery")
+    vault("rekey")
+    vault("passphrase", "--ram", "100MiB", said=f"{PASSPHRASE}\nanother long passphrase\n")
+    vault("check", said="another long passphrase")
+    told = audit("show", "--last", "4", said="another long passphrase").stdout.splitlines()
+    assert [line.split()[3] for line in told[1:5]] == [
+        *("backed_up", "recovery_words_changed", "key_changed", "passphrase_changed")
+    ]
+    vault("restore", tmp_path / "backup")
+    told = audit("show", "--last", "2").stdout.splitlines()
+    assert [line.split()[3] for line in told[1:3]] == ["copied", "restored"]
+    assert audit("verify").returncode == 0
+
+
+def test_a_vault_that_is_open_is_named(place: Path) -> None:
+    held = unlock(place, PASSPHRASE)
+    told = audit("verify")
+    held.close()
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "has the vault in" in told.stderr
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from edgemed.tui.endings import ending
 from edgemed.tui.markdown import plain_text
 from edgemed.tui.plain.case import PlainCase
 from edgemed.tui.plain.vault import PlainVault
+from edgemed.vault.audit import ID_SHOWN
 
 if TYPE_CHECKING:
     from edgemed.tui.plain.chat import PlainChat
@@ -233,6 +234,7 @@ class PlainCommands(PlainCase):
         if question:
             text = f"{plain_text(visible(turn.question), markdown=False)}\n\n{text}"
         session = self._chat.session
+        self._chat.record("copied", turn=turn.id, question=int(question), incomplete=int(turn.state != "whole"))
         copy = chart_copy(
             text,
             intended_use=session.intended_use,
@@ -280,6 +282,8 @@ class PlainCommands(PlainCase):
         told = self._words.seen_now.format(time=f"{turn.asked.astimezone():%H:%M}")
         self._say(self._words.seen.format(tokens=preview.tokens, digest=preview.digest))
         self._say(told if same else self._words.seen_unknown.format(digest=turn.prompt_digest or "-"))
+        if self._vault is not None and self._chat.conversation.saved:
+            self._say(self._words.seen_report.format(id=turn.id[:ID_SHOWN]))
         for line in (RULE, visible(preview.text), RULE):
             self._say(line)
 

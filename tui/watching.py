@@ -1,0 +1,103 @@
+"""The rules on the chats of one session, for the screen and for line mode: what is new, what was shown, what is off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from edgemed.chat.conversation import Conversation
+from edgemed.chat.visible import visible
+from edgemed.clinical.flags.flag import Text
+from edgemed.clinical.shown import Shown
+from edgemed.clinical.watch import Seen, Switches
+from edgemed.errors import VaultError
+from edgemed.tui.session import ChatSession
+from edgemed.tui.strings.clinical import ClinicalStrings
+from edgemed.vault.shown import FLAGS, flags_of_case
+
+SWITCHES = "rules"
+"""The vault's setting with the groups that are off."""
+NOTHING = "-"
+"""Typed instead of a number, it clears it."""
+MOST_NUMBER = 40
+"""Characters of an emergency number, which may be a ward's name as well."""
+
+
+class Watching:
+    """Applies `session.watch` on threads of its own. Without a vault, and of an unsaved chat, it remembers in memory."""
+
+    def __init__(self, session: ChatSession) -> None:
+        self._watch = session.watch
+        self._kept = session.kept
+        self._switches: Switches | None = None
+        self._shown: dict[str, Shown] = {}  # by the chat's id
+        self.emergency = session.emergency
+        self._on_emergency = session.on_emergency
+
+    # --- what is on ---
+
+    async def switches(self) -> Switches:
+        """Which groups are on."""
+        if self._switches is None:
+            stored = None
+            if self._kept is not None:
+                with suppress(VaultError):
+                    stored = await self._kept.do(lambda store: store.setting(SWITCHES))
+            self._switches = Switches.load(stored or "")
+        return self._switches
+
+    async def switch(self, group: str, conversation: Conversation) -> bool:
+        """Switch a group on if it is off, or off; return whether it is on now. Raises VaultError."""
+        on = not getattr(switches := await self.switches(), group)
+        self._switches = changed = switches.turned(group, on)
+        if self._kept is not None:
+            await self._kept.do(lambda store: store.set_setting(SWITCHES, changed.dump()))
+        return on
+
+    def take_emergency(self, typed: str, words: ClinicalStrings) -> str:
+        """Set the emergency number to what was typed, or clear it; return a sentence that says which it is."""
+        if typed:
+            self.emergency = "" if typed.strip() == NOTHING else " ".join(typed.split())[:MOST_NUMBER]
+            self._on_emergency(self.emergency)
+        now = words.emergency_now.format(number=visible(self.emergency)) if self.emergency else words.emergency_none
+        return now if typed else f"{now} {words.emergency_help}"
+
+    # --- red flags ---
+
+    async def asked(self, conversation: Conversation, question: str, earlier: Sequence[str]) -> Seen:
+        """What is new in a question that is about to be sent. It counts as shown from now on."""
+        texts = [*(Text(each, "earlier") for each in earlier), Text(question)]
+        seen = await self._read(conversation, texts)
+        if not seen.flags:
+            return seen
+        shown = await self._shown_in(conversation)
+        new = shown.new(seen.flags)
+        if new:
+            shown.add(new)
+            await self._keep(conversation, shown)
+        return replace(seen, flags=tuple(new))
+
+    async def all_flags(self, conversation: Conversation) -> Seen:
+        """Every flag of the chat, shown or not, each rule once."""
+        questions = [*(turn.question for turn in conversation.turns), *(each.text for each in conversation.queued)]
+        return await self._read(conversation, [Text(each) for each in questions])
+
+    async def _read(self, conversation: Conversation, texts: Sequence[Text]) -> Seen:
+        return await asyncio.to_thread(self._watch.read, texts, conversation.header, await self.switches())
+
+    async def _shown_in(self, conversation: Conversation) -> Shown:
+        """What this chat and the others of its case have shown."""
+        shown = self._shown.setdefault(conversation.id, Shown())
+        if self._kept is not None and conversation.saved:
+            with suppress(VaultError):  # then it is shown once more
+                for stored in await self._kept.do(flags_of_case(conversation.id, conversation.case_id)):
+                    shown.join(Shown.load(stored))
+        return shown
+
+    async def _keep(self, conversation: Conversation, shown: Shown) -> None:
+        if self._kept is not None and conversation.saved:
+            with suppress(VaultError):  # the screen says it when the question itself cannot be stored
+                await self._kept.do(lambda store: store.set_setting(FLAGS + conversation.id, shown.dump()))
+

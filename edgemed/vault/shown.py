@@ -1,4 +1,4 @@
-"""Where the vault remembers which red flags a case has shown: one setting for each of its chats, erased with the chat."""
+"""Where the vault remembers which red flags a case has shown: a setting for each of its chats, erased with the chat."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ MOST_NUMBER = 40
 
 
 class Watching:
-    """Applies `session.watch` on threads of its own. Without a vault, and of an unsaved chat, it remembers in memory."""
+    """Applies `session.watch`, never on the caller's thread. Without a vault, or for an unsaved chat, it remembers what
+    was shown in memory only."""
 
     def __init__(self, session: ChatSession) -> None:
         self._watch = session.watch
@@ -100,4 +101,3 @@ class Watching:
         if self._kept is not None and conversation.saved:
             with suppress(VaultError):  # the screen says it when the question itself cannot be stored
                 await self._kept.do(lambda store: store.set_setting(FLAGS + conversation.id, shown.dump()))
-

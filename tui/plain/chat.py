@@ -7,6 +7,7 @@ quits, as Ctrl+D does. Everything stays in the terminal's scrollback, and the fi
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Loading, Reading, described
 from edgemed.tui.strings.asking import asking_strings
 from edgemed.tui.strings.case import case_strings, question_about
+from edgemed.tui.strings.clinical import clinical_strings, failed_line, flag_lines
+from edgemed.tui.watching import Watching
 
 NEWS_SECONDS = 10.0
 """Progress is printed at most this often, so that a screen reader is not flooded."""
@@ -56,6 +59,7 @@ class PlainChat:
         self.conversation = conversation or Conversation(saved=False)
         self.length: Length = session.length
         self.region = replace(session.region, language=session.language)
+        self.watching = Watching(session)
         self.held = ""  # a question that seems to be about another patient; an empty line sends it
         self._asked: set[str] = set()  # what the user was asked about
         self.case = ""  # what the next question is put below: the case of a chat that began with one
@@ -153,10 +157,23 @@ class PlainChat:
         left = self.engine.info.n_ctx - room.estimated_prompt(self.conversation, whole, self.length)
         if said := room.room_left(left, self.session.language, self.asking_words):
             self.say(said)
-        self.answer(self.conversation.ask(whole, self.length))
+        self.send(self.conversation.ask(whole, self.length))
+
+    def send(self, turn: Turn) -> None:
+        """Print the red flags of an open turn that are new, then its answer."""
+        words = clinical_strings(self.session.language)
+        earlier = [each.question for each in self.conversation.turns if each is not turn]
+        seen = asyncio.run(self.watching.asked(self.conversation, turn.question, earlier))
+        for line in flag_lines(seen.flags, words, self.watching.emergency):
+            self.say(line)
+        if seen.failed:
+            self.say(failed_line(seen.failed, words))
+        self.answer(turn)
 
     def _hold(self, question: str) -> bool:
         """Ask, once, if a question seems to be about another patient."""
+        if not asyncio.run(self.watching.switches()).guard:
+            return False
         earlier = [turn.question for turn in self.conversation.turns]
         found = mismatches(self.conversation.header, [*earlier, *filter(None, [self.case])], question)
         new = [each for each in found if f"{self.conversation.id} {each.found}" not in self._asked]

@@ -16,6 +16,7 @@ from edgemed.tui.commands import BY_WORD, COMMANDS
 from edgemed.tui.endings import ending
 from edgemed.tui.markdown import plain_text
 from edgemed.tui.plain.case import PlainCase
+from edgemed.tui.plain.clinical import PlainClinical
 from edgemed.tui.plain.vault import PlainVault
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
 RULE = "-" * 40
 
 
-class PlainCommands(PlainCase):
+class PlainCommands(PlainCase, PlainClinical):
     """Runs the commands of one `PlainChat`."""
 
     def __init__(self, chat: PlainChat) -> None:
@@ -56,8 +57,8 @@ class PlainCommands(PlainCase):
         elif command.name in ("edit", "case"):
             (self._edit if command.name == "edit" else self._case)(argument.strip())
         else:
-            method: Callable[[], None] = getattr(self, f"_run_{command.name}")
-            method()
+            method: Callable[..., None] = getattr(self, f"_run_{command.name}")
+            method(*([argument.strip()] if command.takes else []))
         return None
 
     def _say(self, text: str) -> None:
@@ -133,7 +134,7 @@ class PlainCommands(PlainCase):
 
     def _ask(self, open_turn: Turn) -> None:
         self._at = 0
-        self._chat.answer(open_turn)
+        self._chat.send(open_turn)
 
     def _run_again(self, length: Length | None = None) -> None:
         if turn := self._turn():

@@ -52,8 +52,8 @@ class FlaggedScreen(CasedScreen):
         await super().begin(turn)
 
     async def _watch(self, question: str, earlier: Sequence[str]) -> None:
-        seen = await self.watching.asked(self._conversation, question, earlier)
-        self._flagged[self._conversation.id] = seen
+        chat = self._conversation
+        seen = self._flagged[chat.id] = await self.watching.asked(chat, question, earlier)
         self._show_flags()
         self._to_paint = bool(seen.flags or seen.failed)
 
@@ -117,10 +117,11 @@ class FlaggedScreen(CasedScreen):
             for group in GROUPS
         ]
         title = f"{words.rules_title}\n{review_line(rules_version(), reviewed_by(), words)}"
-        self.app.push_screen(
-            ChoiceScreen(self._session, title, choices),
-            lambda group: self.call_later(self._switch, group) if group else None,
-        )
+        self.app.push_screen(ChoiceScreen(self._session, title, choices), self._switch_chosen)
+
+    def _switch_chosen(self, group: str | None) -> None:
+        if group is not None:
+            self.call_later(self._switch, group)
 
     async def _switch(self, group: str) -> None:
         words = self._clinical_words

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from edgemed.chat.conversation import Conversation
+from edgemed.chat.conversation import Conversation, Turn
+from edgemed.chat.reasoning import parts
 from edgemed.chat.visible import visible
 from edgemed.clinical.flags.flag import Text
 from edgemed.clinical.shown import Shown
-from edgemed.clinical.watch import Seen, Switches
+from edgemed.clinical.watch import Marks, Seen, Switches
 from edgemed.errors import VaultError
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings.clinical import ClinicalStrings
@@ -34,6 +35,7 @@ class Watching:
         self._kept = session.kept
         self._switches: Switches | None = None
         self._shown: dict[str, Shown] = {}  # by the chat's id
+        self._marks: dict[str, tuple[object, Marks]] = {}  # by the turn's id: what they were computed from, and they
         self.emergency = session.emergency
         self._on_emergency = session.on_emergency
 
@@ -82,8 +84,29 @@ class Watching:
 
     async def all_flags(self, conversation: Conversation) -> Seen:
         """Every flag of the chat, shown or not, each rule once."""
-        questions = [*(turn.question for turn in conversation.turns), *(each.text for each in conversation.queued)]
-        return await self._read(conversation, [Text(each) for each in questions])
+        return await self._read(conversation, [Text(each) for each in questions_of(conversation)])
+
+    # --- what is not given, and answers ---
+
+    async def not_given(self, conversation: Conversation, question: str) -> tuple[str, ...]:
+        """The header's fields that a question lacks which is typed or was asked last."""
+        earlier = [each for each in questions_of(conversation) if each != question]
+        switches = await self.switches()
+        return await asyncio.to_thread(self._watch.not_given, question, conversation.header, earlier, switches)
+
+    async def marks(self, conversation: Conversation, turn: Turn) -> Marks:
+        """The marks of an answer that has ended. Computed once for each state of answer and header."""
+        turns, switches = conversation.turns, await self.switches()
+        if turn not in turns:
+            return Marks()
+        sources = tuple(each.question for each in turns[: turns.index(turn) + 1])
+        answer, header = parts(turn.text).answer, conversation.header
+        key = answer, sources, header, switches
+        known = self._marks.get(turn.id)
+        if known is None or known[0] != key:
+            marks = await asyncio.to_thread(self._watch.marks, answer, sources, header, switches)
+            known = self._marks[turn.id] = key, marks
+        return known[1]
 
     async def _read(self, conversation: Conversation, texts: Sequence[Text]) -> Seen:
         return await asyncio.to_thread(self._watch.read, texts, conversation.header, await self.switches())
@@ -101,3 +124,8 @@ class Watching:
         if self._kept is not None and conversation.saved:
             with suppress(VaultError):  # the screen says it when the question itself cannot be stored
                 await self._kept.do(lambda store: store.set_setting(FLAGS + conversation.id, shown.dump()))
+
+
+def questions_of(conversation: Conversation) -> list[str]:
+    """The questions of the active branch, and those that wait."""
+    return [*(turn.question for turn in conversation.turns), *(each.text for each in conversation.queued)]

@@ -9,10 +9,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Self
+from typing import Any, Protocol, Self, TypeVar
 
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags.flag import Flag, Text
+
+T = TypeVar("T")
+
+
+class AllergyMark(Protocol):
+    """A drug that an answer names, and the allergy that it belongs to."""
+
+    @property
+    def found(self) -> str: ...
+    @property
+    def allergy(self) -> str: ...
+    @property
+    def drug_class(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +61,25 @@ class Switches:
 GROUPS = tuple(each.name for each in fields(Switches))
 
 
-def none_found(*read: object) -> list[Flag]:
+def none_found(*read: object) -> list[Any]:
     """A group without rules."""
     return []
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A function for each group."""
+    """A function for each group.
+
+    `missing` reads a question, the header and the earlier questions, and returns the names of header fields that a
+    question about a dose or a drug lacks. `allergies` reads an answer and the header's allergies. `numbers` reads
+    sources and an answer, and returns the answer's numbers that stand in none of the sources.
+    """
 
     phrases: Callable[[Sequence[Text]], list[Flag]] = none_found
     values: Callable[[Sequence[Text], CaseHeader], list[Flag]] = none_found
+    missing: Callable[[str, CaseHeader, Sequence[str]], list[str]] = none_found
+    allergies: Callable[[str, str], list[AllergyMark]] = none_found
+    numbers: Callable[[Sequence[str], str], list[str]] = none_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +92,15 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """What an answer has that the case lacks or warns of. `numbers`: how many of its numbers are in no source."""
+
+    allergies: tuple[AllergyMark, ...] = ()
+    numbers: int = 0
+    failed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """The rules. A rule may take as long as its text is long: call from a thread that is not the interface's."""
 
@@ -78,21 +108,41 @@ class Watch:
 
     def read(self, texts: Sequence[Text], header: CaseHeader, switches: Switches) -> Seen:
         """Red flags in `texts`, which hold the question and the earlier ones; the header is read as well."""
-        failed: list[str] = []
         told = header.prompt("en")
         whole = [*texts, Text(told, "header")] if told else list(texts)
-        rules: dict[str, Callable[[], list[Flag]]] = {
-            "phrases": lambda: self.rules.phrases(whole),
-            "values": lambda: self.rules.values(whole, header),
-        }
-        flags: list[Flag] = []
-        for group, find in rules.items():
-            if not getattr(switches, group):
-                continue
-            try:
-                flags += find()
-            except (
-                Exception
-            ):  # a fault in one group must neither silence the others nor keep a question from being sent
-                failed.append(group)
-        return Seen(tuple(flags), tuple(failed))
+        tried = _Tried(switches)
+        flags = [
+            *tried("phrases", lambda: self.rules.phrases(whole)),
+            *tried("values", lambda: self.rules.values(whole, header)),
+        ]
+        return Seen(tuple(flags), tuple(tried.failed))
+
+    def not_given(
+        self, question: str, header: CaseHeader, earlier: Sequence[str], switches: Switches
+    ) -> tuple[str, ...]:
+        """The header's fields that a question about a dose or a drug lacks."""
+        return tuple(_Tried(switches)("missing", lambda: self.rules.missing(question, header, earlier)))
+
+    def marks(self, answer: str, sources: Sequence[str], header: CaseHeader, switches: Switches) -> Marks:
+        """Compare an answer with the header's allergies and with the texts of the user that it answers."""
+        tried, told = _Tried(switches), header.prompt("en")
+        named = tried("allergies", lambda: self.rules.allergies(answer, header.allergies)) if header.allergies else []
+        absent = tried("numbers", lambda: self.rules.numbers([*sources, told], answer))
+        return Marks(tuple(named), len(absent), tuple(tried.failed))
+
+
+class _Tried:
+    """Applies groups that are on. A fault in one neither silences the others nor keeps a question from being sent."""
+
+    def __init__(self, switches: Switches) -> None:
+        self._switches = switches
+        self.failed: list[str] = []
+
+    def __call__(self, group: str, rule: Callable[[], list[T]]) -> list[T]:
+        if not getattr(self._switches, group):
+            return []
+        try:
+            return rule()
+        except Exception:
+            self.failed.append(group)
+            return []

@@ -33,7 +33,14 @@ from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Loading, Reading, described
 from edgemed.tui.strings.asking import asking_strings
 from edgemed.tui.strings.case import case_strings, question_about
-from edgemed.tui.strings.clinical import clinical_strings, failed_line, flag_lines
+from edgemed.tui.strings.clinical import (
+    allergy_lines,
+    clinical_strings,
+    failed_line,
+    flag_lines,
+    not_given_line,
+    numbers_line,
+)
 from edgemed.tui.watching import Watching
 
 NEWS_SECONDS = 10.0
@@ -129,8 +136,10 @@ class PlainChat:
         lines = [ending(turn, self.words, self.session.language)]
         if failure != turn.reason:
             lines.append(failure)  # a hook failed after the answer, which is unchanged
-        lines += [self.asking_words.answer_end if begun else "", self.session.notice or ""]
         for line in filter(None, lines):
+            self.say(line)
+        self.say_marks(turn)
+        for line in filter(None, (self.asking_words.answer_end if begun else "", self.session.notice)):
             self.say(line)
 
     def say(self, text: str) -> None:
@@ -168,7 +177,19 @@ class PlainChat:
             self.say(line)
         if seen.failed:
             self.say(failed_line(seen.failed, words))
+        missing = asyncio.run(self.watching.not_given(self.conversation, turn.question))
+        if told := not_given_line(missing, self.session.language, plain=True):
+            self.say(told)
         self.answer(turn)
+
+    def say_marks(self, turn: Turn) -> None:
+        """Print what the program says about an answer that has ended."""
+        if not turn.raw or turn.state == "open":
+            return
+        words = clinical_strings(self.session.language)
+        marks = asyncio.run(self.watching.marks(self.conversation, turn))
+        for line in filter(None, (allergy_lines(marks, words), numbers_line(marks, words))):
+            self.say(line)
 
     def _hold(self, question: str) -> bool:
         """Ask, once, if a question seems to be about another patient."""

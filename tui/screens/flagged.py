@@ -16,7 +16,7 @@ from edgemed.tui.screens.keeping import show
 from edgemed.tui.screens.seen import SeenScreen
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings.clinical import clinical_strings, failed_line, flag_lines, listed_lines, review_line
-from edgemed.tui.watching import Watching
+from edgemed.tui.watching import Watching, questions_of
 from edgemed.tui.widgets.slash_menu import SlashMenu
 
 
@@ -42,8 +42,7 @@ class FlaggedScreen(CasedScreen):
         return not (await self.watching.switches()).guard or await super().fits(text)
 
     async def ask(self, question: str) -> None:
-        chat = self._conversation
-        await self._watch(question, [*(turn.question for turn in chat.turns), *(each.text for each in chat.queued)])
+        await self._watch(question, questions_of(self._conversation))
         await super().ask(question)
 
     async def begin(self, turn: Turn) -> None:

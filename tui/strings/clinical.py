@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from edgemed.chat.visible import visible
 from edgemed.clinical import Language
+from edgemed.clinical.case import label
 from edgemed.clinical.flags.flag import Flag
+from edgemed.clinical.watch import AllergyMark, Marks
 
 MOST_LINES = 2
 """Flags that are shown at once. The others are counted."""
@@ -28,6 +30,11 @@ class ClinicalStrings:
     more: str
     joined: str
     failed: str
+    not_given: str
+    fill_in: str
+    fill_in_plain: str
+    numbers: str
+    names: str
     not_reviewed: str
     reviewed: str
     found_in_chat: str
@@ -54,6 +61,11 @@ ENGLISH = ClinicalStrings(
     more="and {count} more (/flags).",
     joined=" ... ",
     failed="These rules ended with an error, so the text was not read by them: {groups}.",
+    not_given="not given: {fields}",
+    fill_in="Ctrl+T: fill in",
+    fill_in_plain="/case and a field sets it",
+    numbers="numbers not from your text: {count}",
+    names="names {found}: in this case's allergies ({allergy})",
     not_reviewed="Rules {version}: NOT CLINICALLY REVIEWED. Nothing found does not mean that there is nothing.",
     reviewed="Rules {version}, reviewed by {name}. Nothing found does not mean that there is nothing.",
     found_in_chat="Text matches in this chat:",
@@ -88,6 +100,11 @@ CHINESE = ClinicalStrings(
     more="另有 {count} 项（/flags）。",
     joined=" ... ",
     failed="以下规则出错，未能检查该文字：{groups}。",
+    not_given="未提供：{fields}",
+    fill_in="Ctrl+T：填写",
+    fill_in_plain="输入 /case 和字段即可填写",
+    numbers="不来自您文字的数字：{count} 个",
+    names="提及 {found}：属于本病例的过敏史（{allergy}）",
     not_reviewed="规则 {version}：未经临床审核（NOT CLINICALLY REVIEWED）。未发现不等于没有。",
     reviewed="规则 {version}，审核人：{name}。未发现不等于没有。",
     found_in_chat="本对话中的文字匹配：",
@@ -145,6 +162,27 @@ def listed_lines(flags: Sequence[Flag], words: ClinicalStrings) -> list[str]:
     ] or [words.none_found]
 
 
+def not_given_line(fields: Sequence[str], language: Language, *, plain: bool = False) -> str:
+    """Which fields of the header a question about a dose or a drug lacks, and how to fill them; empty if none."""
+    words = clinical_strings(language)
+    names = ("、" if language == "zh-CN" else ", ").join(_field(name, language) for name in fields)
+    how = words.fill_in_plain if plain else words.fill_in
+    return f"{words.not_given.format(fields=names)} · {how}" if fields else ""
+
+
+def allergy_lines(marks: Marks, words: ClinicalStrings) -> str:
+    """What an answer names of the case's allergies, one a line, and which comparisons failed; empty if nothing."""
+    lines = [words.names.format(found=_named(mark), allergy=_line(mark.allergy)) for mark in marks.allergies]
+    if marks.failed:
+        lines.append(failed_line(marks.failed, words))
+    return "\n".join(dict.fromkeys(lines))
+
+
+def numbers_line(marks: Marks, words: ClinicalStrings) -> str:
+    """How many numbers of an answer are not in the user's text; empty if none."""
+    return words.numbers.format(count=marks.numbers) if marks.numbers else ""
+
+
 def failed_line(groups: Sequence[str], words: ClinicalStrings) -> str:
     """Which groups of rules ended with an error."""
     return words.failed.format(groups=", ".join(words.groups[group] for group in groups))
@@ -160,9 +198,25 @@ def _flag(flag: Flag, words: ClinicalStrings) -> str:
     return _joined([told, words.asks_unit if flag.asks_unit else ""], words)
 
 
+def _field(name: str, language: Language) -> str:
+    """A field's name within a sentence: "weight", but "eGFR"."""
+    shown = label(name, language)
+    return shown if shown[:2].isupper() or "G" in shown else shown.lower()
+
+
+def _named(mark: AllergyMark) -> str:
+    """The drug, with its class if it is another word."""
+    found, drug_class = _line(mark.found), _line(mark.drug_class)
+    return f"{found} ({drug_class})" if drug_class and drug_class.casefold() != found.casefold() else found
+
+
+def _line(text: str) -> str:
+    return " ".join(visible(text).split())
+
+
 def _evidence(flag: Flag, words: ClinicalStrings) -> str:
     """On one line, and not longer than a line is read."""
-    text = " ".join(visible(words.joined.join(flag.evidence)).split())
+    text = _line(words.joined.join(flag.evidence))
     return text if len(text) <= _EVIDENCE_CHARACTERS else f"{text[: _EVIDENCE_CHARACTERS - 1]}…"
 
 

@@ -76,6 +76,7 @@ COMMANDS = (
     Command("experts", "/experts", ("f3",)),
     Command("flags", "/flags"),
     Command("rules", "/rules", takes=True),
+    Command("scale", "/scale", takes=True),
     Command("emergency", "/emergency", takes=True),
     Command("units", "/units"),
     Command("drug_names", "/drugnames"),

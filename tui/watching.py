@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.reasoning import parts
 from edgemed.chat.visible import visible
-from edgemed.clinical.flags.flag import Text
-from edgemed.clinical.shown import Shown
+from edgemed.clinical.flags.flag import Flag, Text
+from edgemed.clinical.noted import Noted, Scale
 from edgemed.clinical.watch import Marks, Seen, Switches
 from edgemed.errors import VaultError
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings.clinical import ClinicalStrings
-from edgemed.vault.shown import FLAGS, flags_of_case
+from edgemed.vault.noted import read_noted, write_noted, write_scale
+
+if TYPE_CHECKING:
+    from edgemed.vault.store import Store
 
 SWITCHES = "rules"
 """The vault's setting with the groups that are off."""
+SCALES: dict[str, Scale] = {"1": 1, "2": 2}
+"""The SpO2 scales of NEWS2, as they are typed."""
+SCORE = "NEWS2 line"
+"""Under this name it is noted which NEWS2 line was shown."""
 NOTHING = "-"
 """Typed instead of a number, it clears it."""
 MOST_NUMBER = 40
@@ -34,7 +42,8 @@ class Watching:
         self._watch = session.watch
         self._kept = session.kept
         self._switches: Switches | None = None
-        self._shown: dict[str, Shown] = {}  # by the chat's id
+        self._noted: dict[str, Noted] = {}  # by the chat's id
+        self._scales: dict[str, Scale | None] = {}  # by the chat's id
         self._marks: dict[str, tuple[object, Marks]] = {}  # by the turn's id: what they were computed from, and they
         self.emergency = session.emergency
         self._on_emergency = session.on_emergency
@@ -73,14 +82,15 @@ class Watching:
         """What is new in a question that is about to be sent. It counts as shown from now on."""
         texts = [*(Text(each, "earlier") for each in earlier), Text(question)]
         seen = await self._read(conversation, texts)
-        if not seen.flags:
-            return seen
-        shown = await self._shown_in(conversation)
-        new = shown.new(seen.flags)
-        if new:
-            shown.add(new)
-            await self._keep(conversation, shown)
-        return replace(seen, flags=tuple(new))
+        score = Flag(SCORE, "news2", (repr(seen.score),), "") if seen.score and seen.score.new else None
+        if not seen.flags and score is None:
+            return replace(seen, score=None)
+        noted = await self._noted_of(conversation)
+        if new := noted.new([*seen.flags, *filter(None, [score])]):
+            noted.add(new)
+            await self._write(conversation, write_noted(conversation.id, noted))
+        new_flags = tuple(flag for flag in seen.flags if flag in new)
+        return replace(seen, flags=new_flags, score=seen.score if score in new else None)
 
     async def all_flags(self, conversation: Conversation) -> Seen:
         """Every flag of the chat, shown or not, each rule once."""
@@ -108,22 +118,41 @@ class Watching:
             known = self._marks[turn.id] = key, marks
         return known[1]
 
+    # --- the chat's notes ---
+
+    async def take_scale(self, conversation: Conversation, typed: str, words: ClinicalStrings) -> str:
+        """Choose the SpO2 scale of the case if one was typed; return a sentence that says which it is."""
+        if typed in SCALES:
+            await self._choose_scale(conversation, SCALES[typed])
+        scale = await self._scale_of(conversation)
+        return words.scale_now.format(scale=scale) if scale else words.scale_none
+
+    async def _choose_scale(self, conversation: Conversation, scale: Scale) -> None:
+        self._scales = {conversation.id: scale}  # other chats of the case are looked up again
+        self._noted.setdefault(conversation.id, Noted()).scale = scale
+        await self._write(conversation, write_scale(conversation.id, conversation.case_id, scale))
+
     async def _read(self, conversation: Conversation, texts: Sequence[Text]) -> Seen:
-        return await asyncio.to_thread(self._watch.read, texts, conversation.header, await self.switches())
+        scale = await self._scale_of(conversation)
+        return await asyncio.to_thread(self._watch.read, texts, conversation.header, await self.switches(), scale)
 
-    async def _shown_in(self, conversation: Conversation) -> Shown:
-        """What this chat and the others of its case have shown."""
-        shown = self._shown.setdefault(conversation.id, Shown())
+    async def _scale_of(self, conversation: Conversation) -> Scale | None:
+        if conversation.id not in self._scales:
+            self._scales[conversation.id] = (await self._noted_of(conversation)).scale
+        return self._scales[conversation.id]
+
+    async def _noted_of(self, conversation: Conversation) -> Noted:
+        """What is noted of this chat and the others of its case. A chat that is not kept is noted in memory."""
         if self._kept is not None and conversation.saved:
-            with suppress(VaultError):  # then it is shown once more
-                for stored in await self._kept.do(flags_of_case(conversation.id, conversation.case_id)):
-                    shown.join(Shown.load(stored))
-        return shown
+            with suppress(VaultError):  # then the flags may be shown once more
+                noted = await self._kept.do(read_noted(conversation.id, conversation.case_id))
+                self._noted[conversation.id] = noted
+        return self._noted.setdefault(conversation.id, Noted())
 
-    async def _keep(self, conversation: Conversation, shown: Shown) -> None:
+    async def _write(self, conversation: Conversation, work: Callable[[Store], None]) -> None:
         if self._kept is not None and conversation.saved:
             with suppress(VaultError):  # the screen says it when the question itself cannot be stored
-                await self._kept.do(lambda store: store.set_setting(FLAGS + conversation.id, shown.dump()))
+                await self._kept.do(work)
 
 
 def questions_of(conversation: Conversation) -> list[str]:

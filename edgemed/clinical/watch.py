@@ -13,8 +13,27 @@ from typing import Any, Protocol, Self, TypeVar
 
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags.flag import Flag, Text
+from edgemed.clinical.noted import Scale
 
 T = TypeVar("T")
+
+
+class Score(Protocol):
+    """A NEWS2, computed or not. `scale`: the SpO2 scale that it was computed with."""
+
+    @property
+    def score(self) -> int | None: ...
+    @property
+    def missing(self) -> tuple[str, ...]: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def scale(self) -> Scale | None: ...
+    @property
+    def evidence(self) -> tuple[str, ...]: ...
+    @property
+    def new(self) -> bool: ...
+    def as_flag(self) -> Flag | None: ...
 
 
 class AllergyMark(Protocol):
@@ -66,17 +85,24 @@ def none_found(*read: object) -> list[Any]:
     return []
 
 
+def not_scored(texts: Sequence[Text], header: CaseHeader, scale: Scale | None) -> Score | None:
+    """No score."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """A function for each group.
 
-    `missing` reads a question, the header and the earlier questions, and returns the names of header fields that a
-    question about a dose or a drug lacks. `allergies` reads an answer and the header's allergies. `numbers` reads
-    sources and an answer, and returns the answer's numbers that stand in none of the sources.
+    `news2` returns None if no text has a set of observations. `missing` reads a question, the header and the earlier
+    questions, and returns the names of header fields that a question about a dose or a drug lacks. `allergies` reads an
+    answer and the header's allergies. `numbers` reads sources and an answer, and returns the answer's numbers that
+    stand in none of the sources.
     """
 
     phrases: Callable[[Sequence[Text]], list[Flag]] = none_found
     values: Callable[[Sequence[Text], CaseHeader], list[Flag]] = none_found
+    news2: Callable[[Sequence[Text], CaseHeader, Scale | None], Score | None] = not_scored
     missing: Callable[[str, CaseHeader, Sequence[str]], list[str]] = none_found
     allergies: Callable[[str, str], list[AllergyMark]] = none_found
     numbers: Callable[[Sequence[str], str], list[str]] = none_found
@@ -88,6 +114,7 @@ class Seen:
     all applied, and the user must be told."""
 
     flags: tuple[Flag, ...] = ()
+    score: Score | None = None
     failed: tuple[str, ...] = ()
 
 
@@ -106,16 +133,22 @@ class Watch:
 
     rules: Rules = field(default_factory=Rules)
 
-    def read(self, texts: Sequence[Text], header: CaseHeader, switches: Switches) -> Seen:
-        """Red flags in `texts`, which hold the question and the earlier ones; the header is read as well."""
+    def read(self, texts: Sequence[Text], header: CaseHeader, switches: Switches, scale: Scale | None = None) -> Seen:
+        """Red flags in `texts`, which hold the question and the earlier ones; the header is read as well.
+
+        `scale`: the SpO2 scale that the user chose for NEWS2.
+        """
         told = header.prompt("en")
         whole = [*texts, Text(told, "header")] if told else list(texts)
         tried = _Tried(switches)
+        scores = tried("news2", lambda: [self.rules.news2(whole, header, scale)])
+        score = scores[0] if scores else None
         flags = [
             *tried("phrases", lambda: self.rules.phrases(whole)),
             *tried("values", lambda: self.rules.values(whole, header)),
+            *([flag] if score and (flag := score.as_flag()) else []),
         ]
-        return Seen(tuple(flags), tuple(tried.failed))
+        return Seen(tuple(flags), score, tuple(tried.failed))
 
     def not_given(
         self, question: str, header: CaseHeader, earlier: Sequence[str], switches: Switches

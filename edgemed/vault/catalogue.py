@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from edgemed.chat.conversation import new_id
 from edgemed.vault.access import Access
+from edgemed.vault.noted import NOTED
 from edgemed.vault.rows import CaseRow, ChatRow, Kind, moment, storable
-from edgemed.vault.shown import FLAGS
 
 STALE_DAYS = 30
 KEPT_DAYS = 7
@@ -126,9 +126,9 @@ class Catalogue(Access):
             )
             if erased:
                 self._write(
-                    f"""DELETE FROM settings WHERE substr(name, 1, {len(FLAGS)}) = :flags
-                    AND substr(name, {len(FLAGS) + 1}) NOT IN (SELECT id FROM chats)""",
-                    {"flags": FLAGS},
+                    f"""DELETE FROM settings WHERE substr(name, 1, {len(NOTED)}) = :noted
+                    AND substr(name, {len(NOTED) + 1}) NOT IN (SELECT id FROM chats)""",
+                    {"noted": NOTED},
                 )
         if erased:
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -1,4 +1,4 @@
-"""The one place that knows all groups of rules, and what counts as shown."""
+"""The one place that knows all groups of rules, and what counts as noted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags.flag import Flag, Text
-from edgemed.clinical.shown import Shown
+from edgemed.clinical.noted import Noted
 from edgemed.clinical.watch import GROUPS, Rules, Switches, Watch
 
 
@@ -59,26 +59,33 @@ def test_what_cannot_be_read_leaves_every_group_on(stored: str) -> None:
 
 
 def test_a_rule_is_shown_once_and_again_on_new_evidence() -> None:
-    shown = Shown()
+    noted = Noted()
     first = [flag("ACS-1", "chest pain", "sweating"), flag("K-1", "K 7.1")]
-    assert shown.new(first) == first
-    shown.add(first)
-    assert shown.new([flag("ACS-1", "Sweating", "chest  pain"), flag("K-1", "Ｋ 7.1")]) == []
+    assert noted.new(first) == first
+    noted.add(first)
+    assert noted.new([flag("ACS-1", "Sweating", "chest  pain"), flag("K-1", "Ｋ 7.1")]) == []
     again = [flag("ACS-1", "chest pain", "jaw"), flag("K-1", "K 7.4")]
-    assert shown.new(again) == again
-    assert shown.new([flag("SEP-1", "chest pain")]) == [flag("SEP-1", "chest pain")]
+    assert noted.new(again) == again
+    assert noted.new([flag("SEP-1", "chest pain")]) == [flag("SEP-1", "chest pain")]
 
 
-def test_what_was_shown_is_stored_without_the_words() -> None:
-    shown, other = Shown(), Shown()
-    shown.add([flag("ACS-1", "chest pain")])
+def test_what_was_noted_is_stored_without_the_words() -> None:
+    noted, other = Noted(), Noted()
+    noted.add([flag("ACS-1", "chest pain")])
     other.add([flag("ACS-1", "jaw"), flag("K-1")])
-    assert "chest" not in shown.dump()
-    both = Shown.load(shown.dump())
-    both.join(Shown.load(other.dump()))
+    assert "chest" not in noted.dump()
+    both = Noted.load(noted.dump())
+    both.join(Noted.load(other.dump()))
     assert both.new([flag("ACS-1", "jaw", "chest pain"), flag("K-1")]) == []
 
 
-@pytest.mark.parametrize("stored", ["", "{", "null", "[1]", '{"ACS-1": 3}'])
+def test_a_chats_own_scale_comes_before_that_of_another_chat() -> None:
+    noted = Noted()
+    noted.join(Noted(scale=2))
+    noted.join(Noted(scale=1))
+    assert Noted.load(noted.dump()).scale == 2
+
+
+@pytest.mark.parametrize("stored", ["", "{", "null", "[1]", '{"shown": {"ACS-1": 3}}', '{"scale": 3}'])
 def test_a_damaged_record_shows_again(stored: str) -> None:
-    assert Shown.load(stored).new([flag("ACS-1", "chest pain")])
+    assert Noted.load(stored).new([flag("ACS-1", "chest pain")])

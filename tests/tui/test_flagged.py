@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from edgemed.chat.conversation import Conversation
 from edgemed.clinical import Language
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags.flag import Flag, Text
+from edgemed.clinical.noted import Scale
 from edgemed.clinical.watch import Rules, Watch
 from edgemed.tui.app import ChatApp
 from edgemed.tui.entrance import Entrance
@@ -33,6 +34,21 @@ from tests.tui.vaults import entrance, make_vault
 WORDS = ("chest pain", "sweating", "worst headache", "neck stiff", "胸痛")
 SHOWN = 'Text match, not an assessment: "chest pain ... sweating" (RULE-1, a guideline, 2016).'
 ACT = "If this is an emergency, use your local pathway; do not wait for this answer."
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A score of RR only, which needs a scale."""
+
+    score: int | None
+    missing: tuple[str, ...]
+    reason: str
+    scale: Scale | None
+    evidence: tuple[str, ...]
+    new: bool
+
+    def as_flag(self) -> Flag | None:
+        return Flag("NEWS2", "news2", self.evidence, "a score, 2017") if self.score else None
 
 
 class Read:
@@ -57,9 +73,19 @@ class Read:
         found = [word for text in texts for word in text.body.split() if word.startswith("K=")]
         return [Flag("K-1", "values", tuple(found), "a list, 2023", asks_unit=True)] if found else []
 
+    def news2(self, texts: Sequence[Text], header: CaseHeader, scale: Scale | None) -> Scored | None:
+        self.threads.append(threading.get_ident())
+        found = tuple(dict.fromkeys(word for text in texts for word in text.body.split() if word.startswith("RR=")))
+        if not found:
+            return None
+        missing = () if scale else ("respiration", "oxygen")
+        return Scored(
+            7 if scale else None, missing, "" if scale else "no_scale", scale, found, found[-1] in texts[-1].body
+        )
+
     @property
     def watch(self) -> Watch:
-        return Watch(Rules(phrases=self.phrases, values=self.values))
+        return Watch(Rules(phrases=self.phrases, values=self.values, news2=self.news2))
 
 
 def watched(engine: FakeEngine, read: Read | None = None, language: Language = "en") -> ChatSession:
@@ -167,7 +193,7 @@ async def test_it_does_not_return_after_a_restart_nor_in_the_cases_other_chat(tm
                 await shows(pilot, "More.")
                 assert "Text match" not in screen_text(pilot)
             await pilot.press("ctrl+q")
-    stored = in_vault(folder, lambda store: store._rows("SELECT value FROM settings WHERE name LIKE 'flags %'"))
+    stored = in_vault(folder, lambda store: store._rows("SELECT value FROM settings WHERE name LIKE 'noted %'"))
     assert stored
     assert not any("chest" in row["value"] for row in stored)
 
@@ -186,9 +212,9 @@ async def test_it_is_forgotten_with_its_chat_and_an_unsaved_chat_leaves_nothing(
         await shows(pilot, "Two.", "Text match")
         await pilot.press("ctrl+q")
         await pilot.press("enter")
-    rows = "SELECT name FROM settings WHERE name LIKE 'flags %'"
+    rows = "SELECT name FROM settings WHERE name LIKE 'noted %'"
     (chat,) = in_vault(folder, lambda store: store.chats())
-    assert in_vault(folder, lambda store: store._rows(rows)) == [{"name": f"flags {chat.id}"}]
+    assert in_vault(folder, lambda store: store._rows(rows)) == [{"name": f"noted {chat.id}"}]
 
     def erase(store: object) -> None:
         store.delete("chats", chat.id)  # type: ignore[attr-defined]
@@ -277,6 +303,27 @@ async def test_rules_that_fail_are_told_and_the_question_is_sent() -> None:
         await flagged(pilot, "ended with an error, so the text was not read by them: red flags by phrase.")
 
 
+NOT_SCORED = "NEWS2 not computed: missing SpO2 scale (/scale 1 or /scale 2); missing respiration, oxygen"
+
+
+@pytest.mark.slow
+async def test_a_score_is_computed_once_its_scale_is_chosen_for_the_case(tmp_path: Path) -> None:
+    folder = make_vault(tmp_path / "vault")
+    for first in (True, False):
+        app = ChatApp(entrance=on_vault(folder, FakeEngine(["One."], ["Two."])))
+        async with app.run_test(size=(120, 30), notifications=True) as pilot:
+            await unlocked(pilot)
+            await write(pilot, "RR=25" if first else "Now RR=31", "enter")
+            await shows(pilot, "One.", NOT_SCORED if first else "NEWS2 7 (scale 2): RR=25, RR=31")
+            if first:
+                await write(pilot, "/scale 2", "enter")
+                await shows(pilot, "SpO2 scale of this case: 2.", "NEWS2 7 (scale 2): RR=25", "(NEWS2, a score, 2017)")
+                await write(pilot, "And the RR=25 ?", "enter")
+                await shows(pilot, "Two.")
+                assert "NEWS2" not in screen_text(pilot), "once"
+            await pilot.press("ctrl+q")
+
+
 async def test_in_chinese() -> None:
     app = ChatApp(watched(FakeEngine(["休息。"]), language="zh-CN"))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -300,6 +347,14 @@ def test_line_mode_prints_it_before_the_answer_and_once() -> None:
     assert "Text match" not in second
     assert "RULE-2" in rest.partition("Three.")[0]
     assert "NOT CLINICALLY REVIEWED" in rest
+
+
+def test_line_mode_scores_when_the_scale_is_chosen() -> None:
+    printed = said("/scale\nRR=25\n/scale 1\n/scale 3\n", ["One."])
+    assert "No SpO2 scale is chosen for this case; /scale 1 or /scale 2 chooses it." in printed
+    assert NOT_SCORED in printed.partition("One.")[0]
+    assert "NEWS2 7 (scale 1): RR=25" in printed.partition("One.")[2]
+    assert printed.count("SpO2 scale of this case: 1.") == 2
 
 
 def test_line_mode_switches_groups_and_takes_the_emergency_number() -> None:

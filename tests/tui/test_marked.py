@@ -19,10 +19,10 @@ from edgemed.clinical import Language
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.watch import Rules, Watch
 from edgemed.tui.app import ChatApp
+from edgemed.tui.clinical_lines import not_given_line
 from edgemed.tui.plain.chat import PlainChat
 from edgemed.tui.screens.case_form import CaseForm
 from edgemed.tui.session import ChatSession
-from edgemed.tui.strings.clinical import not_given_line
 from edgemed.vault.rows import Snapshot
 from edgemed.vault.store import Store
 from testing.fake_engine import FakeEngine, Hold

@@ -24,6 +24,7 @@ from edgemed.clinical.wrong_patient import mismatches
 from edgemed.engine.process.protocol import Piece, PromptProgress
 from edgemed.errors import EdgemedError, EngineError
 from edgemed.tui import room
+from edgemed.tui.clinical_lines import allergy_lines, failed_line, flag_lines, not_given_line, numbers_line, score_line
 from edgemed.tui.commands import is_command
 from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts
@@ -33,14 +34,7 @@ from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Loading, Reading, described
 from edgemed.tui.strings.asking import asking_strings
 from edgemed.tui.strings.case import case_strings, question_about
-from edgemed.tui.strings.clinical import (
-    allergy_lines,
-    clinical_strings,
-    failed_line,
-    flag_lines,
-    not_given_line,
-    numbers_line,
-)
+from edgemed.tui.strings.clinical import clinical_strings
 from edgemed.tui.watching import Watching
 
 NEWS_SECONDS = 10.0
@@ -169,7 +163,15 @@ class PlainChat:
         self.send(self.conversation.ask(whole, self.length))
 
     def send(self, turn: Turn) -> None:
-        """Print the red flags of an open turn that are new, then its answer."""
+        """Print the red flags of an open turn that are new, what it lacks, and its answer."""
+        self.say_flags(turn)
+        missing = asyncio.run(self.watching.not_given(self.conversation, turn.question))
+        if told := not_given_line(missing, self.session.language, plain=True):
+            self.say(told)
+        self.answer(turn)
+
+    def say_flags(self, turn: Turn) -> None:
+        """Print what is new in the question of the last turn."""
         words = clinical_strings(self.session.language)
         earlier = [each.question for each in self.conversation.turns if each is not turn]
         seen = asyncio.run(self.watching.asked(self.conversation, turn.question, earlier))
@@ -177,10 +179,8 @@ class PlainChat:
             self.say(line)
         if seen.failed:
             self.say(failed_line(seen.failed, words))
-        missing = asyncio.run(self.watching.not_given(self.conversation, turn.question))
-        if told := not_given_line(missing, self.session.language, plain=True):
-            self.say(told)
-        self.answer(turn)
+        if score := score_line(seen.score, self.session.language):
+            self.say(score)
 
     def say_marks(self, turn: Turn) -> None:
         """Print what the program says about an answer that has ended."""

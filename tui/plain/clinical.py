@@ -10,7 +10,9 @@ from edgemed.chat.visible import visible
 from edgemed.clinical.flags.rules import reviewed_by, rules_version
 from edgemed.clinical.watch import GROUPS
 from edgemed.errors import EdgemedError
-from edgemed.tui.strings.clinical import clinical_strings, failed_line, listed_lines, review_line
+from edgemed.tui.clinical_lines import failed_line, listed_lines, review_line
+from edgemed.tui.strings.clinical import clinical_strings
+from edgemed.tui.watching import SCALES
 
 if TYPE_CHECKING:
     from edgemed.tui.plain.chat import PlainChat
@@ -47,6 +49,13 @@ class PlainClinical:
                 self._chat.say(failure_of(error))
             else:
                 self._chat.say((words.turned_on if on else words.turned_off).format(group=words.groups[group]))
+
+    def _run_scale(self, scale: str = "") -> None:
+        """Choose the SpO2 scale of the case, and read the last question again with it."""
+        chat, words = self._chat, clinical_strings(self._chat.session.language)
+        chat.say(asyncio.run(chat.watching.take_scale(chat.conversation, scale, words)))
+        if scale in SCALES and chat.conversation.turns:
+            chat.say_flags(chat.conversation.turns[-1])
 
     def _run_emergency(self, number: str = "") -> None:
         """Set the emergency number, or say which it is."""

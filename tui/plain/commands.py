@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from edgemed.chat.conversation import Conversation, Turn
@@ -57,8 +56,7 @@ class PlainCommands(PlainCase, PlainClinical):
         elif command.name in ("edit", "case"):
             (self._edit if command.name == "edit" else self._case)(argument.strip())
         else:
-            method: Callable[..., None] = getattr(self, f"_run_{command.name}")
-            method(*([argument.strip()] if command.takes else []))
+            getattr(self, f"_run_{command.name}")(*([argument.strip()] if command.takes else []))
         return None
 
     def _say(self, text: str) -> None:

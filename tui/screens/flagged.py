@@ -10,13 +10,14 @@ from edgemed.chat.conversation import Conversation, Turn
 from edgemed.clinical.flags.rules import reviewed_by, rules_version
 from edgemed.clinical.watch import GROUPS, Seen
 from edgemed.errors import VaultError
+from edgemed.tui.clinical_lines import failed_line, flag_lines, listed_lines, review_line, score_line
 from edgemed.tui.screens.cased import CasedScreen
 from edgemed.tui.screens.choice import ChoiceScreen
 from edgemed.tui.screens.keeping import show
 from edgemed.tui.screens.seen import SeenScreen
 from edgemed.tui.session import ChatSession
-from edgemed.tui.strings.clinical import clinical_strings, failed_line, flag_lines, listed_lines, review_line
-from edgemed.tui.watching import Watching, questions_of
+from edgemed.tui.strings.clinical import clinical_strings
+from edgemed.tui.watching import SCALES, Watching, questions_of
 from edgemed.tui.widgets.slash_menu import SlashMenu
 
 
@@ -31,9 +32,10 @@ class FlaggedScreen(CasedScreen):
         self._to_paint = False  # whether a line is new, and must be on the screen before the engine begins
 
     async def on_mount(self) -> None:
-        line = Static("", classes="flags", markup=False)
-        line.display = False
-        await self.mount(line, before=self.query_one(".box-line"))
+        for name in ("flags", "score"):
+            line = Static("", classes=name, markup=False)
+            line.display = False
+            await self.mount(line, before=self.query_one(".box-line"))
 
     # --- a question is sent ---
 
@@ -54,7 +56,7 @@ class FlaggedScreen(CasedScreen):
         chat = self._conversation
         seen = self._flagged[chat.id] = await self.watching.asked(chat, question, earlier)
         self._show_flags()
-        self._to_paint = bool(seen.flags or seen.failed)
+        self._to_paint = says(seen)
 
     def send_to_engine(self, conversation: Conversation, turn: Turn) -> None:
         """A new line is painted before the engine begins to read."""
@@ -69,9 +71,10 @@ class FlaggedScreen(CasedScreen):
         lines = flag_lines(seen.flags, words, self.watching.emergency)
         if seen.failed:
             lines.append(failed_line(seen.failed, words))
-        line = self.query_one(".flags", Static)
-        line.display = bool(lines)
-        show(line, "\n".join(lines))
+        for name, text in (("flags", "\n".join(lines)), ("score", score_line(seen.score, self._session.language))):
+            line = self.query_one(f".{name}", Static)
+            line.display = bool(text)
+            show(line, text)
 
     async def _show_conversation(self) -> None:
         self._show_flags()
@@ -82,7 +85,7 @@ class FlaggedScreen(CasedScreen):
     def action_escape(self) -> None:
         """Dismiss the flags; only the next Esc stops the answer. A menu that is open is nearer than both."""
         shown = self._flagged.get(self._conversation.id, Seen())
-        if (shown.flags or shown.failed) and not self.query_one(SlashMenu).display:
+        if says(shown) and not self.query_one(SlashMenu).display:
             del self._flagged[self._conversation.id]
             self._show_flags()
         else:
@@ -134,7 +137,23 @@ class FlaggedScreen(CasedScreen):
         else:
             self.say((words.turned_on if on else words.turned_off).format(group=words.groups[group]))
 
+    def action_scale(self, scale: str = "") -> None:
+        """Choose the SpO2 scale of the case, and read the last question again with it."""
+        self.call_later(self._choose_scale, scale)
+
+    async def _choose_scale(self, typed: str) -> None:
+        chat = self._conversation
+        self.say(await self.watching.take_scale(chat, typed, self._clinical_words))
+        asked = questions_of(chat)
+        if typed in SCALES and asked:
+            await self._watch(asked[-1], asked[:-1])
+
     def action_emergency(self, number: str = "") -> None:
         """Set the emergency number that is shown with a flag, or say which it is."""
         self.say(self.watching.take_emergency(number, self._clinical_words))
         self._show_flags()
+
+
+def says(seen: Seen) -> bool:
+    """Whether there is anything to show."""
+    return bool(seen.flags or seen.failed or seen.score)

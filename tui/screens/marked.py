@@ -8,11 +8,11 @@ from textual.widgets import Static, TextArea
 
 from edgemed.chat.conversation import Conversation
 from edgemed.clinical.case import CaseHeader
+from edgemed.tui.clinical_lines import allergy_lines, not_given_line, numbers_line
 from edgemed.tui.commands import is_command
 from edgemed.tui.screens.flagged import FlaggedScreen
 from edgemed.tui.screens.keeping import show
 from edgemed.tui.session import ChatSession
-from edgemed.tui.strings.clinical import allergy_lines, not_given_line, numbers_line
 from edgemed.tui.watching import questions_of
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.transcript import Transcript

@@ -5,18 +5,9 @@ Braces are filled with `str.format`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgemed.chat.visible import visible
 from edgemed.clinical import Language
-from edgemed.clinical.case import label
-from edgemed.clinical.flags.flag import Flag
-from edgemed.clinical.watch import AllergyMark, Marks
-
-MOST_LINES = 2
-"""Flags that are shown at once. The others are counted."""
-_EVIDENCE_CHARACTERS = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +21,13 @@ class ClinicalStrings:
     more: str
     joined: str
     failed: str
+    score: str
+    no_score: str
+    missing: str
+    parameters: dict[str, str]
+    reasons: dict[str, str]
+    scale_now: str
+    scale_none: str
     not_given: str
     fill_in: str
     fill_in_plain: str
@@ -61,6 +59,27 @@ ENGLISH = ClinicalStrings(
     more="and {count} more (/flags).",
     joined=" ... ",
     failed="These rules ended with an error, so the text was not read by them: {groups}.",
+    score="NEWS2 {score} (scale {scale}): {evidence}",
+    no_score="NEWS2 not computed: {why}",
+    missing="missing {parameters}",
+    parameters={
+        "respiration": "respiration",
+        "spo2": "SpO2",
+        "oxygen": "oxygen",
+        "systolic": "systolic pressure",
+        "pulse": "pulse",
+        "consciousness": "consciousness",
+        "temperature": "temperature",
+    },
+    reasons={
+        "under_16": "it is for patients of 16 and older",
+        "pregnant": "it is not for pregnancy",
+        "pregnancy_unknown": "missing pregnancy",
+        "age_unknown": "missing age",
+        "no_scale": "missing SpO2 scale (/scale 1 or /scale 2)",
+    },
+    scale_now="SpO2 scale of this case: {scale}.",
+    scale_none="No SpO2 scale is chosen for this case; /scale 1 or /scale 2 chooses it.",
     not_given="not given: {fields}",
     fill_in="Ctrl+T: fill in",
     fill_in_plain="/case and a field sets it",
@@ -100,6 +119,27 @@ CHINESE = ClinicalStrings(
     more="另有 {count} 项（/flags）。",
     joined=" ... ",
     failed="以下规则出错，未能检查该文字：{groups}。",
+    score="NEWS2 {score}（量表 {scale}）：{evidence}",
+    no_score="未计算 NEWS2：{why}",
+    missing="缺少{parameters}",
+    parameters={
+        "respiration": "呼吸频率",
+        "spo2": "血氧饱和度",
+        "oxygen": "是否吸氧",
+        "systolic": "收缩压",
+        "pulse": "脉搏",
+        "consciousness": "意识",
+        "temperature": "体温",
+    },
+    reasons={
+        "under_16": "仅适用于 16 岁及以上",
+        "pregnant": "不适用于妊娠",
+        "pregnancy_unknown": "缺少妊娠情况",
+        "age_unknown": "缺少年龄",
+        "no_scale": "缺少血氧量表（/scale 1 或 /scale 2）",
+    },
+    scale_now="本病例的血氧量表：{scale}。",
+    scale_none="本病例未选择血氧量表；用 /scale 1 或 /scale 2 选择。",
     not_given="未提供：{fields}",
     fill_in="Ctrl+T：填写",
     fill_in_plain="输入 /case 和字段即可填写",
@@ -137,88 +177,3 @@ _BY_LANGUAGE: dict[Language, ClinicalStrings] = {"en": ENGLISH, "zh-CN": CHINESE
 def clinical_strings(language: Language) -> ClinicalStrings:
     """The sentences in `language`."""
     return _BY_LANGUAGE[language]
-
-
-def flag_lines(flags: Sequence[Flag], words: ClinicalStrings, emergency: str) -> list[str]:
-    """What is shown before an answer: at most MOST_LINES flags, how many more there are, and what not to wait for."""
-    lines = [_flag(flag, words) for flag in flags[:MOST_LINES]]
-    rest = len(flags) - len(lines)
-    last = [words.more.format(count=rest)] if rest else []
-    if flags:
-        last += [words.if_emergency, words.number.format(number=visible(emergency)) if emergency else ""]
-    if len(lines) == 1:
-        return [_joined([*lines, *last], words)]
-    return [*lines, *filter(None, [_joined(last, words)])]
-
-
-def listed_lines(flags: Sequence[Flag], words: ClinicalStrings) -> list[str]:
-    """Every flag, with its group and its source."""
-    return [
-        words.listed.format(
-            rule=flag.rule, group=words.groups[flag.group], evidence=_evidence(flag, words), source=flag.source
-        )
-        + (f" {words.asks_unit}" if flag.asks_unit else "")
-        for flag in flags
-    ] or [words.none_found]
-
-
-def not_given_line(fields: Sequence[str], language: Language, *, plain: bool = False) -> str:
-    """Which fields of the header a question about a dose or a drug lacks, and how to fill them; empty if none."""
-    words = clinical_strings(language)
-    names = ("、" if language == "zh-CN" else ", ").join(_field(name, language) for name in fields)
-    how = words.fill_in_plain if plain else words.fill_in
-    return f"{words.not_given.format(fields=names)} · {how}" if fields else ""
-
-
-def allergy_lines(marks: Marks, words: ClinicalStrings) -> str:
-    """What an answer names of the case's allergies, one a line, and which comparisons failed; empty if nothing."""
-    lines = [words.names.format(found=_named(mark), allergy=_line(mark.allergy)) for mark in marks.allergies]
-    if marks.failed:
-        lines.append(failed_line(marks.failed, words))
-    return "\n".join(dict.fromkeys(lines))
-
-
-def numbers_line(marks: Marks, words: ClinicalStrings) -> str:
-    """How many numbers of an answer are not in the user's text; empty if none."""
-    return words.numbers.format(count=marks.numbers) if marks.numbers else ""
-
-
-def failed_line(groups: Sequence[str], words: ClinicalStrings) -> str:
-    """Which groups of rules ended with an error."""
-    return words.failed.format(groups=", ".join(words.groups[group] for group in groups))
-
-
-def review_line(version: str, reviewed_by: str, words: ClinicalStrings) -> str:
-    """Which rules these are, and whether anybody has reviewed them."""
-    return (words.reviewed if reviewed_by else words.not_reviewed).format(version=version, name=visible(reviewed_by))
-
-
-def _flag(flag: Flag, words: ClinicalStrings) -> str:
-    told = words.flag.format(rule=flag.rule, evidence=_evidence(flag, words), source=flag.source)
-    return _joined([told, words.asks_unit if flag.asks_unit else ""], words)
-
-
-def _field(name: str, language: Language) -> str:
-    """A field's name within a sentence: "weight", but "eGFR"."""
-    shown = label(name, language)
-    return shown if shown[:2].isupper() or "G" in shown else shown.lower()
-
-
-def _named(mark: AllergyMark) -> str:
-    """The drug, with its class if it is another word."""
-    found, drug_class = _line(mark.found), _line(mark.drug_class)
-    return f"{found} ({drug_class})" if drug_class and drug_class.casefold() != found.casefold() else found
-
-
-def _line(text: str) -> str:
-    return " ".join(visible(text).split())
-
-
-def _evidence(flag: Flag, words: ClinicalStrings) -> str:
-    """On one line, and not longer than a line is read."""
-    text = _line(words.joined.join(flag.evidence))
-    return text if len(text) <= _EVIDENCE_CHARACTERS else f"{text[: _EVIDENCE_CHARACTERS - 1]}…"
-
-
-def _joined(sentences: Sequence[str], words: ClinicalStrings) -> str:
-    return ("" if words is CHINESE else " ").join(filter(None, sentences))

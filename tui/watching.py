@@ -15,6 +15,7 @@ from edgemed.clinical.flags.flag import Flag, Text
 from edgemed.clinical.noted import Noted, Scale
 from edgemed.clinical.watch import Marks, Seen, Switches
 from edgemed.errors import VaultError
+from edgemed.tui.clinical_lines import score_line
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings.clinical import ClinicalStrings
 from edgemed.vault.noted import read_noted, write_noted, write_scale
@@ -82,7 +83,7 @@ class Watching:
         """What is new in a question that is about to be sent. It counts as shown from now on."""
         texts = [*(Text(each, "earlier") for each in earlier), Text(question)]
         seen = await self._read(conversation, texts)
-        score = Flag(SCORE, "news2", (repr(seen.score),), "") if seen.score and seen.score.new else None
+        score = Flag(SCORE, "news2", (score_line(seen.score, "en"),), "") if seen.score and seen.score.new else None
         if not seen.flags and score is None:
             return replace(seen, score=None)
         noted = await self._noted_of(conversation)

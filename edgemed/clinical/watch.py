@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol, Self, TypeVar
 
 from edgemed.clinical.case import CaseHeader
+from edgemed.clinical.flags import phrases
 from edgemed.clinical.flags.flag import Flag, Text
 from edgemed.clinical.noted import Scale
 
@@ -100,7 +101,7 @@ class Rules:
     stand in none of the sources.
     """
 
-    phrases: Callable[[Sequence[Text]], list[Flag]] = none_found
+    phrases: Callable[[Sequence[Text]], list[Flag]] = phrases.found
     values: Callable[[Sequence[Text], CaseHeader], list[Flag]] = none_found
     news2: Callable[[Sequence[Text], CaseHeader, Scale | None], Score | None] = not_scored
     missing: Callable[[str, CaseHeader, Sequence[str]], list[str]] = none_found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.reasoning import parts
 from edgemed.chat.visible import visible
+from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags.flag import Flag, Text
 from edgemed.clinical.noted import Noted, Scale
 from edgemed.clinical.watch import Marks, Seen, Switches
@@ -48,6 +49,10 @@ class Watching:
         self._marks: dict[str, tuple[object, Marks]] = {}  # by the turn's id: what they were computed from, and they
         self.emergency = session.emergency
         self._on_emergency = session.on_emergency
+
+    async def warm_up(self) -> None:
+        """Load the rules, so that the first question does not wait for it."""
+        await asyncio.to_thread(self._watch.read, [Text("-")], CaseHeader(), await self.switches())
 
     # --- what is on ---
 

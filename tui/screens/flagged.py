@@ -36,6 +36,7 @@ class FlaggedScreen(CasedScreen):
             line = Static("", classes=name, markup=False)
             line.display = False
             await self.mount(line, before=self.query_one(".box-line"))
+        self.run_worker(self.watching.warm_up())
 
     # --- a question is sent ---
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from edgemed.chat.conversation import Conversation, Turn
@@ -16,6 +15,7 @@ from edgemed.tui.commands import BY_WORD, COMMANDS
 from edgemed.tui.endings import ending
 from edgemed.tui.markdown import plain_text
 from edgemed.tui.plain.case import PlainCase
+from edgemed.tui.plain.clinical import PlainClinical
 from edgemed.tui.plain.vault import PlainVault
 from edgemed.vault.audit import ID_SHOWN
 
@@ -30,7 +30,7 @@ LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
 RULE = "-" * 40
 
 
-class PlainCommands(PlainCase):
+class PlainCommands(PlainCase, PlainClinical):
     """Runs the commands of one `PlainChat`."""
 
     def __init__(self, chat: PlainChat) -> None:
@@ -57,8 +57,7 @@ class PlainCommands(PlainCase):
         elif command.name in ("edit", "case"):
             (self._edit if command.name == "edit" else self._case)(argument.strip())
         else:
-            method: Callable[[], None] = getattr(self, f"_run_{command.name}")
-            method()
+            getattr(self, f"_run_{command.name}")(*([argument.strip()] if command.takes else []))
         return None
 
     def _say(self, text: str) -> None:
@@ -134,7 +133,7 @@ class PlainCommands(PlainCase):
 
     def _ask(self, open_turn: Turn) -> None:
         self._at = 0
-        self._chat.answer(open_turn)
+        self._chat.send(open_turn)
 
     def _run_again(self, length: Length | None = None) -> None:
         if turn := self._turn():
@@ -212,9 +211,10 @@ class PlainCommands(PlainCase):
         self._say(self._words.question_number.format(number=place, count=len(self._turns)))
         self._say(visible(turn.question))
         self._say(self._words.answer)
-        for line in (turn.text, ending(turn, self._chat.words, self._chat.session.language), self._words.answer_end):
-            if line:
-                self._say(line)
+        for line in filter(None, (turn.text, ending(turn, self._chat.words, self._chat.session.language))):
+            self._say(line)
+        self._chat.say_marks(turn)
+        self._say(self._words.answer_end)
 
     def _run_copy_answer(self) -> None:
         self._copy(question=False)

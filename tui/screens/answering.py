@@ -126,7 +126,11 @@ class AnsweringScreen(ChatSurface):
         self._previous = None
         await self._follow(turn)
         self._enter(Reading(0, 0, 0, 0.0))
-        self._driver.ask(self._conversation, turn)
+        self.send_to_engine(self._conversation, turn)
+
+    def send_to_engine(self, conversation: Conversation, turn: Turn) -> None:
+        """Have the engine answer a turn that is on the screen."""
+        self._driver.ask(conversation, turn)
 
     async def show_turns(self) -> None:
         """Show the active branch of the conversation from its end."""

@@ -1,0 +1,160 @@
+"""The language in which phrases are written, turned into regular expressions.
+
+A phrase is text in lower case. A space stands for a space or a hyphen, `*` for the rest of a word, ` ... ` for at most
+40 characters of the same sentence, `{name}` for the phrases of that name, `(a|b)` for alternatives, and `?` makes the
+character or group before it optional. Character classes such as `\\d` and `[0-9]` are regular expressions as usual;
+other quantifiers are not allowed, so no phrase can take quadratic time. Latin phrases match whole words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import chain
+
+from edgemed.clinical.flags.reading import Reading
+
+_GAP = r"[^.;!?\n]{0,40}?"
+_HAN = re.compile(r"[\u3400-\u9fff]")
+_NAME = re.compile(r"\{([a-z_0-9]+)\}")
+_TOKEN = re.compile(r" ?\.\.\. ?|\\.|\[[^\]]*\]|\(\?[=!<:][=!]?|.")
+_AROUND = 120
+"""Characters before and after a needed word in which a phrase is looked for; a phrase with a gap is no longer."""
+
+
+class PhraseError(ValueError):
+    """A rule file does not follow its format."""
+
+
+class Phrases:
+    """Phrases of one name. `spans(reading)` are the places where one of them stands."""
+
+    def __init__(self, phrases: Sequence[str], named: Mapping[str, Sequence[str]]) -> None:
+        full = [expanded(phrase, named) for phrase in phrases]
+        self._source = "|".join(_bounded(phrase) for phrase in full)
+        needed = [literals(phrase) for phrase in full]
+        # None: some phrase can match without any fixed word, so the whole text must be searched.
+        self._needed = None if None in needed else sorted(frozenset(chain.from_iterable(filter(None, needed))))
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(self._source)
+
+    def spans(self, reading: Reading) -> list[tuple[int, int]]:
+        text = reading.lower
+        if self._needed is None:
+            return [match.span() for match in self._pattern.finditer(text)]
+        present = [
+            word for word in self._needed if word in (reading.words if word.isascii() and word.isalpha() else text)
+        ]
+        return [
+            match.span() for start, end in _near(text, present) for match in self._pattern.finditer(text, start, end)
+        ]
+
+
+def _near(text: str, words: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Stretches of the text around any of `words`, apart from each other, in order."""
+    places = sorted(match.start() for word in words for match in re.finditer(re.escape(word), text))
+    start = end = -1
+    for place in places:
+        if place - _AROUND > end:
+            if end >= 0:
+                yield start, end
+            start = max(0, place - _AROUND)
+        end = place + _AROUND
+    if end >= 0:
+        yield start, end
+
+
+def expanded(phrase: str, named: Mapping[str, Sequence[str]], depth: int = 0) -> str:
+    """The phrase with `{name}` replaced by the alternatives of that name."""
+
+    def alternatives(match: re.Match[str]) -> str:
+        if match[1] not in named or depth > 3:
+            raise PhraseError(f"No phrases are named {match[1]!r}; add them to [words]")
+        return "(" + "|".join(expanded(each, named, depth + 1) for each in named[match[1]]) + ")"
+
+    return _NAME.sub(alternatives, phrase)
+
+
+def _bounded(phrase: str) -> str:
+    source = regex(phrase)
+    if _HAN.search(phrase):
+        return f"(?:{source})"
+    before = r"(?<![\d.])" if phrase[0].isdigit() or phrase.startswith(("\\d", "[")) else r"(?<![a-z])"
+    after = r"(?!\d)" if phrase[-1].isdigit() or phrase.endswith("\\d") else r"(?![a-z])"
+    return f"{before}(?:{source}){after}"
+
+
+def regex(phrase: str) -> str:
+    """The regular expression of a phrase whose names are expanded."""
+    parts: list[str] = []
+    gaps = 0
+    for token in _TOKEN.findall(phrase):
+        if "..." in token:
+            gaps += 1
+            parts.append(_GAP)
+        elif token == "*":
+            parts.append("[a-z]{0,12}")
+        elif token == " ":
+            parts.append("[ -]")
+        elif token == "(":
+            parts.append("(?:")
+        elif token in ("+", "{", "}", "^", "$"):
+            raise PhraseError(f"{token!r} is not allowed in the phrase {phrase!r}; write the words out")
+        else:
+            parts.append(re.escape(token) if token in ".-&#'" else token)
+    if gaps > 1 and "|" not in phrase:
+        raise PhraseError(f"The phrase {phrase!r} has more than one gap; make it two elements of the rule")
+    source = "".join(parts)
+    try:
+        re.compile(source)
+    except re.error as error:
+        raise PhraseError(f"The phrase {phrase!r} is no pattern ({error}); correct it") from None
+    return source
+
+
+def literals(phrase: str) -> frozenset[str] | None:
+    """Words one of which stands in every text that the phrase matches; None if there are no such words."""
+    tokens = _TOKEN.findall(phrase)
+    found, _ = _alternatives(tokens, 0)
+    return found
+
+
+def _alternatives(tokens: Sequence[str], at: int) -> tuple[frozenset[str] | None, int]:
+    """The words of a list of alternatives that begins at a token, and the place of its closing bracket."""
+    options: list[frozenset[str] | None] = []
+    while True:
+        option, at = _sequence(tokens, at)
+        options.append(option)
+        if at >= len(tokens) or tokens[at] == ")":
+            break
+        at += 1
+    if None in options:
+        return None, at
+    return frozenset().union(*(option for option in options if option)), at
+
+
+def _sequence(tokens: Sequence[str], at: int) -> tuple[frozenset[str] | None, int]:
+    """The most telling words of one alternative: the set whose shortest word is the longest."""
+    sets: list[frozenset[str]] = []
+    run = ""
+    while at < len(tokens) and tokens[at] not in ("|", ")"):
+        token = tokens[at]
+        optional = at + 1 < len(tokens) and tokens[at + 1] == "?"
+        if token.isalpha() and len(token) == 1 and not optional:
+            run += token
+        else:
+            sets.append(frozenset((run,)))
+            run = ""
+        if token.startswith("("):
+            inner, at = _alternatives(tokens, at + 1)
+            optional = at + 1 < len(tokens) and tokens[at + 1] == "?"
+            if inner is not None and not optional and token == "(":
+                sets.append(inner)
+        at += 1
+    sets.append(frozenset((run,)))
+    best = max(sets, key=lambda words: (min(map(len, words)), -len(words)), default=frozenset(("",)))
+    shortest = min(map(len, best), default=0)
+    return (best, at) if shortest >= 2 or (shortest == 1 and _HAN.search(min(best, key=len))) else (None, at)

@@ -18,9 +18,9 @@ from edgemed.tui.facts import model_line
 from edgemed.tui.messages import Answering, EngineFailed
 from edgemed.tui.private_app import PrivateApp
 from edgemed.tui.screens.chats import ChatsScreen, Chosen
+from edgemed.tui.screens.exporting import ExportingScreen
 from edgemed.tui.screens.hidden import HiddenScreen
 from edgemed.tui.screens.keeping import state_of
-from edgemed.tui.screens.marked import MarkedScreen
 from edgemed.tui.session import ChatSession
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.transcript import Transcript
@@ -29,8 +29,8 @@ LEAVE_SECONDS = 2.0
 """How long leaving waits for a stopped answer to end."""
 
 
-class KeptScreen(MarkedScreen):
-    """`MarkedScreen` that switches between the vault's chats. A running answer goes on in the chat that is left."""
+class KeptScreen(ExportingScreen):
+    """`ExportingScreen` that switches between the vault's chats. A running answer goes on in the chat that is left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "chats", show=False)]
 

@@ -21,8 +21,9 @@ from edgemed.clinical.redaction.latin_names import LatinNames
 from edgemed.clinical.redaction.numbers import numbers
 from edgemed.clinical.redaction.places import places
 from edgemed.clinical.redaction.replacing import labels, replaced
+from edgemed.clinical.redaction.review import Review
 
-__all__ = ["LABELS", "Identifier", "Kind", "find", "labels", "replaced"]
+__all__ = ["LABELS", "Identifier", "Kind", "Review", "find", "labels", "replaced"]
 
 _DIGIT = re.compile(r"[\d@.:]")
 

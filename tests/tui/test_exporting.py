@@ -21,8 +21,10 @@ from edgemed.tui.plain.chat import PlainChat
 from edgemed.tui.screens.export_form import ExportForm
 from edgemed.tui.screens.review import ReviewScreen
 from edgemed.tui.strings.export import ENGLISH
+from edgemed.tui.themes import THEMES
 from testing.fake_engine import FakeEngine, finished
 from tests.tui.driving import session, shows, shows_not, wait_until, write
+from tests.tui.test_contrast import check
 from tests.tui.test_copying import select_with_mouse
 from tests.tui.test_kept import in_vault, unlocked
 from tests.tui.vaults import entrance, make_vault
@@ -247,6 +249,25 @@ async def test_what_to_export_is_chosen_and_reasoning_is_left_out(home: Path) ->
         "Question 1:\nFirst?\n\nAnswer 1:\nOne.\n\nQuestion 2:\nSecond?\n\nAnswer 2:\nHalf a dose\n"
         "CUT OFF: a dose or a list may be incomplete\n"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", [theme.name for theme in THEMES])
+async def test_the_review_is_legible(theme: str) -> None:
+    app = ChatApp(session(FakeEngine([ANSWER])))
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        app.theme = theme
+        await answered(pilot)
+        await reviewing(pilot)
+        await pilot.press("space", "n", "r")
+        await shows(pilot, "6 redacted, 1 kept", "Redact these words", "DEMONSTRATION")
+        check(pilot)
+        await pilot.press("escape", "end")
+        await shows(pilot, "Y: I have read it")
+        check(pilot)
+        await pilot.press("y")
+        await shows(pilot, "Reviewed by", "DEMONSTRATION")
+        check(pilot)
 
 
 # --- line mode ---

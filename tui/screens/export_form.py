@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from edgemed.clinical.redaction import Review
@@ -12,6 +13,7 @@ from edgemed.errors import SetupError
 from edgemed.tui.exporting import CLINICIAN, Export, path_of, problem_with
 from edgemed.tui.messages import Opened
 from edgemed.tui.screens.form import FormScreen
+from edgemed.tui.screens.noticed import notices
 from edgemed.tui.strings.export import export_strings
 
 
@@ -28,6 +30,10 @@ class ExportForm(FormScreen):
         self._reviewer = ""
         self._folder = Path.home()
         self._to_replace: Path | None = None
+
+    def compose(self) -> ComposeResult:
+        yield notices(self._export.session)
+        yield from list(super().compose())[1:]
 
     def on_mount(self) -> None:
         self.run_worker(self._ask())

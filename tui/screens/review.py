@@ -51,7 +51,7 @@ class ReviewScreen(Screen[Review | None]):
         with VerticalScroll(classes="page"):
             yield ReviewedText(self._review)
         yield Static("", classes="finding", markup=False)
-        with VerticalScroll(classes="kinds", can_focus=False):
+        with VerticalScroll(classes="kinds"):
             yield Static("", markup=False)
         field = Input(placeholder=self._words.word, select_on_focus=False)
         field.display = False

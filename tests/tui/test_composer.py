@@ -117,6 +117,13 @@ def test_other_sequences_are_what_they_were(data: str, keys: list[str]) -> None:
     assert read(data) == read(*data) == keys
 
 
+def test_a_letter_after_escape_is_a_shortcut_and_no_text() -> None:
+    parser = PasteParser()
+    for event in (*parser.feed("\x1bcd"), *parser.tick()):
+        assert isinstance(event, events.Key)
+        assert (event.key, event.character) in (("alt+c", None), ("d", "d"))
+
+
 @pytest.mark.slow
 def test_an_end_mark_that_comes_in_two_reads_ends_the_paste() -> None:
     with PseudoTerminal(chat_program('["Rest."]')) as terminal:

@@ -32,8 +32,8 @@ class ExportForm(FormScreen):
         self._to_replace: Path | None = None
 
     def compose(self) -> ComposeResult:
-        yield notices(self._export.session)
-        yield from list(super().compose())[1:]
+        for number, widget in enumerate(super().compose()):
+            yield widget if number else notices(self._export.session)
 
     def on_mount(self) -> None:
         self.run_worker(self._ask())

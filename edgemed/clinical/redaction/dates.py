@@ -22,8 +22,13 @@ _YEAR_LAST = re.compile(rf"(\d{{1,2}}) ?([-/]|(?<! )\.(?! )) ?(\d{{1,2}}) ?\2 ?(
 _COMPACT = re.compile(r"[12][90]\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d)")
 _MONTH_YEAR = re.compile(r"\d{1,2}[/.-](?:19|20)\d\d(?![\d/.-])|(?:19|20)\d\d[/.-](?:0[1-9]|1[0-2])(?![\d/.-])")
 _CUED = re.compile(
-    r"(?:on|dated?|admitted|seen|discharged|reviewed|clinic|due|appt|appointment|tci|edd|lmp)[: ]{1,2}"
+    r"(?:on|dated?|admitted|seen|discharged|reviewed|clinic|due|appt|appointment|tci|edd|lmp|bloods?"
+    r"|labs?|echo|ct|mri|cxr|xr|scan|uss|biopsy|f/u|ward round)[: ]{1,2}"
     rf"(?P<v>(\d{{1,2}})/(\d{{1,2}}))(?![\d/]| ?(?:ago|later|post|course|history|hx|pain|power|for)){_NO_UNIT}"
+)
+_DAY = re.compile(
+    r"(?:on|until|till|by|from|before|after) the (?P<v>\d{1,2}(?:st|nd|rd|th))"
+    r"(?=[.,;)\n]|$| at | of (?:this|next|last) )"
 )
 _NAMED = re.compile(rf"(?:{_MONTH})(?![a-z])")
 _DAY_BEFORE = re.compile(
@@ -115,8 +120,13 @@ def _numeric(low: str) -> Iterator[tuple[int, int]]:
             yield match.span()
     for match in _CUED.finditer(low):
         first, second = match[2], match[3]
-        if not _touches(low, match.start()) and second not in ("7", "52", "10") and _valid(first, second):
+        if (
+            not _touches(low, match.start())
+            and second not in ("7", "52", "10")
+            and (_valid(first, second) or _valid(second, first))
+        ):
             yield match.span("v")
+    yield from (match.span("v") for match in _DAY.finditer(low))
 
 
 def _named(text: str, low: str) -> Iterator[tuple[int, int]]:

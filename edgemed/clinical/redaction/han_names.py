@@ -60,11 +60,11 @@ _TITLES = (
 )
 _LABEL = re.compile(
     r"(?:患者|病人|患儿|产妇|母亲|父亲|家属|联系人|监护人|陪护人?|医生|医师|护士|亲属|紧急联系人|授权人|受托人"
-    r"|委托人|代理人|法定代理人)?(?:姓名|名字|签名|签字|签章)[ \t]{0,3}:?[ \t_]{0,4}"
+    r"|委托人|代理人|法定代理人)?(?:姓名|名字|签名|签字|签章|小名|乳名|曾用名|别名|昵称)[ \t]{0,3}:?[ \t_]{0,4}"
     r"|(?:患者|病人|患儿|产妇|孕妇|家属|联系人|监护人|陪护人?|陪同人?|代诉人|病史(?:陈述|叙述|提供)者|供史者"
     r"|陈述者|记录者?人?|书写者|记录医师|住院医师|主治医师|经治医师|主管医师|主任医师|副主任医师|管床医生"
     r"|上级医师|接诊医生|接诊医师|首诊医生|医师|医生|护士|责任护士|值班医生|值班护士|审核者?人?|审核医师"
-    r"|报告者?人?|报告医师|检查者|检查医师|检验者|核对者?人?|手术者|术者|主刀(?:医师|医生)?|第?[一二三]?助手|助手"
+    r"|报告者?人?|报告医师|检查者|检查医师|检验者|核对者?人?|手术者|术者|主刀(?:医师|医生)?|第?[一二三]助手?|助手|麻醉"
     r"|麻醉(?:医师|医生|者)|器械护士|巡回护士"
     r"|会诊医师|会诊医生|申请医师|送检医师|送检医生|开单医生|转诊医生|主持人|参加人员|参加者|母亲|父亲|丈夫|妻子"
     r"|配偶|儿子|女儿|爱人|法定代理人|紧急联系人|关系人|经办人|见证人|签发人)[ \t]{0,3}:[ \t_]{0,4}"
@@ -79,19 +79,23 @@ _CUT = re.compile(
 )
 _TITLED = re.compile(rf"(?P<n>{_BARE_SURNAME}[\u4e00-\u9fff]{{0,2}}?)(?={_TITLES})")
 _INFORMAL = re.compile(rf"(?<![\u4e00-\u9fff])[老小阿](?P<n>{_BARE_SURNAME})(?=[,，。!?:；;\s说来在的去]|$)")
-_FOLLOWS = "[陪代诉说签来于在和与及电联为将已表同携送发告认否,，。;；、()（）:\\s系同护照]"
+_FOLLOWS = (
+    "[死去患曾已目昨晚早前后服有无出入来住是今陪代诉说签于在和与及电联为将表同携送发告认否系护照一"
+    ",，。;；、()（）:\\s\\d]"
+)
 _RELATIVES = re.compile(
     rf"(?:妻子?|丈夫|儿子|女儿|母亲|父亲|爱人|配偶|家属|哥哥|弟弟|姐姐|妹妹|儿媳|女婿|孙子|孙女|外孙|外孙女|老伴"
-    rf"|姑姑|舅舅|叔叔|阿姨|邻居|同事|朋友|保姆|护工|其子|其女|其母|其父|其妻|其夫|长子|长女|次子|次女)"
-    rf"(?:(?P<sure>叫|名叫|名为|姓名|:|\()[ \t]?)?(?P<n>{_SURNAME}[\u4e00-\u9fff]{{1,2}}?)(?={_FOLLOWS}|$)"
+    rf"|姑姑|舅舅|叔叔|阿姨|邻居|同事|朋友|保姆|护工|联系人|监护人|陪护|其子|其女|其母|其父|其妻|其夫|长子|长女|次子|次女)"
+    rf"(?:(?P<sure>叫|名叫|名为|姓名|:|\()[ \t]?)?(?P<n>{_BARE_SURNAME}[\u4e00-\u9fff]{{1,2}}?)(?={_FOLLOWS}|$)"
 )
+_MORE = re.compile(rf"[/、] ?(?P<n>{_BARE_SURNAME}[\u4e00-\u9fff]{{1,2}})(?=[/、,。;；\s]|$)")
 _SIGNATURE = re.compile(
     rf"^[ \t]*(?P<n>{_SURNAME}[\u4e00-\u9fff]{{1,2}})[ \t]*(?=(?:/[^\n]{{0,12}})?[ \t]*(?:\d{{4}}[-年/.]"
     rf"|\n[ \t]*\d{{4}}[-年/.]|\s*\Z))",
     re.M,
 )
 _SPOKEN = re.compile(
-    rf"(?:我叫|我是|名叫|叫做|患者叫|病人叫|本人)(?P<n>{_SURNAME}[\u4e00-\u9fff]{{1,2}}?)(?=[,，。;；、!\s今年岁的]|$)"
+    rf"(?:我叫|我是|名叫|叫做|患者叫|病人叫|本人叫|本人)(?P<n>{_SURNAME}[\u4e00-\u9fff]{{1,2}}?)(?=[,，。;；、!\s今年岁的]|$)"
 )
 _AT_START = re.compile(
     rf"^[ \t]*(?:患者|病人|患儿)?[ \t]?(?P<n>{_SURNAME}[\u4e00-\u9fff]{{1,2}})(?=[,，、 \t(（]{{1,3}}(?:男|女"
@@ -115,8 +119,9 @@ def _labelled(text: str) -> Iterator[Found]:
         match = _LABELLED.match(text, label.end())
         if match is None:
             continue
-        named = "名" in label[0] or "签" in label[0]
-        if named and not label[0].rstrip().endswith((":", "_")) and not re.match(_SURNAME, match[0]):
+        named = "名" in label[0] or "签" in label[0] or "昵" in label[0]
+        pet = re.search("小名|乳名|昵称", label[0])
+        if named and not pet and not label[0].rstrip().endswith((":", "_")) and not re.match(_SURNAME, match[0]):
             continue  # 姓名不详, 签字后
         value = match["latin"].rstrip(" .-'") if match["latin"] else _CUT.split(match["han"])[0]
         if match["latin"]:
@@ -124,9 +129,12 @@ def _labelled(text: str) -> Iterator[Found]:
                 yield Found(match.start(), match.start() + len(value), sure=True)
             continue
         ends = match.start() + len(value) < len(text) and "\u4e00" <= text[match.start() + len(value)] <= "\u9fff"
-        plausible = named or (re.match(_SURNAME, value) and not (ends and value == match[0]))
+        surnamed, goes_on = re.match(_SURNAME, value), ends and value == match[0]
+        plausible = (named and (surnamed or not goes_on)) or (surnamed and not goes_on)
         if len(value) >= 2 and plausible and not _NOT_NAMES.match(value):
             yield Found(match.start(), match.start() + len(value), sure=True)
+            for more in _MORE.finditer(text, match.start() + len(value), match.start() + len(value) + 20):
+                yield Found(*more.span("n"), sure=True)
 
 
 def _other(text: str) -> Iterator[Found]:
@@ -143,7 +151,8 @@ def _other(text: str) -> Iterator[Found]:
         if not words & HAN_WORDS and not (end - start > 1 and _NOT_NAMES.match(match["n"])):
             yield Found(start, end, sure=end - start > 2)
     for match in _RELATIVES.finditer(text):
-        if match["sure"] or not _NOT_NAMES.match(match["n"]):
+        titled = re.search(f"(?:{_TITLES})$", match["n"])
+        if match["sure"] or not (titled or _NOT_NAMES.match(match["n"])):
             yield Found(*match.span("n"), sure=True)
     for pattern in (_SIGNATURE, _SPOKEN, _AT_START, _PATIENT):
         for match in pattern.finditer(text):

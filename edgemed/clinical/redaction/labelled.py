@@ -29,16 +29,16 @@ _LABELS: tuple[tuple[Kind, str, int], ...] = (
         4,
     ),
     (
+        "vehicle",
+        rf"vin|(?:vehicle|vehicle id|plate|number plate|licen[cs]e plate|vehicle reg(?:istration)?|reg){_NO}?",
+        2,
+    ),
+    (
         "licence",
         rf"(?:licen[cs]e|driving licen[cs]e|driver'?s licen[cs]e|dl|certificate|visa|passport|registration|staff"
         rf"|employee"
         rf"|payroll|gmc|nmc|hcpc|gphc|npi|dea){_NO}?|driving licen[cs]e",
         4,
-    ),
-    (
-        "vehicle",
-        rf"vin|(?:vehicle|vehicle id|plate|number plate|licen[cs]e plate|vehicle reg(?:istration)?|reg){_NO}?",
-        2,
     ),
     (
         "device",
@@ -62,7 +62,7 @@ _LABELS: tuple[tuple[Kind, str, int], ...] = (
         "record",
         r"(?:住院|病历|病案|门诊|就诊|急诊|登记|患者|病人|档案|检查|影像|超声|病理|标本|样本|条码|检验|放射|申请单"
         r"|处方|流水"
-        r"|诊疗|诊疗卡|就诊卡|挂号|入院|体检|胃镜|手术|试验|受试者|随机)(?:号码?|编号|卡号|id)"
+        r"|诊疗|诊疗卡|就诊卡|挂号|入院|体检|胃镜|手术|手环|试验|受试者|随机)(?:号码?|编号|卡号|id)"
         r"|(?:ct|mri?|x线|b超|id)号|病历(?=:)|条码",
         3,
     ),
@@ -76,7 +76,7 @@ _LABELS: tuple[tuple[Kind, str, int], ...] = (
         3,
     ),
 )
-_KINDS = tuple((kind, re.compile(label), fewest) for kind, label, fewest in _LABELS)
+_KINDS = tuple((kind, re.compile(label.replace("(?=:)", "")), fewest) for kind, label, fewest in _LABELS)
 _VALUE = (
     r"[ \t]{0,3}(?:is|was|of|为|是)?[ \t]{0,2}[:=#.)-]?[ \t#]{0,3}"
     r"(?P<v>[a-z]{0,6}[-/ ]?\d[\da-z/-]{1,24}(?: \d{2,6}(?![\d./]|-\d|[ -]?(?:mg|ml|mcg|kg|cm|mm|y|years?|yo|m|f)"
@@ -93,7 +93,7 @@ _PHONE = re.compile(
 _PHONE_VALUE = re.compile(
     r"(?:号码?)?[ \t]{0,2}(?:no\.?|number|num\.?|#|on|at|me on|back on)?[ \t]{0,2}(?:is|为"
     r"|是)?[ \t]{0,2}[:.=]?[ \t]{0,3}"
-    r"(?P<v>\+?\(?\d[\d ()-]{1,22}\d)(?![\d./])"
+    r"(?P<v>\+?\(?\d[\d ()-]{1,22}\d(?:,? ?(?:转|ext\.?|extension|x) ?\d{1,6})?)(?![\d./])"
 )
 
 
@@ -105,8 +105,9 @@ def labelled(low: str) -> Iterator[Identifier]:
         value = match["v"]
         kind, fewest = _kind_of(match[1])
         digits = sum(map(str.isdigit, value))
-        if digits == 0 and kind == "messenger" and re.match(r"[ \t]*[:=]", low[match.end(1) :][:4]):
-            yield Identifier(match.start("v"), match.end("v"), kind)
+        if digits == 0 and kind == "messenger":
+            if "_" in value or re.match(r"[ \t]*[:=]", low[match.end(1) : match.end(1) + 4]):
+                yield Identifier(match.start("v"), match.end("v"), kind)
         elif digits >= fewest and len(re.sub(r"[^0-9a-z]", "", value)) >= 4:
             start, end = match.span("v")
             if kind not in ("vehicle", "ssn"):

@@ -77,7 +77,11 @@ _RULES: tuple[tuple[Kind, re.Pattern[str], Fits], ...] = (
     ("id_card", re.compile(r"(?<![\da-z])\d{6}[ -]?(?:18|19|20)\d\d[ -]?\d{4}[ -]?\d{3}[\dx](?![\da-z])"), _always),
     ("id_card", re.compile(r"(?<![\da-z])\d{15}(?![\da-z])"), lambda found, before: id_card(found)),
     ("phone", re.compile(r"(?<![\da-z])(?:\+?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)"), _always),
-    ("phone", re.compile(r"\+\d{1,3}[ .-]?(?:\(0\) ?)?\(?\d{1,5}\)?(?:[ .-]?\d{2,5}){1,5}(?!\d)"), _count(8, 15)),
+    (
+        "phone",
+        re.compile(r"(?:\+|(?<!\d)00)\d{1,3}[ .-]?(?:\(0\) ?)?\(?\d{1,5}\)?(?:[ .-]?\d{2,5}){1,5}(?!\d)"),
+        _count(8, 15),
+    ),
     ("phone", re.compile(r"(?<![\da-z])\(?0\d{2,5}\)?[ -]?\d{3,8}(?:[ -]\d{3,8}){0,2}(?![\d.]\d|\d)"), _count(10, 12)),
     ("phone", re.compile(r"(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}(?![\d-])"), _count(10, 11)),
     ("phone", re.compile(r"[48]00[- ]?\d{3}[- ]?\d{4}(?!\d)"), _always),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from edgemed.clinical.redaction.identifier import Identifier, Kind
-from edgemed.clinical.redaction.words import GENERAL
+from edgemed.clinical.redaction.words import GENERAL, STOP
 
 _STATES = (
     "AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK"
@@ -37,6 +37,7 @@ _RULES: tuple[tuple[Kind, re.Pattern[str]], ...] = (
             rf"(?:(?:Flat|Apt|Apartment|Unit|Suite|Room|House|Block)\.? ?[\dA-Z]{{1,5}},? )?\d{{1,5}}[A-Za-z]?"
             rf"(?:[-/]\d{{1,4}})?,? "
             rf"(?:{_MIDDLE} ){{1,4}}(?:(?:{_STREET})(?![A-Za-z])\.?|(?:Dr|St|Ct|Pl|Ln)\b\.?(?=[,;\n]|$))"
+            rf"(?: (?:NW|NE|SW|SE)(?![A-Za-z]))?"
             rf"(?:,? (?:Apt|Unit|Suite|Flat)\.? ?[\dA-Z]{{1,5}})?(?:,[ \n]{_TOWN}){{0,3}}"
             rf"(?:,? (?:{_STATES})(?![A-Za-z]))?(?:,?[ \n](?:{_POSTCODE}|\d{{5}}(?:-\d{{4}})?(?!\d)))?"
         ),
@@ -58,22 +59,19 @@ _RULES: tuple[tuple[Kind, re.Pattern[str]], ...] = (
             rf"|TX|UT|V[TA]|W[AVIY])(?![A-Za-z])|(?:{_STATES}) \d{{5}}))"
         ),
     ),
-    (
-        "place",
-        re.compile(
-            r"(?!,)(?:St\.? |Royal |Queen |King |Prince |Princess |Great |New |North |South |East |West |Mount "
-            r"|University of ){0,2}"
-            r"[A-Z][a-z'-]{2,20}(?: (?:[A-Z][a-z'-]{1,20}|of|and|the)){0,4}"
-            r" (?:Hospital|Infirmary|Hospice|Nursing Home|Care Home|Medical Cent(?:re|er)|Health Cent(?:re|er)"
-            r"|Primary School|High School"
-            r"|Surgery|Practice)(?![A-Za-z])"
-        ),
-    ),
+)
+_INSTITUTION = re.compile(
+    r"(?:St\.? |Royal |Queen |King |Prince |Princess |Great |New |North |South |East |West |Mount |University of ){0,2}"
+    r"[A-Z][a-z'-]{2,20}(?: (?:[A-Z][a-z'-]{1,20}|of|and|the)){0,4}"
+    r" (?:Hospital|Infirmary|Hospice|Nursing Home|Care Home|Medical Cent(?:re|er)|Health Cent(?:re|er)|Primary School"
+    r"|High School|Church|Mosque|Surgery|Practice)(?![A-Za-z])"
 )
 _LIVES = re.compile(
-    r"(?:lives?|lived|living|resid(?:es|ed|ing)|resident|brought up|grew up|born|home|transferred|originally|comes"
-    r"|flew in|back)"
-    rf" (?:alone |with [a-z ]{{1,20}} )?(?:in|of|at|from) (?P<v>{_TOWN})"
+    r"(?i:lives?|lived|living|resid(?:es|ed|ing)|resident|brought up|grew up|born|home|transferred|originally|comes"
+    r"|flew in|back|man|woman|boy|girl|lady|gentleman|driver|student|teacher|worker|farmer|nurse|visitor|moved"
+    r"|travelled"
+    r"|seen|works?|worked|employed|stayed|stays)"
+    rf" (?:alone |with [a-z ]{{1,20}} )?(?:in|of|at|from|to|for|by) (?P<v>{_TOWN})"
 )
 _NOT_BELOW = re.compile(
     rf"(?:UK|USA?|United|Great|England|Scotland|Wales|Ireland|Northern|Britain|China|India|Pakistan|Bangladesh"
@@ -146,6 +144,14 @@ _HAN_RULES: tuple[tuple[Kind, re.Pattern[str]], ...] = (
             r"|儿童)[\u4e00-\u9fff]{0,6}医院"
         ),
     ),
+    (
+        "place",
+        re.compile(
+            r"(?<=[在于往至到从由])(?!一|某|该|本|当|外|同|我|另|多|两|几|其|家|附近|上级|下级|县医|市医|省医|镇|乡|社区|基层|三甲|二甲"
+            r"|专科|私立|公立|综合|这|那|各|全)"
+            r"[\u4e00-\u9fff]{2,10}?(?:医院|小学|中学|大学|学院|幼儿园|公司|养老院|敬老院|福利院)"
+        ),
+    ),
     ("place", re.compile(rf"(?<=[住自往到在于籍])(?:{_CITIES})(?!市|省)")),
 )
 _HAN_ADDRESS = re.compile(
@@ -167,13 +173,13 @@ def places(text: str) -> Iterator[Identifier]:
             start, end = match.span()
             if start and text[start - 1].isascii() and text[start - 1].isalnum():
                 continue
-            if kind == "place" and text[end : end + 1] != ",":  # a town has one behind it
-                start += _general(match[0])
-                if len(text[start:end].split()) < 2:
-                    continue
             yield Identifier(start, end, kind)
+    for match in _INSTITUTION.finditer(text):
+        start = match.start() + _general(match[0])
+        if len(text[start : match.end()].split()) > 1 and not text[match.start() - 1 : match.start()].isalnum():
+            yield Identifier(start, match.end(), "place")
     for match in _LIVES.finditer(text):
-        if not _NOT_BELOW.match(match["v"]):
+        if not _NOT_BELOW.match(match["v"]) and match["v"].split()[0].casefold() not in STOP:
             yield Identifier(match.start("v"), match.end("v"), "place")
     for match in _ADDRESS.finditer(text):
         stop = _STOPS.search(match["v"])
@@ -187,7 +193,8 @@ def _chinese(text: str) -> Iterator[Identifier]:
             if not _NO_PLACE.search(match[0]):
                 yield Identifier(match.end() - len(_VERB.sub("", match[0])), match.end(), kind)
     for match in _HAN_ADDRESS.finditer(text):
-        if not _NOT_AN_ADDRESS.match(match["v"]):
+        labelled = ":" in match[0] or re.search("[省市区县镇乡村路街号]", match["v"])
+        if labelled and not _NOT_AN_ADDRESS.match(match["v"]):
             yield Identifier(match.start("v"), match.end("v"), "address")
 
 

@@ -206,21 +206,7 @@ def test_overlapping_choices_are_made_one() -> None:
 
 # --- cost ---
 
-UNITS = (
-    "a",
-    "0",
-    "1 ",
-    "A. ",
-    "John Smith ",
-    "张医生",
-    "姓名：张三，",
-    "a@b.c ",
-    "3 May ",
-    "mrn 12345 ",
-    "+1 ",
-    ".com",
-    "市区",
-)
+UNITS = ("a", "John Smith ", "姓名：张三，", "3 May ", "mrn 12345 ", ".com")
 SECONDS = 2.0
 """Measured on an idle core: 0.3 to 0.9 s."""
 

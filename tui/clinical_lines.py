@@ -8,7 +8,8 @@ from edgemed.chat.visible import visible
 from edgemed.clinical import Language
 from edgemed.clinical.case import label
 from edgemed.clinical.flags.flag import Flag
-from edgemed.clinical.watch import AllergyMark, Marks, Score
+from edgemed.clinical.flags.news2 import News2
+from edgemed.clinical.watch import AllergyMark, Marks
 from edgemed.tui.strings.clinical import ClinicalStrings, clinical_strings
 
 MOST_LINES = 2
@@ -39,7 +40,7 @@ def listed_lines(flags: Sequence[Flag], words: ClinicalStrings) -> list[str]:
     ] or [words.none_found]
 
 
-def score_line(score: Score | None, language: Language) -> str:
+def score_line(score: News2 | None, language: Language) -> str:
     """The NEWS2, or why there is none; empty without observations."""
     words = clinical_strings(language)
     if score is None:

@@ -12,29 +12,12 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol, Self, TypeVar
 
 from edgemed.clinical.case import CaseHeader
-from edgemed.clinical.flags import phrases
+from edgemed.clinical.flags import news2, phrases, values
 from edgemed.clinical.flags.flag import Flag, Text
+from edgemed.clinical.flags.news2 import News2
 from edgemed.clinical.noted import Scale
 
 T = TypeVar("T")
-
-
-class Score(Protocol):
-    """A NEWS2, computed or not. `scale`: the SpO2 scale that it was computed with."""
-
-    @property
-    def score(self) -> int | None: ...
-    @property
-    def missing(self) -> tuple[str, ...]: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def scale(self) -> Scale | None: ...
-    @property
-    def evidence(self) -> tuple[str, ...]: ...
-    @property
-    def new(self) -> bool: ...
-    def as_flag(self) -> Flag | None: ...
 
 
 class AllergyMark(Protocol):
@@ -86,11 +69,6 @@ def none_found(*read: object) -> list[Any]:
     return []
 
 
-def not_scored(texts: Sequence[Text], header: CaseHeader, scale: Scale | None) -> Score | None:
-    """No score."""
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """A function for each group.
@@ -102,8 +80,8 @@ class Rules:
     """
 
     phrases: Callable[[Sequence[Text]], list[Flag]] = phrases.found
-    values: Callable[[Sequence[Text], CaseHeader], list[Flag]] = none_found
-    news2: Callable[[Sequence[Text], CaseHeader, Scale | None], Score | None] = not_scored
+    values: Callable[[Sequence[Text], CaseHeader], list[Flag]] = values.found
+    news2: Callable[[Sequence[Text], CaseHeader, Scale | None], News2 | None] = news2.read
     missing: Callable[[str, CaseHeader, Sequence[str]], list[str]] = none_found
     allergies: Callable[[str, str], list[AllergyMark]] = none_found
     numbers: Callable[[Sequence[str], str], list[str]] = none_found
@@ -115,7 +93,7 @@ class Seen:
     all applied, and the user must be told."""
 
     flags: tuple[Flag, ...] = ()
-    score: Score | None = None
+    score: News2 | None = None
     failed: tuple[str, ...] = ()
 
 
@@ -135,12 +113,12 @@ class Watch:
     rules: Rules = field(default_factory=Rules)
 
     def read(self, texts: Sequence[Text], header: CaseHeader, switches: Switches, scale: Scale | None = None) -> Seen:
-        """Red flags in `texts`, which hold the question and the earlier ones; the header is read as well.
+        """Red flags in `texts`: the earlier questions, then the new one. The header is read as the oldest text.
 
         `scale`: the SpO2 scale that the user chose for NEWS2.
         """
         told = header.prompt("en")
-        whole = [*texts, Text(told, "header")] if told else list(texts)
+        whole = [Text(told, "header"), *texts] if told else list(texts)
         tried = _Tried(switches)
         scores = tried("news2", lambda: [self.rules.news2(whole, header, scale)])
         score = scores[0] if scores else None

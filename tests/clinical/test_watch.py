@@ -41,9 +41,9 @@ def test_the_header_is_a_text_and_its_identity_is_not() -> None:
     read: list[Text] = []
     header = CaseHeader(problems="AAA, 6 cm", initials="QXI")
     Watch(Rules(phrases=lambda texts: read.extend(texts) or [])).read([Text("Back pain")], header, Switches())
-    assert [text.where for text in read] == ["question", "header"]
-    assert "AAA, 6 cm" in read[1].body
-    assert "QXI" not in read[1].body
+    assert [text.where for text in read] == ["header", "question"]
+    assert "AAA, 6 cm" in read[0].body
+    assert "QXI" not in read[0].body
 
 
 def test_switches_are_stored_by_the_groups_that_are_off() -> None:

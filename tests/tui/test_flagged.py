@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from edgemed.chat.conversation import Conversation
 from edgemed.clinical import Language
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags.flag import Flag, Text
+from edgemed.clinical.flags.news2 import News2
 from edgemed.clinical.noted import Scale
 from edgemed.clinical.watch import Rules, Watch
 from edgemed.tui.app import ChatApp
@@ -34,21 +35,6 @@ from tests.tui.vaults import entrance, make_vault
 WORDS = ("chest pain", "sweating", "worst headache", "neck stiff", "胸痛")
 SHOWN = 'Text match, not an assessment: "chest pain ... sweating" (RULE-1, a guideline, 2016).'
 ACT = "If this is an emergency, use your local pathway; do not wait for this answer."
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A score of RR only, which needs a scale."""
-
-    score: int | None
-    missing: tuple[str, ...]
-    reason: str
-    scale: Scale | None
-    evidence: tuple[str, ...]
-    new: bool
-
-    def as_flag(self) -> Flag | None:
-        return Flag("NEWS2", "news2", self.evidence, "a score, 2017") if self.score else None
 
 
 class Read:
@@ -73,15 +59,15 @@ class Read:
         found = [word for text in texts for word in text.body.split() if word.startswith("K=")]
         return [Flag("K-1", "values", tuple(found), "a list, 2023", asks_unit=True)] if found else []
 
-    def news2(self, texts: Sequence[Text], header: CaseHeader, scale: Scale | None) -> Scored | None:
+    def news2(self, texts: Sequence[Text], header: CaseHeader, scale: Scale | None) -> News2 | None:
         self.threads.append(threading.get_ident())
         found = tuple(dict.fromkeys(word for text in texts for word in text.body.split() if word.startswith("RR=")))
         if not found:
             return None
-        missing = () if scale else ("respiration", "oxygen")
-        return Scored(
-            7 if scale else None, missing, "" if scale else "no_scale", scale, found, found[-1] in texts[-1].body
-        )
+        new = found[-1] in texts[-1].body
+        if scale is None:
+            return News2(None, ("respiration", "oxygen"), "no_scale", evidence=found, new=new)
+        return News2(7, evidence=found, new=new, scale=scale)
 
     @property
     def watch(self) -> Watch:
@@ -317,7 +303,7 @@ async def test_a_score_is_computed_once_its_scale_is_chosen_for_the_case(tmp_pat
             await shows(pilot, "One.", NOT_SCORED if first else "NEWS2 7 (scale 2): RR=25, RR=31")
             if first:
                 await write(pilot, "/scale 2", "enter")
-                await shows(pilot, "SpO2 scale of this case: 2.", "NEWS2 7 (scale 2): RR=25", "(NEWS2, a score, 2017)")
+                await shows(pilot, "SpO2 scale of this case: 2.", "NEWS2 7 (scale 2): RR=25", "(NEWS2, Royal College")
                 await write(pilot, "And the RR=25 ?", "enter")
                 await shows(pilot, "Two.")
                 assert "NEWS2" not in screen_text(pilot), "once"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 from textual.widgets import Static
+from textual.worker import WorkType
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.clinical.flags.rules import reviewed_by, rules_version
@@ -36,7 +37,12 @@ class FlaggedScreen(CasedScreen):
             line = Static("", classes=name, markup=False)
             line.display = False
             await self.mount(line, before=self.query_one(".box-line"))
-        self.run_worker(self.watching.warm_up())
+        self.in_background(self.watching.warm_up)
+
+    def in_background(self, work: Callable[[], Coroutine[None, None, None]], group: str = "") -> None:
+        """Run `work` beside the screen's messages, alone in its group if it has one."""
+        job: WorkType[None] = work  # a function: a coroutine that never starts, because the chat closes, is a warning
+        self.run_worker(job, group=group or "default", exclusive=bool(group))
 
     # --- a question is sent ---
 
@@ -96,7 +102,7 @@ class FlaggedScreen(CasedScreen):
 
     def action_flags(self) -> None:
         """All flags of this chat, with rule, evidence and source."""
-        self.run_worker(self._list_flags())
+        self.in_background(self._list_flags)
 
     async def _list_flags(self) -> None:
         words, seen = self._clinical_words, await self.watching.all_flags(self._conversation)
@@ -111,7 +117,7 @@ class FlaggedScreen(CasedScreen):
         if group:
             self.call_later(self._switch, group)
         else:
-            self.run_worker(self._list_rules())
+            self.in_background(self._list_rules)
 
     async def _list_rules(self) -> None:
         words, switches = self._clinical_words, await self.watching.switches()

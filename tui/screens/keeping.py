@@ -13,6 +13,7 @@ from edgemed.chat.visible import visible
 from edgemed.errors import VaultError
 from edgemed.tui.commands import Command
 from edgemed.tui.kept import Kept
+from edgemed.tui.reasons import reason_in
 from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.composing import Action
 from edgemed.tui.screens.set_pin import SetPinScreen
@@ -65,7 +66,7 @@ class KeepingScreen(ChatScreen):
         try:
             await kept.prepare()
         except VaultError as error:
-            self.notify(str(error), markup=False, severity="error")
+            self.notify(reason_in(self._session.language, str(error)), markup=False, severity="error")
 
     @property
     def would_lose(self) -> str:
@@ -89,7 +90,7 @@ class KeepingScreen(ChatScreen):
             await self._kept.keep(conversation)
             self._fault = ""
         except VaultError as error:
-            self._fault, self._saved = str(error), None
+            self._fault, self._saved = reason_in(self._session.language, str(error)), None
 
     def show_draft(self, draft: str) -> None:
         """Put a draft into the box."""

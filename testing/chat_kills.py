@@ -51,7 +51,7 @@ _INTERFACE = re.compile(
     r"^ (You|edgemed \w{8}) · \d\d:\d\d|^ (OFFLINE|DEMONSTRATION MODEL|Model:|Kept on this computer|F12: hide|room left"
     r"|The conversation has \d|shorten the text"
     r"|Answering\.|Reading your text|Loading the model|Stopping|For example:|Esc:|Next: |brief answer|full answer)"
-    r"|^▌ (There is no|New chat)"
+    r"|^▌ "  # a short notice; the box's own text follows its bar at once
     r"|^▌Type a question|F1 help$|CUT OFF|N: new chat|missed\?$|mL/min\?$|plain words: \.\.\.$|DEMONSTRATION$"
 )
 

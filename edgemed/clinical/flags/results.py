@@ -154,7 +154,7 @@ def _found(text: str) -> Iterator[Result]:
     # Names are looked for in the characters before a digit only.
     begin, names = 0, 0
     for digit in _DIGITS.finditer(text):
-        for name in NAME.finditer(text, max(begin, digit.start() - _REACH)):
+        for name in NAME.finditer(text, max(begin, digit.start() - _REACH), digit.start() + _REACH):
             if name.start() >= digit.start():
                 break
             names += 1

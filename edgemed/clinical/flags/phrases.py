@@ -6,15 +6,15 @@ The rules are in `phrases.en.toml` and `phrases.zh-CN.toml`; both files are alwa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import chain
+from typing import NamedTuple
 
 from edgemed.clinical.flags import rules
 from edgemed.clinical.flags.flag import Flag, Text
 from edgemed.clinical.flags.reading import Reading, misspellings
 from edgemed.clinical.flags.rule_file import Element, Rule, RuleFile, read_rules
-from edgemed.clinical.flags.silence import Span, silenced
+from edgemed.clinical.flags.silence import Span, merged, silenced
 
 BACKGROUND = frozenset({"past"})
 """Kinds of silence that do not hide an element marked `~`: an old diagnosis counts as the ground of a new event."""
@@ -23,8 +23,7 @@ _MOST_ANCHORS = 400
 _LONGEST_EVIDENCE = 80
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Hit:
+class _Hit(NamedTuple):
     """A phrase in one of the texts."""
 
     text: int
@@ -69,7 +68,7 @@ class _Search:
         self._new = {index for index, text in enumerate(texts) if text.where == "question"}
         self._raw: dict[str, list[_Hit]] = {}
         self._heard: dict[Element, list[_Hit]] = {}
-        self._silences: dict[int, dict[str, Sequence[Span]]] = {}
+        self._silences: dict[int, dict[bool, Sequence[Span]]] = {}
 
     def match(self, rule: Rule) -> list[_Hit]:
         for elements in rule.any:
@@ -128,9 +127,9 @@ class _Search:
 
     def _silent(self, hit: _Hit, background: bool) -> bool:
         if hit.text not in self._silences:
-            self._silences[hit.text] = dict(self._file.silences.of(self._readings[hit.text]))
-        return any(
-            silenced(hit.start, spans)
-            for kind, spans in self._silences[hit.text].items()
-            if not (background and kind in BACKGROUND)
-        )
+            spans = self._file.silences.of(self._readings[hit.text])
+            self._silences[hit.text] = {
+                False: merged(chain.from_iterable(spans.values())),
+                True: merged(chain.from_iterable(each for kind, each in spans.items() if kind not in BACKGROUND)),
+            }
+        return silenced(hit.start, self._silences[hit.text][background])

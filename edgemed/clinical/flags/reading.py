@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 _WRAPPED = 60
@@ -13,6 +13,8 @@ _WRAPPED = 60
 _SHORTEST, _LONGEST = 6, 20
 """Letters of words in which a typing error is mended."""
 _WORD = re.compile(r"[a-z]{2,}")
+_LETTERS = re.compile(r"[a-z]+")
+_NUMBER = re.compile(r"(?<![\d.])\d")
 _QUOTES = str.maketrans("‘’“”`´–—‐‑−", "''\"\"''-----")
 
 
@@ -30,6 +32,35 @@ class Reading:
     def words(self) -> str:
         """Each different word of the text once: a short text in which to look whether a word occurs."""
         return " ".join(dict.fromkeys(_WORD.findall(self.lower)))
+
+    @cached_property
+    def _starts(self) -> dict[str, list[int]]:
+        """Where each different word begins."""
+        starts: dict[str, list[int]] = {}
+        for match in _LETTERS.finditer(self.lower):
+            starts.setdefault(match[0], []).append(match.start())
+        return starts
+
+    @cached_property
+    def _ordered(self) -> list[str]:
+        return sorted(self._starts)
+
+    @cached_property
+    def _others(self) -> dict[str, list[int]]:
+        """Where each character that is no letter stands, and under "0" where numbers begin."""
+        return {"0": [match.start() for match in _NUMBER.finditer(self.lower)]}
+
+    def starting(self, beginning: str) -> Iterator[int]:
+        """Places of words that begin with these letters, of this character, or of numbers for "0"."""
+        if not beginning.isalpha():
+            if beginning not in self._others:
+                self._others[beginning] = [m.start() for m in re.finditer(re.escape(beginning), self.lower)]
+            yield from self._others[beginning]
+            return
+        for index in range(bisect_left(self._ordered, beginning), len(self._ordered)):
+            if not self._ordered[index].startswith(beginning):
+                return
+            yield from self._starts[self._ordered[index]]
 
     def original(self, start: int, end: int) -> str:
         return " ".join(self._plain[self._place(start) : self._place(end)].split())

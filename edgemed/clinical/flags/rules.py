@@ -59,11 +59,10 @@ def _sources() -> Mapping[str, Mapping[str, Any]]:
 
 def enabled(key: str) -> bool:
     """Whether the rules of a source are on by default: only if the source was read in the words of its edition."""
-    return bool(_sources().get(key, {}).get("read", False)) if _sources() else True
+    return _sources().get(key, {}).get("read") is True
 
 
 def source(key: str) -> str:
     """Publication and edition, as a flag shows them."""
-    entry = _sources().get(key, {})
-    words = " ".join(str(entry[field]) for field in ("publication", "edition") if entry.get(field)) or key
+    words = str(_sources().get(key, {}).get("short", key))
     return words if enabled(key) else f"{words}, {NOT_READ}"

@@ -14,7 +14,8 @@ from edgemed.clinical.flags.reading import Reading
 Scope = Literal["after", "item", "before", "sentence", "line", "block", "rest", "text"]
 """How far a cue reaches.
 
-`after`: to the end of the sentence, or to a word that ends a clause ("but"). `item`: as `after`, but only to the first
+`after`: from the end of the cue to the end of the sentence, or to a word that ends a clause ("but"), so a phrase that
+begins with the cue itself ("no pulse") is heard. `item`: as `after`, but only to the first
 comma, unless a list with "or" follows. `before`: back to a comma, a clause end or the beginning of the sentence.
 `sentence`, `line`: that sentence or line. `block`: the lines between two blank ones. `rest`: to the end of the block.
 `text`: all of it.
@@ -117,13 +118,13 @@ class _Bounds:
     def reach(self, scope: Scope, start: int, end: int, sentence: Span) -> Span:
         match scope:
             case "after":
-                return start, self._clause_end(end, sentence[1])
+                return end, self._clause_end(end, sentence[1])
             case "item":
                 until = self._clause_end(end, sentence[1])
                 if listed := _LIST.match(self._text, end, until):
-                    return start, listed.end()
+                    return end, listed.end()
                 comma = _COMMA.search(self._text, end, until)
-                return start, comma.start() if comma else until
+                return end, comma.start() if comma else until
             case "before":
                 index = bisect_left(self._ends, start)
                 begin = max(sentence[0], self._ends[index - 1] if index else 0)

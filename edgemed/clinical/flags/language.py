@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 
 from edgemed.clinical.flags.reading import Reading
 
@@ -48,15 +48,11 @@ class _Phrase:
                 yield from (match.span() for match in self._pattern.finditer(reading.lower))
             return
         places = chain.from_iterable(reading.starting(beginning) for beginning in self._beginnings)
-        tried = 0
-        for place in places:
+        for tried, place in enumerate(islice(places, _MOST_PLACES)):
             if not tried and not self._possible(reading):
                 return
-            tried += 1
             if match := self._pattern.match(reading.lower, place):
                 yield match.span()
-            if tried == _MOST_PLACES:
-                return
 
     def _possible(self, reading: Reading) -> bool:
         return self._needed is None or any(

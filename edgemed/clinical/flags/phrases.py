@@ -36,9 +36,10 @@ def found(texts: Sequence[Text]) -> list[Flag]:
     """The rules that match, each once. Part of each match stands in the new question."""
     files = _files()
     readings = [Reading(text.body, _misspelt()) for text in texts]
+    silences = _Silences(files, readings)
     flags: dict[str, Flag] = {}
     for file in files:
-        search = _Search(file, texts, readings)
+        search = _Search(file, texts, readings, silences)
         for rule in file.rules:
             if rule.id not in flags and rules.enabled(rule.source) and (hits := search.match(rule)):
                 flags[rule.id] = Flag(rule.id, "phrases", _evidence(readings, hits), rules.source(rule.source))
@@ -61,15 +62,30 @@ def _evidence(readings: Sequence[Reading], hits: Sequence[_Hit]) -> tuple[str, .
     return tuple(word if len(word) <= most else word[: most - 1] + "…" for word in words)
 
 
+class _Silences:
+    """What is silent in each text, in the words of either language: an English abbreviation follows a Chinese "no"."""
+
+    def __init__(self, files: Sequence[RuleFile], readings: Sequence[Reading]) -> None:
+        self._files, self._readings = files, readings
+        self._found: dict[int, list[tuple[str, Sequence[Span]]]] = {}
+
+    def of(self, text: int) -> list[tuple[str, Sequence[Span]]]:
+        """Kinds of silence and their places in a text."""
+        if text not in self._found:
+            self._found[text] = [
+                item for file in self._files for item in file.silences.of(self._readings[text]).items()
+            ]
+        return self._found[text]
+
+
 class _Search:
     """The rules of one file in the texts of one turn. A phrase is looked for when a rule first needs it."""
 
-    def __init__(self, file: RuleFile, texts: Sequence[Text], readings: Sequence[Reading]) -> None:
-        self._file, self._readings = file, readings
+    def __init__(self, file: RuleFile, texts: Sequence[Text], readings: Sequence[Reading], silences: _Silences) -> None:
+        self._file, self._readings, self._silences = file, readings, silences
         self._new = {index for index, text in enumerate(texts) if text.where == "question"}
         self._raw: dict[str, list[_Hit]] = {}
         self._heard: dict[Element, list[_Hit]] = {}
-        self._silences: dict[int, dict[str, Sequence[Span]]] = {}
 
     def match(self, rule: Rule) -> list[_Hit]:
         for elements in rule.any:
@@ -127,10 +143,8 @@ class _Search:
         return self._heard[element]
 
     def _silent(self, hit: _Hit, background: bool) -> bool:
-        if hit.text not in self._silences:
-            self._silences[hit.text] = dict(self._file.silences.of(self._readings[hit.text]))
         return any(
             silenced(hit.start, spans)
-            for kind, spans in self._silences[hit.text].items()
+            for kind, spans in self._silences.of(hit.text)
             if not (background and kind in BACKGROUND)
         )

@@ -25,7 +25,7 @@ Span = tuple[int, int]
 _SENTENCE_END = re.compile(r"\.(?=\s|$|[\u3400-\u9fff])|[;!?。]|\n")
 _LINE_END = re.compile(r"\n")
 _BLOCK_END = re.compile(r"\n\n")
-_COMMA = re.compile(r",(?!\d)")
+_COMMA = re.compile(r"(?<!\d),|,(?!\d)")
 _LIST = re.compile(r"(?:[^,.;!?\n]{1,40},){1,8}[^,.;!?\n]{0,40}(?<![a-z])(?:or|nor|and/or)(?![a-z])[^,.;!?\n]{1,60}")
 
 

@@ -43,21 +43,18 @@ class _Phrase:
         return re.compile(self._source)
 
     def spans(self, reading: Reading) -> Iterator[tuple[int, int]]:
+        if not self._possible(reading):
+            return
         if self._beginnings is None:
-            if self._possible(reading):
-                yield from (match.span() for match in self._pattern.finditer(reading.lower))
+            yield from (match.span() for match in self._pattern.finditer(reading.lower))
             return
         places = chain.from_iterable(reading.starting(beginning) for beginning in self._beginnings)
-        for tried, place in enumerate(islice(places, _MOST_PLACES)):
-            if not tried and not self._possible(reading):
-                return
+        for place in islice(places, _MOST_PLACES):
             if match := self._pattern.match(reading.lower, place):
                 yield match.span()
 
     def _possible(self, reading: Reading) -> bool:
-        return self._needed is None or any(
-            word in (reading.words if word.isascii() and word.isalpha() else reading.lower) for word in self._needed
-        )
+        return self._needed is None or any(reading.holds(word) for word in self._needed)
 
 
 class Phrases:

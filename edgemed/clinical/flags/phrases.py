@@ -5,16 +5,16 @@ The rules are in `phrases.en.toml` and `phrases.zh-CN.toml`; both files are alwa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import chain
+from typing import NamedTuple
 
 from edgemed.clinical.flags import rules
 from edgemed.clinical.flags.flag import Flag, Text
 from edgemed.clinical.flags.reading import Reading, misspellings
 from edgemed.clinical.flags.rule_file import Element, Rule, RuleFile, read_rules
-from edgemed.clinical.flags.silence import Span, silenced
+from edgemed.clinical.flags.silence import Span, merged, silenced
 
 BACKGROUND = frozenset({"past"})
 """Kinds of silence that do not hide an element marked `~`: an old diagnosis counts as the ground of a new event."""
@@ -23,8 +23,7 @@ _MOST_ANCHORS = 400
 _LONGEST_EVIDENCE = 80
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Hit:
+class _Hit(NamedTuple):
     """A phrase in one of the texts."""
 
     text: int
@@ -67,14 +66,16 @@ class _Silences:
 
     def __init__(self, files: Sequence[RuleFile], readings: Sequence[Reading]) -> None:
         self._files, self._readings = files, readings
-        self._found: dict[int, list[tuple[str, Sequence[Span]]]] = {}
+        self._found: dict[int, dict[bool, Sequence[Span]]] = {}
 
-    def of(self, text: int) -> list[tuple[str, Sequence[Span]]]:
-        """Kinds of silence and their places in a text."""
+    def of(self, text: int) -> Mapping[bool, Sequence[Span]]:
+        """The silent places of a text for an element: False, or True for a background element."""
         if text not in self._found:
-            self._found[text] = [
-                item for file in self._files for item in file.silences.of(self._readings[text]).items()
-            ]
+            items = [item for file in self._files for item in file.silences.of(self._readings[text]).items()]
+            self._found[text] = {
+                False: merged(span for _, spans in items for span in spans),
+                True: merged(span for kind, spans in items if kind not in BACKGROUND for span in spans),
+            }
         return self._found[text]
 
 
@@ -143,8 +144,4 @@ class _Search:
         return self._heard[element]
 
     def _silent(self, hit: _Hit, background: bool) -> bool:
-        return any(
-            silenced(hit.start, spans)
-            for kind, spans in self._silences.of(hit.text)
-            if not (background and kind in BACKGROUND)
-        )
+        return silenced(hit.start, self._silences.of(hit.text)[background])

@@ -27,11 +27,19 @@ class Reading:
         if len(lower) != len(self._plain):  # a few letters grow in lower case
             self._plain = lower
         self.lower, self._moves = _mended(lower, misspelt or {})
+        self._places: dict[str, list[int]] = {}
+        self._held: dict[str, bool] = {}
 
     @cached_property
-    def words(self) -> str:
+    def _words(self) -> str:
         """Each different word of the text once: a short text in which to look whether a word occurs."""
-        return " ".join(dict.fromkeys(_WORD.findall(self.lower)))
+        return " ".join(self._ordered)
+
+    def holds(self, part: str) -> bool:
+        """Whether this part of a word, or these characters, occur anywhere."""
+        if part not in self._held:
+            self._held[part] = part in (self._words if part.isascii() and part.isalpha() else self.lower)
+        return self._held[part]
 
     @cached_property
     def _starts(self) -> dict[str, list[int]]:
@@ -45,17 +53,16 @@ class Reading:
     def _ordered(self) -> list[str]:
         return sorted(self._starts)
 
-    @cached_property
-    def _others(self) -> dict[str, list[int]]:
-        """Where each character that is no letter stands, and under "0" where numbers begin."""
-        return {"0": [match.start() for match in _NUMBER.finditer(self.lower)]}
-
-    def starting(self, beginning: str) -> Iterator[int]:
+    def starting(self, beginning: str) -> list[int]:
         """Places of words that begin with these letters, of this character, or of numbers for "0"."""
+        if beginning not in self._places:
+            self._places[beginning] = list(self._found(beginning))
+        return self._places[beginning]
+
+    def _found(self, beginning: str) -> Iterator[int]:
         if not beginning.isalpha():
-            if beginning not in self._others:
-                self._others[beginning] = [m.start() for m in re.finditer(re.escape(beginning), self.lower)]
-            yield from self._others[beginning]
+            pattern = _NUMBER if beginning == "0" else re.compile(re.escape(beginning))
+            yield from (match.start() for match in pattern.finditer(self.lower))
             return
         for index in range(bisect_left(self._ordered, beginning), len(self._ordered)):
             if not self._ordered[index].startswith(beginning):

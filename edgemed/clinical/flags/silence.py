@@ -51,7 +51,7 @@ class Silences:
     ends: Phrases
 
     def of(self, reading: Reading) -> Mapping[str, Sequence[Span]]:
-        """For each kind of silence the places in the text, merged and in order."""
+        """For each kind of silence the places in the text."""
         bounds = _Bounds(reading, self.ends)
         found: dict[str, list[Span]] = {}
         for cue in self.cues:
@@ -62,7 +62,7 @@ class Silences:
                 sentence = bounds.sentence(start)
                 if not _any_in(apart, sentence) and (cue.when is None or _any_in(needed, sentence)):
                     found.setdefault(cue.kind, []).append(bounds.reach(cue.scope, start, end, sentence))
-        return {kind: _merged(spans) for kind, spans in found.items()}
+        return found
 
 
 def cue(table: Mapping[str, object], named: Mapping[str, Sequence[str]]) -> Cue:
@@ -87,14 +87,15 @@ def _any_in(places: Sequence[int], span: Span) -> bool:
     return index < len(places) and places[index] < span[1]
 
 
-def _merged(spans: Iterable[Span]) -> list[Span]:
-    merged: list[Span] = []
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """The spans in order, those that touch made one."""
+    apart: list[Span] = []
     for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        if apart and start <= apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
         else:
-            merged.append((start, end))
-    return merged
+            apart.append((start, end))
+    return apart
 
 
 class _Bounds:

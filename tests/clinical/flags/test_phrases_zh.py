@@ -8,6 +8,7 @@ import pytest
 from edgemed.clinical.flags import phrases, rules
 from edgemed.clinical.flags.flag import Text
 from edgemed.clinical.flags.rule_file import RuleFile, read_rules
+from tests.clinical.flags import more_texts_zh
 from tests.clinical.flags.texts_zh import EMERGENCIES, QUIET
 
 _HALF = str.maketrans("，；：！？（）", ",;:!?()")
@@ -112,3 +113,16 @@ def test_a_usual_turn_takes_milliseconds() -> None:
     start = time.process_time()
     phrases.found([Text(text)])
     assert time.process_time() - start < 0.1
+
+
+@pytest.mark.slow
+def test_more_emergencies_are_flagged(rule_file: RuleFile) -> None:
+    texts = more_texts_zh.EMERGENCIES.items()
+    missed = [text for condition, each in texts for text in each if condition not in conditions(text, rule_file)]
+    assert not missed
+
+
+@pytest.mark.slow
+def test_more_quiet_texts_are_not_flagged(rule_file: RuleFile) -> None:
+    texts = [text for each in more_texts_zh.QUIET.values() for text in each]
+    assert not [text for text in texts if conditions(text, rule_file)]

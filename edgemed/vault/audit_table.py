@@ -38,6 +38,7 @@ EXPORTED = (
 it is that prompt."""
 
 _HEADINGS = ("row", "time", "event", "case", "turn", "rules", "who", "details")
+_NARROW = ("row", "time", "event", "turn", "details")
 
 
 def selected(store: Store, case: str | None, since: date | None, until: date | None) -> list[dict[str, Any]]:
@@ -63,9 +64,17 @@ def selected(store: Store, case: str | None, since: date | None, until: date | N
     return list(each_row(store, " AND ".join(conditions), values))
 
 
-def table(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """One line for each row, below headings. Times are local."""
+def latest(store: Store, count: int) -> list[dict[str, Any]]:
+    """The rows that were written last, the newest first."""
+    where = "sequence > (SELECT max(sequence) FROM audit) - :count"
+    return list(each_row(store, where, {"count": count}))[::-1]
+
+
+def table(rows: Iterable[dict[str, Any]], *, narrow: bool = False) -> list[str]:
+    """One line for each row, below headings. Times are local. narrow: without case, rules and who."""
     cells = [_HEADINGS, *map(_cells, rows)]
+    if narrow:
+        cells = [tuple(cell for cell, name in zip(line, _HEADINGS, strict=True) if name in _NARROW) for line in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 

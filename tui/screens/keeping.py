@@ -18,6 +18,7 @@ from edgemed.tui.kept import Kept
 from edgemed.tui.messages import EngineReady
 from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.composing import Action
+from edgemed.tui.screens.seen import SeenScreen
 from edgemed.tui.screens.set_pin import SetPinScreen
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings.vault import vault_strings
@@ -28,7 +29,7 @@ SAVE_SECONDS = 0.5
 NEWS_SECONDS = 1.0
 BEHIND_SECONDS = 2.0
 NOTICE_SECONDS = 20.0
-VAULT_COMMANDS = frozenset({"chats", "find", "unsaved_chat", "set_pin", "lock"})
+VAULT_COMMANDS = frozenset({"chats", "find", "unsaved_chat", "set_pin", "lock", "audit"})
 
 
 class KeepingScreen(ChatScreen):
@@ -125,6 +126,20 @@ class KeepingScreen(ChatScreen):
         """Record what was done in the chat that is shown. Does not wait; `news` says if it could not be written."""
         if self._kept is not None:
             self._kept.recorder.record(event, self._conversation, **details)
+
+    def action_audit(self) -> None:
+        """Show what was recorded last."""
+        if self._kept is not None:
+            self.run_worker(self._show_audit(self._kept))
+
+    async def _show_audit(self, kept: Kept) -> None:
+        try:
+            rows = "\n".join(await kept.audit_lines())
+        except VaultError as error:
+            self.notify(str(error), markup=False, severity="error")
+            return
+        head = self._vault_words.audit.format(head=kept.audit_head())
+        self.app.push_screen(SeenScreen(self._session, [head], rows))
 
     @on(EngineReady)
     def _record_engine(self, news: EngineReady) -> None:

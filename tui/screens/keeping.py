@@ -16,6 +16,7 @@ from edgemed.errors import VaultError
 from edgemed.tui.commands import Command
 from edgemed.tui.kept import Kept
 from edgemed.tui.messages import EngineReady
+from edgemed.tui.reasons import reason_in
 from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.composing import Action
 from edgemed.tui.screens.seen import SeenScreen
@@ -69,7 +70,7 @@ class KeepingScreen(ChatScreen):
         try:
             await kept.prepare()
         except VaultError as error:
-            self.notify(str(error), markup=False, severity="error")
+            self.notify(reason_in(self._session.language, str(error)), markup=False, severity="error")
 
     @property
     def would_lose(self) -> str:
@@ -93,7 +94,7 @@ class KeepingScreen(ChatScreen):
             await self._kept.keep(conversation)
             self._fault = ""
         except VaultError as error:
-            self._fault, self._saved = str(error), None
+            self._fault, self._saved = reason_in(self._session.language, str(error)), None
 
     def show_draft(self, draft: str) -> None:
         """Put a draft into the box."""
@@ -136,7 +137,7 @@ class KeepingScreen(ChatScreen):
         try:
             rows = "\n".join(await kept.audit_lines())
         except VaultError as error:
-            self.notify(str(error), markup=False, severity="error")
+            self.notify(reason_in(self._session.language, str(error)), markup=False, severity="error")
             return
         head = self._vault_words.audit.format(head=kept.audit_head())
         self.app.push_screen(SeenScreen(self._session, [head], rows))
@@ -187,7 +188,7 @@ class KeepingScreen(ChatScreen):
         if behind >= BEHIND_SECONDS:
             return words.behind.format(seconds=f"{behind:.0f}")
         if fault := self._kept.recorder.fault:
-            return words.not_recorded.format(error=fault)
+            return words.not_recorded.format(error=reason_in(self._session.language, fault))
         return self._kept.low_disk(self._session.language)
 
 

@@ -6,6 +6,7 @@ import importlib
 import time
 from collections import deque
 from concurrent.futures import Future
+from contextlib import suppress
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.service import Hook, failure_of
@@ -63,7 +64,7 @@ class Recorder(Hook):
         try:
             self._vault.do(self._write).result()
         except Exception:
-            if waiting in self._waiting:
+            with suppress(ValueError):  # it was written a moment later, with another row
                 self._waiting.remove(waiting)
             raise
 
@@ -99,8 +100,13 @@ class Recorder(Hook):
     def _write(self, store: Store) -> None:
         """Runs on the vault's thread."""
         while self._waiting:
-            self.head = store.record(*self._waiting[0])
-            self._waiting.popleft()
+            with suppress(IndexError):  # `before` took the last one back
+                waiting = self._waiting.popleft()
+                try:
+                    self.head = store.record(*waiting)
+                except BaseException:
+                    self._waiting.appendleft(waiting)
+                    raise
         self.head = self.head or store.audit_head()
         self.fault = ""
 

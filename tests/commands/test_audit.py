@@ -162,6 +162,33 @@ def test_export_has_no_text_and_prints_the_head_that_verifies(place: Path, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("written", ["x", "[]", '{"units": "stones", "language": 5}'])
+def test_rows_that_something_else_wrote_are_shown_and_exported(place: Path, tmp_path: Path, written: str) -> None:
+    def edit(store: Store) -> None:
+        store.connection.execute("DROP TRIGGER audit_rows_do_not_change")
+        store.connection.execute("UPDATE audit SET details = ?, sampling = ?", (written, written))
+        store.connection.execute(f"UPDATE audit SET time = {1 << 62} WHERE sequence = 1")
+        store.connection.execute(f"UPDATE audit SET time = {-(1 << 62)} WHERE sequence = 2")
+
+    change(place, edit)
+    shown = audit("show")
+    assert shown.returncode == 0, shown.stderr
+    assert str(1 << 62) in shown.stdout
+    for name in ("audit.csv", "audit.jsonl"):
+        assert audit("export", tmp_path / name).returncode == 0
+    reported = subprocess.run(
+        [sys.executable, "-m", "edgemed.cli", "report", "-o", str(tmp_path / "incident.json")],
+        input=PASSPHRASE,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert reported.returncode == 0, reported.stderr
+    assert not json.loads((tmp_path / "incident.json").read_text())["audit"]["whole"]
+    assert audit("verify").returncode == 1
+
+
+@pytest.mark.slow
 def test_the_vaults_own_commands_are_recorded(place: Path, tmp_path: Path) -> None:
     def vault(*words: str | Path, said: str = PASSPHRASE) -> None:
         command = [sys.executable, "-m", "edgemed.cli", "vault", *map(str, words)]

@@ -93,6 +93,7 @@ class FlaggedScreen(CasedScreen):
         """Dismiss the flags; only the next Esc stops the answer. A menu that is open is nearer than both."""
         shown = self._flagged.get(self._conversation.id, Seen())
         if says(shown) and not self.query_one(SlashMenu).display:
+            self.watching.dismissed(self._conversation, shown)
             del self._flagged[self._conversation.id]
             self._show_flags()
         else:

@@ -50,9 +50,8 @@ class FlaggedScreen(CasedScreen):
         """The question about another patient, unless it is switched off."""
         return not (await self.watching.switches()).guard or await super().fits(text)
 
-    async def ask(self, question: str) -> None:
-        await self._watch(question, questions_of(self._conversation))
-        await super().ask(question)
+    async def watch_queued(self, question: str) -> None:
+        await self._watch(question, questions_of(self._conversation)[:-1])
 
     async def begin(self, turn: Turn) -> None:
         earlier = [each.question for each in self._conversation.turns if each is not turn]

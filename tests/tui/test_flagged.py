@@ -20,6 +20,7 @@ from edgemed.clinical import Language
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags.flag import Flag, Text
 from edgemed.clinical.flags.news2 import News2
+from edgemed.clinical.flags.results import Readings
 from edgemed.clinical.noted import Scale
 from edgemed.clinical.watch import Rules, Watch
 from edgemed.tui.app import ChatApp
@@ -56,11 +57,11 @@ class Read:
             if (found := tuple(word for word in words if word in whole))
         ]
 
-    def values(self, texts: Sequence[Text], header: CaseHeader) -> list[Flag]:
+    def values(self, texts: Sequence[Text], header: CaseHeader, readings: Readings) -> list[Flag]:
         found = [word for text in texts for word in text.body.split() if word.startswith("K=")]
         return [Flag("K-1", "values", tuple(found), "a list, 2023", asks_unit=True)] if found else []
 
-    def news2(self, texts: Sequence[Text], header: CaseHeader, scale: Scale | None) -> News2 | None:
+    def news2(self, texts: Sequence[Text], header: CaseHeader, scale: Scale | None, readings: Readings) -> News2 | None:
         self.threads.append(threading.get_ident())
         found = tuple(dict.fromkeys(word for text in texts for word in text.body.split() if word.startswith("RR=")))
         if not found:

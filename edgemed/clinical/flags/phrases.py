@@ -33,7 +33,7 @@ class _Hit(NamedTuple):
 
 def found(texts: Sequence[Text]) -> list[Flag]:
     """The rules that match, each once. Part of each match stands in the new question."""
-    files = _files()
+    files = rule_files()
     readings = [Reading(text.body, _misspelt()) for text in texts]
     silences = _Silences(files, readings)
     flags: dict[str, Flag] = {}
@@ -46,13 +46,14 @@ def found(texts: Sequence[Text]) -> list[Flag]:
 
 
 @cache
-def _files() -> tuple[RuleFile, ...]:
+def rule_files() -> tuple[RuleFile, ...]:
+    """The rule files, one a language."""
     return tuple(read_rules(name, text) for name, text in rules.files("phrases.") if name.endswith(".toml"))
 
 
 @cache
 def _misspelt() -> dict[str, str]:
-    return misspellings(chain.from_iterable(file.spelling for file in _files()))
+    return misspellings(chain.from_iterable(file.spelling for file in rule_files()))
 
 
 def _evidence(readings: Sequence[Reading], hits: Sequence[_Hit]) -> tuple[str, ...]:

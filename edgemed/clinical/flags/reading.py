@@ -13,7 +13,7 @@ _WRAPPED = 60
 _SHORTEST, _LONGEST = 6, 20
 """Letters of words in which a typing error is mended."""
 _WORD = re.compile(r"[a-z]{2,}")
-_LETTERS = re.compile(r"[a-z]+")
+_LETTERS = re.compile(r"(?<![a-z])[a-z]{1,40}(?![a-z])")
 _NUMBER = re.compile(r"(?<![\d.])\d")
 _QUOTES = str.maketrans("‘’“”`´–—‐‑−", "''\"\"''-----")
 

@@ -9,6 +9,7 @@ from textual import on
 from textual._context import NoActiveAppError
 from textual.css.query import NoMatches
 from textual.message import Message
+from textual.timer import Timer
 from textual.widget import MountError
 
 from edgemed.chat.conversation import Conversation, Turn
@@ -18,6 +19,7 @@ from edgemed.engine.process.protocol import EngineInfo, Finished, Piece, PromptP
 from edgemed.tui.driver import EngineDriver
 from edgemed.tui.facts import model_line
 from edgemed.tui.messages import Answering, EngineFailed, EngineLoading, EngineReady, Opened, StatsChanged
+from edgemed.tui.pacing import Pace
 from edgemed.tui.reasons import reason_in
 from edgemed.tui.room import conversation_tokens
 from edgemed.tui.screens.surface import ChatSurface
@@ -56,6 +58,9 @@ class AnsweringScreen(ChatSurface):
         self._in_cache = ""  # the conversation that the engine's KV cache holds
         self._may_restart = False  # whether a question that waits may restart an engine that has died
         self._stream = VisibleStream()
+        self._pace = Pace()
+        self._unpainted: list[Piece] = []  # text that has arrived since the answer was last painted
+        self._painting: Timer | None = None
 
     async def on_mount(self) -> None:
         self.set_interval(CHECK_SECONDS, self._check_engine)
@@ -152,6 +157,8 @@ class AnsweringScreen(ChatSurface):
         """Show the last turn's answer while it arrives."""
         self._answered = turn
         self._stream = VisibleStream()
+        self._forget_unpainted()
+        self._pace.restart()
         self._asked_at = time.monotonic()
         await self.query_one(Transcript).views[-1].answer.open()
 
@@ -203,11 +210,13 @@ class AnsweringScreen(ChatSurface):
             case PromptProgress(done=done, total=total, reused=reused):
                 fresh = max(0, done - reused)
                 self._advance(Reading(done, total, fresh, time.monotonic() - self._asked_at))
-            case Piece(text=text, tokens=tokens):
-                written = self._stage.tokens if isinstance(self._stage, Writing) else 0
-                self._advance(Writing(written + tokens))
-                if shown := self._stream.feed(text):
-                    await self.query_one(Transcript).views[-1].answer.feed(shown)
+            case Piece() as piece:
+                self._unpainted.append(piece)
+                if self._painting is None:
+                    wait = self._pace.wait()
+                    self._painting = self.set_timer(wait, self._paint) if wait else None
+                    if not wait:
+                        await self._paint()
             case Finished() as finished:
                 self.read_last(self._conversation)
                 self.show_figures(
@@ -216,6 +225,24 @@ class AnsweringScreen(ChatSurface):
                     prompt_tokens_per_s=finished.prefill_tokens_per_s or None,
                 )
                 await self._ended(Idle())
+
+    async def _paint(self) -> None:
+        """Show the text that has arrived."""
+        self._pace.painted()
+        pieces = self._unpainted
+        self._forget_unpainted()
+        if self._answered is None or not pieces:
+            return
+        written = self._stage.tokens if isinstance(self._stage, Writing) else 0
+        self._advance(Writing(written + sum(piece.tokens for piece in pieces)))
+        if shown := self._stream.feed("".join(piece.text for piece in pieces)):
+            await self.query_one(Transcript).views[-1].answer.feed(shown)
+
+    def _forget_unpainted(self) -> None:
+        """Forget what is not painted: `AnswerView.close` shows all of the text."""
+        if self._painting is not None:
+            self._painting.stop()
+        self._unpainted, self._painting = [], None
 
     def _advance(self, stage: Stage) -> None:
         """Show a stage of the running answer, unless the user has stopped it."""
@@ -241,6 +268,7 @@ class AnsweringScreen(ChatSurface):
         """Close the answer, however it ended, and ask the next queued question."""
         turn, self._answered = self._answered, None
         assert turn is not None
+        self._forget_unpainted()
         self._enter(stage)
         taken_back, self._taken_back = self._taken_back, None
         if turn is taken_back and not turn.raw:

@@ -13,6 +13,7 @@ from edgemed.chat.visible import visible
 from edgemed.errors import VaultError
 from edgemed.tui.commands import Command
 from edgemed.tui.kept import Kept
+from edgemed.tui.reasons import reason_in
 from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.composing import Action
 from edgemed.tui.screens.set_pin import SetPinScreen
@@ -65,7 +66,7 @@ class KeepingScreen(ChatScreen):
         try:
             await kept.prepare()
         except VaultError as error:
-            self.notify(str(error), markup=False, severity="error")
+            self.notify(reason_in(self._session.language, str(error)), markup=False, severity="error")
 
     @property
     def would_lose(self) -> str:
@@ -81,7 +82,7 @@ class KeepingScreen(ChatScreen):
     async def save(self) -> None:
         """Store the draft, the questions that wait and the branch that is shown, if any of them has changed."""
         conversation = self._conversation
-        conversation.draft = self._set_aside or self.query_one(Composer).text
+        conversation.draft = self.unsent
         if self._kept is None or not conversation.saved or (state := state_of(conversation)) == self._saved:
             return
         self._saved = state
@@ -89,7 +90,7 @@ class KeepingScreen(ChatScreen):
             await self._kept.keep(conversation)
             self._fault = ""
         except VaultError as error:
-            self._fault, self._saved = str(error), None
+            self._fault, self._saved = reason_in(self._session.language, str(error)), None
 
     def show_draft(self, draft: str) -> None:
         """Put a draft into the box."""

@@ -47,6 +47,8 @@ class Composer(TextArea):
     def __init__(self, placeholder: str, menu: SlashMenu) -> None:
         super().__init__(placeholder=placeholder, highlight_cursor_line=False, compact=True, soft_wrap=True)
         self.cursor_blink = False
+        self.sending = ""
+        """The text of the last `Sent`, until its receiver has taken it and clears this."""
         self._menu = menu
 
     def _on_key(self, event: events.Key) -> None:  # type: ignore[override]
@@ -102,5 +104,6 @@ class Composer(TextArea):
             word, _, argument = text.partition(" ")
             self.post_message(self.Called(word, argument.strip()))
         elif text:
+            self.sending = text
             self.clear()
             self.post_message(self.Sent(text))

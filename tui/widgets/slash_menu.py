@@ -31,6 +31,8 @@ class SlashMenu(OptionList, can_focus=False):
 
     def show(self, commands: Sequence[Command]) -> None:
         """Show these commands; hide the menu if there are none."""
+        if list(commands) == list(self._shown):
+            return  # called at every key, and a change costs a layout
         self._shown = commands
         self.display = bool(commands)
         self.clear_options()

@@ -82,8 +82,9 @@ class StatusLine(Widget):
 
     def show(self, figures: Figures) -> None:
         """Replace the figures and redraw."""
-        self.figures = figures
-        self.refresh()
+        if figures != self.figures:
+            self.figures = figures
+            self.refresh()
 
     def render(self) -> str:
         detailed = bool(self.screen.query("ExpertPanel"))

@@ -53,7 +53,7 @@ def test_phrases_match(phrase: str, text: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize("phrase", ["pain+", "^pain", "a ... b ... c", "(pain", "{nothing}"])
-def test_a_phrase_that_is_none_is_refused(phrase: str) -> None:
+def test_a_malformed_phrase_is_refused(phrase: str) -> None:
     with pytest.raises(PhraseError):
         Phrases([phrase], {}).spans(Reading("pain"))
 

@@ -1,10 +1,10 @@
 """The language in which phrases are written, turned into regular expressions.
 
 A phrase is text in lower case. A space stands for a space or a hyphen, `*` for the rest of a word, ` ... ` for at most
-40 characters of the same sentence that begin and end with whole words, `{name}` for the phrases of that name, `(a|b)`
-for alternatives, and `?` makes the character or group before it optional. Character classes such as `\\d` and `[0-9]`
-are regular expressions as usual; other quantifiers are not allowed, so no phrase can take quadratic time. Latin phrases
-match whole words.
+40 characters of the same sentence that begin and end with whole words, `..` for at most 8 characters of the same clause
+without a Chinese negation, `{name}` for the phrases of that name, `(a|b)` for alternatives, and `?` makes the character
+or group before it optional. Character classes such as `\\d` and `[0-9]` are regular expressions as usual; other
+quantifiers are not allowed, so no phrase can take quadratic time. Latin phrases match whole words.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from itertools import chain, islice
 
 from edgemed.clinical.flags.reading import Reading
 
-_GAP = r"(?![a-z])[^.;!?\n]{0,40}?(?<![a-z])(?!(?<=[\d.])\d)"
+_GAP = r"(?![a-z])[^.;!?。\n]{0,40}?(?<![a-z])(?!(?<=[\d.])\d)"
+_SHORT_GAP = r"[^.,;!?。、无未否没\n]{0,8}?"
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _NAME = re.compile(r"\{([a-z_0-9]+)\}")
-_TOKEN = re.compile(r" ?\.\.\. ?|\\.|\[[^\]]*\]|\(\?[=!<:][=!]?|.")
+_TOKEN = re.compile(r" ?\.\.\.? ?|\\.|\[[^\]]*\]|\(\?[=!<:][=!]?|.")
 _MOST_PLACES = 3000
 """Places of the text at which one phrase is tried; more than a long record has, and a bound for hostile texts."""
 _DIGITS = re.compile(r"\\d|\[[\d-]+\]|\d")
@@ -94,6 +95,8 @@ def regex(phrase: str) -> str:
         if "..." in token:
             gaps += 1
             parts.append(_GAP)
+        elif ".." in token:
+            parts.append(_SHORT_GAP)
         elif token == "*":
             parts.append("[a-z]{0,12}")
         elif token == " ":

@@ -22,21 +22,25 @@ comma, unless a list with "or" follows. `before`: back to a comma, a clause end 
 """
 Span = tuple[int, int]
 
-_SENTENCE_END = re.compile(r"\.(?=\s|$)|[;!?。]|\n")
+_SENTENCE_END = re.compile(r"\.(?=\s|$|[\u3400-\u9fff])|[;!?。]|\n")
 _LINE_END = re.compile(r"\n")
 _BLOCK_END = re.compile(r"\n\n")
-_COMMA = re.compile(r",(?!\d)")
+_COMMA = re.compile(r"(?<!\d),|,(?!\d)")
 _LIST = re.compile(r"(?:[^,.;!?\n]{1,40},){1,8}[^,.;!?\n]{0,40}(?<![a-z])(?:or|nor|and/or)(?![a-z])[^,.;!?\n]{1,60}")
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """Words that silence the text around them, unless one of `unless` stands in the same sentence."""
+    """Words that silence the text around them.
+
+    Not if one of `unless` stands in the same sentence, and only if one of `when` does, where given.
+    """
 
     kind: str
     scope: Scope
     words: Phrases
     unless: Phrases | None
+    when: Phrases | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +57,10 @@ class Silences:
         for cue in self.cues:
             spans = cue.words.spans(reading)
             apart = [at for at, _ in cue.unless.spans(reading)] if cue.unless and spans else []
+            needed = [at for at, _ in cue.when.spans(reading)] if cue.when and spans else []
             for start, end in spans:
                 sentence = bounds.sentence(start)
-                if not _any_in(apart, sentence):
+                if not _any_in(apart, sentence) and (cue.when is None or _any_in(needed, sentence)):
                     found.setdefault(cue.kind, []).append(bounds.reach(cue.scope, start, end, sentence))
         return found
 
@@ -66,7 +71,9 @@ def cue(table: Mapping[str, object], named: Mapping[str, Sequence[str]]) -> Cue:
     if scope not in get_args(Scope) or not isinstance(kind, str) or not isinstance(words, list) or not words:
         raise PhraseError(f"A silence needs kind, scope and words; correct {dict(table)!r}")
     apart = Phrases(unless, named) if isinstance(unless, list) else None
-    return Cue(kind, cast(Scope, scope), Phrases(words, named), apart)
+    when = table.get("when")
+    needed = Phrases(when, named) if isinstance(when, list) else None
+    return Cue(kind, cast(Scope, scope), Phrases(words, named), apart, needed)
 
 
 def silenced(at: int, spans: Sequence[Span]) -> bool:
@@ -122,7 +129,7 @@ class _Bounds:
             case "before":
                 index = bisect_left(self._ends, start)
                 begin = max(sentence[0], self._ends[index - 1] if index else 0)
-                comma_at = self._text.rfind(", ", begin, start)
+                comma_at = self._text.rfind(",", begin, start)
                 return max(begin, comma_at), end
             case "sentence":
                 return sentence

@@ -35,7 +35,7 @@ class _Phrase:
 
     def __init__(self, full: str) -> None:
         self._source = _bounded(full)
-        self._beginnings = None if _HAN.search(full) else beginnings(full)
+        self._beginnings = beginnings(full)
         self._needed = literals(full)
 
     @cached_property

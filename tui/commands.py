@@ -74,6 +74,7 @@ COMMANDS = (
     Command("length", "/length", ("f7",)),
     Command("where", "/where"),
     Command("seen", "/seen", ("f9",), on_turn=True),
+    Command("audit", "/audit"),
     Command("experts", "/experts", ("f3",)),
     Command("flags", "/flags"),
     Command("rules", "/rules", takes=True),

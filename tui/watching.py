@@ -72,6 +72,7 @@ class Watching:
         self._switches = changed = switches.turned(group, on)
         if self._kept is not None:
             await self._kept.do(lambda store: store.set_setting(SWITCHES, changed.dump()))
+        self._record("rules_switched", conversation, group=group, on=int(on))
         return on
 
     def take_emergency(self, typed: str, words: ClinicalStrings) -> str:
@@ -96,7 +97,13 @@ class Watching:
             noted.add(new)
             await self._write(conversation, write_noted(conversation.id, noted))
         new_flags = tuple(flag for flag in seen.flags if flag in new)
+        for flag in new_flags:
+            self._record("flag_shown", conversation, rule=flag.rule, group=flag.group)
         return replace(seen, flags=new_flags, score=seen.score if score in new else None)
+
+    def dismissed(self, conversation: Conversation, seen: Seen) -> None:
+        """The user has dismissed what was shown."""
+        self._record("flag_dismissed", conversation, rules=" ".join(flag.rule for flag in seen.flags))
 
     async def all_flags(self, conversation: Conversation) -> Seen:
         """Every flag of the chat, shown or not, each rule once."""
@@ -137,6 +144,7 @@ class Watching:
         self._scales = {conversation.id: scale}  # other chats of the case are looked up again
         self._noted.setdefault(conversation.id, Noted()).scale = scale
         await self._write(conversation, write_scale(conversation.id, conversation.case_id, scale))
+        self._record("scale_chosen", conversation, scale=scale)
 
     async def _read(self, conversation: Conversation, texts: Sequence[Text]) -> Seen:
         scale = await self._scale_of(conversation)
@@ -154,6 +162,11 @@ class Watching:
                 noted = await self._kept.do(read_noted(conversation.id, conversation.case_id))
                 self._noted[conversation.id] = noted
         return self._noted.setdefault(conversation.id, Noted())
+
+    def _record(self, event: str, conversation: Conversation, **details: str | int) -> None:
+        """Record an event in the audit; do not wait for the disk."""
+        if self._kept is not None:
+            self._kept.recorder.record(event, conversation, **details)
 
     async def _write(self, conversation: Conversation, work: Callable[[Store], None]) -> None:
         if self._kept is not None and conversation.saved:

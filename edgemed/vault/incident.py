@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgemed.chat.conversation import Conversation, Turn
-from edgemed.clinical.region import Region
+from edgemed.clinical.region import ANSWERS_IN, DRUG_NAMES, UNITS, Region
 from edgemed.engine.process.protocol import Message
 from edgemed.errors import VaultError
 from edgemed.vault.audit import MacKeys, sent
 from edgemed.vault.audit_check import check_audit, each_row
-from edgemed.vault.audit_table import EXPORTED, exported
+from edgemed.vault.audit_table import EXPORTED, exported, known
 from edgemed.vault.rows import answer_row
 from edgemed.vault.store import Store
 
@@ -54,7 +54,7 @@ def incident(store: Store, chat: Conversation, turn: Turn, *, with_text: bool) -
     events = list(each_row(store, "chat_id = :chat OR turn_id = :turn", {"chat": chat.id, "turn": turn.id}))
     asked = _last(events, "asked", turn.id)
     answered = _last(events, "answered", turn.id)
-    details = json.loads(asked["details"] or "{}") if asked else {}
+    details = known(asked["details"]) if asked else {}
     told = {name: details[name] for name in TOLD if name in details}
     if asked:
         chat.region = _region(details)
@@ -88,8 +88,13 @@ def incident(store: Store, chat: Conversation, turn: Turn, *, with_text: bool) -
 
 
 def _region(details: Mapping[str, Any]) -> Region:
+    """A row that was edited may hold anything."""
+    units, names, answers, language = (details.get(each) for each in ("units", "drug_names", "answers_in", "language"))
     return Region(
-        details.get("units"), details.get("drug_names"), details.get("answers_in"), details.get("language", "en")
+        units if units in UNITS else None,
+        names if names in DRUG_NAMES else None,
+        answers if answers in ANSWERS_IN else None,
+        "zh-CN" if language == "zh-CN" else "en",
     )
 
 
@@ -125,7 +130,7 @@ def _unchanged(
         return {"prompt": None, "question": None, "answer": None}
     keys = MacKeys(key)
     return {
-        "prompt": keys.of_messages(sent(chat, turn)) == json.loads(asked["details"])["sent"],
+        "prompt": keys.of_messages(sent(chat, turn)) == known(asked["details"]).get("sent"),
         "question": keys.of_text(turn.question) == asked["question"],
         "answer": keys.of_text(turn.raw) == answered["answer"] if answered else None,
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections import deque
 from concurrent.futures import Future
+from contextlib import suppress
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.service import Hook, failure_of
+from edgemed.clinical.flags.rules import rules_version
 from edgemed.engine.process.protocol import EngineInfo
 from edgemed.errors import VaultError
 from edgemed.vault.audit import Detail, Entry
@@ -28,7 +29,7 @@ class Recorder(Hook):
 
     def __init__(self, vault: Vault, rules: str | None = None) -> None:
         self._vault = vault
-        self._rules = installed_rules() if rules is None else rules
+        self._rules = rules_version() if rules is None else rules
         self._waiting: deque[tuple[Entry, int]] = deque()
         self.head = ""
         self.fault = ""
@@ -63,7 +64,7 @@ class Recorder(Hook):
         try:
             self._vault.do(self._write).result()
         except Exception:
-            if waiting in self._waiting:
+            with suppress(ValueError):  # it was written a moment later, with another row
                 self._waiting.remove(waiting)
             raise
 
@@ -99,19 +100,15 @@ class Recorder(Hook):
     def _write(self, store: Store) -> None:
         """Runs on the vault's thread."""
         while self._waiting:
-            self.head = store.record(*self._waiting[0])
-            self._waiting.popleft()
+            with suppress(IndexError):  # `before` took the last one back
+                waiting = self._waiting.popleft()
+                try:
+                    self.head = store.record(*waiting)
+                except BaseException:
+                    self._waiting.appendleft(waiting)
+                    raise
         self.head = self.head or store.audit_head()
         self.fault = ""
-
-
-def installed_rules() -> str:
-    """The version of the red-flag rules; empty if there are none."""
-    try:
-        rules = importlib.import_module("edgemed.clinical.flags.rules")
-    except ModuleNotFoundError:
-        return ""
-    return str(rules.rules_version())
 
 
 def _now() -> int:

@@ -20,7 +20,7 @@ def test_a_group_that_is_off_is_not_asked() -> None:
     def phrases(texts: Sequence[Text]) -> list[Flag]:
         raise AssertionError("it is off")
 
-    watch = Watch(Rules(phrases=phrases, values=lambda texts, header: [flag("K-1", "K 7.1")]))
+    watch = Watch(Rules(phrases=phrases, values=lambda texts, header, readings: [flag("K-1", "K 7.1")]))
     seen = watch.read([Text("K 7.1")], CaseHeader(), Switches(phrases=False))
     assert [each.rule for each in seen.flags] == ["K-1"]
     assert not seen.failed
@@ -30,7 +30,7 @@ def test_a_fault_in_one_group_is_told_and_the_other_group_still_read() -> None:
     def broken(texts: Sequence[Text]) -> list[Flag]:
         raise ValueError("a bug")
 
-    seen = Watch(Rules(phrases=broken, values=lambda texts, header: [flag("K-1", "K 7.1")])).read(
+    seen = Watch(Rules(phrases=broken, values=lambda texts, header, readings: [flag("K-1", "K 7.1")])).read(
         [Text("K 7.1")], CaseHeader(), Switches()
     )
     assert seen.failed == ("phrases",)

@@ -17,7 +17,7 @@ from edgemed.chat.service import ask
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.region import Region
 from edgemed.engine.process.client import Engine
-from edgemed.engine.process.protocol import EngineSettings, Finished, Message, PromptEncoded, Sampling
+from edgemed.engine.process.protocol import EngineSettings, Sampling
 from edgemed.vault.folder import Vault, create, unlock
 from edgemed.vault.incident import SAME_ANSWER
 from edgemed.vault.journal import Journal
@@ -156,20 +156,8 @@ def test_no_such_answer(place: Path, tmp_path: Path, words: list[str], sentence:
     assert not list(tmp_path.glob("x.json*"))
 
 
-def generated(engine: Engine, found: dict[str, Any], messages: list[Message], continued: str) -> tuple[str, str]:
-    """The prompt digest and the answer of a turn that is computed again from a report."""
-    sampling = dataclasses.replace(Sampling(**found["computed"]["sampling"]), seed=found["computed"]["seed"])
-    digest, answer = "", ""
-    for event in engine.generate(messages, sampling, "again", reuse=False, continued=continued):
-        if isinstance(event, PromptEncoded):
-            digest = event.digest
-        if isinstance(event, Finished):
-            answer = event.text
-    return digest, answer
-
-
 def test_a_turn_is_computed_again_from_its_report(place: Path, tmp_path: Path, model_path: Path) -> None:
-    """With the text in the report, and without it from the vault. Another engine process computes it."""
+    """Without text in the report, from the vault; with text, the report has the same messages. By another engine."""
     vault, _ = create(place, PASSPHRASE, cost=CHEAP)
     chat = case(vault)
     with Engine.start(model_path, EngineSettings(threads=1)) as engine:
@@ -189,7 +177,11 @@ def test_a_turn_is_computed_again_from_its_report(place: Path, tmp_path: Path, m
     settings = EngineSettings(n_ctx=clear["engine"]["n_ctx"], threads=clear["engine"]["threads"])
     with Engine.start(model_path, settings) as engine:
         assert engine.info.weights_digest == with_text["computed"]["weights_digest"]
-        sent = [Message(**each) for each in with_text["text"]["messages"]]
-        again = generated(engine, with_text, sent, with_text["text"]["continued"])
-        assert again == (turn.prompt_digest, turn.raw)
-        assert generated(engine, clear, loaded.messages(last), last.continued) == again
+        assert with_text["text"]["messages"] == [dataclasses.asdict(each) for each in loaded.messages(last)]
+        sampling = dataclasses.replace(Sampling(**clear["computed"]["sampling"]), seed=clear["computed"]["seed"])
+        again = loaded.regenerate(last)
+        list(ask(engine, loaded, again, sampling))
+    assert (again.prompt_digest, again.raw) == (turn.prompt_digest, turn.raw)
+    assert with_text["text"]["answer"] == turn.raw
+    assert with_text["computed"] == clear["computed"]
+    assert again.prompt_digest == clear["computed"]["prompt_digest"]

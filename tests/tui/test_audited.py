@@ -46,6 +46,9 @@ async def test_a_walk_through_the_chat_is_recorded(tmp_path: Path) -> None:
         await shows(pilot, "edgemed report ")
         assert f"edgemed report {app.chat._conversation.turns[0].id[:8]} -o FILE" in screen_text(pilot)
         await pilot.press("escape")
+        await write(pilot, "/audit", "enter")
+        await shows(pilot, "header_changed", "fields=age sex allergies", "Head: 5:")
+        await pilot.press("escape")
         await pilot.press("f2")
         await pilot.press("f12")
         await wait_until(pilot, lambda: app.hidden)
@@ -133,7 +136,7 @@ async def test_what_cannot_be_recorded_is_said_and_does_not_stop_the_chat(tmp_pa
 def test_line_mode_is_recorded(tmp_path: Path) -> None:
     vault, _ = make(tmp_path / "vault", PASSPHRASE)
     kept = asyncio.run(Kept.open(vault, PASSPHRASE))
-    lines = "/case allergies penicillin\n45M chest pain\n/copyboth\n72F fell\n\n30F rash\n/newcase\n/seen\n"
+    lines = "/case allergies penicillin\n45M chest pain\n/copyboth\n72F fell\n\n30F rash\n/newcase\n/seen\n/audit\n"
     lines += "/unsaved\nSecret?\n/seen\n"
     engine = FakeEngine(["One."], ["Two."], ["Three."], ["Four."])
     writer = io.StringIO()
@@ -150,4 +153,6 @@ def test_line_mode_is_recorded(tmp_path: Path) -> None:
     ]
     assert writer.getvalue().count(f"edgemed report {found[-3]['turn_id'][:8]} -o FILE") == 1
     assert writer.getvalue().count("edgemed report") == 1
+    assert "new_case_taken" in writer.getvalue()
+    assert f"Head: 14:{found[13]['mac']}" in writer.getvalue()
     assert details(found[5]) == {"question": 1, "incomplete": 0}

@@ -6,6 +6,7 @@ The rules of these tests are given to the chat, so that the tests do not depend 
 from __future__ import annotations
 
 import io
+import json
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from edgemed.clinical import Language
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags.flag import Flag, Text
 from edgemed.clinical.flags.news2 import News2
+from edgemed.clinical.flags.results import Readings
 from edgemed.clinical.noted import Scale
 from edgemed.clinical.watch import Rules, Watch
 from edgemed.tui.app import ChatApp
@@ -55,11 +57,11 @@ class Read:
             if (found := tuple(word for word in words if word in whole))
         ]
 
-    def values(self, texts: Sequence[Text], header: CaseHeader) -> list[Flag]:
+    def values(self, texts: Sequence[Text], header: CaseHeader, readings: Readings) -> list[Flag]:
         found = [word for text in texts for word in text.body.split() if word.startswith("K=")]
         return [Flag("K-1", "values", tuple(found), "a list, 2023", asks_unit=True)] if found else []
 
-    def news2(self, texts: Sequence[Text], header: CaseHeader, scale: Scale | None) -> News2 | None:
+    def news2(self, texts: Sequence[Text], header: CaseHeader, scale: Scale | None, readings: Readings) -> News2 | None:
         self.threads.append(threading.get_ident())
         found = tuple(dict.fromkeys(word for text in texts for word in text.body.split() if word.startswith("RR=")))
         if not found:
@@ -287,6 +289,37 @@ async def test_rules_that_fail_are_told_and_the_question_is_sent() -> None:
         await write(pilot, "chest pain", "enter")
         await shows(pilot, "One.")
         await flagged(pilot, "ended with an error, so the text was not read by them: red flags by phrase.")
+
+
+@pytest.mark.slow
+async def test_what_was_shown_dismissed_and_switched_is_recorded_without_text(tmp_path: Path) -> None:
+    folder = make_vault(tmp_path / "vault")
+    app = ChatApp(entrance=on_vault(folder, FakeEngine(["One."], ["Two."])))
+    async with app.run_test(size=(100, 40), notifications=True) as pilot:
+        await unlocked(pilot)
+        await write(pilot, "chest pain, worst headache", "enter")
+        await shows(pilot, "One.", "Text match")
+        await pilot.press("escape")
+        await shows_not(pilot, "Text match")
+        await write(pilot, "/rules values", "enter")
+        await shows(pilot, "OFF until you switch it on again")
+        await write(pilot, "/unsaved", "enter")
+        await shows(pilot, "UNSAVED")
+        await write(pilot, "chest pain", "enter")
+        await shows(pilot, "Two.", "Text match")
+        await pilot.press("ctrl+q")
+        await pilot.press("enter")
+    query = (
+        "SELECT event, details, chat_id FROM audit WHERE event LIKE 'flag%' OR event LIKE 'rules%' ORDER BY sequence"
+    )
+    rows = in_vault(folder, lambda store: store._rows(query))
+    assert [row["event"] for row in rows] == [*["flag_shown"] * 2, "flag_dismissed", "rules_switched", "flag_shown"]
+    told = [json.loads(row["details"] or "{}") for row in rows]
+    assert told[0] == {"rule": "RULE-1", "group": "phrases"}
+    assert told[2] == {"rules": "RULE-1 RULE-2"}
+    assert told[3] == {"group": "values", "on": 0}
+    assert (rows[4]["chat_id"], told[4]) == (None, {}), "an unsaved chat's row says that it happened, not what"
+    assert not any("chest" in str(row) for row in rows)
 
 
 NOT_SCORED = "NEWS2 not computed: missing SpO2 scale (/scale 1 or /scale 2); missing respiration, oxygen"

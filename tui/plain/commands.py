@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SCREEN_ONLY = frozenset(
     {"experts", "theme_dark", "theme_light", "theme_contrast", "hide", "hide_after", "lock", "set_pin"}
 )
-VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat"})
+VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat", "audit"})
 LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
 
 
@@ -34,7 +34,7 @@ class PlainCommands(PlainCase, PlainClinical, PlainLeaving):
         self._chat = chat
         self._words = chat.asking_words
         self._previous: Conversation | None = None
-        self._vault = PlainVault(chat.session.kept, chat.asking_words) if chat.session.kept else None
+        self._vault = PlainVault(chat.session.kept, chat.session.language) if chat.session.kept else None
         self._at = 0  # how many turns before the last one /previous and /next have gone
 
     def run(self, line: str) -> Literal["quit"] | None:
@@ -92,11 +92,10 @@ class PlainCommands(PlainCase, PlainClinical, PlainLeaving):
             self._open(self._vault.chosen(argument))
         else:
             try:
-                lines = self._vault.find(argument) if name == "find" else self._vault.chats()
+                lines = self._vault.listed(name, argument)
             except EdgemedError as error:
                 lines = [failure_of(error)]
-            for line in lines:
-                self._say(line)
+            self._say("\n".join(lines))
 
     def _open(self, chat_id: str | None) -> None:
         if chat_id is None or self._vault is None:
@@ -247,11 +246,11 @@ class PlainCommands(PlainCase, PlainClinical, PlainLeaving):
             return
         same = preview.digest == turn.prompt_digest
         told = self._words.seen_now.format(time=f"{turn.asked.astimezone():%H:%M}")
-        self._say(self._words.seen.format(tokens=preview.tokens, digest=preview.digest))
-        self._say(told if same else self._words.seen_unknown.format(digest=turn.prompt_digest or "-"))
-        if self._vault is not None and self._chat.conversation.saved:
-            self._say(self._words.seen_report.format(id=turn.id[:ID_SHOWN]))
-        for line in (RULE, visible(preview.text), RULE):
+        told = told if same else self._words.seen_unknown.format(digest=turn.prompt_digest or "-")
+        kept = self._vault is not None and self._chat.conversation.saved
+        report = [self._words.seen_report.format(id=turn.id[:ID_SHOWN])] if kept else []
+        seen = self._words.seen.format(tokens=preview.tokens, digest=preview.digest)
+        for line in (seen, told, *report, RULE, visible(preview.text), RULE):
             self._say(line)
 
     def _run_restart_engine(self) -> None:

@@ -94,8 +94,12 @@ class AnsweringScreen(ChatSurface):
     async def ask(self, question: str) -> None:
         """Ask a question, after those that wait."""
         self._conversation.queue(question, self.length)
+        await self.watch_queued(question)
         self._may_restart = True
         await self._ask_queued()
+
+    async def watch_queued(self, question: str) -> None:
+        """A question was just queued; it is asked afterwards, unless it was taken back meanwhile."""
 
     async def _ask_queued(self) -> None:
         """Ask the oldest queued question if the engine is free, otherwise show what is queued.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 from textual.widgets import Static
+from textual.worker import WorkType
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.clinical.flags.rules import reviewed_by, rules_version
@@ -32,11 +33,16 @@ class FlaggedScreen(CasedScreen):
         self._to_paint = False  # whether a line is new, and must be on the screen before the engine begins
 
     async def on_mount(self) -> None:
-        for name in ("flags", "score"):
-            line = Static("", classes=name, markup=False)
+        lines = [Static("", classes=name, markup=False) for name in ("flags", "score")]
+        for line in lines:
             line.display = False
-            await self.mount(line, before=self.query_one(".box-line"))
-        self.run_worker(self.watching.warm_up())
+        await self.mount(*lines, after=self.query_one(SlashMenu))
+        self.in_background(self.watching.warm_up)
+
+    def in_background(self, work: Callable[[], Coroutine[None, None, None]], group: str = "") -> None:
+        """Run `work` beside the screen's messages, alone in its group if it has one."""
+        job: WorkType[None] = work  # a function: a coroutine that never starts, because the chat closes, is a warning
+        self.run_worker(job, group=group or "default", exclusive=bool(group))
 
     # --- a question is sent ---
 
@@ -44,9 +50,8 @@ class FlaggedScreen(CasedScreen):
         """The question about another patient, unless it is switched off."""
         return not (await self.watching.switches()).guard or await super().fits(text)
 
-    async def ask(self, question: str) -> None:
-        await self._watch(question, questions_of(self._conversation))
-        await super().ask(question)
+    async def watch_queued(self, question: str) -> None:
+        await self._watch(question, questions_of(self._conversation)[:-1])
 
     async def begin(self, turn: Turn) -> None:
         earlier = [each.question for each in self._conversation.turns if each is not turn]
@@ -87,6 +92,7 @@ class FlaggedScreen(CasedScreen):
         """Dismiss the flags; only the next Esc stops the answer. A menu that is open is nearer than both."""
         shown = self._flagged.get(self._conversation.id, Seen())
         if says(shown) and not self.query_one(SlashMenu).display:
+            self.watching.dismissed(self._conversation, shown)
             del self._flagged[self._conversation.id]
             self._show_flags()
         else:
@@ -96,7 +102,7 @@ class FlaggedScreen(CasedScreen):
 
     def action_flags(self) -> None:
         """All flags of this chat, with rule, evidence and source."""
-        self.run_worker(self._list_flags())
+        self.in_background(self._list_flags)
 
     async def _list_flags(self) -> None:
         words, seen = self._clinical_words, await self.watching.all_flags(self._conversation)
@@ -111,7 +117,7 @@ class FlaggedScreen(CasedScreen):
         if group:
             self.call_later(self._switch, group)
         else:
-            self.run_worker(self._list_rules())
+            self.in_background(self._list_rules)
 
     async def _list_rules(self) -> None:
         words, switches = self._clinical_words, await self.watching.switches()

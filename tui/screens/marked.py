@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from textual import on
 from textual.timer import Timer
 from textual.widgets import Static, TextArea
@@ -44,7 +46,7 @@ class MarkedScreen(FlaggedScreen):
         self._looking = self.set_timer(LOOK_SECONDS, self._look_for_missing)
 
     def _look_for_missing(self) -> None:
-        self.run_worker(self._show_missing(), group="missing", exclusive=True)
+        self.in_background(self._show_missing, group="missing")
 
     async def _show_missing(self) -> None:
         """Say what the question in the box lacks, or the one that was sent last if the box is empty."""
@@ -66,7 +68,7 @@ class MarkedScreen(FlaggedScreen):
         await super()._keep_header(conversation, header)
         self._look_for_missing()
         for view in self.query_one(Transcript).views:
-            self.run_worker(self._mark(view.answer))
+            self.in_background(partial(self._mark, view.answer))
 
     async def _show_conversation(self) -> None:
         await super()._show_conversation()
@@ -76,7 +78,7 @@ class MarkedScreen(FlaggedScreen):
 
     @on(AnswerView.Ended)
     def _ended_view(self, ended: AnswerView.Ended) -> None:
-        self.run_worker(self._mark(ended.view))
+        self.in_background(partial(self._mark, ended.view))
 
     async def _mark(self, view: AnswerView) -> None:
         """Show the marks of an answer that has ended."""

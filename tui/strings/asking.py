@@ -46,6 +46,8 @@ class AskingStrings:
     no_case: str
     # Line mode
     answer: str
+    reasoning_unspoken: str
+    was_reasoning: str
     answer_end: str
     question_number: str
     plain_hint: str
@@ -100,6 +102,8 @@ ENGLISH = AskingStrings(
     with_case="New chat with this case. Enter sends it.",
     no_case="This conversation has no question to start again with.",
     answer="Answer:",
+    reasoning_unspoken="The model's reasoning, {words}, is left out.",
+    was_reasoning="The text above was the model's reasoning. Answer:",
     answer_end="End of answer.",
     question_number="Question {number} of {count}:",
     plain_hint=(
@@ -154,6 +158,8 @@ CHINESE = AskingStrings(
     with_case="已用此病例开始新对话。按 Enter 发送。",
     no_case="本次对话没有可重新开始的问题。",
     answer="回答：",
+    reasoning_unspoken="模型的推理过程（{words}）已省略。",
+    was_reasoning="以上为模型的推理过程。回答：",
     answer_end="回答结束。",
     question_number="第 {number} 个问题，共 {count} 个：",
     plain_hint="Ctrl+C：停止回答。/help：全部命令。/new：新对话。Ctrl+D：退出。以 \\ 结尾的行在下一行继续。",

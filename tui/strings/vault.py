@@ -43,6 +43,7 @@ class VaultStrings:
     behind: str
     not_saved: str
     not_recorded: str
+    audit: str
     stale: str
     engine_elsewhere: str
     unsaved_kept: str
@@ -144,6 +145,7 @@ ENGLISH = VaultStrings(
     behind="The disk is slow: the last {seconds} s of the answer are not saved yet.",
     not_saved="Not saved: {error}",
     not_recorded="Not recorded in the audit: {error}",
+    audit="Head: {head} · Written down, it shows later whether rows are missing or were changed: edgemed audit --help",
     stale="Untouched for 30 days: {count}. Ctrl+O, then F8, deletes them.",
     engine_elsewhere="An answer in another chat is still being written. Yours comes next.",
     unsaved_kept="Unsaved chat. No text of it is kept, only when it was used; Ctrl+N starts one that is kept.",
@@ -233,6 +235,7 @@ CHINESE = VaultStrings(
     behind="磁盘较慢：回答的最后 {seconds} 秒尚未保存。",
     not_saved="未能保存：{error}",
     not_recorded="未能写入审计记录：{error}",
+    audit="链首值：{head} · 抄录下来，日后可查出记录是否缺失或被改动：edgemed audit --help",
     stale="{count} 个病例 30 天未动。按 Ctrl+O 再按 F8 可删除。",
     engine_elsewhere="另一个对话的回答仍在生成，您的问题排在其后。",
     unsaved_kept="不保存的对话，不留下任何文字，只记录使用时间；Ctrl+N 开始保存的对话。",

@@ -56,7 +56,7 @@ def _pattern(names: list[str]) -> str:
 
 
 _STORED = tomllib.loads(resources.files(__package__).joinpath("analytes.toml").read_text(encoding="utf-8"))
-_SPELLINGS = {other: unit for unit, others in _STORED.pop("spellings").items() for other in others}
+_SPELLINGS: dict[str, str] = {other: unit for unit, others in _STORED.pop("spellings").items() for other in others}
 ANALYTES = tuple(_analyte(key, row) for key, row in _STORED.items())
 BY_KEY = {analyte.key: analyte for analyte in ANALYTES}
 

@@ -99,11 +99,11 @@ _ANOTHER = re.compile(
     r"|研究中",
 )
 _EXAM = re.compile(
-    r"\bwhich (?:one )?of the following\b|\bmcqs?\b|single best answer|multiple[- ]choice|\busmle\b"
-    r"|\bexam(?:ination)? question|\bosce\b"
-    r"|\bboard (?:review|question|exam)|practice question|\bquiz\b|question bank|\bvignette|hypothetical"
+    r"which (?:one )?of the following\b|mcqs?\b|single best answer|multiple[- ]choice|usmle\b"
+    r"|exam(?:ination)? question|osce\b"
+    r"|board (?:review|question|exam)|practice question|quiz\b|question bank|vignette|hypothetical"
     r"|teaching case|mock case|for teaching"
-    r"|simulat(?:ed|ion)|\bfictional|\btextbook\b|下列(?:哪|何|各项)|以下(?:哪|何)|单选|多选|选择题|考题|试题|真题"
+    r"|simulat(?:ed|ion)|fictional|textbook\b|下列(?:哪|何|各项)|以下(?:哪|何)|单选|多选|选择题|考题|试题|真题"
     r"|执业医师考|最佳答案"
     r"|教学病例|模拟病例|虚构",
 )
@@ -167,7 +167,7 @@ def _after(after: str) -> When:
 
 
 # "118 (yesterday 131)" and "4.9, was 6.8 last week": the words of time are about another value.
-_BREAK = re.compile(r"[,，、)\]→]|->|\d|\b(?:to|from|was|were)\b|原为")
+_BREAK = re.compile(r"[,，、)\]→]|->|\d|\b(?:to|from)\b|原为")
 _OTHER_VALUE = re.compile(r"[\s:=(]*(?:was |is |of |it was |为|是)?\d")
 
 

@@ -1,9 +1,10 @@
 """The language in which phrases are written, turned into regular expressions.
 
 A phrase is text in lower case. A space stands for a space or a hyphen, `*` for the rest of a word, ` ... ` for at most
-40 characters of the same sentence, `{name}` for the phrases of that name, `(a|b)` for alternatives, and `?` makes the
-character or group before it optional. Character classes such as `\\d` and `[0-9]` are regular expressions as usual;
-other quantifiers are not allowed, so no phrase can take quadratic time. Latin phrases match whole words.
+40 characters of the same sentence that begin and end with whole words, `..` for at most 8 characters of the same clause
+without a Chinese negation, `{name}` for the phrases of that name, `(a|b)` for alternatives, and `?` makes the character
+or group before it optional. Character classes such as `\\d` and `[0-9]` are regular expressions as usual; other
+quantifiers are not allowed, so no phrase can take quadratic time. Latin phrases match whole words.
 """
 
 from __future__ import annotations
@@ -11,60 +12,59 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 
 from edgemed.clinical.flags.reading import Reading
 
-_GAP = r"[^.;!?\n]{0,40}?"
+_GAP = r"(?![a-z])[^.;!?。\n]{0,40}?(?<![a-z])(?!(?<=[\d.])\d)"
+_SHORT_GAP = r"[^.,;!?。、无未否没\n]{0,8}?"
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _NAME = re.compile(r"\{([a-z_0-9]+)\}")
-_TOKEN = re.compile(r" ?\.\.\. ?|\\.|\[[^\]]*\]|\(\?[=!<:][=!]?|.")
-_AROUND = 120
-"""Characters before and after a needed word in which a phrase is looked for; a phrase with a gap is no longer."""
+_TOKEN = re.compile(r" ?\.\.\.? ?|\\.|\[[^\]]*\]|\(\?[=!<:][=!]?|.")
+_MOST_PLACES = 3000
+"""Places of the text at which one phrase is tried; more than a long record has, and a bound for hostile texts."""
+_DIGITS = re.compile(r"\\d|\[[\d-]+\]|\d")
 
 
 class PhraseError(ValueError):
     """A rule file does not follow its format."""
 
 
-class Phrases:
-    """Phrases of one name. `spans(reading)` are the places where one of them stands."""
+class _Phrase:
+    """One phrase: how a match of it begins, words one of which it contains, and its pattern."""
 
-    def __init__(self, phrases: Sequence[str], named: Mapping[str, Sequence[str]]) -> None:
-        full = [expanded(phrase, named) for phrase in phrases]
-        self._source = "|".join(_bounded(phrase) for phrase in full)
-        needed = [literals(phrase) for phrase in full]
-        # None: some phrase can match without any fixed word, so the whole text must be searched.
-        self._needed = None if None in needed else sorted(frozenset(chain.from_iterable(filter(None, needed))))
+    def __init__(self, full: str) -> None:
+        self._source = _bounded(full)
+        self._beginnings = beginnings(full)
+        self._needed = literals(full)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         return re.compile(self._source)
 
+    def spans(self, reading: Reading) -> Iterator[tuple[int, int]]:
+        if not self._possible(reading):
+            return
+        if self._beginnings is None:
+            yield from (match.span() for match in self._pattern.finditer(reading.lower))
+            return
+        places = chain.from_iterable(reading.starting(beginning) for beginning in self._beginnings)
+        for place in islice(places, _MOST_PLACES):
+            if match := self._pattern.match(reading.lower, place):
+                yield match.span()
+
+    def _possible(self, reading: Reading) -> bool:
+        return self._needed is None or any(reading.holds(word) for word in self._needed)
+
+
+class Phrases:
+    """Phrases of one name. `spans(reading)` are the places where one of them stands."""
+
+    def __init__(self, phrases: Sequence[str], named: Mapping[str, Sequence[str]]) -> None:
+        self._phrases = [_Phrase(expanded(phrase, named)) for phrase in phrases]
+
     def spans(self, reading: Reading) -> list[tuple[int, int]]:
-        text = reading.lower
-        if self._needed is None:
-            return [match.span() for match in self._pattern.finditer(text)]
-        present = [
-            word for word in self._needed if word in (reading.words if word.isascii() and word.isalpha() else text)
-        ]
-        return [
-            match.span() for start, end in _near(text, present) for match in self._pattern.finditer(text, start, end)
-        ]
-
-
-def _near(text: str, words: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Stretches of the text around any of `words`, apart from each other, in order."""
-    places = sorted(match.start() for word in words for match in re.finditer(re.escape(word), text))
-    start = end = -1
-    for place in places:
-        if place - _AROUND > end:
-            if end >= 0:
-                yield start, end
-            start = max(0, place - _AROUND)
-        end = place + _AROUND
-    if end >= 0:
-        yield start, end
+        return sorted({span for phrase in self._phrases for span in phrase.spans(reading)})
 
 
 def expanded(phrase: str, named: Mapping[str, Sequence[str]], depth: int = 0) -> str:
@@ -95,6 +95,8 @@ def regex(phrase: str) -> str:
         if "..." in token:
             gaps += 1
             parts.append(_GAP)
+        elif ".." in token:
+            parts.append(_SHORT_GAP)
         elif token == "*":
             parts.append("[a-z]{0,12}")
         elif token == " ":
@@ -158,3 +160,58 @@ def _sequence(tokens: Sequence[str], at: int) -> tuple[frozenset[str] | None, in
     best = max(sets, key=lambda words: (min(map(len, words)), -len(words)), default=frozenset(("",)))
     shortest = min(map(len, best), default=0)
     return (best, at) if shortest >= 2 or (shortest == 1 and _HAN.search(min(best, key=len))) else (None, at)
+
+
+def beginnings(phrase: str) -> frozenset[str] | None:
+    """What a match of the phrase begins with: letters, or one other character, or "0" for a digit; None if anything."""
+    found, _ = _first_of(_TOKEN.findall(phrase), 0)
+    return None if found is None or "" in found else found
+
+
+def _first_of(tokens: Sequence[str], at: int) -> tuple[frozenset[str] | None, int]:
+    """The beginnings of a list of alternatives that starts at a token, and the place of its closing bracket."""
+    options: list[frozenset[str] | None] = []
+    while True:
+        option, at = _first(tokens, at)
+        options.append(option)
+        if at >= len(tokens) or tokens[at] == ")":
+            break
+        at += 1
+    return (None, at) if None in options else (frozenset().union(*filter(None, options)), at)
+
+
+def _first(tokens: Sequence[str], at: int) -> tuple[frozenset[str] | None, int]:
+    """The beginnings of one alternative; "" if it can be empty."""
+    found: set[str] = set()
+    run, open_, unknown = "", True, False
+    while at < len(tokens) and tokens[at] not in ("|", ")"):
+        token = tokens[at]
+        options: frozenset[str] | None = frozenset((token,))
+        if token.startswith("("):
+            options, at = _first_of(tokens, at + 1)
+            if token != "(":
+                options = frozenset(("",))
+        elif _DIGITS.fullmatch(token):
+            options = frozenset("0")
+        elif token[0] == "\\":
+            options = frozenset((token[1:],)) if not token[1:].isalnum() else None
+        elif token.startswith("[") or token == "*" or "..." in token:
+            options = None
+        at += 1
+        optional = at < len(tokens) and tokens[at] == "?"
+        at += optional
+        if not open_:
+            continue
+        if run and (optional or len(token) > 1 or not token.isalpha()):
+            found.add(run)
+            open_ = False
+        elif run or (not optional and len(token) == 1 and token.isalpha()):
+            run += token
+        elif options is None:
+            unknown, open_ = True, False
+        else:
+            found |= options - {""}
+            open_ = optional or "" in options
+    if open_:
+        found.add(run)
+    return (None if unknown else frozenset(found)), at

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgemed.clinical.case import CaseHeader
-from edgemed.clinical.flags import current, patient, results
+from edgemed.clinical.flags import current, patient
 from edgemed.clinical.flags.flag import Flag, Text
+from edgemed.clinical.flags.results import Readings
+from edgemed.clinical.flags.written import ends, normal
 
 PARAMETERS = ("respiration", "spo2", "oxygen", "systolic", "pulse", "consciousness", "temperature")
 SOURCE = "Royal College of Physicians, NEWS2, 2017: 5 or more, or 3 for one parameter"
@@ -56,7 +58,7 @@ class News2:
     """`score` is None if it may not be computed: `missing` parameters, or a `reason`.
 
     `highest`: one parameter scores 3. `evidence` holds the observations as the text has them. `new`: they stand in the
-    new question. `scale`: the SpO2 scale, None if none is chosen. The reason "pregnancy_unknown" is for a woman of 16 to
+    new question. `scale`: the SpO2 scale, None until chosen. The reason "pregnancy_unknown" is for a woman of 16 to
     55 where neither header nor text says whether she is pregnant.
     """
 
@@ -94,13 +96,18 @@ def _points(name: str, value: float | str | bool, scale: Literal[1, 2], oxygen: 
     return next(score for most, score in _BANDS[name] if rounded <= most)
 
 
-def read(texts: Sequence[Text], header: CaseHeader, scale: Literal[1, 2] | None = None) -> News2 | None:
+def read(
+    texts: Sequence[Text],
+    header: CaseHeader,
+    scale: Literal[1, 2] | None = None,
+    readings: Readings | None = None,
+) -> News2 | None:
     """The score of the last set of observations in the newest text with three of the seven; None if there is none.
 
     `scale` is the user's choice of the SpO2 scale; what the text says goes before it.
     """
     for text in sorted(texts, key=lambda text: text.where == "question")[::-1]:
-        observed = observations(text.body)
+        observed = observations(text.body, readings)
         if observed is not None:
             seen, evidence = observed
             return _score(seen, evidence, texts, header, _scale(text.body) or scale, text.where == "question")
@@ -137,7 +144,7 @@ def _reason(texts: Sequence[Text], header: CaseHeader) -> Reason:
     return "pregnancy_unknown" if fertile else ""
 
 
-_SCALE = re.compile(r"(?:spo2 |sats? )?scale ?([12])\b|(?:血氧|氧饱和度|spo2)?(?:量表|标尺|评分表) ?([12])", re.I)
+_SCALE = re.compile(r"scale ?([12])\b|量表 ?([12])|标尺 ?([12])|评分表 ?([12])")
 # Tokens of a set besides the values. A repeated parameter begins a new set.
 _AIR = re.compile(
     r"(?<![a-z])(?:on (?:room )?air|room air|\(?ra\)?(?![a-z])|in air|breathing air|without (?:supplemental )?oxygen"
@@ -172,33 +179,36 @@ _STATES = {
 _NAMES = {"rr": "respiration", "spo2": "spo2", "sbp": "systolic", "hr": "pulse", "temp": "temperature"}
 _GAP = 200
 """Characters between two observations of one set, at most."""
+_MOST = 40
+"""Values of the end of a text that are looked at."""
 
 
 def _scale(body: str) -> Literal[1, 2] | None:
-    match = _SCALE.search(results.normal(results.ends(body)))
+    match = _SCALE.search(normal(ends(body)))
     if match is None:
         return None
-    return 2 if "2" in (match[1], match[2]) else 1
+    return 2 if "2" in match.groups() else 1
 
 
-def observations(body: str) -> tuple[Observations, tuple[str, ...]] | None:
+def observations(body: str, readings: Readings | None = None) -> tuple[Observations, tuple[str, ...]] | None:
     """The last set of at least three observations in a text, with the words; None if there is none."""
-    body = results.ends(body)
-    plain = results.normal(body)
+    reading = (readings or Readings()).of(body)
+    body = ends(body)
     # (start, end, parameter, value)
     seen: list[tuple[int, int, str, float | str | bool]] = [
         (result.start, result.end, _NAMES[result.analyte], result.value)
-        for result in results.read(body)
-        if result.analyte in _NAMES and not result.comparator
+        for result in reading.counted(_NAMES, most=_MOST)
+        if not result.comparator
     ]
     if not seen:
         return None
+    plain = normal(body)
     start, stop = max(0, seen[0][0] - _GAP), seen[-1][1] + _GAP
     tokens: list[tuple[str, str | bool, re.Pattern[str]]] = [("oxygen", False, _AIR), ("oxygen", True, _OXYGEN)]
     tokens += [("consciousness", state, pattern) for state, pattern in _STATES.items()]
     for parameter, value, pattern in tokens:
         for match in pattern.finditer(plain, start, stop):
-            before = current.sentence_before(plain, match.start(), 40)
+            before = re.split(r"[,，;(]", current.sentence_before(plain, match.start(), 40))[-1]
             if not re.search(
                 r"\b(?:if|when|target|aim|baseline|usually|previously|yesterday)\b|如果|目标|既往|昨", before
             ):

@@ -5,16 +5,16 @@ The rules are in `phrases.en.toml` and `phrases.zh-CN.toml`; both files are alwa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import chain
+from typing import NamedTuple
 
 from edgemed.clinical.flags import rules
 from edgemed.clinical.flags.flag import Flag, Text
 from edgemed.clinical.flags.reading import Reading, misspellings
 from edgemed.clinical.flags.rule_file import Element, Rule, RuleFile, read_rules
-from edgemed.clinical.flags.silence import Span, silenced
+from edgemed.clinical.flags.silence import Span, merged, silenced
 
 BACKGROUND = frozenset({"past"})
 """Kinds of silence that do not hide an element marked `~`: an old diagnosis counts as the ground of a new event."""
@@ -23,8 +23,7 @@ _MOST_ANCHORS = 400
 _LONGEST_EVIDENCE = 80
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Hit:
+class _Hit(NamedTuple):
     """A phrase in one of the texts."""
 
     text: int
@@ -34,11 +33,12 @@ class _Hit:
 
 def found(texts: Sequence[Text]) -> list[Flag]:
     """The rules that match, each once. Part of each match stands in the new question."""
-    files = _files()
+    files = rule_files()
     readings = [Reading(text.body, _misspelt()) for text in texts]
+    silences = _Silences(files, readings)
     flags: dict[str, Flag] = {}
     for file in files:
-        search = _Search(file, texts, readings)
+        search = _Search(file, texts, readings, silences)
         for rule in file.rules:
             if rule.id not in flags and rules.enabled(rule.source) and (hits := search.match(rule)):
                 flags[rule.id] = Flag(rule.id, "phrases", _evidence(readings, hits), rules.source(rule.source))
@@ -46,13 +46,14 @@ def found(texts: Sequence[Text]) -> list[Flag]:
 
 
 @cache
-def _files() -> tuple[RuleFile, ...]:
+def rule_files() -> tuple[RuleFile, ...]:
+    """The rule files, one a language."""
     return tuple(read_rules(name, text) for name, text in rules.files("phrases.") if name.endswith(".toml"))
 
 
 @cache
 def _misspelt() -> dict[str, str]:
-    return misspellings(chain.from_iterable(file.spelling for file in _files()))
+    return misspellings(chain.from_iterable(file.spelling for file in rule_files()))
 
 
 def _evidence(readings: Sequence[Reading], hits: Sequence[_Hit]) -> tuple[str, ...]:
@@ -61,15 +62,32 @@ def _evidence(readings: Sequence[Reading], hits: Sequence[_Hit]) -> tuple[str, .
     return tuple(word if len(word) <= most else word[: most - 1] + "…" for word in words)
 
 
+class _Silences:
+    """What is silent in each text, in the words of either language: an English abbreviation follows a Chinese "no"."""
+
+    def __init__(self, files: Sequence[RuleFile], readings: Sequence[Reading]) -> None:
+        self._files, self._readings = files, readings
+        self._found: dict[int, dict[bool, Sequence[Span]]] = {}
+
+    def of(self, text: int) -> Mapping[bool, Sequence[Span]]:
+        """The silent places of a text for an element: False, or True for a background element."""
+        if text not in self._found:
+            items = [item for file in self._files for item in file.silences.of(self._readings[text]).items()]
+            self._found[text] = {
+                False: merged(span for _, spans in items for span in spans),
+                True: merged(span for kind, spans in items if kind not in BACKGROUND for span in spans),
+            }
+        return self._found[text]
+
+
 class _Search:
     """The rules of one file in the texts of one turn. A phrase is looked for when a rule first needs it."""
 
-    def __init__(self, file: RuleFile, texts: Sequence[Text], readings: Sequence[Reading]) -> None:
-        self._file, self._readings = file, readings
+    def __init__(self, file: RuleFile, texts: Sequence[Text], readings: Sequence[Reading], silences: _Silences) -> None:
+        self._file, self._readings, self._silences = file, readings, silences
         self._new = {index for index, text in enumerate(texts) if text.where == "question"}
         self._raw: dict[str, list[_Hit]] = {}
         self._heard: dict[Element, list[_Hit]] = {}
-        self._silences: dict[int, dict[str, Sequence[Span]]] = {}
 
     def match(self, rule: Rule) -> list[_Hit]:
         for elements in rule.any:
@@ -127,10 +145,4 @@ class _Search:
         return self._heard[element]
 
     def _silent(self, hit: _Hit, background: bool) -> bool:
-        if hit.text not in self._silences:
-            self._silences[hit.text] = dict(self._file.silences.of(self._readings[hit.text]))
-        return any(
-            silenced(hit.start, spans)
-            for kind, spans in self._silences[hit.text].items()
-            if not (background and kind in BACKGROUND)
-        )
+        return silenced(hit.start, self._silences.of(hit.text)[background])

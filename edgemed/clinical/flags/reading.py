@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 _WRAPPED = 60
@@ -13,6 +13,8 @@ _WRAPPED = 60
 _SHORTEST, _LONGEST = 6, 20
 """Letters of words in which a typing error is mended."""
 _WORD = re.compile(r"[a-z]{2,}")
+_LETTERS = re.compile(r"(?<![a-z])[a-z]{1,40}(?![a-z])")
+_NUMBER = re.compile(r"(?<![\d.])\d")
 _QUOTES = str.maketrans("‘’“”`´–—‐‑−", "''\"\"''-----")
 
 
@@ -25,11 +27,47 @@ class Reading:
         if len(lower) != len(self._plain):  # a few letters grow in lower case
             self._plain = lower
         self.lower, self._moves = _mended(lower, misspelt or {})
+        self._places: dict[str, list[int]] = {}
+        self._held: dict[str, bool] = {}
 
     @cached_property
-    def words(self) -> str:
+    def _words(self) -> str:
         """Each different word of the text once: a short text in which to look whether a word occurs."""
-        return " ".join(dict.fromkeys(_WORD.findall(self.lower)))
+        return " ".join(self._ordered)
+
+    def holds(self, part: str) -> bool:
+        """Whether this part of a word, or these characters, occur anywhere."""
+        if part not in self._held:
+            self._held[part] = part in (self._words if part.isascii() and part.isalpha() else self.lower)
+        return self._held[part]
+
+    @cached_property
+    def _starts(self) -> dict[str, list[int]]:
+        """Where each different word begins."""
+        starts: dict[str, list[int]] = {}
+        for match in _LETTERS.finditer(self.lower):
+            starts.setdefault(match[0], []).append(match.start())
+        return starts
+
+    @cached_property
+    def _ordered(self) -> list[str]:
+        return sorted(self._starts)
+
+    def starting(self, beginning: str) -> list[int]:
+        """Places of words that begin with these Latin letters, of these other characters, or of numbers for "0"."""
+        if beginning not in self._places:
+            self._places[beginning] = list(self._found(beginning))
+        return self._places[beginning]
+
+    def _found(self, beginning: str) -> Iterator[int]:
+        if not (beginning.isascii() and beginning.isalpha()):
+            pattern = _NUMBER if beginning == "0" else re.compile(re.escape(beginning))
+            yield from (match.start() for match in pattern.finditer(self.lower))
+            return
+        for index in range(bisect_left(self._ordered, beginning), len(self._ordered)):
+            if not self._ordered[index].startswith(beginning):
+                return
+            yield from self._starts[self._ordered[index]]
 
     def original(self, start: int, end: int) -> str:
         return " ".join(self._plain[self._place(start) : self._place(end)].split())

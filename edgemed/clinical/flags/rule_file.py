@@ -7,7 +7,7 @@
     [words]
     chest_pain = ["chest (pain|tightness)", "tight* ... chest"]     # edgemed.clinical.flags.language
     [[silence]]                          # edgemed.clinical.flags.silence
-    kind = "negated"; scope = "after"; words = ["denies"]; unless = ["now"]
+    kind = "negated"; scope = "after"; words = ["denies"]; unless = ["now"]; when = ["yesterday"]
     [[rule]]
     id = "ACS-1"; condition = "acs"
     within = 240                         # characters between the first element and each other one

@@ -22,21 +22,25 @@ comma, unless a list with "or" follows. `before`: back to a comma, a clause end 
 """
 Span = tuple[int, int]
 
-_SENTENCE_END = re.compile(r"\.(?=\s|$)|[;!?。]|\n")
+_SENTENCE_END = re.compile(r"\.(?=\s|$|[\u3400-\u9fff])|[;!?。]|\n")
 _LINE_END = re.compile(r"\n")
 _BLOCK_END = re.compile(r"\n\n")
-_COMMA = re.compile(r",(?!\d)")
+_COMMA = re.compile(r"(?<!\d),|,(?!\d)")
 _LIST = re.compile(r"(?:[^,.;!?\n]{1,40},){1,8}[^,.;!?\n]{0,40}(?<![a-z])(?:or|nor|and/or)(?![a-z])[^,.;!?\n]{1,60}")
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """Words that silence the text around them, unless one of `unless` stands in the same sentence."""
+    """Words that silence the text around them.
+
+    Not if one of `unless` stands in the same sentence, and only if one of `when` does, where given.
+    """
 
     kind: str
     scope: Scope
     words: Phrases
     unless: Phrases | None
+    when: Phrases | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +51,18 @@ class Silences:
     ends: Phrases
 
     def of(self, reading: Reading) -> Mapping[str, Sequence[Span]]:
-        """For each kind of silence the places in the text, merged and in order."""
+        """For each kind of silence the places in the text."""
         bounds = _Bounds(reading, self.ends)
         found: dict[str, list[Span]] = {}
         for cue in self.cues:
             spans = cue.words.spans(reading)
             apart = [at for at, _ in cue.unless.spans(reading)] if cue.unless and spans else []
+            needed = [at for at, _ in cue.when.spans(reading)] if cue.when and spans else []
             for start, end in spans:
                 sentence = bounds.sentence(start)
-                if not _any_in(apart, sentence):
+                if not _any_in(apart, sentence) and (cue.when is None or _any_in(needed, sentence)):
                     found.setdefault(cue.kind, []).append(bounds.reach(cue.scope, start, end, sentence))
-        return {kind: _merged(spans) for kind, spans in found.items()}
+        return found
 
 
 def cue(table: Mapping[str, object], named: Mapping[str, Sequence[str]]) -> Cue:
@@ -66,7 +71,9 @@ def cue(table: Mapping[str, object], named: Mapping[str, Sequence[str]]) -> Cue:
     if scope not in get_args(Scope) or not isinstance(kind, str) or not isinstance(words, list) or not words:
         raise PhraseError(f"A silence needs kind, scope and words; correct {dict(table)!r}")
     apart = Phrases(unless, named) if isinstance(unless, list) else None
-    return Cue(kind, cast(Scope, scope), Phrases(words, named), apart)
+    when = table.get("when")
+    needed = Phrases(when, named) if isinstance(when, list) else None
+    return Cue(kind, cast(Scope, scope), Phrases(words, named), apart, needed)
 
 
 def silenced(at: int, spans: Sequence[Span]) -> bool:
@@ -80,14 +87,15 @@ def _any_in(places: Sequence[int], span: Span) -> bool:
     return index < len(places) and places[index] < span[1]
 
 
-def _merged(spans: Iterable[Span]) -> list[Span]:
-    merged: list[Span] = []
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """The spans in order, those that touch made one."""
+    apart: list[Span] = []
     for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        if apart and start <= apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
         else:
-            merged.append((start, end))
-    return merged
+            apart.append((start, end))
+    return apart
 
 
 class _Bounds:
@@ -121,7 +129,7 @@ class _Bounds:
             case "before":
                 index = bisect_left(self._ends, start)
                 begin = max(sentence[0], self._ends[index - 1] if index else 0)
-                comma_at = self._text.rfind(", ", begin, start)
+                comma_at = self._text.rfind(",", begin, start)
                 return max(begin, comma_at), end
             case "sentence":
                 return sentence

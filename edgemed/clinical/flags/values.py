@@ -5,24 +5,23 @@ from __future__ import annotations
 import operator
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from edgemed.clinical.case import CaseHeader
-from edgemed.clinical.flags import patient, results
+from edgemed.clinical.flags import patient
 from edgemed.clinical.flags.analytes import BY_KEY, unit_shown
 from edgemed.clinical.flags.flag import Flag, Text
-from edgemed.clinical.flags.results import Result
+from edgemed.clinical.flags.results import Readings
+from edgemed.clinical.flags.written import LONGEST, Result
 
 ADULT = 16
 """Years from which a rule holds, unless its row has `from_years`."""
-SCALE_2 = re.compile(
-    r"\bscale ?2\b|\bcopd\b|\b88 ?(?:-|–|to) ?92 ?%?|hypercapni|type (?:2|ii) respiratory failure|慢阻肺"
-    r"|慢性阻塞性肺|高碳酸",
-    re.I,
+_SCALE_2 = re.compile(
+    r"scale ?2\b|copd\b|88 ?(?:-|–|to) ?92|hypercapni|type (?:2|ii) respiratory failure|慢阻肺|慢性阻塞性肺|高碳酸"
 )
 
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -117,16 +116,20 @@ class _Hit:
     new: bool
 
 
-def found(texts: Sequence[Text], header: CaseHeader) -> list[Flag]:
+def found(texts: Sequence[Text], header: CaseHeader, readings: Readings | None = None) -> list[Flag]:
     """One flag for each rule that a current result meets, in the order of the file.
 
     `texts` stand in the order in which they were written. An earlier text's value counts unless a later text has one
-    of the same analyte.
+    of the same analyte. `readings` are shared with `news2.read`.
     """
+    readings = readings or Readings()
     usable = _usable(texts, header)
+    by_analyte: dict[str, list[Rule]] = {key: [rule for rule in usable if key in rule.analytes] for key in BY_KEY}
+    written = {result for text in texts for result in readings.of(text.body).written}
+    alarming = {result.analyte for result in written if _hit(result, by_analyte[result.analyte], new=False)}
     hits: list[_Hit] = []
-    for text, read in _current(texts):
-        hits += [hit for result in read if (hit := _hit(result, usable, text.where == "question"))]
+    for text, read in _current(texts, readings, alarming):
+        hits += [hit for result in read if (hit := _hit(result, by_analyte[result.analyte], text.where == "question"))]
     flags = []
     for rule in usable:
         of_rule = [hit for hit in hits if hit.rule is rule]
@@ -140,8 +143,8 @@ def found(texts: Sequence[Text], header: CaseHeader) -> list[Flag]:
 def _usable(texts: Sequence[Text], header: CaseHeader) -> list[Rule]:
     """The rules that hold for this patient. A rule for adults holds if the age is not known."""
     years, pregnant = patient.age(texts, header), patient.pregnant(texts, header)
-    said = "\n".join([header.problems, *(text.body[: results.LONGEST] for text in texts)])
-    scale = 2 if SCALE_2.search(said) else 1
+    said = "\n".join([header.problems, *(text.body[:LONGEST] for text in texts)])
+    scale = 2 if _SCALE_2.search(said.lower()) else 1
     return [
         rule
         for rule in rules()
@@ -152,23 +155,22 @@ def _usable(texts: Sequence[Text], header: CaseHeader) -> list[Rule]:
     ]
 
 
-def _current(texts: Sequence[Text]) -> Iterable[tuple[Text, list[Result]]]:
+def _current(
+    texts: Sequence[Text], readings: Readings, analytes: Container[str]
+) -> Iterable[tuple[Text, list[Result]]]:
     """The results of each text that no later text replaces. The texts of the new question do not replace each other."""
-    later: set[str] = set()
+    asked = [(text, readings.of(text.body).current(analytes)) for text in texts if text.where == "question"]
+    later = {result.analyte for _, read in asked for result in read}
     kept = []
-    asked = [(text, results.read(text.body)) for text in texts if text.where == "question"]
-    for _, read in asked:
-        later |= {result.analyte for result in read}
     for text in reversed([text for text in texts if text.where != "question"]):
-        read = results.read(text.body)
+        read = readings.of(text.body).current(analytes)
         kept.append((text, [result for result in read if result.analyte not in later]))
         later |= {result.analyte for result in read}
     return [*reversed(kept), *asked]
 
 
-def _hit(result: Result, usable: Sequence[Rule], new: bool) -> _Hit | None:
+def _hit(result: Result, of_analyte: Sequence[Rule], new: bool) -> _Hit | None:
     """The first rule that a result meets; in any of the units that it may have if it has none."""
-    of_analyte = [rule for rule in usable if result.analyte in rule.analytes]
     if not of_analyte:
         return None
     if of_analyte[0].compare == _ABOVE_RANGE:

@@ -181,7 +181,8 @@ def test_both_languages_name_every_kind() -> None:
 WORDS = st.sampled_from(
     ["Mr Pemberton", "Pemberton", "姓名：林晓彤", "，", " ", "\n", "14/07/1968", "3 May", "1972年4月3日", "白细胞",
     "K 6.2", "MRN 4471902",
-     "QX998877", "J.Q.S.", "ﬁne", "İ", "é", "𝒜", "１２", "住北京市海淀区中关村大街27号", "Dear Anna,", "[NAME 1]",
+     "QX998877", "J.Q.S.", "ﬁne", "İ", "é", "𝒜", "１２", "住北京市海淀区中关村大街27号", "Dear Anna,",
+     "our ref: 44719", "患者：", "住院号：", "tel ", "Re: ", "[NAME 1]",
      "a@b.co", "\t", "May", "(", ")"]
 )  # fmt: skip
 

@@ -152,7 +152,7 @@ def _other(text: str) -> Iterator[Name]:
             yield Name(start, end, sure=end - start > 2)
     for match in _RELATIVES.finditer(text):
         titled = re.search(f"(?:{_TITLES})$", match["n"])
-        if match["sure"] or not (titled or _NOT_NAMES.match(match["n"])):
+        if not titled and (match["sure"] or not _NOT_NAMES.match(match["n"])):
             yield Name(*match.span("n"), sure=True)
     for pattern in (_SIGNATURE, _SPOKEN, _AT_START, _PATIENT):
         for match in pattern.finditer(text):

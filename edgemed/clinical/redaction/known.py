@@ -69,13 +69,17 @@ def _parts(number: str) -> list[str]:
 
 
 def _number(bare: str) -> str | None:
+    """The pattern of a number in any spacing, with or without zeros before it; None if it is too short to tell."""
     digits = re.sub(r"^0+(?=.{4})", "", bare)
     if len(digits) < 3:
         return None
-    zeros = "" if digits == bare else r"(?:0[\s-]{0,2}){0,8}"
+    zeros = r"(?:0[ \t-]{0,2}){0,8}" if digits[0].isdigit() else ""
     gap = r"[ \t\-/._·]{0,3}"
-    alone = r"(?<![0-9a-z])" if len(digits) > 3 else r"(?<![0-9a-z./:,-])"
-    ends = r"(?![0-9a-z])" if len(digits) > 3 else r"(?![0-9a-z/%:-]|[.,]\d| ?(?:mg|ml|kg|mmol|cm|mm|bpm))"
+    alone, ends = r"(?<![0-9a-z])", r"(?![0-9a-z])"
+    if len(digits) == 3:  # it could be a blood pressure or a dose
+        alone, ends = r"(?<![0-9a-z./:,-])", r"(?![0-9a-z/%:-]|[.,]\d| ?(?:mg|ml|kg|mmol|cm|mm|bpm))"
+    elif len(digits) > 5 and digits.isdigit():  # behind a label without a space: NHS9434765919
+        alone = r"(?<![0-9])"
     return alone + zeros + gap.join(map(re.escape, digits)) + ends
 
 
@@ -116,7 +120,7 @@ def _written(day: date) -> Iterator[str]:
     loose = r"(?:[ \t]{0,2}[-/.,_]{0,2}[ \t]{0,3}(?:of[ \t]{1,2})?)"
     ends = r"(?![\d])"
     for numbers in ((days, months, years), (months, days, years), (years, months, days)):
-        yield rf"(?<![\d./-]){mark.join(numbers)}{ends}"
+        yield rf"(?<!\d)(?<!\d[./-]){mark.join(numbers)}{ends}"
     for words in ((ordinal, name, years), (name, ordinal, years), (years, name, ordinal)):
         yield rf"(?<![\da-z]){loose.join(words)}{ends}"
     two = f"{day.day:02}", f"{day.month:02}"

@@ -90,6 +90,19 @@ def test_finds_what_the_header_has_in_every_form(header: CaseHeader, forms: tupl
     assert missed == []
 
 
+def test_known_values_need_no_space_before_them() -> None:
+    for text in (
+        "NHS9434765919",
+        "D.O.B.21.09.1958",
+        "MRN00451287",
+        "No.0451287",
+        "DOB:21Sep1958",
+        "住院号00451287，生于1958-09-21",
+    ):
+        assert any(each.known for each in find(text, HEADERS[1])), text
+    assert all(each.known for each in find("NHS9434765919 D.O.B.21.09.1958", HEADERS[1]))
+
+
 def test_the_header_makes_nothing_else_known() -> None:
     text = "K. Smith, QX998878, 1972-04-04, 1972-03-05, JQ, JQST, 199720403, 97204031, aQX9988770, 4 March 1972"
     assert not [each for each in find(text, HEADERS[0]) if each.known]

@@ -21,6 +21,18 @@ _DIGITS = "〇一二三四五六七八九"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NEAR = 30
 """No form of a birth date is longer."""
+_PERSON_BEFORE = (
+    r"\((?=[A-Z]{2,4}\))|(?:[Rr]e|ID|[Ss]een|[Rr]eviewed|[Mm]et|[Rr]eferred|[Bb]orn)(?:: ?| )"
+    r"|[:：](?=[A-Z]{2,4}[，,。])"
+    r"|^[ \t]*(?=[A-Z]{2,4}[ \t]*$)"
+)
+_PERSON_AFTER = (
+    r",? ?\(?\d{1,3} ?(?:[MF]\b|y|岁)|, (?:aged?|born|DOB)|[，,](?:男|女)"
+    r"|,? (?:is an? |was (?:seen|admitted|reviewed|born)|presented|presents|reports?|denies|attended|lives|came"
+    r"|says|told"
+    r"|has a (?:history|past))"
+)
+"""What stands beside initials that are an abbreviation, too, where they are a person's: TB, 54M; (TB); TB reports."""
 _NAME_BEFORE = r"(?:(?:mr|mrs|ms|miss|dr|patient|pt|initials|name)\b\.?[ \t]{0,2}:?[ \t]{0,2}|患者|病人|缩写:?)"
 # The first letter of a character's pinyin: GB 2312 orders its 3,755 common characters by pinyin.
 _PINYIN = (
@@ -194,6 +206,11 @@ def _initials(text: str, low: str, field: str) -> Iterator[Identifier]:
     if letters.lower() not in ABBREVIATIONS:
         alone = rf"(?<![A-Za-z\d]){letters.upper()}(?![A-Za-z\d]|-\d|\.[A-Za-z])"
         yield from (Identifier(*match.span(), "name", True) for match in re.finditer(alone, text))
+    else:
+        as_name = rf"(?P<before>{_PERSON_BEFORE})?(?P<v>{letters.upper()})(?![A-Za-z\d])(?P<after>{_PERSON_AFTER})?"
+        for match in re.finditer(rf"(?<![A-Za-z\d]){as_name}", text, re.M):
+            if match["before"] is not None or match["after"]:
+                yield Identifier(*match.span("v"), "name", True)
 
 
 def fits(name: str, header: CaseHeader) -> bool:

@@ -108,10 +108,21 @@ def test_the_header_makes_nothing_else_known() -> None:
     assert not [each for each in find(text, HEADERS[0]) if each.known]
 
 
-def test_initials_that_are_an_abbreviation_need_a_title() -> None:
+def test_initials_that_are_an_abbreviation_need_a_person_beside_them() -> None:
     header = CaseHeader(initials="MS")
     assert found("MS relapse; Mr MS fell; patient MS, pt. MS; M.S. is well", header) == ["MS", "MS", "MS", "M.S."]
     assert found("MI, PE and MS were ruled out", header) == []
+    assert found("MS relapse, known MS since 2019, MS (RRMS), the MS clinic, ?MS", header) == []
+    for text in (
+        "MS, 54F, fell",
+        "seen with 3 others: (MS)",
+        "MS reports pain",
+        "Re: MS",
+        "MS",
+        "MS is a 54-year-old",
+        "患者：MS，女",
+    ):
+        assert found(text, header) == ["MS"], text
 
 
 def test_a_name_in_the_header_and_a_name_that_fits_the_initials_are_known() -> None:

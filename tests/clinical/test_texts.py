@@ -130,3 +130,11 @@ def test_chinese_identity_numbers_carry_their_check_digit() -> None:
     for number in numbers:
         total = sum(int(digit) * weight for digit, weight in zip(number[:17], weights, strict=True))
         assert number[17] == "10X98765432"[total % 11], number
+
+
+def test_marked_dialogues_hold_no_text() -> None:
+    rows = read_rows(REDACTION / "dialogues.jsonl")
+    assert len({row["id"] for row in rows}) == 100
+    assert all(set(row) == {"file", "id", "sha256", "spans"} for row in rows)
+    assert sum(len(row["spans"]) for row in rows) == 58
+    assert all(start < end for row in rows for start, end in row["spans"])

@@ -208,7 +208,7 @@ def goes_on(chat: RealChat, outcome: Outcome) -> None:
     if ended(chat, outcome):
         return
     if "Traceback" in chat.output:
-        outcome.faults.append("a traceback")
+        outcome.faults.append(f"a traceback: {chat.output.partition('Traceback')[2][:3000]!r}")
     for _ in range(3):  # out of any page, list or hidden screen
         shown = chat.shown()
         if "Enter: show" in shown or "recovery words" in shown:

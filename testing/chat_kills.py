@@ -55,6 +55,9 @@ _INTERFACE = re.compile(
     r"|^▌Type a question|F1 help$|CUT OFF|N: new chat|missed\?$|mL/min\?$|plain words: \.\.\.$|DEMONSTRATION$"
 )
 
+_IN_FRONT = ("Enter open", "Enter save", "Enter: show", "F6: show text", "The disk", "Copy it anyway")
+"""Signs of a screen or a question that stands in front of the conversation."""
+
 
 @dataclass
 class Outcome:
@@ -272,7 +275,7 @@ def compare(place: Place, outcome: Outcome, *, answering: bool) -> None:
     kept = "\n".join(letters(visible(text)) for text in texts)
     if outcome.target not in ENDING or ("Enter: send" not in outcome.shown and "▌" not in outcome.shown):
         return
-    if any(sign in outcome.shown for sign in ("Enter open", "Enter save", "Enter: show", "F6: show text", "The disk")):
+    if any(sign in outcome.shown for sign in _IN_FRONT):
         return
     for line in outcome.shown.splitlines()[3:]:
         if not _INTERFACE.search(line) and (text := letters(line)):

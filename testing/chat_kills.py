@@ -212,15 +212,17 @@ def goes_on(chat: RealChat, outcome: Outcome) -> None:
         return
     if "Traceback" in chat.output:
         outcome.faults.append(f"a traceback: {chat.output.partition('Traceback')[2][:3000]!r}")
-    for _ in range(3):  # out of any page, list or hidden screen
+    for _ in range(9):  # through the door, out of any page, list or hidden screen
         shown = chat.shown()
         if "Enter: show" in shown or "recovery words" in shown:
             chat.send(PASSPHRASE + ENTER)
             chat.read_for(1.5)
-        elif "Enter: send" not in shown and "▌" in shown:
-            chat.send(ESCAPE)
+        elif "F1 help" in shown:
+            break
+        else:
+            chat.send(ESCAPE if "▌" in shown else "")
             chat.read_for(0.7)
-    chat.send(CTRL_N)
+    chat.send(CTRL_N)  # on the door it would open an unsaved chat
     chat.read_for(0.7)
     chat.send("still there? ")
     chat.read_for(0.3)

@@ -11,6 +11,8 @@ from edgemed.clinical.numbers.negation import Mention, mentions
 from edgemed.clinical.numbers.quantity import PER_DAY, Quantity
 from edgemed.clinical.numbers.sides import Side, sides, spell_out
 
+_SIDES = frozenset(SIDES)
+
 
 @dataclass(slots=True)
 class Measured:
@@ -48,10 +50,11 @@ def read(text: str) -> Reading:
     vocabulary.to_canonical(folded)
     spell_out(folded)
     reading = Reading(text, measured, [], [])
+    zeros = {n for n, one in enumerate(found) if one.readings[0][0].raw == "0"}
     for sentence in sentences(folded, [one.soft for one in found]):
         _measure(sentence, measured)
         reading.sides.extend(sides(sentence, folded))
-        reading.mentions.extend(mentions(sentence, folded))
+        reading.mentions.extend(mentions(sentence, folded, zeros))
     return reading
 
 
@@ -98,6 +101,7 @@ def _measure(sentence: list[Clause], measured: list[Measured]) -> None:
             else:
                 own = contents[n] or (contents[n - 1] if n and not contents[n + 1] else contents[n + 1])
             one = measured[index]
+            own -= _SIDES
             one.topics, one.own = own or carried, bool(own)
             one.side = next(iter(named)) if len(named) == 1 else ""
         carried = next((words for words in contents if words), carried)

@@ -13,19 +13,23 @@ from edgemed.clinical.folded import LONGEST
 from edgemed.clinical.numbers.amounts import CANDIDATES, displaced, marked, numbers, swapped, values_of
 from edgemed.clinical.numbers.marks import Checked, Mark
 from edgemed.clinical.numbers.negation import Mention
-from edgemed.clinical.numbers.reading import Reading, read
+from edgemed.clinical.numbers.reading import Reader, Reading, read
 from edgemed.clinical.numbers.sides import Side
 
 
 class Source:
-    """A source, read once, with which many versions of a note are compared."""
+    """A source, read once, and a note that is compared with it again after each edit.
+
+    Only the lines of the note that changed are read again.
+    """
 
     def __init__(self, text: str) -> None:
         self._reading = read(text)
+        self._notes = Reader()
 
     def check(self, written: str) -> Checked:
         """What `written` adds to the source, and what it drops."""
-        return _compared(self._reading, read(written))
+        return _compared(self._reading, self._notes.read(written))
 
 
 def check(source: str, written: str) -> Checked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgemed.clinical.folded import Folded
+from edgemed.clinical.folded import LONGEST, Folded
 from edgemed.clinical.numbers import quantities, spelled, vocabulary
 from edgemed.clinical.numbers.clauses import SIDES, Clause, content, sentences
 from edgemed.clinical.numbers.negation import Mention, mentions
@@ -37,8 +37,43 @@ class Reading:
     mentions: list[Mention]
 
 
+class Reader:
+    """Reads a text line by line, and a line again only if it was not in the text before."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, Reading] = {}
+
+    def read(self, text: str) -> Reading:
+        """Reads the first `folded.LONGEST` characters of `text`."""
+        known, self._lines = self._lines, {}
+        whole = Reading(text, [], [], [])
+        start = 0
+        for line in text[:LONGEST].split("\n"):
+            if line:
+                self._lines[line] = reading = self._lines.get(line) or known.get(line) or _read(line)
+                _append(whole, reading, start)
+            start += len(line) + 1
+        return whole
+
+
 def read(text: str) -> Reading:
-    """Reads the first `folded.LONGEST` characters of `text`."""
+    """Reads the first `folded.LONGEST` characters of `text`, a line at a time: a sentence ends with its line."""
+    return Reader().read(text)
+
+
+def _append(whole: Reading, line: Reading, start: int) -> None:
+    """Adds what a line says, which begins at `start`."""
+    for one in line.measured:
+        q = one.quantity
+        moved = Quantity(q.start + start, q.end + start, q.readings, q.soft, q.clock, q.ratio, q.support)
+        whole.measured.append(Measured(moved, one.topics, one.own, one.side))
+    whole.sides.extend(Side(s.side, s.words, s.start + start, s.end + start, s.soft, s.own) for s in line.sides)
+    whole.mentions.extend(
+        Mention(m.words, m.polarity, m.start + start, m.end + start, m.subject) for m in line.mentions
+    )
+
+
+def _read(text: str) -> Reading:
     folded = Folded.of(text)
     spelled.to_digits(folded)
     found = quantities.read(folded)

@@ -106,7 +106,7 @@ def displaced(told: Reading, wrote: Reading) -> list[Mark]:
     ]
     if not missing:
         return []
-    exact = {pair for one in told.measured for pair in values_of(one.quantity)}
+    exact = {pair for one in told.measured for pair in one.quantity.values}
     supply = Supply([one.quantity for one in told.measured], lenient=False)
     uses = [Counter(part.raw for one in some.measured for part in one.quantity.readings[0]) for some in (told, wrote)]
     marks = []
@@ -114,14 +114,14 @@ def displaced(told: Reading, wrote: Reading) -> list[Mark]:
         quantity = one.quantity
         if quantity.soft or quantity.clock or quantity.support:
             continue
-        keys = values_of(quantity)
+        keys = quantity.values
         kind = {_TIMES.get(dimension, dimension) for dimension, _ in keys}
         overused = all(uses[1][part.raw] > uses[0][part.raw] for part in quantity.readings[0])
         weak = not keys <= exact
         if not (overused or weak) or not supply.says(quantity):
             continue
         for other in missing[:CANDIDATES]:
-            theirs = {_TIMES.get(dimension, dimension) for dimension, _ in values_of(other.quantity)}
+            theirs = {_TIMES.get(dimension, dimension) for dimension, _ in other.quantity.values}
             if len(other.quantity.readings[0]) != len(quantity.readings[0]):
                 continue
             related = bool(one.topics & other.topics)
@@ -135,18 +135,18 @@ def displaced(told: Reading, wrote: Reading) -> list[Mark]:
 def swapped(told: Reading, wrote: Reading) -> list[Mark]:
     """Quantities that `told` has, but for something else, and what it has them for is in `wrote` with other values."""
     by_value: dict[str, list[frozenset[str]]] = defaultdict(list)
-    by_word: dict[str, list[tuple[frozenset[str], set[tuple[str, str]]]]] = defaultdict(list)
+    by_word: dict[str, list[tuple[frozenset[str], frozenset[tuple[str, str]]]]] = defaultdict(list)
     for one in told.measured:
         if not one.topics:
             continue
-        keys = values_of(one.quantity)
+        keys = one.quantity.values
         for _, value in keys:
             by_value[value].append(one.topics)
         for word in one.topics if one.own else ():
             by_word[word].append((one.topics, keys))
     placed: dict[tuple[str, str], list[frozenset[str]]] = defaultdict(list)
     for one in wrote.measured:
-        for pair in values_of(one.quantity):
+        for pair in one.quantity.values:
             placed[pair].append(one.topics)
     users = Counter(word for one in wrote.measured if not one.quantity.soft for word in one.topics)
     marks = []
@@ -154,7 +154,7 @@ def swapped(told: Reading, wrote: Reading) -> list[Mark]:
         quantity, topics = one.quantity, one.topics
         if quantity.soft or quantity.clock or not one.own:
             continue
-        keys = values_of(quantity)
+        keys = quantity.values
         values = {value for _, value in keys}
         theirs = [other for value in values for other in by_value[value][:CANDIDATES]]
         if not theirs:
@@ -175,7 +175,3 @@ def swapped(told: Reading, wrote: Reading) -> list[Mark]:
         if rivals and max(rivals) > same and moved:
             marks.append(marked(wrote, quantity.start, quantity.end, "number"))
     return marks
-
-
-def values_of(quantity: Quantity) -> set[tuple[str, str]]:
-    return {(part.unit.dimension, part.value) for part in quantity.readings[0]}

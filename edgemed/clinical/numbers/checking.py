@@ -5,12 +5,10 @@ Everything here is a comparison of words. It finds what differs; it does not kno
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from edgemed.clinical.folded import LONGEST
-from edgemed.clinical.numbers.amounts import CANDIDATES, displaced, marked, numbers, swapped, values_of
+from edgemed.clinical.numbers.amounts import CANDIDATES, displaced, marked, numbers, swapped
 from edgemed.clinical.numbers.marks import Checked, Mark
 from edgemed.clinical.numbers.negation import Mention
 from edgemed.clinical.numbers.reading import Reader, Reading, read
@@ -96,12 +94,12 @@ def _sides_of_numbers(told: Reading, wrote: Reading) -> list[Mark]:
     """Quantities that stand beside one side in `wrote` and beside the other wherever `told` has them."""
     beside: dict[tuple[str, str], set[str]] = defaultdict(set)
     for one in told.measured:
-        for key in values_of(one.quantity):
+        for key in one.quantity.values:
             beside[key].add(one.side)
     marks = []
     for one in wrote.measured:
         if one.side in ("left", "right") and not one.quantity.soft and not one.quantity.clock:
-            theirs = set().union(*(beside[key] for key in values_of(one.quantity)))
+            theirs = set().union(*(beside[key] for key in one.quantity.values))
             if theirs in ({"left"}, {"right"}) and one.side not in theirs:
                 marks.append(marked(wrote, one.quantity.start, one.quantity.end, "side"))
     return marks
@@ -168,30 +166,17 @@ def _negations(told: Reading, wrote: Reading) -> list[Mark]:
         if one.polarity == "negated" and _contradicted(one, text, source):
             marks.append(marked(wrote, one.start, one.end, "negation"))
     surplus, missing = _unpaired(wrote, source), _unpaired(told, text)
-    allowed = len(missing) + max(0, _normals(told) - _normals(wrote))
+    allowed = len(missing) + max(0, told.normals - wrote.normals)
     return marks + [marked(wrote, one.start, one.end, "negation") for one in surplus[allowed:]]
 
 
 def _dropped_negations(told: Reading, wrote: Reading) -> list[Mark]:
     """Negated findings of which the other text says nothing at all."""
     missing = _unpaired(told, _Mentions(wrote.mentions))
-    allowed = len(_unpaired(wrote, _Mentions(told.mentions))) + max(0, _normals(wrote) - _normals(told))
+    allowed = len(_unpaired(wrote, _Mentions(told.mentions))) + max(0, wrote.normals - told.normals)
     said = {word[:4] for one in wrote.mentions for word in one.words}
     silent = [one for one in missing if said.isdisjoint(word[:4] for word in one.words)]
     return [marked(told, one.start, one.end, "negation") for one in silent[allowed:]]
-
-
-_NORMAL = re.compile(
-    r"(?i)\b(?:intact|normal|clear|unremarkable|stable|nad|well|soft|snt|unaffected|wnl|within normal limits|unchanged"
-    r"|healthy|fine|ok)\b"
-    r"|(?<![\d./])0(?:/\d|(?![\d./%]))|(?:\bt|\btemp|\btemperature|体温)[ :：]{0,2}(?:36\.\d|37\.[0-4])"
-    r"|正常|清晰|良好|稳定|通畅|完整"
-)
-
-
-def _normals(reading: Reading) -> int:
-    """How often a text says that something is normal, which is another way to say that nothing is wrong."""
-    return len(_NORMAL.findall(reading.text[:LONGEST]))
 
 
 def _unpaired(reading: Reading, others: _Mentions) -> list[Mention]:

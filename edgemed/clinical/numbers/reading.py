@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from edgemed.clinical.folded import LONGEST, Folded
@@ -12,6 +13,12 @@ from edgemed.clinical.numbers.quantity import PER_DAY, Quantity
 from edgemed.clinical.numbers.sides import Side, sides, spell_out
 
 _SIDES = frozenset(SIDES)
+_NORMAL = re.compile(
+    r"(?i)\b(?:intact|normal|clear|unremarkable|stable|nad|well|soft|snt|unaffected|wnl|within normal limits|unchanged"
+    r"|healthy|fine|ok)\b"
+    r"|(?<![\d./])0(?:/\d|(?![\d./%]))|(?:\bt|\btemp|\btemperature|体温)[ :：]{0,2}(?:36\.\d|37\.[0-4])"
+    r"|正常|清晰|良好|稳定|通畅|完整"
+)
 
 
 @dataclass(slots=True)
@@ -27,14 +34,18 @@ class Measured:
     side: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reading:
-    """What a text says. Positions are those of the original text."""
+    """What a text says. Positions are those of the original text.
+
+    normals: how often it says that something is normal, which is another way to say that nothing is wrong.
+    """
 
     text: str
     measured: list[Measured]
     sides: list[Side]
     mentions: list[Mention]
+    normals: int = 0
 
 
 class Reader:
@@ -63,9 +74,10 @@ def read(text: str) -> Reading:
 
 def _append(whole: Reading, line: Reading, start: int) -> None:
     """Adds what a line says, which begins at `start`."""
+    whole.normals += line.normals
     for one in line.measured:
         q = one.quantity
-        moved = Quantity(q.start + start, q.end + start, q.readings, q.soft, q.clock, q.ratio, q.support)
+        moved = Quantity(q.start + start, q.end + start, q.readings, q.soft, q.clock, q.ratio, q.support, q.values)
         whole.measured.append(Measured(moved, one.topics, one.own, one.side))
     whole.sides.extend(Side(s.side, s.words, s.start + start, s.end + start, s.soft, s.own) for s in line.sides)
     whole.mentions.extend(
@@ -84,7 +96,7 @@ def _read(text: str) -> Reading:
     measured = [Measured(one) for one in found]
     vocabulary.to_canonical(folded)
     spell_out(folded)
-    reading = Reading(text, measured, [], [])
+    reading = Reading(text, measured, [], [], len(_NORMAL.findall(text)))
     zeros = {n for n, one in enumerate(found) if one.readings[0][0].raw == "0"}
     for sentence in sentences(folded, [one.soft for one in found]):
         _measure(sentence, measured)

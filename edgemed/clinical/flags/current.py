@@ -167,7 +167,7 @@ def _after(after: str) -> When:
 
 
 # "118 (yesterday 131)" and "4.9, was 6.8 last week": the words of time are about another value.
-_BREAK = re.compile(r"[,，、)\]→]|->|\d|\b(?:to|from|was|were)\b|原为")
+_BREAK = re.compile(r"[,，、)\]→]|->|\d|\b(?:to|from)\b|原为")
 _OTHER_VALUE = re.compile(r"[\s:=(]*(?:was |is |of |it was |为|是)?\d")
 
 

@@ -46,7 +46,7 @@ class Reading:
         return [result for result in kept if not _older(result, kept)]
 
     def _judged(self, written: Written) -> Result | None:
-        """The result with its time and its words; None if it is none of this patient or of the past."""
+        """The result with its time and its words; None if it is not this patient's, or is a past one."""
         result = written.result
         before = current.sentence_before(self._plain, result.start)
         after = current.sentence_after(self._plain, written.first_end)

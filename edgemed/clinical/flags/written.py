@@ -52,9 +52,9 @@ _TIME = f"{current.NOW}|{current.RECENT}|{current.PAST}"
 # What may stand between a name and its value. Possessive quantifiers: no backtracking on hostile text.
 _LINK = re.compile(
     r"(?P<link>(?:\(\d+(?:\.\d+)?\s?[-–~]\s?\d+(?:\.\d+)?\)|\d+(?:\.\d+)?\s?[-–~]\s?\d+(?:\.\d+)?(?=\s?\t)"
-    rf"|[\s:=)\[\]~≈|*'\"-]{{1,8}}+|\(|{_TIME}"
+    rf"|[\s:=)\[\]~≈|*'\"-]{{1,8}}+|\(|\.{{2,}}+|at \d{{1,2}} ?h(?:ours?|rs?)?\b|{_TIME}"
     r"|\b(?:of|is|was|are|at|levels?|conc(?:entration)?|counts?|results?|reading|values?|came|comes|back|as|down|up"
-    r"|to|rose|risen"
+    r"|to|gone|went|climbed|jumped|crept|rose|risen"
     r"|rises|fell|fallen|falls|dropped|drops|increased|decreased|from|around|about|approx(?:imately)?|only|just|has"
     r"|been|had|still"
     r"|again|high|low|raised|elevated|critical(?:ly)?|on|the|venous|arterial|serum|plasma|blood|lab|vbg|abg|gas"
@@ -93,9 +93,10 @@ _ARROW = re.compile(r"\s{0,2}(?:-{1,2}>|→|=>|➔|⟶|~>|>|to|then|后为|变�
 _NOW_IS = re.compile(
     rf"(?:{current.NOW}|\b(?:down|up|improved|normali[sz]ed|corrected|recovered|back|fell|rose"
     rf"|settled)\s(?:down )?(?:to|at)\b"
-    r"|[降升][至到]|恢复[至到]|纠正[至到])[\s,:]{0,3}(?:(?:is|was|of|it is|it['’]s|at|up to|down to|back to) "
+    r"|[降升][至到]|恢复[至到]|纠正[至到])[\s:]{0,3}(?:(?:is|of|it is|it['’]s|at|up to|down to|back to) "
     r"|[为至到])?$"
 )
+_WAS = re.compile(rf"\s?[\w/^%]{{0,8}}\s?(?:{current.RECENT}|{current.PAST})")
 _IS_NOW = re.compile(rf"\s?[\w/^%]{{0,8}}\s?(?:{current.NOW})")
 _DAY = (
     r"(?:(?:on )?(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\b|(?:on )?day ?\d{1,2}\b|(?:at "
@@ -188,7 +189,7 @@ def _next(text: str, at: int) -> re.Match[str] | None:
     if match is None:
         return _NEXT_DAY.match(text, at)
     newer = _ARROW.fullmatch(match["gap"]) or _NOW_IS.search(match["gap"]) or _IS_NOW.match(text, match.end())
-    if newer and not NAME.search(match["gap"]):
+    if newer and not NAME.search(match["gap"]) and not _WAS.match(text, match.end()):
         return match
     return _NEXT_DAY.match(text, at)
 

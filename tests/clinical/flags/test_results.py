@@ -52,6 +52,8 @@ def read(text: str) -> list[tuple[str, float, str | None]]:
         ("Brought in by his wife, K 6.8", ("k", 6.8, None)),
         ("Na 118 (target 125)", ("na", 118, None)),
         ("Is K 6.8 dangerous?", ("k", 6.8, None)),
+        ("Potassium........7.2", ("k", 7.2, None)),
+        ("paracetamol level at 4h 210 mg/L", ("para", 210, "mg/l")),
     ],
 )
 def test_a_result_is_read(text: str, expected: tuple[str, float, str | None]) -> None:
@@ -130,6 +132,7 @@ def test_several_results_stand_in_the_order_of_the_text() -> None:
         "K was 6.8 two months ago",
         "PMH: hyperkalaemia 2019 (K 7.1)",
         "baseline creatinine 600",
+        "CRP 320 was last month",
         "去年血钾6.8",
         "上次住院血钾6.9",
         "K 6.8 last night, now normal",
@@ -170,6 +173,8 @@ def test_what_is_no_current_result_is_left_out(text: str) -> None:
         ("2024-01-02 K 6.8; 2024-01-05 K 4.1", 4.1),
         ("2024-01-05 K 6.8; 2024-01-02 K 4.1", 6.8),
         ("Yesterday K 6.8", 6.8),
+        ("Blood glucose is 2.2 this morning, was 9 yesterday", 2.2),
+        ("creatinine has gone from 90 to 720 in two days", 720),
         ("K 6.8, due to 3 missed sessions", 6.8),
         ("血钾7.1mmol/L，昨日5.2", 7.1),
     ],

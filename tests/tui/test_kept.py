@@ -151,7 +151,7 @@ async def test_an_unsaved_chat_says_so_and_leaves_nothing(tmp_path: Path) -> Non
     async with chat_on(folder, ["Take zolpidem."]).run_test() as pilot:
         await unlocked(pilot)
         chat_of(pilot).action_unsaved_chat()
-        await shows(pilot, "UNSAVED CHAT: nothing of it is kept", "Nothing is saved.")
+        await shows(pilot, "UNSAVED CHAT: no text of it is kept", "Nothing is saved.")
         await write(pilot, "About Mrs Miller", "enter")
         await shows(pilot, "Take zolpidem.")
         await write(pilot, "a draft about her")

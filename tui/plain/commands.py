@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from edgemed.chat.conversation import Conversation, Turn
@@ -17,6 +16,7 @@ from edgemed.tui.endings import ending
 from edgemed.tui.markdown import plain_text
 from edgemed.tui.plain.case import PlainCase
 from edgemed.tui.plain.vault import PlainVault
+from edgemed.vault.audit import ID_SHOWN
 
 if TYPE_CHECKING:
     from edgemed.tui.plain.chat import PlainChat
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SCREEN_ONLY = frozenset(
     {"experts", "theme_dark", "theme_light", "theme_contrast", "hide", "hide_after", "lock", "set_pin"}
 )
-VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat"})
+VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat", "audit"})
 LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
 RULE = "-" * 40
 
@@ -36,7 +36,7 @@ class PlainCommands(PlainCase):
         self._chat = chat
         self._words = chat.asking_words
         self._previous: Conversation | None = None
-        self._vault = PlainVault(chat.session.kept, chat.asking_words) if chat.session.kept else None
+        self._vault = PlainVault(chat.session.kept, chat.session.language) if chat.session.kept else None
         self._at = 0  # how many turns before the last one /previous and /next have gone
 
     def run(self, line: str) -> Literal["quit"] | None:
@@ -56,8 +56,7 @@ class PlainCommands(PlainCase):
         elif command.name in ("edit", "case"):
             (self._edit if command.name == "edit" else self._case)(argument.strip())
         else:
-            method: Callable[[], None] = getattr(self, f"_run_{command.name}")
-            method()
+            getattr(self, f"_run_{command.name}")()
         return None
 
     def _say(self, text: str) -> None:
@@ -95,11 +94,10 @@ class PlainCommands(PlainCase):
             self._open(self._vault.chosen(argument))
         else:
             try:
-                lines = self._vault.find(argument) if name == "find" else self._vault.chats()
+                lines = self._vault.listed(name, argument)
             except EdgemedError as error:
                 lines = [failure_of(error)]
-            for line in lines:
-                self._say(line)
+            self._say("\n".join(lines))
 
     def _open(self, chat_id: str | None) -> None:
         if chat_id is None or self._vault is None:
@@ -233,6 +231,7 @@ class PlainCommands(PlainCase):
         if question:
             text = f"{plain_text(visible(turn.question), markdown=False)}\n\n{text}"
         session = self._chat.session
+        self._chat.record("copied", turn=turn.id, question=int(question), incomplete=int(turn.state != "whole"))
         copy = chart_copy(
             text,
             intended_use=session.intended_use,
@@ -278,9 +277,11 @@ class PlainCommands(PlainCase):
             return
         same = preview.digest == turn.prompt_digest
         told = self._words.seen_now.format(time=f"{turn.asked.astimezone():%H:%M}")
-        self._say(self._words.seen.format(tokens=preview.tokens, digest=preview.digest))
-        self._say(told if same else self._words.seen_unknown.format(digest=turn.prompt_digest or "-"))
-        for line in (RULE, visible(preview.text), RULE):
+        told = told if same else self._words.seen_unknown.format(digest=turn.prompt_digest or "-")
+        kept = self._vault is not None and self._chat.conversation.saved
+        report = [self._words.seen_report.format(id=turn.id[:ID_SHOWN])] if kept else []
+        seen = self._words.seen.format(tokens=preview.tokens, digest=preview.digest)
+        for line in (seen, told, *report, RULE, visible(preview.text), RULE):
             self._say(line)
 
     def _run_restart_engine(self) -> None:

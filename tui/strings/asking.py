@@ -36,6 +36,7 @@ class AskingStrings:
     seen_unknown: str
     seen_now: str
     seen_busy: str
+    seen_report: str
     leave_draft: str
     leave_answer: str
     leave_both: str
@@ -92,6 +93,7 @@ ENGLISH = AskingStrings(
     ),
     seen_now="This is what was sent for the answer of {time}.",
     seen_busy="The model is busy. Look again when the answer has ended.",
+    seen_report="For an incident file about this answer: edgemed report {id} -o FILE",
     leave_draft="What you have typed was not sent. Quit and lose it?",
     leave_answer="An answer is being written. Quit and lose this conversation?",
     leave_both="An answer is being written, and what you have typed was not sent. Quit and lose both?",
@@ -121,7 +123,7 @@ ENGLISH = AskingStrings(
     no_number="/open and a number from the last list opens a chat.",
     find_plain="Type /find and what to look for.",
     nothing_found="Nothing found.",
-    unsaved_plain="Unsaved chat. Nothing of it is stored; /new starts one that is.",
+    unsaved_plain="Unsaved chat. No text of it is stored, only when it was used; /new starts one that is stored.",
     vault_only="{word} needs a chat that is kept; this one is not saved.",
 )
 
@@ -147,6 +149,7 @@ CHINESE = AskingStrings(
     seen_unknown="该回答当时的提示摘要值不同：{digest}。此前的内容、病例信息或地区设置已有变化。",
     seen_now="这是 {time} 的回答所用的内容。",
     seen_busy="模型正忙。请在回答结束后再看。",
+    seen_report="为该回答生成事件报告：edgemed report {id} -o 文件名",
     leave_draft="已输入的文字尚未发送。退出并丢弃吗？",
     leave_answer="正在回答。退出并丢弃本次对话吗？",
     leave_both="正在回答，且已输入的文字尚未发送。退出并全部丢弃吗？",
@@ -173,7 +176,7 @@ CHINESE = AskingStrings(
     no_number="输入 /open 和最近列表中的编号可打开对话。",
     find_plain="请输入 /find 和要查找的内容。",
     nothing_found="未找到。",
-    unsaved_plain="不保存的对话，不留下任何内容；/new 开始保存的对话。",
+    unsaved_plain="不保存的对话，不留下任何文字，只记录使用时间；/new 开始保存的对话。",
     vault_only="{word} 需要保存的对话；本对话不保存。",
 )
 

@@ -94,7 +94,8 @@ _ARROW = re.compile(r"\s{0,2}(?:-{1,2}>|→|=>|➔|⟶|~>|>|to|then|后为|变�
 _NOW_IS = re.compile(
     rf"(?:{current.NOW}|\b(?:down|up|improved|normali[sz]ed|corrected|recovered|back|fell|rose"
     rf"|settled)\s(?:down )?(?:to|at)\b"
-    r"|[降升][至到]|恢复[至到]|纠正[至到])[\s:]{0,3}(?:(?:is|of|it is|it['’]s|at|up to|down to|back to) "
+    r"|[降升][至到]|恢复[至到]|纠正[至到]|出院时?|(?<![当如至])今)"
+    r"[\s:]{0,3}(?:(?:is|of|it is|it['’]s|at|up to|down to|back to) "
     r"|[为至到])?$"
 )
 _WAS = re.compile(rf"\s?[\w/^%]{{0,8}}\s?(?:{current.RECENT}|{current.PAST})")

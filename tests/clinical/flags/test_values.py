@@ -199,6 +199,7 @@ def test_the_newer_of_two_pressures_counts() -> None:
     "text",
     [
         "入院乳酸5.1,今早0.9",
+        "入院HCO3 6,出院25",
         "五月地高辛4.0 ng/mL,停药后今1.0",
         "3床血钾7.1,问的是4床",
         "科室流程:收缩压<90叫医生",

@@ -33,6 +33,7 @@ VERBS: dict[str, str] = {
     "generate": "answer one prompt on standard output",
     "chat": "open the private terminal chat",
     "vault": "look after the encrypted vault of the chat: where it is, backup, restore, passphrase",
+    "audit": "check, show or export the vault's record of what happened",
     "bench": "measure a model's speed on this machine",
     "doctor": "tell whether this machine can run a model, how fast, and whether it is offline",
 }

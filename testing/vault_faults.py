@@ -18,6 +18,8 @@ from pathlib import Path
 
 from edgemed import settings
 from edgemed.errors import EdgemedError
+from edgemed.vault.audit import Entry
+from edgemed.vault.audit_check import check_audit
 from edgemed.vault.backup import back_up, restore
 from edgemed.vault.folder import create, exists, unlock
 from testing.vault_writer import CHEAP, OTHER, PASSPHRASE, ROWS, TEXT, add_migrations, made
@@ -75,7 +77,7 @@ def _whole(at: Path, done: bool) -> None:
 
 
 _committed: list[int] = []
-"""Rows that the last `_write` was told are on the disk."""
+"""Rows that the last `_write` or `_record` was told are on the disk."""
 
 
 def _write(at: Path) -> None:
@@ -92,6 +94,26 @@ def _write(at: Path) -> None:
 
 def _written(at: Path, done: bool) -> None:
     whole(at / "vault", least=_committed[0])
+
+
+def _record(at: Path) -> None:
+    _committed[:] = [0]
+    vault = unlock(at / "vault", PASSPHRASE)
+    try:
+        for _ in range(3):
+            vault.do(lambda store: store.record(Entry.of("copied", None, "", {}))).result()
+            _committed[0] += 1
+    finally:
+        vault.close()
+
+
+def _recorded(at: Path, done: bool) -> None:
+    whole(at / "vault")
+    vault = unlock(at / "vault", PASSPHRASE)
+    checked = vault.do(check_audit).result()
+    vault.close()
+    assert checked.whole
+    assert checked.rows >= _committed[0]
 
 
 def _passphrase(at: Path) -> None:
@@ -161,6 +183,7 @@ ACTIONS = {
     "create": Action(_create, _create_left),
     "unlock": Action(_unlock, _whole),
     "write": Action(_write, _written),
+    "record": Action(_record, _recorded),
     "passphrase": Action(_passphrase, _one_passphrase),
     "rekey": Action(_rekey, _whole),
     "backup": Action(_backup, _backup_left),

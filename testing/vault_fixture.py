@@ -17,6 +17,7 @@ from typing import Any
 from edgemed.chat.conversation import Conversation, Queued, Turn
 from edgemed.engine.process.protocol import Sampling
 from edgemed.vault import migrations
+from edgemed.vault.audit import Entry
 from edgemed.vault.backup import back_up
 from edgemed.vault.folder import create
 from edgemed.vault.keys import FLOOR
@@ -69,6 +70,17 @@ def fill(store: Store) -> None:
     store.set_setting("pin", "a hash")
 
 
+def fill_audit(store: Store) -> None:
+    """Rows of the audit, which the second schema has: of an answer, of an unsaved chat, and with a name."""
+    chat = store.load("a" * 32)
+    turn = next(turn for turn in chat.all_turns if turn.id == "1" * 32)
+    store.record(Entry.asked(chat, turn, "rules"))
+    store.record(Entry.answered(chat, turn, "rules"))
+    store.set_setting("clinician", "王医生")
+    store.record(Entry.of("copied", chat, "rules", {"turn": turn.id, "kind": "text"}))
+    store.record(Entry.of("asked", Conversation(saved=False), "rules", {"kind": "secret"}))
+
+
 def told(store: Store) -> dict[str, Any]:
     """Everything that `fill` wrote, as today's program reads it."""
     (case,) = store.cases()
@@ -92,6 +104,7 @@ def main() -> None:
         os.environ["XDG_CONFIG_HOME"] = folder
         vault, _ = create(Path(folder) / "vault", PASSPHRASE, cost=FLOOR)
         vault.do(fill).result()
+        vault.do(fill_audit).result()
         FOLDER.mkdir(exist_ok=True)
         back_up(vault, path)
         vault.close()

@@ -16,6 +16,7 @@ from edgemed.vault import migrations
 from edgemed.vault.backup import back_up
 from edgemed.vault.folder import create, erase, unlock
 from edgemed.vault.keys import Cost
+from edgemed.vault.recorder import Recorder
 from edgemed.vault.store import Store
 
 CHEAP = Cost(memory_kib=64, iterations=1, lanes=1)
@@ -63,6 +64,15 @@ def _write(folder: Path, number: int) -> None:
     vault.close()
 
 
+def _record(folder: Path, number: int) -> None:
+    vault = unlock(folder, PASSPHRASE)
+    recorder = Recorder(vault)
+    for count in range(50):
+        recorder.record("copied", count=count)
+    recorder.record("closed").result()
+    vault.close()
+
+
 def _passphrase(folder: Path, number: int) -> None:
     old, new = (PASSPHRASE, OTHER) if number % 2 == 0 else (OTHER, PASSPHRASE)
     vault = unlock(folder, old)
@@ -101,6 +111,7 @@ def _settings(folder: Path, number: int) -> None:
 ACTIONS: dict[str, Callable[[Path, int], None]] = {
     "create": _create,
     "write": _write,
+    "record": _record,
     "passphrase": _passphrase,
     "rekey": _rekey,
     "migrate": _migrate,

@@ -40,6 +40,8 @@ from edgemed.tui.strings.vault import vault_strings
 from edgemed.vault.folder import exists
 
 TICK_SECONDS = 1.0
+AUDITED = {supervisor.LOCKED: "locked", supervisor.SUSPENDED: "suspended"}
+"""Exit code -> the audit's event. Every other code is "closed"."""
 HIDE_MINUTES = (1, 2, 3, 5, 10)
 
 
@@ -192,6 +194,7 @@ class ChatApp(CommandingApp, DesktopApp):
         """Show nothing of the chat until the PIN or the passphrase is typed. A running answer goes on."""
         if self._chat is not None and not self.hidden and not self._leaving:
             self._guard.hide()
+            self._chat.record("hidden")
             self._notifications.clear()
             self.hold_input()
             self.push_screen(self._chat.cover(self._tries))
@@ -207,6 +210,7 @@ class ChatApp(CommandingApp, DesktopApp):
     def _shown(self) -> None:
         if self.hidden:
             self._tries = TRIES
+            self.chat.record("shown")
             self.pop_screen()
             self._guard.show()
             self._refresh_notifications()
@@ -214,6 +218,7 @@ class ChatApp(CommandingApp, DesktopApp):
     @on(HiddenScreen.Failed)
     def _refused(self) -> None:
         self._tries -= 1
+        self.chat.record("refused", tries_left=self._tries)
         if self._tries <= 0:
             self.lock("tries")
 
@@ -278,7 +283,7 @@ class ChatApp(CommandingApp, DesktopApp):
         if code in (supervisor.LOCKED, supervisor.SUSPENDED):
             self.clear_clipboard()
         if self._chat is not None:
-            await self._chat.leave()
+            await self._chat.leave(AUDITED.get(code, "closed"))
         self.exit(return_code=code)
 
     # --- pages over the chat ---

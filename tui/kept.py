@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from edgemed import __version__
 from edgemed.chat.conversation import Conversation
 from edgemed.chat.visible import visible
 from edgemed.clinical import Language
@@ -17,8 +18,10 @@ from edgemed.vault.notices import low_disk
 
 if TYPE_CHECKING:
     from edgemed.tui.session import ChatSession
+    from edgemed.vault.audit import Detail
     from edgemed.vault.folder import Vault
     from edgemed.vault.journal import Journal
+    from edgemed.vault.recorder import Recorder
     from edgemed.vault.search import Index
     from edgemed.vault.store import Store
 
@@ -34,6 +37,7 @@ class Kept:
 
     vault: Vault
     journal: Journal
+    recorder: Recorder
     index: Index
     passphrase: str
     pin: str | None = None
@@ -46,11 +50,16 @@ class Kept:
     async def open(cls, vault: Vault, secret: str, new_pin: str = "") -> Kept:
         """Prepare an unlocked vault. `new_pin` becomes its PIN. Raises VaultError."""
         from edgemed.vault.journal import Journal
+        from edgemed.vault.recorder import Recorder
         from edgemed.vault.search import Index
 
         index = Index()
-        kept = cls(vault, Journal(vault, index), index, await asyncio.to_thread(digest_of, secret))
+        digest = await asyncio.to_thread(digest_of, secret)
+        kept = cls(vault, Journal(vault, index), Recorder(vault), index, digest)
         await kept.do(lambda store: store.recover())
+        await kept.record(
+            "opened", None, edgemed=__version__, **{notice.replace(" ", "_"): 1 for notice in vault.found}
+        )
         if new_pin:
             await kept.set_pin(new_pin)
         else:
@@ -61,14 +70,15 @@ class Kept:
     async def prepare(self) -> None:
         """What can wait until the chat is on the screen: erase what was deleted long ago, load the texts to search,
         look for damage. Raises VaultError."""
-        await self.do(lambda store: store.purge())
+        if purged := await self.do(lambda store: store.purge()):
+            await self.record("purged", None, count=purged)
         self.stale = await self.do(lambda store: len(store.stale_cases()) + len(store.stale_chats()))
         await asyncio.to_thread(self.index.load, self.vault)
         await asyncio.wrap_future(self.vault.check())
 
     def joined_to(self, session: ChatSession) -> ChatSession:
         """The session with this vault: every answer goes into it."""
-        return replace(session, kept=self, hooks=(*session.hooks, self.journal))
+        return replace(session, kept=self, hooks=(*session.hooks, self.recorder, self.journal))
 
     async def do(self, work: Callable[[Store], T]) -> T:
         """Run `work` on the vault's thread. Raises VaultError."""
@@ -95,7 +105,23 @@ class Kept:
     def close(self) -> None:
         """Write what is not on the disk yet, and close the vault. Blocks."""
         self.journal.close()
+        self.recorder.close()
         self.vault.close()
+
+    # --- the audit ---
+
+    async def record(self, event: str, conversation: Conversation | None, /, **details: Detail) -> None:
+        """Record an event in the audit (`edgemed.vault.audit`), and wait until it is on the disk.
+
+        `details` are names, ids and counts, never text; "turn", "chat" and "case" are ids. Of an unsaved chat only the
+        event is recorded. Raises nothing: the screen shows `recorder.fault` like a failed save. To record without
+        waiting, call `recorder.record`.
+        """
+        await asyncio.wrap_future(self.recorder.record(event, conversation, **details))
+
+    def audit_head(self) -> str:
+        """`SEQUENCE:MAC` of the last row that was written, to be printed on what leaves the vault."""
+        return self.recorder.head
 
     # --- conversations ---
 
@@ -117,6 +143,7 @@ class Kept:
     async def erase(self, chat_id: str, turn_id: str) -> None:
         """Erase a turn that was withdrawn. Raises VaultError."""
         await self.do(lambda store: store.delete_turn(turn_id))
+        await self.record("question_taken_back", None, chat=chat_id, turn=turn_id)
         await self._learn_chat(chat_id)
 
     async def update(self, conversation: Conversation) -> bool:
@@ -224,6 +251,10 @@ class Kept:
                     store.undelete("chats", chat_id)
 
         await self.do(change)
+        for row in rows:
+            ids = {"chat": row.chat_id} if row.chat_id else {}
+            ids |= {"case": row.case_id} if row.case_id else {}
+            self.recorder.record("deleted" if deleted else "undeleted", **ids)
 
     async def pin_chat(self, chat_id: str, pinned: bool) -> None:
         """Keep a chat, and so its case, at the top of the list, or no longer. Raises VaultError."""
@@ -236,7 +267,13 @@ class Kept:
 
     async def move(self, chat_id: str, case_id: str | None, new_case: str = "") -> None:
         """Put a chat into a case, or into none; into a new one if `new_case` is its title. Raises VaultError."""
-        await self.do(lambda store: store.move(chat_id, store.new_case(new_case) if new_case else case_id))
+
+        def change(store: Store) -> str:
+            target = store.new_case(new_case) if new_case else case_id
+            store.move(chat_id, target)
+            return target or ""
+
+        self.recorder.record("moved", chat=chat_id, case=await self.do(change))
         await self._learn_chat(chat_id)
 
     async def _learn(self, rows: Sequence[Row]) -> None:

@@ -111,6 +111,10 @@ class CaseHeader:
         """Field name -> value."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    def changes(self, other: CaseHeader) -> list[str]:
+        """The names of the fields in which `other` differs."""
+        return [name for name, value in self.values.items() if value != getattr(other, name)]
+
     @property
     def searchable(self) -> str:
         """The values, one a line."""

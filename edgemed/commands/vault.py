@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
-import warnings
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemed import privacy
 from edgemed.commands._print import show
-from edgemed.commands._private import close_process
+from edgemed.commands._vault import (
+    add_vault_arguments,
+    ask_aloud,
+    ask_secret,
+    opened_vault,
+    record,
+    seal_process,
+    vault_folder,
+)
 from edgemed.errors import UsageError, VaultError
 from edgemed.sizes import format_size, parse_size
 
@@ -39,6 +45,13 @@ REACH = {
     "Without a copy of keys.json nobody can read them.",
 }
 """What an action does not do: printed where it is done."""
+AUDITED = {
+    "backup": "backed_up",
+    "passphrase": "passphrase_changed",
+    "recovery": "recovery_words_changed",
+    "rekey": "key_changed",
+}
+"""Action -> the audit's event."""
 _WORDS_IN_A_ROW = 6
 
 
@@ -62,30 +75,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = [action.split()[0] for action in ACTIONS]
     parser.add_argument("action", metavar="ACTION", choices=names, help="one of the actions below")
     parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the backup, for backup and restore")
-    parser.add_argument("--vault", metavar="FOLDER", type=Path, help="the vault's folder (default: the chat's)")
     parser.add_argument(
         "--ram", metavar="SIZE", type=parse_size, help="total memory to use, for a new passphrase (default: no limit)"
     )
-    parser.add_argument(
-        "--allow-unsealed", action="store_true", help="continue even if the kernel cannot block network sockets"
-    )
+    add_vault_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    close_process(args)
-    privacy.fork_once()
-    privacy.seal(allow_unsealed=args.allow_unsealed)
+    seal_process(args)
     if (args.file is not None) != (args.action in ("backup", "restore")):
         needs = "needs" if args.file is None else "takes no"
         raise UsageError(f"vault {args.action} {needs} FILE; see `edgemed vault --help`.")
-
-    from edgemed import settings
-    from edgemed.vault import folder
-
-    known = settings.load()
-    if known.problem:
-        print(f"edgemed: {known.problem}", file=sys.stderr)
-    place = (args.vault or known.vault or folder.default_folder()).absolute()
+    place = vault_folder(args)
     match args.action:
         case "where":
             _where(place)
@@ -94,23 +95,16 @@ def run(args: argparse.Namespace) -> int:
         case "erase":
             _erase(place)
         case _:
-            # A sentence about the folder comes before the question for the passphrase.
-            if not folder.exists(place):
-                raise VaultError(f"There is no vault in {place}; name another with --vault.")
-            secret = _ask("Passphrase: ")
-            vault = folder.unlock(place, secret)
-            try:
+            with opened_vault(place) as (vault, secret):
                 _act(args, vault, secret)
-            finally:
-                vault.close()
+                if args.action in AUDITED:
+                    record(vault, AUDITED[args.action])
     if args.action in REACH:
         show([REACH[args.action]])
     return 0
 
 
 def _act(args: argparse.Namespace, vault: Vault, secret: str) -> None:
-    for sentence in vault.notices():
-        print(f"edgemed: {sentence}", file=sys.stderr)
     match args.action:
         case "backup":
             from edgemed.vault.backup import back_up
@@ -152,15 +146,19 @@ def _where(place: Path) -> None:
 
 def _restore(backup: Path, place: Path) -> None:
     from edgemed.vault.backup import restore
+    from edgemed.vault.folder import unlock
 
-    kept = restore(backup, place, _ask("Passphrase at the time of the backup: "))
+    secret = ask_secret("Passphrase at the time of the backup: ")
+    kept = restore(backup, place, secret)
+    with suppress(VaultError), closing(unlock(place, secret)) as vault:
+        record(vault, "restored")
     show([f"The vault in {place} is the one of the backup."] + ([f"The vault before it is in {kept}."] if kept else []))
 
 
 def _erase(place: Path) -> None:
     from edgemed.vault import folder
 
-    if _ask_aloud(f'Type "erase" to delete the vault in {place}: ').strip() != "erase":
+    if ask_aloud(f'Type "erase" to delete the vault in {place}: ').strip() != "erase":
         raise UsageError("Nothing was deleted; type the word erase to delete the vault.")
     folder.erase(place)
     show([f"The vault in {place} is deleted."])
@@ -176,38 +174,8 @@ def _show_words(recovery: list[str]) -> None:
 def _new_passphrase() -> str:
     from edgemed.vault.words import refuse_weak, suggest_passphrase
 
-    new = _ask(f"New passphrase (for example: {suggest_passphrase()}): ")
+    new = ask_secret(f"New passphrase (for example: {suggest_passphrase()}): ")
     refuse_weak(new)
-    if sys.stdin.isatty() and _ask("The same again: ") != new:
+    if sys.stdin.isatty() and ask_secret("The same again: ") != new:
         raise UsageError("The two passphrases differ; nothing was changed.")
     return new
-
-
-def _ask(prompt: str) -> str:
-    """A secret, from the terminal without echo or as one line of standard input. Raises UsageError."""
-    if not sys.stdin.isatty():
-        return _line()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", getpass.GetPassWarning)
-        try:
-            return getpass.getpass(prompt)
-        except getpass.GetPassWarning:
-            raise UsageError("This terminal would show the passphrase; use another, or standard input.") from None
-        except EOFError:
-            raise UsageError("No passphrase was typed; start again.") from None
-
-
-def _ask_aloud(prompt: str) -> str:
-    if not sys.stdin.isatty():
-        return _line()
-    try:
-        return input(prompt)
-    except EOFError:
-        return ""
-
-
-def _line() -> str:
-    line = sys.stdin.readline()
-    if not line:
-        raise UsageError("Standard input ended before the passphrase; give one line for each question.")
-    return line.removesuffix("\n")

@@ -46,12 +46,13 @@ def open_session(
     # Fail on an unusable template now, not after minutes of loading and a typed question.
     ChatTemplate(source, (), {}).render([Message("user", "?")])
     progress("loading", 0)
+    threads = settings.threads or usable_cores()
     loaded = load_model(
         file,
         LoadSettings(
             ram_bytes=settings.ram_bytes,
             n_ctx=context_length(file, settings.n_ctx),
-            threads=settings.threads or usable_cores(),
+            threads=threads,
             kv_type=settings.kv_type,
             flash_attn=settings.flash_attn,
             hot_profile=settings.hot_profile,
@@ -66,10 +67,10 @@ def open_session(
     template = ChatTemplate(source, vocabulary.reserved_texts, vocabulary.template_variables())
     session = Session(loaded, vocabulary, template)
     progress("ready", 1)
-    return session, size, describe(loaded, session.n_ctx, warning)
+    return session, size, describe(loaded, session.n_ctx, threads, warning)
 
 
-def describe(loaded: LoadedModel, n_ctx: int, warning: str | None) -> EngineInfo:
+def describe(loaded: LoadedModel, n_ctx: int, threads: int, warning: str | None) -> EngineInfo:
     """The description of the model for the user."""
     file = loaded.file
     tensors = file.tensors.values()
@@ -91,6 +92,7 @@ def describe(loaded: LoadedModel, n_ctx: int, warning: str | None) -> EngineInfo
         defaults=recorded_sampling(file),
         warning=warning,
         placement=str(loaded.placement),
+        threads=threads,
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from edgemed.chat.conversation import Conversation, Queued
 from edgemed.clinical.case import CaseHeader
 from edgemed.errors import VaultError
+from edgemed.vault.audit import Audit
 from edgemed.vault.catalogue import Catalogue
 from edgemed.vault.rows import Kind, Snapshot, answer_row, moment, question_row, storable, turn_of
 from edgemed.vault.search import Found
@@ -24,7 +25,7 @@ _CHAT = """SELECT chats.id, case_id, chats.title, system, draft, header
     FROM chats LEFT JOIN cases ON cases.id = case_id WHERE chats.id = ?"""
 
 
-class Store(Catalogue):
+class Store(Catalogue, Audit):
     """Used on the vault's thread only. Errors of the database become VaultErrors in `Vault.do`."""
 
     def recover(self) -> None:

@@ -19,6 +19,8 @@ import pytest
 from edgemed import settings
 from edgemed.errors import VaultError, WrongPassphrase
 from edgemed.vault import migrations
+from edgemed.vault.audit import Entry
+from edgemed.vault.audit_check import check_audit
 from edgemed.vault.backup import back_up, restore
 from edgemed.vault.folder import Vault, create, erase, exists, unlock
 from testing.vault_writer import CHEAP, OTHER, PASSPHRASE, ROWS, TEXT, add_migrations, made
@@ -95,6 +97,19 @@ def test_creating(tmp_path: Path, _: int) -> None:
 def test_writing(place: Path, _: int) -> None:
     kill("write", place / "vault")
     assert whole(place / "vault") >= ROWS
+
+
+@pytest.mark.parametrize("_", range(KILLS))
+def test_recording(place: Path, _: int) -> None:
+    kill("record", place / "vault")
+    vault = unlock(place / "vault", PASSPHRASE)
+    try:
+        checked = vault.do(check_audit).result()
+        assert checked.whole
+        vault.do(lambda store: store.record(Entry.of("opened", None, "", {}))).result()
+        assert vault.do(check_audit).result().rows == checked.rows + 1
+    finally:
+        vault.close()
 
 
 @pytest.mark.parametrize("_", range(KILLS))

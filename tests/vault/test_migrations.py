@@ -45,5 +45,7 @@ def test_the_vault_of_each_schema_opens(number: int, tmp_path: Path) -> None:
     assert vault.do(vault_fixture.told).result() == expected
     assert vault.do(schema).result() == statements, "a migration was changed after its fixture was made"
     assert vault.do(lambda store: store.connection.execute("PRAGMA foreign_key_check").fetchall()).result() == []
+    if number >= 2:
+        assert len(vault.do(lambda store: list(store.connection.execute("SELECT * FROM audit"))).result()) == 4
     vault.check().result()
     vault.close()

@@ -55,13 +55,13 @@ class PlainCase:
         """The next prompt has the new header, also if the vault cannot store it."""
         session, conversation = self._chat.session, self._chat.conversation
         old, conversation.header = conversation.header, header
-        if session.kept is None or not conversation.saved:
-            return
-        name = header.short(session.language) or conversation.heading or case_strings(session.language).unnamed
-        try:
-            asyncio.run(session.kept.set_header(conversation, name, old.short(session.language)))
-        except EdgemedError as error:
-            self._chat.say(failure_of(error))
+        if session.kept is not None and conversation.saved:
+            name = header.short(session.language) or conversation.heading or case_strings(session.language).unnamed
+            try:
+                asyncio.run(session.kept.set_header(conversation, name, old.short(session.language)))
+            except EdgemedError as error:
+                self._chat.say(failure_of(error))
+        self._chat.record("header_changed", fields=" ".join(old.changes(header)))
 
     def _run_units(self) -> None:
         self._tell("units", UNITS)
@@ -83,6 +83,8 @@ class PlainCase:
     def _run_new_case(self) -> None:
         """Send the text that was held back, if there is one, in a new chat."""
         held, self._chat.held = self._chat.held, ""
+        if held:
+            self._chat.record("new_case_taken")
         self._replace(Conversation(saved=self._chat.session.kept is not None and self._chat.conversation.saved))
         self._chat.say(self._chat.words.new_chat)
         self._chat.ask(held)

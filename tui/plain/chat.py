@@ -129,6 +129,11 @@ class PlainChat:
         for line in filter(None, lines):
             self.say(line)
 
+    def record(self, event: str, **details: str | int) -> None:
+        """Record what was done in this chat, if there is a vault."""
+        if self.session.kept is not None:
+            self.session.kept.recorder.record(event, self.conversation, **details)
+
     def say(self, text: str) -> None:
         """Print a line."""
         self._write(text + "\n")
@@ -145,6 +150,8 @@ class PlainChat:
             return
         if held and question:
             self.say(self.case_words.dropped)
+        elif held:
+            self.record("new_case_declined")
         if question and self._hold(question):
             return
         question = question or held
@@ -162,6 +169,7 @@ class PlainChat:
         new = [each for each in found if f"{self.conversation.id} {each.found}" not in self._asked]
         self._asked |= {f"{self.conversation.id} {each.found}" for each in new}
         if new:
+            self.record("new_case_asked", reasons=len(new))
             self.held = question
             self.say(question_about(new[0], self.case_words))
             self.say(self.case_words.new_case_plain)
@@ -173,6 +181,8 @@ class PlainChat:
             self.say(self.session.notice)
         engine = self.session.start_engine(self._loading)
         self.say(model_facts(engine.info, self.words))
+        if self.session.kept is not None:
+            self.session.kept.recorder.engine_started(engine.info)
         kept = self.session.kept is not None and self.conversation.saved
         self.say(self.asking_words.kept_plain if kept else self.words.nothing_stored)
         if engine.info.warning:

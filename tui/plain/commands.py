@@ -233,6 +233,7 @@ class PlainCommands(PlainCase):
         if question:
             text = f"{plain_text(visible(turn.question), markdown=False)}\n\n{text}"
         session = self._chat.session
+        self._chat.record("copied", turn=turn.id, question=int(question), incomplete=int(turn.state != "whole"))
         copy = chart_copy(
             text,
             intended_use=session.intended_use,

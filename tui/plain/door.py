@@ -41,7 +41,11 @@ def chat_in_lines(entrance: Entrance, ask: Ask) -> int:
         for notice in vault.notices(entrance.language):
             _say(notice)
         conversation = Conversation() if entrance.passphrase else asyncio.run(kept.last_conversation())
-        return PlainChat(session, conversation).run()
+        try:
+            return PlainChat(session, conversation).run()
+        finally:
+            kept.recorder.record("closed")
+            kept.close()
     finally:
         vault.close()
 

@@ -60,6 +60,8 @@ class CasedScreen(KeepingScreen):
             language = self._region.language
             again = bool(conversation.turns) and old.prompt(language) != header.prompt(language)
             self.say(self._case_words.read_again if again else self._case_words.changed)
+        if self._kept is not None:
+            self._kept.recorder.record("header_changed", conversation, fields=" ".join(old.changes(header)))
         self.show_which()
 
     # --- the place ---
@@ -97,6 +99,10 @@ class CasedScreen(KeepingScreen):
         found = await asyncio.to_thread(mismatches, chat.header, earlier, text)
         new = [each for each in found if (chat.id, each.found) not in self._asked]
         self._asked |= {(chat.id, each.found) for each in new}
+        if new:
+            self.record("new_case_asked", reasons=len(new))
+        elif self.query_one(".new-case", Static).display:
+            self.record("new_case_declined")
         self._show_question(question_about(new[0], self._case_words) if new else "")
         return not new
 
@@ -112,6 +118,8 @@ class CasedScreen(KeepingScreen):
     async def _new_case(self) -> None:
         composer = self.query_one(Composer)
         text = composer.text
+        if self.query_one(".new-case", Static).display:
+            self.record("new_case_taken")
         self.stop_editing()
         composer.clear()
         self._show_question("")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from textual.screen import Screen
 
@@ -39,7 +40,7 @@ class CopyingScreen(Screen[None]):
         text = plain_text(parts(turn.text).answer, view.columns if view else 80)
         if question:
             text = f"{plain_text(visible(turn.question), markdown=False)}\n\n{text}"
-        self._copy_part(text, [turn])
+        self._copy_part(text, [turn], question=question)
 
     def action_copy_text(self) -> None:
         """Copy the mouse selection. Ask for confirmation if any answer in it is not whole."""
@@ -48,15 +49,16 @@ class CopyingScreen(Screen[None]):
             within = (node for widget in self.selections for node in widget.ancestors_with_self)
             self._copy_part(selected, [node.turn for node in within if isinstance(node, AnswerView)])
 
-    def _copy_part(self, text: str, answers: list[Turn]) -> None:
+    def _copy_part(self, text: str, answers: list[Turn], *, question: bool = False) -> None:
         if all(turn.state == "whole" for turn in answers):
-            self._copy(text, answers, incomplete=False)
+            self._copy(text, answers, question=question, incomplete=False)
             return
         self.app.push_screen(
-            ConfirmCopyScreen(self._session), lambda yes: self._copy(text, answers, incomplete=True) if yes else None
+            ConfirmCopyScreen(self._session),
+            lambda yes: self._copy(text, answers, question=question, incomplete=True) if yes else None,
         )
 
-    def _copy(self, text: str, answers: list[Turn], *, incomplete: bool) -> None:
+    def _copy(self, text: str, answers: list[Turn], *, question: bool, incomplete: bool) -> None:
         only = answers[0] if len({turn.id for turn in answers}) == 1 else None
         copy = chart_copy(
             text,
@@ -66,6 +68,7 @@ class CopyingScreen(Screen[None]):
             written=only.asked if only else None,
             language=self._session.language,
         )
+        self.copied(answers, question=question, incomplete=incomplete)
         before, at = self._copied
         self._copied = (copy, time.monotonic())
         if copy == before and time.monotonic() - at < AGAIN_SECONDS:
@@ -74,3 +77,6 @@ class CopyingScreen(Screen[None]):
             return
         self.app.copy_to_clipboard(copy)
         self.notify(self._words.copied, markup=False)
+
+    def copied(self, answers: Sequence[Turn], *, question: bool, incomplete: bool) -> None:
+        """Text of these answers is on its way out of the chat."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
@@ -13,6 +15,7 @@ from edgemed.chat.visible import visible
 from edgemed.errors import VaultError
 from edgemed.tui.commands import Command
 from edgemed.tui.kept import Kept
+from edgemed.tui.messages import EngineReady
 from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.composing import Action
 from edgemed.tui.screens.set_pin import SetPinScreen
@@ -116,6 +119,23 @@ class KeepingScreen(ChatScreen):
         if self._kept is not None and self._conversation.saved:
             self.run_worker(self._kept.erase(self._conversation.id, turn.id))
 
+    # --- the audit ---
+
+    def record(self, event: str, **details: str | int) -> None:
+        """Record what was done in the chat that is shown. Does not wait; `news` says if it could not be written."""
+        if self._kept is not None:
+            self._kept.recorder.record(event, self._conversation, **details)
+
+    @on(EngineReady)
+    def _record_engine(self, news: EngineReady) -> None:
+        if self._kept is not None:
+            self._kept.recorder.engine_started(news.info)
+
+    def copied(self, answers: Sequence[Turn], *, question: bool, incomplete: bool) -> None:
+        only = answers[0].id if len({turn.id for turn in answers}) == 1 else None
+        turn = {"turn": only} if only else {"answers": len(answers)}
+        self.record("copied", **turn, question=int(question), incomplete=int(incomplete))
+
     # --- lines ---
 
     def _look(self) -> None:
@@ -151,6 +171,8 @@ class KeepingScreen(ChatScreen):
         behind = self._kept.journal.behind
         if behind >= BEHIND_SECONDS:
             return words.behind.format(seconds=f"{behind:.0f}")
+        if fault := self._kept.recorder.fault:
+            return words.not_recorded.format(error=fault)
         return self._kept.low_disk(self._session.language)
 
 

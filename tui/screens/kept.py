@@ -66,8 +66,11 @@ class KeptScreen(CasedScreen):
         """Take a paste that was begun on this screen."""
         self.query_one(Composer).take(event.text)
 
-    async def leave(self) -> None:
-        """Save the draft, stop the running answer and keep its text, end the engine, close the vault."""
+    async def leave(self, event: str) -> None:
+        """Save the draft, stop the running answer and keep its text, end the engine, close the vault.
+
+        `event` is recorded: "closed", "locked" or "suspended".
+        """
         await self._let_typing_arrive()
         await self.save()
         turns = [self._answered, *(chat.open_turn for chat in self._elsewhere.values())]
@@ -77,6 +80,7 @@ class KeptScreen(CasedScreen):
             if all(turn is None or turn.state != "open" for turn in turns):
                 break
             await asyncio.sleep(0.02)
+        self.record(event)
         await asyncio.to_thread(self.close)
 
     async def _let_typing_arrive(self) -> None:

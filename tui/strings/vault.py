@@ -42,6 +42,7 @@ class VaultStrings:
     unsaved_header: str
     behind: str
     not_saved: str
+    not_recorded: str
     stale: str
     engine_elsewhere: str
     unsaved_kept: str
@@ -142,6 +143,7 @@ ENGLISH = VaultStrings(
     unsaved_header="UNSAVED CHAT: nothing of it is kept",
     behind="The disk is slow: the last {seconds} s of the answer are not saved yet.",
     not_saved="Not saved: {error}",
+    not_recorded="Not recorded in the audit: {error}",
     stale="Untouched for 30 days: {count}. Ctrl+O, then F8, deletes them.",
     engine_elsewhere="An answer in another chat is still being written. Yours comes next.",
     unsaved_kept="Unsaved chat. Nothing of it is kept; Ctrl+N starts one that is.",
@@ -230,6 +232,7 @@ CHINESE = VaultStrings(
     unsaved_header="不保存的对话：不留下任何内容",
     behind="磁盘较慢：回答的最后 {seconds} 秒尚未保存。",
     not_saved="未能保存：{error}",
+    not_recorded="未能写入审计记录：{error}",
     stale="{count} 个病例 30 天未动。按 Ctrl+O 再按 F8 可删除。",
     engine_elsewhere="另一个对话的回答仍在生成，您的问题排在其后。",
     unsaved_kept="不保存的对话，不留下任何内容；Ctrl+N 开始保存的对话。",

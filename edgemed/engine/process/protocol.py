@@ -83,7 +83,7 @@ class EngineInfo:
     """The loaded model. Its first `n_dense_layers` layers have no experts.
 
     `ram_bytes` is the budget in force. `defaults` are the sampling settings of the model file, completed by ours.
-    `warning` is for the user. `placement` says which device computes the dense part.
+    `warning` is for the user. `placement` says which device computes the dense part. `threads` compute.
     """
 
     engine_version: str
@@ -103,6 +103,7 @@ class EngineInfo:
     defaults: Sampling
     warning: str | None = None
     placement: str = ""
+    threads: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

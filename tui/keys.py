@@ -1,8 +1,10 @@
 """Corrections to Textual's key parser.
 
 Terminals without the newer keyboard protocol send Escape and a carriage return for Alt+Enter. Textual drops the Escape
-and reports Enter, which would send a half-written question. An Escape inside a paste has the same effect. Textual also
-misses the mark that ends a paste if a read ends in the middle of the mark; all keys after that are lost.
+and reports Enter, which would send a half-written question. An Escape inside a paste has the same effect. Of Alt and a
+letter such terminals send Escape and the letter, and Textual's key then has the letter as its character, so a text
+field would insert it. Textual also misses the mark that ends a paste if a read ends in the middle of the mark; all keys
+after that are lost.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import cast
 from textual import _ansi_sequences
 from textual._xterm_parser import BRACKETED_PASTE_END, BRACKETED_PASTE_START, XTermParser
 from textual.drivers import linux_driver
-from textual.events import Paste
+from textual.events import Key, Paste
 from textual.keys import Keys
 from textual.message import Message
 
@@ -28,7 +30,10 @@ def teach_keys() -> None:
 
 
 class PasteParser(XTermParser):
-    """Collects a bracketed paste and passes it to Textual's parser only when it is complete."""
+    """Collects a bracketed paste and passes it to Textual's parser only when it is complete.
+
+    A key with Alt has no character.
+    """
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__(debug)
@@ -55,3 +60,7 @@ class PasteParser(XTermParser):
             yield Paste(text) if isinstance(event, Paste) else event
         if rest:
             yield from self.feed(rest)
+
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[Key]:
+        for key in super()._sequence_to_key_events(sequence, alt):
+            yield Key(key.key, None) if key.key.startswith("alt+") else key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed.chat.engine import StartEngine
@@ -26,7 +27,8 @@ class ChatSession:
     notices. `introduction` is shown above the first question; `hooks` run around every answer. `length` is that of
     answers until the user chooses another. `theme` is the name of the theme to start with, `on_theme` is told of
     another one; `region` and `on_region` likewise. `kept` is the open vault, None for a chat of which nothing is kept.
-    `demonstration` is the sentence that tells the secrets of the demonstration's vault.
+    `demonstration` is the sentence that tells the secrets of the demonstration's vault. `templates` is the folder of
+    the user's own templates of notes, None for shipped ones only.
     """
 
     start_engine: StartEngine
@@ -44,6 +46,7 @@ class ChatSession:
     region: Region = field(default_factory=Region)
     on_region: Callable[[Region], object] = lambda region: None
     demonstration: str = ""
+    templates: Path | None = None
 
     @property
     def words(self) -> Strings:

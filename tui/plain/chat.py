@@ -192,13 +192,14 @@ class PlainChat:
     def _read_question(self) -> str | None:
         """One question, None at the end of the input. A line that ends with a backslash continues on the next one."""
         lines: list[str] = []
-        while (line := self._read_line("" if lines else "\n> ")) is not None:
+        while (line := self.read_line("" if lines else "\n> ")) is not None:
             lines.append(line.removesuffix("\\"))
             if not line.endswith("\\"):
                 return "\n".join(lines).strip()
         return "\n".join(lines).strip() or None
 
-    def _read_line(self, prompt: str) -> str | None:
+    def read_line(self, prompt: str) -> str | None:
+        """A line, or all lines of a paste; None at the end of the input."""
         if self._typed:
             from edgemed.tui.plain.line_input import read_typed
 

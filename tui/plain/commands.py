@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from edgemed.chat.conversation import Conversation, Turn
@@ -12,10 +11,12 @@ from edgemed.chat.service import failure_of
 from edgemed.chat.visible import visible
 from edgemed.clinical import chart_copy
 from edgemed.errors import EdgemedError
+from edgemed.tui.clinician import Clinician
 from edgemed.tui.commands import BY_WORD, COMMANDS
 from edgemed.tui.endings import ending
 from edgemed.tui.markdown import plain_text
 from edgemed.tui.plain.case import PlainCase
+from edgemed.tui.plain.notes import RULE, PlainNotes
 from edgemed.tui.plain.vault import PlainVault
 
 if TYPE_CHECKING:
@@ -26,15 +27,15 @@ SCREEN_ONLY = frozenset(
 )
 VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat"})
 LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
-RULE = "-" * 40
 
 
-class PlainCommands(PlainCase):
+class PlainCommands(PlainNotes, PlainCase):
     """Runs the commands of one `PlainChat`."""
 
     def __init__(self, chat: PlainChat) -> None:
         self._chat = chat
         self._words = chat.asking_words
+        self._clinician = Clinician(chat.session.kept)
         self._previous: Conversation | None = None
         self._vault = PlainVault(chat.session.kept, chat.asking_words) if chat.session.kept else None
         self._at = 0  # how many turns before the last one /previous and /next have gone
@@ -56,8 +57,7 @@ class PlainCommands(PlainCase):
         elif command.name in ("edit", "case"):
             (self._edit if command.name == "edit" else self._case)(argument.strip())
         else:
-            method: Callable[[], None] = getattr(self, f"_run_{command.name}")
-            method()
+            getattr(self, f"_run_{command.name}")(*([argument.strip()] if command.takes else []))
         return None
 
     def _say(self, text: str) -> None:

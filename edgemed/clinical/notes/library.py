@@ -30,6 +30,11 @@ class Library:
         own = sorted(path.stem for path in self._own.glob("*.txt")) if self._own and self._own.is_dir() else []
         return [*NAMES, *(name for name in own if name not in NAMES and _NAME.fullmatch(name))]
 
+    def named(self, name: str) -> str | None:
+        """The name of a template as it is spelt, for one typed in any case; None if there is no such template."""
+        names = self.names
+        return name if name in names else next((each for each in names if each.casefold() == name.casefold()), None)
+
     def path(self, name: str) -> Path | None:
         """Where the user's version of a template is, or would be; None if nothing can be stored under this name."""
         return self._own / f"{name}.txt" if self._own is not None and _NAME.fullmatch(name) else None
@@ -56,10 +61,10 @@ class Library:
             return name
 
     def save(self, name: str, text: str) -> Path:
-        """Store the user's version, also if it is broken. Raises OSError, ValueError for a name that is none."""
+        """Store the user's version, also if it is broken. Raises OSError, ValueError for a name that cannot be used."""
         own = self.path(name)
         if own is None:
-            raise ValueError(f"{name!r} is no name of a template")
+            raise ValueError(f"{name!r} cannot name a template")
         own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(own, text.encode(errors="replace"))
         return own

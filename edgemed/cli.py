@@ -34,6 +34,7 @@ VERBS: dict[str, str] = {
     "chat": "open the private terminal chat",
     "vault": "look after the encrypted vault of the chat: where it is, backup, restore, passphrase",
     "audit": "check, show or export the vault's record of what happened",
+    "report": "write an incident file about one answer: digests, settings and events, no text",
     "bench": "measure a model's speed on this machine",
     "doctor": "tell whether this machine can run a model, how fast, and whether it is offline",
 }

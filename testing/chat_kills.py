@@ -51,7 +51,7 @@ _INTERFACE = re.compile(
     r"^ (You|edgemed \w{8}) · \d\d:\d\d|^ (OFFLINE|DEMONSTRATION MODEL|Model:|Kept on this computer|F12: hide|room left"
     r"|The conversation has \d|shorten the text"
     r"|Answering\.|Reading your text|Loading the model|Stopping|For example:|Esc:|Next: |brief answer|full answer)"
-    r"|^▌ (There is no|New chat)"
+    r"|^▌ "  # a short notice; the box's own text follows its bar at once
     r"|^▌Type a question|F1 help$|CUT OFF|N: new chat|missed\?$|mL/min\?$|plain words: \.\.\.$|DEMONSTRATION$"
 )
 
@@ -205,11 +205,7 @@ def ends(chat: RealChat, outcome: Outcome, before: list[Any]) -> None:
 def goes_on(chat: RealChat, outcome: Outcome) -> None:
     """The chat goes on without this process, answers a question, and ends as always."""
     chat.read_for(2.0)
-    if chat.ended:
-        # An engine that dies before it ever ran ends the chat, with one sentence.
-        left = chat.output.rpartition("\x1b[?1049l")[2]
-        if "room left" in chat.output or not re.match(r"(\x1b\S*)*edgemed: The model stopped[^\n]*\n", left):
-            outcome.faults.append(f"the chat ended: {left!r}")
+    if ended(chat, outcome):
         return
     if "Traceback" in chat.output:
         outcome.faults.append("a traceback")
@@ -229,7 +225,9 @@ def goes_on(chat: RealChat, outcome: Outcome) -> None:
     limit = time.monotonic() + 20
     while not re.search(r"Answering\.|\d words · not verified|CUT OFF", chat.shown()):
         chat.read_for(0.2)
-        if time.monotonic() > limit or chat.ended:
+        if ended(chat, outcome):
+            return
+        if time.monotonic() > limit:
             outcome.faults.append(f"no answer afterwards; the screen:\n{chat.shown()}")
             break
     chat.send(CTRL_Q)
@@ -238,6 +236,16 @@ def goes_on(chat: RealChat, outcome: Outcome) -> None:
             outcome.faults.append(f"status {status}")
     except AssertionError:
         outcome.faults.append(f"does not quit; the screen:\n{chat.shown()}")
+
+
+def ended(chat: RealChat, outcome: Outcome) -> bool:
+    """Whether the chat has ended. Only an engine that dies before it ever ran may end it, with one sentence."""
+    if not chat.ended:
+        return False
+    left = chat.output.rpartition("\x1b[?1049l")[2]
+    if "room left" in chat.output or not re.match(r"(\x1b\S*)*edgemed: The model stopped[^\n]*\n", left):
+        outcome.faults.append(f"the chat ended: {left!r}")
+    return True
 
 
 def compare(place: Place, outcome: Outcome, *, answering: bool) -> None:

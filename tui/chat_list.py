@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -128,7 +129,10 @@ def line(row: Row, number: int | None, width: int, now: datetime, words: VaultSt
     if row.excerpt:
         left.append("\n     ")
         excerpt = Text(row.excerpt)
-        excerpt.highlight_words(row.query.split(), "bold underline", case_sensitive=False)
+        for word in row.query.split():
+            # From the beginning of a word, as the search finds it: "K" is in "K 6.2", not in "check".
+            start = r"(?<![^\W_])" if word.isascii() else ""
+            excerpt.highlight_regex(re.compile(start + re.escape(word), re.IGNORECASE), "bold underline")
         excerpt.truncate(max(4, width - 5), overflow="ellipsis")
         left.append_text(excerpt)
     return left

@@ -76,6 +76,7 @@ COMMANDS = (
     Command("length", "/length", ("f7",)),
     Command("where", "/where"),
     Command("seen", "/seen", ("f9",), on_turn=True),
+    Command("audit", "/audit"),
     Command("experts", "/experts", ("f3",)),
     Command("units", "/units"),
     Command("drug_names", "/drugnames"),

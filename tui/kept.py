@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from edgemed.vault.store import Store
 
 T = TypeVar("T")
+AUDIT_SHOWN = 100
+"""Rows of the audit that the chat shows."""
 PIN = "pin"
 MOST_FOUND = 60
 """Places that a search shows. Who sees so many types another letter."""
@@ -118,6 +120,12 @@ class Kept:
         waiting, call `recorder.record`.
         """
         await asyncio.wrap_future(self.recorder.record(event, conversation, **details))
+
+    async def audit_lines(self) -> list[str]:
+        """What was recorded last, the newest first, as a table. Raises VaultError."""
+        from edgemed.vault.audit_table import latest, table
+
+        return table(await self.do(lambda store: latest(store, AUDIT_SHOWN)), narrow=True)
 
     def audit_head(self) -> str:
         """`SEQUENCE:MAC` of the last row that was written, to be printed on what leaves the vault."""

@@ -34,6 +34,7 @@ FAULTS = {
     "head is missing": "The head's row {number} is not there: the end is cut off, or an older copy was put back.",
     "head is another": "Row {number} is not that of the head: the audit was written anew from there or from before.",
 }
+ALTERED = "Answer {id}: the stored text is not the one that was recorded."
 SHOWN_FAULTS = 20
 SHOWN_ROWS = 100
 
@@ -105,15 +106,17 @@ def _verify(args: argparse.Namespace, vault: Vault) -> None:
 
 
 def _result(checked: Checked, head: str | None) -> list[str]:
+    from edgemed.vault.audit import ID_SHOWN
+
     lines = [FAULTS[broken.fault].format(number=broken.sequence) for broken in checked.broken]
-    lines += [f"Answer {turn_id[:8]}: the stored text is not the one that was recorded." for turn_id in checked.altered]
+    lines += [ALTERED.format(id=turn_id[:ID_SHOWN]) for turn_id in checked.altered]
     if len(lines) > SHOWN_FAULTS:
         lines = [*lines[:SHOWN_FAULTS], f"... and {len(lines) - SHOWN_FAULTS} more."]
     if not checked.broken:
         lines.append(f"{checked.rows} rows, each in its place and unchanged.")
         lines += [f"The head {head.strip()} is in the chain."] if head else []
     if not checked.altered:
-        lines.append(f"{checked.texts} stored answers are the recorded ones.")
+        lines.append(f"Stored answers compared with their rows: {checked.texts}, no difference.")
     return [*lines, f"Head: {checked.head or 'none, the audit is empty'}"]
 
 

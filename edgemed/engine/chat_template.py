@@ -58,7 +58,8 @@ class ChatTemplate:
         """The prompt, which ends where the assistant's answer begins.
 
         Raises TemplateError if the template is malformed or hostile, refuses the conversation or renders nothing,
-        EngineError if the conversation is too long, and SetupError if this shell's limits are too low.
+        EngineError if the conversation is too long or the rendering process is killed twice, and SetupError if this
+        shell's limits are too low.
         """
         length = sum(len(message.content) for message in messages)
         if length > MAX_OUTPUT_CHARACTERS:
@@ -71,6 +72,13 @@ class ChatTemplate:
         }
         seconds = cpu_seconds(length)
         status, printed = _run(json.dumps(request).encode(), WALL_SECONDS + seconds)
+        if status == -signal.SIGKILL:  # by another program, or for lack of memory: the template is not to blame
+            status, printed = _run(json.dumps(request).encode(), WALL_SECONDS + seconds)
+        if status == -signal.SIGKILL:
+            raise EngineError(
+                "The process that renders the chat template was killed twice, by another program or for lack of "
+                "memory; close other programs, then ask again."
+            )
         answer: dict[str, Any] = (
             json.loads(printed) if status == 0 else {"error": _ending(status, seconds), "limit": True}
         )
@@ -112,7 +120,7 @@ def _run(request: bytes, wall_seconds: float) -> tuple[int | None, bytes]:
 def _ending(status: int | None, seconds: int) -> str:
     if status is None:
         return f"did not finish within {WALL_SECONDS + seconds} s"
-    if status in (-signal.SIGXCPU, -signal.SIGKILL):
+    if status == -signal.SIGXCPU:
         return f"did not finish within {seconds} s of processor time"
     return f"could not be rendered (exit status {status})"
 

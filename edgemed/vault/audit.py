@@ -40,6 +40,8 @@ CLINICIAN = "clinician"
 KEY = "audit key"
 MAC_DIGITS = 32
 """Hexadecimal digits of a MAC: 128 bits, short enough to be typed from paper."""
+ID_SHOWN = 8
+"""Characters of an id that people are shown."""
 MOST_CHARACTERS = 200
 """Longer details are cut: they are names and counts, and no place for text."""
 

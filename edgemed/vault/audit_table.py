@@ -10,11 +10,11 @@ from datetime import date, datetime, timedelta
 from datetime import time as midnight
 from typing import Any
 
+from edgemed.vault.audit import ID_SHOWN
 from edgemed.vault.audit_check import each_row
 from edgemed.vault.rows import microseconds, moment
 from edgemed.vault.store import Store
 
-ID_SHOWN = 8
 EXPORTED = (
     "sequence",
     "time",
@@ -34,9 +34,11 @@ EXPORTED = (
     "previous",
     "mac",
 )
-"""Columns that may leave the vault. A prompt's digest may not: it has no key, so it would confirm a guessed text."""
+"""Columns that may leave the vault. A prompt's digest may not: it has no key, so it tells anyone who has a text whether
+it is that prompt."""
 
 _HEADINGS = ("row", "time", "event", "case", "turn", "rules", "who", "details")
+_NARROW = ("row", "time", "event", "turn", "details")
 
 
 def selected(store: Store, case: str | None, since: date | None, until: date | None) -> list[dict[str, Any]]:
@@ -62,9 +64,17 @@ def selected(store: Store, case: str | None, since: date | None, until: date | N
     return list(each_row(store, " AND ".join(conditions), values))
 
 
-def table(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """One line for each row, below headings. Times are local."""
+def latest(store: Store, count: int) -> list[dict[str, Any]]:
+    """The rows that were written last, the newest first."""
+    where = "sequence > (SELECT max(sequence) FROM audit) - :count"
+    return list(each_row(store, where, {"count": count}))[::-1]
+
+
+def table(rows: Iterable[dict[str, Any]], *, narrow: bool = False) -> list[str]:
+    """One line for each row, below headings. Times are local. narrow: without case, rules and who."""
     cells = [_HEADINGS, *map(_cells, rows)]
+    if narrow:
+        cells = [tuple(cell for cell, name in zip(line, _HEADINGS, strict=True) if name in _NARROW) for line in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 
@@ -84,17 +94,26 @@ def as_json_lines(rows: Iterable[dict[str, Any]]) -> str:
 def exported(row: dict[str, Any], columns: Sequence[str] = EXPORTED) -> dict[str, Any]:
     """What a row says, without what is not known. `sampling` and `details` are objects."""
     told = {name: row[name] for name in columns if row[name] is not None} | {"time": _utc(row)}
-    return told | {name: json.loads(row[name]) for name in ("sampling", "details") if row[name] is not None}
+    return told | {name: known(row[name]) for name in ("sampling", "details") if row[name] is not None}
+
+
+def known(stored: str | None) -> dict[str, Any]:
+    """The JSON object in a column; empty if there is none, or if something else was written into the row."""
+    try:
+        told = json.loads(stored or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    details = json.loads(row["details"] or "{}")
+    details = known(row["details"])
     details.pop("sent", None)
     if row["event"] == "answered":
         details |= {"weights": (row["weights_digest"] or "")[:ID_SHOWN], "seed": row["seed"]}
     return (
         str(row["sequence"]),
-        f"{moment(row['time']).astimezone():%Y-%m-%d %H:%M:%S}",
+        _local(row),
         row["event"],
         (row["case_id"] or "")[:ID_SHOWN],
         (row["turn_id"] or "")[:ID_SHOWN],
@@ -105,7 +124,17 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _utc(row: dict[str, Any]) -> str:
-    return moment(row["time"]).isoformat()
+    try:
+        return moment(row["time"]).isoformat()
+    except OverflowError:  # written by something else
+        return str(row["time"])
+
+
+def _local(row: dict[str, Any]) -> str:
+    try:
+        return f"{moment(row['time']).astimezone():%Y-%m-%d %H:%M:%S}"
+    except (OverflowError, ValueError):
+        return str(row["time"])
 
 
 def _local_start(day: date) -> int:

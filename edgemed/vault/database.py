@@ -97,7 +97,9 @@ def _damaged(path: Path) -> str:
 def _operational(path: Path, reason: str) -> Exception:
     if "full" in reason:
         return VaultError(f"The disk with {path} is full; free some space, then try again.")
-    if "readonly" in reason or "read-only" in reason or "unable to open" in reason:
+    if "readonly" in reason or "read-only" in reason:
+        return VaultError(f"{path} is read-only; make its disk, its folder and the file writable, then try again.")
+    if "unable to open" in reason:
         return VaultError(f"{path} cannot be written; see whether the disk has space and its folder is writable.")
     if "locked" in reason:
         return VaultBusy(f"Another program reads or writes {path}; close it, then try again.")

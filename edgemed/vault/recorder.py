@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from concurrent.futures import Future
+from contextlib import suppress
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.service import Hook, failure_of
+from edgemed.clinical.flags.rules import rules_version
 from edgemed.engine.process.protocol import EngineInfo
 from edgemed.errors import VaultError
 from edgemed.vault.audit import Detail, Entry
@@ -18,16 +20,16 @@ from edgemed.vault.store import Store
 class Recorder(Hook):
     """Writes the audit's rows on the vault's thread. May be used from any thread.
 
-    `rules` is the version of the red-flag rules. `head` is the last row's; `fault` says why the last row could not be
-    written, and is empty if it was. What could not be written waits for the next row, so a disk that was full costs
-    rows only if the program ends before there is space.
+    `rules` is the version of the red-flag rules, by default that of the installed ones. `head` is the last row's;
+    `fault` says why the last row could not be written, and is empty if it was. What could not be written waits for the
+    next row, so a disk that was full costs rows only if the program ends before there is space.
 
     In `hooks` it stands before the journal: "answered" is recorded when the answer is stored.
     """
 
-    def __init__(self, vault: Vault, rules: str = "") -> None:
+    def __init__(self, vault: Vault, rules: str | None = None) -> None:
         self._vault = vault
-        self._rules = rules
+        self._rules = rules_version() if rules is None else rules
         self._waiting: deque[tuple[Entry, int]] = deque()
         self.head = ""
         self.fault = ""
@@ -62,7 +64,7 @@ class Recorder(Hook):
         try:
             self._vault.do(self._write).result()
         except Exception:
-            if waiting in self._waiting:
+            with suppress(ValueError):  # it was written a moment later, with another row
                 self._waiting.remove(waiting)
             raise
 
@@ -81,7 +83,7 @@ class Recorder(Hook):
 
     def _submit(self) -> Future[None]:
         done: Future[None] = Future()
-        done.set_running_or_notify_cancel()  # whoever waits for it may be cancelled; the row is written all the same
+        done.set_running_or_notify_cancel()  # a caller that waits may be cancelled; the row is written anyway
 
         def learn(written: Future[None]) -> None:
             if isinstance(error := written.exception(), Exception):
@@ -98,8 +100,13 @@ class Recorder(Hook):
     def _write(self, store: Store) -> None:
         """Runs on the vault's thread."""
         while self._waiting:
-            self.head = store.record(*self._waiting[0])
-            self._waiting.popleft()
+            with suppress(IndexError):  # `before` took the last one back
+                waiting = self._waiting.popleft()
+                try:
+                    self.head = store.record(*waiting)
+                except BaseException:
+                    self._waiting.appendleft(waiting)
+                    raise
         self.head = self.head or store.audit_head()
         self.fault = ""
 

@@ -10,13 +10,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from edgemed.commands.audit import ACTIONS, UNSEEN
 from edgemed.vault.audit import Entry
+from edgemed.vault.audit_table import selected
 from edgemed.vault.folder import create, unlock
 from edgemed.vault.rows import Snapshot, microseconds
 from edgemed.vault.store import Store
@@ -77,7 +78,7 @@ def test_a_whole_audit_is_verified_and_says_what_it_cannot_see(place: Path) -> N
     assert told.returncode == 0, told.stderr
     lines = told.stdout.splitlines()
     assert lines[0] == "6 rows, each in its place and unchanged."
-    assert lines[1] == "2 stored answers are the recorded ones."
+    assert lines[1] == "Stored answers compared with their rows: 2, no difference."
     assert tuple(lines[3:]) == UNSEEN
     again = audit("verify", "--head", head_of(told))
     assert f"The head {head_of(told)} is in the chain." in again.stdout
@@ -124,18 +125,19 @@ def test_show_is_a_table_that_can_be_narrowed(place: Path) -> None:
     assert re.fullmatch(asked, lines[0])
     assert "rule=ACS-1" in lines[4]
     assert not any(text in told for text in TEXTS)
-    narrowed = {
-        ("--case", "bed"): 5,
-        ("--case", lines[0].split()[4]): 5,
-        ("--case", "nobody"): 0,
-        ("--since", "2026-11-28"): 4,
-        ("--until", "2026-11-27"): 2,
-        ("--since", "2026-11-28", "--until", "2026-11-28", "--case", "other"): 1,
-        ("--last", "2"): 3,
-    }
-    for words, count in narrowed.items():
-        shown = audit("show", *words).stdout.splitlines()
-        assert len(shown) - 2 == count, (words, shown)
+    narrowed = [
+        ("bed", None, None, 5),
+        (lines[0].split()[4], None, None, 5),
+        ("nobody", None, None, 0),
+        (None, date(2026, 11, 28), None, 4),
+        (None, None, date(2026, 11, 27), 2),
+        ("other", date(2026, 11, 28), date(2026, 11, 28), 1),
+    ]
+    vault = unlock(place, PASSPHRASE)
+    for *wanted, count in narrowed:
+        assert len(vault.do(lambda store, wanted=wanted: selected(store, *wanted)).result()) == count, wanted
+    vault.close()
+    assert len(audit("show", "--case", "BED", "--since", "2026-11-28").stdout.splitlines()) == 5
     assert "The last 2 of 6 rows; --last 0 shows all." in audit("show", "--last", "2").stdout
 
 
@@ -156,9 +158,66 @@ def test_export_has_no_text_and_prints_the_head_that_verifies(place: Path, tmp_p
     (first, *_) = csv.DictReader(io.StringIO(table.read_text()))
     assert (first["event"], first["who"]) == ("asked", "Dr 李")
     for written in (lines.read_text(), table.read_text()):
-        assert "cd" * 32 not in written, "a prompt's digest would confirm a guessed text"
+        assert "cd" * 32 not in written, "a prompt's digest tells whether a text is that prompt"
         assert not any(text in written for text in TEXTS)
     assert audit("export", lines).stderr.startswith(f"edgemed: {lines} exists already")
+
+
+@pytest.mark.slow
+def test_rows_that_something_else_wrote_are_shown_and_exported(place: Path, tmp_path: Path) -> None:
+    def edit(store: Store) -> None:
+        store.connection.execute("DROP TRIGGER audit_rows_do_not_change")
+        for number, written in enumerate(["x", "[]", '{"units": "stones", "language": 5}']):
+            values = (written, written, number)
+            store.connection.execute("UPDATE audit SET details = ?, sampling = ? WHERE sequence % 3 = ?", values)
+        store.connection.execute(f"UPDATE audit SET time = {1 << 62} WHERE sequence = 1")
+        store.connection.execute(f"UPDATE audit SET time = {-(1 << 62)} WHERE sequence = 2")
+
+    change(place, edit)
+    shown = audit("show")
+    assert shown.returncode == 0, shown.stderr
+    assert str(1 << 62) in shown.stdout
+    for name in ("audit.csv", "audit.jsonl"):
+        assert audit("export", tmp_path / name).returncode == 0
+    reported = subprocess.run(
+        [sys.executable, "-m", "edgemed.cli", "report", "-o", str(tmp_path / "incident.json")],
+        input=PASSPHRASE,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert reported.returncode == 0, reported.stderr
+    assert not json.loads((tmp_path / "incident.json").read_text())["audit"]["whole"]
+    assert audit("verify").returncode == 1
+
+
+@pytest.mark.slow
+def test_the_vaults_own_commands_are_recorded(place: Path, tmp_path: Path) -> None:
+    def vault(*words: str | Path, said: str = PASSPHRASE) -> None:
+        command = [sys.executable, "-m", "edgemed.cli", "vault", *map(str, words)]
+        subprocess.run(command, input=said, capture_output=True, text=True, timeout=60, check=True)
+
+    vault("backup", tmp_path / "backup")
+    vault("recovery")
+    vault("rekey")
+    vault("passphrase", "--ram", "100MiB", said=f"{PASSPHRASE}\nanother long passphrase\n")
+    vault("check", said="another long passphrase")
+    told = audit("show", "--last", "4", said="another long passphrase").stdout.splitlines()
+    assert [line.split()[3] for line in told[1:5]] == [
+        *("backed_up", "recovery_words_changed", "key_changed", "passphrase_changed")
+    ]
+    vault("restore", tmp_path / "backup")
+    told = audit("show", "--last", "2").stdout.splitlines()
+    assert [line.split()[3] for line in told[1:3]] == ["copied", "restored"]
+    assert audit("verify").returncode == 0
+
+
+def test_a_vault_that_is_open_is_named(place: Path) -> None:
+    held = unlock(place, PASSPHRASE)
+    told = audit("verify")
+    held.close()
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "has the vault in" in told.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """Chat templates: honest ones are rendered, hostile ones are refused."""
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -12,6 +15,7 @@ from edgemed.engine.chat_template import ChatTemplate
 from edgemed.engine.process import template
 from edgemed.engine.process.protocol import Message
 from edgemed.errors import EngineError, TemplateError
+from testing.processes import command, descendants
 from testing.tokenizers_json import CHAT_TEMPLATE, SPECIAL_TOKENS
 
 TURNS = [Message("user", "Hello <role> there"), Message("assistant", "Yes?"), Message("user", "老年人 😀\n\n</role>")]
@@ -126,6 +130,40 @@ def test_an_endless_template_is_stopped(source: str) -> None:
     with pytest.raises(TemplateError, match="did not finish within"):
         render(source)
     assert time.monotonic() - started < 20
+
+
+class Killer(threading.Thread):
+    """Kills the process that renders, `kills` times."""
+
+    def __init__(self, kills: int) -> None:
+        super().__init__(daemon=True)
+        self.left = kills
+
+    def run(self) -> None:
+        killed: set[int] = set()
+        while self.left > 0:
+            for pid in descendants(os.getpid()):
+                if "process.template" in command(pid) and pid not in killed:
+                    killed.add(pid)
+                    self.left -= 1
+                    os.kill(pid, signal.SIGKILL)
+                    break
+            time.sleep(0.005)
+
+
+def test_a_killed_renderer_is_started_once_more() -> None:
+    killer = Killer(1)
+    killer.start()
+    assert render(CHAT_TEMPLATE).endswith("<role>ASSISTANT</role>")
+    assert not killer.left
+
+
+def test_a_renderer_that_is_killed_twice_does_not_blame_the_template() -> None:
+    killer = Killer(9)
+    killer.start()
+    with pytest.raises(EngineError, match="killed twice, by another program or for lack of memory; close other"):
+        render("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}")
+    killer.left = 0
 
 
 def test_a_conversation_too_long_for_any_template_does_not_blame_the_template() -> None:

@@ -17,7 +17,7 @@ from edgemed.tui.kept import Kept
 from edgemed.tui.plain.chat import PlainChat
 from edgemed.vault.store import Store
 from testing.fake_engine import FakeEngine
-from tests.tui.driving import send, session, shows, wait_until, write
+from tests.tui.driving import screen_text, send, session, shows, wait_until, write
 from tests.tui.test_cased import fill_in
 from tests.tui.test_kept import in_vault, unlocked
 from tests.tui.vaults import PASSPHRASE, chat_on, entrance, make, make_vault
@@ -42,6 +42,13 @@ async def test_a_walk_through_the_chat_is_recorded(tmp_path: Path) -> None:
         await fill_in(pilot, age="45", sex="M", allergies="penicillin")
         await write(pilot, "Chest pain", "enter")
         await shows(pilot, "Two of aspirin.")
+        await pilot.press("f9")
+        await shows(pilot, "edgemed report ")
+        assert f"edgemed report {app.chat._conversation.turns[0].id[:8]} -o FILE" in screen_text(pilot)
+        await pilot.press("escape")
+        await write(pilot, "/audit", "enter")
+        await shows(pilot, "header_changed", "fields=age sex allergies", "Head: 5:")
+        await pilot.press("escape")
         await pilot.press("f2")
         await pilot.press("f12")
         await wait_until(pilot, lambda: app.hidden)
@@ -129,9 +136,11 @@ async def test_what_cannot_be_recorded_is_said_and_does_not_stop_the_chat(tmp_pa
 def test_line_mode_is_recorded(tmp_path: Path) -> None:
     vault, _ = make(tmp_path / "vault", PASSPHRASE)
     kept = asyncio.run(Kept.open(vault, PASSPHRASE))
-    lines = "/case allergies penicillin\n45M chest pain\n/copyboth\n72F fell\n\n30F rash\n/newcase\n"
-    engine = FakeEngine(["One."], ["Two."], ["Three."])
-    chat = PlainChat(kept.joined_to(session(engine)), Conversation(), reader=io.StringIO(lines), writer=io.StringIO())
+    lines = "/case allergies penicillin\n45M chest pain\n/copyboth\n72F fell\n\n30F rash\n/newcase\n/seen\n/audit\n"
+    lines += "/unsaved\nSecret?\n/seen\n"
+    engine = FakeEngine(["One."], ["Two."], ["Three."], ["Four."])
+    writer = io.StringIO()
+    chat = PlainChat(kept.joined_to(session(engine)), Conversation(), reader=io.StringIO(lines), writer=writer)
     try:
         chat.run()
         found = vault.do(rows).result()
@@ -140,6 +149,10 @@ def test_line_mode_is_recorded(tmp_path: Path) -> None:
     assert [row["event"] for row in found] == [
         *("opened", "engine_started", "header_changed", "asked", "answered", "copied"),
         *("new_case_asked", "new_case_declined", "asked", "answered", "new_case_asked", "new_case_taken"),
-        *("asked", "answered"),
+        *("asked", "answered", "asked", "answered"),
     ]
+    assert writer.getvalue().count(f"edgemed report {found[-3]['turn_id'][:8]} -o FILE") == 1
+    assert writer.getvalue().count("edgemed report") == 1
+    assert "new_case_taken" in writer.getvalue()
+    assert f"Head: 14:{found[13]['mac']}" in writer.getvalue()
     assert details(found[5]) == {"question": 1, "incomplete": 0}

@@ -189,7 +189,7 @@ async def test_a_vault_that_does_not_open_says_why_and_offers_a_way_out(
         await type_in(pilot, PASSPHRASE)
         await shows(pilot, said, "Ctrl+N")
         await pilot.press("ctrl+n")
-        await shows(pilot, "UNSAVED CHAT: nothing of it is kept", "Type a question")
+        await shows(pilot, "UNSAVED CHAT: no text of it is kept", "Type a question")
 
 
 async def test_a_second_program_on_the_vault_says_so(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from textual.pilot import Pilot
@@ -14,6 +15,7 @@ from textual.pilot import Pilot
 from edgemed import supervisor
 from edgemed.errors import VaultError
 from edgemed.tui.app import ChatApp
+from edgemed.tui.screens import cased
 from edgemed.tui.screens.kept import KeptScreen
 from edgemed.tui.widgets.composer import Composer
 from edgemed.vault.folder import unlock
@@ -149,7 +151,7 @@ async def test_an_unsaved_chat_says_so_and_leaves_nothing(tmp_path: Path) -> Non
     async with chat_on(folder, ["Take zolpidem."]).run_test() as pilot:
         await unlocked(pilot)
         chat_of(pilot).action_unsaved_chat()
-        await shows(pilot, "UNSAVED CHAT: nothing of it is kept", "Nothing is saved.")
+        await shows(pilot, "UNSAVED CHAT: no text of it is kept", "Nothing is saved.")
         await write(pilot, "About Mrs Miller", "enter")
         await shows(pilot, "Take zolpidem.")
         await write(pilot, "a draft about her")
@@ -216,3 +218,40 @@ async def test_what_is_typed_right_after_a_switch_goes_to_the_other_chat(tmp_pat
         app.screen._choose(app.screen.shown.chosen)  # type: ignore[attr-defined]
         send(pilot, "and next")
         await shows(pilot, "▌and next", "Osler")
+
+
+async def test_a_text_is_kept_while_it_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, go_on = make_vault(tmp_path / "vault"), threading.Event()
+    checked = cased.mismatches
+
+    def slow(*args: Any) -> Any:
+        go_on.wait(10)
+        return checked(*args)
+
+    monkeypatch.setattr(cased, "mismatches", slow)
+    async with chat_on(folder, ["Rest."]).run_test() as pilot:
+        await unlocked(pilot)
+        send(pilot, "What helps with pain?\r")
+        while not chat_of(pilot).query_one(Composer).sending:  # `wait_until` would wait for the check to end
+            await asyncio.sleep(0.05)
+        await chat_of(pilot).save()
+        assert await stored(pilot, draft) == "What helps with pain?"
+        go_on.set()
+        await shows(pilot, "Rest.")
+        await chat_of(pilot).save()
+        assert await stored(pilot, draft) == ""
+
+
+async def test_a_changed_question_and_the_draft_below_it_are_kept(tmp_path: Path) -> None:
+    folder = make_vault(tmp_path / "vault")
+    async with chat_on(folder, ["Rest."]).run_test() as pilot:
+        await unlocked(pilot)
+        await write(pilot, "What helps?", "enter")
+        await shows(pilot, "Rest.")
+        await write(pilot, "a draft", "f4")
+        await wait_until(pilot, lambda: pilot.app.screen.query_one(Composer).text == "What helps?")
+        await chat_of(pilot).save()
+        assert await stored(pilot, draft) == "a draft"
+        await write(pilot, " Today?")
+        await chat_of(pilot).save()
+        assert await stored(pilot, draft) == "a draft\nWhat helps? Today?"

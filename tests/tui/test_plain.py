@@ -199,3 +199,21 @@ def test_nothing_that_line_mode_writes_to_a_terminal_is_an_escape_code() -> None
         terminal.send("/quit\r")
         assert terminal.status() == 0
         assert "\x1b" not in terminal.output
+
+
+def test_reasoning_is_left_out() -> None:
+    pieces = ["<think>500 mg? ", "No, an allergy.</th", "ink>", "Start ", "1.25 mg once."]
+    chat, writer = plain(FakeEngine(pieces), "q\n")
+    chat.run()
+    said = writer.getvalue()
+    assert "The model's reasoning, 5 words, is left out.\nAnswer:\nStart 1.25 mg once.\nEnd of answer." in said
+    assert "500 mg" not in said
+    assert "think" not in said
+
+
+def test_reasoning_without_an_opening_tag_is_named_afterwards() -> None:
+    chat, writer = plain(FakeEngine(["500 mg? No. ", "An allergy.", "</think>Start 1.25 mg."]), "q\n")
+    chat.run()
+    said = writer.getvalue()
+    assert "Answer:\n500 mg? No. " in said
+    assert "The text above was the model's reasoning. Answer:\nStart 1.25 mg.\nEnd of answer." in said

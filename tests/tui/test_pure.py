@@ -180,3 +180,17 @@ def test_why_the_model_stopped_is_said_in_chinese(number: int, out_of_memory: bo
     assert not re.search("[a-z]", names.sub("", translated.partition("（")[0]))
     assert reason_in("en", sentence) == sentence
     assert reason_in("zh-CN", "The disk is full.") == "The disk is full."
+
+
+@pytest.mark.parametrize(
+    "reason", ["database or disk is full", "attempt to write a readonly database", "disk I/O error"]
+)
+def test_what_a_failing_vault_says_has_a_chinese_form(reason: str) -> None:
+    from edgemed.vault.database import _operational
+
+    sentence = str(_operational(Path("/tmp/v/vault.db"), reason))
+    told = reason_in("zh-CN", sentence)
+    assert told != sentence
+    assert told.startswith("/tmp/v/vault.db")
+    assert not re.search("[a-z]", told.removeprefix("/tmp/v/vault.db"))
+    assert reason_in("en", sentence) == sentence

@@ -188,7 +188,7 @@ def test_a_stored_text_that_is_not_the_recorded_one_is_found(store: Store) -> No
 
 
 @pytest.mark.parametrize("text", ["", "12", "12:", "0:" + "a" * 32, "1:" + "a" * 31, "1:" + "g" * 32])
-def test_a_head_that_is_none(text: str) -> None:
+def test_a_malformed_head_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="SEQUENCE:MAC"):
         parsed_head(text)
 

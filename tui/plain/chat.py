@@ -17,6 +17,7 @@ from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.engine import ChatEngine
 from edgemed.chat.interrupt import interrupt_stops
 from edgemed.chat.lengths import Length
+from edgemed.chat.reasoning import count_words
 from edgemed.chat.service import ask, failure_of
 from edgemed.chat.visible import VisibleStream, visible
 from edgemed.clinical.wrong_patient import mismatches
@@ -27,7 +28,7 @@ from edgemed.tui.commands import is_command
 from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts
 from edgemed.tui.plain.commands import PlainCommands
-from edgemed.tui.plain.sentences import Sentences
+from edgemed.tui.plain.sentences import Spoken
 from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Loading, Reading, described
 from edgemed.tui.strings.asking import asking_strings
@@ -99,7 +100,7 @@ class PlainChat:
 
     def answer(self, turn: Turn, **sampling: int) -> None:
         """Print the answer to an open turn while it arrives. The engine is restarted first if it has died."""
-        stream, sentences, failure = VisibleStream(), Sentences(), ""
+        stream, spoken, failure = VisibleStream(), Spoken(), ""
         self._news_at = time.monotonic()
         begun = False
         try:
@@ -112,16 +113,16 @@ class PlainChat:
                         case PromptProgress(done=done, total=total):
                             self._news(described(Reading(done, total, 0, 0.0), self.words))
                         case Piece(text=text):
-                            if not begun:
-                                self.say(self.asking_words.answer)
-                                begun = True
-                            self._write(sentences.feed(stream.feed(text)))
+                            begun = self._speak(spoken, stream.feed(text), begun)
         except EdgemedError as error:
             failure = failure_of(error)
             if turn.state == "open":  # the restart failed, so nothing was asked
                 turn.state, turn.reason = "failed", failure
+        begun = self._speak(spoken, stream.close(), begun)
         if begun:
-            self.say(sentences.feed(stream.close()) + sentences.close())
+            self.say(spoken.close())
+        elif spoken.reasoning:
+            self._say_left_out(spoken)
         lines = [ending(turn, self.words, self.session.language)]
         if failure != turn.reason:
             lines.append(failure)  # a hook failed after the answer, which is unchanged
@@ -133,6 +134,24 @@ class PlainChat:
         """Record what was done in this chat, if there is a vault."""
         if self.session.kept is not None:
             self.session.kept.recorder.record(event, self.conversation, **details)
+
+    def _speak(self, spoken: Spoken, text: str, begun: bool) -> bool:
+        """Print the sentences that `text` completes; return whether the answer has begun."""
+        words, sentences = self.asking_words, spoken.feed(text)
+        if spoken.taken_back and begun:
+            self.say(words.was_reasoning)
+        elif not (begun or spoken.answering):
+            return False
+        elif not begun:
+            if spoken.reasoning:
+                self._say_left_out(spoken)
+            self.say(words.answer)
+        self._write(sentences)
+        return True
+
+    def _say_left_out(self, spoken: Spoken) -> None:
+        count = self.words.counted(count_words(spoken.reasoning))
+        self.say(self.asking_words.reasoning_unspoken.format(words=count))
 
     def say(self, text: str) -> None:
         """Print a line."""

@@ -18,6 +18,7 @@ from edgemed.tui.markdown import plain_text
 from edgemed.tui.plain.case import PlainCase
 from edgemed.tui.plain.notes import RULE, PlainNotes
 from edgemed.tui.plain.vault import PlainVault
+from edgemed.vault.audit import ID_SHOWN
 
 if TYPE_CHECKING:
     from edgemed.tui.plain.chat import PlainChat
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 SCREEN_ONLY = frozenset(
     {"experts", "theme_dark", "theme_light", "theme_contrast", "hide", "hide_after", "lock", "set_pin"}
 )
-VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat"})
+VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat", "audit"})
 LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
 
 
@@ -37,7 +38,7 @@ class PlainCommands(PlainNotes, PlainCase):
         self._words = chat.asking_words
         self._clinician = Clinician(chat.session.kept)
         self._previous: Conversation | None = None
-        self._vault = PlainVault(chat.session.kept, chat.asking_words) if chat.session.kept else None
+        self._vault = PlainVault(chat.session.kept, chat.session.language) if chat.session.kept else None
         self._at = 0  # how many turns before the last one /previous and /next have gone
 
     def run(self, line: str) -> Literal["quit"] | None:
@@ -95,11 +96,10 @@ class PlainCommands(PlainNotes, PlainCase):
             self._open(self._vault.chosen(argument))
         else:
             try:
-                lines = self._vault.find(argument) if name == "find" else self._vault.chats()
+                lines = self._vault.listed(name, argument)
             except EdgemedError as error:
                 lines = [failure_of(error)]
-            for line in lines:
-                self._say(line)
+            self._say("\n".join(lines))
 
     def _open(self, chat_id: str | None) -> None:
         if chat_id is None or self._vault is None:
@@ -279,9 +279,11 @@ class PlainCommands(PlainNotes, PlainCase):
             return
         same = preview.digest == turn.prompt_digest
         told = self._words.seen_now.format(time=f"{turn.asked.astimezone():%H:%M}")
-        self._say(self._words.seen.format(tokens=preview.tokens, digest=preview.digest))
-        self._say(told if same else self._words.seen_unknown.format(digest=turn.prompt_digest or "-"))
-        for line in (RULE, visible(preview.text), RULE):
+        told = told if same else self._words.seen_unknown.format(digest=turn.prompt_digest or "-")
+        kept = self._vault is not None and self._chat.conversation.saved
+        report = [self._words.seen_report.format(id=turn.id[:ID_SHOWN])] if kept else []
+        seen = self._words.seen.format(tokens=preview.tokens, digest=preview.digest)
+        for line in (seen, told, *report, RULE, visible(preview.text), RULE):
             self._say(line)
 
     def _run_restart_engine(self) -> None:

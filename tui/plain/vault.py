@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from edgemed.chat.conversation import Conversation
 from edgemed.chat.visible import visible
-from edgemed.tui.strings.asking import AskingStrings
+from edgemed.clinical import Language
+from edgemed.tui.strings.asking import asking_strings
+from edgemed.tui.strings.vault import vault_strings
 
 if TYPE_CHECKING:
     from edgemed.tui.kept import Kept
@@ -15,11 +18,22 @@ if TYPE_CHECKING:
 class PlainVault:
     """The chats of an open vault. Calls block."""
 
-    def __init__(self, kept: Kept, words: AskingStrings) -> None:
+    def __init__(self, kept: Kept, language: Language) -> None:
         self._kept = kept
-        self._words = words
+        self._words = asking_strings(language)
+        self._audit_head = vault_strings(language).audit
         self._listed: list[str] = []  # the ids of the chats in the last list
         self._loaded = False
+
+    def listed(self, name: str, argument: str) -> list[str]:
+        """What the command `name` prints: "chats", "find" or "audit". Raises VaultError."""
+        match name:
+            case "find":
+                return self.find(argument)
+            case "audit":
+                lines = map(visible, asyncio.run(self._kept.audit_lines()))
+                return [*lines, self._audit_head.format(head=self._kept.audit_head())]
+        return self.chats()
 
     def chats(self) -> list[str]:
         """A line for each chat, the one that was changed last first. Raises VaultError."""

@@ -13,6 +13,7 @@ from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.region import ANSWERS_IN, DRUG_NAMES, UNITS, following
 from edgemed.clinical.wrong_patient import mismatches
 from edgemed.errors import VaultError
+from edgemed.tui.reasons import reason_in
 from edgemed.tui.screens.case_form import CaseForm
 from edgemed.tui.screens.keeping import KeepingScreen, show
 from edgemed.tui.session import ChatSession
@@ -55,7 +56,7 @@ class CasedScreen(KeepingScreen):
                 name = header.short(self._session.language) or conversation.heading or self._case_words.unnamed
                 await self._kept.set_header(conversation, name, old.short(self._session.language))
         except VaultError as error:
-            self.notify(str(error), markup=False, severity="error")
+            self.notify(reason_in(self._session.language, str(error)), markup=False, severity="error")
         else:
             language = self._region.language
             again = bool(conversation.turns) and old.prompt(language) != header.prompt(language)

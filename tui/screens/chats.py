@@ -17,6 +17,7 @@ from edgemed.errors import VaultError
 from edgemed.tui.chat_list import Row, folded, jump, matching, ordered, previous, toggled, with_hits
 from edgemed.tui.kept import Kept
 from edgemed.tui.private_app import PrivateApp
+from edgemed.tui.reasons import reason_in
 from edgemed.tui.screens.noticed import notices
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings.vault import vault_strings
@@ -204,6 +205,7 @@ class ChatsScreen(Screen[Chosen | None]):
         self._mode, self._subject = mode, row
         self.field.placeholder = self._words.rename if mode == "rename" else self._words.move
         self.field.value = row.title if mode == "rename" else ""
+        self.field.cursor_position = len(self.field.value)
         self.query_one(".keys", Static).update(self._words.input_keys)
         if mode == "move":
             self._show_cases("")
@@ -252,6 +254,6 @@ class ChatsScreen(Screen[Chosen | None]):
         try:
             await change
         except VaultError as error:
-            self._say(str(error))
+            self._say(reason_in(self._session.language, str(error)))
             return False
         return True

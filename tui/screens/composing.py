@@ -177,8 +177,21 @@ class ComposingScreen(AnsweringScreen):
             self.show_box_line()
         return turn
 
+    @property
+    def unsent(self) -> str:
+        """Everything that was typed and is not sent."""
+        composer = self.query_one(Composer)
+        unchanged = self._editing is not None and composer.text == self._editing.question
+        return "\n".join(filter(None, (composer.sending, self._set_aside, "" if unchanged else composer.text)))
+
     @on(Composer.Sent)
     async def _sent(self, sent: Composer.Sent) -> None:
+        try:
+            await self._send_typed(sent)
+        finally:
+            self.query_one(Composer).sending = ""
+
+    async def _send_typed(self, sent: Composer.Sent) -> None:
         turn = self._editing
         if not await self.fits(sent.text):
             self.put_back(sent.text)

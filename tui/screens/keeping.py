@@ -16,8 +16,10 @@ from edgemed.errors import VaultError
 from edgemed.tui.commands import Command
 from edgemed.tui.kept import Kept
 from edgemed.tui.messages import EngineReady
+from edgemed.tui.reasons import reason_in
 from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.composing import Action
+from edgemed.tui.screens.seen import SeenScreen
 from edgemed.tui.screens.set_pin import SetPinScreen
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings.vault import vault_strings
@@ -28,7 +30,7 @@ SAVE_SECONDS = 0.5
 NEWS_SECONDS = 1.0
 BEHIND_SECONDS = 2.0
 NOTICE_SECONDS = 20.0
-VAULT_COMMANDS = frozenset({"chats", "find", "unsaved_chat", "set_pin", "lock"})
+VAULT_COMMANDS = frozenset({"chats", "find", "unsaved_chat", "set_pin", "lock", "audit"})
 
 
 class KeepingScreen(ChatScreen):
@@ -68,7 +70,7 @@ class KeepingScreen(ChatScreen):
         try:
             await kept.prepare()
         except VaultError as error:
-            self.notify(str(error), markup=False, severity="error")
+            self.notify(reason_in(self._session.language, str(error)), markup=False, severity="error")
 
     @property
     def would_lose(self) -> str:
@@ -84,7 +86,7 @@ class KeepingScreen(ChatScreen):
     async def save(self) -> None:
         """Store the draft, the questions that wait and the branch that is shown, if any of them has changed."""
         conversation = self._conversation
-        conversation.draft = self._set_aside or self.query_one(Composer).text
+        conversation.draft = self.unsent
         if self._kept is None or not conversation.saved or (state := state_of(conversation)) == self._saved:
             return
         self._saved = state
@@ -92,7 +94,7 @@ class KeepingScreen(ChatScreen):
             await self._kept.keep(conversation)
             self._fault = ""
         except VaultError as error:
-            self._fault, self._saved = str(error), None
+            self._fault, self._saved = reason_in(self._session.language, str(error)), None
 
     def show_draft(self, draft: str) -> None:
         """Put a draft into the box."""
@@ -125,6 +127,20 @@ class KeepingScreen(ChatScreen):
         """Record what was done in the chat that is shown. Does not wait; `news` says if it could not be written."""
         if self._kept is not None:
             self._kept.recorder.record(event, self._conversation, **details)
+
+    def action_audit(self) -> None:
+        """Show what was recorded last."""
+        if self._kept is not None:
+            self.run_worker(self._show_audit(self._kept))
+
+    async def _show_audit(self, kept: Kept) -> None:
+        try:
+            rows = "\n".join(await kept.audit_lines())
+        except VaultError as error:
+            self.notify(reason_in(self._session.language, str(error)), markup=False, severity="error")
+            return
+        head = self._vault_words.audit.format(head=kept.audit_head())
+        self.app.push_screen(SeenScreen(self._session, [head], rows))
 
     @on(EngineReady)
     def _record_engine(self, news: EngineReady) -> None:
@@ -172,7 +188,7 @@ class KeepingScreen(ChatScreen):
         if behind >= BEHIND_SECONDS:
             return words.behind.format(seconds=f"{behind:.0f}")
         if fault := self._kept.recorder.fault:
-            return words.not_recorded.format(error=fault)
+            return words.not_recorded.format(error=reason_in(self._session.language, fault))
         return self._kept.low_disk(self._session.language)
 
 

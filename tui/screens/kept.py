@@ -17,6 +17,7 @@ from edgemed.errors import VaultError
 from edgemed.tui.facts import model_line
 from edgemed.tui.messages import Answering, EngineFailed
 from edgemed.tui.private_app import PrivateApp
+from edgemed.tui.reasons import reason_in
 from edgemed.tui.screens.chats import ChatsScreen, Chosen
 from edgemed.tui.screens.hidden import HiddenScreen
 from edgemed.tui.screens.keeping import state_of
@@ -143,7 +144,7 @@ class KeptScreen(NotingScreen):
             elif not await self._kept.update(self._conversation):
                 await self.switch(Conversation())  # it was deleted in the list
         except VaultError as error:
-            self.notify(str(error), markup=False, severity="error")
+            self.notify(reason_in(self._session.language, str(error)), markup=False, severity="error")
         self.show_which()
         self._kept.stale = 0  # the list has told
         if chosen is not None and chosen.turn_id is not None:

@@ -1,4 +1,4 @@
-"""A page with the text that the model was given for an answer, and its digest."""
+"""A page with the text that the model was given for an answer, and its digest; or with the last rows of the audit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgemed.tui.session import ChatSession
 
 
 class SeenScreen(Screen[None]):
-    """`lines` say how many tokens there are, and whether they are those of the answer; `text` is the prompt."""
+    """`lines` stand above `text`: how many tokens a prompt has, and whether they are those of the answer, or a head."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f9,q", "dismiss", show=False)]
 

@@ -15,6 +15,7 @@ from edgemed.tui.stages import Stopping
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.transcript import Transcript
 from edgemed.tui.widgets.turn import AnswerView
+from edgemed.vault.audit import ID_SHOWN
 
 
 class TurnsScreen(ComposingScreen):
@@ -240,4 +241,6 @@ class TurnsScreen(ComposingScreen):
             words.seen.format(tokens=preview.tokens, digest=preview.digest),
             told if same else words.seen_unknown.format(digest=turn.prompt_digest or "-"),
         ]
+        if self._session.kept is not None and self._conversation.saved:
+            lines.append(words.seen_report.format(id=turn.id[:ID_SHOWN]))
         self.app.push_screen(SeenScreen(self._session, lines, preview.text))

@@ -36,6 +36,7 @@ class AskingStrings:
     seen_unknown: str
     seen_now: str
     seen_busy: str
+    seen_report: str
     leave_draft: str
     leave_answer: str
     leave_both: str
@@ -45,6 +46,8 @@ class AskingStrings:
     no_case: str
     # Line mode
     answer: str
+    reasoning_unspoken: str
+    was_reasoning: str
     answer_end: str
     question_number: str
     plain_hint: str
@@ -90,6 +93,7 @@ ENGLISH = AskingStrings(
     ),
     seen_now="This is what was sent for the answer of {time}.",
     seen_busy="The model is busy. Look again when the answer has ended.",
+    seen_report="For an incident file about this answer: edgemed report {id} -o FILE",
     leave_draft="What you have typed was not sent. Quit and lose it?",
     leave_answer="An answer is being written. Quit and lose this conversation?",
     leave_both="An answer is being written, and what you have typed was not sent. Quit and lose both?",
@@ -98,6 +102,8 @@ ENGLISH = AskingStrings(
     with_case="New chat with this case. Enter sends it.",
     no_case="This conversation has no question to start again with.",
     answer="Answer:",
+    reasoning_unspoken="The model's reasoning, {words}, is left out.",
+    was_reasoning="The text above was the model's reasoning. Answer:",
     answer_end="End of answer.",
     question_number="Question {number} of {count}:",
     plain_hint=(
@@ -117,7 +123,7 @@ ENGLISH = AskingStrings(
     no_number="/open and a number from the last list opens a chat.",
     find_plain="Type /find and what to look for.",
     nothing_found="Nothing found.",
-    unsaved_plain="Unsaved chat. Nothing of it is stored; /new starts one that is.",
+    unsaved_plain="Unsaved chat. No text of it is stored, only when it was used; /new starts one that is stored.",
     vault_only="{word} needs a chat that is kept; this one is not saved.",
 )
 
@@ -143,6 +149,7 @@ CHINESE = AskingStrings(
     seen_unknown="该回答当时的提示摘要值不同：{digest}。此前的内容、病例信息或地区设置已有变化。",
     seen_now="这是 {time} 的回答所用的内容。",
     seen_busy="模型正忙。请在回答结束后再看。",
+    seen_report="为该回答生成事件报告：edgemed report {id} -o 文件名",
     leave_draft="已输入的文字尚未发送。退出并丢弃吗？",
     leave_answer="正在回答。退出并丢弃本次对话吗？",
     leave_both="正在回答，且已输入的文字尚未发送。退出并全部丢弃吗？",
@@ -151,6 +158,8 @@ CHINESE = AskingStrings(
     with_case="已用此病例开始新对话。按 Enter 发送。",
     no_case="本次对话没有可重新开始的问题。",
     answer="回答：",
+    reasoning_unspoken="模型的推理过程（{words}）已省略。",
+    was_reasoning="以上为模型的推理过程。回答：",
     answer_end="回答结束。",
     question_number="第 {number} 个问题，共 {count} 个：",
     plain_hint="Ctrl+C：停止回答。/help：全部命令。/new：新对话。Ctrl+D：退出。以 \\ 结尾的行在下一行继续。",
@@ -167,7 +176,7 @@ CHINESE = AskingStrings(
     no_number="输入 /open 和最近列表中的编号可打开对话。",
     find_plain="请输入 /find 和要查找的内容。",
     nothing_found="未找到。",
-    unsaved_plain="不保存的对话，不留下任何内容；/new 开始保存的对话。",
+    unsaved_plain="不保存的对话，不留下任何文字，只记录使用时间；/new 开始保存的对话。",
     vault_only="{word} 需要保存的对话；本对话不保存。",
 )
 

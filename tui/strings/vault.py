@@ -43,6 +43,7 @@ class VaultStrings:
     behind: str
     not_saved: str
     not_recorded: str
+    audit: str
     stale: str
     engine_elsewhere: str
     unsaved_kept: str
@@ -140,13 +141,14 @@ ENGLISH = VaultStrings(
     vault_damaged="The vault is damaged or not complete. `edgemed vault restore` brings back a backup.",
     vault_error="The vault could not be opened.",
     kept="Kept on this computer, encrypted. These are your notes: the chart is the record. Ctrl+O: chats · F12: hide",
-    unsaved_header="UNSAVED CHAT: nothing of it is kept",
+    unsaved_header="UNSAVED CHAT: no text of it is kept",
     behind="The disk is slow: the last {seconds} s of the answer are not saved yet.",
     not_saved="Not saved: {error}",
     not_recorded="Not recorded in the audit: {error}",
+    audit="Head: {head} · Written down, it shows later whether rows are missing or were changed: edgemed audit --help",
     stale="Untouched for 30 days: {count}. Ctrl+O, then F8, deletes them.",
     engine_elsewhere="An answer in another chat is still being written. Yours comes next.",
-    unsaved_kept="Unsaved chat. Nothing of it is kept; Ctrl+N starts one that is.",
+    unsaved_kept="Unsaved chat. No text of it is kept, only when it was used; Ctrl+N starts one that is kept.",
     find="Find a chat, or a word in it",
     rename="New title",
     move="Case to move it to, or the name of a new one",
@@ -229,13 +231,14 @@ CHINESE = VaultStrings(
     vault_damaged="保险库已损坏或不完整。可用 `edgemed vault restore` 恢复备份。",
     vault_error="无法打开保险库。",
     kept="加密保存在本机。这是您的笔记，病历以病历系统为准。Ctrl+O：对话列表 · F12：隐藏",
-    unsaved_header="不保存的对话：不留下任何内容",
+    unsaved_header="不保存的对话：不留下任何文字",
     behind="磁盘较慢：回答的最后 {seconds} 秒尚未保存。",
     not_saved="未能保存：{error}",
     not_recorded="未能写入审计记录：{error}",
+    audit="链首值：{head} · 抄录下来，日后可查出记录是否缺失或被改动：edgemed audit --help",
     stale="{count} 个病例 30 天未动。按 Ctrl+O 再按 F8 可删除。",
     engine_elsewhere="另一个对话的回答仍在生成，您的问题排在其后。",
-    unsaved_kept="不保存的对话，不留下任何内容；Ctrl+N 开始保存的对话。",
+    unsaved_kept="不保存的对话，不留下任何文字，只记录使用时间；Ctrl+N 开始保存的对话。",
     find="查找对话，或其中的文字",
     rename="新标题",
     move="移到哪个病例，或新病例的名称",

@@ -39,6 +39,8 @@ class Composer(TypingArea):
 
     def __init__(self, placeholder: str, menu: SlashMenu) -> None:
         super().__init__(placeholder=placeholder)
+        self.sending = ""
+        """The text of the last `Sent`, until its receiver has taken it and clears this."""
         self._menu = menu
 
     def _on_key(self, event: events.Key) -> None:  # type: ignore[override]
@@ -73,5 +75,6 @@ class Composer(TypingArea):
             word, _, argument = text.partition(" ")
             self.post_message(self.Called(word, argument.strip()))
         elif text:
+            self.sending = text
             self.clear()
             self.post_message(self.Sent(text))

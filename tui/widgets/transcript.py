@@ -60,7 +60,8 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def watch_scroll_y(self, old: float, new: float) -> None:
         super().watch_scroll_y(old, new)
-        if new <= 0 < self._first:
+        # Only for a reader who has left the end. Removing turns may scroll to the top as well, while an answer grows.
+        if new <= 0 < self._first and self._anchor_released:
             self.call_later(self.backfill)
 
     async def backfill(self) -> bool:

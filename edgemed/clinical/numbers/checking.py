@@ -177,7 +177,8 @@ def _sides(told: Reading, wrote: Reading) -> list[Mark]:
                 weight = sum(1 / uses[shared] for shared in one.words & other.words)
                 overlaps[other.side] = max(overlaps[other.side], weight)
         best = max(overlaps.values(), default=0)
-        if one.side not in known or best > 1.4 * overlaps[one.side]:
+        same = overlaps[one.side]
+        if one.side not in known or (best > 1.4 * same if one.own else best and not same and len(one.words) > 1):
             marks.append(_mark(wrote, one.start, one.end, "side"))
     return marks + _sides_of_numbers(told, wrote)
 

@@ -70,7 +70,8 @@ def _before_back_cues(sentence: list[Clause]) -> set[int]:
         if (
             n
             and clause.before in ("and", "or", "、", ",", "，")
-            and any(word == "xback" for word, _, _ in clause.words)
+            and "xback" in clause.texts
+            and (clause.before in ("、", ",", "，") or not {"are", "were", "both"}.isdisjoint(clause.texts))
         ):
             for m in range(n - 1, max(-1, n - 8), -1):
                 if (

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from edgemed.clinical.folded import Folded
 from edgemed.clinical.numbers import times
 from edgemed.clinical.numbers.quantity import DATE, FEW, FRACTION, ORDINAL, TIME, YEAR, Part, Quantity, key
 from edgemed.clinical.numbers.units import NONE, Unit, unit_at
 
-MOST = 20_000
+MOST = 10_000
 """Quantities of a text that are read."""
 
 _NUMBER = re.compile(r"(?P<number>\d{1,3}(?:,\d{3})+(?![\d])(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)")
@@ -60,7 +61,7 @@ def read(folded: Folded) -> list[Quantity]:
                 taken[i:j] = b"\1" * (j - i)
     for match in _NAME.finditer(text):
         taken[match.start() : match.end()] = b"\1" * (match.end() - match.start())
-    found += _plain(text, taken)
+    found += islice(_plain(text, taken), MOST)
     found += times.soft_frequencies(text, taken)
     found += _soft(text)
     return sorted(found, key=lambda quantity: quantity.start)[:MOST]

@@ -8,27 +8,41 @@ from dataclasses import dataclass
 
 from edgemed.clinical.folded import Folded
 from edgemed.clinical.numbers.clauses import CUES, SIDES, Clause, content
+from edgemed.clinical.numbers.times import EYE
 
 _LETTER_SIDE = re.compile(r"(?<![a-z0-9#'/.-])(?<![a-z] [&])(?P<side>[lr])(?![a-z0-9'/-]|\.[a-z]| wave)")
 _MORE = re.compile(r"(?<![a-z])(?P<more>[lr]|left|right) ?> ?(?:[lr]|left|right)(?![a-z])")
+_OF_EYE = re.compile(r"(?<![a-z])(?:od|os|ou)(?![a-z])")
 _LESS = {"xlessr": "right", "xlessl": "left"}
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A side and the words that it belongs to. `soft`: the lesser side of "L > R", which need not be told."""
+    """A side and the words that it belongs to. `soft`: the lesser side of "L > R", which need not be told.
+
+    own: the words stand in its own clause, not in the one before.
+    """
 
     side: str
     words: frozenset[str]
     start: int
     end: int
     soft: bool = False
+    own: bool = True
 
 
 def spell_out(folded: Folded) -> None:
     """Turns L, R and "L > R" into words."""
     folded.replace(_MORE, lambda match: " left xlessr " if match["more"][0] == "l" else " right xlessl ")
     folded.replace(_LETTER_SIDE, _letter_side)
+    folded.replace(_OF_EYE, _eye_side)
+
+
+def _eye_side(match: re.Match[str]) -> str:
+    """OD, OS and OU; OD is an overdose where no eye is spoken of."""
+    if not EYE.search(match.string, max(0, match.start() - 80), match.end() + 80):
+        return match[0]
+    return {"od": " right eye ", "os": " left eye ", "ou": " bilateral eye "}[match[0]]
 
 
 def _letter_side(match: re.Match[str]) -> str:
@@ -56,10 +70,15 @@ def sides(sentence: list[Clause], folded: Folded) -> Iterator[Side]:
             stop = places[nth + 1] if nth + 1 < len(places) else len(clause.words)
             first = places[nth - 1] + 1 if nth else 0
             near = [w for w, _, _ in clause.words[max(first, place - 4) : min(stop, place + 5)]]
+            if nth and content([w for w, _, _ in clause.words[place + 1 : stop]]):
+                near = [
+                    w for w, _, _ in clause.words[place : min(stop, place + 5)]
+                ]  # what is before is the last side's
             cue = next((n for n, w in enumerate(near) if w in CUES), len(near))
             words = content(near[:cue]) - {word} or content(near) - {word}
+            own = bool(words) or cue < len(near)
             if not words:
                 words = frozenset({"xback"}) if cue < len(near) else carried
             lesser = "than" in [w for w, _, _ in clause.words[max(first, place - 3) : place]]
-            yield Side(word, words, *folded.span(start, end), soft=lesser)
+            yield Side(word, words, *folded.span(start, end), soft=lesser, own=own)
         carried = content([w for w, _, _ in clause.words[-5:]]) - set(SIDES) or carried

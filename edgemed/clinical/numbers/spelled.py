@@ -85,7 +85,7 @@ _NOT_COUNTS = re.compile(r"一(?:个|种|处|条|般|直|定|些|例|项|次性|
 
 
 def to_digits(folded: Folded) -> None:
-    """Replaces numbers in words. "one" and 一 that count nothing are left: they are mostly no numbers."""
+    """Replaces numbers in words. "one" and 一 that count nothing are left: they are seldom meant as a number."""
     if any(c.isascii() and c.isalpha() for c in folded.text[:2000]) or folded.text.isascii():
         folded.replace(_ENGLISH, _english)
         folded.replace(_ONE_PERIOD, lambda match: f"{match['before']} 1 ")

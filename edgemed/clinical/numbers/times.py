@@ -27,7 +27,7 @@ _MONTH = (
 )
 _DATE = re.compile(
     r"(?<![\d.])(?:(?P<y1>(?:19|20)\d\d) ?(?:[-/.]|年) ?(?P<m1>\d{1,2}) ?(?:[-/.]"
-    r"|月) ?(?P<d1>\d{1,2})(?![\d])(?: ?[日号])?"
+    r"|月) ?(?P<d1>\d{1,2})(?!\d| ?[毫厘次个级%.])(?: ?[日号])?"
     r"|(?P<y2>(?:19|20)\d\d) ?年 ?(?P<m2>\d{1,2}) ?月"
     r"|(?P<d3>\d{1,2})(?P<s3>[-/.])(?P<m3>\d{1,2})(?P=s3)(?P<y3>(?:19|20)?\d\d)(?!\.?\d)"
     r"|(?P<m4>\d{1,2}) ?月 ?(?P<d4>\d{1,2}) ?[日号]"
@@ -41,6 +41,7 @@ _CLOCK = re.compile(
     r"(?<![\d.])(?:(?P<h1>[01]?\d|2[0-4]):(?P<n1>[0-5]\d)(?!\d|[,.]\d)(?::\d\d)? ?(?P<ap1>[ap]\.?m\b\.?)?"
     r"|(?P<h2>1?\d) ?(?P<ap2>[ap]\.?m\b\.?)"
     r"|(?P<h3>[01]?\d|2[0-4]) ?[点时](?!间) ?(?:(?P<n3>[0-5]?\d) ?分|(?P<half>半))?"
+    r"|(?P<h5>1?\d)\.(?P<n5>[0-5]\d) ?(?P<ap5>[ap]\.?m\b\.?)"
     r"|(?P<h4>[01]\d|2[0-3])(?P<n4>[0-5]\d) ?(?:hrs|hours|h)\b)"
 )
 _AFTERNOON = re.compile(r"(?:下午|晚上|傍晚|晚|中午) ?$")
@@ -75,7 +76,8 @@ _LATIN = {
     "bd": 2, "bds": 2, "bid": 2, "tid": 3, "tds": 3, "qid": 4, "qds": 4, "qd": 1, "od": 1, "qod": 0.5, "eod": 0.5,
     "qw": 1 / 7, "biw": 2 / 7, "tiw": 3 / 7,
 }  # fmt: skip
-_EYE = re.compile(r"\b(?:va|eyes?|visual|vision|acuity|iop|retina|fundus|os|ou|cornea|drops?)\b|眼|视力")
+_AMOUNT = re.compile(r"\d")
+EYE = re.compile(r"\b(?:va|eyes?|visual|vision|acuity|iop|retina|fundus|os|ou|cornea|drops?)\b|眼|视力")
 
 
 def _date(match: re.Match[str]) -> Quantity | None:
@@ -120,8 +122,10 @@ def _frequency(match: re.Match[str]) -> Quantity | None:
     second = next((value for name, value in match.groupdict().items() if value and name.endswith("b")), "")
     if match["latin"]:
         name = match["latin"].replace(".", "")
-        if name == "od" and _EYE.search(match.string, max(0, match.start() - 80), match.end() + 80):
+        if name == "od" and EYE.search(match.string, max(0, match.start() - 80), match.end() + 80):
             return None
+        if name == "od" and not _AMOUNT.search(match.string, max(0, match.start() - 10), match.start()):
+            return None  # "paracetamol OD": an overdose
         return Quantity(*match.span(), ((per_day(_LATIN[name]),),))
     if match["other"] or match["other2"]:
         return Quantity(*match.span(), ((per_day(0.5),),))
@@ -153,4 +157,4 @@ def soft_frequencies(text: str, taken: bytearray) -> Iterator[Quantity]:
 
 
 READERS = ((_DATE, _date), (_CLOCK, _clock), (_FREQUENCY, _frequency))
-"""Each pattern with what makes a quantity of a match; None if it is none after all."""
+"""Each pattern with what makes a quantity of a match; None where the words mean something else."""

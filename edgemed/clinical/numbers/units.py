@@ -51,7 +51,7 @@ _TABLE: dict[str, dict[str, float]] = {
         "days?|d|天|日": 24,
         "weeks?|wks?|w|周|个?星期": 168,
     },
-    "month": {"months?|mo|mos|mths?|个月|月(?=[龄大男女])": 1, "years?|yrs?|y|岁|年": 12},
+    "month": {"months?|mo|mos|mths?|个月|月(?=[龄大男女来前后余内])": 1, "years?|yrs?|y|岁|年": 12},
     "pressure": {"mmhg|mm hg|毫米汞柱": 1},
     "kpa": {"kpa|千帕": 1},
     "cmh2o": {"cmh2o|cm h2o|厘米水柱": 1},

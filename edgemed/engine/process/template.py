@@ -14,6 +14,7 @@ whether a limit on memory or output was reached.
 from __future__ import annotations
 
 import json
+import math
 import re
 import resource
 import sys
@@ -192,10 +193,14 @@ def cpu_seconds(characters: int) -> int:
 
 
 def _limit(resource_: int, wanted: int) -> None:
-    """Set a limit of this process. It cannot be raised above one that the user's shell has set (`ulimit`)."""
+    """Set a limit of this process. It cannot be raised above one that the user's shell has set (`ulimit`).
+
+    The hard limit is higher by one where it can be: at the hard limit of processor time the kernel sends SIGKILL, which
+    anybody may have sent, and at the soft limit SIGXCPU.
+    """
     _, hard = resource.getrlimit(resource_)
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource_, (most, most))
+    allowed = math.inf if hard == resource.RLIM_INFINITY else hard
+    resource.setrlimit(resource_, (int(min(wanted, allowed)), int(min(wanted + 1, allowed))))
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from edgemed import __version__
-from edgemed.chat.conversation import Conversation, Turn
+from edgemed.chat.conversation import Conversation
 from edgemed.chat.visible import visible
 from edgemed.clinical import Language
 from edgemed.tui.chat_list import Row
@@ -147,12 +147,6 @@ class Kept:
     async def keep(self, conversation: Conversation) -> None:
         """Store the draft and the queued questions. Raises VaultError."""
         await asyncio.wrap_future(self.journal.keep(conversation))
-
-    async def keep_note(self, conversation: Conversation, turn: Turn) -> None:
-        """Store the note on a turn. Raises VaultError."""
-        id, note, reviewed_by, reviewed = turn.id, turn.note, turn.reviewed_by, turn.reviewed
-        await self.do(lambda store: store.note(id, note, reviewed_by, reviewed))
-        await asyncio.to_thread(self.index.note_turn, conversation, turn)
 
     async def erase(self, chat_id: str, turn_id: str) -> None:
         """Erase a turn that was withdrawn. Raises VaultError."""

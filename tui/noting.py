@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.reasoning import parts
@@ -17,6 +19,9 @@ from edgemed.tui.heads import clock
 from edgemed.tui.markdown import plain_text
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings.notes import NoteStrings
+
+if TYPE_CHECKING:
+    from edgemed.tui.kept import Kept
 
 MOST_NAMED = 8
 """Marks that are named in a line; the others are counted, and marked in the text."""
@@ -86,6 +91,13 @@ def status(turn: Turn, template: Template, words: NoteStrings) -> str:
     if turn.reviewed is not None:
         said = words.reviewed.format(name=visible(turn.reviewed_by), time=clock(turn.reviewed))
     return f"{visible(template.title) or words.note} · {said}"
+
+
+async def keep_note(kept: Kept, conversation: Conversation, turn: Turn) -> None:
+    """Store the note on a turn of a saved chat, and let the search find it. Raises VaultError."""
+    id, note, reviewed_by, reviewed = turn.id, turn.note, turn.reviewed_by, turn.reviewed
+    await kept.do(lambda store: store.note(id, note, reviewed_by, reviewed))
+    await asyncio.to_thread(kept.index.note_turn, conversation, turn)
 
 
 def note_copy(turn: Turn, header: CaseHeader, session: ChatSession) -> str:

@@ -38,8 +38,8 @@ async def noted(pilot: Pilot[None], app: ChatApp) -> NoteScreen:
     await write(pilot, CASE, "enter")
     await shows(pilot, "Since when?")
     await write(pilot, "/note soap", "enter")
-    await shows(pilot, "Write: SOAP note", "Cough for 7 weeks.", "Alt+E: edit")
-    await pilot.press("alt+e")
+    await shows(pilot, "Write: SOAP note", "Cough for 7 weeks.", "Alt+D: edit")
+    await pilot.press("alt+d")
     await wait_until(pilot, lambda: isinstance(app.screen, NoteScreen) and isinstance(app.focused, NoteArea))
     screen = app.screen
     assert isinstance(screen, NoteScreen)
@@ -74,7 +74,7 @@ async def test_a_note_is_asked_for_and_edited_beside_its_source() -> None:
         screen.note.insert("Right knee.")
         await pilot.press("escape")
         await shows(pilot, "· note: draft")
-        await pilot.press("alt+e")
+        await pilot.press("alt+d")
         await shows(pilot, "Right knee.")
         await pilot.press("ctrl+s")
         await shows(pilot, "Reviewed by", "as it stands below notes")
@@ -87,7 +87,7 @@ async def test_a_note_is_asked_for_and_edited_beside_its_source() -> None:
         assert rest[:2] == ["SOAP NOTE", "Patient: QXI    Born: 1972-04-03    Number: QX998877"]
         await pilot.press("escape")
         await shows(pilot, "· note reviewed by Dr Jones")
-        await pilot.press("alt+e")
+        await pilot.press("alt+d")
         await shows(pilot, "reviewed by Dr Jones")
         await pilot.press("x")
         await shows(pilot, "SOAP note · draft")
@@ -135,10 +135,10 @@ async def test_a_note_is_in_the_vault_at_once_and_found_and_recorded(tmp_path: P
         await pilot.press("enter")
         await shows(pilot, "note: draft")
         await pilot.press("enter")
-        await shows(pilot, "Edit as a note · Alt+E")
+        await shows(pilot, "Edit as a note · Alt+D")
         await pilot.press("escape")
         await wait_until(pilot, lambda: app.screen is app.chat)
-        await pilot.press("alt+e")
+        await pilot.press("alt+d")
         await shows(pilot, "Zolpidem SOAP NOTE")
 
 
@@ -170,7 +170,7 @@ async def test_an_unsaved_chat_keeps_its_note_in_memory_only(tmp_path: Path) -> 
         app.chat.action_unsaved_chat()
         await shows(pilot, "UNSAVED CHAT")
         (await noted(pilot, app)).note.insert("Last words.")
-        await pilot.press("escape", "alt+e")
+        await pilot.press("escape", "alt+d")
         await shows(pilot, "Last words.")
         await pilot.press("ctrl+q")
         await shows(pilot, "A note is kept nowhere else. Quit and lose it?")
@@ -210,8 +210,8 @@ async def test_a_template_is_chosen_from_a_list_in_the_language_of_answers() -> 
         await write(pilot, "/note", "enter")
         await shows(pilot, "SOAP 病程记录", "出院小结", "转诊信", "给患者的说明")
         await pilot.press("enter")
-        await shows(pilot, "撰写：SOAP 病程记录", "主观资料", "Alt+E：编辑")
-        await pilot.press("alt+e")
+        await shows(pilot, "撰写：SOAP 病程记录", "主观资料", "Alt+D：编辑")
+        await pilot.press("alt+d")
         await shows(pilot, "您的文字和病例信息", "复制时填入：{patient} = ______")
     assert "未提供" in engine.asked[1][-1].content
 
@@ -256,7 +256,7 @@ async def test_a_template_is_edited_inside_and_checked(tmp_path: Path) -> None:
         await shows(pilot, "The template asks nothing of the model")
         await write(pilot, "/note soap", "enter")
         await shows(pilot, "Body.")
-        await pilot.press("alt+e")
+        await pilot.press("alt+d")
         await shows(pilot, "Mine · draft", "To {patient}: Body.")
     assert engine.asked[1][-1].content == "Write: Mine\n\nWrite."
 

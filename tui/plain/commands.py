@@ -11,11 +11,11 @@ from edgemed.chat.service import failure_of
 from edgemed.chat.visible import visible
 from edgemed.clinical import chart_copy
 from edgemed.errors import EdgemedError
-from edgemed.tui.clinician import Clinician
 from edgemed.tui.commands import BY_WORD, COMMANDS
 from edgemed.tui.endings import ending
 from edgemed.tui.markdown import plain_text
 from edgemed.tui.plain.case import PlainCase
+from edgemed.tui.plain.clinical import PlainClinical
 from edgemed.tui.plain.notes import RULE, PlainNotes
 from edgemed.tui.plain.vault import PlainVault
 from edgemed.vault.audit import ID_SHOWN
@@ -30,13 +30,12 @@ VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat", "audit"})
 LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
 
 
-class PlainCommands(PlainNotes, PlainCase):
+class PlainCommands(PlainNotes, PlainCase, PlainClinical):
     """Runs the commands of one `PlainChat`."""
 
     def __init__(self, chat: PlainChat) -> None:
         self._chat = chat
         self._words = chat.asking_words
-        self._clinician = Clinician(chat.session.kept)
         self._previous: Conversation | None = None
         self._vault = PlainVault(chat.session.kept, chat.session.language) if chat.session.kept else None
         self._at = 0  # how many turns before the last one /previous and /next have gone
@@ -133,7 +132,7 @@ class PlainCommands(PlainNotes, PlainCase):
 
     def _ask(self, open_turn: Turn) -> None:
         self._at = 0
-        self._chat.answer(open_turn)
+        self._chat.send(open_turn)
 
     def _run_again(self, length: Length | None = None) -> None:
         if turn := self._turn():
@@ -211,9 +210,10 @@ class PlainCommands(PlainNotes, PlainCase):
         self._say(self._words.question_number.format(number=place, count=len(self._turns)))
         self._say(visible(turn.question))
         self._say(self._words.answer)
-        for line in (turn.text, ending(turn, self._chat.words, self._chat.session.language), self._words.answer_end):
-            if line:
-                self._say(line)
+        for line in filter(None, (turn.text, ending(turn, self._chat.words, self._chat.session.language))):
+            self._say(line)
+        self._chat.say_marks(turn)
+        self._say(self._words.answer_end)
 
     def _run_copy_answer(self) -> None:
         self._copy(question=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from edgemed.chat.conversation import Turn
@@ -16,6 +17,7 @@ from edgemed.tui.noting import (
     check_lines,
     checked,
     filled_line,
+    keep_note,
     library_of,
     note_copy,
     note_of,
@@ -37,7 +39,10 @@ class PlainNotes:
     """The part of `PlainCommands` that is about notes."""
 
     _chat: PlainChat
-    _clinician: Clinician
+
+    @cached_property
+    def _clinician(self) -> Clinician:
+        return Clinician(self._chat.session.kept)
 
     @property
     def _note_words(self) -> NoteStrings:
@@ -89,7 +94,7 @@ class PlainNotes:
             for line in (self._chat.asking_words.copied_plain, RULE, copy.rstrip("\n"), RULE):
                 self._chat.say(line)
         elif word == "reviewed":
-            self._review(turn, name.strip())
+            self._review_note(turn, name.strip())
         else:
             if word == "replace":
                 self._replace_note(turn)
@@ -120,7 +125,7 @@ class PlainNotes:
             turn.reviewed_by, turn.reviewed = "", None
             self._keep_note(turn, note)
 
-    def _review(self, turn: Turn, typed: str) -> None:
+    def _review_note(self, turn: Turn, typed: str) -> None:
         words, template = self._note_words, template_of(turn, self._library)
         try:
             name = typed or asyncio.run(self._clinician.name())
@@ -144,7 +149,7 @@ class PlainNotes:
         kept, conversation = self._chat.session.kept, self._chat.conversation
         if kept is not None and conversation.saved:
             try:
-                asyncio.run(kept.keep_note(conversation, turn))
+                asyncio.run(keep_note(kept, conversation, turn))
             except EdgemedError as error:
                 self._chat.say(failure_of(error))
 

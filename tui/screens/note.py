@@ -23,6 +23,7 @@ from edgemed.tui.noting import (
     check_lines,
     checked,
     filled_line,
+    keep_note,
     library_of,
     note_copy,
     note_of,
@@ -126,7 +127,7 @@ class NoteScreen(CopyingScreen):
             return
         self._stored = state
         try:
-            await self._kept.keep_note(self._conversation, self.turn)
+            await keep_note(self._kept, self._conversation, self.turn)
             fault = ""
         except VaultError as error:
             fault, self._stored = str(error), None

@@ -7,8 +7,8 @@ from edgemed.clinical.notes import Library, TemplateError
 from edgemed.tui.clinician import Clinician
 from edgemed.tui.noting import library_of, source_of
 from edgemed.tui.screens.asked_line import AskedLine
-from edgemed.tui.screens.cased import CasedScreen
 from edgemed.tui.screens.choice import ChoiceScreen
+from edgemed.tui.screens.marked import MarkedScreen
 from edgemed.tui.screens.note import NoteScreen
 from edgemed.tui.screens.template import TemplateScreen
 from edgemed.tui.session import ChatSession
@@ -22,8 +22,8 @@ NEW = "new template"
 """What is chosen to make one. No template has this name, because it has a space."""
 
 
-class NotingScreen(CasedScreen):
-    """`CasedScreen` with notes."""
+class NotingScreen(MarkedScreen):
+    """`MarkedScreen` with notes."""
 
     def __init__(self, session: ChatSession, conversation: Conversation) -> None:
         super().__init__(session, conversation)

@@ -200,6 +200,10 @@ class TurnsScreen(ComposingScreen):
 
     def action_undo_send(self) -> None:
         """Put the question that was just sent back into the box: one that waits, or one without an answer yet."""
+        # The key overtakes an Enter before it: first the box hands over what was sent, then the screen queues it.
+        self.query_one(Composer).call_later(self.call_later, self._undo_send)
+
+    def _undo_send(self) -> None:
         if self._conversation.queued:
             self.put_back_queued()
         elif self._answered is not None and not self._answered.raw:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from edgemed.chat.visible import visible
 from edgemed.clinical import Language
+from edgemed.clinical.allergies import AllergyMark
 from edgemed.clinical.case import label
 from edgemed.clinical.flags.flag import Flag
 from edgemed.clinical.flags.news2 import News2
-from edgemed.clinical.watch import AllergyMark, Marks
+from edgemed.clinical.watch import Marks
 from edgemed.tui.strings.clinical import ClinicalStrings, clinical_strings
 
 MOST_LINES = 2
@@ -65,7 +66,10 @@ def not_given_line(fields: Sequence[str], language: Language, *, plain: bool = F
 
 def allergy_lines(marks: Marks, words: ClinicalStrings) -> str:
     """What an answer names of the case's allergies, one a line, and which comparisons failed; empty if nothing."""
-    lines = [words.names.format(found=_named(mark), allergy=_line(mark.allergy)) for mark in marks.allergies]
+    lines = []
+    for mark in marks.allergies:
+        sentence = words.names_related if mark.note else words.names
+        lines.append(sentence.format(found=_named(mark), allergy=_line(mark.allergy), note=_line(mark.note)))
     if marks.failed:
         lines.append(failed_line(marks.failed, words))
     return "\n".join(dict.fromkeys(lines))

@@ -9,27 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
+from edgemed.clinical import allergies, missing
+from edgemed.clinical.allergies import AllergyMark
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags import news2, phrases, values
 from edgemed.clinical.flags.flag import Flag, Text
 from edgemed.clinical.flags.news2 import News2
 from edgemed.clinical.flags.results import Readings
 from edgemed.clinical.noted import Scale
+from edgemed.clinical.numbers import absent
 
 T = TypeVar("T")
-
-
-class AllergyMark(Protocol):
-    """A drug that an answer names, and the allergy that it belongs to."""
-
-    @property
-    def found(self) -> str: ...
-    @property
-    def allergy(self) -> str: ...
-    @property
-    def drug_class(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +57,22 @@ class Switches:
 GROUPS = tuple(each.name for each in fields(Switches))
 
 
-def none_found(*read: object) -> list[Any]:
-    """A group without rules."""
-    return []
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """A function for each group.
 
-    `values` and `news2` share what they read in a text. `news2` returns None if no text has a set of observations. `missing` reads a question, the header and the earlier
-    questions, and returns the names of header fields that a question about a dose or a drug lacks. `allergies` reads an
-    answer and the header's allergies. `numbers` reads sources and an answer, and returns the answer's numbers that
-    stand in none of the sources.
+    `values` and `news2` share what they read in a text; `news2` returns None if no text has a set of observations.
+    `missing` reads a question, the header and the earlier questions, and returns the names of header fields that a
+    question about a dose or a drug lacks. `allergies` reads an answer and the header's allergies. `numbers` reads
+    sources and an answer, and returns the answer's numbers that stand in none of the sources.
     """
 
     phrases: Callable[[Sequence[Text]], list[Flag]] = phrases.found
     values: Callable[[Sequence[Text], CaseHeader, Readings], list[Flag]] = values.found
     news2: Callable[[Sequence[Text], CaseHeader, Scale | None, Readings], News2 | None] = news2.read
-    missing: Callable[[str, CaseHeader, Sequence[str]], list[str]] = none_found
-    allergies: Callable[[str, str], list[AllergyMark]] = none_found
-    numbers: Callable[[Sequence[str], str], list[str]] = none_found
+    missing: Callable[[str, CaseHeader, Sequence[str]], list[str]] = missing.not_given
+    allergies: Callable[[str, str], list[AllergyMark]] = allergies.named
+    numbers: Callable[[Sequence[str], str], list[str]] = absent
 
 
 @dataclass(frozen=True, slots=True)

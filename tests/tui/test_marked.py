@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,15 @@ from textual.widgets import Input
 
 from edgemed.chat.conversation import Conversation
 from edgemed.clinical import Language
+from edgemed.clinical.allergies import AllergyMark
 from edgemed.clinical.case import CaseHeader
-from edgemed.clinical.watch import Rules, Watch
+from edgemed.clinical.watch import Marks, Rules, Watch
 from edgemed.tui.app import ChatApp
-from edgemed.tui.clinical_lines import not_given_line
+from edgemed.tui.clinical_lines import allergy_lines, not_given_line
 from edgemed.tui.plain.chat import PlainChat
 from edgemed.tui.screens.case_form import CaseForm
 from edgemed.tui.session import ChatSession
+from edgemed.tui.strings.clinical import clinical_strings
 from edgemed.vault.rows import Snapshot
 from edgemed.vault.store import Store
 from testing.fake_engine import FakeEngine, Hold
@@ -31,13 +33,6 @@ from tests.tui.test_kept import unlocked
 from tests.tui.vaults import entrance, make_vault
 
 NAMES = "names amoxicillin (penicillins): in this case's allergies (penicillin: rash)"
-
-
-@dataclass(frozen=True)
-class Named:
-    found: str
-    allergy: str
-    drug_class: str
 
 
 class Read:
@@ -52,9 +47,9 @@ class Read:
         fields = ("weight", "egfr", "allergies") if "dose" in question else ()
         return [name for name in fields if not getattr(header, name) and name not in " ".join(earlier)]
 
-    def allergies(self, answer: str, allergies: str) -> list[Named]:
+    def allergies(self, answer: str, allergies: str) -> list[AllergyMark]:
         self.threads.add(threading.get_ident())
-        return [Named("amoxicillin", allergies, "penicillins")] if "amoxicillin" in answer else []
+        return [AllergyMark("amoxicillin", allergies, "penicillins", "a table")] if "amoxicillin" in answer else []
 
     def numbers(self, sources: Sequence[str], answer: str) -> list[str]:
         self.threads.add(threading.get_ident())
@@ -154,6 +149,14 @@ async def test_a_stored_answer_is_marked_when_it_is_shown_and_read_once(tmp_path
 def test_the_fields_are_named_as_people_write_them(language: Language, line: str) -> None:
     assert not_given_line(("weight", "egfr", "allergies", "pregnancy", "age"), language) == line
     assert not_given_line((), language) == ""
+
+
+def test_a_related_class_is_named_with_its_reason() -> None:
+    marks = Marks((AllergyMark("Cefalexin", "penicillin: rash", "cephalosporins", "a table", "1 to 2 % react"),))
+    said = allergy_lines(marks, clinical_strings("en"))
+    assert (
+        said == "names Cefalexin (cephalosporins): related to this case's allergies (penicillin: rash): 1 to 2 % react"
+    )
 
 
 def test_line_mode_says_the_same() -> None:

@@ -33,6 +33,7 @@ class ClinicalStrings:
     fill_in_plain: str
     numbers: str
     names: str
+    names_related: str
     not_reviewed: str
     reviewed: str
     found_in_chat: str
@@ -85,6 +86,7 @@ ENGLISH = ClinicalStrings(
     fill_in_plain="/case and a field sets it",
     numbers="numbers not from your text: {count}",
     names="names {found}: in this case's allergies ({allergy})",
+    names_related="names {found}: related to this case's allergies ({allergy}): {note}",
     not_reviewed="Rules {version}: NOT CLINICALLY REVIEWED. Nothing found does not mean that there is nothing.",
     reviewed="Rules {version}, reviewed by {name}. Nothing found does not mean that there is nothing.",
     found_in_chat="Text matches in this chat:",
@@ -145,6 +147,7 @@ CHINESE = ClinicalStrings(
     fill_in_plain="输入 /case 和字段即可填写",
     numbers="不来自您文字的数字：{count} 个",
     names="提及 {found}：属于本病例的过敏史（{allergy}）",
+    names_related="提及 {found}：与本病例的过敏史（{allergy}）有关：{note}",
     not_reviewed="规则 {version}：未经临床审核（NOT CLINICALLY REVIEWED）。未发现不等于没有。",
     reviewed="规则 {version}，审核人：{name}。未发现不等于没有。",
     found_in_chat="本对话中的文字匹配：",

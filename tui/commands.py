@@ -56,6 +56,7 @@ COMMANDS = (
     Command("resume", "/resume", ("f6",), on_turn=True),
     Command("copy_answer", "/copy", ("f2", "ctrl+g"), on_turn=True),
     Command("copy_both", "/copyboth", ("alt+c",), on_turn=True),
+    Command("export", "/export", ("alt+e",), on_turn=True, takes=True),
     Command("again", "/again", ("f5",), on_turn=True),
     Command("edit", "/edit", ("f4",), on_turn=True),
     Command("again_brief", "/shorter", on_turn=True),

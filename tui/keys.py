@@ -1,10 +1,9 @@
 """Corrections to Textual's key parser.
 
 Terminals without the newer keyboard protocol send Escape and a carriage return for Alt+Enter. Textual drops the Escape
-and reports Enter, which would send a half-written question. An Escape inside a paste has the same effect. Of Alt and a
-letter such terminals send Escape and the letter, and Textual's key then has the letter as its character, so a text
-field would insert it. Textual also misses the mark that ends a paste if a read ends in the middle of the mark; all keys
-after that are lost.
+and reports Enter, which would send a half-written question. An Escape inside a paste has the same effect. Textual also
+misses the mark that ends a paste if a read ends in the middle of the mark; all keys after that are lost. It reports
+Escape and a letter, which such a terminal sends for Alt and the letter, as a printable key: the box would take it.
 """
 
 from __future__ import annotations
@@ -30,15 +29,18 @@ def teach_keys() -> None:
 
 
 class PasteParser(XTermParser):
-    """Collects a bracketed paste and passes it to Textual's parser only when it is complete.
-
-    A key with Alt has no character.
-    """
+    """Collects a bracketed paste and passes it to Textual's parser only when it is complete."""
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__(debug)
         self._before = ""  # the end of the previous read, which may be the beginning of a mark
         self._pasted: str | None = None  # the text of an unfinished paste
+
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[Key]:
+        for event in super()._sequence_to_key_events(sequence, alt):
+            if alt:
+                event.character = None  # a shortcut, not text
+            yield event
 
     def feed(self, data: str) -> Iterable[Message]:
         if self._pasted is None:
@@ -60,7 +62,3 @@ class PasteParser(XTermParser):
             yield Paste(text) if isinstance(event, Paste) else event
         if rest:
             yield from self.feed(rest)
-
-    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[Key]:
-        for key in super()._sequence_to_key_events(sequence, alt):
-            yield Key(key.key, None) if key.key.startswith("alt+") else key

@@ -256,7 +256,7 @@ class PlainChat:
         return "\n".join(lines).strip() or None
 
     def read_line(self, prompt: str) -> str | None:
-        """A line, or all lines of a paste; None at the end of the input."""
+        """A line that was typed, or all lines of a paste; None at the end of the input."""
         if self._typed:
             from edgemed.tui.plain.line_input import read_typed
 

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.lengths import Length
-from edgemed.chat.reasoning import parts
 from edgemed.chat.service import failure_of
 from edgemed.chat.visible import visible
-from edgemed.clinical import chart_copy
 from edgemed.errors import EdgemedError
 from edgemed.tui.commands import BY_WORD, COMMANDS
 from edgemed.tui.endings import ending
-from edgemed.tui.markdown import plain_text
 from edgemed.tui.plain.case import PlainCase
 from edgemed.tui.plain.clinical import PlainClinical
-from edgemed.tui.plain.notes import RULE, PlainNotes
+from edgemed.tui.plain.leaving import RULE, PlainLeaving
+from edgemed.tui.plain.notes import PlainNotes
 from edgemed.tui.plain.vault import PlainVault
 from edgemed.vault.audit import ID_SHOWN
 
@@ -30,7 +28,7 @@ VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat", "audit"})
 LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
 
 
-class PlainCommands(PlainNotes, PlainCase, PlainClinical):
+class PlainCommands(PlainCase, PlainClinical, PlainLeaving, PlainNotes):
     """Runs the commands of one `PlainChat`."""
 
     def __init__(self, chat: PlainChat) -> None:
@@ -184,7 +182,7 @@ class PlainCommands(PlainNotes, PlainCase, PlainClinical):
     def _run_undo_send(self) -> None:
         self._say(self._words.undo_plain)
 
-    # --- reading and copying ---
+    # --- reading ---
 
     def _go(self, step: int) -> None:
         if not self._turns or not 0 <= self._at + step < len(self._turns):
@@ -214,36 +212,6 @@ class PlainCommands(PlainNotes, PlainCase, PlainClinical):
             self._say(line)
         self._chat.say_marks(turn)
         self._say(self._words.answer_end)
-
-    def _run_copy_answer(self) -> None:
-        self._copy(question=False)
-
-    def _run_copy_both(self) -> None:
-        self._copy(question=True)
-
-    def _copy(self, *, question: bool) -> None:
-        """Print what the copy key would copy: the clipboard needs an escape code."""
-        turn = self._turn()
-        if turn is None:
-            return
-        if not turn.raw:
-            self._say(self._chat.words.nothing_to_copy)
-            return
-        text = plain_text(parts(turn.text).answer)
-        if question:
-            text = f"{plain_text(visible(turn.question), markdown=False)}\n\n{text}"
-        session = self._chat.session
-        self._chat.record("copied", turn=turn.id, question=int(question), incomplete=int(turn.state != "whole"))
-        copy = chart_copy(
-            text,
-            intended_use=session.intended_use,
-            incomplete=turn.state != "whole",
-            weights_digest=turn.weights_digest or session.weights_digest,
-            written=turn.asked,
-            language=session.language,
-        )
-        for line in (self._words.copied_plain, RULE, copy.rstrip("\n"), RULE):
-            self._say(line)
 
     # --- lengths, the place, help ---
 

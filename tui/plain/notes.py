@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from edgemed.chat.conversation import Turn
@@ -12,7 +11,7 @@ from edgemed.chat.service import failure_of
 from edgemed.chat.visible import visible
 from edgemed.clinical.notes import Library, TemplateError
 from edgemed.errors import EdgemedError
-from edgemed.tui.clinician import Clinician
+from edgemed.tui.exporting import CLINICIAN, Remembered
 from edgemed.tui.noting import (
     check_lines,
     checked,
@@ -25,6 +24,7 @@ from edgemed.tui.noting import (
     status,
     template_of,
 )
+from edgemed.tui.plain.leaving import RULE
 from edgemed.tui.strings.notes import NoteStrings, note_strings
 
 if TYPE_CHECKING:
@@ -32,17 +32,13 @@ if TYPE_CHECKING:
 
 END = "."
 """Alone in a line, it ends a text that is pasted."""
-RULE = "-" * 40
 
 
 class PlainNotes:
     """The part of `PlainCommands` that is about notes."""
 
     _chat: PlainChat
-
-    @cached_property
-    def _clinician(self) -> Clinician:
-        return Clinician(self._chat.session.kept)
+    _remembered: Remembered | None
 
     @property
     def _note_words(self) -> NoteStrings:
@@ -127,13 +123,9 @@ class PlainNotes:
 
     def _review_note(self, turn: Turn, typed: str) -> None:
         words, template = self._note_words, template_of(turn, self._library)
-        try:
-            name = typed or asyncio.run(self._clinician.name())
-            if typed:
-                asyncio.run(self._clinician.set_name(typed))
-        except EdgemedError as error:
-            self._chat.say(failure_of(error))
-            return
+        self._remembered = remembered = self._remembered or Remembered(self._chat.session)
+        name = typed or asyncio.run(remembered.get(CLINICIAN))
+        asyncio.run(remembered.set(CLINICIAN, name))
         if not name:
             self._chat.say(words.who_plain)
             return

@@ -33,10 +33,10 @@ class FlaggedScreen(CasedScreen):
         self._to_paint = False  # whether a line is new, and must be on the screen before the engine begins
 
     async def on_mount(self) -> None:
-        for name in ("flags", "score"):
-            line = Static("", classes=name, markup=False)
+        lines = [Static("", classes=name, markup=False) for name in ("flags", "score")]
+        for line in lines:
             line.display = False
-            await self.mount(line, before=self.query_one(".box-line"))
+        await self.mount(*lines, after=self.query_one(SlashMenu))
         self.in_background(self.watching.warm_up)
 
     def in_background(self, work: Callable[[], Coroutine[None, None, None]], group: str = "") -> None:

@@ -17,7 +17,7 @@ from edgemed.chat.conversation import Conversation, Turn
 from edgemed.clinical import cut_off
 from edgemed.clinical.numbers import Checked
 from edgemed.errors import VaultError
-from edgemed.tui.clinician import Clinician
+from edgemed.tui.exporting import CLINICIAN, Remembered
 from edgemed.tui.messages import Opened
 from edgemed.tui.noting import (
     check_lines,
@@ -62,13 +62,13 @@ class NoteScreen(CopyingScreen):
         Binding("alt+z", "undo", show=False),
     ]
 
-    def __init__(self, session: ChatSession, conversation: Conversation, turn: Turn, clinician: Clinician) -> None:
+    def __init__(self, session: ChatSession, conversation: Conversation, turn: Turn, remembered: Remembered) -> None:
         super().__init__(session)
         self.add_class("note-screen")
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]
         self.turn = turn
         self._conversation = conversation
-        self._clinician = clinician
+        self._remembered = remembered
         self._kept = session.kept if conversation.saved else None
         self._note_words = note_strings(session.language)
         self._template = template_of(turn, library_of(session, conversation))
@@ -167,31 +167,22 @@ class NoteScreen(CopyingScreen):
 
     async def action_review(self) -> None:
         """Put the user's name to the note."""
-        try:
-            name = await self._clinician.name()
-        except VaultError as error:
-            self._say_fault(error)
-            return
-        if name:
+        if name := await self._remembered.get(CLINICIAN):
             await self._review(name)
         elif self.is_current:
             words = self._note_words
             self.app.push_screen(AskedLine(self._session.header, words.who, words.who_keys, self._take_name))
 
     def _take_name(self, name: str) -> str:
-        self.call_later(self._review, name, new=True)
+        self.call_later(self._review, name)
         return ""
 
-    async def _review(self, name: str, *, new: bool = False) -> None:
+    async def _review(self, name: str) -> None:
         found = await self._check()
         self._keep()
         self.turn.reviewed_by, self.turn.reviewed = name, datetime.now(UTC)
         left = len(found.added) + len(found.dropped)
-        try:
-            if new:
-                await self._clinician.set_name(name)
-        except VaultError as error:
-            self._say_fault(error)
+        await self._remembered.set(CLINICIAN, name)
         await self.save()
         self._show_status()
         self._record("note_reviewed", template=self.turn.template, added=len(found.added), dropped=len(found.dropped))
@@ -229,6 +220,3 @@ class NoteScreen(CopyingScreen):
         filled = filled_line(self.note.text, self._conversation.header, words)
         line.update(filled)
         line.display = bool(filled)
-
-    def _say_fault(self, error: VaultError) -> None:
-        self.notify(self._note_words.not_saved.format(error=error), markup=False, severity="error")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.clinical.notes import Library, TemplateError
-from edgemed.tui.clinician import Clinician
 from edgemed.tui.noting import library_of, source_of
 from edgemed.tui.screens.asked_line import AskedLine
 from edgemed.tui.screens.choice import ChoiceScreen
-from edgemed.tui.screens.marked import MarkedScreen
+from edgemed.tui.screens.exporting import ExportingScreen
 from edgemed.tui.screens.note import NoteScreen
 from edgemed.tui.screens.template import TemplateScreen
 from edgemed.tui.session import ChatSession
@@ -22,13 +21,12 @@ NEW = "new template"
 """What is chosen to make one. No template has this name, because it has a space."""
 
 
-class NotingScreen(MarkedScreen):
-    """`MarkedScreen` with notes."""
+class NotingScreen(ExportingScreen):
+    """`ExportingScreen` with notes."""
 
     def __init__(self, session: ChatSession, conversation: Conversation) -> None:
         super().__init__(session, conversation)
         self._note_words = note_strings(session.language)
-        self._clinician = Clinician(session.kept)
 
     @property
     def _library(self) -> Library:
@@ -102,7 +100,7 @@ class NotingScreen(MarkedScreen):
         if turn is None or turn not in answered:
             self.say(self._note_words.no_answer)
         elif self._open_note is None:
-            screen = NoteScreen(self._session, self._conversation, turn, self._clinician)
+            screen = NoteScreen(self._session, self._conversation, turn, self._remembered)
             self.app.push_screen(screen, lambda _: self._note_closed(turn))
 
     def _note_closed(self, turn: Turn) -> None:

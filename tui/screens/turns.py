@@ -55,7 +55,7 @@ class TurnsScreen(ComposingScreen):
         if name in ("earlier", "later"):
             place, of = self.version_of(turn)
             return place > 1 if name == "earlier" else place < of
-        return bool(turn.raw) or not name.startswith("copy")
+        return bool(turn.raw) or not name.startswith(("copy", "export"))
 
     def _act(self, name: str | None, turn: Turn) -> None:
         """Do to `turn` what was chosen in the menu, which has closed: the turn has the focus again."""

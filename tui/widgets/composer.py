@@ -66,8 +66,10 @@ class Composer(TypingArea):
         elif key == "tab":
             self.text = f"{self._menu.word} "
             self.move_cursor(self.document.end)
-        else:
+        elif self._menu.word.startswith(self.text.strip().lower()):
             self.post_message(self.Called(self._menu.word, ""))
+        else:
+            self._send()  # typed faster than the menu follows
 
     def _send(self) -> None:
         text = self.text.strip()

@@ -101,7 +101,7 @@ def _plain(text: str, taken: bytearray) -> Iterator[Quantity]:
         joint = _joint(text[end:i], unit) if run and i - end <= 9 else ""
         if run and (not joint or len(run) > 3):
             yield _joined(run, joints, text)
-            run, joints = [], ""
+            run, joints, joint = [], "", ""
         joints += joint
         run.append((i, after, raw, unit))
         end = after

@@ -55,14 +55,27 @@ def note_of(turn: Turn, template: Template) -> str:
     return turn.note or template.around(plain_text(parts(turn.text).answer))
 
 
-def checked(source: str, letter: str, note: str) -> Checked:
-    """`edgemed.clinical.numbers.check`. What stands in the template's letter counts as given."""
-    found = check(f"{source}\n\n{letter}", note)
+def checked(source: str, letter: str, note: str) -> Checked | None:
+    """`edgemed.clinical.numbers.check`. What stands in the template's letter counts as given.
+
+    None if it failed: an error in the rules must not close the note.
+    """
+    try:
+        found = check(f"{source}\n\n{letter}", note)
+    except Exception:
+        return None
     return Checked(found.added, [mark for mark in found.dropped if mark.end <= len(source)])
 
 
-def check_lines(found: Checked, note: str, words: NoteStrings) -> list[str]:
+def counts(found: Checked | None) -> dict[str, int]:
+    """What the audit records of a comparison."""
+    return {"comparison_failed": 1} if found is None else {"added": len(found.added), "dropped": len(found.dropped)}
+
+
+def check_lines(found: Checked | None, note: str, words: NoteStrings) -> list[str]:
     """What is said about a note: what its source does not have, and what it has not got of its source."""
+    if found is None:
+        return [words.check_failed]
     lines = []
     if found.added:
         named = [words.in_line.format(text=each.text, line=note.count("\n", 0, each.start) + 1) for each in found.added]

@@ -7,6 +7,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from edgemed.chat.conversation import Conversation
 from edgemed.tui.noting import checked, source_of
 from edgemed.tui.plain.chat import PlainChat
@@ -25,8 +27,16 @@ def test_the_source_is_what_the_user_wrote_and_the_letter_is_no_finding() -> Non
     conversation.ask("And later?").state = "failed"
     assert source_of(conversation, turn) == "The patient:\nAge: 54 years\nSex: F\n\nK 6.2"
     found = checked(source_of(conversation, turn), "Ward 12: {note}", "Ward 12: K 6.2, calcium 10 ml")
+    assert found is not None
     assert "".join(mark.text for mark in found.added).startswith("10")
     assert [mark for mark in found.dropped if mark.end > len("The patient:\nAge: 54 years\nSex: F\n\nK 6.2")] == []
+
+
+def test_an_error_in_the_comparison_is_said_and_leaves_the_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgemed.tui.noting.check", lambda source, note: 1 / 0)
+    printed = said(FakeEngine(["Since when?"], [WRITTEN]), CASE, "/note soap", "/editnote")
+    assert "5. Cough for 7 weeks.\n" in printed
+    assert "The comparison failed because of an error in the program: nothing is marked." in printed
 
 
 def test_marks_follow_the_text() -> None:

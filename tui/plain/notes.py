@@ -15,6 +15,7 @@ from edgemed.tui.exporting import CLINICIAN, Remembered
 from edgemed.tui.noting import (
     check_lines,
     checked,
+    counts,
     filled_line,
     keep_note,
     library_of,
@@ -132,8 +133,7 @@ class PlainNotes:
         turn.reviewed_by, turn.reviewed = name, datetime.now(UTC)
         self._keep_note(turn, note_of(turn, template))
         found = checked(source_of(self._chat.conversation, turn), template.letter, turn.note)
-        marks = {"added": len(found.added), "dropped": len(found.dropped)}
-        self._chat.record("note_reviewed", turn=turn.id, template=turn.template, **marks)
+        self._chat.record("note_reviewed", turn=turn.id, template=turn.template, **counts(found))
         self._chat.say(status(turn, template, words))
 
     def _keep_note(self, turn: Turn, note: str) -> None:

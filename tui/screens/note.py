@@ -22,6 +22,7 @@ from edgemed.tui.messages import Opened
 from edgemed.tui.noting import (
     check_lines,
     checked,
+    counts,
     filled_line,
     keep_note,
     library_of,
@@ -75,7 +76,6 @@ class NoteScreen(CopyingScreen):
         self._source = source_of(conversation, turn)
         self._begun = note_of(turn, self._template)
         self._stored: tuple[str, str] | None = (turn.note, turn.reviewed_by)
-        self._found: Checked | None = None
         self._checking: Timer | None = None
         self._fault = ""
 
@@ -145,17 +145,17 @@ class NoteScreen(CopyingScreen):
 
     # --- the comparison ---
 
-    async def _check(self) -> Checked:
+    async def _check(self) -> Checked | None:
         """Compare the note with its source, on another thread."""
         text = self.note.text
         found = await asyncio.to_thread(checked, self._source, self._template.letter, text)
         if text == self.note.text:  # otherwise it is compared again
-            self._found = found
-            self.note.show_marks([(mark.start, mark.end) for mark in found.added])
-            self.query_one("#source", NoteArea).show_marks([(mark.start, mark.end) for mark in found.dropped])
+            added, dropped = (found.added, found.dropped) if found else ([], [])
+            self.note.show_marks([(mark.start, mark.end) for mark in added])
+            self.query_one("#source", NoteArea).show_marks([(mark.start, mark.end) for mark in dropped])
             line = self.query_one(".marks", Static)
             line.update("\n".join(check_lines(found, text, self._note_words)))
-            line.set_class(bool(found), "-found")
+            line.set_class(found is None or bool(found), "-found")
         return found
 
     def action_next_mark(self) -> None:
@@ -181,11 +181,11 @@ class NoteScreen(CopyingScreen):
         found = await self._check()
         self._keep()
         self.turn.reviewed_by, self.turn.reviewed = name, datetime.now(UTC)
-        left = len(found.added) + len(found.dropped)
+        left = len(found.added) + len(found.dropped) if found else 0
         await self._remembered.set(CLINICIAN, name)
         await self.save()
         self._show_status()
-        self._record("note_reviewed", template=self.turn.template, added=len(found.added), dropped=len(found.dropped))
+        self._record("note_reviewed", template=self.turn.template, **counts(found))
         words = self._note_words
         self.app.clear_notifications()
         self.notify((words.marks_left if left else words.reviewed_now).format(name=name, count=left), markup=False)

@@ -33,11 +33,11 @@ def library_of(session: ChatSession, conversation: Conversation) -> Library:
 
 
 def source_of(conversation: Conversation, until: Turn | None = None) -> str:
-    """What the user has given: the case header as the model is told it, and their own texts up to a turn."""
+    """What the user has given: their own texts up to a turn, and the case header as the model is told it."""
     turns = conversation.turns
     asked = turns[: turns.index(until) + 1] if until in turns else turns
     told = conversation.header.prompt(conversation.region.language)
-    return "\n\n".join(filter(None, [told, *(turn.question for turn in asked if not turn.template)]))
+    return "\n\n".join(filter(None, [*(turn.question for turn in asked if not turn.template), told]))
 
 
 def template_of(turn: Turn, library: Library) -> Template:

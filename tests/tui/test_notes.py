@@ -59,7 +59,7 @@ async def test_a_note_is_asked_for_and_edited_beside_its_source() -> None:
     app = ChatApp(session(engine, use="unevaluated"))
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         screen = await noted(pilot, app)
-        await shows(pilot, "SOAP note · draft", "Age: 54", "Patient: {patient}", "Not in your text (1): 7", "(line 5)")
+        await shows(pilot, "SOAP note · draft", CASE, "Patient: {patient}", "Not in your text (1): 7", "(line 5)")
         assert [screen.note.text[slice(*span)][:1] for span in screen.note.marks] == ["7"]
         await pilot.press("f8")
         assert screen.note.selected_text.startswith("7")

@@ -25,11 +25,11 @@ def test_the_source_is_what_the_user_wrote_and_the_letter_is_no_finding() -> Non
     turn = conversation.ask("Write: SOAP note", template="soap", instruction="Write 5 lines.")
     turn.raw, turn.state = "K 6.2, calcium 10 ml", "whole"
     conversation.ask("And later?").state = "failed"
-    assert source_of(conversation, turn) == "The patient:\nAge: 54 years\nSex: F\n\nK 6.2"
+    assert source_of(conversation, turn) == "K 6.2\n\nThe patient:\nAge: 54 years\nSex: F"
     found = checked(source_of(conversation, turn), "Ward 12: {note}", "Ward 12: K 6.2, calcium 10 ml")
     assert found is not None
     assert "".join(mark.text for mark in found.added).startswith("10")
-    assert [mark for mark in found.dropped if mark.end > len("The patient:\nAge: 54 years\nSex: F\n\nK 6.2")] == []
+    assert [mark for mark in found.dropped if mark.end > len(source_of(conversation, turn))] == []
 
 
 def test_an_error_in_the_comparison_is_said_and_leaves_the_note(monkeypatch: pytest.MonkeyPatch) -> None:

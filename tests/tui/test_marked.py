@@ -116,6 +116,17 @@ async def test_a_changed_header_changes_the_marks() -> None:
         await shows_not(pilot, "names amoxicillin")
 
 
+async def test_a_group_that_is_switched_off_takes_its_lines_away() -> None:
+    app = ChatApp(watched(FakeEngine(["Give 500 mg."])))
+    async with app.run_test(size=(100, 40)) as pilot:
+        await write(pilot, "Which dose?", "enter")
+        await shows(pilot, "numbers not from your text: 1", "not given: weight")
+        await write(pilot, "/rules numbers", "enter")
+        await shows_not(pilot, "numbers not from")
+        await write(pilot, "/rules missing", "enter")
+        await shows_not(pilot, "not given")
+
+
 @pytest.mark.slow
 async def test_a_stored_answer_is_marked_when_it_is_shown_and_read_once(tmp_path: Path) -> None:
     def fill(store: Store) -> None:
@@ -167,6 +178,7 @@ def test_line_mode_says_the_same() -> None:
     asked, answered, read, again = writer.getvalue().split("Give 500 mg amoxicillin.\n")
     assert "not given: weight, eGFR · /case and a field sets it\n" in asked
     for part in (answered, read):
-        assert part.startswith(f"{NAMES}\nnumbers not from your text: 1\n")
-        assert "End of answer." in part
+        ended, _, said = part.partition("End of answer.\n")
+        assert NAMES not in ended
+        assert f"{NAMES}\nnumbers not from your text: 1\n" in said
     assert "numbers not from" not in again

@@ -208,10 +208,10 @@ class PlainCommands(PlainCase, PlainClinical, PlainLeaving, PlainNotes):
         self._say(self._words.question_number.format(number=place, count=len(self._turns)))
         self._say(visible(turn.question))
         self._say(self._words.answer)
-        for line in filter(None, (turn.text, ending(turn, self._chat.words, self._chat.session.language))):
-            self._say(line)
+        for line in (turn.text, ending(turn, self._chat.words, self._chat.session.language), self._words.answer_end):
+            if line:
+                self._say(line)
         self._chat.say_marks(turn)
-        self._say(self._words.answer_end)
 
     # --- lengths, the place, help ---
 

@@ -48,7 +48,10 @@ class FlaggedScreen(CasedScreen):
 
     async def fits(self, text: str) -> bool:
         """The question about another patient, unless it is switched off."""
-        return not (await self.watching.switches()).guard or await super().fits(text)
+        if (await self.watching.switches()).guard:
+            return await super().fits(text)
+        self._show_question("")
+        return True
 
     async def watch_queued(self, question: str) -> None:
         await self._watch(question, questions_of(self._conversation)[:-1])
@@ -143,6 +146,10 @@ class FlaggedScreen(CasedScreen):
             self.notify(str(error), markup=False, severity="error")
         else:
             self.say((words.turned_on if on else words.turned_off).format(group=words.groups[group]))
+            self.look_again()
+
+    def look_again(self) -> None:
+        """The header or the groups that are on have changed: look again at what is on the screen."""
 
     def action_scale(self, scale: str = "") -> None:
         """Choose the SpO2 scale of the case, and read the last question again with it."""

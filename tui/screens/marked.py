@@ -66,6 +66,9 @@ class MarkedScreen(FlaggedScreen):
 
     async def _keep_header(self, conversation: Conversation, header: CaseHeader) -> None:
         await super()._keep_header(conversation, header)
+        self.look_again()
+
+    def look_again(self) -> None:
         self._look_for_missing()
         for view in self.query_one(Transcript).views:
             self.in_background(partial(self._mark, view.answer))

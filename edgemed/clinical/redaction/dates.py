@@ -64,6 +64,7 @@ _HAN_DAY_OF = re.compile(
 )
 _AGE = re.compile(
     r"(?:9\d|1[01]\d)(?:[ -]?(?:years?|yrs?|yr)[ -]?(?:old|of age)|[ -]?y[./ ]?o(?![a-z])|[ ]?(?:周)?岁)"
+    r"(?! ?(?:or|and) (?:over|above|older|more)|及?以[上下])"
     r"|(?:aged?|age is|年龄|享年)[: ]{0,2}(?P<v>9\d|1[01]\d)(?![\d%/-]|\.\d)"
     r"|ninety(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?[ -]year"
     r"|nonagenarian|centenarian|九十[一二三四五六七八九]?[多余]?岁|一百[一二三四五六七八九零〇十]{0,3}岁"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from edgemed.clinical.redaction.latin_names import Found
+from edgemed.clinical.redaction.identifier import Name
 from edgemed.clinical.redaction.words import HAN_WORDS
 
 _SURNAMES = (
@@ -109,12 +109,12 @@ _PATIENT = re.compile(
 _STARRED = re.compile(rf"(?P<n>{_SURNAME})(?=[某×xX*＊]{{1,3}}(?![A-Za-z]))")
 
 
-def han_names(text: str) -> list[Found]:
+def han_names(text: str) -> list[Name]:
     """The names in a folded text; `sure` ones are looked for in the rest of it."""
     return [*_labelled(text), *_other(text)]
 
 
-def _labelled(text: str) -> Iterator[Found]:
+def _labelled(text: str) -> Iterator[Name]:
     for label in _LABEL.finditer(text):
         match = _LABELLED.match(text, label.end())
         if match is None:
@@ -126,18 +126,18 @@ def _labelled(text: str) -> Iterator[Found]:
         value = match["latin"].rstrip(" .-'") if match["latin"] else _CUT.split(match["han"])[0]
         if match["latin"]:
             if named or value[0].isupper():
-                yield Found(match.start(), match.start() + len(value), sure=True)
+                yield Name(match.start(), match.start() + len(value), sure=True)
             continue
         ends = match.start() + len(value) < len(text) and "\u4e00" <= text[match.start() + len(value)] <= "\u9fff"
         surnamed, goes_on = re.match(_SURNAME, value), ends and value == match[0]
         plausible = (named and (surnamed or not goes_on)) or (surnamed and not goes_on)
         if len(value) >= 2 and plausible and not _NOT_NAMES.match(value):
-            yield Found(match.start(), match.start() + len(value), sure=True)
+            yield Name(match.start(), match.start() + len(value), sure=True)
             for more in _MORE.finditer(text, match.start() + len(value), match.start() + len(value) + 20):
-                yield Found(*more.span("n"), sure=True)
+                yield Name(*more.span("n"), sure=True)
 
 
-def _other(text: str) -> Iterator[Found]:
+def _other(text: str) -> Iterator[Name]:
     for match in _TITLED.finditer(text):
         start, end = match.span("n")
         before = text[max(0, start - 2) : start]
@@ -149,22 +149,22 @@ def _other(text: str) -> Iterator[Found]:
             text[end - 2 : end],
         }
         if not words & HAN_WORDS and not (end - start > 1 and _NOT_NAMES.match(match["n"])):
-            yield Found(start, end, sure=end - start > 2)
+            yield Name(start, end, sure=end - start > 2)
     for match in _RELATIVES.finditer(text):
         titled = re.search(f"(?:{_TITLES})$", match["n"])
-        if match["sure"] or not (titled or _NOT_NAMES.match(match["n"])):
-            yield Found(*match.span("n"), sure=True)
+        if not titled and (match["sure"] or not _NOT_NAMES.match(match["n"])):
+            yield Name(*match.span("n"), sure=True)
     for pattern in (_SIGNATURE, _SPOKEN, _AT_START, _PATIENT):
         for match in pattern.finditer(text):
             if not _NOT_NAMES.match(match["n"]):
-                yield Found(*match.span("n"), sure=True)
+                yield Name(*match.span("n"), sure=True)
     for pattern in (_INFORMAL, _STARRED):
         for match in pattern.finditer(text):
             if not _NOT_NAMES.match(match["n"]):
-                yield Found(*match.span("n"), sure=False)
+                yield Name(*match.span("n"), sure=False)
 
 
-def again(text: str, names: list[Found]) -> Iterator[Found]:
+def again(text: str, names: list[Name]) -> Iterator[Name]:
     """The other places at which a sure name stands."""
     wanted = {text[name.start : name.end] for name in names if name.sure and name.end - name.start >= 2}
     wanted = {name for name in wanted if "\u4e00" <= name[0] <= "\u9fff" and not _NOT_NAMES.match(name)}
@@ -172,4 +172,4 @@ def again(text: str, names: list[Found]) -> Iterator[Found]:
         for match in re.finditer(
             "|".join(map(re.escape, sorted(wanted, key=lambda name: (-len(name), name))[:500])), text
         ):
-            yield Found(match.start(), match.end(), sure=False)
+            yield Name(match.start(), match.end(), sure=False)

@@ -43,6 +43,15 @@ class Identifier:
     known: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A name at [start, end) of a text. `sure`: its words are looked for in the rest of the text."""
+
+    start: int
+    end: int
+    sure: bool
+
+
 def merged(found: Iterable[Identifier]) -> list[Identifier]:
     """In the order of the text, with overlapping ones made one: of the kind of the longest, known if any is."""
     whole: list[Identifier] = []

@@ -21,6 +21,18 @@ _DIGITS = "〇一二三四五六七八九"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NEAR = 30
 """No form of a birth date is longer."""
+_PERSON_BEFORE = (
+    r"\((?=[A-Z]{2,4}\))|(?:[Rr]e|ID|[Ss]een|[Rr]eviewed|[Mm]et|[Rr]eferred|[Bb]orn)(?:: ?| )"
+    r"|[:：](?=[A-Z]{2,4}[，,。])"
+    r"|^[ \t]*(?=[A-Z]{2,4}[ \t]*$)"
+)
+_PERSON_AFTER = (
+    r",? ?\(?\d{1,3} ?(?:[MF]\b|y|岁)|, (?:aged?|born|DOB)|[，,](?:男|女)"
+    r"|,? (?:is an? |was (?:seen|admitted|reviewed|born)|presented|presents|reports?|denies|attended|lives|came"
+    r"|says|told"
+    r"|has a (?:history|past))"
+)
+"""What stands beside initials that are an abbreviation, too, where they are a person's: TB, 54M; (TB); TB reports."""
 _NAME_BEFORE = r"(?:(?:mr|mrs|ms|miss|dr|patient|pt|initials|name)\b\.?[ \t]{0,2}:?[ \t]{0,2}|患者|病人|缩写:?)"
 # The first letter of a character's pinyin: GB 2312 orders its 3,755 common characters by pinyin.
 _PINYIN = (
@@ -69,13 +81,17 @@ def _parts(number: str) -> list[str]:
 
 
 def _number(bare: str) -> str | None:
+    """The pattern of a number in any spacing, with or without zeros before it; None if it is too short to tell."""
     digits = re.sub(r"^0+(?=.{4})", "", bare)
     if len(digits) < 3:
         return None
-    zeros = "" if digits == bare else r"(?:0[\s-]{0,2}){0,8}"
+    zeros = r"(?:0[ \t-]{0,2}){0,8}" if digits[0].isdigit() else ""
     gap = r"[ \t\-/._·]{0,3}"
-    alone = r"(?<![0-9a-z])" if len(digits) > 3 else r"(?<![0-9a-z./:,-])"
-    ends = r"(?![0-9a-z])" if len(digits) > 3 else r"(?![0-9a-z/%:-]|[.,]\d| ?(?:mg|ml|kg|mmol|cm|mm|bpm))"
+    alone, ends = r"(?<![0-9a-z])", r"(?![0-9a-z])"
+    if len(digits) == 3:  # it could be a blood pressure or a dose
+        alone, ends = r"(?<![0-9a-z./:,-])", r"(?![0-9a-z/%:-]|[.,]\d| ?(?:mg|ml|kg|mmol|cm|mm|bpm))"
+    elif len(digits) > 5 and digits.isdigit():  # behind a label without a space: NHS9434765919
+        alone = r"(?<![0-9])"
     return alone + zeros + gap.join(map(re.escape, digits)) + ends
 
 
@@ -116,7 +132,7 @@ def _written(day: date) -> Iterator[str]:
     loose = r"(?:[ \t]{0,2}[-/.,_]{0,2}[ \t]{0,3}(?:of[ \t]{1,2})?)"
     ends = r"(?![\d])"
     for numbers in ((days, months, years), (months, days, years), (years, months, days)):
-        yield rf"(?<![\d./-]){mark.join(numbers)}{ends}"
+        yield rf"(?<!\d)(?<!\d[./-]){mark.join(numbers)}{ends}"
     for words in ((ordinal, name, years), (name, ordinal, years), (years, name, ordinal)):
         yield rf"(?<![\da-z]){loose.join(words)}{ends}"
     two = f"{day.day:02}", f"{day.month:02}"
@@ -190,6 +206,11 @@ def _initials(text: str, low: str, field: str) -> Iterator[Identifier]:
     if letters.lower() not in ABBREVIATIONS:
         alone = rf"(?<![A-Za-z\d]){letters.upper()}(?![A-Za-z\d]|-\d|\.[A-Za-z])"
         yield from (Identifier(*match.span(), "name", True) for match in re.finditer(alone, text))
+    else:
+        as_name = rf"(?P<before>{_PERSON_BEFORE})?(?P<v>{letters.upper()})(?![A-Za-z\d])(?P<after>{_PERSON_AFTER})?"
+        for match in re.finditer(rf"(?<![A-Za-z\d]){as_name}", text, re.M):
+            if match["before"] is not None or match["after"]:
+                yield Identifier(*match.span("v"), "name", True)
 
 
 def fits(name: str, header: CaseHeader) -> bool:

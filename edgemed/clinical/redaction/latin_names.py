@@ -5,20 +5,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 from edgemed.clinical.redaction import latin_patterns as patterns
+from edgemed.clinical.redaction.identifier import Name
 from edgemed.clinical.redaction.words import EPONYMS, GIVEN, MEDICAL_ENDS, ORDINARY, STOP
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A name at [start, end). `sure`: its words are looked for in the rest of the text."""
-
-    start: int
-    end: int
-    sure: bool
 
 
 class LatinNames:
@@ -28,13 +19,13 @@ class LatinNames:
         self._text = text
         self._low = low
 
-    def found(self) -> list[Found]:
+    def found(self) -> list[Name]:
         """Every name, in no order. They may overlap."""
         return [*self._titled(), *self._labelled(), *self._cued(), *self._given()]
 
     # --- by what stands before it ---
 
-    def _titled(self) -> Iterator[Found]:
+    def _titled(self) -> Iterator[Name]:
         for match in patterns.TITLED.finditer(self._text):
             upper = match[0].split()[0].rstrip(".") in ("MR", "DR")
             if not self._inside(match.start()):
@@ -45,7 +36,7 @@ class LatinNames:
                     titled=True,
                 )
 
-    def _labelled(self) -> Iterator[Found]:
+    def _labelled(self) -> Iterator[Name]:
         for label in patterns.NAME_LABEL.finditer(self._low):
             said_is, before = label["sign"] == "is", self._low[max(0, label.start() - 20) : label.start()]
             whose = not said_is or patterns.WHOSE.search(before)
@@ -56,7 +47,7 @@ class LatinNames:
                 value = patterns.NEXT_FIELD.sub("", match["n"]).rstrip(" .,-'")
                 words = re.findall(r"[^\W\d_]+", value.casefold())
                 if words and not all(word in STOP for word in words):
-                    yield Found(match.start("n"), match.start("n") + len(value), sure=True)
+                    yield Name(match.start("n"), match.start("n") + len(value), sure=True)
         for pattern, single in ((patterns.ROLE_LABEL, False), (patterns.BY, False)):
             for label in pattern.finditer(self._low):
                 if not (label.start() and self._low[label.start() - 1].isalpha()) and (
@@ -64,7 +55,7 @@ class LatinNames:
                 ):
                     yield from self._name(*match.span("n"), sure=True, single=single)
 
-    def _cued(self) -> Iterator[Found]:
+    def _cued(self) -> Iterator[Name]:
         for pattern in (patterns.SALUTATION, patterns.SIGNATURE, patterns.PATIENT):
             for match in pattern.finditer(self._text):
                 yield from self._name(*match.span("n"), sure=True, single=True)
@@ -76,7 +67,7 @@ class LatinNames:
             yield from self._name(*match.span("n"), sure=True, single=True, mixed=True)
         for match in patterns.GREETING.finditer(self._low):
             if match["n"] in GIVEN and not self._inside(match.start()):
-                yield Found(*match.span("n"), sure=True)
+                yield Name(*match.span("n"), sure=True)
         for match in patterns.RELATIVES.finditer(self._text):
             if not self._inside(match.start()):
                 yield from self._name(*match.span("n"), sure=True, single=True, mixed=True)
@@ -84,7 +75,7 @@ class LatinNames:
             if not self._inside(match.start()):
                 word = match["w"].casefold()
                 if word not in STOP and word not in EPONYMS and len(word) > 2 and not self._eponym(match.end()):
-                    yield Found(match.start(), match.end(), sure=False)
+                    yield Name(match.start(), match.end(), sure=False)
 
     # --- by itself ---
 
@@ -93,7 +84,7 @@ class LatinNames:
         """Every capitalised word: start, end, in lower case."""
         return [(match.start(), match.end(), match[0].casefold()) for match in patterns.WORDS.finditer(self._text)]
 
-    def _given(self) -> Iterator[Found]:
+    def _given(self) -> Iterator[Name]:
         """Given names, with the capitalised words beside them."""
         for place, (start, end, word) in enumerate(self.words):
             if word.partition("-")[0].removesuffix("'s") in GIVEN and not self._inside(start) and self._alone(place):
@@ -105,7 +96,7 @@ class LatinNames:
                 hyphen = last == place and self._text[stop : stop + 1] == "-"
                 if not (self._eponym(end) or self._eponym(stop) or hyphen):
                     own = self._text.endswith("'s", begins, stop)
-                    yield Found(begins, stop - 2 * own, sure=first < last)
+                    yield Name(begins, stop - 2 * own, sure=first < last)
 
     def _alone(self, place: int) -> bool:
         """Whether a given name is no part of another word, no saint, and no abbreviation such as ANA or ALI."""
@@ -151,7 +142,7 @@ class LatinNames:
 
     def _name(
         self, start: int, end: int, *, sure: bool, single: bool, mixed: bool = False, titled: bool = False
-    ) -> Iterator[Found]:
+    ) -> Iterator[Name]:
         """[start, end) without the words at its end that belong to no name. `single`: one word is enough.
 
         `mixed`: a word in capitals, such as T2DM or COPD, is no name.
@@ -179,7 +170,7 @@ class LatinNames:
             return
         if mixed and alone and longer[0].casefold().removesuffix("'s") in EPONYMS:
             return
-        yield Found(start, start + len(whole) - 2 * whole.endswith("'s"), sure)
+        yield Name(start, start + len(whole) - 2 * whole.endswith("'s"), sure)
 
     def _after_title(self, start: int) -> bool:
         return bool(re.search(rf"{patterns.TITLE}\.? $", self._text[max(0, start - 12) : start]))
@@ -198,7 +189,7 @@ class LatinNames:
         """Whether a match begins within a word."""
         return start > 0 and (self._text[start - 1].isalnum() and self._text[start - 1].isascii())
 
-    def again(self, names: list[Found]) -> Iterator[Found]:
+    def again(self, names: list[Name]) -> Iterator[Name]:
         """The other places at which a word of a sure name stands alone."""
         wanted = set()
         for name in names:
@@ -211,8 +202,8 @@ class LatinNames:
         if given and any(self._text[name.start].islower() for name in names if name.sure):  # a transcript
             for match in re.finditer("|".join(sorted(given)), self._low):
                 if not self._inside(match.start()) and not self._low[match.end() : match.end() + 1].isalpha():
-                    yield Found(*match.span(), sure=False)
+                    yield Name(*match.span(), sure=False)
         for start, end, word in self.words if wanted else ():
             own = word.endswith("'s")
             if word.removesuffix("'s") in wanted and not self._inside(start) and not self._eponym(end):
-                yield Found(start, end - 2 * own, sure=False)
+                yield Name(start, end - 2 * own, sure=False)

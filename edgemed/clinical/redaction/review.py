@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from edgemed.clinical.case import CaseHeader
+from edgemed.clinical.redaction.finding import find
 from edgemed.clinical.redaction.folding import folded
 from edgemed.clinical.redaction.identifier import Identifier, merged
 from edgemed.clinical.redaction.replacing import labels, replaced
@@ -21,8 +22,6 @@ class Review:
     @classmethod
     def of(cls, text: str, header: CaseHeader) -> Review:
         """With what the rules find."""
-        from edgemed.clinical.redaction import find
-
         return cls(text, find(text, header))
 
     @property

@@ -90,15 +90,39 @@ def test_finds_what_the_header_has_in_every_form(header: CaseHeader, forms: tupl
     assert missed == []
 
 
+def test_known_values_need_no_space_before_them() -> None:
+    for text in (
+        "NHS9434765919",
+        "D.O.B.21.09.1958",
+        "MRN00451287",
+        "No.0451287",
+        "DOB:21Sep1958",
+        "住院号00451287，生于1958-09-21",
+    ):
+        assert any(each.known for each in find(text, HEADERS[1])), text
+    assert all(each.known for each in find("NHS9434765919 D.O.B.21.09.1958", HEADERS[1]))
+
+
 def test_the_header_makes_nothing_else_known() -> None:
     text = "K. Smith, QX998878, 1972-04-04, 1972-03-05, JQ, JQST, 199720403, 97204031, aQX9988770, 4 March 1972"
     assert not [each for each in find(text, HEADERS[0]) if each.known]
 
 
-def test_initials_that_are_an_abbreviation_need_a_title() -> None:
+def test_initials_that_are_an_abbreviation_need_a_person_beside_them() -> None:
     header = CaseHeader(initials="MS")
     assert found("MS relapse; Mr MS fell; patient MS, pt. MS; M.S. is well", header) == ["MS", "MS", "MS", "M.S."]
     assert found("MI, PE and MS were ruled out", header) == []
+    assert found("MS relapse, known MS since 2019, MS (RRMS), the MS clinic, ?MS", header) == []
+    for text in (
+        "MS, 54F, fell",
+        "seen with 3 others: (MS)",
+        "MS reports pain",
+        "Re: MS",
+        "MS",
+        "MS is a 54-year-old",
+        "患者：MS，女",
+    ):
+        assert found(text, header) == ["MS"], text
 
 
 def test_a_name_in_the_header_and_a_name_that_fits_the_initials_are_known() -> None:
@@ -181,7 +205,8 @@ def test_both_languages_name_every_kind() -> None:
 WORDS = st.sampled_from(
     ["Mr Pemberton", "Pemberton", "姓名：林晓彤", "，", " ", "\n", "14/07/1968", "3 May", "1972年4月3日", "白细胞",
     "K 6.2", "MRN 4471902",
-     "QX998877", "J.Q.S.", "ﬁne", "İ", "é", "𝒜", "１２", "住北京市海淀区中关村大街27号", "Dear Anna,", "[NAME 1]",
+     "QX998877", "J.Q.S.", "ﬁne", "İ", "é", "𝒜", "１２", "住北京市海淀区中关村大街27号", "Dear Anna,",
+     "our ref: 44719", "患者：", "住院号：", "tel ", "Re: ", "[NAME 1]",
      "a@b.co", "\t", "May", "(", ")"]
 )  # fmt: skip
 

@@ -88,7 +88,7 @@ async def test_enter_on_an_answer_opens_its_menu() -> None:
         await shows(pilot, "Copy the answer · F2", "Answer again, longer")
         assert "Resume" not in screen_text(pilot)
         assert "Earlier version" not in screen_text(pilot)
-        await pilot.press(*["down"] * 6, "enter")
+        await pilot.press(*["down"] * 5, "enter")
         await shows(pilot, "Rest, drink, sleep.")
         assert texts(engine.asked[1])[0].startswith("What helps?\n\nAnswer in full")
 

@@ -32,6 +32,7 @@ from edgemed.tui.screens.form import FormScreen
 from edgemed.tui.screens.help import HelpScreen
 from edgemed.tui.screens.hidden import HiddenScreen
 from edgemed.tui.screens.kept import KeptScreen
+from edgemed.tui.screens.note import NoteScreen
 from edgemed.tui.screens.noticed import NoticedPalette
 from edgemed.tui.screens.unlock import Unlocked, UnlockScreen, UnsavedWanted
 from edgemed.tui.session import ChatSession
@@ -270,7 +271,7 @@ class ChatApp(CommandingApp, DesktopApp):
 
     async def action_quit(self) -> None:
         """End the chat and return to the shell, but ask first if text would be lost."""
-        if self._chat is not None and self.screen is self._chat:
+        if self._chat is not None and isinstance(self.screen, KeptScreen | NoteScreen):
             self._chat.ask_to_leave(lambda: self.call_later(self.leave, 0))
         else:
             await self.leave(0)

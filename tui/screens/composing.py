@@ -26,7 +26,7 @@ PREVIEW_SECONDS = 0.6
 """The room for an answer is computed this long after the last key. Until then it is estimated."""
 NEWS_SECONDS = 3.0
 
-Action = Callable[[], Any]
+Action = Callable[..., Any]
 
 
 class ComposingScreen(AnsweringScreen):
@@ -65,7 +65,7 @@ class ComposingScreen(AnsweringScreen):
             self.say(said.format(word=called.word))
             return
         composer.clear()
-        self.call_later(action)
+        self.call_later(action, *([called.argument] if command and command.takes else []))
 
     # --- what is shown about the text in the box ---
 

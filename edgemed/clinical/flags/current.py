@@ -87,6 +87,10 @@ _NOT_BLOOD = re.compile(
     r"|尿|脑脊液|胸水|胸腔积液|腹水|透析液|脐血|维生素|维他命|胰岛素)[\s:-]*(?:spot |random )?$"
     r"|(?:脑脊液|关节液|胸水|腹水|尿)[^\d,，、]{1,4}$",
 )
+_FLUID = re.compile(
+    r"\b(?:csf|lumbar puncture|aspirate|synovial fluid|joint fluid)\b[^.;]{0,30}[,，] ?$|脑脊液[^。；;]{0,15}[,，] ?$"
+)
+"""What the white cells after a comma are counted in: "CSF clear, WCC 1"."""
 _RELATIVE = re.compile(rf"\b(?:{patterns.RELATIVE})(?:['’]s)?\b|{patterns.HAN_RELATIVE}")
 _INFORMANT = re.compile(
     r"\s*(?:\w+\s+)?(?:reports?|says?|said|notic\w+|found|check\w*|brought|called|calls|states?|worried|concerned"
@@ -136,6 +140,8 @@ def counts(before: str, after: str, comparator: str = "", link: str = "") -> boo
     """
     clause = _CLAUSE_END.split(before)[-1]
     if _LIMIT.search(clause) or _CONDITION.search(before) or _NEGATED.search(clause) or _NOT_BLOOD.search(clause):
+        return False
+    if _FLUID.search(before):
         return False
     if _AFTER.match(after) or _DOSE_AFTER.match(after) or _RESOLVED.match(after):
         return False

@@ -98,6 +98,18 @@ _NOW_IS = re.compile(
     r"[\s:]{0,3}(?:(?:is|of|it is|it['’]s|at|up to|down to|back to) "
     r"|[为至到])?$"
 )
+_NEW = (
+    re.compile(
+        rf"[^.!?\n。]{{0,40}}?[;,]\s?(?:but |and |then )?(?:{current.NOW}|(?:cleared|improved|corrected|settled|fell"
+        r"|normali[sz]ed|recovered|down|back|up) to)[\s:]{0,3}(?:(?:is|of|at|up to|down to|back to) )?"
+        r"(?P<num>\d{1,6}(?:[.,]\d{1,3})?)(?![\d/:])"
+    ),
+    re.compile(
+        r"[^.!?\n。\d]{0,40}?[;,]\s?(?P<num>\d{1,6}(?:\.\d{1,3})?)"
+        r"(?= ?[\w/^%]{0,8} ?\b(?:now|today|(?:on|at|by|before) discharge)\b)"
+    ),
+)
+"""A newer value of the same analyte in the same sentence: "0.2 on day 10, now 2.9", "6 at first; 25 on discharge"."""
 _WAS = re.compile(rf"\s?[\w/^%]{{0,8}}\s?(?:{current.RECENT}|{current.PAST})")
 _IS_NOW = re.compile(rf"\s?[\w/^%]{{0,8}}\s?(?:{current.NOW})")
 _DAY = (
@@ -187,6 +199,10 @@ def _trend(text: str, first: Result, analyte: Analyte) -> Result:
 
 
 def _next(text: str, at: int) -> re.Match[str] | None:
+    for newest in _NEW:
+        match = newest.match(text, at)
+        if match and not NAME.search(text, at, match.start("num")) and not NAME.match(text, match.end()):
+            return match
     match = _NEXT.match(text, at)
     if match is None:
         return _NEXT_DAY.match(text, at)

@@ -73,9 +73,8 @@ class KeepingScreen(ChatScreen):
             self.notify(reason_in(self._session.language, str(error)), markup=False, severity="error")
 
     @property
-    def would_lose(self) -> str:
-        """Ask before leaving only if nothing keeps the text."""
-        return "" if self._kept is not None and self._conversation.saved else super().would_lose
+    def keeps_text(self) -> bool:
+        return self._kept is not None and self._conversation.saved
 
     def action_of(self, command: Command) -> Action | None:
         """Without a vault, its commands are not offered."""

@@ -113,7 +113,7 @@ class KeepingScreen(ChatScreen):
     def action_set_pin(self) -> None:
         """Set, change or remove the PIN of the hidden screen."""
         if self._kept is not None:
-            self.app.push_screen(SetPinScreen(self._session.header, self._vault_words, self._kept))
+            self.app.push_screen(SetPinScreen(self._session.headers, self._vault_words, self._kept))
 
     def turn_withdrawn(self, turn: Turn) -> None:
         """Erase a question that was taken back."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+from rich.cells import cell_len
 from textual import events
 from textual.geometry import Offset
 from textual.message import Message
@@ -47,9 +48,17 @@ class Composer(TextArea):
     def __init__(self, placeholder: str, menu: SlashMenu) -> None:
         super().__init__(placeholder=placeholder, highlight_cursor_line=False, compact=True, soft_wrap=True)
         self.cursor_blink = False
+        self._hint = placeholder
         self.sending = ""
         """The text of the last `Sent`, until its receiver has taken it and clears this."""
         self._menu = menu
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Show as many of the placeholder's keys as fit on the line: the status line names F1 as well."""
+        parts = self._hint.split(" · ")
+        while len(parts) > 1 and cell_len(" · ".join(parts)) > event.size.width:
+            parts.pop()
+        self.placeholder = " · ".join(parts)
 
     def _on_key(self, event: events.Key) -> None:  # type: ignore[override]
         # Textual then calls the base class's handler, unless prevent_default() was called.

@@ -83,10 +83,11 @@ async def deleted(pilot: Pilot[None]) -> None:
 
 async def unsaved(pilot: Pilot[None]) -> None:
     await enter(pilot)
-    await shows(pilot, "Drugazole00")
+    # The line about stale cases comes with a timer: once it is there, nothing but the chat changes.
+    await shows(pilot, "Drugazole00", "Untouched for 30 days", "room left 98 %")
     assert isinstance(pilot.app, ChatApp)
     pilot.app.chat.action_unsaved_chat()
-    await shows(pilot, "UNSAVED CHAT")
+    await shows(pilot, "UNSAVED CHAT", "For example", "room left 100 %", "one that is kept")
 
 
 SCREENS: dict[str, Before] = {

@@ -55,6 +55,9 @@ _INTERFACE = re.compile(
     r"|^▌Type a question|F1 help$|CUT OFF|N: new chat|missed\?$|mL/min\?$|plain words: \.\.\.$|DEMONSTRATION$"
 )
 
+_IN_FRONT = ("Enter open", "Enter save", "Enter: show", "F6: show text", "The disk", "Copy it anyway")
+"""Signs of a screen or a question that stands in front of the conversation."""
+
 
 @dataclass
 class Outcome:
@@ -208,16 +211,18 @@ def goes_on(chat: RealChat, outcome: Outcome) -> None:
     if ended(chat, outcome):
         return
     if "Traceback" in chat.output:
-        outcome.faults.append("a traceback")
-    for _ in range(3):  # out of any page, list or hidden screen
+        outcome.faults.append(f"a traceback: {chat.output.partition('Traceback')[2][:3000]!r}")
+    for _ in range(9):  # through the door, out of any page, list or hidden screen
         shown = chat.shown()
         if "Enter: show" in shown or "recovery words" in shown:
             chat.send(PASSPHRASE + ENTER)
             chat.read_for(1.5)
-        elif "Enter: send" not in shown and "▌" in shown:
-            chat.send(ESCAPE)
+        elif "F1 help" in shown:
+            break
+        else:
+            chat.send(ESCAPE if "▌" in shown else "")
             chat.read_for(0.7)
-    chat.send(CTRL_N)
+    chat.send(CTRL_N)  # on the door it would open an unsaved chat
     chat.read_for(0.7)
     chat.send("still there? ")
     chat.read_for(0.3)
@@ -272,7 +277,7 @@ def compare(place: Place, outcome: Outcome, *, answering: bool) -> None:
     kept = "\n".join(letters(visible(text)) for text in texts)
     if outcome.target not in ENDING or ("Enter: send" not in outcome.shown and "▌" not in outcome.shown):
         return
-    if any(sign in outcome.shown for sign in ("Enter open", "Enter save", "Enter: show", "F6: show text", "The disk")):
+    if any(sign in outcome.shown for sign in _IN_FRONT):
         return
     for line in outcome.shown.splitlines()[3:]:
         if not _INTERFACE.search(line) and (text := letters(line)):

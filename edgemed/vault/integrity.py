@@ -18,6 +18,7 @@ def check(path: Path, key: bytes) -> Future[None]:
     see that an older page or file was put back. The thread does not keep the program from ending.
     """
     result: Future[None] = Future()
+    result.set_running_or_notify_cancel()  # a caller that waits may be cancelled; the check ends anyway
 
     def run() -> None:
         try:

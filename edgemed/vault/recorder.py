@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections import deque
 from concurrent.futures import Future
@@ -10,6 +9,7 @@ from contextlib import suppress
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.service import Hook, failure_of
+from edgemed.clinical.flags.rules import rules_version
 from edgemed.engine.process.protocol import EngineInfo
 from edgemed.errors import VaultError
 from edgemed.vault.audit import Detail, Entry
@@ -29,7 +29,7 @@ class Recorder(Hook):
 
     def __init__(self, vault: Vault, rules: str | None = None) -> None:
         self._vault = vault
-        self._rules = installed_rules() if rules is None else rules
+        self._rules = rules_version() if rules is None else rules
         self._waiting: deque[tuple[Entry, int]] = deque()
         self.head = ""
         self.fault = ""
@@ -109,15 +109,6 @@ class Recorder(Hook):
                     raise
         self.head = self.head or store.audit_head()
         self.fault = ""
-
-
-def installed_rules() -> str:
-    """The version of the red-flag rules; empty if there are none."""
-    try:
-        rules = importlib.import_module("edgemed.clinical.flags.rules")
-    except ModuleNotFoundError:
-        return ""
-    return str(rules.rules_version())
 
 
 def _now() -> int:

@@ -302,3 +302,11 @@ def test_the_default_place_follows_xdg(private_home: Path, monkeypatch: pytest.M
     assert vaults.default_folder() == Path("/data/edgemed/vault")
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
     assert vaults.default_folder() == private_home / ".local/share/edgemed/vault"
+
+
+def test_a_check_that_nobody_waits_for_any_more_ends_quietly(tmp_path: Path) -> None:
+    made, _ = create(tmp_path / "vault", PASSPHRASE, cost=CHEAP)
+    result = made.check()
+    assert not result.cancel(), "the chat cancels what it waits for when it ends"
+    result.result()  # the thread did not fail
+    made.close()

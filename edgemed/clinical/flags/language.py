@@ -1,10 +1,10 @@
 """The language in which phrases are written, turned into regular expressions.
 
 A phrase is text in lower case. A space stands for a space or a hyphen, `*` for the rest of a word, ` ... ` for at most
-40 characters of the same sentence, `..` for at most 8 characters of the same clause without a Chinese negation,
-`{name}` for the phrases of that name, `(a|b)` for alternatives, and `?` makes the character or group before it
-optional. Character classes such as `\\d` and `[0-9]` are regular expressions as usual;
-other quantifiers are not allowed, so no phrase can take quadratic time. Latin phrases match whole words.
+40 characters of the same sentence that begin and end with whole words, `..` for at most 8 characters of the same clause
+without a Chinese negation, `{name}` for the phrases of that name, `(a|b)` for alternatives, and `?` makes the character
+or group before it optional. Character classes such as `\\d` and `[0-9]` are regular expressions as usual; other
+quantifiers are not allowed, so no phrase can take quadratic time. Latin phrases match whole words.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import chain, islice
 
 from edgemed.clinical.flags.reading import Reading
 
-_GAP = r"[^.;!?。\n]{0,40}?"
+_GAP = r"(?![a-z])[^.;!?。\n]{0,40}?(?<![a-z])(?!(?<=[\d.])\d)"
 _SHORT_GAP = r"[^.,;!?。、无未否没\n]{0,8}?"
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _NAME = re.compile(r"\{([a-z_0-9]+)\}")
@@ -35,7 +35,7 @@ class _Phrase:
 
     def __init__(self, full: str) -> None:
         self._source = _bounded(full)
-        self._beginnings = None if _HAN.search(full) else beginnings(full)
+        self._beginnings = beginnings(full)
         self._needed = literals(full)
 
     @cached_property

@@ -13,7 +13,7 @@ _WRAPPED = 60
 _SHORTEST, _LONGEST = 6, 20
 """Letters of words in which a typing error is mended."""
 _WORD = re.compile(r"[a-z]{2,}")
-_LETTERS = re.compile(r"[a-z]+")
+_LETTERS = re.compile(r"(?<![a-z])[a-z]{1,40}(?![a-z])")
 _NUMBER = re.compile(r"(?<![\d.])\d")
 _QUOTES = str.maketrans("‘’“”`´–—‐‑−", "''\"\"''-----")
 
@@ -54,13 +54,13 @@ class Reading:
         return sorted(self._starts)
 
     def starting(self, beginning: str) -> list[int]:
-        """Places of words that begin with these letters, of this character, or of numbers for "0"."""
+        """Places of words that begin with these Latin letters, of these other characters, or of numbers for "0"."""
         if beginning not in self._places:
             self._places[beginning] = list(self._found(beginning))
         return self._places[beginning]
 
     def _found(self, beginning: str) -> Iterator[int]:
-        if not beginning.isalpha():
+        if not (beginning.isascii() and beginning.isalpha()):
             pattern = _NUMBER if beginning == "0" else re.compile(re.escape(beginning))
             yield from (match.start() for match in pattern.finditer(self.lower))
             return

@@ -14,10 +14,10 @@ NOT_READ = "source not read here"
 
 
 @cache
-def files(start: str = "") -> tuple[tuple[str, str], ...]:
+def files(start: str = "", ending: str = ".toml") -> tuple[tuple[str, str], ...]:
     """Name and text of every rule file whose name begins with `start`, by name. The signature is none of them."""
     folder = resources.files("edgemed.clinical.flags")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(ending))
     return tuple(
         (name, (folder / name).read_text(encoding="utf-8"))
         for name in names
@@ -27,9 +27,9 @@ def files(start: str = "") -> tuple[tuple[str, str], ...]:
 
 @cache
 def digest() -> str:
-    """SHA-256 over the names and texts of the rule files, in hexadecimal digits."""
+    """SHA-256 over the names and texts of the rule files and of the code that applies them, in hexadecimal digits."""
     total = hashlib.sha256()
-    for name, text in files():
+    for name, text in (*files(), *files(ending=".py")):
         for part in (name.encode(), text.encode()):
             total.update(len(part).to_bytes(8, "big") + part)
     return total.hexdigest()

@@ -113,7 +113,8 @@ def filled(store: Store) -> None:
 
 @pytest.fixture
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One time and one time zone, and words that are not random."""
+    """One time and one time zone, words that are not random, and a cursor that does not blink."""
+    monkeypatch.setattr("textual.widgets.Input.cursor_blink", False)
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     monkeypatch.setattr("edgemed.tui.widgets.chat_rows.clock", lambda: NOW)

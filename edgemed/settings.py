@@ -30,6 +30,7 @@ class Settings:
     """None: the user has not been asked yet. `ram` is in bytes.
 
     `units`, `drug_names` and `answers_in` are what the model is told of the place (`edgemed.clinical.region`).
+    `emergency` is the emergency number as the user typed it.
 
     `vaults` has the number of openings of each vault id that was opened here, to notice an older copy. `problem` is a
     sentence about a file that could not be read, or could be read in part.
@@ -44,6 +45,7 @@ class Settings:
     units: Units | None = None
     drug_names: DrugNames | None = None
     answers_in: Language | None = None
+    emergency: str | None = None
     vault: Path | None = None
     vaults: dict[str, int] = field(default_factory=dict)
     problem: str | None = None

@@ -18,8 +18,9 @@ from edgemed.tui.strings.commands import TITLES
 class Command:
     """`word` calls it from the box and in line mode. `keys` are Textual's names, the first one is shown.
 
-    `bound`: whether the chat's screen binds the keys; the application binds the others itself. `on_turn`: whether it is
-    offered for a chosen answer. `typed`: a character that calls it when it is typed into an empty box.
+    `bound`: whether the chat's screen binds the keys to it; otherwise the application or the screen binds them itself.
+    `on_turn`: whether it is offered for a chosen answer. `typed`: a character that calls it when it is typed into an
+    empty box. `takes`: whether its action takes what is typed after the word.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Command:
     bound: bool = True
     on_turn: bool = False
     typed: str = ""
+    takes: bool = False
 
     @property
     def key(self) -> str:
@@ -60,7 +62,11 @@ COMMANDS = (
     Command("again_full", "/longer", on_turn=True),
     Command("earlier", "/earlier", ("alt+left",), on_turn=True),
     Command("later", "/later", ("alt+right",), on_turn=True),
-    Command("stop", "/stop", ("escape",)),
+    Command("note", "/note", takes=True),
+    Command("edit_note", "/editnote", ("alt+d",), on_turn=True, takes=True),
+    Command("templates", "/templates"),
+    Command("export", "/export", ("alt+e",), on_turn=True, takes=True),
+    Command("stop", "/stop", ("escape",), bound=False),
     Command("undo_send", "/undo", ("f8",)),
     Command("previous", "/previous", ("alt+up",)),
     Command("next", "/next", ("alt+down",)),
@@ -73,6 +79,10 @@ COMMANDS = (
     Command("seen", "/seen", ("f9",), on_turn=True),
     Command("audit", "/audit"),
     Command("experts", "/experts", ("f3",)),
+    Command("flags", "/flags"),
+    Command("rules", "/rules", takes=True),
+    Command("scale", "/scale", takes=True),
+    Command("emergency", "/emergency", takes=True),
     Command("units", "/units"),
     Command("drug_names", "/drugnames"),
     Command("answers_in", "/answersin"),

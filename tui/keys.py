@@ -2,7 +2,8 @@
 
 Terminals without the newer keyboard protocol send Escape and a carriage return for Alt+Enter. Textual drops the Escape
 and reports Enter, which would send a half-written question. An Escape inside a paste has the same effect. Textual also
-misses the mark that ends a paste if a read ends in the middle of the mark; all keys after that are lost.
+misses the mark that ends a paste if a read ends in the middle of the mark; all keys after that are lost. It reports
+Escape and a letter, which such a terminal sends for Alt and the letter, as a printable key: the box would take it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import cast
 from textual import _ansi_sequences
 from textual._xterm_parser import BRACKETED_PASTE_END, BRACKETED_PASTE_START, XTermParser
 from textual.drivers import linux_driver
-from textual.events import Paste
+from textual.events import Key, Paste
 from textual.keys import Keys
 from textual.message import Message
 
@@ -34,6 +35,12 @@ class PasteParser(XTermParser):
         super().__init__(debug)
         self._before = ""  # the end of the previous read, which may be the beginning of a mark
         self._pasted: str | None = None  # the text of an unfinished paste
+
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[Key]:
+        for event in super()._sequence_to_key_events(sequence, alt):
+            if alt:
+                event.character = None  # a shortcut, not text
+            yield event
 
     def feed(self, data: str) -> Iterable[Message]:
         if self._pasted is None:

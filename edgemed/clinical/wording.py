@@ -5,6 +5,7 @@ Each fits on one line, because a notice that wraps or scrolls away is not read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -47,6 +48,20 @@ _DRAFT: dict[Language, str] = {
     "en": "AI-generated draft (model {made}), not verified. Reviewed by: ______",
     "zh-CN": "AI生成草稿（模型 {made}），未经核实。审核医师：____ 日期：____",
 }
+_SIGNED: dict[Language, str] = {
+    "en": "AI-generated draft (model {made}). Reviewed by: {name}, {time}",
+    "zh-CN": "AI生成草稿（模型 {made}）。审核医师：{name} 日期：{time}",
+}
+_REVIEWED: dict[Language, str] = {
+    "en": "Redaction-assisted; reviewed by {reviewer}",
+    "zh-CN": "身份信息经规则辅助隐去，可能有遗漏；审核人：{reviewer}",
+}
+_EXPORTED: dict[Language, str] = {
+    "en": "AI-generated draft (model {made}), not verified",
+    "zh-CN": "AI生成草稿（模型 {made}），未经核实",
+}
+_EXPORT_DATE: dict[Language, str] = {"en": "Exported: {at}", "zh-CN": "导出时间：{at}"}
+_AUDIT: dict[Language, str] = {"en": "Audit: {head}", "zh-CN": "审计：{head}"}
 
 
 def notice(intended_use: str, language: Language = "en") -> str | None:
@@ -92,14 +107,45 @@ def chart_copy(
     weights_digest: str | None,
     written: datetime | None = None,
     language: Language = "en",
+    review: tuple[str, datetime] | None = None,
 ) -> str:
     """`text` as it is copied: below its notices, and with a mark at its end if it is incomplete.
 
-    `written`: when the answer was asked for, shown in local time; None for text that is no single answer.
+    `written`: when the answer was asked for, shown in local time; None for text that is no single answer. `review`: who
+    reviewed it, and when.
     """
     made = model_mark(weights_digest, language)
     if written is not None:
         made += written.astimezone().strftime(", %Y-%m-%d %H:%M" if language == "en" else "，%Y-%m-%d %H:%M")
-    above = [line for line in (notice(intended_use, language), _DRAFT[language].format(made=made)) if line]
+    draft = _DRAFT[language].format(made=made)
+    if review is not None:
+        name, time = review
+        draft = _SIGNED[language].format(made=made, name=name, time=time.astimezone().strftime("%Y-%m-%d %H:%M"))
+    above = [line for line in (notice(intended_use, language), draft) if line]
     below = [_CUT_OFF[language]] if incomplete else []
     return "\n".join([*above, "", text.strip(), *below]) + "\n"
+
+
+def export_text(
+    text: str,
+    *,
+    reviewer: str,
+    intended_use: str,
+    weights_digests: Sequence[str | None],
+    exported: datetime,
+    audit_head: str = "",
+    language: Language = "en",
+) -> str:
+    """A redacted text as it stands in a file: below who reviewed it, what made it, when, and the head of the audit.
+
+    `weights_digests`: of the models that wrote it. `exported` is shown in local time.
+    """
+    made = ", ".join(dict.fromkeys(model_mark(digest, language) for digest in weights_digests))
+    above = [
+        _REVIEWED[language].format(reviewer=reviewer),
+        _EXPORTED[language].format(made=made),
+        notice(intended_use, language),
+        _EXPORT_DATE[language].format(at=f"{exported.astimezone():%Y-%m-%d %H:%M}"),
+        _AUDIT[language].format(head=audit_head) if audit_head else None,
+    ]
+    return "\n".join([*filter(None, above), "", text.strip("\n")]) + "\n"

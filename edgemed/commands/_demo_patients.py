@@ -1,7 +1,7 @@
 """The fictitious patients of the demonstration: cases and chats for its vault, written by us.
 
-The texts are in demo_patients.json: a list of cases, each with chats of questions and answers. `days_ago` says how long
-before the demonstration is opened a chat was held.
+The texts are in demo_patients.json: a list of cases, each with the fields of its header and with chats of questions and
+answers. `days_ago` says how long before the demonstration is opened a chat was held.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import edgemed
 from edgemed.chat.conversation import Conversation, Turn
+from edgemed.clinical.case import CaseHeader
 from edgemed.vault.rows import Snapshot
 from edgemed.vault.store import Store
 
@@ -35,7 +36,9 @@ def fill(store: Store, cases: list[dict[str, Any]], now: datetime | None = None)
             ((now - timedelta(days=chat["days_ago"]), chat) for chat in case["chats"]), key=lambda pair: pair[0]
         )
         # Stores with a clock of the past, so that the lists show when the chats were held.
-        case_id = Store(store.connection, held[0][0].timestamp).new_case(case["case"])
+        case_id = Store(store.connection, held[0][0].timestamp).new_case(
+            case["case"], CaseHeader.of(case["header"]).dump()
+        )
         for at, chat in held:
             Store(store.connection, at.timestamp).keep(Snapshot.of(_conversation(chat, case_id, at)))
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from edgemed.chat.conversation import new_id
 from edgemed.vault.access import Access
+from edgemed.vault.noted import NOTED
 from edgemed.vault.rows import CaseRow, ChatRow, Kind, moment, storable
 
 STALE_DAYS = 30
@@ -123,6 +124,12 @@ class Catalogue(Access):
                 self._write(f"DELETE FROM {kind} WHERE deleted <= :before", {"before": before})
                 for kind in ("chats", "cases")
             )
+            if erased:
+                self._write(
+                    f"""DELETE FROM settings WHERE substr(name, 1, {len(NOTED)}) = :noted
+                    AND substr(name, {len(NOTED) + 1}) NOT IN (SELECT id FROM chats)""",
+                    {"noted": NOTED},
+                )
         if erased:
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return erased

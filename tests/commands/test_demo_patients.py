@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from edgemed.clinical.case import CaseHeader
+from edgemed.clinical.wrong_patient import mismatches
 from edgemed.commands._demo_patients import fill, patients
 from edgemed.vault.folder import create
 from edgemed.vault.keys import FLOOR
@@ -38,3 +40,16 @@ def test_eight_patients_in_two_languages_can_be_listed_opened_and_found(tmp_path
         assert index.find("K 6.2")
     finally:
         vault.close()
+
+
+def test_every_patient_has_a_header_that_fits_the_chats() -> None:
+    headers = [CaseHeader.of(case["header"]) for case in patients()]
+    assert all(header.age and header.sex and header.number for header in headers)
+    assert sum(bool(header.allergies) and not header.allergies.startswith("none") for header in headers) == 3
+    assert 0 < sum(bool(header.weight) for header in headers) < 8, "a dose question lacks something in some of them"
+    for case, header in zip(patients(), headers, strict=True):
+        assert set(case["header"]) <= set(header.values)
+        earlier: list[str] = []
+        for question in (turn["question"] for chat in case["chats"] for turn in chat["turns"]):
+            assert mismatches(header, earlier, question) == []
+            earlier.append(question)

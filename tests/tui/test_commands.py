@@ -14,7 +14,7 @@ from edgemed.tui.strings.commands import TITLES
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.slash_menu import SlashMenu
 from testing.fake_engine import FakeEngine
-from tests.tui.driving import chat, session, shows, shows_not, wait_until, write
+from tests.tui.driving import chat, send, session, shows, shows_not, wait_until, write
 
 
 def test_every_command_has_one_word_and_titles_in_both_languages() -> None:
@@ -87,6 +87,21 @@ async def test_the_menus_highlight_moves_and_escape_closes_it() -> None:
         second = matching("/b", (command for command in COMMANDS if pilot.app.offers(command)))[1]  # type: ignore[attr-defined]
         assert second.word == "/brief"
         await shows(pilot, "brief answer")
+
+
+async def test_a_word_that_is_typed_faster_than_the_menu_follows_is_the_one_that_runs() -> None:
+    app = chat()
+    async with app.run_test(notifications=True) as pilot:
+        await shows(pilot, "mini")
+        await pilot.press("slash", "r")
+        await wait_until(pilot, lambda: app.screen.query_one(SlashMenu).word == "/resume")
+        composer(pilot)._menu.show = lambda commands: None  # type: ignore[method-assign]
+        ran = list[str]()
+        app.chat.action_resume = lambda: ran.append("/resume")  # type: ignore[method-assign]
+        app.chat.action_restart_engine = lambda: ran.append("/restart")  # type: ignore[method-assign]
+        send(pilot, "estart\r")
+        await wait_until(pilot, lambda: bool(ran))
+        assert ran == ["/restart"]
 
 
 async def test_an_unknown_word_is_refused_and_not_sent() -> None:

@@ -117,6 +117,15 @@ def test_other_sequences_are_what_they_were(data: str, keys: list[str]) -> None:
     assert read(data) == read(*data) == keys
 
 
+@pytest.mark.parametrize("data", ["\x1be", "\x1b[101;3u"], ids=["legacy", "kitty"])
+def test_alt_and_a_letter_is_a_key_and_no_letter(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textual.constants.ESCAPE_DELAY", 0.0)
+    parser = PasteParser()
+    (key,) = [*parser.feed(data), *parser.tick()]
+    assert isinstance(key, events.Key)
+    assert (key.key, key.is_printable) == ("alt+e", False)
+
+
 @pytest.mark.slow
 def test_an_end_mark_that_comes_in_two_reads_ends_the_paste() -> None:
     with PseudoTerminal(chat_program('["Rest."]')) as terminal:

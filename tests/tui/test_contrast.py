@@ -76,7 +76,7 @@ def check(pilot: Pilot[None]) -> None:
 @pytest.mark.parametrize("theme", [theme.name for theme in THEMES])
 async def test_text_is_legible_everywhere(theme: str) -> None:
     app = chat([EVERYTHING], ["Half", Hold()], [EngineDied("The engine ended.")])
-    async with app.run_test(size=(80, 120), notifications=True) as pilot:
+    async with app.run_test(size=(80, 180), notifications=True) as pilot:
         app.theme = theme
         await shows(pilot, "mini")
         check(pilot)

@@ -46,7 +46,7 @@ Weight
 
 async def answered(pilot: Pilot[None]) -> None:
     await write(pilot, "What treats pneumonia?", "enter")
-    await shows(pilot, "35 mg")
+    await shows(pilot, "35 mg", "numbers not from your text")
     await wait_until(pilot, lambda: not pilot.app.screen.answering)  # type: ignore[attr-defined]
 
 
@@ -65,7 +65,7 @@ systolic BP ≥ 100 mmHg; not if eGFR < 30 mL/min/1.73 m².
 
 async def chosen(pilot: Pilot[None]) -> None:
     await write(pilot, "What for heart failure?", "enter")
-    await shows(pilot, "500 mL/h", "first word")
+    await shows(pilot, "500 mL/h", "first word", "numbers not from your text")
     pilot.app.screen.query_one(AnswerView).focus()
     await pilot.pause()
 
@@ -84,7 +84,7 @@ async def stopped(pilot: Pilot[None]) -> None:
     await write(pilot, "And how often?", "enter")
     await shows(pilot, "Next: And how often?")
     await pilot.press("escape")
-    await shows(pilot, "CUT OFF")
+    await shows(pilot, "CUT OFF", "numbers not from your text")
 
 
 async def waiting(pilot: Pilot[None]) -> None:
@@ -97,7 +97,7 @@ async def waiting(pilot: Pilot[None]) -> None:
 
 async def died(pilot: Pilot[None]) -> None:
     await write(pilot, "How much?", "enter")
-    await shows(pilot, "Ctrl+R restarts it")
+    await shows(pilot, "Ctrl+R restarts it", "numbers not from your text")
 
 
 async def helped(pilot: Pilot[None]) -> None:

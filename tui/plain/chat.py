@@ -7,6 +7,7 @@ quits, as Ctrl+D does. Everything stays in the terminal's scrollback, and the fi
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from edgemed.clinical.wrong_patient import mismatches
 from edgemed.engine.process.protocol import Piece, PromptProgress
 from edgemed.errors import EdgemedError, EngineError
 from edgemed.tui import room
+from edgemed.tui.clinical_lines import allergy_lines, failed_line, flag_lines, not_given_line, numbers_line, score_line
 from edgemed.tui.commands import is_command
 from edgemed.tui.endings import ending
 from edgemed.tui.facts import model_facts
@@ -33,6 +35,8 @@ from edgemed.tui.session import ChatSession
 from edgemed.tui.stages import Loading, Reading, described
 from edgemed.tui.strings.asking import asking_strings
 from edgemed.tui.strings.case import case_strings, question_about
+from edgemed.tui.strings.clinical import clinical_strings
+from edgemed.tui.watching import Watching
 
 NEWS_SECONDS = 10.0
 """Progress is printed at most this often, so that a screen reader is not flooded."""
@@ -57,6 +61,7 @@ class PlainChat:
         self.conversation = conversation or Conversation(saved=False)
         self.length: Length = session.length
         self.region = replace(session.region, language=session.language)
+        self.watching = Watching(session)
         self.held = ""  # a question that seems to be about another patient; an empty line sends it
         self._asked: set[str] = set()  # what the user was asked about
         self.case = ""  # what the next question is put below: the case of a chat that began with one
@@ -129,6 +134,7 @@ class PlainChat:
         lines += [self.asking_words.answer_end if begun else "", self.session.notice or ""]
         for line in filter(None, lines):
             self.say(line)
+        self.say_marks(turn)
 
     def record(self, event: str, **details: str | int) -> None:
         """Record what was done in this chat, if there is a vault."""
@@ -179,10 +185,41 @@ class PlainChat:
         left = self.engine.info.n_ctx - room.estimated_prompt(self.conversation, whole, self.length)
         if said := room.room_left(left, self.session.language, self.asking_words):
             self.say(said)
-        self.answer(self.conversation.ask(whole, self.length))
+        self.send(self.conversation.ask(whole, self.length))
+
+    def send(self, turn: Turn) -> None:
+        """Print the red flags of an open turn that are new, what it lacks, and its answer."""
+        self.say_flags(turn)
+        missing = asyncio.run(self.watching.not_given(self.conversation, turn.question))
+        if told := not_given_line(missing, self.session.language, plain=True):
+            self.say(told)
+        self.answer(turn)
+
+    def say_flags(self, turn: Turn) -> None:
+        """Print what is new in the question of the last turn."""
+        words = clinical_strings(self.session.language)
+        earlier = [each.question for each in self.conversation.turns if each is not turn]
+        seen = asyncio.run(self.watching.asked(self.conversation, turn.question, earlier))
+        for line in flag_lines(seen.flags, words, self.watching.emergency):
+            self.say(line)
+        if seen.failed:
+            self.say(failed_line(seen.failed, words))
+        if score := score_line(seen.score, self.session.language):
+            self.say(score)
+
+    def say_marks(self, turn: Turn) -> None:
+        """Print what the program says about an answer that has ended."""
+        if not turn.raw or turn.state == "open":
+            return
+        words = clinical_strings(self.session.language)
+        marks = asyncio.run(self.watching.marks(self.conversation, turn))
+        for line in filter(None, (allergy_lines(marks, words), numbers_line(marks, words))):
+            self.say(line)
 
     def _hold(self, question: str) -> bool:
         """Ask, once, if a question seems to be about another patient."""
+        if not asyncio.run(self.watching.switches()).guard:
+            return False
         earlier = [turn.question for turn in self.conversation.turns]
         found = mismatches(self.conversation.header, [*earlier, *filter(None, [self.case])], question)
         new = [each for each in found if f"{self.conversation.id} {each.found}" not in self._asked]
@@ -211,13 +248,14 @@ class PlainChat:
     def _read_question(self) -> str | None:
         """One question, None at the end of the input. A line that ends with a backslash continues on the next one."""
         lines: list[str] = []
-        while (line := self._read_line("" if lines else "\n> ")) is not None:
+        while (line := self.read_line("" if lines else "\n> ")) is not None:
             lines.append(line.removesuffix("\\"))
             if not line.endswith("\\"):
                 return "\n".join(lines).strip()
         return "\n".join(lines).strip() or None
 
-    def _read_line(self, prompt: str) -> str | None:
+    def read_line(self, prompt: str) -> str | None:
+        """A line that was typed, or all lines of a paste; None at the end of the input."""
         if self._typed:
             from edgemed.tui.plain.line_input import read_typed
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.lengths import Length
-from edgemed.chat.reasoning import parts
 from edgemed.chat.service import failure_of
 from edgemed.chat.visible import visible
-from edgemed.clinical import chart_copy
 from edgemed.errors import EdgemedError
 from edgemed.tui.commands import BY_WORD, COMMANDS
 from edgemed.tui.endings import ending
-from edgemed.tui.markdown import plain_text
 from edgemed.tui.plain.case import PlainCase
+from edgemed.tui.plain.clinical import PlainClinical
+from edgemed.tui.plain.leaving import RULE, PlainLeaving
+from edgemed.tui.plain.notes import PlainNotes
 from edgemed.tui.plain.vault import PlainVault
 from edgemed.vault.audit import ID_SHOWN
 
@@ -26,10 +26,9 @@ SCREEN_ONLY = frozenset(
 )
 VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat", "audit"})
 LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
-RULE = "-" * 40
 
 
-class PlainCommands(PlainCase):
+class PlainCommands(PlainCase, PlainClinical, PlainLeaving, PlainNotes):
     """Runs the commands of one `PlainChat`."""
 
     def __init__(self, chat: PlainChat) -> None:
@@ -56,7 +55,7 @@ class PlainCommands(PlainCase):
         elif command.name in ("edit", "case"):
             (self._edit if command.name == "edit" else self._case)(argument.strip())
         else:
-            getattr(self, f"_run_{command.name}")()
+            getattr(self, f"_run_{command.name}")(*([argument.strip()] if command.takes else []))
         return None
 
     def _say(self, text: str) -> None:
@@ -131,7 +130,7 @@ class PlainCommands(PlainCase):
 
     def _ask(self, open_turn: Turn) -> None:
         self._at = 0
-        self._chat.answer(open_turn)
+        self._chat.send(open_turn)
 
     def _run_again(self, length: Length | None = None) -> None:
         if turn := self._turn():
@@ -183,7 +182,7 @@ class PlainCommands(PlainCase):
     def _run_undo_send(self) -> None:
         self._say(self._words.undo_plain)
 
-    # --- reading and copying ---
+    # --- reading ---
 
     def _go(self, step: int) -> None:
         if not self._turns or not 0 <= self._at + step < len(self._turns):
@@ -212,36 +211,7 @@ class PlainCommands(PlainCase):
         for line in (turn.text, ending(turn, self._chat.words, self._chat.session.language), self._words.answer_end):
             if line:
                 self._say(line)
-
-    def _run_copy_answer(self) -> None:
-        self._copy(question=False)
-
-    def _run_copy_both(self) -> None:
-        self._copy(question=True)
-
-    def _copy(self, *, question: bool) -> None:
-        """Print what the copy key would copy: the clipboard needs an escape code."""
-        turn = self._turn()
-        if turn is None:
-            return
-        if not turn.raw:
-            self._say(self._chat.words.nothing_to_copy)
-            return
-        text = plain_text(parts(turn.text).answer)
-        if question:
-            text = f"{plain_text(visible(turn.question), markdown=False)}\n\n{text}"
-        session = self._chat.session
-        self._chat.record("copied", turn=turn.id, question=int(question), incomplete=int(turn.state != "whole"))
-        copy = chart_copy(
-            text,
-            intended_use=session.intended_use,
-            incomplete=turn.state != "whole",
-            weights_digest=turn.weights_digest or session.weights_digest,
-            written=turn.asked,
-            language=session.language,
-        )
-        for line in (self._words.copied_plain, RULE, copy.rstrip("\n"), RULE):
-            self._say(line)
+        self._chat.say_marks(turn)
 
     # --- lengths, the place, help ---
 

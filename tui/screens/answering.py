@@ -94,8 +94,12 @@ class AnsweringScreen(ChatSurface):
     async def ask(self, question: str) -> None:
         """Ask a question, after those that wait."""
         self._conversation.queue(question, self.length)
+        await self.watch_queued(question)
         self._may_restart = True
         await self._ask_queued()
+
+    async def watch_queued(self, question: str) -> None:
+        """A question was just queued; it is asked afterwards, unless it was taken back meanwhile."""
 
     async def _ask_queued(self) -> None:
         """Ask the oldest queued question if the engine is free, otherwise show what is queued.
@@ -126,7 +130,11 @@ class AnsweringScreen(ChatSurface):
         self._previous = None
         await self._follow(turn)
         self._enter(Reading(0, 0, 0, 0.0))
-        self._driver.ask(self._conversation, turn)
+        self.send_to_engine(self._conversation, turn)
+
+    def send_to_engine(self, conversation: Conversation, turn: Turn) -> None:
+        """Have the engine answer a turn that is on the screen."""
+        self._driver.ask(conversation, turn)
 
     async def show_turns(self) -> None:
         """Show the active branch of the conversation from its end."""
@@ -254,7 +262,7 @@ class AnsweringScreen(ChatSurface):
         self._engine_ready = news.alive
         turn, composer = news.turn, self.query_one(Composer)
         if turn is not None and turn is self._answered:
-            if not turn.raw and not composer.text and turn is not self._taken_back:
+            if not turn.raw and not composer.text and turn is not self._taken_back and not turn.template:
                 self.put_back(turn.question)  # so that it can be sent again
             await self._ended(Idle() if news.alive else Down(self._words.engine_gone))
         elif self.start_error is not None and not composer.text and not self._conversation.queued:

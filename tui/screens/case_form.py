@@ -22,7 +22,10 @@ MOST_CHARACTERS = 1000
 
 
 class CaseForm(Screen[CaseHeader | None]):
-    """Dismissed with the changed header; None if it is to stay as it was. `place`: what the model is told of it."""
+    """Dismissed with the changed header; None if it is to stay as it was.
+
+    `place`: what the model is told of it. `first`: the field that gets the focus.
+    """
 
     AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -32,11 +35,12 @@ class CaseForm(Screen[CaseHeader | None]):
         Binding("up", "app.focus_previous", show=False),
     ]
 
-    def __init__(self, session: ChatSession, header: CaseHeader, place: str) -> None:
+    def __init__(self, session: ChatSession, header: CaseHeader, place: str, first: str = CLINICAL[0]) -> None:
         super().__init__(classes="case-form")
         self._session = session
         self._header = header
         self._place = place
+        self._first = first
 
     def compose(self) -> ComposeResult:
         words = case_strings(self._session.language)
@@ -62,6 +66,7 @@ class CaseForm(Screen[CaseHeader | None]):
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).can_focus = False
+        self.query_one(f"#{self._first}").focus()
         self.post_message(Opened())
 
     @on(Input.Submitted)

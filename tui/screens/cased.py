@@ -9,7 +9,7 @@ from typing import Any
 from textual.widgets import Static
 
 from edgemed.chat.conversation import Conversation, Turn
-from edgemed.clinical.case import CaseHeader
+from edgemed.clinical.case import CLINICAL, CaseHeader
 from edgemed.clinical.region import ANSWERS_IN, DRUG_NAMES, UNITS, following
 from edgemed.clinical.wrong_patient import mismatches
 from edgemed.errors import VaultError
@@ -39,8 +39,13 @@ class CasedScreen(KeepingScreen):
 
     def action_case(self) -> None:
         """Show the header of the case, to be changed."""
-        form = CaseForm(self._session, self._conversation.header, self._region.shown())
+        form = CaseForm(self._session, self._conversation.header, self._region.shown(), self.first_field)
         self.app.push_screen(form, lambda header: self._take_header(self._conversation, header))
+
+    @property
+    def first_field(self) -> str:
+        """The field of the header that the form begins with."""
+        return CLINICAL[0]
 
     def _take_header(self, conversation: Conversation, header: CaseHeader | None) -> None:
         if header is not None and header != conversation.header:

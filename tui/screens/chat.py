@@ -33,12 +33,17 @@ class ChatScreen(TurnsScreen):
         ),
         Binding("ctrl+y", "resume_or_redo", show=False, priority=True),
         Binding("ctrl+c", "interrupt", show=False, priority=True),
+        Binding("escape", "escape", show=False),
         Binding("enter", "turn_menu", show=False),
     ]
 
     def __init__(self, session: ChatSession, conversation: Conversation) -> None:
         super().__init__(session, conversation)
         self._watcher = Watcher(lambda: self._driver.engine, self._hear)
+
+    def action_escape(self) -> None:
+        """Esc: leave or stop whatever is nearest."""
+        self.action_stop()
 
     def action_stop(self) -> None:
         """Close the menu, leave a changed question as it was, or stop the answer and keep its text.

@@ -23,6 +23,7 @@ from edgemed.tui.session import ChatSession
 from edgemed.tui.strings.asking import asking_strings
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.slash_menu import SlashMenu
+from edgemed.tui.widgets.typing_area import TypingArea
 
 PREVIEW_SECONDS = 0.6
 """The room for an answer is computed this long after the last key. Until then it is estimated."""
@@ -30,7 +31,7 @@ NEWS_SECONDS = 3.0
 TYPING_SECONDS = 2.0
 """How long leaving waits for typed text to arrive."""
 
-Action = Callable[[], Any]
+Action = Callable[..., Any]
 
 
 class ComposingScreen(AnsweringScreen):
@@ -69,7 +70,7 @@ class ComposingScreen(AnsweringScreen):
             self.say(said.format(word=called.word))
             return
         composer.clear()
-        self.call_later(action)
+        self.call_later(action, *([called.argument] if command and command.takes else []))
 
     # --- what is shown about the text in the box ---
 
@@ -226,6 +227,11 @@ class ComposingScreen(AnsweringScreen):
     # --- leaving ---
 
     @property
+    def box(self) -> TypingArea:
+        """Where typed text goes."""
+        return self.query_one(Composer)
+
+    @property
     def keeps_text(self) -> bool:
         """Whether the text of this chat outlives the program."""
         return False
@@ -258,6 +264,6 @@ class ComposingScreen(AnsweringScreen):
     async def let_typing_arrive(self) -> None:
         """Wait until the box has taken what was typed: the key that leaves overtakes it."""
         arrived = asyncio.Event()
-        self.query_one(Composer).call_later(arrived.set)
+        self.box.call_later(arrived.set)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(arrived.wait(), TYPING_SECONDS)

@@ -17,20 +17,19 @@ from edgemed.tui.facts import model_line
 from edgemed.tui.messages import Answering, EngineFailed
 from edgemed.tui.private_app import PrivateApp
 from edgemed.tui.reasons import reason_in
-from edgemed.tui.screens.cased import CasedScreen
 from edgemed.tui.screens.chats import ChatsScreen, Chosen
 from edgemed.tui.screens.hidden import HiddenScreen
 from edgemed.tui.screens.keeping import state_of
+from edgemed.tui.screens.noting import NotingScreen
 from edgemed.tui.session import ChatSession
-from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.transcript import Transcript
 
 LEAVE_SECONDS = 2.0
 """How long leaving waits for a stopped answer to end."""
 
 
-class KeptScreen(CasedScreen):
-    """`CasedScreen` that switches between the vault's chats. A running answer goes on in the chat that is left."""
+class KeptScreen(NotingScreen):
+    """`NotingScreen` that switches between the vault's chats. A running answer goes on in the chat that is left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "chats", show=False)]
 
@@ -64,7 +63,7 @@ class KeptScreen(CasedScreen):
 
     def paste(self, event: Paste) -> None:
         """Take a paste that was begun on this screen."""
-        self.query_one(Composer).take(event.text)
+        self.box.take(event.text)
 
     async def leave(self, event: str) -> None:
         """Save the draft, stop the running answer and keep its text, end the engine, close the vault.

@@ -1,4 +1,4 @@
-"""A page with the text that the model was given for an answer, and its digest; or with the last rows of the audit."""
+"""A page of text, such as what the model was given for an answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgemed.tui.session import ChatSession
 
 
 class SeenScreen(Screen[None]):
-    """`lines` stand above `text`: how many tokens a prompt has, and whether they are those of the answer, or a head."""
+    """`lines` stand above the text. For a prompt, they say how many tokens it has and whether it is the answer's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f9,q", "dismiss", show=False)]
 

@@ -55,7 +55,7 @@ class TurnsScreen(ComposingScreen):
         if name in ("earlier", "later"):
             place, of = self.version_of(turn)
             return place > 1 if name == "earlier" else place < of
-        return bool(turn.raw) or not name.startswith("copy")
+        return bool(turn.raw) or not name.startswith(("copy", "export"))
 
     def _act(self, name: str | None, turn: Turn) -> None:
         """Do to `turn` what was chosen in the menu, which has closed: the turn has the focus again."""
@@ -200,6 +200,10 @@ class TurnsScreen(ComposingScreen):
 
     def action_undo_send(self) -> None:
         """Put the question that was just sent back into the box: one that waits, or one without an answer yet."""
+        # The key overtakes an Enter before it: first the box hands over what was sent, then the screen queues it.
+        self.query_one(Composer).call_later(self.call_later, self._undo_send)
+
+    def _undo_send(self) -> None:
         if self._conversation.queued:
             self.put_back_queued()
         elif self._answered is not None and not self._answered.raw:
@@ -213,7 +217,8 @@ class TurnsScreen(ComposingScreen):
             self._taken_back = turn
             self._enter(Stopping())
             self._driver.stop(turn)
-            self.put_back(turn.question)
+            if not turn.template:  # it is asked by its command
+                self.put_back(turn.question)
             self.query_one(Composer).focus()
 
     # --- what the model saw ---

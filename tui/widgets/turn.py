@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.message import Message
 from textual.selection import Selection
 from textual.widgets import Static
 
@@ -20,6 +21,13 @@ from edgemed.tui.widgets.drawn import Drawn
 class AnswerView(Vertical, can_focus=True):
     """An answer. While it is open it takes more text."""
 
+    class Ended(Message):
+        """The whole answer is shown: it has ended, or it had ended before it was shown."""
+
+        def __init__(self, view: AnswerView) -> None:
+            super().__init__()
+            self.view = view
+
     def __init__(self, turn: Turn, heads: Heads) -> None:
         super().__init__()
         self.turn = turn
@@ -31,16 +39,24 @@ class AnswerView(Vertical, can_focus=True):
         yield Static(self._heads.answer(self.turn), classes="head", markup=False)
         yield Reasoning(self._parts.reasoning, self._heads)
         yield Drawn(self._parts.answer, classes="body")
-        yield Static("", classes="ending", markup=False)
+        for line in ("ending", "allergy", "numbers"):
+            yield Static("", classes=line, markup=False)
 
     def on_mount(self) -> None:
         self.show_ending(self._heads.ending(self.turn))
+        self.show_marks("", "")
+        self._tell_ended()
+
+    def _tell_ended(self) -> None:
+        if self.turn.raw and self.turn.state != "open":
+            self.post_message(self.Ended(self))
 
     async def open(self) -> None:
         """Open the answer for text that follows what it has."""
         self._text = self.turn.text
         self._show()
         self.show_ending("")
+        self.show_marks("", "")
 
     async def feed(self, text: str) -> None:
         """Append text. Each call costs a layout, so call it a few times a second, not once per token."""
@@ -51,8 +67,13 @@ class AnswerView(Vertical, can_focus=True):
         """Close the answer: show all of its text, its head and how it ended."""
         self._text = self.turn.text
         self._show()
-        self.query_one(".head", Static).update(self._heads.answer(self.turn))
+        self.show_head()
         self.show_ending(ending)
+        self._tell_ended()
+
+    def show_head(self) -> None:
+        """Show the head anew, when the answer has ended or its note has changed."""
+        self.query_one(".head", Static).update(self._heads.answer(self.turn))
 
     def _show(self) -> None:
         before, self._parts = self._parts, parts(self._text)
@@ -67,9 +88,17 @@ class AnswerView(Vertical, can_focus=True):
 
     def show_ending(self, ending: str) -> None:
         """Show `ending` below the text; hide the line if it is empty."""
-        line = self.query_one(".ending", Static)
-        line.update(ending)
-        line.display = bool(ending)
+        self._show_line("ending", ending)
+
+    def show_marks(self, allergies: str, numbers: str) -> None:
+        """Show what the program says about the text; hide the lines that are empty."""
+        self._show_line("allergy", allergies)
+        self._show_line("numbers", numbers)
+
+    def _show_line(self, name: str, text: str) -> None:
+        line = self.query_one(f".{name}", Static)
+        line.update(text)
+        line.display = bool(text)
 
     @property
     def columns(self) -> int:

@@ -17,7 +17,7 @@ from itertools import chain, islice
 from edgemed.clinical.flags.reading import Reading
 
 _GAP = r"(?![a-z])[^.;!?。\n]{0,40}?(?<![a-z])(?!(?<=[\d.])\d)"
-_SHORT_GAP = r"[^.,;!?。、无未否没\n]{0,8}?"
+_SHORT_GAP = r"[^.,;!?。、无未否没不排\n]{0,8}?"
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _NAME = re.compile(r"\{([a-z_0-9]+)\}")
 _TOKEN = re.compile(r" ?\.\.\.? ?|\\.|\[[^\]]*\]|\(\?[=!<:][=!]?|.")

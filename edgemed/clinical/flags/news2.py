@@ -58,8 +58,8 @@ class News2:
     """`score` is None if it may not be computed: `missing` parameters, or a `reason`.
 
     `highest`: one parameter scores 3. `evidence` holds the observations as the text has them. `new`: they stand in the
-    new question. The reason "pregnancy_unknown" is for a woman of 16 to 55 where neither header nor text says whether
-    she is pregnant.
+    new question. `scale`: the SpO2 scale, None until chosen. The reason "pregnancy_unknown" is for a woman of 16 to
+    55 where neither header nor text says whether she is pregnant.
     """
 
     score: int | None
@@ -68,6 +68,7 @@ class News2:
     highest: bool = False
     evidence: tuple[str, ...] = ()
     new: bool = True
+    scale: Literal[1, 2] | None = None
 
     def as_flag(self) -> Flag | None:
         """A flag at 5 or more, or at 3 for one parameter."""
@@ -125,9 +126,10 @@ def _score(
     if not reason and not seen.missing and scale is None:
         reason = "no_scale"
     if reason or seen.missing or scale is None:
-        return News2(None, seen.missing, reason, evidence=evidence, new=new)
+        return News2(None, seen.missing, reason, evidence=evidence, new=new, scale=scale)
     scores = points(seen, scale)
-    return News2(sum(scores.values()), highest=max(scores.values()) == 3, evidence=evidence, new=new)
+    highest = max(scores.values()) == 3
+    return News2(sum(scores.values()), highest=highest, evidence=evidence, new=new, scale=scale)
 
 
 def _reason(texts: Sequence[Text], header: CaseHeader) -> Reason:

@@ -1,6 +1,6 @@
 """Numbers, units, sides and negations of a text, compared with the text that it was made from."""
 
-from edgemed.clinical.numbers.checking import absent, check
+from edgemed.clinical.numbers.checking import Source, absent, check
 from edgemed.clinical.numbers.marks import Checked, Mark
 
-__all__ = ["Checked", "Mark", "absent", "check"]
+__all__ = ["Checked", "Mark", "Source", "absent", "check"]

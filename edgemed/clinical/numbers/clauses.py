@@ -118,7 +118,7 @@ def stem(word: str) -> str:
     return word
 
 
-_ENDINGS = ("ement", "ment", "ings", "ing", "ation", "ions", "ion", "ed", "al", "ly", "e")
+_ENDINGS = ("ement", "ment", "ings", "ing", "ation", "ated", "ions", "ion", "ed", "al", "ly", "e")
 
 
 def content(words: list[str]) -> frozenset[str]:

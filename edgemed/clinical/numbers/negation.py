@@ -29,7 +29,7 @@ class Mention:
     subject: frozenset[str] = frozenset()
 
 
-def mentions(sentence: list[Clause], folded: Folded) -> Iterator[Mention]:
+def mentions(sentence: list[Clause], folded: Folded, zeros: set[int]) -> Iterator[Mention]:
     """Negation and its scope, clause by clause."""
     state: Polarity = "present"
     denied = False
@@ -42,10 +42,14 @@ def mentions(sentence: list[Clause], folded: Folded) -> Iterator[Mention]:
         if cue is None:
             if state != "present":
                 state = _continued(sentence, n, denied)
-            shown: Polarity = "unclear" if state == "present" and n in open_lists else state
+            doubtful = n in open_lists or not zeros.isdisjoint(clause.items)  # "mucositis 0"
+            shown: Polarity = "unclear" if state == "present" and doubtful else state
             yield from _mention(clause, 0, len(words), shown, folded)
             continue
-        behind = bool(content(words[cue + 1 :]))
+        listed = n + 1 < len(sentence) and sentence[n + 1].before in ("or", "/")
+        behind = bool(content(words[cue + 1 :])) or (
+            (words[cue] == "xden" or listed) and words[cue] not in ("xback", "xout") and cue + 1 < len(words)
+        )
         if words[cue] in ("xback", "xout") or not behind:
             unclear = words[cue] == "xout" and behind  # "DVT ruled out", but "ultrasound ruled out a DVT"
             first = max((stop for stop in clause.stops if stop < cue), default=0)
@@ -69,15 +73,19 @@ def _before_back_cues(sentence: list[Clause]) -> set[int]:
     for n, clause in enumerate(sentence):
         if (
             n
-            and clause.before in ("and", "or", "、", ",", "，")
+            and clause.before in ("and", "or", "、", ",", "，", "/")
             and "xback" in clause.texts
-            and (clause.before in ("、", ",", "，") or not {"are", "were", "both"}.isdisjoint(clause.texts))
+            and (
+                clause.before in ("、", ",", "，", "/")
+                or sentence[n - 1].before == ","
+                or not {"are", "were", "both"}.isdisjoint(clause.texts)
+            )
         ):
             for m in range(n - 1, max(-1, n - 8), -1):
                 if (
                     len(sentence[m].words) > 3
                     or sentence[m].stops
-                    or any(word in CUES for word, _, _ in sentence[m].words)
+                    or any(word in CUES or word == "xyes" for word, _, _ in sentence[m].words)
                 ):
                     break
                 found.add(m)

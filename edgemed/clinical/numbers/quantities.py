@@ -14,19 +14,24 @@ from edgemed.clinical.numbers.units import NONE, Unit, unit_at
 MOST = 10_000
 """Quantities of a text that are read."""
 
-_NUMBER = re.compile(r"(?P<number>\d{1,3}(?:,\d{3})+(?![\d])(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)")
+_NUMBER = re.compile(
+    r"(?P<number>\d{1,3}(?:,\d{3})+(?![\d])(?:\.\d+)?"
+    r"|\d{1,3}(?: 000){1,2}(?= ?(?:units?|iu|u|mg|mcg|ng|ml)(?![a-z]))|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
+)
 _NAME = re.compile(
-    r"\b(?:hba1c|a1c|spo2|sao2|sp02|p(?:a|v|et)?co2|pao2|fio2|co2|o2|vitamin [bdk]\d{1,2}|b12|b6|ft?[34]|t[34]"
+    r"(?<![a-z0-9])(?:hba1c|a1c|spo2|sao2|sp02|p(?:a|v|et)?co2|pao2|fio2|co2|o2|vitamin [bdk]\d{1,2}"
+    r"|b12|b6|ft?[34]|t[34]"
     r"|ca ?125|ca ?19-?9|ca ?15-?3"
     r"|covid-?19|sars-cov-2|h1n1|h2|5-?ht\d?|cyp\w+|fev1|p2y12|glp-?1|sglt-?2|dpp-?4|cha2ds2(?:-vasc)?|curb-?65|phq-?9|gad-?7"
     r"|news ?2|qtc|omega-?3|hco3|cd4|il-?6|igg4|her-?2|ki-?67|p53|5-?fu|5-?asa|2,3-dpg|25-?oh|o-2|h2o|po4|mg2|ca2"
     r"|ck-?mb"
     r"|10-point|12-lead|24-hour clock|1\.73)(?![\d])|\b(?:step|option|part|section|table|figure|tip) \d{1,2}\b"
     r"|第\d{1,2}(?:步|条|点|部分|节)"
+    r"|\b4 (?:limbs|quadrants|extremities|valves)\b|\b2[- ](?:week wait|ww)\b|\b2ww\b|一秒率"
     r"|(?:(?<=\n)|^)[ *#>(_-]{0,8}\d{1,2}[.)、:](?=\D|$)"
 )
-_RANGE = re.compile(r" ?(?:-|~|to|至|到|or|或|–) ?$")
-_RATIO = re.compile(r" ?(?:/|over|out of) ?$")
+_RANGE = re.compile(r" ?(?:-|~|to|至|到|or|或|->|→|=>|>>) ?$")
+_RATIO = re.compile(r" ?(?:/|over|out of|of|of the) ?$")
 _TIMES = re.compile(r" ?[x×*] ?|(?: by ) ?")
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")
 _SOFT = re.compile(
@@ -43,7 +48,7 @@ _ROMAN = re.compile(
     r"|(?<![a-z])(?P<after>i{1,3}|iv|vi{0,3})(?P<minor>[ab]?)(?= ?(?:级|期|度|型|/vi|/6))"
 )
 _ROMANS = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6, "vii": 7, "viii": 8}
-_GROUP = re.compile(r",(?=\d{3})")
+_GROUP = re.compile(r"[, ](?=\d{3})")
 
 
 def read(folded: Folded) -> list[Quantity]:
@@ -96,12 +101,16 @@ def _plain(text: str, taken: bytearray) -> Iterator[Quantity]:
             unit = ORDINAL if _ORDINAL.match(text, j) else _bare_temperature(text, j, raw)
         if taken[after - 1]:
             unit, after = NONE, j
+        if unit.dimension == "volume" and text[i - 1 : i] == "/" and text[j:after] == " l":
+            unit, after = NONE, j  # power 4/5 L
         if unit.dimension == "length" and text[i - 1 : i] == "/":  # 8/12 m: months, male
             unit, after = NONE, j
         joint = _joint(text[end:i], unit) if run and i - end <= 9 else ""
+        if joint and "of" in text[end:i] and run[-1][3] is not NONE:
+            joint = ""  # 1 litre of 0.9%
         if run and (not joint or len(run) > 3):
             yield _joined(run, joints, text)
-            run, joints = [], ""
+            run, joints, joint = [], "", ""
         joints += joint
         run.append((i, after, raw, unit))
         end = after
@@ -131,7 +140,7 @@ _BARE_DEGREE = re.compile(r" ?(?:(?P<f>f)|c|度|°|degrees)(?![a-z])")
 # In notes, 5/7 is 5 days, 2/52 two weeks, 3/12 three months.
 _NOTE_TIMES = {"7": Unit("hour", 24), "52": Unit("hour", 168), "12": Unit("month", 1), "40": Unit("hour", 168)}
 _AGE_BEFORE = re.compile(
-    r"(?:(?P<day>\b(?:day|pod))|(?P<week>\bweek|孕|妊娠)|(?P<year>\b(?:age|aged|f|m|male|female|man|woman|year)|年龄|男性?|女性?))"
+    r"(?:(?P<day>\b(?:day|pod|d))|(?P<week>\bweek|孕|妊娠)|(?P<year>\b(?:age|aged|f|m|male|female|man|woman|year)|年龄|男性?|女性?))"
     r"[ ,:，：、]{0,2}$"
 )
 _AGE_AFTER = re.compile(r" ?(?:m|f|male|female|yo)(?![a-z])|男|女")
@@ -143,16 +152,26 @@ def _joined(run: list[tuple[int, int, str, Unit]], joints: str, text: str) -> Qu
     last = run[-1][3]
     parts = tuple(Part(raw, last if unit is NONE else unit) for _, _, raw, unit in run)
     readings = [parts]
+    if last.dimension.endswith("/beat"):  # 200 g/次: 200 g each time
+        readings.append(
+            tuple(Part(raw, Unit(last.dimension.removesuffix("/beat"), last.factor)) for _, _, raw, _ in run)
+        )
     if last.dimension and len(run) > 1:
         readings.append(tuple(Part(raw, unit) for _, _, raw, unit in run))
     if joints == "/":
         a, b = run[0][2], run[1][2]
         if b in _NOTE_TIMES and last is NONE and run[0][3] is NONE and float(a) <= 40:
             readings.append((Part(a, _NOTE_TIMES[b]),))
-        if run[0][3] is NONE and float(b) and float(a) < float(b):
+        if run[0][3] is NONE and float(b):
             if a == "1" or (a, b) in (("2", "3"), ("3", "4")):
                 readings.append((Part(key(float(a) / float(b)), last),))
-            if last is NONE and float(b) <= 31 and "." not in a + b:
+            if (
+                last is NONE
+                and "." not in a + b
+                and 0 < float(a) <= 31
+                and float(b) <= 31
+                and min(float(a), float(b)) <= 12
+            ):
                 readings.append((Part(key(float(a) * 100 + float(b)), DATE),))
                 readings.append((Part(key(float(b) * 100 + float(a)), DATE),))
         if b in _SCALES and last is NONE:
@@ -162,8 +181,6 @@ def _joined(run: list[tuple[int, int, str, Unit]], joints: str, text: str) -> Qu
     if len(run) == 1 and last.per:
         base = Unit(last.dimension.rpartition("/")[0], last.factor * last.per)
         readings.append((Part(parts[0].raw, base), times.per_day(24 / last.per)))
-    if len(run) == 1 and last.dimension.endswith("/beat"):  # 200 g/次: 200 g each time
-        readings.append((Part(parts[0].raw, Unit(last.dimension.removesuffix("/beat"), last.factor)),))
     if len(run) == 1 and last.dimension == "percent":
         readings.append((Part(key(float(parts[0].raw) / 100), FRACTION),))
     if len(run) == 1 and last is NONE:
@@ -175,18 +192,23 @@ def _joined(run: list[tuple[int, int, str, Unit]], joints: str, text: str) -> Qu
 def _unsaid(number: tuple[int, int, str, Unit], text: str) -> Iterator[tuple[Part, ...]]:
     """Readings of a number without a unit: an age, a day after surgery, a time of day (0930, 9.30)."""
     start, end, raw, _ = number
+    if text[end : end + 1] == "月":
+        yield (Part(raw, Unit("month", 1)),)
     before = _AGE_BEFORE.search(text, max(0, start - 10), start)
     if before or _AGE_AFTER.match(text, end):
         kind = before.lastgroup if before else None
         yield (Part(raw, Unit("month", 1) if text[end : end + 1] == "月" else _AGE_UNITS[kind or "year"]),)
     if 0 < float(raw) < 1:  # an FiO2 of 0.45
         yield (Part(raw, FRACTION),)
+    if course := _COURSE.search(text, max(0, start - 12), start):
+        yield (Part(raw, _AGE_UNITS["week" if course["week"] else "day"]),)
     if _COUNTED_THING.search(text, max(0, start - 10), start):
         yield (Part(raw, ORDINAL),)
     if match := _TIME_DIGITS.fullmatch(text, start, end):
         yield (Part(key(int(match["h"]) * 60 + int(match["n"])), TIME),)
 
 
+_COURSE = re.compile(r"(?:(?P<week>weekly|/wk|/week)|daily|\bod|\bbd|\btds|\bqds|nocte) ?[x×] ?$")
 _COUNTED_THING = re.compile(r"(?:day|week|cycle|visit|course|pod|grade|degree|episode|number|no\.?|第) ?$")
 _TIME_DIGITS = re.compile(r"(?P<h>[01]\d|2[0-3]|[1-9](?=\.))\.?(?P<n>[0-5]\d)")
 

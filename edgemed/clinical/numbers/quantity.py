@@ -45,6 +45,11 @@ class Quantity:
     clock: bool = False
     ratio: tuple[str, str] | None = None
     support: tuple[Part, ...] = ()
+    values: frozenset[tuple[str, str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Collects the dimensions and values of the first reading."""
+        self.values = self.values or frozenset((part.unit.dimension, part.value) for part in self.readings[0])
 
 
 def key(value: float) -> str:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from edgemed.clinical.folded import Folded
+from edgemed.clinical.folded import LONGEST, Folded
 from edgemed.clinical.numbers import quantities, spelled, vocabulary
 from edgemed.clinical.numbers.clauses import SIDES, Clause, content, sentences
 from edgemed.clinical.numbers.negation import Mention, mentions
 from edgemed.clinical.numbers.quantity import PER_DAY, Quantity
 from edgemed.clinical.numbers.sides import Side, sides, spell_out
+
+_SIDES = frozenset(SIDES)
+_NORMAL = re.compile(
+    r"(?i)\b(?:intact|normal|clear|unremarkable|stable|nad|well|soft|snt|unaffected|wnl|within normal limits|unchanged"
+    r"|healthy|fine|ok)\b"
+    r"|(?<![\d./])0(?:/\d|(?![\d./%]))|(?:\bt|\btemp|\btemperature|体温)[ :：]{0,2}(?:36\.\d|37\.[0-4])"
+    r"|正常|清晰|良好|稳定|通畅|完整"
+)
 
 
 @dataclass(slots=True)
@@ -25,18 +34,58 @@ class Measured:
     side: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reading:
-    """What a text says. Positions are those of the original text."""
+    """What a text says. Positions are those of the original text.
+
+    normals: how often it says that something is normal, which is another way to say that nothing is wrong.
+    """
 
     text: str
     measured: list[Measured]
     sides: list[Side]
     mentions: list[Mention]
+    normals: int = 0
+
+
+class Reader:
+    """Reads a text line by line, and a line again only if it was not in the text before."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, Reading] = {}
+
+    def read(self, text: str) -> Reading:
+        """Reads the first `folded.LONGEST` characters of `text`."""
+        known, self._lines = self._lines, {}
+        whole = Reading(text, [], [], [])
+        start = 0
+        for line in text[:LONGEST].split("\n"):
+            if line:
+                self._lines[line] = reading = self._lines.get(line) or known.get(line) or _read(line)
+                _append(whole, reading, start)
+            start += len(line) + 1
+        return whole
 
 
 def read(text: str) -> Reading:
-    """Reads the first `folded.LONGEST` characters of `text`."""
+    """Reads the first `folded.LONGEST` characters of `text`, a line at a time: a sentence ends with its line."""
+    return Reader().read(text)
+
+
+def _append(whole: Reading, line: Reading, start: int) -> None:
+    """Adds what a line says, which begins at `start`."""
+    whole.normals += line.normals
+    for one in line.measured:
+        q = one.quantity
+        moved = Quantity(q.start + start, q.end + start, q.readings, q.soft, q.clock, q.ratio, q.support, q.values)
+        whole.measured.append(Measured(moved, one.topics, one.own, one.side))
+    whole.sides.extend(Side(s.side, s.words, s.start + start, s.end + start, s.soft, s.own) for s in line.sides)
+    whole.mentions.extend(
+        Mention(m.words, m.polarity, m.start + start, m.end + start, m.subject) for m in line.mentions
+    )
+
+
+def _read(text: str) -> Reading:
     folded = Folded.of(text)
     spelled.to_digits(folded)
     found = quantities.read(folded)
@@ -47,11 +96,12 @@ def read(text: str) -> Reading:
     measured = [Measured(one) for one in found]
     vocabulary.to_canonical(folded)
     spell_out(folded)
-    reading = Reading(text, measured, [], [])
+    reading = Reading(text, measured, [], [], len(_NORMAL.findall(text)))
+    zeros = {n for n, one in enumerate(found) if one.readings[0][0].raw == "0"}
     for sentence in sentences(folded, [one.soft for one in found]):
         _measure(sentence, measured)
         reading.sides.extend(sides(sentence, folded))
-        reading.mentions.extend(mentions(sentence, folded))
+        reading.mentions.extend(mentions(sentence, folded, zeros))
     return reading
 
 
@@ -98,6 +148,7 @@ def _measure(sentence: list[Clause], measured: list[Measured]) -> None:
             else:
                 own = contents[n] or (contents[n - 1] if n and not contents[n + 1] else contents[n + 1])
             one = measured[index]
+            own -= _SIDES
             one.topics, one.own = own or carried, bool(own)
             one.side = next(iter(named)) if len(named) == 1 else ""
         carried = next((words for words in contents if words), carried)

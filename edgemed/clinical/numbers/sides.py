@@ -48,7 +48,11 @@ def _eye_side(match: re.Match[str]) -> str:
 def _letter_side(match: re.Match[str]) -> str:
     """L and R; but R alone before a number is a respiratory rate."""
     text, end = match.string, match.end()
-    if match["side"] == "r" and _NUMBER_NEXT.match(text, end) and not _LEFT_TOO.search(text, end, end + 60):
+    if (
+        match["side"] == "r"
+        and _NUMBER_NEXT.match(text, end)
+        and not _LEFT_TOO.search(text, max(0, end - 60), end + 60)
+    ):
         return match[0]
     return " left " if match["side"] == "l" else " right "
 

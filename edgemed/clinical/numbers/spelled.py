@@ -64,7 +64,7 @@ _CHINESE = re.compile(
     rf"(?P<of>[{_HAN}]{{1,6}})分之(?P<n>[{_HAN}\d]{{1,6}})"
     r"|半(?P<halved>片|粒|支|小时|天|年|个月|个小时|月|量|袋|包|升|斤)"
     rf"|(?P<wan>[{_HAN}]{{1,6}}|\d{{1,6}}(?:\.\d{{1,4}})?)(?P<scale>万|亿)(?!古|艾|能)"
-    rf"|(?P<whole>[{_HAN}]{{1,9}})(?:点(?P<digits>[零〇一二三四五六七八九]{{1,4}}))?(?=(?:余|多)?(?:{_MEASURE})|[到至~-][{_HAN}\d]{{1,3}}(?:{_MEASURE}))(?!(?:点))"
+    rf"|(?<![\d.])(?P<whole>[{_HAN}]{{1,9}})(?:点(?P<digits>[零〇一二三四五六七八九]{{1,4}}))?(?=(?:余|多)?(?:{_MEASURE})|[到至~-][{_HAN}\d]{{1,3}}(?:{_MEASURE}))(?!(?:点))"
 )
 _ONE_PERIOD = re.compile(
     r"\b(?P<before>for|over|within|in|after|last|past|next|further|another) (?:an?|one) (?=(?:hour|day|week"
@@ -80,20 +80,54 @@ _ZERO = re.compile(
 )
 _VULGAR = re.compile(r"(?<![\d.])(\d{0,4}) ?([½¼¾⅓⅔])")
 _FRACTIONS = {"½": 0.5, "¼": 0.25, "¾": 0.75, "⅓": 1 / 3, "⅔": 2 / 3}
+_MORE_THAN = re.compile(r"(?P<n>\d{1,3})(?:[多余]|个多|多个|余个)(?P<unit>个?月|年|天|周|个?小时|次|岁|日|分钟)")
 _HALF_MORE = re.compile(r"(?P<n>\d{1,3}) ?(?P<unit>个小时|个月|小时|天|年|周|片)半(?![片天年月])")
-_NOT_COUNTS = re.compile(r"一(?:个|种|处|条|般|直|定|些|例|项|次性|点|级亲属|根|型|分)|(?:十二指|四肢|三角|一线|二线)")
+_NOT_COUNTS = re.compile(
+    r"一(?!天|日|周|星期|个月|个小时|月|年|小时|分钟|片|粒|支|袋|包|滴|喷|吸|次(?!性)|倍|级(?!亲属)|期|度|剂|瓶|丸|岁|两|杯|公|千|毫|微|厘|[到至~-])"
+    r"|(?:十二指|四肢|三角|一线|二线|三尖瓣|二尖瓣)"
+)
+
+
+_PAST_HOUR = re.compile(
+    rf"\b(?P<part>half|quarter) (?P<way>past|to) (?P<hour>\d{{1,2}}|{_WORD})\b(?: in the (?P<late>afternoon|evening))?"
+)
+_EACH_KILO = re.compile(r"每(?:公斤|千克|kg)(?:体重)? ?(?P<n>\d+(?:\.\d+)?) ?(?P<unit>毫克|毫升|微克|mg|ml|ug|g|克)")
+_PLUSES = re.compile(
+    r"(?<![+\w])\(?(?P<pluses>\+{2,4})\)?(?![+\d])|(?<=[\u4e00-\u9fff])\(?(?P<more>\+{2,4})\)?(?![+\d])"
+)
+
+
+def _past_hour(match: re.Match[str]) -> str:
+    """half past ten in the evening: 22:30."""
+    hour = int(match["hour"]) if match["hour"].isdigit() else _VALUES.get(match["hour"], 0)
+    minutes = 60 * hour + (30 if match["part"] == "half" else 15 if match["way"] == "past" else -15)
+    minutes += 720 if match["late"] and hour < 12 else 0
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+_QUARTERS = re.compile(r"\b(?:(?P<three>three|3)[- ]quarters|a quarter) of an hour\b")
+_FRACTURE = re.compile(r"(?<=[a-z ?(])#(?=$|[\s,.;:)]|[a-z])")
 
 
 def to_digits(folded: Folded) -> None:
     """Replaces numbers in words. "one" and 一 that count nothing are left: they are seldom meant as a number."""
+    if "past" in folded.text or "quarter" in folded.text:
+        folded.replace(_PAST_HOUR, _past_hour)
+        folded.replace(_QUARTERS, lambda match: "45 min" if match["three"] else "15 min")
+    if "#" in folded.text:
+        folded.replace(_FRACTURE, lambda _: " fracture ")
     if any(c.isascii() and c.isalpha() for c in folded.text[:2000]) or folded.text.isascii():
         folded.replace(_ENGLISH, _english)
         folded.replace(_ONE_PERIOD, lambda match: f"{match['before']} 1 ")
     if not folded.text.isascii():
         folded.replace(_CHINESE, _chinese)
+        folded.replace(_MORE_THAN, lambda match: match["n"] + match["unit"])
         folded.replace(_HALF_MORE, lambda match: f"{match['n']}.5{match['unit'].removeprefix('个')}")
     if not folded.text.isascii():
         folded.replace(_VULGAR, lambda match: _written(int(match[1] or 0) + _FRACTIONS[match[2]]))
+    folded.replace(_EACH_KILO, lambda match: f"{match['n']} {match['unit']}/kg")
+    if "++" in folded.text:
+        folded.replace(_PLUSES, lambda match: f" {len(match['pluses'] or match['more'])}+ ")
     folded.replace(_ZERO, lambda _: "no ")
     folded.replace(_HOURS_MINUTES, lambda match: f"{60 * int(match['h']) + int(match['m'])} min")
 

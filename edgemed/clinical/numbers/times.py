@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from edgemed.clinical.numbers.quantity import DATE, MONTH, PER_DAY, TIME, YEAR, Part, Quantity, key
+from edgemed.clinical.numbers.units import Unit
 
 _MONTHS = {
     "jan": 1,
@@ -37,6 +38,14 @@ _DATE = re.compile(
     rf"|units?)\b)(?:,? (?P<y6>(?:19|20)\d\d))?"
     rf"|\b(?P<m7>{_MONTH}),? (?P<y7>(?:19|20)\d\d)"
 )
+_GESTATION = re.compile(
+    r"(?<![\d.+])(?P<weeks>[1-4]\d) ?(?:weeks?|wks?|周)? ?\+ ?(?P<days>[0-6])(?![\d.]) ?(?:/40|weeks|wks|days?|天|周)?"
+)
+_CONTRACTIONS = re.compile(r"(?P<n>\d)(?:-\d)?(?::| in )10(?: ?min(?:ute)?s?)?(?![\d.])")
+_CONTRACTING = re.compile(r"contract|ctx|宫缩")
+_NOON = re.compile(
+    r"\b(?:(?P<noon>noon|midday|lunchtime)|midnight)\b|\b12 ?(?P<n>n)(?![a-z])|(?P<han>中午|正午)(?!\d|1)|午夜"
+)
 _CLOCK = re.compile(
     r"(?<![\d.])(?:(?P<h1>[01]?\d|2[0-4]):(?P<n1>[0-5]\d)(?!\d|[,.]\d)(?::\d\d)? ?(?P<ap1>[ap]\.?m\b\.?)?"
     r"|(?P<h2>1?\d) ?(?P<ap2>[ap]\.?m\b\.?)"
@@ -48,7 +57,7 @@ _AFTERNOON = re.compile(r"(?:下午|晚上|傍晚|晚|中午) ?$")
 
 _PERIODS = {"d": 24.0, "w": 168.0, "h": 1.0, "m": 720.0, "y": 8640.0, "n": 1 / 60}
 _PERIOD = (
-    r"(?:days?|daily|d|24 ?h(?:ours?|rs?)?|weeks?|weekly|wks?|hours?|hourly|hr|h|months?|monthly|years?|minutes?|min"
+    r"(?:days?|daily|d|24 ?h(?:ours?|rs?)?|weeks?|weekly|wks?|w|hours?|hourly|hr|h|months?|monthly|years?|minutes?|min"
     r"|天|日|小时|周|月|晚|分钟)"
 )
 _N = r"\d{1,3}(?:\.\d)?"
@@ -76,6 +85,7 @@ _LATIN = {
     "bd": 2, "bds": 2, "bid": 2, "tid": 3, "tds": 3, "qid": 4, "qds": 4, "qd": 1, "od": 1, "qod": 0.5, "eod": 0.5,
     "qw": 1 / 7, "biw": 2 / 7, "tiw": 3 / 7,
 }  # fmt: skip
+_INTERVALS = {"d": Unit("hour", 24), "h": Unit("hour", 1), "w": Unit("hour", 168), "m": Unit("month", 1)}
 _AMOUNT = re.compile(r"\d")
 EYE = re.compile(r"\b(?:va|eyes?|visual|vision|acuity|iop|retina|fundus|os|ou|cornea|drops?)\b|眼|视力")
 
@@ -93,6 +103,47 @@ def _date(match: re.Match[str]) -> Quantity | None:
         ((Part(key(m * 100 + d), DATE),) if d else (Part(key(m), MONTH),)) + years for m, d in orders if 1 <= m <= 12
     ]
     return Quantity(*match.span(), tuple(readings), clock=True) if readings else None
+
+
+def _gestation(match: re.Match[str]) -> Quantity:
+    """38+2: weeks and days of a pregnancy."""
+    weeks = Part(match["weeks"], Unit("hour", 168))
+    return Quantity(*match.span(), ((weeks, Part(match["days"], Unit("hour", 24))),))
+
+
+def _contractions(match: re.Match[str]) -> Quantity | None:
+    """3:10 is 3 contractions in 10 minutes."""
+    if not _CONTRACTING.search(match.string, max(0, match.start() - 30), match.end() + 30):
+        return None
+    return Quantity(*match.span(), ((Part(match["n"]), Part("10", Unit("hour", 1 / 60))),))
+
+
+_RECENT = re.compile(
+    r"\b(?:(?P<weekday>mon|tues?|wed|thur?s?|fri|sat|sun)(?:day|nesday|urday|sday)?(?! ?\d|s)"
+    r"|(?P<day>yesterday|last night|overnight)"
+    r"|(?P<week>last week)|(?P<fortnight>fortnight)|(?P<month>last month)|(?P<year>last year))\b"
+    r"|(?P<zhday>周[一二三四五六日](?!次)|星期[一二三四五六日])|(?P<zhone>昨[日天晚])"
+    r"|(?P<zhtwo>前天)|(?P<zhweek>上周)|(?P<zhmonth>上个?月)|(?P<zhyear>去年)"
+)
+_AGO = {
+    "day": (1, "d"), "zhone": (1, "d"), "zhtwo": (2, "d"), "week": (1, "w"), "zhweek": (1, "w"), "fortnight": (2, "w"),
+    "month": (1, "m"), "zhmonth": (1, "m"), "year": (12, "m"), "zhyear": (12, "m"),
+}  # fmt: skip
+
+
+def _recent(match: re.Match[str]) -> Quantity:
+    """Yesterday: 1 day; Monday: one of 1 to 7 days."""
+    if match["weekday"] or match["zhday"]:
+        readings = tuple((Part(str(n), _INTERVALS["d"]),) for n in range(1, 8))
+    else:
+        count, letter = _AGO[match.lastgroup or "day"]
+        readings = ((Part(str(count), _INTERVALS[letter]),),)
+    return Quantity(*match.span(), readings, soft=True)
+
+
+def _noon(match: re.Match[str]) -> Quantity:
+    at = Part("720" if match["noon"] or match["han"] or match["n"] else "0", TIME)
+    return Quantity(*match.span(), ((at,),), soft=True, clock=True)
 
 
 def _clock(match: re.Match[str]) -> Quantity | None:
@@ -136,7 +187,12 @@ def _frequency(match: re.Match[str]) -> Quantity | None:
     interval = match["n2"] or match["n3"] or match["n8"]
     parts = tuple(per_day(24 / (n * hours) if interval else n * 24 / hours) for n in numbers)
     counts = () if interval else tuple(Part(key(n)) for n in numbers)
-    return Quantity(*match.span(), (parts,), support=counts)
+    readings = [parts]
+    if interval and len(numbers) == 1:  # every 3 months, or in 3 months
+        letter = (match["p2"] or match["p3"] or match["p8"] or "d").removeprefix("个")
+        if unit := _INTERVALS.get({"天": "d", "日": "d", "小": "h", "周": "w", "月": "m"}.get(letter[0], letter[0])):
+            readings.append((Part(key(numbers[0]), unit),))
+    return Quantity(*match.span(), tuple(readings), support=counts)
 
 
 def per_day(value: float) -> Part:
@@ -156,5 +212,13 @@ def soft_frequencies(text: str, taken: bytearray) -> Iterator[Quantity]:
             yield Quantity(*match.span(), ((per_day(1 / 7 if match["week"] else 1),),), soft=True)
 
 
-READERS = ((_DATE, _date), (_CLOCK, _clock), (_FREQUENCY, _frequency))
+READERS = (
+    (_GESTATION, _gestation),
+    (_CONTRACTIONS, _contractions),
+    (_DATE, _date),
+    (_NOON, _noon),
+    (_RECENT, _recent),
+    (_CLOCK, _clock),
+    (_FREQUENCY, _frequency),
+)
 """Each pattern with what makes a quantity of a match; None where the words mean something else."""

@@ -48,6 +48,7 @@ _TABLE: dict[str, dict[str, float]] = {
         "h|hr|hrs|hours?|个小时|小时": 1,
         "min|mins|minutes?|分钟": 1 / 60,
         "s|sec|secs|seconds?|秒钟?": 1 / 3600,
+        "ms|msec|milliseconds?|毫秒": 1 / 3.6e6,
         "days?|d|天|日": 24,
         "weeks?|wks?|w|周|个?星期": 168,
     },
@@ -61,7 +62,7 @@ _TABLE: dict[str, dict[str, float]] = {
     "energy": {"kcal|千卡": 1, "kj": 1e6},
     "joule": {"joules?|j|焦耳": 1},
     "gray": {"gy": 1, "cgy": 0.01},
-    "pack year": {"pack[- ]?years?|pack[- ]?yrs?|包年|年包": 1},
+    "pack year": {"pack[- ]?years?|pack[- ]?yrs?|pk[- ]?yrs?|pyh?|包年|年包": 1},
     "osmole": {"mosm|mosmol": 1},
     "count": {
         "x ?10\\^9|\\* ?10\\^9|10\\^9|×10\\^9|10\\*9": 1e9,
@@ -75,8 +76,14 @@ _TABLE: dict[str, dict[str, float]] = {
 }
 _PER_MINUTE = "bpm|beats per minute|breaths per minute|次/分钟?|次每分钟?"
 
-IMPLIED = frozenset({"/hour", "pressure", "celsius", "percent", "length", "amount/volume", "volume/hour/area", "mass"})
-"""Dimensions that a number is given without a unit. `mass` holds for kilograms only (`implied`)."""
+IMPLIED = frozenset(
+    {
+        "/hour", "pressure", "celsius", "percent", "length", "amount/volume", "volume/hour/area", "mass", "mass/volume",
+        "volume/hour", "activity/volume", "/volume", "amount/amount", "volume", "length/hour", "volume/mass", "area",
+        "kpa", "mass/area", "joule", "energy", "cmh2o",
+    }
+)  # fmt: skip
+"""Dimensions that a number is often given without a unit: results, and doses in mg or mcg (`implied`)."""
 
 _FACTORS: list[tuple[re.Pattern[str], str, float]] = [
     (re.compile(names), dimension, factor) for dimension, units in _TABLE.items() for names, factor in units.items()
@@ -153,13 +160,19 @@ def _base(name: str) -> tuple[str, float]:
     for pattern, dimension, factor in _FACTORS:
         if pattern.fullmatch(name):
             return dimension, factor
-    return name, 1.0
+    return ("month", 1.0) if name == "月" else (name, 1.0)
 
 
 def implied(unit: Unit, value: float) -> bool:
     """Whether a source that has the number without a unit can mean this one."""
+    if unit.dimension == "hour":
+        return unit.factor < 1e-6  # ms
+    if unit.dimension == "month":
+        return unit.factor == 12 and value >= 16  # an age
     if unit.dimension == "percent":
         return value >= 20  # a saturation, an ejection fraction; not the 9 of a bicarbonate
     if unit.dimension == "length":
         return unit.factor == 1 and value >= 20  # a height in cm
-    return unit.dimension in IMPLIED and (unit.dimension != "mass" or unit.factor == 1e6)
+    return unit.dimension in IMPLIED and (
+        unit.dimension != "mass" or unit.factor in (1e6, 1, 1e-3) or (unit.factor == 1000 and value <= 5)
+    )

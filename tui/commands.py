@@ -122,9 +122,10 @@ def matching(typed: str, among: Iterable[Command]) -> list[Command]:
 
 def listed(language: Language, commands: Iterable[Command]) -> str:
     """Commands as a list in Markdown, for the help page."""
+    comma, colon, stop = ("、", "：", "。") if language == "zh-CN" else (", ", ": ", ". ")
     lines = []
     for command in commands:
-        keys = ", ".join(filter(None, [*map(shown_key, command.keys), command.typed]))
-        called = f"**{command.word}**, **{keys}**" if keys else f"**{command.word}**"
-        lines.append(f"- {called}: {command.title(language)}. {command.explanation(language)}")
+        keys = comma.join(filter(None, [*map(shown_key, command.keys), command.typed]))
+        called = f"**{command.word}**{comma}**{keys}**" if keys else f"**{command.word}**"
+        lines.append(f"- {called}{colon}{command.title(language)}{stop}{command.explanation(language)}")
     return "\n".join(lines)

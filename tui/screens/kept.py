@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine
 from typing import ClassVar, cast
 
@@ -71,7 +70,7 @@ class KeptScreen(NotingScreen):
 
         `event` is recorded: "closed", "locked" or "suspended".
         """
-        await self._let_typing_arrive()
+        await self.let_typing_arrive()
         await self.save()
         turns = [self._answered, *(chat.open_turn for chat in self._elsewhere.values())]
         for turn in filter(None, turns):
@@ -82,13 +81,6 @@ class KeptScreen(NotingScreen):
             await asyncio.sleep(0.02)
         self.record(event)
         await asyncio.to_thread(self.close)
-
-    async def _let_typing_arrive(self) -> None:
-        """Wait until the box has taken what was typed: the key that leaves overtakes it."""
-        arrived = asyncio.Event()
-        self.box.call_later(arrived.set)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(arrived.wait(), LEAVE_SECONDS)
 
     def close(self) -> None:
         """End the engine and close the vault. Blocks."""

@@ -49,12 +49,10 @@ class NotingScreen(ExportingScreen):
         if note := self._open_note:
             await note.save()
 
-    @property
-    def would_lose(self) -> str:
+    def would_lose(self, *, lock: bool) -> str:
         """A note is text too."""
-        kept = self._kept is not None and self._conversation.saved
-        noted = not kept and any(turn.note for turn in self._conversation.all_turns)
-        return super().would_lose or (self._note_words.leave_note if noted else "")
+        noted = any(turn.note for turn in self._conversation.all_turns)
+        return super().would_lose(lock=lock) or (self._note_words.leave_note if noted else "")
 
     # --- asking for a note ---
 

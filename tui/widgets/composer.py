@@ -6,6 +6,7 @@ and Up recalls the last question.
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual import events
 from textual.message import Message
 
@@ -39,9 +40,17 @@ class Composer(TypingArea):
 
     def __init__(self, placeholder: str, menu: SlashMenu) -> None:
         super().__init__(placeholder=placeholder)
+        self._hint = placeholder
         self.sending = ""
         """The text of the last `Sent`, until its receiver has taken it and clears this."""
         self._menu = menu
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Show as many of the placeholder's keys as fit on the line: the status line names F1 as well."""
+        parts = self._hint.split(" · ")
+        while len(parts) > 1 and cell_len(" · ".join(parts)) > event.size.width:
+            parts.pop()
+        self.placeholder = " · ".join(parts)
 
     def _on_key(self, event: events.Key) -> None:  # type: ignore[override]
         # Textual then calls the base class's handler, unless prevent_default() was called.

@@ -106,15 +106,18 @@ class _Search:
     def __init__(self, file: RuleFile, texts: Sequence[Text], readings: Sequence[Reading], silences: _Silences) -> None:
         self._file, self._readings, self._silences = file, readings, silences
         self._new = {index for index, text in enumerate(texts) if text.where == "question"}
+        self._maybe: dict[str, bool] = {}
         self._raw: dict[str, list[_Hit]] = {}
         self._heard: dict[Element, list[_Hit]] = {}
 
     def match(self, rule: Rule) -> list[_Hit]:
         for elements in rule.any:
-            if all(any(self._places(name) for name in element.names) for element in elements) and (
-                hits := self._together(elements, rule)
-            ):
-                return hits
+            for looked in (self._possible, self._places):  # the first is fast, and mostly says no
+                if not all(any(looked(name) for name in element.names) for element in elements):
+                    break
+            else:
+                if hits := self._together(elements, rule):
+                    return hits
         return []
 
     def _together(self, elements: Sequence[Element], rule: Rule) -> list[_Hit]:
@@ -149,6 +152,13 @@ class _Search:
     def _barred(self, rule: Rule, anchor: _Hit) -> bool:
         bars = chain.from_iterable(self._places(name) for name in rule.bars)
         return any(bar.text == anchor.text and abs(bar.start - anchor.start) <= rule.within for bar in bars)
+
+    def _possible(self, name: str) -> bool:
+        """Whether a text has the words that a phrase of this name needs."""
+        if name not in self._maybe:
+            phrases = self._file.phrases[name]
+            self._maybe[name] = any(phrases.possible(reading) for reading in self._readings)
+        return self._maybe[name]
 
     def _places(self, name: str) -> list[_Hit]:
         if name not in self._raw:

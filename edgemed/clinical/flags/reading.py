@@ -40,9 +40,13 @@ class Reading:
         return " ".join(self._ordered)
 
     def holds(self, part: str) -> bool:
-        """Whether this part of a word, or these characters, occur anywhere."""
+        """Whether this part of a word, or these characters, occur anywhere; after a space, where a word begins."""
         if part not in self._held:
-            self._held[part] = part in (self._words if part.isascii() and part.isalpha() else self.lower)
+            if part[0] == " ":
+                at = bisect_left(self._ordered, part[1:])
+                self._held[part] = at < len(self._ordered) and self._ordered[at].startswith(part[1:])
+            else:
+                self._held[part] = part in (self._words if part.isascii() and part.isalpha() else self.lower)
         return self._held[part]
 
     @cached_property

@@ -12,7 +12,8 @@ from edgemed.clinical.redaction.dates import dates
 from edgemed.clinical.redaction.folding import folded, lowered
 from edgemed.clinical.redaction.han_names import again, han_names
 from edgemed.clinical.redaction.identifier import Identifier, merged
-from edgemed.clinical.redaction.known import fits, known_values
+from edgemed.clinical.redaction.known import known_values
+from edgemed.clinical.redaction.known_names import fits
 from edgemed.clinical.redaction.labelled import labelled
 from edgemed.clinical.redaction.latin_names import LatinNames
 from edgemed.clinical.redaction.numbers import numbers

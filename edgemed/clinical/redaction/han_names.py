@@ -19,11 +19,9 @@ _SURNAMES = (
     "桑郎甄丛"
     "仲虞敖巩明佘池查麻苑迟邝闻于傅洪左向常"
 )
-_DOUBLE = (
-    "欧阳|上官|司马|诸葛|东方|皇甫|尉迟|公孙|慕容|令狐|司徒|夏侯|端木|南宫|长孙|宇文|轩辕|钟离|独孤|呼延|澹台|申屠"
-)
-_SURNAME = rf"(?:{_DOUBLE}|[{_SURNAMES}])"
-_BARE_SURNAME = rf"(?:{_DOUBLE}|[{re.sub('[和时师应全向安明成路连管华文水农司解商车项党边景路常房]', '', _SURNAMES)}])"
+DOUBLE = "欧阳|上官|司马|诸葛|东方|皇甫|尉迟|公孙|慕容|令狐|司徒|夏侯|端木|南宫|长孙|宇文|轩辕|钟离|独孤|呼延|澹台|申屠"
+_SURNAME = rf"(?:{DOUBLE}|[{_SURNAMES}])"
+_BARE_SURNAME = rf"(?:{DOUBLE}|[{re.sub('[和时师应全向安明成路连管华文水农司解商车项党边景路常房]', '', _SURNAMES)}])"
 """Of these, what stands before 医生 or 先生 is more often a name than another word."""
 
 _NOT_NAMES = re.compile(
@@ -70,7 +68,7 @@ _LABEL = re.compile(
     r"|配偶|儿子|女儿|爱人|法定代理人|紧急联系人|关系人|经办人|见证人|签发人)[ \t]{0,3}:[ \t_]{0,4}"
 )
 _LABELLED = re.compile(
-    rf"(?P<han>(?:{_DOUBLE})?[\u4e00-\u9fff]{{1,4}}(?:·[\u4e00-\u9fff]{{1,6}}){{0,2}})|"
+    rf"(?P<han>(?:{DOUBLE})?[\u4e00-\u9fff]{{1,4}}(?:·[\u4e00-\u9fff]{{1,6}}){{0,2}})|"
     rf"(?P<latin>[A-Za-z][A-Za-z .'-]{{1,40}})"
 )
 _CUT = re.compile(

@@ -11,6 +11,7 @@ from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.redaction.dates import dates
 from edgemed.clinical.redaction.folding import folded, lowered
 from edgemed.clinical.redaction.han_names import again, han_names
+from edgemed.clinical.redaction.han_roles import names_beside
 from edgemed.clinical.redaction.identifier import Identifier, merged
 from edgemed.clinical.redaction.known import known_values
 from edgemed.clinical.redaction.known_names import fits
@@ -34,7 +35,7 @@ def find(text: str, header: CaseHeader) -> list[Identifier]:
 
 def _names(text: str, low: str, header: CaseHeader) -> Iterator[Identifier]:
     latin = LatinNames(text, low)
-    han = [] if text.isascii() else han_names(text)
+    han = [] if text.isascii() else [*han_names(text), *names_beside(text)]
     for names, others in ((latin.found(), latin.again), (han, lambda names: again(text, names))):
         spans = dict.fromkeys((name.start, name.end) for name in (*names, *others(names)))
         written = {text[start:end] for start, end in spans}

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from edgemed.clinical.case import CaseHeader
+from edgemed.clinical.redaction.codes import codes
 from edgemed.clinical.redaction.dates import dates
 from edgemed.clinical.redaction.folding import folded, lowered
 from edgemed.clinical.redaction.han_names import again, han_names
@@ -20,7 +21,7 @@ from edgemed.clinical.redaction.latin_names import LatinNames
 from edgemed.clinical.redaction.numbers import numbers
 from edgemed.clinical.redaction.places import places
 
-_DIGIT = re.compile(r"[\d@.:]")
+_DIGIT = re.compile(r"[\d@.:_-]")
 
 
 def find(text: str, header: CaseHeader) -> list[Identifier]:
@@ -29,7 +30,7 @@ def find(text: str, header: CaseHeader) -> list[Identifier]:
     low = lowered(plain)
     found = [*known_values(plain, low, header), *dates(plain, low), *places(plain), *_names(plain, low, header)]
     if _DIGIT.search(low):
-        found += [*labelled(low), *numbers(low)]
+        found += [*labelled(low), *numbers(low), *codes(low)]
     return _trimmed(text, _joined(text, merged(found)))
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from edgemed.clinical.case import CaseHeader
+from edgemed.clinical.redaction.addresses import addresses
 from edgemed.clinical.redaction.codes import codes
 from edgemed.clinical.redaction.dates import dates
 from edgemed.clinical.redaction.folding import folded, lowered
@@ -28,7 +29,13 @@ def find(text: str, header: CaseHeader) -> list[Identifier]:
     """What the rules find in `text`, in its order and without overlaps."""
     plain = folded(text)
     low = lowered(plain)
-    found = [*known_values(plain, low, header), *dates(plain, low), *places(plain), *_names(plain, low, header)]
+    found = [
+        *known_values(plain, low, header),
+        *dates(plain, low),
+        *places(plain),
+        *addresses(plain),
+        *_names(plain, low, header),
+    ]
     if _DIGIT.search(low):
         found += [*labelled(low), *numbers(low), *codes(low)]
     return _trimmed(text, _joined(text, merged(found)))

@@ -84,7 +84,7 @@ def names_beside(text: str) -> Iterator[Name]:
             yield Name(*match.span("n"), sure=True)
     for match in _SPOKEN.finditer(text):
         alone = len(match["n"]) == 1 and text[match.end() : match.end() + 1] in (",", "，")
-        if not alone:
+        if not alone and match["n"] != "小时":
             yield Name(*match.span("n"), sure=False)
     for match in _PET.finditer(text):
         if match["c"] not in _PET_NOT:

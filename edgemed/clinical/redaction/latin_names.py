@@ -73,8 +73,10 @@ class LatinNames:
             if not self._inside(match.start()):
                 yield from self._name(*match.span("n"), sure=True, single=True, mixed=True)
         for match in patterns.INITIALS.finditer(self._text):
-            measured = self._text[max(0, match.start() - 3) : match.start()] in ("mm ", "cm ") or (
-                match.start() > 1 and self._text[match.start() - 2].isdigit()
+            measured = (
+                self._text[max(0, match.start() - 3) : match.start()] in ("mm ", "cm ")
+                or self._text[match.start() - 1 : match.start()] == "/"
+                or (match.start() > 1 and self._text[match.start() - 2].isdigit())
             )
             if not self._inside(match.start()) and not measured:
                 word = match["w"].casefold()

@@ -8,32 +8,42 @@ from dataclasses import replace
 from itertools import groupby
 
 from edgemed.clinical.case import CaseHeader
+from edgemed.clinical.redaction.addresses import addresses
+from edgemed.clinical.redaction.codes import codes
 from edgemed.clinical.redaction.dates import dates
 from edgemed.clinical.redaction.folding import folded, lowered
 from edgemed.clinical.redaction.han_names import again, han_names
+from edgemed.clinical.redaction.han_roles import names_beside
 from edgemed.clinical.redaction.identifier import Identifier, merged
-from edgemed.clinical.redaction.known import fits, known_values
+from edgemed.clinical.redaction.known import known_values
+from edgemed.clinical.redaction.known_names import fits
 from edgemed.clinical.redaction.labelled import labelled
 from edgemed.clinical.redaction.latin_names import LatinNames
 from edgemed.clinical.redaction.numbers import numbers
 from edgemed.clinical.redaction.places import places
 
-_DIGIT = re.compile(r"[\d@.:]")
+_DIGIT = re.compile(r"[\d@.:_-]")
 
 
 def find(text: str, header: CaseHeader) -> list[Identifier]:
     """What the rules find in `text`, in its order and without overlaps."""
     plain = folded(text)
     low = lowered(plain)
-    found = [*known_values(plain, low, header), *dates(plain, low), *places(plain), *_names(plain, low, header)]
+    found = [
+        *known_values(plain, low, header),
+        *dates(plain, low),
+        *places(plain),
+        *addresses(plain),
+        *_names(plain, low, header),
+    ]
     if _DIGIT.search(low):
-        found += [*labelled(low), *numbers(low)]
+        found += [*labelled(low), *numbers(low), *codes(low)]
     return _trimmed(text, _joined(text, merged(found)))
 
 
 def _names(text: str, low: str, header: CaseHeader) -> Iterator[Identifier]:
     latin = LatinNames(text, low)
-    han = [] if text.isascii() else han_names(text)
+    han = [] if text.isascii() else [*han_names(text), *names_beside(text)]
     for names, others in ((latin.found(), latin.again), (han, lambda names: again(text, names))):
         spans = dict.fromkeys((name.start, name.end) for name in (*names, *others(names)))
         written = {text[start:end] for start, end in spans}

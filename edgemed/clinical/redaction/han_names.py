@@ -16,17 +16,15 @@ _SURNAMES = (
     "殷詹申欧耿关兰焦俞柳甘祝包宁尚符舒阮柯纪梅童凌毕单季裴霍涂成苗谷盛曲翁冉骆蓝路游辛靳管柴蒙鲍华喻祁蒲房滕屈饶解"
     "牟艾尤"
     "阳时穆农司卓古吉缪简车项连芦麦褚娄窦戚岑景党宫费卜冷晏席卫米柏宗瞿桂全佟应臧闵苟邬边卞姬师和仇栾隋商刁沙荣巫寇"
-    "桑郎甄丛"
+    "桑郎甄丛冼"
     "仲虞敖巩明佘池查麻苑迟邝闻于傅洪左向常"
 )
-_DOUBLE = (
-    "欧阳|上官|司马|诸葛|东方|皇甫|尉迟|公孙|慕容|令狐|司徒|夏侯|端木|南宫|长孙|宇文|轩辕|钟离|独孤|呼延|澹台|申屠"
-)
-_SURNAME = rf"(?:{_DOUBLE}|[{_SURNAMES}])"
-_BARE_SURNAME = rf"(?:{_DOUBLE}|[{re.sub('[和时师应全向安明成路连管华文水农司解商车项党边景路常房]', '', _SURNAMES)}])"
+DOUBLE = "欧阳|上官|司马|诸葛|东方|皇甫|尉迟|公孙|慕容|令狐|司徒|夏侯|端木|南宫|长孙|宇文|轩辕|钟离|独孤|呼延|澹台|申屠"
+SURNAME = rf"(?:{DOUBLE}|[{_SURNAMES}])"
+_BARE_SURNAME = rf"(?:{DOUBLE}|[{re.sub('[和时师应全向安明成路连管华文水农司解商车项党边景路常房]', '', _SURNAMES)}])"
 """Of these, what stands before 医生 or 先生 is more often a name than another word."""
 
-_NOT_NAMES = re.compile(
+NOT_NAMES = re.compile(
     r"高(?:血|热|烧|脂|胆|尿|钾|钠|钙|磷|镁|危|级|度|敏|频|龄|钙|压|温|氧|原|蛋)|白(?:细|蛋|血|带|内|癜|斑|色|天"
     r"|介|喉)|黄(?:疸|体|斑|色|褐|曲|连|芪|染|豆)|胡(?:萝|言)"
     r"|温(?:度|水|热|和|盐|哌)|安(?:静|好|康|定|全|慰|排|宫|氨)|平(?:卧|时|均|稳|滑|片|素)|方(?:案|便|式|法|面|向"
@@ -53,7 +51,7 @@ _NOT_NAMES = re.compile(
     r"|顾虑|谢绝|杨梅|鲁(?:米|道)|孟(?:鲁|德)|伍用|魏氏|布洛|柯萨|卡马|不详|未知|未填|保密|匿名|无名|从(?:事|未|小"
     r"|前)|同(?:意|前|上|侧|时)|向来"
 )
-_TITLES = (
+TITLES = (
     "先生|女士|小姐|太太|阿姨|叔叔|大爷|大叔|大妈|大娘|大伯|伯伯|奶奶|爷爷|婆婆|老师|副主任|主任|医生|医师|大夫"
     "|护士长|护士|护师|教授|副教授|院长|所长|科长"
     "|同学|师傅|同志|老太|老人|主管|经理|药师|技师|治疗师|某某|某|氏(?=[，,。;\\s])"
@@ -70,14 +68,14 @@ _LABEL = re.compile(
     r"|配偶|儿子|女儿|爱人|法定代理人|紧急联系人|关系人|经办人|见证人|签发人)[ \t]{0,3}:[ \t_]{0,4}"
 )
 _LABELLED = re.compile(
-    rf"(?P<han>(?:{_DOUBLE})?[\u4e00-\u9fff]{{1,4}}(?:·[\u4e00-\u9fff]{{1,6}}){{0,2}})|"
+    rf"(?P<han>(?:{DOUBLE})?[\u4e00-\u9fff]{{1,4}}(?:·[\u4e00-\u9fff]{{1,6}}){{0,2}})|"
     rf"(?P<latin>[A-Za-z][A-Za-z .'-]{{1,40}})"
 )
 _CUT = re.compile(
     "性别|年龄|男|女|科|床|住院|病历|门诊|出生|民族|职业|婚姻|联系|电话|身份|主诉|诉|医师|医生|护士|日期|签|先生"
     "|女士|小姐|主任|教授|陪同|代诉|记录|为|系|因"
 )
-_TITLED = re.compile(rf"(?P<n>{_BARE_SURNAME}[\u4e00-\u9fff]{{0,2}}?)(?={_TITLES})")
+_TITLED = re.compile(rf"(?P<n>{_BARE_SURNAME}[\u4e00-\u9fff]{{0,2}}?)(?={TITLES})")
 _INFORMAL = re.compile(rf"(?<![\u4e00-\u9fff])[老小阿](?P<n>{_BARE_SURNAME})(?=[,，。!?:；;\s说来在的去]|$)")
 _FOLLOWS = (
     "[死去患曾已目昨晚早前后服有无出入来住是今陪代诉说签于在和与及电联为将表同携送发告认否系护照一"
@@ -90,23 +88,23 @@ _RELATIVES = re.compile(
 )
 _MORE = re.compile(rf"[/、] ?(?P<n>{_BARE_SURNAME}[\u4e00-\u9fff]{{1,2}})(?=[/、,。;；\s]|$)")
 _SIGNATURE = re.compile(
-    rf"^[ \t]*(?P<n>{_SURNAME}[\u4e00-\u9fff]{{1,2}})[ \t]*(?=(?:/[^\n]{{0,12}})?[ \t]*(?:\d{{4}}[-年/.]"
+    rf"^[ \t]*(?P<n>{SURNAME}[\u4e00-\u9fff]{{1,2}})[ \t]*(?=(?:/[^\n]{{0,12}})?[ \t]*(?:\d{{4}}[-年/.]"
     rf"|\n[ \t]*\d{{4}}[-年/.]|\s*\Z))",
     re.M,
 )
 _SPOKEN = re.compile(
-    rf"(?:我叫|我是|名叫|叫做|患者叫|病人叫|本人叫|本人)(?P<n>{_SURNAME}[\u4e00-\u9fff]{{1,2}}?)(?=[,，。;；、!\s今年岁的]|$)"
+    rf"(?:我叫|我是|名叫|叫做|患者叫|病人叫|本人叫|本人)(?P<n>{SURNAME}[\u4e00-\u9fff]{{1,2}}?)(?=[,，。;；、!\s今年岁的]|$)"
 )
 _AT_START = re.compile(
-    rf"^[ \t]*(?:患者|病人|患儿)?[ \t]?(?P<n>{_SURNAME}[\u4e00-\u9fff]{{1,2}})(?=[,，、 \t(（]{{1,3}}(?:男|女"
+    rf"^[ \t]*(?:患者|病人|患儿)?[ \t]?(?P<n>{SURNAME}[\u4e00-\u9fff]{{1,2}})(?=[,，、 \t(（]{{1,3}}(?:男|女"
     rf"|\d{{1,3}} ?岁|性别|年龄))",
     re.M,
 )
 _PATIENT = re.compile(
-    rf"(?:患者|病人|患儿|产妇)(?P<n>{_SURNAME}[\u4e00-\u9fff]{{1,2}})(?=[,，、 \t(（]{{1,3}}(?:男|女|\d{{1,3}} ?岁"
+    rf"(?:患者|病人|患儿|产妇)(?P<n>{SURNAME}[\u4e00-\u9fff]{{1,2}})(?=[,，、 \t(（]{{1,3}}(?:男|女|\d{{1,3}} ?岁"
     rf"|性别|年龄|住院|床))"
 )
-_STARRED = re.compile(rf"(?P<n>{_SURNAME})(?=[某×xX*＊]{{1,3}}(?![A-Za-z]))")
+_STARRED = re.compile(rf"(?P<n>{SURNAME})(?=[某×xX*＊]{{1,3}}(?![A-Za-z]))")
 
 
 def han_names(text: str) -> list[Name]:
@@ -121,7 +119,7 @@ def _labelled(text: str) -> Iterator[Name]:
             continue
         named = "名" in label[0] or "签" in label[0] or "昵" in label[0]
         pet = re.search("小名|乳名|昵称", label[0])
-        if named and not pet and not label[0].rstrip().endswith((":", "_")) and not re.match(_SURNAME, match[0]):
+        if named and not pet and not label[0].rstrip().endswith((":", "_")) and not re.match(SURNAME, match[0]):
             continue  # 姓名不详, 签字后
         value = match["latin"].rstrip(" .-'") if match["latin"] else _CUT.split(match["han"])[0]
         if match["latin"]:
@@ -129,9 +127,9 @@ def _labelled(text: str) -> Iterator[Name]:
                 yield Name(match.start(), match.start() + len(value), sure=True)
             continue
         ends = match.start() + len(value) < len(text) and "\u4e00" <= text[match.start() + len(value)] <= "\u9fff"
-        surnamed, goes_on = re.match(_SURNAME, value), ends and value == match[0]
+        surnamed, goes_on = re.match(SURNAME, value), ends and value == match[0]
         plausible = (named and (surnamed or not goes_on)) or (surnamed and not goes_on)
-        if len(value) >= 2 and plausible and not _NOT_NAMES.match(value):
+        if len(value) >= 2 and plausible and not NOT_NAMES.match(value):
             yield Name(match.start(), match.start() + len(value), sure=True)
             for more in _MORE.finditer(text, match.start() + len(value), match.start() + len(value) + 20):
                 yield Name(*more.span("n"), sure=True)
@@ -148,26 +146,26 @@ def _other(text: str) -> Iterator[Name]:
             before + text[start],
             text[end - 2 : end],
         }
-        if not words & HAN_WORDS and not (end - start > 1 and _NOT_NAMES.match(match["n"])):
+        if not words & HAN_WORDS and not (end - start > 1 and NOT_NAMES.match(match["n"])):
             yield Name(start, end, sure=end - start > 2)
     for match in _RELATIVES.finditer(text):
-        titled = re.search(f"(?:{_TITLES})$", match["n"])
-        if not titled and (match["sure"] or not _NOT_NAMES.match(match["n"])):
+        titled = re.search(f"(?:{TITLES})$", match["n"])
+        if not titled and (match["sure"] or not NOT_NAMES.match(match["n"])):
             yield Name(*match.span("n"), sure=True)
     for pattern in (_SIGNATURE, _SPOKEN, _AT_START, _PATIENT):
         for match in pattern.finditer(text):
-            if not _NOT_NAMES.match(match["n"]):
+            if not NOT_NAMES.match(match["n"]):
                 yield Name(*match.span("n"), sure=True)
     for pattern in (_INFORMAL, _STARRED):
         for match in pattern.finditer(text):
-            if not _NOT_NAMES.match(match["n"]):
+            if not NOT_NAMES.match(match["n"]):
                 yield Name(*match.span("n"), sure=False)
 
 
 def again(text: str, names: list[Name]) -> Iterator[Name]:
     """The other places at which a sure name stands."""
     wanted = {text[name.start : name.end] for name in names if name.sure and name.end - name.start >= 2}
-    wanted = {name for name in wanted if "\u4e00" <= name[0] <= "\u9fff" and not _NOT_NAMES.match(name)}
+    wanted = {name for name in wanted if "\u4e00" <= name[0] <= "\u9fff" and not NOT_NAMES.match(name)}
     if wanted:
         for match in re.finditer(
             "|".join(map(re.escape, sorted(wanted, key=lambda name: (-len(name), name))[:500])), text

@@ -86,22 +86,22 @@ _VALUE = (
 _LABELLED = re.compile("(" + "|".join(label for _, label, _ in _LABELS) + ")" + _VALUE)
 
 _PHONE = re.compile(
-    r"(?P<fax>fax|传真)|(?P<short>ext|extension|bleep|bleeper|pager)"
+    r"(?P<fax>fax|传真)|(?P<short>ext|extension|bleep|bleeper|pager|分机|呼机|内线|尾号)"
     r"|(?:tel|telephone|phone|mobile|mob|cell|cellphone|contact|contact number|landline|call|ring|text|hotline"
     r"|电话|手机|联系方式|座机|固话|热线|号码)"
 )
 _PHONE_VALUE = re.compile(
     r"(?:号码?)?[ \t]{0,2}(?:no\.?|number|num\.?|#|on|at|me on|back on)?[ \t]{0,2}(?:is|为"
     r"|是)?[ \t]{0,2}[:.=]?[ \t]{0,3}"
-    r"(?P<v>\+?\(?\d[\d ()-]{1,22}\d(?:,? ?(?:转|ext\.?|extension|x) ?\d{1,6})?)(?![\d./])"
+    r"(?P<v>\+?\(?\d[\d ()-]{1,22}\d(?:,? ?(?:转|ext\.?|extension|x) ?\d{1,6})?)(?![\d/]|\.\d)"
 )
 
 
 def labelled(low: str) -> Iterator[Identifier]:
     """Numbers behind a label. `low` is folded and in lower case."""
     for match in _LABELLED.finditer(low):
-        if _inside_word(low, match.start()):
-            continue
+        if _inside_word(low, match.start()) or (match.start("v") == match.end(1) and _inside_word(low, match.end(1))):
+            continue  # platelets 212
         value = match["v"]
         kind, fewest = _kind_of(match[1])
         digits = sum(map(str.isdigit, value))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from edgemed.clinical.redaction import latin_patterns as patterns
+from edgemed.clinical.redaction import latin_roles as roles
 from edgemed.clinical.redaction.identifier import Name
 from edgemed.clinical.redaction.words import EPONYMS, GIVEN, MEDICAL_ENDS, ORDINARY, STOP
 
@@ -21,7 +22,7 @@ class LatinNames:
 
     def found(self) -> list[Name]:
         """Every name, in no order. They may overlap."""
-        return [*self._titled(), *self._labelled(), *self._cued(), *self._given()]
+        return [*self._titled(), *self._labelled(), *self._cued(), *self._beside_roles(), *self._given()]
 
     # --- by what stands before it ---
 
@@ -72,10 +73,37 @@ class LatinNames:
             if not self._inside(match.start()):
                 yield from self._name(*match.span("n"), sure=True, single=True, mixed=True)
         for match in patterns.INITIALS.finditer(self._text):
-            if not self._inside(match.start()):
+            measured = (
+                self._text[max(0, match.start() - 3) : match.start()] in ("mm ", "cm ")
+                or self._text[match.start() - 1 : match.start()] == "/"
+                or (match.start() > 1 and self._text[match.start() - 2].isdigit())
+            )
+            if not self._inside(match.start()) and not measured:
                 word = match["w"].casefold()
                 if word not in STOP and word not in EPONYMS and len(word) > 2 and not self._eponym(match.end()):
                     yield Name(match.start(), match.end(), sure=False)
+
+    def _beside_roles(self) -> Iterator[Name]:
+        for role in roles.BESIDE.finditer(self._text):
+            if role["role"].casefold() in roles.PERSON and (match := roles.AFTER.match(self._text, role.end())):
+                for group in ("n", "m"):
+                    if match[group] and (group == "n" or (self._plausible(match["n"]) and len(match["m"]) > 2)):
+                        yield from self._name(*match.span(group), sure=True, single=True, mixed=True)
+        for pattern in roles.SUBJECTS:
+            for match in pattern.finditer(self._text):
+                if self._plausible(match["n"]):
+                    yield from self._name(*match.span("n"), sure=True, single=False, mixed=True)
+        for match in roles.CLOSING.finditer(self._text):
+            yield from self._name(*match.span("n"), sure=True, single=True)
+        for pattern in (roles.PHRASE, roles.MAYBE, *((roles.HANDOVER,) if "handover" in self._low else ())):
+            for match in pattern.finditer(self._text):
+                yield from self._name(*match.span("n"), sure=True, single=True, mixed=True)
+        for pattern in (roles.SCANNED, roles.CODED):
+            yield from (Name(*match.span("n"), sure=False) for match in pattern.finditer(self._text))
+
+    def _plausible(self, name: str) -> bool:
+        """Whether every word of `name` may be part of a name."""
+        return all(self._part(word) for word in re.findall(r"[^\W\d_][\w'-]*", name.casefold()))
 
     # --- by itself ---
 

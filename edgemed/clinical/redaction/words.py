@@ -15,6 +15,7 @@ EPONYMS = _LISTS["eponyms"]
 STOP = _LISTS["stop"]
 ABBREVIATIONS = _LISTS["abbreviations"]
 GENERAL = _LISTS["general"]
+ROLES = _LISTS["roles"]
 HAN_WORDS = _LISTS["han_words"]
 
 EPONYMOUS = (

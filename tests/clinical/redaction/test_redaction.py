@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.redaction import LABELS, Identifier, find, labels, replaced
-from edgemed.clinical.redaction.known import fits
+from edgemed.clinical.redaction.known_names import fits
 from edgemed.clinical.redaction.numbers import id_card, nhs_number
 from tests.clinical.redaction.marked import cases, unmarked
 
@@ -136,6 +136,23 @@ def test_a_name_in_the_header_and_a_name_that_fits_the_initials_are_known() -> N
     assert known("姓名：林晓彤，女。林晓彤诉腹痛。刘建军主任查房。", "LXT") == ["林晓彤", "林晓彤"]
     assert known("林晓彤诉腹痛。", "林晓彤") == ["林晓彤"]
     assert known("seen with tomasz wieczorek", "Tomasz Wieczorek") == ["tomasz wieczorek"]
+
+
+@pytest.mark.parametrize(
+    ("initials", "text", "names"),
+    [
+        ("Owen Tarrel", "TARREL, Owen; O. Tarrel; Tarrel, O. fell", ["TARREL, Owen", "O. Tarrel", "Tarrel, O."]),
+        ("Owen Tarrel", "Owen's knee and tarrel owen", ["Owen", "tarrel owen"]),
+        ("Ji-woo Park", "Park Ji-woo walks in the park", ["Park Ji-woo"]),
+        ("Ruth Addison", "Ruth has Addison's disease", ["Ruth"]),
+        ("周建国", "周 建国跌倒，老周说。建国在家，周某", ["周 建国", "老周", "建国", "周某"]),
+        ("孙某", "孙某腹痛", ["孙某"]),
+        ("QD", "qd (born in May), metformin qd", ["qd"]),
+    ],
+)
+def test_finds_the_headers_name_in_every_form(initials: str, text: str, names: list[str]) -> None:
+    known = [text[each.start : each.end] for each in find(text, CaseHeader(initials=initials)) if each.known]
+    assert known == names
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ def spell_out(folded: Folded) -> None:
 
 def _eye_side(match: re.Match[str]) -> str:
     """RE, LE, OD, OS and OU; OD is an overdose where no eye is spoken of."""
-    if not EYE.search(match.string, max(0, match.start() - 80), match.end() + 80):
+    near = 200 if match[0][1] == "e" else 80
+    if not EYE.search(match.string, max(0, match.start() - near), match.end() + near):
         return match[0]
     eyes = {"od": " right eye ", "re": " right eye ", "os": " left eye ", "le": " left eye ", "ou": " bilateral eye "}
     return eyes[match[0]]

@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
             terminal.wait_for("2468", "room left")
             take(terminal, folder / "tour-start.png")
             terminal.press("C-o")
-            terminal.wait_for("Del · Esc")
+            terminal.wait_for("Del: delete · Esc")
             terminal.type("K 6.2")
             terminal.wait_for("haemolysed")
             take(terminal, folder / "tour-find.png")

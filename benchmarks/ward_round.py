@@ -107,7 +107,7 @@ class Round:
 
     def list_chats(self) -> None:
         self.press("C-o")
-        self.wait("Del · Esc")
+        self.wait("Del: delete · Esc")
 
     def switch(self, name: str) -> None:
         """Open a case by the number of its row; those without a number by their name."""
@@ -116,7 +116,7 @@ class Round:
         self.type(listed[1] if listed else name)
         self.wait(name)
         self.press("Enter")
-        self.terminal.wait_for(name, gone="Del · Esc")
+        self.terminal.wait_for(name, gone="Del: delete · Esc")
 
     def ask(self, question: str) -> None:
         """Ask. If the model has no room left, a new chat with the case takes the question."""

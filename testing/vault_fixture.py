@@ -81,6 +81,14 @@ def fill_audit(store: Store) -> None:
     store.record(Entry.of("asked", Conversation(saved=False), "rules", {"kind": "secret"}))
 
 
+def fill_note(store: Store) -> None:
+    """A chat with a reviewed note, which the third schema has. No case, so that `told` does not see it."""
+    turn = Turn("Write: SOAP note", "K 6.2.", "whole", id="5" * 32, asked=ASKED)
+    turn.template, turn.instruction = "soap", "Write a SOAP note."
+    store.keep(Snapshot.of(Conversation(id="b" * 32, turns=[turn])))
+    store.note(turn.id, "K 6.2 mmol/l.", "王医生", ASKED)
+
+
 def told(store: Store) -> dict[str, Any]:
     """Everything that `fill` wrote, as today's program reads it."""
     (case,) = store.cases()
@@ -105,6 +113,7 @@ def main() -> None:
         vault, _ = create(Path(folder) / "vault", PASSPHRASE, cost=FLOOR)
         vault.do(fill).result()
         vault.do(fill_audit).result()
+        vault.do(fill_note).result()
         FOLDER.mkdir(exist_ok=True)
         back_up(vault, path)
         vault.close()

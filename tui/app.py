@@ -14,19 +14,17 @@ from textual.binding import Binding, BindingType
 from textual.events import Event, InputEvent, Key, MouseMove, Paste
 from textual.screen import Screen
 
-from edgemed import supervisor
 from edgemed.chat.conversation import Conversation
 from edgemed.clinical import Language
 from edgemed.desktop.client import Desktop
 from edgemed.errors import EdgemedError, SetupError
-from edgemed.tui.commanding import CommandingApp
 from edgemed.tui.entrance import Entrance
 from edgemed.tui.hiding.driver import HidingDriver
 from edgemed.tui.hiding.guard import Guard
 from edgemed.tui.hiding.hide_key import EarlierPaste
 from edgemed.tui.hiding.pin import TRIES
 from edgemed.tui.kept import Kept
-from edgemed.tui.on_desktop import DesktopApp
+from edgemed.tui.leaving import LeavingApp
 from edgemed.tui.screens.first_run import FirstRunScreen
 from edgemed.tui.screens.form import FormScreen
 from edgemed.tui.screens.help import HelpScreen
@@ -40,12 +38,10 @@ from edgemed.tui.strings.vault import vault_strings
 from edgemed.vault.folder import exists
 
 TICK_SECONDS = 1.0
-AUDITED = {supervisor.LOCKED: "locked", supervisor.SUSPENDED: "suspended"}
-"""Exit code -> the audit's event. Every other code is "closed"."""
 HIDE_MINUTES = (1, 2, 3, 5, 10)
 
 
-class ChatApp(CommandingApp, DesktopApp):
+class ChatApp(LeavingApp):
     """The private clinical chat: behind the vault of `entrance`, or at once on `session`, of which nothing is kept."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -72,7 +68,6 @@ class ChatApp(CommandingApp, DesktopApp):
         self._words = vault_strings(self._spoken)
         self._guard = Guard()
         self._tries = TRIES
-        self._leaving = False
 
     @property
     def language(self) -> Language:
@@ -238,22 +233,6 @@ class ChatApp(CommandingApp, DesktopApp):
         elif due == "lock":
             self.lock("idle")
 
-    def lock(self, reason: str) -> None:
-        """Blank the terminal, save what is typed, end the engine and this process. May be called from any thread.
-
-        `reason`: "key", "tries", "idle", "suspend", "desktop". The supervisor then starts a new process, which asks for
-        the passphrase.
-        """
-        if isinstance(self._driver, HidingDriver):
-            self._driver.blank()
-        self.call_later(self.leave, supervisor.LOCKED)
-
-    def action_suspend(self) -> None:
-        """Lock, then let the shell have the terminal, as Ctrl+Z does everywhere."""
-        if isinstance(self._driver, HidingDriver):
-            self._driver.blank()
-        self.call_later(self.leave, supervisor.SUSPENDED)
-
     def action_hide_after(self) -> None:
         """Choose after how many minutes without a key the screen hides: the next of HIDE_MINUTES, in turn."""
         now = self._guard.hide_seconds / 60
@@ -263,28 +242,6 @@ class ChatApp(CommandingApp, DesktopApp):
         if self._entrance is not None:
             with contextlib.suppress(SetupError):  # it holds until the chat ends
                 self._entrance.remember(hide_minutes=minutes)
-
-    def action_lock(self) -> None:
-        """Lock now."""
-        self.lock("command")
-
-    async def action_quit(self) -> None:
-        """End the chat and return to the shell, but ask first if text would be lost."""
-        if self._chat is not None and self.screen is self._chat:
-            self._chat.ask_to_leave(lambda: self.call_later(self.leave, 0))
-        else:
-            await self.leave(0)
-
-    async def leave(self, code: int) -> None:
-        """Save what is to be kept, end the engine, close the vault, and exit with `code`."""
-        if self._leaving:
-            return
-        self._leaving = True
-        if code in (supervisor.LOCKED, supervisor.SUSPENDED):
-            self.clear_clipboard()
-        if self._chat is not None:
-            await self._chat.leave(AUDITED.get(code, "closed"))
-        self.exit(return_code=code)
 
     # --- pages over the chat ---
 

@@ -62,6 +62,9 @@ COMMANDS = (
     Command("again_full", "/longer", on_turn=True),
     Command("earlier", "/earlier", ("alt+left",), on_turn=True),
     Command("later", "/later", ("alt+right",), on_turn=True),
+    Command("note", "/note", takes=True),
+    Command("edit_note", "/editnote", ("alt+d",), on_turn=True, takes=True),
+    Command("templates", "/templates"),
     Command("export", "/export", ("alt+e",), on_turn=True, takes=True),
     Command("stop", "/stop", ("escape",), bound=False),
     Command("undo_send", "/undo", ("f8",)),
@@ -119,9 +122,10 @@ def matching(typed: str, among: Iterable[Command]) -> list[Command]:
 
 def listed(language: Language, commands: Iterable[Command]) -> str:
     """Commands as a list in Markdown, for the help page."""
+    comma, colon, stop = ("、", "：", "。") if language == "zh-CN" else (", ", ": ", ". ")
     lines = []
     for command in commands:
-        keys = ", ".join(filter(None, [*map(shown_key, command.keys), command.typed]))
-        called = f"**{command.word}**, **{keys}**" if keys else f"**{command.word}**"
-        lines.append(f"- {called}: {command.title(language)}. {command.explanation(language)}")
+        keys = comma.join(filter(None, [*map(shown_key, command.keys), command.typed]))
+        called = f"**{command.word}**{comma}**{keys}**" if keys else f"**{command.word}**"
+        lines.append(f"- {called}{colon}{command.title(language)}{stop}{command.explanation(language)}")
     return "\n".join(lines)

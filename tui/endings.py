@@ -17,7 +17,7 @@ def ending(turn: Turn, words: Strings, language: Language) -> str:
         "length": words.length_reached,
         "context": words.context_full,
         "interrupted": words.interrupted,
-        "failed": reason_in(language, turn.reason),
+        "failed": reason_in(language, turn.reason).rstrip(".。"),
     }
     reason = reasons.get(turn.state, "")
     resume = words.resume if turn.cut and turn.state in RESUMABLE else ""

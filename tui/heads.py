@@ -7,9 +7,11 @@ from datetime import datetime
 
 from edgemed.chat.conversation import Turn
 from edgemed.chat.reasoning import count_words, parts
+from edgemed.chat.visible import visible
 from edgemed.clinical import Language, model_mark
 from edgemed.tui.endings import ending
 from edgemed.tui.strings import Strings
+from edgemed.tui.strings.notes import note_strings
 
 SEPARATOR = " · "
 
@@ -54,9 +56,17 @@ class Heads:
                     words.counted(count) if count else "",
                     words.not_verified,
                     words.demonstration if self._demonstration else "",
+                    self._note(turn),
                 ),
             )
         )
+
+    def _note(self, turn: Turn) -> str:
+        """What there is of a note on an answer, or that one can be made."""
+        words = note_strings(self._language)
+        if turn.note:
+            return words.head_reviewed.format(name=visible(turn.reviewed_by)) if turn.reviewed else words.head_draft
+        return words.edit_hint if turn.template and turn.raw and turn.state != "open" else ""
 
     def reasoning(self, text: str, *, opened: bool) -> str:
         """The line that reasoning is folded into."""

@@ -31,7 +31,9 @@ class PrivateApp(App[None]):
     """Our themes and no others, no links, no screenshots, no tracebacks. Early input waits for the first screen."""
 
     TITLE = "edgemed"
-    CSS_PATH: ClassVar[list[str | PurePath]] = [STYLES / name for name in ("chat.tcss", "dialogs.tcss", "door.tcss")]
+    CSS_PATH: ClassVar[list[str | PurePath]] = [
+        STYLES / name for name in ("chat.tcss", "dialogs.tcss", "door.tcss", "notes.tcss")
+    ]
 
     def __init__(self, links_closed: str) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ def estimated_tokens(text: str) -> int:
 
 def conversation_tokens(conversation: Conversation) -> int:
     """How many tokens the conversation has; about, if the engine has not counted them."""
-    counted = (estimated_tokens(turn.question) + estimated_tokens(turn.raw) for turn in conversation.turns)
+    counted = (estimated_tokens(turn.told) + estimated_tokens(turn.raw) for turn in conversation.turns)
     return conversation.context_used or sum(tokens + TEMPLATE_TOKENS for tokens in counted)
 
 

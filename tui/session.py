@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed.chat.engine import StartEngine
@@ -28,7 +29,8 @@ class ChatSession:
     answers until the user chooses another. `theme` is the name of the theme to start with, `on_theme` is told of
     another one; `region` and `on_region`, `emergency` (the number that the user typed) and `on_emergency` likewise.
     `watch` are the rules on what the user writes. `kept` is the open vault, None for a chat of which nothing is kept.
-    `demonstration` is the sentence that tells the secrets of the demonstration's vault.
+    `demonstration` is the sentence that tells the secrets of the demonstration's vault. `templates` is the folder of
+    the user's own templates of notes, None for shipped ones only.
     """
 
     start_engine: StartEngine
@@ -49,6 +51,7 @@ class ChatSession:
     on_emergency: Callable[[str], object] = lambda number: None
     watch: Watch = field(default_factory=Watch)
     demonstration: str = ""
+    templates: Path | None = None
 
     @property
     def words(self) -> Strings:

@@ -76,6 +76,6 @@ def described(stage: Stage, words: Strings) -> str:
         case Stopping():
             return words.stopping
         case Down(sentence):
-            return words.engine_down.format(error=sentence)
+            return words.engine_down.format(error=sentence).replace("。 ", "。")
         case Idle():
             return ""

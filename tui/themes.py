@@ -24,6 +24,7 @@ DARK = Theme(
     variables={
         "quiet": "#93a3b3",
         "line": "#33414f",
+        "menu-cursor": "#2a3846",
         "notice-ground": "#4a3300",
         "notice-text": "#ffd98a",
         "question": "#a9cdf0",
@@ -56,6 +57,7 @@ LIGHT = Theme(
     variables={
         "quiet": "#55606c",
         "line": "#bdb8ac",
+        "menu-cursor": "#dfdbd1",
         "notice-ground": "#ffe2a0",
         "notice-text": "#4a2e00",
         "question": "#1b4a75",
@@ -88,6 +90,7 @@ CONTRAST = Theme(
     variables={
         "quiet": "#e0e0e0",
         "line": "#ffffff",
+        "menu-cursor": "#606060",
         "notice-ground": "#ffff00",
         "notice-text": "#000000",
         "question": "#80e8ff",

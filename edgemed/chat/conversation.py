@@ -6,77 +6,16 @@ is active; it is what the screen shows and what the next question follows. Nothi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Literal
+from dataclasses import dataclass
 
 from edgemed.chat.lengths import Length, with_instruction
-from edgemed.chat.visible import visible
+from edgemed.chat.turn import State, Turn, new_id
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.region import Region
-from edgemed.engine.process.protocol import Message, Sampling
+from edgemed.engine.process.protocol import Message
 
-State = Literal["open", "whole", "stopped", "length", "context", "failed", "interrupted"]
-"""How an answer ended: "open" while it is being written, "whole" if the model ended it, otherwise why it was cut.
-
-"interrupted": the program ended while the answer was open."""
-
-
-def new_id() -> str:
-    """A unique id: 128 random bits in hexadecimal."""
-    return os.urandom(16).hex()
-
-
-@dataclass(slots=True, eq=False)
-class Turn:
-    """A question and its answer.
-
-    `raw` is the model's text, unchanged, as later prompts repeat it. `reason` says why a failed answer failed. `parent`
-    is the id of the turn before it, None for a first turn. `length` is the length that was asked for. `note` is the
-    user's. `context_used` is the number of context tokens that the prompt and the answer filled.
-
-    The other fields are the answer's provenance. `id` names the turn; `request` names what is sent to the engine and
-    differs each time the turn is resumed. `asked` is a time in UTC. `sampling` is what was requested; `seed` is the
-    seed that was used, drawn if `sampling` has none. `weights_digest` is None for a model file without checksums.
-    `prompt_digest` is the SHA-256 of the prompt's token ids (int32, little-endian), None until the engine has tokenised
-    the prompt. For a resumed answer, seed, sampling, version and prompt are those of its last part, which begins at the
-    character `resumed_at` of `raw`.
-    """
-
-    question: str
-    raw: str = ""
-    state: State = "open"
-    reason: str = ""
-    id: str = field(default_factory=new_id)
-    parent: str | None = None
-    length: Length = "standard"
-    asked: datetime = field(default_factory=lambda: datetime.now(UTC))
-    sampling: Sampling | None = None
-    seed: int | None = None
-    weights_digest: str | None = None
-    engine_version: str | None = None
-    prompt_digest: str | None = None
-    context_used: int = 0
-    resumed_at: int = 0
-    note: str = ""
-    request: str = field(default_factory=new_id)
-
-    @property
-    def text(self) -> str:
-        """The answer as shown to people, with invisible characters spelt out (see `visible`)."""
-        return visible(self.raw)
-
-    @property
-    def continued(self) -> str:
-        """The part of the answer that the last request continued; empty if the answer was never resumed."""
-        return self.raw[: self.resumed_at]
-
-    @property
-    def cut(self) -> bool:
-        """True if there is text but the model did not finish it."""
-        return bool(self.raw) and self.state not in ("open", "whole")
+__all__ = ["Conversation", "Queued", "State", "Turn", "new_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,18 +105,18 @@ class Conversation:
 
     # --- asking ---
 
-    def ask(self, question: str, length: Length = "standard") -> Turn:
+    def ask(self, question: str, length: Length = "standard", *, template: str = "", instruction: str = "") -> Turn:
         """Open a turn after the active branch. No turn may be open."""
         parent = self._active[-1].id if self._active else None
-        return self._open(Turn(question, parent=parent, length=length))
+        return self._open(Turn(question, parent=parent, length=length, template=template, instruction=instruction))
 
     def regenerate(self, turn: Turn, length: Length | None = None) -> Turn:
         """Open a sibling of `turn` with the same question, and show it. No turn may be open."""
-        return self._open(Turn(turn.question, parent=turn.parent, length=length or turn.length))
+        return self._open_beside(turn, turn.question, length or turn.length)
 
     def edit(self, turn: Turn, question: str) -> Turn:
         """Open a sibling of `turn` with another question, and show it. No turn may be open."""
-        return self._open(Turn(question, parent=turn.parent, length=turn.length))
+        return self._open_beside(turn, question, turn.length)
 
     def resumable(self, turn: Turn) -> bool:
         """True if `resume` can continue this answer: it was cut, nothing follows it, and no turn is open."""
@@ -259,20 +198,24 @@ class Conversation:
         for turn in self._active if last is None else self._branch(last):
             asked = turn is last or turn.state == "open"
             if turn.raw or asked:
-                messages.append(self._message(turn.question, turn.length, messages))
+                messages.append(self._message(turn.told, messages))
             if turn.raw and not asked:
                 messages.append(Message("assistant", turn.raw))
         return messages
 
     def messages_with(self, question: str, length: Length) -> list[Message]:
         """The messages that would be sent if `question` were asked now."""
-        return [*(before := self.messages()), self._message(question, length, before)]
+        return [*(before := self.messages()), self._message(with_instruction(question, length), before)]
 
-    def _message(self, question: str, length: Length, before: list[Message]) -> Message:
+    def _message(self, told: str, before: list[Message]) -> Message:
         """A question as the model gets it. The first one stands below `preface` (docs/decisions.md#case-header)."""
-        told = with_instruction(question, length)
         first = not any(message.role == "user" for message in before)
         return Message("user", f"{self.preface}\n\n{told}" if first and self.preface else told)
+
+    def _open_beside(self, turn: Turn, question: str, length: Length) -> Turn:
+        sibling = Turn(question, parent=turn.parent, length=length)
+        sibling.template, sibling.instruction = turn.template, turn.instruction
+        return self._open(sibling)
 
     def _open(self, turn: Turn) -> Turn:
         assert self.open_turn is None

@@ -48,6 +48,10 @@ _DRAFT: dict[Language, str] = {
     "en": "AI-generated draft (model {made}), not verified. Reviewed by: ______",
     "zh-CN": "AI生成草稿（模型 {made}），未经核实。审核医师：____ 日期：____",
 }
+_SIGNED: dict[Language, str] = {
+    "en": "AI-generated draft (model {made}). Reviewed by: {name}, {time}",
+    "zh-CN": "AI生成草稿（模型 {made}）。审核医师：{name} 日期：{time}",
+}
 _REVIEWED: dict[Language, str] = {
     "en": "Redaction-assisted; reviewed by {reviewer}",
     "zh-CN": "身份信息经规则辅助隐去，可能有遗漏；审核人：{reviewer}",
@@ -103,15 +107,21 @@ def chart_copy(
     weights_digest: str | None,
     written: datetime | None = None,
     language: Language = "en",
+    review: tuple[str, datetime] | None = None,
 ) -> str:
     """`text` as it is copied: below its notices, and with a mark at its end if it is incomplete.
 
-    `written`: when the answer was asked for, shown in local time; None for text that is no single answer.
+    `written`: when the answer was asked for, shown in local time; None for text that is no single answer. `review`: who
+    reviewed it, and when.
     """
     made = model_mark(weights_digest, language)
     if written is not None:
         made += written.astimezone().strftime(", %Y-%m-%d %H:%M" if language == "en" else "，%Y-%m-%d %H:%M")
-    above = [line for line in (notice(intended_use, language), _DRAFT[language].format(made=made)) if line]
+    draft = _DRAFT[language].format(made=made)
+    if review is not None:
+        name, time = review
+        draft = _SIGNED[language].format(made=made, name=name, time=time.astimezone().strftime("%Y-%m-%d %H:%M"))
+    above = [line for line in (notice(intended_use, language), draft) if line]
     below = [_CUT_OFF[language]] if incomplete else []
     return "\n".join([*above, "", text.strip(), *below]) + "\n"
 

@@ -104,6 +104,7 @@ def open_session(path: Path, args: argparse.Namespace, *, sealed: bool, introduc
         on_region=lambda chosen: remember(
             units=chosen.units, drug_names=chosen.drug_names, answers_in=chosen.answers_in
         ),
+        templates=settings.xdg_folder("XDG_DATA_HOME", ".local/share") / "templates",
         emergency=known.emergency or "",
         on_emergency=lambda number: remember(emergency=number or None),
     )

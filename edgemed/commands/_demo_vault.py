@@ -6,6 +6,7 @@ It is made anew at each start of `edgemed demo`, so nobody can keep patients in 
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,7 @@ def make_demo_vault(folder: Path) -> None:
     """Replace the vault in `folder` by one of the fictitious patients. Raises VaultError, VaultBusy if it is open."""
     if exists(folder):
         erase(folder)
+    shutil.rmtree(_templates(folder), ignore_errors=True)
     vault, _ = create(folder, PASSPHRASE, cost=COST)
     pin = digest_of(PIN)
 
@@ -55,6 +57,11 @@ def make_demo_vault(folder: Path) -> None:
         vault.do(put).result()
     finally:
         vault.close()
+
+
+def _templates(vault: Path) -> Path:
+    """Where the demonstration's own templates are: beside its vault, and gone at the next start."""
+    return vault.with_name("demo-templates")
 
 
 def demo_entrance(
@@ -69,7 +76,7 @@ def demo_entrance(
     def session(chosen: Settings) -> ChatSession:
         opened = open_session(model, args, sealed=entered.sealed, introduction=f"{WHAT_IT_IS[language]}\n{secrets}")
         # The small model follows no instruction about the length, and writes worse with one.
-        return replace(opened, length="standard", demonstration=secrets)
+        return replace(opened, length="standard", demonstration=secrets, templates=_templates(folder))
 
     unchanged: Callable[..., Settings] = lambda **changes: known  # noqa: E731
     return Entrance(

@@ -95,7 +95,7 @@ def storable(text: str) -> str:
 
 
 def question_row(turn: Turn, chat_id: str) -> dict[str, Any]:
-    """The columns of `turns` that never change."""
+    """The columns of `turns`. Only those of the note change (`Store.note`)."""
     return {
         "id": turn.id,
         "chat_id": chat_id,
@@ -103,7 +103,11 @@ def question_row(turn: Turn, chat_id: str) -> dict[str, Any]:
         "asked": microseconds(turn.asked),
         "length": turn.length,
         "question": storable(turn.question),
+        "template": storable(turn.template),
+        "instruction": storable(turn.instruction),
         "note": storable(turn.note),
+        "reviewed_by": storable(turn.reviewed_by),
+        "reviewed": None if turn.reviewed is None else microseconds(turn.reviewed),
     }
 
 
@@ -135,7 +139,11 @@ def turn_of(row: Mapping[str, Any]) -> Turn:
         parent=row["parent"],
         length=row["length"],
         asked=moment(row["asked"]),
+        template=row["template"],
+        instruction=row["instruction"],
         note=row["note"],
+        reviewed_by=row["reviewed_by"],
+        reviewed=None if row["reviewed"] is None else moment(row["reviewed"]),
         sampling=None if row["sampling"] is None else Sampling(**json.loads(row["sampling"])),
         seed=None if row["seed"] is None else int(row["seed"]),
         weights_digest=row["weights_digest"],

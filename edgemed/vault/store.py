@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from edgemed.chat.conversation import Conversation, Queued
@@ -18,7 +19,7 @@ from edgemed.clinical.case import CaseHeader
 from edgemed.errors import VaultError
 from edgemed.vault.audit import Audit
 from edgemed.vault.catalogue import Catalogue
-from edgemed.vault.rows import Kind, Snapshot, answer_row, moment, question_row, storable, turn_of
+from edgemed.vault.rows import Kind, Snapshot, answer_row, microseconds, moment, question_row, storable, turn_of
 from edgemed.vault.search import Found
 
 _CHAT = """SELECT chats.id, case_id, chats.title, system, draft, header
@@ -77,10 +78,15 @@ class Store(Catalogue, Audit):
         with self._transaction():
             self._save_draft(chat_id, draft)
 
-    def note(self, turn_id: str, note: str) -> None:
-        """Replace the user's note on a turn."""
+    def note(self, turn_id: str, note: str, reviewed_by: str = "", reviewed: datetime | None = None) -> None:
+        """Replace the user's note on a turn, and who reviewed it when. Does nothing if the turn has been erased."""
+        row = {"id": turn_id, "note": storable(note), "reviewed_by": storable(reviewed_by), "now": self._now()}
+        row["reviewed"] = None if reviewed is None else microseconds(reviewed)
         with self._transaction():
-            self._write("UPDATE turns SET note = :note WHERE id = :id", {"note": storable(note), "id": turn_id})
+            self._write(
+                "UPDATE turns SET note = :note, reviewed_by = :reviewed_by, reviewed = :reviewed WHERE id = :id", row
+            )
+            self._write("UPDATE chats SET changed = :now WHERE id = (SELECT chat_id FROM turns WHERE id = :id)", row)
 
     def delete_turn(self, turn_id: str) -> None:
         """Erase a turn that was withdrawn (`Conversation.withdraw`). Its newest sibling is shown instead."""

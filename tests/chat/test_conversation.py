@@ -202,6 +202,23 @@ def test_the_instruction_is_in_the_language_of_the_question_and_stays_in_later_p
     assert turn.question == "胸痛怎么办?"
 
 
+def test_a_templates_instruction_stands_below_the_question_in_every_later_prompt() -> None:
+    conversation = Conversation(header=CaseHeader(age="54"))
+    turn = conversation.ask("Write: SOAP note", template="soap", instruction="Write a SOAP note.")
+    told = "The patient:\nAge: 54 years\n\nWrite: SOAP note\n\nWrite a SOAP note."
+    assert conversation.messages() == [Message("user", told)]
+    turn.raw, turn.state = "Subjective", "whole"
+    again = conversation.regenerate(turn, "brief")
+    assert (again.template, again.instruction) == ("soap", "Write a SOAP note.")
+    assert again.told.startswith("Write: SOAP note\n\nWrite a SOAP note.\n\nAnswer briefly")
+    again.state = "stopped"
+    edited = conversation.edit(turn, "Write: SOAP note, without a plan")
+    assert edited.told == "Write: SOAP note, without a plan\n\nWrite a SOAP note."
+    edited.raw, edited.state = "S", "whole"
+    conversation.ask("And now?")
+    assert "Write a SOAP note." in conversation.messages()[0].content
+
+
 def test_the_heading_is_the_title_or_the_first_line() -> None:
     conversation = Conversation(draft="a draft\nof two lines")
     assert conversation.heading == "a draft"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from typing import get_args
@@ -68,6 +69,21 @@ def test_copy_begins_with_the_model_and_the_local_time(monkeypatch: pytest.Monke
         time.tzset()
     first = "AI-generated draft (model ab12cd34, 2026-11-29 11:07), not verified. Reviewed by: ______"
     assert copy == f"{first}\n\nRest.\n"
+
+
+@pytest.mark.parametrize(
+    ("language", "first"),
+    [
+        ("en", r"AI-generated draft \(model ab12cd34\)\. Reviewed by: Dr Jones, 2026-11-\d\d \d\d:\d\d"),
+        ("zh-CN", r"AI生成草稿（模型 ab12cd34）。审核医师：Dr Jones 日期：2026-11-\d\d \d\d:\d\d"),
+    ],
+)
+def test_a_reviewed_copy_names_the_reviewer_and_is_still_called_ai_generated(language: Language, first: str) -> None:
+    review = "Dr Jones", datetime(2026, 11, 29, 12, 7, tzinfo=UTC)
+    copy = chart_copy(
+        "Rest.", intended_use="evaluated", incomplete=False, weights_digest=DIGEST, language=language, review=review
+    )
+    assert re.fullmatch(first, copy.splitlines()[0])
 
 
 def test_a_copy_of_no_single_answer_names_only_the_model() -> None:

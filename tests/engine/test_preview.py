@@ -8,6 +8,9 @@ import pytest
 
 from edgemed.chat.conversation import Conversation
 from edgemed.chat.service import ask
+from edgemed.clinical.case import CaseHeader
+from edgemed.clinical.notes import Library
+from edgemed.clinical.notes.library import NAMES
 from edgemed.engine.process.client import Engine
 from edgemed.engine.process.protocol import Finished, Message, Piece, Preview, PromptEncoded, Sampling
 from edgemed.errors import EngineError, UsageError
@@ -110,3 +113,15 @@ def test_a_preview_that_cannot_be_rendered_fails_by_itself(engine: Engine) -> No
     with pytest.raises(EngineError, match="more than any model can read"):
         engine.preview([Message("user", "x" * (1 << 23))])
     assert engine.preview(FEVER).tokens > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_note_tells_the_model_who_the_patient_is(engine: Engine, name: str) -> None:
+    identity = {"initials": "QXI", "born": "1972-04-03", "number": "QX998877"}
+    template = Library(None, "en").get(name)
+    conversation = Conversation(header=CaseHeader(age="54", **identity))
+    turn = conversation.ask(f"Write: {template.title}", template=name, instruction=template.instruction)
+    seen = engine.preview(conversation.messages(turn)).text
+    assert template.instruction in seen
+    assert "Age: 54 years" in seen
+    assert not [value for value in (*identity.values(), "{patient}", "{born}", "{number}") if value in seen]

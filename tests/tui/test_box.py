@@ -74,6 +74,9 @@ async def test_leaving_asks_only_if_text_would_be_lost() -> None:
         await pilot.press("enter")  # the first choice is to stay
         await wait_until(pilot, lambda: not isinstance(app.screen, ChoiceScreen))
         assert composer(pilot).text == "half a question"
+        await pilot.press("f1", "ctrl+q")  # from another page as well
+        await shows(pilot, "What you have typed was not sent. Quit and lose it?")
+        await pilot.press("escape", "escape")
         composer(pilot).clear()
         await pilot.press("ctrl+q")
     assert app.return_code == 0

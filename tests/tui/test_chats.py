@@ -240,3 +240,23 @@ async def test_a_chat_that_is_deleted_while_it_is_open_gives_way_to_an_empty_one
         await shows_not(pilot, "Drugazole00")
         await write(pilot, "New question", "enter")
         await shows(pilot, "An answer.")
+
+
+async def test_while_a_chat_is_renamed_or_moved_no_key_is_named_that_does_nothing(tmp_path: Path) -> None:
+    async with chat_on(make_vault(tmp_path / "vault", forty_cases)).run_test() as pilot:
+        await enter(pilot)
+        await shows(pilot, "Alder")
+        await pilot.press("ctrl+o")
+        await shows(pilot, "1 Alder", "F8 deletes them")
+        for key in ("ctrl+e", "ctrl+g"):
+            await pilot.press(key)
+            await shows(pilot, "Enter: save · Esc: back")
+            await shows_not(pilot, "F8 deletes them")
+            await pilot.press("escape")
+            await shows(pilot, "1 Alder", "F8 deletes them")
+        await pilot.press("ctrl+g")
+        await shows(pilot, "Case to move it to")
+        assert "1 Alder" not in " ".join(screen_text(pilot).split()), "a digit is part of a name here"
+        await pilot.press("escape", *"Bishop")
+        await shows_not(pilot, "Alder")
+        assert "1 Bishop" not in " ".join(screen_text(pilot).split())

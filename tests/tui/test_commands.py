@@ -132,6 +132,8 @@ def test_the_help_page_lists_what_is_offered() -> None:
     assert "- **/copy**, **F2, Ctrl+G**: Copy the answer. " in page
     assert "- **/where**: Where am I. " in page
     assert "/new" not in page
+    chinese = listed("zh-CN", [command for command in COMMANDS if command.name == "copy_answer"])
+    assert chinese.startswith("- **/copy**、**F2、Ctrl+G**：复制回答。选中的")
 
 
 async def test_control_c_says_how_to_quit_and_stops_an_answer() -> None:

@@ -117,11 +117,13 @@ def test_other_sequences_are_what_they_were(data: str, keys: list[str]) -> None:
     assert read(data) == read(*data) == keys
 
 
-def test_a_letter_after_escape_is_a_shortcut_and_no_text() -> None:
+@pytest.mark.parametrize("data", ["\x1be", "\x1b[101;3u"], ids=["legacy", "kitty"])
+def test_alt_and_a_letter_is_a_key_and_no_letter(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textual.constants.ESCAPE_DELAY", 0.0)
     parser = PasteParser()
-    for event in (*parser.feed("\x1bcd"), *parser.tick()):
-        assert isinstance(event, events.Key)
-        assert (event.key, event.character) in (("alt+c", None), ("d", "d"))
+    (key,) = [*parser.feed(data), *parser.tick()]
+    assert isinstance(key, events.Key)
+    assert (key.key, key.is_printable) == ("alt+e", False)
 
 
 @pytest.mark.slow

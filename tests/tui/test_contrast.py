@@ -50,8 +50,20 @@ def contrast(segment: Segment) -> float:
     assert style.color is not None, segment
     assert style.bgcolor is not None, segment
     assert not style.dim, segment
-    darker, lighter = sorted((luminance(style.color), luminance(style.bgcolor)))
+    return ratio(style.color, style.bgcolor)
+
+
+def ratio(one: Color, other: Color) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
+
+
+def ground(pilot: Pilot[None], text: str) -> Color:
+    """The background of a text on the screen."""
+    found = [segment for line in screen_lines(pilot) for segment in line if text in segment.text]
+    assert found[0].style is not None
+    assert found[0].style.bgcolor is not None
+    return found[0].style.bgcolor
 
 
 def check(pilot: Pilot[None]) -> None:
@@ -64,14 +76,20 @@ def check(pilot: Pilot[None]) -> None:
 @pytest.mark.parametrize("theme", [theme.name for theme in THEMES])
 async def test_text_is_legible_everywhere(theme: str) -> None:
     app = chat([EVERYTHING], ["Half", Hold()], [EngineDied("The engine ended.")])
-    async with app.run_test(size=(80, 140), notifications=True) as pilot:
+    async with app.run_test(size=(80, 180), notifications=True) as pilot:
         app.theme = theme
         await shows(pilot, "mini")
         check(pilot)
         await pilot.press("f3")
         await shows(pilot, "used: missed")
         check(pilot)
-        await pilot.press("f3")
+        await pilot.press("f3", "ctrl+t")
+        await shows(pilot, "e.g. penicillin")
+        check(pilot)
+        await pilot.press("escape", "slash")
+        await shows(pilot, "/samecase")
+        check(pilot)
+        await pilot.press("backspace")
         await write(pilot, "Everything?", "enter")
         await shows(pilot, "5 mg", "room left")
         await write(pilot, "And?", "enter")
@@ -92,6 +110,7 @@ async def test_text_is_legible_everywhere(theme: str) -> None:
         await pilot.press("escape", "ctrl+p")
         await shows(pilot, "Find a command", "New chat")
         check(pilot)
+        assert ratio(ground(pilot, "New chat"), ground(pilot, "Case header")) > 1.2, "the cursor is visible"
         await pilot.press("n", "e")
         await pilot.pause(0.3)
         check(pilot)

@@ -10,7 +10,7 @@ import pytest
 
 from edgemed.clinical import Language, header_lines
 from edgemed.commands._chat import Entered
-from edgemed.commands._demo_vault import PASSPHRASE, PIN, demo_entrance, make_demo_vault
+from edgemed.commands._demo_vault import PASSPHRASE, PIN, _templates, demo_entrance, make_demo_vault
 from edgemed.errors import VaultBusy
 from edgemed.supervisor import Why
 from edgemed.tui.app import ChatApp
@@ -56,6 +56,14 @@ def test_it_is_made_anew_at_each_start(folder: Path) -> None:
     vault.close()
     assert len(cases) == 8
     assert "A real patient" not in {case.title for case in cases}
+
+
+def test_its_templates_are_gone_at_the_next_start(folder: Path) -> None:
+    own = _templates(folder)
+    own.mkdir()
+    (own / "soap.txt").write_text("About a real patient")
+    make_demo_vault(folder)
+    assert not own.exists()
 
 
 async def test_the_first_start_asks_nothing_and_keeps_what_is_typed(folder: Path) -> None:

@@ -83,10 +83,11 @@ async def deleted(pilot: Pilot[None]) -> None:
 
 async def unsaved(pilot: Pilot[None]) -> None:
     await enter(pilot)
-    await shows(pilot, "Drugazole00")
+    # The line about stale cases comes with a timer: once it is there, nothing but the chat changes.
+    await shows(pilot, "Drugazole00", "Untouched for 30 days", "room left 98 %")
     assert isinstance(pilot.app, ChatApp)
     pilot.app.chat.action_unsaved_chat()
-    await shows(pilot, "UNSAVED CHAT")
+    await shows(pilot, "UNSAVED CHAT", "For example", "room left 100 %", "one that is kept")
 
 
 SCREENS: dict[str, Before] = {
@@ -112,7 +113,8 @@ def filled(store: Store) -> None:
 
 @pytest.fixture
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One time and one time zone, and words that are not random."""
+    """One time and one time zone, words that are not random, and a cursor that does not blink."""
+    monkeypatch.setattr("textual.widgets.Input.cursor_blink", False)
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     monkeypatch.setattr("edgemed.tui.widgets.chat_rows.clock", lambda: NOW)

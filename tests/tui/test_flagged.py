@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from edgemed.chat.conversation import Conversation
+from edgemed.chat.conversation import Conversation, Turn
+from edgemed.chat.service import Hook
 from edgemed.clinical import Language
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags.flag import Flag, Text
@@ -97,15 +98,13 @@ async def flagged(pilot: Pilot[None], *texts: str) -> None:
 async def test_it_is_painted_before_the_engine_is_asked_and_needs_no_key() -> None:
     hold, on_screen = Hold(), list[str]()
     engine = FakeEngine([hold, "Rest."])
-    app = ChatApp(watched(engine))
-    generate = engine.generate
 
-    def asked(*args: object, **options: object) -> object:
-        lines = app.chat._compositor.render_strips()
-        on_screen.append(" ".join("".join(each.text for strip in lines for each in strip).split()))
-        return generate(*args, **options)  # type: ignore[arg-type]
+    class Painted(Hook):
+        def before(self, conversation: Conversation, turn: Turn) -> None:
+            lines = app.chat._compositor.render_strips()
+            on_screen.append(" ".join("".join(each.text for strip in lines for each in strip).split()))
 
-    engine.generate = asked  # type: ignore[method-assign, assignment]
+    app = ChatApp(replace(watched(engine), hooks=[Painted()]))
     async with app.run_test(size=(80, 24)) as pilot:
         await write(pilot, "chest pain and sweating for an hour", "enter")
         await flagged(pilot, SHOWN, ACT)

@@ -159,6 +159,41 @@ async def test_what_is_typed_before_the_key_is_text_and_after_it_a_pin(tmp_path:
         await shows(pilot, "chest pain")
 
 
+async def test_ctrl_z_asks_before_it_loses_an_unsaved_chat(tmp_path: Path) -> None:
+    async with with_pin(tmp_path, ["Take 5 mg."]).run_test() as pilot:
+        app = await unlocked(pilot)
+        app.chat.action_unsaved_chat()
+        await shows(pilot, "UNSAVED CHAT")
+        send(pilot, "half a question\x1a")  # the key overtakes the text
+        await shows(pilot, "What you have typed was not sent. Lock and lose it?")
+        await pilot.press("enter")  # the first choice is to stay
+        await shows(pilot, "half a question")
+        await pilot.press("enter")
+        await shows(pilot, "Take 5 mg.")
+        await pilot.press("f1", "ctrl+z")  # from another page as well
+        await shows(pilot, "This conversation is not saved. Lock and lose it?")
+        await pilot.press("f12")
+        assert app.hidden
+        await pilot.press(*"2580", "enter")
+        await shows(pilot, "Lock and lose it?")
+        await pilot.press("ctrl+z")
+        await wait_until(pilot, lambda: app._exit)
+    assert app.return_code == supervisor.SUSPENDED
+
+
+@pytest.mark.parametrize("typed", ["", "half a question"])
+async def test_ctrl_z_asks_neither_while_hidden_nor_before_there_is_text(typed: str, tmp_path: Path) -> None:
+    async with with_pin(tmp_path).run_test() as pilot:
+        app = await unlocked(pilot)
+        app.chat.action_unsaved_chat()
+        await shows(pilot, "UNSAVED CHAT")
+        if typed:
+            await write(pilot, typed, "f12")
+        await pilot.press("ctrl+z")
+        await wait_until(pilot, lambda: app._exit)
+    assert app.return_code == supervisor.SUSPENDED
+
+
 async def test_without_a_vault_enter_shows_the_chat(tmp_path: Path) -> None:
     async with chat().run_test() as pilot:
         await write(pilot, "a case")

@@ -43,6 +43,8 @@ DANGEROUS = [
     "| `a|b` | c |\n|---|---|\n| [/] [bold]d | e |",
     ">" * 30 + " deep",
     "    four spaces\n\ttab",
+    "| a \\| x | b |\n|---|---|\n| 1 | 2 | 5 mg \\|",
+    "text | more\n--- | --- | ---\n1 < 2 | 3",
     "first line\nsecond line",
 ]
 
@@ -126,6 +128,29 @@ def test_a_table_is_a_grid_where_its_rows_fit_and_records_elsewhere() -> None:
     assert printed(TABLE, 66).splitlines() == GRID
     assert printed(TABLE, 65).splitlines() == RECORDS
     assert printed(TABLE.replace("1 g", "1 g " * 20), 80).splitlines()[0] == RECORDS[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "grid"),
+    [
+        ("| a | b | c |\n|---|---|---|\n| 1 | 2 |\n| 1 | 2 | 3 |", ["a  b  c", "─  ─  ─", "1  2", "1  2  3"]),
+        ("| a | b |\n|---|---|\n| 1 | 2 |\n| 1 | 2 | 3 mg |", ["a  b", "─  ─  ────", "1  2", "1  2  3 mg"]),
+        ("| a | b |\n|---|\n| 1 | 2 |", ["a  b", "─  ─", "1  2"]),
+        ("a | b\n---|---|---\n1 | 2 | 3", ["a  b", "─  ─  ─", "1  2  3"]),
+        ("| a \\| b |\n|---|\n| 1 | 2 |", ["a | b", "─────  ─", "1      2"]),
+        ("x\n\n| a |\n|---|\n| 1 | 2 |\n\ny", ["x", "", "a", "─  ─", "1  2", "", "y"]),
+    ],
+)
+def test_a_table_with_rows_of_different_lengths_is_a_table(text: str, grid: list[str]) -> None:
+    assert printed(text, 80).splitlines() == grid
+
+
+def test_a_line_break_in_a_cell_begins_a_line() -> None:
+    table = "| Drug | Dose |\n|---|---|\n| A | **1** g<br>2 g <BR /> 5<br/>mg |\n| `x<br>y` | <b> |"
+    lines = ["Drug: A", "Dose: 1 g", "  2 g", "  5 mg", "─", "Drug: x<br>y", "Dose: <b>"]
+    assert printed(table, 80).splitlines() == lines
+    assert plain_text(table).splitlines() == [line.replace("─", "") for line in lines]
+    assert printed("a<br>b", 80) == "a<br>b", "outside a table it is text"
 
 
 class OneAnswer(App[None]):

@@ -48,7 +48,7 @@ def test_a_stop_before_the_first_word_cuts_nothing() -> None:
 
 
 def test_a_failure_says_why() -> None:
-    assert " · It broke. · " in ending(Turn("q", raw="a", state="failed", reason="It broke."), ENGLISH, "en")
+    assert " · It broke · " in ending(Turn("q", raw="a", state="failed", reason="It broke."), ENGLISH, "en")
 
 
 @pytest.mark.parametrize(

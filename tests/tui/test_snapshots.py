@@ -153,6 +153,7 @@ CASES: dict[str, tuple[list[Step], Before, tuple[int, int], dict[str, Any]]] = {
 
 @pytest.fixture(autouse=True)
 def _morning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textual.widgets.Input.cursor_blink", False)
     monkeypatch.setattr("edgemed.tui.heads.clock", lambda moment: "11:07")
     monkeypatch.setattr(
         "edgemed.tui.screens.copying.chart_copy", lambda text, **facts: chart_copy(text, **(facts | {"written": None}))

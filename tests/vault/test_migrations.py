@@ -47,5 +47,9 @@ def test_the_vault_of_each_schema_opens(number: int, tmp_path: Path) -> None:
     assert vault.do(lambda store: store.connection.execute("PRAGMA foreign_key_check").fetchall()).result() == []
     if number >= 2:
         assert len(vault.do(lambda store: list(store.connection.execute("SELECT * FROM audit"))).result()) == 4
+    if number >= 3:
+        (turn,) = vault.do(lambda store: store.load("b" * 32)).result().turns
+        assert (turn.template, turn.instruction) == ("soap", "Write a SOAP note.")
+        assert (turn.note, turn.reviewed_by, turn.reviewed) == ("K 6.2 mmol/l.", "王医生", vault_fixture.ASKED)
     vault.check().result()
     vault.close()

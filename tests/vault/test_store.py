@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -278,6 +278,17 @@ def test_settings_and_notes(store: Store) -> None:
     conversation = chat(store, "q")
     store.note(conversation.turns[0].id, "ask the pharmacist")
     assert store.load(conversation.id).turns[0].note == "ask the pharmacist"
+    store.note(conversation.turns[0].id, "asked", "Dr Jones", reviewed := datetime(2026, 11, 29, tzinfo=UTC))
+    (turn,) = store.load(conversation.id).turns
+    assert (turn.note, turn.reviewed_by, turn.reviewed) == ("asked", "Dr Jones", reviewed)
+
+
+def test_what_a_template_told_the_model_is_kept(store: Store) -> None:
+    conversation = Conversation()
+    conversation.ask("Write: SOAP note", template="soap", instruction="Write a SOAP note.")
+    store.keep(Snapshot.of(conversation))
+    assert store.load(conversation.id).messages() == conversation.messages()
+    assert store.load(conversation.id).turns[0].template == "soap"
 
 
 def test_a_failed_transaction_changes_nothing(store: Store) -> None:

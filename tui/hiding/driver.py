@@ -63,7 +63,7 @@ class Hideable(Protocol):
 
     def lock(self, reason: str) -> None: ...
 
-    def action_suspend(self) -> None: ...
+    def lock_and_stop(self) -> None: ...
 
 
 class HidingDriver(LastingDriver):
@@ -96,7 +96,7 @@ class HidingDriver(LastingDriver):
     def _sigtstp_application(self, *arguments: object) -> None:
         """A signal to stop locks as Ctrl+Z does: a stopped program keeps its text in memory and on the screen."""
         if self._hideable.lockable:
-            self._loop.call_soon_threadsafe(self._hideable.action_suspend)
+            self._loop.call_soon_threadsafe(self._hideable.lock_and_stop)
         else:
             super()._sigtstp_application(*arguments)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_block.table import escapedSplit
 from markdown_it.token import Token
 
 # HTML is disabled by an option. These rules hide a link's target, an entity's spelling or struck-out text. Indented
@@ -26,6 +27,9 @@ _SPENT_IN = {"heading_open": "#", "blockquote_open": ">", "table_open": "|:-", "
 # Markup characters with a clinical meaning: multiplication, and "more than" before a number.
 _TIMES = re.compile(r"[\d)]\*+[\d(]")
 _MORE_THAN = re.compile(r"^[ \t]*>[ \t]*[=>]*[ \t]*[\d.]", re.MULTILINE)
+
+# The line below a table's headings.
+_DELIMITERS = re.compile(r"\s*(?:\|\s*)?:?-+:?\s*(?:\|\s*:?-+:?\s*)*(?:\|\s*)?")
 
 
 class FaithfulParser(MarkdownIt):
@@ -43,9 +47,32 @@ class FaithfulParser(MarkdownIt):
         for block in _top_level(super().parse(src, env)):
             start, end = block[0].map or (line, line)
             kept += self._plain(lines, line, start)
-            kept += block if _survives("\n".join(lines[start:end]), block) else self._plain(lines, start, end)
+            survives = _survives("\n".join(lines[start:end]), block)
+            if survives and block[0].type != "paragraph_open":
+                kept += block
+            else:
+                kept += self._widened(lines, start, end) or (block if survives else self._plain(lines, start, end))
             line = max(line, end)
         return _with_line_breaks(kept + self._plain(lines, line, len(lines)))
+
+    def _widened(self, lines: Sequence[str], start: int, end: int) -> list[Token]:
+        """Lines [start, end) as a table in which every row has room for its cells; no tokens if they are no table.
+
+        The first two lines get empty cells, up to the longest row. Nothing else is changed, and nothing may be lost.
+        """
+        if end - start < 2 or "|" not in lines[start] or not _DELIMITERS.fullmatch(lines[start + 1]):
+            return []
+        rows = [_cells(line) for line in lines[start:end]]
+        most = max(map(len, rows))
+        first = "".join(f"|{cell}" for cell in rows[0] + [" "] * (most - len(rows[0])))
+        second = "".join(f"|{cell}" for cell in rows[1] + ["-"] * (most - len(rows[1])))
+        source = "\n".join([f"{first}|", f"{second}|", *lines[start + 2 : end]])
+        block = next(_top_level(super().parse(source)))
+        if block[0].type != "table_open" or not _survives("\n".join(lines[start:end]), block):
+            return []
+        for token in block:
+            token.map = [token.map[0] + start, token.map[1] + start] if token.map else None
+        return block
 
     def _plain(self, lines: Sequence[str], start: int, end: int) -> list[Token]:
         """Lines [start, end) as one paragraph of plain text; no tokens if they are blank."""
@@ -59,6 +86,13 @@ class FaithfulParser(MarkdownIt):
             Token("inline", "", 0, map=span, level=1, content=text, children=children, block=True),
             Token("paragraph_close", "p", -1, block=True),
         ]
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of a table's row, as the parser separates them."""
+    cells = escapedSplit(line.strip())
+    first, last = not cells[0].strip(), len(cells) > 1 and not cells[-1].strip()
+    return [cell.replace("|", "\\|") for cell in cells[first : len(cells) - last]]
 
 
 def displayed(tokens: Sequence[Token]) -> str:

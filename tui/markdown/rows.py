@@ -93,19 +93,32 @@ def marker(info: str, markup: str) -> str:
 
 def _inline(node: SyntaxTreeNode, lead: str, rest: str, style: str = "") -> Iterator[Row]:
     """A block's inline children; a row for every line in the source."""
-    text, spans = _flat(node, style)
+    for number, (line, spans) in enumerate(_lines(*_flat(node, style))):
+        yield _expanded(line, rest if number else lead, rest, spans)
+
+
+_Spans = list[tuple[int, int, str]]
+
+
+def _lines(text: str, spans: _Spans) -> Iterator[tuple[str, _Spans]]:
+    """The lines of a text, each with its part of the styles."""
     start = 0
     for line in text.split("\n"):
         end = start + len(line)
         kept = [(max(a, start) - start, min(b, end) - start, name) for a, b, name in spans if a < end and b > start]
-        yield _expanded(line, rest if start else lead, rest, kept)
+        yield line, kept
         start = end + 1
 
 
-def _flat(node: SyntaxTreeNode, style: str = "") -> tuple[str, list[tuple[int, int, str]]]:
-    """The text of a block and its styles. A line end between a number and its unit becomes a space."""
+def _flat(node: SyntaxTreeNode, style: str = "", line_end: re.Pattern[str] | None = None) -> tuple[str, _Spans]:
+    """The text of a block and its styles. A line end between a number and its unit becomes a space.
+
+    `line_end`: what means a line end in it, apart from code.
+    """
     text, spans = "", []
     for content, name in _runs(node, style):
+        if line_end is not None and "code" not in name:
+            content = line_end.sub("\n", content)
         if name and content:
             spans.append((len(text), len(text) + len(content), name))
         text += content
@@ -115,7 +128,7 @@ def _flat(node: SyntaxTreeNode, style: str = "") -> tuple[str, list[tuple[int, i
     return text, spans
 
 
-def _expanded(line: str, lead: str, rest: str, spans: list[tuple[int, int, str]]) -> Row:
+def _expanded(line: str, lead: str, rest: str, spans: _Spans) -> Row:
     if "\t" in line:
         spans = [(len(line[:a].expandtabs(TAB)), len(line[:b].expandtabs(TAB)), name) for a, b, name in spans]
     return Row(line.expandtabs(TAB), lead, rest, tuple(spans))
@@ -143,7 +156,8 @@ def _table(node: SyntaxTreeNode, lead: str, rest: str, width: int) -> Iterator[R
     """
     table = [[_cell(cell) for cell in row.children] for part in node.children for row in part.children]
     sizes = [max(cell_len(row[column][0]) for row in table) for column in range(len(table[0]))]
-    if width >= GRID_COLUMNS and sum(sizes) + len(GAP) * (len(sizes) - 1) <= width:
+    one_line = not any("\n" in text for row in table for text, _ in row)
+    if one_line and width >= GRID_COLUMNS and sum(sizes) + len(GAP) * (len(sizes) - 1) <= width:
         made = _grid(table, sizes)
     else:
         made = _records(table)
@@ -151,13 +165,16 @@ def _table(node: SyntaxTreeNode, lead: str, rest: str, width: int) -> Iterator[R
         yield Row(text, rest if number else lead, rest + hang, spans) if text else _rule(rest if number else lead, rest)
 
 
-_Cell = tuple[str, list[tuple[int, int, str]]]
+_BREAK = re.compile(r"\s*<br\s?/?>\s*", re.IGNORECASE)
+"""How a line end is written in a cell. It is the one HTML tag that is obeyed: its text says nothing of the patient."""
+
+_Cell = tuple[str, _Spans]
 _Line = tuple[str, str, Sequence[tuple[int, int, str]]]  # text, what continuation lines are indented by, spans
 
 
 def _cell(node: SyntaxTreeNode) -> _Cell:
-    text, spans = _flat(node)
-    return text.replace("\n", " ").replace("\t", " "), spans
+    text, spans = _flat(node, line_end=_BREAK)
+    return text.replace("\t", " "), spans
 
 
 def _grid(table: list[list[_Cell]], sizes: list[int]) -> Iterator[_Line]:
@@ -180,11 +197,14 @@ def _records(table: list[list[_Cell]]) -> Iterator[_Line]:
     for number, row in enumerate(body or [empty]):
         if number:
             yield "", "", ()
-        for (heading, _), (text, styles) in zip(headings, row, strict=True):
-            name = f"{heading}: " if heading else ""
-            spans = [(len(name) + a, len(name) + b, style) for a, b, style in styles]
-            if name or text:
-                yield (name + text).rstrip(), GAP, [*spans, (0, len(name.rstrip()), "bold")] if name else spans
+        for (heading, _), cell in zip(headings, row, strict=True):
+            name = f"{heading}: ".replace("\n", " ") if heading else ""
+            for line_number, (text, styles) in enumerate(_lines(*cell)):
+                before = GAP if line_number else name
+                spans = [(len(before) + a, len(before) + b, style) for a, b, style in styles]
+                if before or text:
+                    bold = [(0, len(before.rstrip()), "bold")] if before.strip() else []
+                    yield (before + text).rstrip(), GAP, [*spans, *bold]
 
 
 def _rule(lead: str, rest: str) -> Row:

@@ -14,6 +14,7 @@ from edgemed.tui.endings import ending
 from edgemed.tui.plain.case import PlainCase
 from edgemed.tui.plain.clinical import PlainClinical
 from edgemed.tui.plain.leaving import RULE, PlainLeaving
+from edgemed.tui.plain.notes import PlainNotes
 from edgemed.tui.plain.vault import PlainVault
 from edgemed.vault.audit import ID_SHOWN
 
@@ -27,7 +28,7 @@ VAULT_ONLY = frozenset({"chats", "open", "find", "unsaved_chat", "audit"})
 LENGTHS: tuple[Length, ...] = ("brief", "standard", "full")
 
 
-class PlainCommands(PlainCase, PlainClinical, PlainLeaving):
+class PlainCommands(PlainCase, PlainClinical, PlainLeaving, PlainNotes):
     """Runs the commands of one `PlainChat`."""
 
     def __init__(self, chat: PlainChat) -> None:

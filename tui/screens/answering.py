@@ -262,7 +262,7 @@ class AnsweringScreen(ChatSurface):
         self._engine_ready = news.alive
         turn, composer = news.turn, self.query_one(Composer)
         if turn is not None and turn is self._answered:
-            if not turn.raw and not composer.text and turn is not self._taken_back:
+            if not turn.raw and not composer.text and turn is not self._taken_back and not turn.template:
                 self.put_back(turn.question)  # so that it can be sent again
             await self._ended(Idle() if news.alive else Down(self._words.engine_gone))
         elif self.start_error is not None and not composer.text and not self._conversation.queued:

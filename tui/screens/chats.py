@@ -92,6 +92,9 @@ class ChatsScreen(Screen[Chosen | None]):
 
     async def _load(self) -> None:
         self._rows = ordered(await self._kept.rows(self._answering, self._words))
+        self._say_stale()
+
+    def _say_stale(self) -> None:
         stale = sum(row.stale and not row.deleted for row in self._rows)
         self._say(self._words.stale_keys.format(count=stale) if stale else "")
 
@@ -116,6 +119,7 @@ class ChatsScreen(Screen[Chosen | None]):
             self._searching.cancel()
             self._searching = None
         place = jump(query, len(self._rows))
+        self.shown.numbered = place is not None or not query.strip()
         if place is not None or not query.strip():
             self.shown.show(self._rows, previous(self._rows, self._current, self._opened) if place is None else place)
             return
@@ -207,6 +211,7 @@ class ChatsScreen(Screen[Chosen | None]):
         self.field.value = row.title if mode == "rename" else ""
         self.field.cursor_position = len(self.field.value)
         self.query_one(".keys", Static).update(self._words.input_keys)
+        self._say("")  # it names a key that does nothing here
         if mode == "move":
             self._show_cases("")
 
@@ -215,6 +220,7 @@ class ChatsScreen(Screen[Chosen | None]):
         assert self._subject is not None
         cases = {row.case_id: Row("", row.case, row.changed, row.case_id) for row in self._rows if row.case_id}
         rows = matching(list(cases.values()), query)
+        self.shown.numbered = False
         known = any(folded(row.title) == folded(query.strip()) for row in rows)
         if query.strip() and not known:
             rows.append(Row("", self._words.new_case.format(title=query.strip()), self._subject.changed))
@@ -239,6 +245,7 @@ class ChatsScreen(Screen[Chosen | None]):
         self._mode, self._subject = "find", None
         self.field.placeholder = self._words.find
         self.query_one(".keys", Static).update(self._words.list_keys)
+        self._say_stale()
         self.field.value = ""
         self._find("")
 

@@ -40,3 +40,7 @@ class ChoiceScreen(ModalScreen[str | None]):
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         if self.is_current:  # Enter may be pressed twice before the menu has closed
             self.dismiss(event.option.id)
+
+
+class LeaveScreen(ChoiceScreen):
+    """Asks whether to leave although text would be lost. While it is open, the key that leaves asks no more."""

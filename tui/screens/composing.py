@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -16,15 +18,18 @@ from edgemed.tui import room
 from edgemed.tui.commands import BY_WORD, COMMANDS, Command, is_command, matching
 from edgemed.tui.messages import Previewed
 from edgemed.tui.screens.answering import AnsweringScreen
-from edgemed.tui.screens.choice import ChoiceScreen
+from edgemed.tui.screens.choice import LeaveScreen
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings.asking import asking_strings
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.slash_menu import SlashMenu
+from edgemed.tui.widgets.typing_area import TypingArea
 
 PREVIEW_SECONDS = 0.6
 """The room for an answer is computed this long after the last key. Until then it is estimated."""
 NEWS_SECONDS = 3.0
+TYPING_SECONDS = 2.0
+"""How long leaving waits for typed text to arrive."""
 
 Action = Callable[..., Any]
 
@@ -222,21 +227,43 @@ class ComposingScreen(AnsweringScreen):
     # --- leaving ---
 
     @property
-    def would_lose(self) -> str:
-        """What leaving now would lose, as a question; empty if nothing."""
+    def box(self) -> TypingArea:
+        """Where typed text goes."""
+        return self.query_one(Composer)
+
+    @property
+    def keeps_text(self) -> bool:
+        """Whether the text of this chat outlives the program."""
+        return False
+
+    def would_lose(self, *, lock: bool) -> str:
+        """What leaving now would lose, as a question; empty if nothing. A lock, unlike quitting, ends no conversation:
+        one that is not saved is asked about as well.
+        """
         words = self._asking_words
         typed = bool(self.query_one(Composer).text.strip() or self._conversation.queued)
         if self.answering:
             return words.leave_both if typed else words.leave_answer
+        if lock and self._conversation.turns:
+            return words.leave_unsaved
         return words.leave_draft if typed else ""
 
-    def ask_to_leave(self, leave: Callable[[], Any]) -> None:
+    async def ask_to_leave(self, leave: Callable[[], Any], *, lock: bool = False) -> None:
         """Call `leave`, but ask first if text would be lost."""
-        question = self.would_lose
+        if not self.keeps_text:
+            await self.let_typing_arrive()
+        question = "" if self.keeps_text else self.would_lose(lock=lock)
         if not question:
             leave()
             return
         words = self._asking_words
-        choices = [("stay", words.stay), ("leave", words.leave)]
-        screen = ChoiceScreen(self._session, question, choices)
+        way = words.lock if lock else words.quit
+        screen = LeaveScreen(self._session, question.format(leave=way), [("stay", words.stay), ("leave", way)])
         self.app.push_screen(screen, lambda name: leave() if name == "leave" else None)
+
+    async def let_typing_arrive(self) -> None:
+        """Wait until the box has taken what was typed: the key that leaves overtakes it."""
+        arrived = asyncio.Event()
+        self.box.call_later(arrived.set)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(arrived.wait(), TYPING_SECONDS)

@@ -69,6 +69,10 @@ class CopyingScreen(Screen[None]):
             language=self._session.language,
         )
         self.copied(answers, question=question, incomplete=incomplete)
+        self.put_on_clipboard(copy)
+
+    def put_on_clipboard(self, copy: str) -> None:
+        """Copy a text that has its notices. Copied again at once, it is shown for selection instead."""
         before, at = self._copied
         self._copied = (copy, time.monotonic())
         if copy == before and time.monotonic() - at < AGAIN_SECONDS:

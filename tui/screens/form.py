@@ -23,12 +23,13 @@ class FormScreen(Screen[None]):
     asks = True
     """Whether it takes input at once. If not, what is typed waits for the next screen, or for `go_on`."""
 
-    def __init__(self, header: str) -> None:
+    def __init__(self, *headers: str) -> None:
+        """`headers`: the first that fits the width is shown."""
         super().__init__(classes="form")
-        self._header = header
+        self._headers = headers
 
     def compose(self) -> ComposeResult:
-        yield Notices((self._header,), None)
+        yield Notices(self._headers, None)
         with Vertical(classes="fields"):
             yield Static("", classes="heading", markup=False)
             yield Static("", classes="explanation", markup=False)

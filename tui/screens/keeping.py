@@ -73,9 +73,8 @@ class KeepingScreen(ChatScreen):
             self.notify(reason_in(self._session.language, str(error)), markup=False, severity="error")
 
     @property
-    def would_lose(self) -> str:
-        """Ask before leaving only if nothing keeps the text."""
-        return "" if self._kept is not None and self._conversation.saved else super().would_lose
+    def keeps_text(self) -> bool:
+        return self._kept is not None and self._conversation.saved
 
     def action_of(self, command: Command) -> Action | None:
         """Without a vault, its commands are not offered."""
@@ -114,7 +113,7 @@ class KeepingScreen(ChatScreen):
     def action_set_pin(self) -> None:
         """Set, change or remove the PIN of the hidden screen."""
         if self._kept is not None:
-            self.app.push_screen(SetPinScreen(self._session.header, self._vault_words, self._kept))
+            self.app.push_screen(SetPinScreen(self._session.headers, self._vault_words, self._kept))
 
     def turn_withdrawn(self, turn: Turn) -> None:
         """Erase a question that was taken back."""

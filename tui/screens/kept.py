@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine
 from typing import ClassVar, cast
 
@@ -19,19 +18,18 @@ from edgemed.tui.messages import Answering, EngineFailed
 from edgemed.tui.private_app import PrivateApp
 from edgemed.tui.reasons import reason_in
 from edgemed.tui.screens.chats import ChatsScreen, Chosen
-from edgemed.tui.screens.exporting import ExportingScreen
 from edgemed.tui.screens.hidden import HiddenScreen
 from edgemed.tui.screens.keeping import state_of
+from edgemed.tui.screens.noting import NotingScreen
 from edgemed.tui.session import ChatSession
-from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.transcript import Transcript
 
 LEAVE_SECONDS = 2.0
 """How long leaving waits for a stopped answer to end."""
 
 
-class KeptScreen(ExportingScreen):
-    """`ExportingScreen` that switches between the vault's chats. A running answer goes on in the chat that is left."""
+class KeptScreen(NotingScreen):
+    """`NotingScreen` that switches between the vault's chats. A running answer goes on in the chat that is left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "chats", show=False)]
 
@@ -65,14 +63,14 @@ class KeptScreen(ExportingScreen):
 
     def paste(self, event: Paste) -> None:
         """Take a paste that was begun on this screen."""
-        self.query_one(Composer).take(event.text)
+        self.box.take(event.text)
 
     async def leave(self, event: str) -> None:
         """Save the draft, stop the running answer and keep its text, end the engine, close the vault.
 
         `event` is recorded: "closed", "locked" or "suspended".
         """
-        await self._let_typing_arrive()
+        await self.let_typing_arrive()
         await self.save()
         turns = [self._answered, *(chat.open_turn for chat in self._elsewhere.values())]
         for turn in filter(None, turns):
@@ -83,13 +81,6 @@ class KeptScreen(ExportingScreen):
             await asyncio.sleep(0.02)
         self.record(event)
         await asyncio.to_thread(self.close)
-
-    async def _let_typing_arrive(self) -> None:
-        """Wait until the box has taken what was typed: the key that leaves overtakes it."""
-        arrived = asyncio.Event()
-        self.query_one(Composer).call_later(arrived.set)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(arrived.wait(), LEAVE_SECONDS)
 
     def close(self) -> None:
         """End the engine and close the vault. Blocks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -17,8 +18,8 @@ class SetPinScreen(FormScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", show=False)]
 
-    def __init__(self, header: str, words: VaultStrings, kept: Kept) -> None:
-        super().__init__(header)
+    def __init__(self, headers: Sequence[str], words: VaultStrings, kept: Kept) -> None:
+        super().__init__(*headers)
         self._words = words
         self._kept = kept
 

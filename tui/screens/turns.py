@@ -217,7 +217,8 @@ class TurnsScreen(ComposingScreen):
             self._taken_back = turn
             self._enter(Stopping())
             self._driver.stop(turn)
-            self.put_back(turn.question)
+            if not turn.template:  # it is asked by its command
+                self.put_back(turn.question)
             self.query_one(Composer).focus()
 
     # --- what the model saw ---

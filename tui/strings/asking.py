@@ -40,8 +40,10 @@ class AskingStrings:
     leave_draft: str
     leave_answer: str
     leave_both: str
+    leave_unsaved: str
     stay: str
-    leave: str
+    quit: str
+    lock: str
     with_case: str
     no_case: str
     # Line mode
@@ -94,11 +96,13 @@ ENGLISH = AskingStrings(
     seen_now="This is what was sent for the answer of {time}.",
     seen_busy="The model is busy. Look again when the answer has ended.",
     seen_report="For an incident file about this answer: edgemed report {id} -o FILE",
-    leave_draft="What you have typed was not sent. Quit and lose it?",
-    leave_answer="An answer is being written. Quit and lose this conversation?",
-    leave_both="An answer is being written, and what you have typed was not sent. Quit and lose both?",
+    leave_draft="What you have typed was not sent. {leave} and lose it?",
+    leave_answer="An answer is being written. {leave} and lose this conversation?",
+    leave_both="An answer is being written, and what you have typed was not sent. {leave} and lose both?",
+    leave_unsaved="This conversation is not saved. {leave} and lose it?",
     stay="Stay",
-    leave="Quit",
+    quit="Quit",
+    lock="Lock",
     with_case="New chat with this case. Enter sends it.",
     no_case="This conversation has no question to start again with.",
     answer="Answer:",
@@ -150,11 +154,13 @@ CHINESE = AskingStrings(
     seen_now="这是 {time} 的回答所用的内容。",
     seen_busy="模型正忙。请在回答结束后再看。",
     seen_report="为该回答生成事件报告：edgemed report {id} -o 文件名",
-    leave_draft="已输入的文字尚未发送。退出并丢弃吗？",
-    leave_answer="正在回答。退出并丢弃本次对话吗？",
-    leave_both="正在回答，且已输入的文字尚未发送。退出并全部丢弃吗？",
+    leave_draft="已输入的文字尚未发送。{leave}并丢弃吗？",
+    leave_answer="正在回答。{leave}并丢弃本次对话吗？",
+    leave_both="正在回答，且已输入的文字尚未发送。{leave}并全部丢弃吗？",
+    leave_unsaved="本次对话未保存。{leave}并丢弃吗？",
     stay="留下",
-    leave="退出",
+    quit="退出",
+    lock="锁定",
     with_case="已用此病例开始新对话。按 Enter 发送。",
     no_case="本次对话没有可重新开始的问题。",
     answer="回答：",

@@ -25,6 +25,8 @@ class ChatRows(OptionList, can_focus=False):
         super().__init__(markup=False)
         self._words = words
         self.rows: Sequence[Row] = ()
+        self.numbered = True
+        """Whether the first rows have numbers: only where a digit reaches them."""
 
     def show(self, rows: Sequence[Row], cursor: int | None) -> None:
         """Replace the rows and put the cursor on the one with this index."""
@@ -36,7 +38,7 @@ class ChatRows(OptionList, can_focus=False):
             Option(
                 line(
                     row,
-                    index + 1 if index < NUMBERED else None,
+                    index + 1 if self.numbered and index < NUMBERED else None,
                     width,
                     now,
                     self._words,

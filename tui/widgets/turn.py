@@ -67,9 +67,13 @@ class AnswerView(Vertical, can_focus=True):
         """Close the answer: show all of its text, its head and how it ended."""
         self._text = self.turn.text
         self._show()
-        self.query_one(".head", Static).update(self._heads.answer(self.turn))
+        self.show_head()
         self.show_ending(ending)
         self._tell_ended()
+
+    def show_head(self) -> None:
+        """Show the head anew, when the answer has ended or its note has changed."""
+        self.query_one(".head", Static).update(self._heads.answer(self.turn))
 
     def _show(self) -> None:
         before, self._parts = self._parts, parts(self._text)

@@ -16,14 +16,14 @@ _CLAUSE_END = re.compile(r"[,，、]")
 NOW = (
     r"\b(?:now|today|current(?:ly)?|latest|repeat(?:ed)?|re-?check(?:ed)?|this (?:morning|afternoon|evening)|tonight"
     r"|just now"
-    r"|most recent|since (?:improved|normali[sz]ed))\b|现在?(?!病)|目前|今日|今天|今晨|今晚|复查|最新|刚才|治疗后"
-    r"|后复测"
+    r"|most recent|since (?:improved|normali[sz]ed))\b|现在?(?!病)|目前|今日|今天|今晨|今早|今晚|今(?=\s?\d)|复查|最新"
+    r"|刚才|(?:治疗|减半|减量|停药|透析|激光|补液|调药|用药|处理|产)后|后复测|出院(?:时|前)?(?=\s?\d)"
 )
 RECENT = (
     r"\b(?:yesterday|overnight|previous(?:ly)?|prior|earlier|initial(?:ly)?|at first|on admission|before"
     r"|pre-?treatment"
     r"|last (?:night|time|check|reading|result)|\d{1,2} ?(?:h|hrs?|hours?|days?|mins?|minutes) ago|the other day)\b"
-    r"|昨日|昨天|昨晚|前日|前天|上次|此前|之前|先前|治疗前|入院时|[0-9一二两三四五六七八九十]{1,2}(?:小时|天|日)前"
+    r"|昨日|昨天|昨晚|前日|前天|上次|此前|之前|先前|治疗前|入院(?!前)|住院(?:时|期间)|手术当天|术前|当时|[0-9一二两三四五六七八九十]{1,2}(?:小时|天|日)前"
 )
 PAST = (
     r"\b(?:last (?:year|month|week|spring|summer|autumn|fall|winter|admission|visit|clinic|episode)"
@@ -33,7 +33,7 @@ PAST = (
     r"|october|november|december)|baseline|previous (?:admission|episode|visit|year|hospitali[sz]ation)|history of"
     r"|hx of|h/o"
     r"|past (?:medical )?history|pmh|years? before|usual(?:ly)?|normally|as a child)\b"
-    r"|去年|前年|上个?月|上周|上次住院|[0-9一二两三四五六七八九十几数多]{1,3}(?:个月|周|年)前|(?:19|20)\d\d年|既往"
+    r"|去年|前年|上个?月|上周|上次住院|(?<![个孕经龄每半第停满几多])[一二三四五六七八九十]{1,2}月(?![龄大前后经婴宝])|[0-9一二两三四五六七八九十几数多]{1,3}(?:个月|周|年)前|(?:19|20)\d\d年|既往"
     r"|基线|平时|曾经?|病史|史[:：]"
 )
 _HINT = re.compile(f"(?P<past>{PAST})|(?P<now>{NOW})|(?P<recent>{RECENT})")
@@ -69,7 +69,7 @@ _GENERAL = re.compile(
     r"|consider|refer"
     r"|call|alert|notify|defin\w+|thresholds?|criteri\w+|patients|should|must|targets?|aim|keep|normal|recommend\w*"
     r"|guidance|what|why|how|explain\w*|always|needs?|does|do|can)\b"
-    r"|时|者|应|需|则|标准|定义|诊断|目标|控制|正常",
+    r"|时|者|应|需|则|标准|定义|诊断|目标|控制|正常|叫|报|规定|流程|制度|预案|算|依据|出处|通知|触发|启动|处理",
 )
 _RESOLVED = re.compile(
     r"[^\d\n]{0,40}?(?:\b(?:now|since|has|have|is|subsequently|then)\s(?:been |back to |returned to |come back to "
@@ -84,8 +84,13 @@ _NEGATED = re.compile(
 _NOT_BLOOD = re.compile(
     r"(?:\b(?:csf|urine|urinary|pleural|ascitic|ascites|synovial|peritoneal|stool|dialysate|sweat|cord"
     r"|vit(?:amin)?\.?|insulin[- ])"
-    r"|尿|脑脊液|胸水|胸腔积液|腹水|透析液|脐血|维生素|维他命|胰岛素)[\s:-]*(?:spot |random )?$",
+    r"|尿|脑脊液|胸水|胸腔积液|腹水|透析液|脐血|维生素|维他命|胰岛素)[\s:-]*(?:spot |random )?$"
+    r"|(?:脑脊液|关节液|胸水|腹水|尿)[^\d,，、]{1,4}$",
 )
+_FLUID = re.compile(
+    r"\b(?:csf|lumbar puncture|aspirate|synovial fluid|joint fluid)\b[^.;]{0,30}[,，] ?$|脑脊液[^。；;]{0,15}[,，] ?$"
+)
+"""What the white cells after a comma are counted in: "CSF clear, WCC 1"."""
 _RELATIVE = re.compile(rf"\b(?:{patterns.RELATIVE})(?:['’]s)?\b|{patterns.HAN_RELATIVE}")
 _INFORMANT = re.compile(
     r"\s*(?:\w+\s+)?(?:reports?|says?|said|notic\w+|found|check\w*|brought|called|calls|states?|worried|concerned"
@@ -98,12 +103,15 @@ _ANOTHER = re.compile(
     r"|\bin (?:the|a|this) (?:study|trial|cohort)\b|另一(?:位|个|名)?(?:患者|病人)|邻床|别的(?:患者|病人)|文献"
     r"|研究中",
 )
+# "Bed 3 has K 7.1, I ask about bed 4", in Chinese.
+_BED = re.compile(r"\d\s?床")
+_OTHER_BED = re.compile(r"问(?:的是|的|一下)?\s?\d{1,2}\s?床")
 _EXAM = re.compile(
     r"which (?:one )?of the following\b|mcqs?\b|single best answer|multiple[- ]choice|usmle\b"
     r"|exam(?:ination)? question|osce\b"
     r"|board (?:review|question|exam)|practice question|quiz\b|question bank|vignette|hypothetical"
     r"|teaching case|mock case|for teaching"
-    r"|simulat(?:ed|ion)|fictional|textbook\b|下列(?:哪|何|各项)|以下(?:哪|何)|单选|多选|选择题|考题|试题|真题"
+    r"|simulat(?:ed|ion)|fictional|textbook\b|下列(?:哪|何|各项)|以下(?:哪|何)|单选|多选|选择题|考题|试题|真题|模拟题|病例题|第\d{1,3}题|题干"
     r"|执业医师考|最佳答案"
     r"|教学病例|模拟病例|虚构",
 )
@@ -133,11 +141,15 @@ def counts(before: str, after: str, comparator: str = "", link: str = "") -> boo
     clause = _CLAUSE_END.split(before)[-1]
     if _LIMIT.search(clause) or _CONDITION.search(before) or _NEGATED.search(clause) or _NOT_BLOOD.search(clause):
         return False
+    if _FLUID.search(before):
+        return False
     if _AFTER.match(after) or _DOSE_AFTER.match(after) or _RESOLVED.match(after):
         return False
     if comparator and (_GENERAL.search(before) or _GENERAL.search(after)):
         return False
     if comparator[:1].isalpha() and not _STATED.search(link):
+        return False
+    if _BED.search(before) and _OTHER_BED.search(after):
         return False
     return not _somebody_else(before)
 

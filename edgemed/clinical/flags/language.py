@@ -17,7 +17,7 @@ from itertools import chain, islice
 from edgemed.clinical.flags.reading import Reading
 
 _GAP = r"(?![a-z])[^.;!?。\n]{0,40}?(?<![a-z])(?!(?<=[\d.])\d)"
-_SHORT_GAP = r"[^.,;!?。、无未否没\n]{0,8}?"
+_SHORT_GAP = r"[^.,;!?。、无未否没不排\n]{0,8}?"
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _NAME = re.compile(r"\{([a-z_0-9]+)\}")
 _TOKEN = re.compile(r" ?\.\.\.? ?|\\.|\[[^\]]*\]|\(\?[=!<:][=!]?|.")
@@ -43,7 +43,7 @@ class _Phrase:
         return re.compile(self._source)
 
     def spans(self, reading: Reading) -> Iterator[tuple[int, int]]:
-        if not self._possible(reading):
+        if not self.possible(reading):
             return
         if self._beginnings is None:
             yield from (match.span() for match in self._pattern.finditer(reading.lower))
@@ -53,7 +53,8 @@ class _Phrase:
             if match := self._pattern.match(reading.lower, place):
                 yield match.span()
 
-    def _possible(self, reading: Reading) -> bool:
+    def possible(self, reading: Reading) -> bool:
+        """Whether the text has one of the words that every match contains."""
         return self._needed is None or any(reading.holds(word) for word in self._needed)
 
 
@@ -62,6 +63,10 @@ class Phrases:
 
     def __init__(self, phrases: Sequence[str], named: Mapping[str, Sequence[str]]) -> None:
         self._phrases = [_Phrase(expanded(phrase, named)) for phrase in phrases]
+
+    def possible(self, reading: Reading) -> bool:
+        """Whether the text has the words that one of the phrases needs."""
+        return any(phrase.possible(reading) for phrase in self._phrases)
 
     def spans(self, reading: Reading) -> list[tuple[int, int]]:
         return sorted({span for phrase in self._phrases for span in phrase.spans(reading)})
@@ -118,17 +123,23 @@ def regex(phrase: str) -> str:
 
 
 def literals(phrase: str) -> frozenset[str] | None:
-    """Words one of which stands in every text that the phrase matches; None if there are no such words."""
+    """Words one of which stands in every text that the phrase matches; None if there are no such words.
+
+    A space before a word says that it begins where a word of the text does.
+    """
     tokens = _TOKEN.findall(phrase)
-    found, _ = _alternatives(tokens, 0)
+    found, _ = _alternatives(tokens, 0, starts=not _HAN.search(phrase))
     return found
 
 
-def _alternatives(tokens: Sequence[str], at: int) -> tuple[frozenset[str] | None, int]:
-    """The words of a list of alternatives that begins at a token, and the place of its closing bracket."""
+def _alternatives(tokens: Sequence[str], at: int, *, starts: bool) -> tuple[frozenset[str] | None, int]:
+    """The words of a list of alternatives that begins at a token, and the place of its closing bracket.
+
+    starts: a match of the list begins where a word does.
+    """
     options: list[frozenset[str] | None] = []
     while True:
-        option, at = _sequence(tokens, at)
+        option, at = _sequence(tokens, at, starts=starts)
         options.append(option)
         if at >= len(tokens) or tokens[at] == ")":
             break
@@ -138,7 +149,7 @@ def _alternatives(tokens: Sequence[str], at: int) -> tuple[frozenset[str] | None
     return frozenset().union(*(option for option in options if option)), at
 
 
-def _sequence(tokens: Sequence[str], at: int) -> tuple[frozenset[str] | None, int]:
+def _sequence(tokens: Sequence[str], at: int, *, starts: bool) -> tuple[frozenset[str] | None, int]:
     """The most telling words of one alternative: the set whose shortest word is the longest."""
     sets: list[frozenset[str]] = []
     run = ""
@@ -146,20 +157,26 @@ def _sequence(tokens: Sequence[str], at: int) -> tuple[frozenset[str] | None, in
         token = tokens[at]
         optional = at + 1 < len(tokens) and tokens[at + 1] == "?"
         if token.isalpha() and len(token) == 1 and not optional:
+            run = run or (" " if starts and token.isascii() else "")
             run += token
         else:
             sets.append(frozenset((run,)))
             run = ""
         if token.startswith("("):
-            inner, at = _alternatives(tokens, at + 1)
+            inner, at = _alternatives(tokens, at + 1, starts=starts and token == "(")
             optional = at + 1 < len(tokens) and tokens[at + 1] == "?"
             if inner is not None and not optional and token == "(":
                 sets.append(inner)
+        starts = token in (" ", " ... ") and not optional
         at += 1
     sets.append(frozenset((run,)))
-    best = max(sets, key=lambda words: (min(map(len, words)), -len(words)), default=frozenset(("",)))
-    shortest = min(map(len, best), default=0)
-    return (best, at) if shortest >= 2 or (shortest == 1 and _HAN.search(min(best, key=len))) else (None, at)
+    best = max(sets, key=lambda words: (min(map(_letters, words)), -len(words)), default=frozenset(("",)))
+    shortest = min(best, key=_letters)
+    return (best, at) if _letters(shortest) >= 2 or (shortest and _HAN.search(shortest)) else (None, at)
+
+
+def _letters(word: str) -> int:
+    return len(word.lstrip())
 
 
 def beginnings(phrase: str) -> frozenset[str] | None:

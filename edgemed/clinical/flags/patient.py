@@ -19,9 +19,9 @@ _NOT_PREGNANT = re.compile(
     re.I,
 )
 _PREGNANT = re.compile(
-    r"\bpregnant\b|\bpregnancy\b|\b(?:primi|multi)gravida|\bg\d{1,2}\s?p\d|\b\d{1,2}(?:\+\d)?\s?(?:weeks?|/40"
+    r"\bpregnant\b|\bpregnancy\b|\b(?:primi|multi)gravida|\bg\d{1,2}\s?p\d|\b(?:[4-9]|[123]\d|4[0-3])(?:\+\d)?\s?(?:weeks?|/40"
     r"|wks?)(?:['’]? of)? (?:gestation|pregnan)"
-    r"|\b\d{1,2}(?:\+\d)?/40\b|\bgestation(?:al age)?\b|孕\s?\d|孕妇|怀孕|妊娠|产妇",
+    r"|\b(?:[4-9]|[123]\d|4[0-3])(?:\+\d)?/40\b|\bgestation(?:al age)?\b|孕\s?\d|孕妇|怀孕|妊娠|产妇",
     re.I,
 )
 _NO = re.compile(r"(?:no|not|none|nil|n/?a|neg\w*|false|-|0)\b|否|无|未|不|非|阴", re.I)

@@ -21,6 +21,8 @@ BACKGROUND = frozenset({"past"})
 _MOST_ANCHORS = 400
 """Places of a rule's first element that are tried."""
 _LONGEST_EVIDENCE = 80
+_CUE = 2
+"""Letters of the shortest word that negates."""
 
 
 class _Hit(NamedTuple):
@@ -38,6 +40,8 @@ def found(texts: Sequence[Text]) -> list[Flag]:
     silences = _Silences(files, readings)
     flags: dict[str, Flag] = {}
     for file in files:
+        if not _in_script(file, readings):
+            continue
         search = _Search(file, texts, readings, silences)
         for rule in file.rules:
             if rule.id not in flags and rules.enabled(rule.source) and (hits := search.match(rule)):
@@ -56,6 +60,11 @@ def _misspelt() -> dict[str, str]:
     return misspellings(chain.from_iterable(file.spelling for file in rule_files()))
 
 
+def _in_script(file: RuleFile, readings: Sequence[Reading]) -> bool:
+    """Whether one of the texts is written in the letters of the file's language, which saves the time of the others."""
+    return any(file.script in reading.scripts for reading in readings)
+
+
 def _evidence(readings: Sequence[Reading], hits: Sequence[_Hit]) -> tuple[str, ...]:
     words = dict.fromkeys(readings[hit.text].original(hit.start, hit.end) for hit in sorted(hits))
     most = _LONGEST_EVIDENCE // len(words)
@@ -68,16 +77,27 @@ class _Silences:
     def __init__(self, files: Sequence[RuleFile], readings: Sequence[Reading]) -> None:
         self._files, self._readings = files, readings
         self._found: dict[int, dict[bool, Sequence[Span]]] = {}
+        self._negated: dict[int, Sequence[Span]] = {}
 
     def of(self, text: int) -> Mapping[bool, Sequence[Span]]:
         """The silent places of a text for an element: False, or True for a background element."""
         if text not in self._found:
-            items = [item for file in self._files for item in file.silences.of(self._readings[text]).items()]
+            reading = self._readings[text]
+            spoken = [file for file in self._files if file.script in reading.scripts]
+            items = [item for file in spoken for item in file.silences.of(reading).items()]
+            self._negated[text] = merged(span for kind, spans in items if kind == "negated" for span in spans)
             self._found[text] = {
                 False: merged(span for _, spans in items for span in spans),
                 True: merged(span for kind, spans in items if kind not in BACKGROUND for span in spans),
             }
         return self._found[text]
+
+    def negated_inside(self, hit: _Hit) -> bool:
+        """Whether a negation after the hit's first word silences its last one: "belly soft, not distended"."""
+        self.of(hit.text)
+        lower = self._readings[hit.text].lower
+        first = lower.find(" ", hit.start, hit.end)
+        return first >= 0 and any(first + _CUE < start < hit.end <= end for start, end in self._negated[hit.text])
 
 
 class _Search:
@@ -86,15 +106,18 @@ class _Search:
     def __init__(self, file: RuleFile, texts: Sequence[Text], readings: Sequence[Reading], silences: _Silences) -> None:
         self._file, self._readings, self._silences = file, readings, silences
         self._new = {index for index, text in enumerate(texts) if text.where == "question"}
+        self._maybe: dict[str, bool] = {}
         self._raw: dict[str, list[_Hit]] = {}
         self._heard: dict[Element, list[_Hit]] = {}
 
     def match(self, rule: Rule) -> list[_Hit]:
         for elements in rule.any:
-            if all(any(self._places(name) for name in element.names) for element in elements) and (
-                hits := self._together(elements, rule)
-            ):
-                return hits
+            for looked in (self._possible, self._places):  # the first is fast, and mostly says no
+                if not all(any(looked(name) for name in element.names) for element in elements):
+                    break
+            else:
+                if hits := self._together(elements, rule):
+                    return hits
         return []
 
     def _together(self, elements: Sequence[Element], rule: Rule) -> list[_Hit]:
@@ -130,6 +153,13 @@ class _Search:
         bars = chain.from_iterable(self._places(name) for name in rule.bars)
         return any(bar.text == anchor.text and abs(bar.start - anchor.start) <= rule.within for bar in bars)
 
+    def _possible(self, name: str) -> bool:
+        """Whether a text has the words that a phrase of this name needs."""
+        if name not in self._maybe:
+            phrases = self._file.phrases[name]
+            self._maybe[name] = any(phrases.possible(reading) for reading in self._readings)
+        return self._maybe[name]
+
     def _places(self, name: str) -> list[_Hit]:
         if name not in self._raw:
             phrases = self._file.phrases[name]
@@ -145,4 +175,4 @@ class _Search:
         return self._heard[element]
 
     def _silent(self, hit: _Hit, background: bool) -> bool:
-        return silenced(hit.start, self._silences.of(hit.text)[background])
+        return silenced(hit.start, self._silences.of(hit.text)[background]) or self._silences.negated_inside(hit)

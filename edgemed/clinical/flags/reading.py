@@ -10,11 +10,15 @@ from functools import cached_property
 
 _WRAPPED = 60
 """A line at least this long that ends without a full stop goes on in the next one."""
-_SHORTEST, _LONGEST = 6, 20
+_SHORTEST, _LONGEST = 5, 20
 """Letters of words in which a typing error is mended."""
 _WORD = re.compile(r"[a-z]{2,}")
 _LETTERS = re.compile(r"(?<![a-z])[a-z]{1,40}(?![a-z])")
+_HAN = re.compile(r"[\u3400-\u9fff]")
+_LATIN = re.compile(r"[a-z]{2}")
 _NUMBER = re.compile(r"(?<![\d.])\d")
+_CONTRACTED = re.compile(r"(?:ca|wo|do|does|did|is|are|was|were|has|have|had|could|would|should)nt")
+"""Contractions written without their apostrophe; "cant" and "wont" as words of their own are rare."""
 _QUOTES = str.maketrans("‘’“”`´–—‐‑−", "''\"\"''-----")
 
 
@@ -36,10 +40,20 @@ class Reading:
         return " ".join(self._ordered)
 
     def holds(self, part: str) -> bool:
-        """Whether this part of a word, or these characters, occur anywhere."""
+        """Whether this part of a word, or these characters, occur anywhere; after a space, where a word begins."""
         if part not in self._held:
-            self._held[part] = part in (self._words if part.isascii() and part.isalpha() else self.lower)
+            if part[0] == " ":
+                at = bisect_left(self._ordered, part[1:])
+                self._held[part] = at < len(self._ordered) and self._ordered[at].startswith(part[1:])
+            else:
+                self._held[part] = part in (self._words if part.isascii() and part.isalpha() else self.lower)
         return self._held[part]
+
+    @cached_property
+    def scripts(self) -> frozenset[str]:
+        """Which of "han" and "latin" the text is written in."""
+        found = {"han"} if _HAN.search(self.lower) else set()
+        return frozenset(found | {"latin"} if _LATIN.search(self.lower) else found)
 
     @cached_property
     def _starts(self) -> dict[str, list[int]]:
@@ -129,6 +143,8 @@ def _mended(lower: str, misspelt: Mapping[str, str]) -> tuple[str, list[tuple[in
 
 def _meant(word: str, misspelt: Mapping[str, str]) -> str:
     """The known word that differs by one letter more, less, other or swapped with its neighbour."""
+    if word[-2:] == "nt" and _CONTRACTED.fullmatch(word):
+        return f"{word[:-1]}'t"
     if not _SHORTEST <= len(word) <= _LONGEST or misspelt.get(word) == word:
         return word
     for short in (word, *_shortened(word)):

@@ -51,8 +51,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class RuleFile:
-    """The rules of one language, with its phrases and silences."""
+    """The rules of one language, with its phrases and silences. `script`: "han" or "latin"."""
 
+    script: str
     rules: tuple[Rule, ...]
     phrases: Mapping[str, Phrases]
     silences: Silences
@@ -74,7 +75,13 @@ def read_rules(name: str, text: str) -> RuleFile:
         raise PhraseError(f"{name} has no {error}; add it") from None
     if len({rule.id for rule in rules}) < len(rules):
         raise PhraseError(f"{name} has two rules of one id; give each its own")
-    return RuleFile(rules, phrases, Silences(cues, ends), tuple(table.get("spelling", {}).get("words", ())))
+    return RuleFile(
+        "han" if ".zh" in name else "latin",
+        rules,
+        phrases,
+        Silences(cues, ends),
+        tuple(table.get("spelling", {}).get("words", ())),
+    )
 
 
 def _rule(table: Mapping[str, object], phrases: Mapping[str, Phrases]) -> Rule:

@@ -89,13 +89,27 @@ _RANGE = re.compile(
 # The next number of the sentence, and what makes it a newer value: "6.8 -> 4.9", "6.8, after treatment now 4.9",
 # "6.8 yesterday, 4.9 today".
 _NEXT = re.compile(r"(?P<gap>[^\d\n。;]{0,60})(?P<num>\d{1,6}(?:[.,]\d{1,3})?)(?![\d/:])")
+_NEXT_PRESSURE = re.compile(r"(?P<gap>[^\d\n。;]{0,30})(?P<num>\d{2,3})\s?/\s?(?P<low>\d{2,3})(?![\d/.])")
 _ARROW = re.compile(r"\s{0,2}(?:-{1,2}>|→|=>|➔|⟶|~>|>|to|then|后为|变为)[\s:]{0,2}(?:is |was )?")
 _NOW_IS = re.compile(
     rf"(?:{current.NOW}|\b(?:down|up|improved|normali[sz]ed|corrected|recovered|back|fell|rose"
     rf"|settled)\s(?:down )?(?:to|at)\b"
-    r"|[降升][至到]|恢复[至到]|纠正[至到])[\s:]{0,3}(?:(?:is|of|it is|it['’]s|at|up to|down to|back to) "
+    r"|[降升][至到]|恢复[至到]|纠正[至到]|出院时?|(?<![当如至])今)"
+    r"[\s:]{0,3}(?:(?:is|of|it is|it['’]s|at|up to|down to|back to) "
     r"|[为至到])?$"
 )
+_NEW = (
+    re.compile(
+        rf"[^.!?\n。]{{0,40}}?[;,]\s?(?:but |and |then )?(?:{current.NOW}|(?:cleared|improved|corrected|settled|fell"
+        r"|normali[sz]ed|recovered|down|back|up) to)[\s:]{0,3}(?:(?:is|of|at|up to|down to|back to) )?"
+        r"(?P<num>\d{1,6}(?:[.,]\d{1,3})?)(?![\d/:])"
+    ),
+    re.compile(
+        r"[^.!?\n。\d]{0,40}?[;,]\s?(?P<num>\d{1,6}(?:\.\d{1,3})?)"
+        r"(?= ?[\w/^%]{0,8} ?\b(?:now|today|(?:on|at|by|before) discharge)\b)"
+    ),
+)
+"""A newer value of the same analyte in the same sentence: "0.2 on day 10, now 2.9", "6 at first; 25 on discharge"."""
 _WAS = re.compile(rf"\s?[\w/^%]{{0,8}}\s?(?:{current.RECENT}|{current.PAST})")
 _IS_NOW = re.compile(rf"\s?[\w/^%]{{0,8}}\s?(?:{current.NOW})")
 _DAY = (
@@ -185,6 +199,10 @@ def _trend(text: str, first: Result, analyte: Analyte) -> Result:
 
 
 def _next(text: str, at: int) -> re.Match[str] | None:
+    for newest in _NEW:
+        match = newest.match(text, at)
+        if match and not NAME.search(text, at, match.start("num")) and not NAME.match(text, match.end()):
+            return match
     match = _NEXT.match(text, at)
     if match is None:
         return _NEXT_DAY.match(text, at)
@@ -201,9 +219,25 @@ def _pressures(text: str, name: re.Match[str], match: re.Match[str]) -> Iterator
     end, unit = _unit(text, slashed.end() if slashed else match.end("num"), BY_KEY["bp"])
     if unit is _WRONG or not (slashed or unit or text.startswith(" systolic", end)):
         return
-    for key, written in (("sbp", match["num"]), ("dbp", slashed["low"] if slashed else "")):
+    high, low, last = match["num"], slashed["low"] if slashed else "", end
+    newness: current.When = ""
+    if slashed and (newer := _newest_pressure(text, end)):
+        high, low, last, newness = newer["num"], newer["low"], newer.end(), "now"
+    for key, written in (("sbp", high), ("dbp", low)):
         if written and 20 <= number(written) <= 320:
-            yield Written(Result(key, number(written), "mmhg", "", name.start(), end, ""), match["link"], "", end)
+            yield Written(
+                Result(key, number(written), "mmhg", "", name.start(), last, "", newness), match["link"], "", end
+            )
+
+
+def _newest_pressure(text: str, at: int) -> re.Match[str] | None:
+    """The last of the pressures that replace the one that ends here: "78/40, now 125/75"."""
+    last = None
+    while newer := _NEXT_PRESSURE.match(text, at):
+        if not (_ARROW.fullmatch(newer["gap"]) or _NOW_IS.search(newer["gap"])):
+            break
+        last, at = newer, newer.end()
+    return last
 
 
 _WRONG = "wrong"

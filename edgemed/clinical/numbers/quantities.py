@@ -116,7 +116,7 @@ def _plain(text: str, taken: bytearray) -> Iterator[Quantity]:
             joint = ""  # 1 litre of 0.9%
         if run and (not joint or len(run) > 3):
             yield _joined(run, joints, text)
-            run, joints = [], ""
+            run, joints, joint = [], "", ""
         joints += joint
         run.append((i, after, raw, unit))
         end = after

@@ -5,10 +5,11 @@ import unicodedata
 
 import pytest
 
-from edgemed.clinical.flags import phrases, rules
+from edgemed.clinical.case import CaseHeader
+from edgemed.clinical.flags import phrases, rules, values
 from edgemed.clinical.flags.flag import Text
 from edgemed.clinical.flags.rule_file import RuleFile, read_rules
-from tests.clinical.flags import more_texts_zh
+from tests.clinical.flags import mended_texts_zh, more_texts_zh
 from tests.clinical.flags.texts_zh import EMERGENCIES, QUIET
 
 _HALF = str.maketrans("，；：！？（）", ",;:!?()")
@@ -126,3 +127,17 @@ def test_more_emergencies_are_flagged(rule_file: RuleFile) -> None:
 def test_more_quiet_texts_are_not_flagged(rule_file: RuleFile) -> None:
     texts = [text for each in more_texts_zh.QUIET.values() for text in each]
     assert not [text for text in texts if conditions(text, rule_file)]
+
+
+@pytest.mark.slow
+def test_texts_written_while_the_rules_were_mended(rule_file: RuleFile) -> None:
+    missed = [text for condition, text in mended_texts_zh.EMERGENCIES if condition not in conditions(text, rule_file)]
+    assert not [text for text in missed if not values.found([Text(text)], CaseHeader())]
+    assert not [text for _, text in mended_texts_zh.QUIET if conditions(text, rule_file)]
+
+
+@pytest.mark.parametrize(
+    "text", ["我爸胸痛大汗，我没办法了，怎么办", "马凡患者突发胸背痛", "昨天血钾5.1，今天血钾7.4，T波高尖"]
+)
+def test_silences_of_others_and_of_the_past_leave_the_patient_of_now_heard(text: str, rule_file: RuleFile) -> None:
+    assert conditions(text, rule_file)

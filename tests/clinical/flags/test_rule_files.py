@@ -63,7 +63,9 @@ def test_what_a_match_begins_with_and_contains() -> None:
     assert beginnings("(the )?arm*") == frozenset({"the", "arm"})
     assert beginnings("\\d?\\d min") == frozenset({"0"})
     assert beginnings("\\?pe") == frozenset({"?"})
-    assert literals("(left|right) (forearm|shoulder)") == frozenset({"forearm", "shoulder"})
+    assert literals("(left|right) (forearm|shoulder)") == frozenset({" forearm", " shoulder"})
+    assert literals("(fore)?arm") == frozenset({"arm"})
+    assert literals("chest ... pain*") == frozenset({" chest"})
 
 
 @pytest.mark.parametrize(

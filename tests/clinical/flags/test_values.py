@@ -181,8 +181,35 @@ def test_pregnancy() -> None:
     assert ids("孕32周，血压170/112mmHg", NOBODY) == ["PBP-1", "PBP-2"]
     assert ids("30F, not pregnant, BP 170/112", NOBODY) == []
     assert ids("BP 170/112", CaseHeader(age="30", pregnancy="no")) == []
+    # A pressure is no gestation.
+    assert ids("BP 78/40", NOBODY) == ["SBP-1"]
+    assert ids("30F, 38/40, BP 78/40", NOBODY) == []
     # The bands of NEWS2 do not hold in pregnancy.
     assert ids("30F, 32 weeks pregnant, HR 135", NOBODY) == []
+
+
+def test_the_newer_of_two_pressures_counts() -> None:
+    assert ids("入院血压78/40，现在125/75") == []
+    assert ids("BP 78/40, now 125/75") == []
+    assert ids("BP 125/75, now 78/40") == ["SBP-1"]
+    assert ids("BP 78/40 -> 84/50") == ["SBP-1"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "入院乳酸5.1,今早0.9",
+        "入院HCO3 6,出院25",
+        "五月地高辛4.0 ng/mL,停药后今1.0",
+        "3床血钾7.1,问的是4床",
+        "科室流程:收缩压<90叫医生",
+        "血钾>6.5报危急值",
+        "脑脊液清白细胞1",
+        "模拟题:孕34周血压170/110",
+    ],
+)
+def test_chinese_values_of_then_of_others_and_of_rules_do_not_count(text: str) -> None:
+    assert ids(text, NOBODY) == []
 
 
 def test_oxygen_scale_two() -> None:

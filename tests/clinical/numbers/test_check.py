@@ -110,6 +110,12 @@ def test_what_is_dropped_is_listed() -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["1/2/3/4/5", "1-2-3-4-5-6", "grade 1/2/3/4/5/6/7/8/9", "100 mL/min/100 mL/min/" * 9])
+def test_a_long_run_of_joined_numbers_is_read(text: str) -> None:
+    assert not check(text, text)
+    assert check("", text).added
+
+
 def test_nothing_to_mark() -> None:
     assert not check("", "")
     assert not check("Aspirin 75 mg.", "Aspirin 75 mg.")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from edgemed.clinical.numbers.marks import Kind, Mark
 from edgemed.clinical.numbers.quantity import Part, Quantity
 from edgemed.clinical.numbers.reading import Reading
-from edgemed.clinical.numbers.units import implied
+from edgemed.clinical.numbers.units import Unit, implied
 
 CANDIDATES = 64
 """Mentions of one word that are compared with another mention, at most."""
@@ -30,6 +30,7 @@ class Supply:
         self.raw: set[str] = set()
         self.bare: set[str] = set()
         self.ratios: dict[str, set[str]] = defaultdict(set)  # 120 -> {80}
+        self.sizes: dict[Unit, set[float]] = defaultdict(set)
         for quantity in quantities:
             self.raw.update(part.raw for part in quantity.support)
             loose = quantity.soft and len(quantity.readings) > 1
@@ -39,6 +40,7 @@ class Supply:
                 for part in reading:
                     self.exact.add((part.unit.dimension, part.value))
                     self.spelled.add((part.unit.dimension, part.raw))
+                    self.sizes[part.unit].add(float(part.raw))
                     if loose:  # "since Monday" is some days, but no number
                         continue
                     if part.unit.dimension not in _NO_AMOUNTS or (
@@ -64,9 +66,20 @@ class Supply:
             return part.raw in self.raw
         if (part.unit.dimension, part.value) in self.exact:
             return True
+        if (
+            part.unit.dimension == "hour"
+            and part.value == "24"
+            and any(unit.per == 24 or unit.dimension == "per day" for unit in self.sizes)
+        ):
+            return True  # mg/day
         if part.raw not in self.bare or (part.unit.dimension, part.raw) in self.spelled:
             return False
-        return implied(part.unit, float(part.raw)) or part.unit.dimension == "time of day"
+        value = float(part.raw)
+        if part.unit.dimension == "time of day" or implied(part.unit, value):
+            return True
+        # "4.6 cm, today 4.9": the unit is said of a number of about the same size
+        said = any(value <= 2 * one <= 4 * value for one in self.sizes.get(part.unit, ()))
+        return said and ("." in part.raw or value >= 10)
 
 
 def numbers(told: Reading, wrote: Reading, lenient: bool = False) -> list[Mark]:
@@ -106,8 +119,8 @@ def displaced(told: Reading, wrote: Reading) -> list[Mark]:
     ]
     if not missing:
         return []
-    exact = {pair for one in told.measured for pair in one.quantity.values}
     supply = Supply([one.quantity for one in told.measured], lenient=False)
+    counts = [Counter(pair for one in some.measured for pair in one.quantity.values) for some in (told, wrote)]
     uses = [Counter(part.raw for one in some.measured for part in one.quantity.readings[0]) for some in (told, wrote)]
     marks = []
     for one in wrote.measured:
@@ -116,8 +129,12 @@ def displaced(told: Reading, wrote: Reading) -> list[Mark]:
             continue
         keys = quantity.values
         kind = {_TIMES.get(dimension, dimension) for dimension, _ in keys}
-        overused = all(uses[1][part.raw] > uses[0][part.raw] for part in quantity.readings[0])
-        weak = not keys <= exact
+        overused = all(uses[1][part.raw] > uses[0][part.raw] for part in quantity.readings[0]) or (
+            kind == {"time"} and all(0 < counts[0][pair] < counts[1][pair] for pair in keys)
+        )
+        weak = not any(
+            all((part.unit.dimension, part.value) in supply.exact for part in reading) for reading in quantity.readings
+        )
         if not (overused or weak) or not supply.says(quantity):
             continue
         for other in missing[:CANDIDATES]:
@@ -125,7 +142,7 @@ def displaced(told: Reading, wrote: Reading) -> list[Mark]:
             if len(other.quantity.readings[0]) != len(quantity.readings[0]):
                 continue
             related = bool(one.topics & other.topics)
-            same = kind == theirs and (related or kind != {""})
+            same = kind == theirs and (related or "per day" in kind or (overused and kind != {""}))
             if same or (overused and related and "" in kind | theirs):
                 marks.append(marked(wrote, quantity.start, quantity.end, "number"))
                 break
@@ -172,6 +189,11 @@ def swapped(told: Reading, wrote: Reading) -> list[Mark]:
         moved = "per day" in dimensions or all(
             any(users[word] > (word in topics) for word in other - topics) for other in theirs
         )
-        if rivals and max(rivals) > same and moved:
+        exact = not same and any(
+            topics == other and others.isdisjoint(keys) and any(placed[pair] for pair in others)
+            for word in topics
+            for other, others in by_word[word][:CANDIDATES]
+        )
+        if rivals and max(rivals) > same and (moved or exact):
             marks.append(marked(wrote, quantity.start, quantity.end, "number"))
     return marks

@@ -5,10 +5,13 @@ Everything here is a comparison of words. It finds what differs; it does not kno
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from edgemed.clinical.numbers import vocabulary
 from edgemed.clinical.numbers.amounts import CANDIDATES, displaced, marked, numbers, swapped
+from edgemed.clinical.numbers.changes import reversed_changes
 from edgemed.clinical.numbers.marks import Checked, Mark
 from edgemed.clinical.numbers.negation import Mention
 from edgemed.clinical.numbers.reading import Reader, Reading, read
@@ -40,11 +43,12 @@ def _compared(told: Reading, wrote: Reading) -> Checked:
         *numbers(told, wrote),
         *displaced(told, wrote),
         *swapped(told, wrote),
+        *reversed_changes(told, wrote),
         *_sides(told, wrote),
         *_negations(told, wrote),
     ]
     dropped = [*numbers(wrote, told, lenient=True), *_dropped_sides(told, wrote), *_dropped_negations(told, wrote)]
-    return Checked(_once(added), _once(dropped))
+    return Checked(_once(added), _once(dropped), told.cut or wrote.cut)
 
 
 def absent(sources: Sequence[str], answer: str) -> list[str]:
@@ -70,6 +74,8 @@ def _sides(told: Reading, wrote: Reading) -> list[Mark]:
         for word in one.words:
             by_word[word].append(one)
     uses = Counter(word for reading in (told, wrote) for one in reading.sides for word in one.words)
+    normal = {one.side for one in told.sides if not one.words.isdisjoint(_NORMAL)}
+    measured = {(pair, one.side) for one in told.measured for pair in one.quantity.values}
     marks = []
     for one in wrote.sides:
         if one.soft:
@@ -77,17 +83,39 @@ def _sides(told: Reading, wrote: Reading) -> list[Mark]:
         overlaps: dict[str, float] = defaultdict(float)
         for word in one.words:
             for other in by_word[word][:CANDIDATES]:
+                if other.negated and not one.negated and other.side == one.side:
+                    continue  # no pain on the left is no pain on the left
                 weight = sum(1 / uses[shared] for shared in one.words & other.words)
                 overlaps[other.side] = max(overlaps[other.side], weight)
         same = overlaps[one.side]
         if same:  # both lungs have breath sounds, and the left lung has them too
             overlaps.pop("bilateral", None)
         best = max(overlaps.values(), default=0)
-        if one.side == "bilateral" and not best:  # swollen legs: often said by a plural alone
+        if one.side == "bilateral" and (not best or known >= {"left", "right"} or one.side in known):
+            continue  # swollen legs: often said by a plural alone
+        if (not one.words.isdisjoint(_NORMAL) and one.side in normal) or _agrees(one, wrote, measured):
             continue
         if one.side not in known or (best > 1.4 * same if one.own else best and not same and len(one.words) > 1):
             marks.append(marked(wrote, one.start, one.end, "side"))
     return marks + _sides_of_numbers(told, wrote)
+
+
+MOST = 500
+"""Denied findings of a note without a counterpart in the source that are looked at."""
+_SEPARATOR = re.compile(r"[,;\n，。；、]|\.(?!\d)")
+_NORMAL = frozenset({"normal", "xback", "clear", "quiet"})
+"""What is often said of the other side by its name alone."""
+
+
+def _agrees(one: Side, wrote: Reading, measured: set[tuple[tuple[str, str], str]]) -> bool:
+    """Whether the side's own quantity, close to it, has the same side in the source."""
+    return any(
+        other.side == one.side
+        and -12 < other.quantity.start - one.end < 12 + one.end - one.start
+        and not _SEPARATOR.search(wrote.text[min(one.end, other.quantity.end) : max(one.start, other.quantity.start)])
+        and any((pair, one.side) in measured for pair in other.quantity.values)
+        for other in wrote.measured
+    )
 
 
 def _sides_of_numbers(told: Reading, wrote: Reading) -> list[Mark]:
@@ -167,7 +195,20 @@ def _negations(told: Reading, wrote: Reading) -> list[Mark]:
             marks.append(marked(wrote, one.start, one.end, "negation"))
     surplus, missing = _unpaired(wrote, source), _unpaired(told, text)
     allowed = len(missing) + max(0, told.normals - wrote.normals)
+    symptoms = vocabulary.symptoms()
+    said = {word[:4] for one in told.mentions for word in one.words}
+    surplus = [
+        one
+        for one in surplus[:MOST]
+        if (not symptoms.isdisjoint(one.words) and said.isdisjoint(word[:4] for word in one.words))
+        or _only_present(source.like(one.words), one.words)
+    ]
     return marks + [marked(wrote, one.start, one.end, "negation") for one in surplus[allowed:]]
+
+
+def _only_present(others: list[Mention], words: frozenset[str]) -> bool:
+    """Whether the mentions say that it is there, and none says something else."""
+    return bool(others) and all(one.polarity == "present" and _covers(one, words) for one in others)
 
 
 def _dropped_negations(told: Reading, wrote: Reading) -> list[Mark]:

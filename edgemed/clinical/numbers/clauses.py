@@ -20,7 +20,7 @@ _TOKEN = re.compile(
 )
 _JOINS = {"and", "or", "but", "then", "with", "plus", "while", "whereas", "who", "which", "because", "until"}
 _STOP_HAN = re.compile(
-    r"患者|病人|明显|任何|出现|发现|目前|现|曾|有|过|史|等|的|了|为|约|给予|予|口服|静滴|静脉滴注|服用|使用|应用|剂量|情况|可|见|均|年龄|左右|时|至今|入院|自诉|诉|余|共|是|在|于|近|已|其|该|及|后|前|伴|发作|发生|症状|表现|病史|征象|迹象|提示|显示|示|查|检查|改为|增加|减量"
+    r"患者|病人|明显|任何|出现|发现|目前|现|曾|有|过|史|等|的|了|为|约|给予|予|口服|静滴|静脉滴注|服用|使用|应用|剂量|情况|可|见|均|年龄|左右|时|至今|入院|自诉|诉|余|共|是|在|于|近|已|其|该|及|后|前|伴|发作|发生|症状|表现|病史|征象|迹象|提示|显示|示|查|检查|试验|改为|增加|减量"
 )
 _NOT_A_SIDE_AFTER = re.compile(
     r"\s*(?:the|a|his|her|their|hospital|ama|against|untreated|work|home|without|over|alone|school|us)\b"

@@ -20,10 +20,14 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`added`: marks in the written text that the source does not support. `dropped`: marks in the source."""
+    """`added`: marks in the written text that the source does not support. `dropped`: marks in the source.
+
+    cut: a text was too long (or has too many numbers) to be read to its end, so that marks may be missing or false.
+    """
 
     added: list[Mark]
     dropped: list[Mark]
+    cut: bool = False
 
     def __bool__(self) -> bool:
         """Whether anything was found."""

@@ -8,10 +8,10 @@ from itertools import islice
 
 from edgemed.clinical.folded import Folded
 from edgemed.clinical.numbers import times
-from edgemed.clinical.numbers.quantity import DATE, FEW, FRACTION, ORDINAL, TIME, YEAR, Part, Quantity, key
+from edgemed.clinical.numbers.quantity import DATE, FEW, FRACTION, MONTH, ORDINAL, TIME, YEAR, Part, Quantity, key
 from edgemed.clinical.numbers.units import NONE, Unit, unit_at
 
-MOST = 10_000
+MOST = 4_000
 """Quantities of a text that are read."""
 
 _NUMBER = re.compile(
@@ -47,6 +47,7 @@ _ROMAN = re.compile(
     r"|nyha心功能)[ -]?(?P<before>i{1,3}|iv|vi{0,3})(?:[ab]?)\b"
     r"|(?<![a-z])(?P<after>i{1,3}|iv|vi{0,3})(?P<minor>[ab]?)(?= ?(?:级|期|度|型|/vi|/6))"
 )
+_BARE_ROMAN = re.compile(r"(?<![a-z])i{2,3}(?![a-z])|(?<=[\u4e00-\u9fff])iv(?![a-z])")
 _ROMANS = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6, "vii": 7, "viii": 8}
 _GROUP = re.compile(r"[, ](?=\d{3})")
 
@@ -56,7 +57,7 @@ def read(folded: Folded) -> list[Quantity]:
     text = folded.text
     taken = bytearray(len(text) + 1)
     found: list[Quantity] = []
-    for pattern, reader in (*times.READERS, (_ROMAN, _roman)):
+    for pattern, reader in (*times.READERS, (_ROMAN, _roman), (_BARE_ROMAN, _bare_roman)):
         for match in pattern.finditer(text):
             i, j = match.span()
             if taken[i] or taken[j - 1]:
@@ -80,6 +81,11 @@ def _raw(digits: str) -> str:
 def _roman(match: re.Match[str]) -> Quantity:
     group = "before" if match["before"] else "after"
     return Quantity(*match.span(group), ((Part(key(_ROMANS[match[group]])),),))
+
+
+def _bare_roman(match: re.Match[str]) -> Quantity:
+    """III without a word such as "grade" can support a grade; it is never marked."""
+    return Quantity(*match.span(), ((Part(key(_ROMANS[match[0]])),),), soft=True)
 
 
 def _plain(text: str, taken: bytearray) -> Iterator[Quantity]:
@@ -140,11 +146,13 @@ _BARE_DEGREE = re.compile(r" ?(?:(?P<f>f)|c|度|°|degrees)(?![a-z])")
 # In notes, 5/7 is 5 days, 2/52 two weeks, 3/12 three months.
 _NOTE_TIMES = {"7": Unit("hour", 24), "52": Unit("hour", 168), "12": Unit("month", 1), "40": Unit("hour", 168)}
 _AGE_BEFORE = re.compile(
-    r"(?:(?P<day>\b(?:day|pod|d))|(?P<week>\bweek|孕|妊娠)|(?P<year>\b(?:age|aged|f|m|male|female|man|woman|year)|年龄|男性?|女性?))"
+    r"(?:(?P<day>(?<![a-z])(?:day|pod|d))|(?P<week>\b(?:week|wk)|孕|妊娠)|(?P<year>\b(?:age|aged|f|m|male|female|man|woman|year)|年龄|男性?|女性?))"
     r"[ ,:，：、]{0,2}$"
 )
+_DAY_BEFORE = re.compile(r"(?<![a-z])d(?:ays?)? ?$")
 _AGE_AFTER = re.compile(r" ?(?:m|f|male|female|yo)(?![a-z])|男|女")
 _AGE_UNITS = {"day": Unit("hour", 24), "week": Unit("hour", 168), "year": Unit("month", 12)}
+_YEARS = {"24", "25", "26", "27", "28", "29", "30"}
 _SCALES = {"5", "6", "10", "15", "30", "100"}
 
 
@@ -163,7 +171,7 @@ def _joined(run: list[tuple[int, int, str, Unit]], joints: str, text: str) -> Qu
         if b in _NOTE_TIMES and last is NONE and run[0][3] is NONE and float(a) <= 40:
             readings.append((Part(a, _NOTE_TIMES[b]),))
         if run[0][3] is NONE and float(b):
-            if a == "1" or (a, b) in (("2", "3"), ("3", "4")):
+            if a == "1" or float(a) < float(b) <= 10:
                 readings.append((Part(key(float(a) / float(b)), last),))
             if (
                 last is NONE
@@ -174,6 +182,8 @@ def _joined(run: list[tuple[int, int, str, Unit]], joints: str, text: str) -> Qu
             ):
                 readings.append((Part(key(float(a) * 100 + float(b)), DATE),))
                 readings.append((Part(key(float(b) * 100 + float(a)), DATE),))
+        if last is NONE and len(run) == 2 and 1 <= float(a) <= 12 and b in _YEARS and "." not in a:  # AVS 1/27
+            readings.append((Part(a, MONTH), Part("20" + b, YEAR)))
         if b in _SCALES and last is NONE:
             readings.append((Part(a),))
     if len(run) == 1 and last.dimension == "month" and last.factor == 12 and float(parts[0].raw) > 1900:
@@ -183,8 +193,16 @@ def _joined(run: list[tuple[int, int, str, Unit]], joints: str, text: str) -> Qu
         readings.append((Part(parts[0].raw, base), times.per_day(24 / last.per)))
     if len(run) == 1 and last.dimension == "percent":
         readings.append((Part(key(float(parts[0].raw) / 100), FRACTION),))
+    if last is NONE and joints == "-" and _DAY_BEFORE.search(text, max(0, run[0][0] - 6), run[0][0]):
+        readings.append(tuple(Part(raw, _AGE_UNITS["day"]) for _, _, raw, _ in run))
+    if len(run) == 1 and last.dimension == "length" and last.factor == 100 and text[run[0][1] - 1] == "m":
+        readings.append((Part(parts[0].raw, Unit("month", 1)),))  # 12 m: 12 months
     if len(run) == 1 and last is NONE:
         readings += _unsaid(run[0], text)
+    if joints == "/" and len(run) == 2 and last is NONE:
+        a, b = run[0][2], run[1][2]
+        if "." not in a + b and 12 < float(a) <= 31 and 1 <= float(b) <= 12 and b not in _SCALES | _NOTE_TIMES.keys():
+            return Quantity(run[0][0], run[-1][1], ((Part(key(float(b) * 100 + float(a)), DATE),),), clock=True)
     ratio = (run[0][2], run[1][2]) if joints == "/" else None
     return Quantity(run[0][0], run[-1][1], tuple(readings), ratio=ratio)
 
@@ -198,6 +216,8 @@ def _unsaid(number: tuple[int, int, str, Unit], text: str) -> Iterator[tuple[Par
     if before or _AGE_AFTER.match(text, end):
         kind = before.lastgroup if before else None
         yield (Part(raw, Unit("month", 1) if text[end : end + 1] == "月" else _AGE_UNITS[kind or "year"]),)
+    if float(raw) >= 4 and _TIMES_BEFORE.search(text, max(0, start - 3), start):  # BO x8
+        yield (times.per_day(float(raw)),)
     if 0 < float(raw) < 1:  # an FiO2 of 0.45
         yield (Part(raw, FRACTION),)
     if course := _COURSE.search(text, max(0, start - 12), start):
@@ -208,6 +228,7 @@ def _unsaid(number: tuple[int, int, str, Unit], text: str) -> Iterator[tuple[Par
         yield (Part(key(int(match["h"]) * 60 + int(match["n"])), TIME),)
 
 
+_TIMES_BEFORE = re.compile(r"(?<![a-z])[x×] ?$")
 _COURSE = re.compile(r"(?:(?P<week>weekly|/wk|/week)|daily|\bod|\bbd|\btds|\bqds|nocte) ?[x×] ?$")
 _COUNTED_THING = re.compile(r"(?:day|week|cycle|visit|course|pod|grade|degree|episode|number|no\.?|第) ?$")
 _TIME_DIGITS = re.compile(r"(?P<h>[01]\d|2[0-3]|[1-9](?=\.))\.?(?P<n>[0-5]\d)")

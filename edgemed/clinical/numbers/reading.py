@@ -39,6 +39,7 @@ class Reading:
     """What a text says. Positions are those of the original text.
 
     normals: how often it says that something is normal, which is another way to say that nothing is wrong.
+    cut: not read to its end.
     """
 
     text: str
@@ -46,6 +47,7 @@ class Reading:
     sides: list[Side]
     mentions: list[Mention]
     normals: int = 0
+    cut: bool = False
 
 
 class Reader:
@@ -57,7 +59,7 @@ class Reader:
     def read(self, text: str) -> Reading:
         """Reads the first `folded.LONGEST` characters of `text`."""
         known, self._lines = self._lines, {}
-        whole = Reading(text, [], [], [])
+        whole = Reading(text, [], [], [], cut=len(text) > LONGEST)
         start = 0
         for line in text[:LONGEST].split("\n"):
             if line:
@@ -75,11 +77,14 @@ def read(text: str) -> Reading:
 def _append(whole: Reading, line: Reading, start: int) -> None:
     """Adds what a line says, which begins at `start`."""
     whole.normals += line.normals
+    whole.cut |= line.cut
     for one in line.measured:
         q = one.quantity
         moved = Quantity(q.start + start, q.end + start, q.readings, q.soft, q.clock, q.ratio, q.support, q.values)
         whole.measured.append(Measured(moved, one.topics, one.own, one.side))
-    whole.sides.extend(Side(s.side, s.words, s.start + start, s.end + start, s.soft, s.own) for s in line.sides)
+    whole.sides.extend(
+        Side(s.side, s.words, s.start + start, s.end + start, s.soft, s.own, s.negated) for s in line.sides
+    )
     whole.mentions.extend(
         Mention(m.words, m.polarity, m.start + start, m.end + start, m.subject) for m in line.mentions
     )
@@ -97,6 +102,7 @@ def _read(text: str) -> Reading:
     vocabulary.to_canonical(folded)
     spell_out(folded)
     reading = Reading(text, measured, [], [], len(_NORMAL.findall(text)))
+    reading.cut = len(found) >= quantities.MOST
     zeros = {n for n, one in enumerate(found) if one.readings[0][0].raw == "0"}
     for sentence in sentences(folded, [one.soft for one in found]):
         _measure(sentence, measured)
@@ -124,6 +130,21 @@ def _blank(folded: Folded, found: list[Quantity]) -> None:
     folded.ends = ends + folded.ends[last:]
 
 
+def _places(items: list[str | int]) -> dict[int, str]:
+    """The side of each quantity in a clause of two sides: the one before it, if the first side precedes the first
+    quantity, else the one behind it ("L 70 dB, R 15 dB" and "6/9 right, 6/5 left").
+    """
+    first = next((item for item in items if isinstance(item, int) or item in _SIDES), "")
+    places: dict[int, str] = {}
+    side = ""
+    for item in items if isinstance(first, str) else reversed(items):
+        if isinstance(item, int):
+            places[item] = side
+        elif item in _SIDES:
+            side = item
+    return places
+
+
 def _measure(sentence: list[Clause], measured: list[Measured]) -> None:
     """The words before each quantity in its clause, else those behind it, else those of the clause before.
 
@@ -142,6 +163,7 @@ def _measure(sentence: list[Clause], measured: list[Measured]) -> None:
         contents = [content(run[-6:]) for run in runs]
         alone = sum(measured[index].quantity.readings[0][0].unit is not PER_DAY for index in indices) <= 1
         named = {word for word in clause.texts if word in SIDES}
+        places = _places(clause.items) if len(named) > 1 else {}
         for n, index in enumerate(indices):
             if alone:
                 own = frozenset[str]().union(*contents)
@@ -150,5 +172,5 @@ def _measure(sentence: list[Clause], measured: list[Measured]) -> None:
             one = measured[index]
             own -= _SIDES
             one.topics, one.own = own or carried, bool(own)
-            one.side = next(iter(named)) if len(named) == 1 else ""
+            one.side = next(iter(named)) if len(named) == 1 else places.get(index, "")
         carried = next((words for words in contents if words), carried)

@@ -12,7 +12,7 @@ from edgemed.clinical.numbers.times import EYE
 
 _LETTER_SIDE = re.compile(r"(?<![a-z0-9#'/.-])(?<![a-z] [&])(?P<side>[lr])(?![a-z0-9'/-]|\.[a-z]| wave)")
 _MORE = re.compile(r"(?<![a-z])(?P<more>[lr]|left|right) ?> ?(?:[lr]|left|right)(?![a-z])")
-_OF_EYE = re.compile(r"(?<![a-z])(?:od|os|ou)(?![a-z])")
+_OF_EYE = re.compile(r"(?<![a-z])(?:od|os|ou|[rl]e)(?![a-z])")
 _LESS = {"xlessr": "right", "xlessl": "left"}
 
 
@@ -29,6 +29,7 @@ class Side:
     end: int
     soft: bool = False
     own: bool = True
+    negated: bool = False
 
 
 def spell_out(folded: Folded) -> None:
@@ -39,10 +40,12 @@ def spell_out(folded: Folded) -> None:
 
 
 def _eye_side(match: re.Match[str]) -> str:
-    """OD, OS and OU; OD is an overdose where no eye is spoken of."""
-    if not EYE.search(match.string, max(0, match.start() - 80), match.end() + 80):
+    """RE, LE, OD, OS and OU; OD is an overdose where no eye is spoken of."""
+    near = 200 if match[0][1] == "e" else 80
+    if not EYE.search(match.string, max(0, match.start() - near), match.end() + near):
         return match[0]
-    return {"od": " right eye ", "os": " left eye ", "ou": " bilateral eye "}[match[0]]
+    eyes = {"od": " right eye ", "re": " right eye ", "os": " left eye ", "le": " left eye ", "ou": " bilateral eye "}
+    return eyes[match[0]]
 
 
 def _letter_side(match: re.Match[str]) -> str:
@@ -84,5 +87,5 @@ def sides(sentence: list[Clause], folded: Folded) -> Iterator[Side]:
             if not words:
                 words = frozenset({"xback"}) if cue < len(near) else carried
             lesser = "than" in [w for w, _, _ in clause.words[max(first, place - 3) : place]]
-            yield Side(word, words, *folded.span(start, end), soft=lesser, own=own)
+            yield Side(word, words, *folded.span(start, end), soft=lesser, own=own, negated=cue < len(near))
         carried = content([w for w, _, _ in clause.words[-5:]]) - set(SIDES) or carried

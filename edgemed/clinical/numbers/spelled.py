@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from edgemed.clinical.folded import Folded
+from edgemed.clinical.numbers import dictated
 
 _UNITS = [
     "zero",
@@ -31,11 +32,13 @@ _UNITS = [
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _VALUES = {word: value for value, word in enumerate(_UNITS)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
+_SCALE = re.compile(r"hundred|thousand|million")
 _PARTS = {"half": 0.5, "third": 1 / 3, "quarter": 0.25, "halves": 0.5, "thirds": 1 / 3, "quarters": 0.25}
 
 _WORD = "|".join(sorted((*_VALUES, *_SCALES), key=len, reverse=True))
 _COUNTED = (
-    r"(?=[- ](?:of (?:milk|water)|times?|days?|weeks?|months?|years?|hours?|hrs?|minutes?|tablets?|tabs?"
+    r"(?=[- ](?:of (?:milk|water)|to (?:two|three)\b"
+    r"|times?|days?|weeks?|months?|years?|hours?|hrs?|minutes?|tablets?|tabs?"
     r"|capsules?|puffs?|drops?"
     r"|doses?|episodes?|units?|litres?|liters?|grams?|milligrams?|mg|pack|sachets?|sprays?|per cent|percent"
     r"|stones?|pints?|cups?)\b)"
@@ -81,7 +84,7 @@ _ZERO = re.compile(
 _VULGAR = re.compile(r"(?<![\d.])(\d{0,4}) ?([½¼¾⅓⅔])")
 _FRACTIONS = {"½": 0.5, "¼": 0.25, "¾": 0.75, "⅓": 1 / 3, "⅔": 2 / 3}
 _MORE_THAN = re.compile(r"(?P<n>\d{1,3})(?:[多余]|个多|多个|余个)(?P<unit>个?月|年|天|周|个?小时|次|岁|日|分钟)")
-_HALF_MORE = re.compile(r"(?P<n>\d{1,3}) ?(?P<unit>个小时|个月|小时|天|年|周|片)半(?![片天年月])")
+_HALF_MORE = re.compile(r"(?P<n>\d{1,3}) ?(?P<unit>个小时|个月|小时|天|年|岁|周|片)半(?![片天年月])")
 _NOT_COUNTS = re.compile(
     r"一(?!天|日|周|星期|个月|个小时|月|年|小时|分钟|片|粒|支|袋|包|滴|喷|吸|次(?!性)|倍|级(?!亲属)|期|度|剂|瓶|丸|岁|两|杯|公|千|毫|微|厘|[到至~-])"
     r"|(?:十二指|四肢|三角|一线|二线|三尖瓣|二尖瓣)"
@@ -89,9 +92,20 @@ _NOT_COUNTS = re.compile(
 
 
 _PAST_HOUR = re.compile(
-    rf"\b(?P<part>half|quarter) (?P<way>past|to) (?P<hour>\d{{1,2}}|{_WORD})\b(?: in the (?P<late>afternoon|evening))?"
+    rf"\b(?P<part>half|quarter) (?P<way>past|to) (?P<hour>\d{{1,2}}|{_WORD})\b"
+    r"(?: in the (?P<late>afternoon|evening))?"
 )
-_EACH_KILO = re.compile(r"每(?:公斤|千克|kg)(?:体重)? ?(?P<n>\d+(?:\.\d+)?) ?(?P<unit>毫克|毫升|微克|mg|ml|ug|g|克)")
+_EACH_KILO = re.compile(
+    r"(?:每[日天])?每(?:公斤|千克|kg)(?:体重)? ?(?P<n>\d+(?:\.\d+)?) ?(?P<unit>毫克|毫升|微克|千卡|kcal|mg|ml|ug|g|克)"
+)
+_EACH_HOUR = re.compile(r"每小时(?P<what>[^\d，,。；;\n]{0,4})(?P<n>\d{1,4}(?:\.\d)?) ?(?:ml|毫升)(?!/)")
+_AN_HOUR = re.compile(r"(?<=\d)(?P<unit> ?ml)(?P<what> of (?:urine|feed|fluid|saline)) (?:an|per|each|every) hour\b")
+_PER_DAY = re.compile(r"/ ?24 ?h(?:ours?|rs?)?\b")
+_TIMES_A_DAY = re.compile(r"(?<![a-z])[x×] ?(?P<n>\d{1,2}) ?/ ?(?:day|d)\b")
+_EVERY = re.compile(r"(?<![a-z])q(?P<n>\d{1,2})-(?P<m>\d{1,2}) ?h\b")
+_SEVERAL = re.compile(
+    r"(?<![零〇一二三四五六七八九十百千点])(?P<n>[一二三四五六七八])(?P<m>[二三四五六七八九])(?=[次天个岁年口])"
+)
 _PLUSES = re.compile(
     r"(?<![+\w])\(?(?P<pluses>\+{2,4})\)?(?![+\d])|(?<=[\u4e00-\u9fff])\(?(?P<more>\+{2,4})\)?(?![+\d])"
 )
@@ -109,6 +123,9 @@ _QUARTERS = re.compile(r"\b(?:(?P<three>three|3)[- ]quarters|a quarter) of an ho
 _FRACTURE = re.compile(r"(?<=[a-z ?(])#(?=$|[\s,.;:)]|[a-z])")
 
 
+_DIGIT = re.compile(r"\d")
+
+
 def to_digits(folded: Folded) -> None:
     """Replaces numbers in words. "one" and 一 that count nothing are left: they are seldom meant as a number."""
     if "past" in folded.text or "quarter" in folded.text:
@@ -120,12 +137,20 @@ def to_digits(folded: Folded) -> None:
         folded.replace(_ENGLISH, _english)
         folded.replace(_ONE_PERIOD, lambda match: f"{match['before']} 1 ")
     if not folded.text.isascii():
+        if not _DIGIT.search(folded.text):
+            dictated.to_digits(folded)
+        folded.replace(_SEVERAL, lambda match: f"{_HAN_DIGITS[match['n']]}-{_HAN_DIGITS[match['m']]}")
         folded.replace(_CHINESE, _chinese)
         folded.replace(_MORE_THAN, lambda match: match["n"] + match["unit"])
         folded.replace(_HALF_MORE, lambda match: f"{match['n']}.5{match['unit'].removeprefix('个')}")
     if not folded.text.isascii():
         folded.replace(_VULGAR, lambda match: _written(int(match[1] or 0) + _FRACTIONS[match[2]]))
-    folded.replace(_EACH_KILO, lambda match: f"{match['n']} {match['unit']}/kg")
+    folded.replace(_EACH_KILO, lambda match: f"{match['n']} {match['unit']}/kg{'/d' if match[0][1] in '日天' else ''}")
+    folded.replace(_EACH_HOUR, lambda match: f"{match['what']}{match['n']} ml/h")
+    folded.replace(_AN_HOUR, lambda match: f"{match['unit']}/h{match['what']}")
+    folded.replace(_PER_DAY, lambda _: "/day")
+    folded.replace(_TIMES_A_DAY, lambda match: f" {match['n']} times a day")
+    folded.replace(_EVERY, lambda match: f" every {match['n']} to {match['m']} h")
     if "++" in folded.text:
         folded.replace(_PLUSES, lambda match: f" {len(match['pluses'] or match['more'])}+ ")
     folded.replace(_ZERO, lambda _: "no ")
@@ -150,6 +175,9 @@ def _english(match: re.Match[str]) -> str:
         return match[0]
     if match["words"] in _SCALES:  # "hundreds of", "a few thousand"
         return match[0]
+    first, _, rest = match["words"].partition(" and ")
+    if rest and not _SCALE.search(first):  # three, six and twelve months
+        return f"{_value(first)} and {_value(rest)}"
     whole = _value(match["words"])
     if match["point"]:
         return f"{whole}." + "".join(str(_VALUES.get(word, 0)) for word in match["digits"].split())
@@ -165,6 +193,8 @@ def _value(words: str) -> int:
             group = max(group, 1) * 100
         elif word in _SCALES:
             total, group = total + max(group, 1) * _SCALES[word], 0
+        elif 0 < group < 10 <= _VALUES[word]:  # "one thirty six", as a blood pressure is dictated
+            group = 100 * group + _VALUES[word]
         else:
             group += _VALUES[word]
     return total + group

@@ -30,11 +30,12 @@ _DATE = re.compile(
     r"(?<![\d.])(?:(?P<y1>(?:19|20)\d\d) ?(?:[-/.]|年) ?(?P<m1>\d{1,2}) ?(?:[-/.]"
     r"|月) ?(?P<d1>\d{1,2})(?!\d| ?[毫厘次个级%.])(?: ?[日号])?"
     r"|(?P<y2>(?:19|20)\d\d) ?年 ?(?P<m2>\d{1,2}) ?月"
-    r"|(?P<d3>\d{1,2})(?P<s3>[-/.])(?P<m3>\d{1,2})(?P=s3)(?P<y3>(?:19|20)?\d\d)(?!\.?\d)"
+    r"|(?P<d3>\d{1,2})(?P<s3>[-/.])(?P<m3>\d{1,2})(?P=s3)(?P<y3>(?:19|20)?\d\d)(?!\.?\d"
+    r"| ?(?:wks?|weeks?|months?|mo|m|y|yrs?)\b|周|个?月)"
     r"|(?P<m4>\d{1,2}) ?月 ?(?P<d4>\d{1,2}) ?[日号]"
     rf"|(?P<d5>\d{{1,2}})(?:st|nd|rd|th)?[ -](?:of )?(?P<m5>{_MONTH})(?:,?[ -](?P<y5>(?:19|20)\d\d))?"
     r")"
-    rf"|\b(?P<m6>{_MONTH}) (?P<d6>\d{{1,2}})(?:st|nd|rd|th)?(?![\d.%]| ?(?:mg|ml|g|mcg"
+    rf"|\b(?P<m6>{_MONTH}) (?P<d6>\d{{1,2}})(?:st|nd|rd|th)?(?![\d%:]|\.\d| ?(?:mg|ml|g|mcg"
     rf"|units?)\b)(?:,? (?P<y6>(?:19|20)\d\d))?"
     rf"|\b(?P<m7>{_MONTH}),? (?P<y7>(?:19|20)\d\d)"
 )
@@ -102,6 +103,8 @@ def _date(match: re.Match[str]) -> Quantity | None:
     readings = [
         ((Part(key(m * 100 + d), DATE),) if d else (Part(key(m), MONTH),)) + years for m, d in orders if 1 <= m <= 12
     ]
+    if day > 20 and not year and match["m6"]:  # Nov 26: the day, or the year
+        readings.append((Part(key(month), MONTH), Part(f"20{day}", YEAR)))
     return Quantity(*match.span(), tuple(readings), clock=True) if readings else None
 
 
@@ -173,7 +176,8 @@ def _frequency(match: re.Match[str]) -> Quantity | None:
     second = next((value for name, value in match.groupdict().items() if value and name.endswith("b")), "")
     if match["latin"]:
         name = match["latin"].replace(".", "")
-        if name == "od" and EYE.search(match.string, max(0, match.start() - 80), match.end() + 80):
+        dosed = _DOSE.search(match.string, max(0, match.start() - 12), match.start())
+        if name == "od" and not dosed and EYE.search(match.string, max(0, match.start() - 80), match.end() + 80):
             return None
         if name == "od" and not _AMOUNT.search(match.string, max(0, match.start() - 10), match.start()):
             return None  # "paracetamol OD": an overdose

@@ -21,7 +21,7 @@ _TABLE: dict[str, dict[str, float]] = {
     "stone": {"st|stones?": 1},
     "volume": {
         "ml|mls|cc|millilitres?|milliliters?|毫升": 1,
-        "l|litres?|liters?|升": 1000,
+        "l|litres?|liters?|升(?![至到高为])": 1000,
         "dl|decilitres?|deciliters?|分升": 100,
         "ul|µl|μl|microlitres?|microliters?|微升|mm3|mm\\^3": 1e-3,
         "fl|飞升": 1e-12,
@@ -80,7 +80,8 @@ IMPLIED = frozenset(
     {
         "/hour", "pressure", "celsius", "percent", "length", "amount/volume", "volume/hour/area", "mass", "mass/volume",
         "volume/hour", "activity/volume", "/volume", "amount/amount", "volume", "length/hour", "volume/mass", "area",
-        "kpa", "mass/area", "joule", "energy", "cmh2o",
+        "kpa", "mass/area", "joule", "energy", "cmh2o", "activity", "activity/hour", "mass/amount", "mass/mass",
+        "mass/mass/hour",
     }
 )  # fmt: skip
 """Dimensions that a number is often given without a unit: results, and doses in mg or mcg (`implied`)."""
@@ -166,13 +167,13 @@ def _base(name: str) -> tuple[str, float]:
 def implied(unit: Unit, value: float) -> bool:
     """Whether a source that has the number without a unit can mean this one."""
     if unit.dimension == "hour":
-        return unit.factor < 1e-6  # ms
+        return unit.factor < 1e-6 or (unit.factor == 168 and 20 <= value <= 42)  # ms; weeks of a pregnancy
     if unit.dimension == "month":
         return unit.factor == 12 and value >= 16  # an age
     if unit.dimension == "percent":
         return value >= 20  # a saturation, an ejection fraction; not the 9 of a bicarbonate
     if unit.dimension == "length":
-        return unit.factor == 1 and value >= 20  # a height in cm
+        return unit.factor == 0.1 or (unit.factor == 1 and value >= 20)  # a height in cm
     return unit.dimension in IMPLIED and (
-        unit.dimension != "mass" or unit.factor in (1e6, 1, 1e-3) or (unit.factor == 1000 and value <= 5)
+        unit.dimension != "mass" or unit.factor in (1e6, 1, 1e-3) or (unit.factor == 1000 and value <= 10)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgemed.chat.conversation import Conversation, Turn
@@ -64,7 +65,7 @@ def checked(source: str, letter: str, note: str) -> Checked | None:
         found = check(f"{source}\n\n{letter}", note)
     except Exception:
         return None
-    return Checked(found.added, [mark for mark in found.dropped if mark.end <= len(source)])
+    return replace(found, dropped=[mark for mark in found.dropped if mark.end <= len(source)])
 
 
 def counts(found: Checked | None) -> dict[str, int]:
@@ -76,7 +77,7 @@ def check_lines(found: Checked | None, note: str, words: NoteStrings) -> list[st
     """What is said about a note: what its source does not have, and what it has not got of its source."""
     if found is None:
         return [words.check_failed]
-    lines = []
+    lines = [words.check_cut] if found.cut else []
     if found.added:
         named = [words.in_line.format(text=each.text, line=note.count("\n", 0, each.start) + 1) for each in found.added]
         lines.append(words.added.format(count=len(named), found=_named(named, words)))

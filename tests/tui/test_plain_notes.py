@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from edgemed.chat.conversation import Conversation
-from edgemed.tui.noting import checked, source_of
+from edgemed.clinical import Language
+from edgemed.tui.noting import check_lines, checked, source_of
 from edgemed.tui.plain.chat import PlainChat
+from edgemed.tui.strings.notes import note_strings
 from edgemed.tui.widgets.note_area import moved
 from testing.fake_engine import FakeEngine
 from tests.tui.driving import session
@@ -96,3 +98,15 @@ def test_line_mode_lists_templates_and_refuses_what_cannot_be_written(tmp_path: 
     assert f"Your own are files in {tmp_path / 'en'};" in printed
     assert "The template asks nothing of the model; write it below the title." in printed
     assert "There is no template x. /note lists them." in printed
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_a_text_that_was_not_compared_to_its_end_says_so(language: Language) -> None:
+    words = note_strings(language)
+    found = checked("Take 5 mg. " * 6_000, "", "Take 5 mg.")
+    assert found is not None
+    assert found.cut
+    assert words.check_cut in check_lines(found, "Take 5 mg.", words)
+    short = checked("Take 5 mg.", "", "Take 5 mg.")
+    assert short is not None
+    assert check_lines(short, "Take 5 mg.", words) == [words.nothing_found]

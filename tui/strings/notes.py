@@ -33,6 +33,7 @@ class NoteStrings:
     more: str
     nothing_found: str
     check_failed: str
+    check_cut: str
     filled: str
     keys: str
     not_saved: str
@@ -86,6 +87,7 @@ ENGLISH = NoteStrings(
     more="{count} more",
     nothing_found="No number, unit, side or negation differs from your text. The note may still be wrong.",
     check_failed="The comparison failed because of an error in the program: nothing is marked. Compare it yourself.",
+    check_cut="Only the first 50,000 characters were compared. Compare the rest yourself.",
     filled="In the copy: {filled}",
     keys="F6: other text · F8: next mark · Ctrl+S: reviewed · F2: copy · Alt+Z: undo · Esc: close (the note is kept)",
     not_saved="Not saved: {error}",
@@ -164,6 +166,7 @@ CHINESE = NoteStrings(
     more="另有 {count} 处",
     nothing_found="数字、单位、侧别和否定表述与您的文字没有差异。这并不表示文书正确。",
     check_failed="程序出错，未能比对：没有任何标记。请自行核对。",
+    check_cut="只比对了前 50,000 个字符。其余部分请自行核对。",
     filled="复制时填入：{filled}",
     keys="F6：切换文字 · F8：下一处标记 · Ctrl+S：已审核 · F2：复制 · Alt+Z：撤销 · Esc：关闭（文书保留）",
     not_saved="未能保存：{error}",

@@ -51,6 +51,7 @@ QUESTIONS: dict[Language, Sequence[str]] = {
     "en": ("45M chest pain since 2 hours, troponin 84 ng/L. What treats it?", "And how often?", "72F fell at home"),
     "zh-CN": ("男，45岁，胸痛2小时，肌钙蛋白 84 ng/L。如何处理？", "多久一次？", "女，72岁，在家跌倒"),
 }
+DOSE: dict[Language, str] = {"en": "What dose of enoxaparin for her?", "zh-CN": "依诺肝素她用多少？"}
 DEATH = EngineDied(
     "The model stopped because this computer ran out of memory; close other programs, or choose a smaller --ram "
     "(SIGKILL)."
@@ -139,6 +140,15 @@ def screens(language: Language) -> dict[str, Shown]:
         "unsaved-lock": Shown((*UNLOCK, "=/unsaved", "enter", "=half a question", "ctrl+z"), vault=True),
         "set-pin": Shown((*UNLOCK, "=/pin", "enter"), vault=True),
         "set-pin-refused": Shown((*UNLOCK, "=/pin", "enter", "=12", "enter"), vault=True),
+        "flags": Shown(("?0", "=/flags", "enter"), [[answer]]),
+        "rules": Shown(("=/rules", "enter")),
+        "not-given": Shown((f"={DOSE[language]}",)),
+        "notes": Shown(("?0", "=/note", "enter"), [[answer]]),
+        "note": Shown((*UNLOCK, "?0", "=/note", "enter", "enter", "alt+d"), [[answer], [answer]], vault=True),
+        "templates": Shown(("=/templates", "enter")),
+        "template": Shown(("=/templates", "enter", "enter")),
+        "export": Shown(("?0", "alt+e"), [[answer]]),
+        "review": Shown(("?0", "alt+e", "down", "enter"), [[answer]]),
         "audit": Shown((*UNLOCK, "?0", "=/audit", "enter"), [[answer]], vault=True),
     }
 

@@ -11,6 +11,7 @@ import pytest
 
 import edgemed.clinical
 from edgemed.clinical.allergies import named
+from testing.timing import MOST_SECONDS
 
 TABLE = tomllib.loads((Path(edgemed.clinical.__file__).parent / "allergy_classes.toml").read_text("utf-8"))
 
@@ -102,4 +103,4 @@ def test_hostile_text_takes_less_than_a_second() -> None:
     before = time.process_time()
     for text in ("cillin ", "青", "penicillin ", "a"):
         named(text * (500_000 // len(text)), "penicillin, sulfa, aspirin, 青霉素")
-    assert time.process_time() - before < 1
+    assert time.process_time() - before < MOST_SECONDS

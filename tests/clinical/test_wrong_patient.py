@@ -9,6 +9,7 @@ import pytest
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.mentioned import mentioned
 from edgemed.clinical.wrong_patient import mismatches
+from testing.timing import MOST_SECONDS
 
 CASE = CaseHeader(initials="JS", born="3/4/1972", number="123456", age="54", sex="M")
 
@@ -103,4 +104,4 @@ def test_hostile_text_takes_less_than_a_second(part: str) -> None:
     text = part * (500_000 // len(part))
     began = time.process_time()
     mismatches(CASE, [], text)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < MOST_SECONDS

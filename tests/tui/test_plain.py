@@ -58,14 +58,15 @@ def test_a_cut_answer_says_so() -> None:
     chat, writer = plain(FakeEngine(["Take 5", finished("Take 5", tokens=2, prompt=1, reason="length")]), "q\n")
     chat.run()
     ended = "the answer reached its length limit · /resume: continue it"
-    assert f"Take 5\n{CUT} · {ended}\nEnd of answer.\n{NOTICE}" in writer.getvalue()
+    marks = "numbers not from your text: 1"
+    assert f"Take 5\n{CUT} · {ended}\nEnd of answer.\n{marks}\n{NOTICE}" in writer.getvalue()
 
 
 def test_the_engines_death_is_said_and_the_next_question_restarts_it() -> None:
     engine = FakeEngine(["Half", EngineDied("It ran out of memory.")], ["Whole."])
     chat, writer = plain(engine, "one\ntwo\n")
     assert chat.run() == 0
-    assert f"{CUT} · It ran out of memory." in writer.getvalue()
+    assert f"{CUT} · It ran out of memory · " in writer.getvalue()
     assert "Whole." in writer.getvalue()
     assert engine.restarts == 1
 

@@ -131,10 +131,12 @@ class PlainChat:
         lines = [ending(turn, self.words, self.session.language)]
         if failure != turn.reason:
             lines.append(failure)  # a hook failed after the answer, which is unchanged
-        lines += [self.asking_words.answer_end if begun else "", self.session.notice or ""]
+        lines.append(self.asking_words.answer_end if begun else "")
         for line in filter(None, lines):
             self.say(line)
         self.say_marks(turn)
+        if self.session.notice:
+            self.say(self.session.notice)
 
     def record(self, event: str, **details: str | int) -> None:
         """Record what was done in this chat, if there is a vault."""

@@ -11,6 +11,7 @@ import pytest
 
 from edgemed.clinical.flags import phrases
 from edgemed.clinical.flags.flag import Text
+from testing.timing import MOST_SECONDS
 
 NOTE = """She was seen in clinic and reports that since last week there has been some mild pain in the lower back with
 no fever. She takes metformin and amlodipine every morning, and her blood pressure was 132/84 at a weight of 72 kg. We
@@ -29,7 +30,7 @@ def seconds(body: str) -> float:
 def test_a_long_note_takes_a_moment() -> None:
     body = (NOTE * 40)[:16_000]  # about 4,000 tokens
     seconds(body)  # compiles the patterns
-    assert min(seconds(body) for _ in range(5)) < 0.06  # measured: under 0.02
+    assert min(seconds(body) for _ in range(5)) < 0.3  # under 0.05 on an idle core
 
 
 def words() -> str:
@@ -54,9 +55,9 @@ def words() -> str:
     ],
 )
 def test_hostile_repetition_stays_linear(unit: str) -> None:
-    assert seconds((unit * SIZE)[:SIZE]) < 2.0  # measured: under 0.7
+    assert seconds((unit * SIZE)[:SIZE]) < MOST_SECONDS
 
 
 @pytest.mark.slow
 def test_shuffled_words_of_all_rules_stay_bounded() -> None:
-    assert seconds(words()) < 3.0  # measured: under 1.0, compiling the patterns included
+    assert seconds(words()) < MOST_SECONDS

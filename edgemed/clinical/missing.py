@@ -40,6 +40,7 @@ _USE = re.compile(
     r"|her|them|on)?|add(?:ing)?|treat\w* with|max(?:imum)?|first[- ]line)\b"
     r"|能不能|能否|可不可以|可否|可以(?:用|吃|服|打|给|加|合)|能(?:用|吃|服|打|给)|怎么(?:用|吃|服|换|减|停|调)|如何(?:用|使用|服|换|减|停|调整|给药)|用法"
     r"|相互作用|合用|联用|同服|一起(?:吃|用|服)|禁忌|慎用|换算|换成|改用|停药|选(?:什么|哪种|用)|用什么(?:药|抗生素)|开什么药|吃什么药|是否(?:安全|能用|可用|可以)|安全吗"
+    r"|(?:用|吃|服|打|给|开|输|泵)多少|多大(?:剂)?量|(?:一天|每天|一日|每日|一次|每次)(?:吃|用|服|打|给)?几"
 )
 _DRUG = re.compile(
     r"\b(?:\w{3,}(?:cillin|floxacin|mycin|micin|oxacin|pril|sartan|olol|statin|azole|zepam|zolam|caine|parin|xaban|gliptin|gliflozin|prazole|tidine"

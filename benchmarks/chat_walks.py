@@ -169,14 +169,14 @@ class Ours(Walk):
 
     def open_long(self) -> float:
         """From Enter in the list of chats until the long chat's last answer is on the screen."""
-        self.seconds(CTRL_O, "Enter open")
+        self.seconds(CTRL_O, "Enter: open")
         self.seconds(LONG[:5], LONG)
         self.terminal.read_for(1)
         return self.seconds(ENTER, LAST)
 
     def search(self) -> float:
         """From a word typed in the list until the passage that has it is on the screen."""
-        self.seconds(CTRL_O, "Enter open")
+        self.seconds(CTRL_O, "Enter: open")
         self.terminal.read_for(0.5)
         taken = self.seconds(RARE, "17 mg once")
         self.terminal.send(ESCAPE)

@@ -55,7 +55,7 @@ _INTERFACE = re.compile(
     r"|^▌Type a question|F1 help$|CUT OFF|N: new chat|missed\?$|mL/min\?$|plain words: \.\.\.$|DEMONSTRATION$"
 )
 
-_IN_FRONT = ("Enter open", "Enter save", "Enter: show", "F6: show text", "The disk", "Copy it anyway")
+_IN_FRONT = ("Enter: open", "Enter: save", "Enter: show", "F6: show text", "The disk", "Copy it anyway")
 """Signs of a screen or a question that stands in front of the conversation."""
 
 

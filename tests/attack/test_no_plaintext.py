@@ -74,7 +74,7 @@ def work(chat: RealChat) -> list[str]:
     chat.send(ESCAPE)
     chat.until("Find a chat")
     chat.send(CTRL_E)
-    chat.until("Enter save")
+    chat.until("Enter: save")
     chat.type(planted("title") + " ")
     chat.send(ENTER)
     chat.until("Find a chat", WORDS["title"][0])

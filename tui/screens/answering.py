@@ -8,6 +8,7 @@ import time
 from textual import on
 from textual._context import NoActiveAppError
 from textual.css.query import NoMatches
+from textual.events import ScreenResume
 from textual.message import Message
 from textual.timer import Timer
 from textual.widget import MountError
@@ -220,7 +221,7 @@ class AnsweringScreen(ChatSurface):
                 self._advance(Reading(done, total, fresh, time.monotonic() - self._asked_at))
             case Piece() as piece:
                 self._unpainted.append(piece)
-                if self._painting is None:
+                if self._painting is None and self.is_current:
                     wait = self._pace.wait()
                     self._painting = self.set_timer(wait, self._paint) if wait else None
                     if not wait:
@@ -234,6 +235,7 @@ class AnsweringScreen(ChatSurface):
                 )
                 await self._ended(Idle())
 
+    @on(ScreenResume)
     async def _paint(self) -> None:
         """Show the text that has arrived."""
         self._pace.painted()

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from textual.app import ComposeResult
+from textual._context import NoActiveAppError
+from textual.app import ComposeResult, ScreenStackError
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Static
@@ -46,6 +47,18 @@ class ChatSurface(CopyingScreen):
     def version_of(self, turn: Turn) -> Version:
         """The place of `turn` among its siblings, and their number."""
         return 1, 1
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this screen is in front.
+
+        For Textual, one that is covered by another is current as well. It then paints the one in front anew 60 times a
+        second, for as long as that one is open.
+        """
+        try:
+            return self.app.screen is self
+        except (NoActiveAppError, ScreenStackError):
+            return False
 
     def compose(self) -> ComposeResult:
         yield notices(self._session)

@@ -36,6 +36,10 @@ MOST_NUMBER = 40
 """Characters of an emergency number, which may be a ward's name as well."""
 
 
+RECENT = 8_000
+"""Characters of earlier questions that the rules read with a new one."""
+
+
 class Watching:
     """Applies `session.watch`, never on the caller's thread. Without a vault, or for an unsaved chat, it remembers what
     was shown in memory only."""
@@ -87,7 +91,7 @@ class Watching:
 
     async def asked(self, conversation: Conversation, question: str, earlier: Sequence[str]) -> Seen:
         """What is new in a question that is about to be sent. It counts as shown from now on."""
-        texts = [*(Text(each, "earlier") for each in earlier), Text(question)]
+        texts = [*(Text(each, "earlier") for each in recent(earlier)), Text(question)]
         seen = await self._read(conversation, texts)
         score = Flag(SCORE, "news2", (score_line(seen.score, "en"),), "") if seen.score and seen.score.new else None
         if not seen.flags and score is None:
@@ -113,7 +117,7 @@ class Watching:
 
     async def not_given(self, conversation: Conversation, question: str) -> tuple[str, ...]:
         """The header's fields that a question lacks which is typed or was asked last."""
-        earlier = [each for each in questions_of(conversation) if each != question]
+        earlier = recent([each for each in questions_of(conversation) if each != question])
         switches = await self.switches()
         return await asyncio.to_thread(self._watch.not_given, question, conversation.header, earlier, switches)
 
@@ -122,7 +126,7 @@ class Watching:
         turns, switches = conversation.turns, await self.switches()
         if turn not in turns:
             return Marks()
-        sources = tuple(each.question for each in turns[: turns.index(turn) + 1])
+        sources = tuple(recent([each.question for each in turns[: turns.index(turn) + 1]]))
         answer, header = parts(turn.text).answer, conversation.header
         key = answer, sources, header, switches
         known = self._marks.get(turn.id)
@@ -172,6 +176,21 @@ class Watching:
         if self._kept is not None and conversation.saved:
             with suppress(VaultError):  # the screen says it when the question itself cannot be stored
                 await self._kept.do(work)
+
+
+def recent(texts: Sequence[str]) -> list[str]:
+    """The newest of `texts`, oldest first, up to RECENT characters in all, and the newest one whole.
+
+    The rules read them at each question: a chat of a thousand questions would wait for seconds.
+    """
+    kept: list[str] = []
+    room = RECENT
+    for text in reversed(texts):
+        room -= len(text)
+        if kept and room < 0:
+            break
+        kept.append(text)
+    return kept[::-1]
 
 
 def questions_of(conversation: Conversation) -> list[str]:

@@ -30,6 +30,7 @@ from edgemed.tui.plain.chat import PlainChat
 from edgemed.tui.screens.choice import ChoiceScreen
 from edgemed.tui.screens.seen import SeenScreen
 from edgemed.tui.session import ChatSession
+from edgemed.tui.watching import recent
 from testing.fake_engine import FakeEngine, Hold
 from tests.tui.driving import screen_text, session, shows, shows_not, wait_until, write
 from tests.tui.test_kept import in_vault, unlocked
@@ -386,3 +387,10 @@ def test_line_mode_switches_groups_and_takes_the_emergency_number() -> None:
     assert "Text match" in last
     assert "Emergency number (typed by you): 911." in last
     assert numbers == ["911"]
+
+
+def test_the_rules_read_the_newest_questions_of_a_long_chat() -> None:
+    texts = [f"{number} {'x' * 2_000}" for number in range(10)]
+    assert recent(texts) == texts[-3:]
+    assert recent(["x" * 20_000]) == ["x" * 20_000], "the newest one is read whole"
+    assert recent([]) == []

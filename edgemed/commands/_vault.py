@@ -6,7 +6,7 @@ import argparse
 import getpass
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,16 @@ from edgemed.errors import UsageError, VaultError
 
 if TYPE_CHECKING:
     from edgemed.vault.folder import Vault
+
+
+def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, str], *remarks: str) -> None:
+    """Add the argument ACTION, and a list of the actions and what they do, with `remarks` below it."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    width = max(map(len, actions))
+    listed = (f"  {action:{width}}  {does}" for action, does in actions.items())
+    parser.epilog = "\n".join(("actions:", *listed, "", *remarks))
+    names = [action.split()[0] for action in actions]
+    parser.add_argument("action", metavar="ACTION", choices=names, help="one of the actions below")
 
 
 def add_vault_arguments(parser: argparse.ArgumentParser) -> None:

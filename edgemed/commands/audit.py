@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed.commands._print import show
-from edgemed.commands._vault import add_vault_arguments, opened_vault, record, seal_process, vault_folder
+from edgemed.commands._vault import add_actions, add_vault_arguments, opened_vault, record, seal_process, vault_folder
 from edgemed.errors import UsageError, VaultDamaged
 
 if TYPE_CHECKING:
@@ -40,23 +40,16 @@ SHOWN_ROWS = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    width = max(map(len, ACTIONS))
-    parser.epilog = "\n".join(
-        (
-            "actions:",
-            *(f"  {action:{width}}  {does}" for action, does in ACTIONS.items()),
-            "",
-            "A row has no text: it names the event, who, the case and the turn by their ids, and has digests.",
-            "Of an unsaved chat it has the time, the event and the version of the rules.",
-            "",
-            "Each row is chained to the row before. This shows edits, deleted and moved rows. It cannot show",
-            "missing rows at the end, an older copy of the vault that was put back, or that someone with the",
-            "passphrase wrote everything anew. A head that was printed earlier shows these: write it down.",
-        )
+    add_actions(
+        parser,
+        ACTIONS,
+        "A row has no text: it names the event, who, the case and the turn by their ids, and has digests.",
+        "Of an unsaved chat it has the time, the event and the version of the rules.",
+        "",
+        "Each row is chained to the row before. This shows edits, deleted and moved rows. It cannot show",
+        "missing rows at the end, an older copy of the vault that was put back, or that someone with the",
+        "passphrase wrote everything anew. A head that was printed earlier shows these: write it down.",
     )
-    names = [action.split()[0] for action in ACTIONS]
-    parser.add_argument("action", metavar="ACTION", choices=names, help="one of the actions below")
     parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the file to write, for export")
     parser.add_argument("--head", metavar="SEQ:MAC", help="for verify: a head that was printed earlier")
     parser.add_argument("--case", metavar="CASE", help="only this case: the beginning of its id, or words of its title")

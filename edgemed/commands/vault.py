@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgemed.commands._print import show
 from edgemed.commands._vault import (
+    add_actions,
     add_vault_arguments,
     ask_aloud,
     ask_secret,
@@ -56,24 +57,17 @@ _WORDS_IN_A_ROW = 6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    width = max(map(len, ACTIONS))
-    parser.epilog = "\n".join(
-        (
-            "actions:",
-            *(f"  {action:{width}}  {does}" for action, does in ACTIONS.items()),
-            "",
-            "A passphrase is asked for in the terminal, or read from standard input, one line each.",
-            "It is never an argument. Wherever it asks for the passphrase, recovery words open too;",
-            "rekey needs the passphrase itself.",
-            "",
-            "What they do not do: a changed passphrase does not reach backups and older copies,",
-            "which open with their old one. Erased text may stay in the deleted blocks of an SSD,",
-            "in snapshots, in swap and in the memory of programs that run.",
-        )
+    add_actions(
+        parser,
+        ACTIONS,
+        "A passphrase is asked for in the terminal, or read from standard input, one line each.",
+        "It is never an argument. Wherever it asks for the passphrase, recovery words open too;",
+        "rekey needs the passphrase itself.",
+        "",
+        "What they do not do: a changed passphrase does not reach backups and older copies,",
+        "which open with their old one. Erased text may stay in the deleted blocks of an SSD,",
+        "in snapshots, in swap and in the memory of programs that run.",
     )
-    names = [action.split()[0] for action in ACTIONS]
-    parser.add_argument("action", metavar="ACTION", choices=names, help="one of the actions below")
     parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the backup, for backup and restore")
     parser.add_argument(
         "--ram", metavar="SIZE", type=parse_size, help="total memory to use, for a new passphrase (default: no limit)"

@@ -37,7 +37,7 @@ MOST_NUMBER = 40
 
 
 RECENT = 8_000
-"""Characters of earlier questions that the rules read with a new one."""
+"""Characters of earlier questions that the rules read with a new one, and in which an answer's numbers are sought."""
 
 
 class Watching:
@@ -50,7 +50,7 @@ class Watching:
         self._switches: Switches | None = None
         self._noted: dict[str, Noted] = {}  # by the chat's id
         self._scales: dict[str, Scale | None] = {}  # by the chat's id
-        self._marks: dict[str, tuple[object, Marks]] = {}  # by the turn's id: what they were computed from, and they
+        self._marks: dict[str, tuple[object, Marks]] = {}  # by the turn's id: their input, and the marks
         self.emergency = session.emergency
         self._on_emergency = session.on_emergency
 

@@ -15,6 +15,10 @@ class Opened(Message):
     """The chat is on the screen."""
 
 
+class Followed(Message):
+    """Takes a key's way from the focused widget to the application, and so arrives after the key's action has run."""
+
+
 class EngineLoading(Message):
     """The model is being loaded: the stage's name, and the fraction of it that is done (0 to 1)."""
 

@@ -12,14 +12,16 @@ from rich.text import Text
 from textual import on
 from textual.app import App
 from textual.driver import Driver
-from textual.events import Event, InputEvent, MouseDown, Paste
+from textual.events import Event, InputEvent, Key, MouseDown, Paste
 
 from edgemed.tui.hiding.driver import HidingDriver
 from edgemed.tui.keys import teach_keys
-from edgemed.tui.messages import Opened
+from edgemed.tui.messages import Followed, Opened
 from edgemed.tui.themes import DARK, THEMES
 
 STYLES = Path(__file__).parent / "styles"
+FOLLOWED_SECONDS = 0.5
+"""How long later keys wait at most for the action of a key."""
 
 CRASHED = (
     "edgemed: the chat ended because of an error in the program ({kind}). "
@@ -43,6 +45,7 @@ class PrivateApp(App[None]):
         self._open = False
         self._paused = False
         self._early: list[Event] = []
+        self._following: Followed | None = None
         self._ended_by = 0
         for name in list(self.available_themes):
             self.unregister_theme(name)
@@ -96,23 +99,47 @@ class PrivateApp(App[None]):
         self._paused = False
         await self._deliver_early()
 
+    def _follow_key(self) -> None:
+        """Keep what is typed next until the action of the key just delivered has run.
+
+        A key that is no character is bound to an action. It passes through the queue of the focused widget and of all
+        its parents before the action runs, but the next characters go to the widget at once: "1", "2", Backspace, "5"
+        would become "1", and the words after Ctrl+N would go into the chat that is being left.
+        """
+        following = self._following = Followed()
+        if (self.focused or self.screen).post_message(following):
+            self.set_timer(FOLLOWED_SECONDS, lambda: self._followed(following))  # in case its widget goes away
+        else:
+            self._following = None
+
+    @on(Followed)
+    async def _followed(self, followed: Followed) -> None:
+        if followed is self._following:
+            self._following = None
+            await self._deliver_early()
+
     async def _deliver_early(self) -> None:
-        if not self._open or self._paused:
+        if not self._open or self._paused or self._following:
             return
         early, self._early = self._early, []
         for event in early:  # handled now, because later keys are already in the message queue
             await self.on_event(event)
 
     async def on_event(self, event: Event) -> None:
-        if isinstance(event, InputEvent | Paste) and (not self._open or self._paused):
+        if isinstance(event, InputEvent | Paste) and (
+            not self._open or self._paused or (self._following and not event.is_forwarded)
+        ):
             self._early.append(event)
             return
         if isinstance(event, MouseDown) and not event.is_forwarded:
             widget, _ = self.screen.get_widget_and_offset_at(int(event.x), int(event.y))
             if widget is not None and widget.parent is None:
                 return  # the widget is being removed, and Textual would fail to find its parent
+        bound = isinstance(event, Key) and not event.is_printable and not event.is_forwarded
         await self.on_input(event)
         await super().on_event(event)
+        if bound:
+            self._follow_key()
 
     async def on_input(self, event: Event) -> None:
         """Called with each event before it is delivered."""

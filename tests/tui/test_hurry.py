@@ -17,7 +17,8 @@ from testing.fake_engine import FakeEngine, Hold
 from testing.pseudo_terminal import PseudoTerminal, chat_program
 from tests.tui.driving import chat, send, session, shows, wait_until, write
 
-CTRL_N, CTRL_P, CTRL_Q, PAGE_DOWN = "\x0e", "\x10", "\x11", "\x1b[6~"
+CTRL_N, CTRL_P, CTRL_Q, CTRL_W, PAGE_DOWN = "\x0e", "\x10", "\x11", "\x17", "\x1b[6~"
+BACKSPACE, HOME, END = "\x7f", "\x1b[H", "\x1b[F"
 ALTERNATE_SCREEN = "\x1b[?1049h"
 
 
@@ -108,6 +109,24 @@ async def test_a_page_down_in_a_palette_that_is_still_being_filled() -> None:
             await pilot.pause(0.02)
         await pilot.press("escape")
         await wait_until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+
+
+async def test_keys_take_effect_in_the_order_they_were_typed() -> None:
+    async with chat().run_test() as pilot:
+        await shows(pilot, "mini")
+        send(pilot, f"12{BACKSPACE}5 mg once{HOME}dose {END}, not{CTRL_W}daily")
+        await wait_until(pilot, lambda: pilot.app.screen.query_one(Composer).text.endswith("daily"))
+        assert pilot.app.screen.query_one(Composer).text == "dose 15 mg once, daily"
+
+
+async def test_what_is_typed_at_once_after_ctrl_n_is_for_the_new_chat() -> None:
+    engine = FakeEngine(["first"], ["second"])
+    async with ChatApp(session(engine)).run_test(notifications=True) as pilot:
+        await write(pilot, "one", "enter")
+        await shows(pilot, "first")
+        send(pilot, f"{CTRL_N}two\r")
+        await shows(pilot, "second")
+        assert [message.content for message in engine.asked[-1]] == ["two"]
 
 
 async def test_a_question_and_a_new_chat_at_once() -> None:

@@ -18,6 +18,7 @@ from edgemed.chat.conversation import Conversation
 from edgemed.clinical import Language
 from edgemed.desktop.client import Desktop
 from edgemed.errors import EdgemedError, SetupError
+from edgemed.tui import collector
 from edgemed.tui.entrance import Entrance
 from edgemed.tui.hiding.driver import HidingDriver
 from edgemed.tui.hiding.guard import Guard
@@ -91,6 +92,8 @@ class ChatApp(LeavingApp):
 
     def on_mount(self) -> None:
         self.set_interval(TICK_SECONDS, self._tick)
+        if self._chat is None:
+            self.call_after_refresh(collector.resume)  # the door may wait for days
 
     def on_unmount(self) -> None:
         if self._chat is not None:
@@ -107,6 +110,7 @@ class ChatApp(LeavingApp):
     async def _unlocked(self, unlocked: Unlocked) -> None:
         """Open the chat with the vault. What is typed until then goes to the chat."""
         assert self._entrance is not None
+        collector.pause()
         form = cast(FormScreen, self.screen)
         try:
             session = await asyncio.to_thread(self._entrance.open_session, unlocked.settings)
@@ -115,6 +119,7 @@ class ChatApp(LeavingApp):
             await asyncio.to_thread(unlocked.vault.close)
             form.say(str(error), failed=True)
             form.go_on()
+            collector.resume()
             return
         self._guard = Guard(60.0 * unlocked.settings.hide_minutes, shared=bool(unlocked.settings.shared_computer))
         conversation = Conversation() if self._entrance.passphrase else await kept.last_conversation()

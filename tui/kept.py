@@ -47,6 +47,8 @@ class Kept:
     """How many cases and chats were not touched for 30 days."""
     cases: dict[str, str] = field(default_factory=dict)
     """The titles of the cases, by id."""
+    loaded: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the texts to search are in memory, or will never be."""
 
     @classmethod
     async def open(cls, vault: Vault, secret: str, new_pin: str = "") -> Kept:
@@ -76,6 +78,7 @@ class Kept:
             await self.record("purged", None, count=purged)
         self.stale = await self.do(lambda store: len(store.stale_cases()) + len(store.stale_chats()))
         await asyncio.to_thread(self.index.load, self.vault)
+        self.loaded.set()
         await asyncio.wrap_future(self.vault.check())
 
     def joined_to(self, session: ChatSession) -> ChatSession:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from edgemed.chat.engine import ChatEngine
 from edgemed.desktop.client import Desktop
+from edgemed.tui import collector
 from edgemed.tui.entrance import Entrance
 from edgemed.tui.session import ChatSession
 
@@ -33,6 +34,7 @@ def open_chat(
     With `entrance` it asks for the vault first; with `session` nothing is kept. Raises the start's error if no engine
     ever started.
     """
+    collector.pause()
     scrub_environment()
     from edgemed.tui.app import ChatApp
 

@@ -11,6 +11,7 @@ from edgemed.chat.conversation import Conversation, Turn
 from edgemed.clinical.flags.rules import reviewed_by, rules_version
 from edgemed.clinical.watch import GROUPS, Seen
 from edgemed.errors import VaultError
+from edgemed.tui import collector
 from edgemed.tui.clinical_lines import failed_line, flag_lines, listed_lines, review_line, score_line
 from edgemed.tui.screens.cased import CasedScreen
 from edgemed.tui.screens.choice import ChoiceScreen
@@ -37,7 +38,14 @@ class FlaggedScreen(CasedScreen):
         for line in lines:
             line.display = False
         await self.mount(*lines, after=self.query_one(SlashMenu))
-        self.in_background(self.watching.warm_up)
+        self.in_background(self._warm_up)
+
+    async def _warm_up(self) -> None:
+        """Load the rules. They and the vault's texts are the last that is loaded and stays."""
+        await self.watching.warm_up()
+        if self._kept is not None:
+            await self._kept.loaded.wait()
+        collector.resume()
 
     def in_background(self, work: Callable[[], Coroutine[None, None, None]], group: str = "") -> None:
         """Run `work` beside the screen's messages, alone in its group if it has one."""

@@ -71,6 +71,8 @@ class KeepingScreen(ChatScreen):
             await kept.prepare()
         except VaultError as error:
             self.notify(reason_in(self._session.language, str(error)), markup=False, severity="error")
+        finally:
+            kept.loaded.set()
 
     @property
     def keeps_text(self) -> bool:

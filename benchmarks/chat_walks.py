@@ -28,10 +28,14 @@ BUSY = 0.1
 KEYS = [chr(code) for code in (*range(0x400, 0x480), *range(0x531, 0x557), *range(0x561, 0x587))]
 """Letters that no model writes here, so that each is on the screen only because it was typed."""
 MOST_TYPED = 80
+MOST_ASKED = 400
 
 
 class Walk:
     """A program on a terminal, with the process that draws and the one that computes."""
+
+    begin_seconds = 5.0
+    """How long an answer may take to begin."""
 
     def __init__(self, code: str, environment: dict[str, str]) -> None:
         self.terminal = PseudoTerminal(code, columns=COLUMNS, lines=LINES, environment=environment)
@@ -61,18 +65,22 @@ class Walk:
         assert found is not None, f"no {shown!r} after {typed!r}; output:\n{self.terminal.output[-3000:]}"
         return found
 
-    def ask(self) -> None:
-        """Ask in the chat that is shown, and wait until the engine computes."""
+    def ask(self) -> bool:
+        """Ask in the chat that is shown, and wait until the engine computes.
+
+        False if it was not seen to: some answers of the demonstration end between two looks.
+        """
         self.seconds(QUESTION, QUESTION[-8:])
         self._typed = 0
         engine = self.engine
         self.terminal.send(ENTER)
-        for _ in range(600):  # the tutorial's app may be behind with the last answer
+        until = time.monotonic() + self.begin_seconds
+        while time.monotonic() < until:
             before = cpu_seconds(engine)
             self.terminal.read_for(0.1)
             if cpu_seconds(engine) - before > 0.1 * BUSY:
-                return
-        raise AssertionError("the engine does not answer")
+                return True
+        return False
 
     def type_while_answering(self, most: int, limit: float = 10) -> int:
         """Type up to `most` keys, one after another, while the engine answers, and note how long each took to appear.
@@ -168,11 +176,12 @@ class Ours(Walk):
         self.clear()  # after a chat whose context is full, the box has the case
 
     def open_long(self) -> float:
-        """From Enter in the list of chats until the long chat's last answer is on the screen."""
+        """From Enter in the list of chats until the long chat's last answer and a key typed then are on the screen."""
         self.seconds(CTRL_O, "Enter: open")
         self.seconds(LONG[:5], LONG)
         self.terminal.read_for(1)
-        return self.seconds(ENTER, LAST)
+        key, self._typed = KEYS[self._typed % len(KEYS)], self._typed + 1
+        return self.seconds(ENTER, LAST) + self.seconds(key, key)
 
     def search(self) -> float:
         """From a word typed in the list until the passage that has it is on the screen."""
@@ -205,6 +214,8 @@ class Ours(Walk):
 class Tutorial(Walk):
     """The tutorial's app, on the same model."""
 
+    begin_seconds = 60.0  # it may be behind with the last answer
+
     def __init__(self, model: Path, environment: dict[str, str], context: int, messages: Path) -> None:
         arguments = str(model), context, str(messages)
         code = f"from benchmarks.tutorial_app import open_tutorial; open_tutorial{arguments!r}"
@@ -223,11 +234,12 @@ class Tutorial(Walk):
 
 
 def answers(walk: Walk, new_chat: Callable[[], None]) -> Iterator[None]:
-    """Ask in a new chat, again and again; each time the engine has begun to answer."""
-    while True:
+    """Ask in a new chat, again and again; each time the engine has begun to answer. Raises AssertionError."""
+    for _ in range(MOST_ASKED):
         new_chat()
-        walk.ask()
-        yield
+        if walk.ask():
+            yield
         walk.stop()
         for _ in walk.until_the_end():
             pass
+    raise AssertionError("the engine answers too seldom")

@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.real_questions import read_questions
 from benchmarks.wrong_patient import wilson
 from edgemed.clinical.case import CaseHeader
-from edgemed.clinical.flags import phrases, rules, values
+from edgemed.clinical.flags import heard, phrases, rules, values
 from edgemed.clinical.flags.flag import Flag, Text
 
 TEXTS = Path(__file__).parents[1] / "tests" / "data" / "clinical"
@@ -49,7 +49,7 @@ def flagged(text: str) -> list[Flag]:
 
 def conditions() -> dict[str, str]:
     """Rule id -> condition, of the phrase rules."""
-    return {rule.id: rule.condition for file in phrases.rule_files() for rule in file.rules}
+    return {rule.id: rule.condition for file in heard.rule_files() for rule in file.rules}
 
 
 def speaks_of(flag: Flag, condition: str, known: dict[str, str]) -> bool:

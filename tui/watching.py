@@ -14,7 +14,7 @@ from edgemed.chat.visible import visible
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags.flag import Flag, Text
 from edgemed.clinical.noted import Noted, Scale
-from edgemed.clinical.watch import Marks, Seen, Switches
+from edgemed.clinical.watch import Known, Marks, Seen, Switches
 from edgemed.errors import VaultError
 from edgemed.tui.clinical_lines import score_line
 from edgemed.tui.session import ChatSession
@@ -36,8 +36,11 @@ MOST_NUMBER = 40
 """Characters of an emergency number, which may be a ward's name as well."""
 
 
-RECENT = 8_000
-"""Characters of earlier questions that the rules read with a new one, and in which an answer's numbers are sought."""
+RECENT = 50_000
+"""Characters of earlier questions that the rules read with a new one, and in which an answer's numbers are sought.
+More than the default context holds: a pasted case counts as long as the model has it."""
+MOST_QUESTIONS = 100
+"""The same in questions: short ones take the rules longest."""
 
 
 class Watching:
@@ -51,6 +54,7 @@ class Watching:
         self._noted: dict[str, Noted] = {}  # by the chat's id
         self._scales: dict[str, Scale | None] = {}  # by the chat's id
         self._marks: dict[str, tuple[object, Marks]] = {}  # by the turn's id: their input, and the marks
+        self._known = "", Known()  # a chat's id, and what was read in it
         self.emergency = session.emergency
         self._on_emergency = session.on_emergency
 
@@ -131,7 +135,8 @@ class Watching:
         key = answer, sources, header, switches
         known = self._marks.get(turn.id)
         if known is None or known[0] != key:
-            marks = await asyncio.to_thread(self._watch.marks, answer, sources, header, switches)
+            read = self._known_of(conversation)
+            marks = await asyncio.to_thread(self._watch.marks, answer, sources, header, switches, read)
             known = self._marks[turn.id] = key, marks
         return known[1]
 
@@ -151,8 +156,14 @@ class Watching:
         self._record("scale_chosen", conversation, scale=scale)
 
     async def _read(self, conversation: Conversation, texts: Sequence[Text]) -> Seen:
-        scale = await self._scale_of(conversation)
-        return await asyncio.to_thread(self._watch.read, texts, conversation.header, await self.switches(), scale)
+        scale, switches, known = await self._scale_of(conversation), await self.switches(), self._known_of(conversation)
+        return await asyncio.to_thread(self._watch.read, texts, conversation.header, switches, scale, known)
+
+    def _known_of(self, conversation: Conversation) -> Known:
+        """What was read in this chat. What was read in another one is forgotten."""
+        if self._known[0] != conversation.id:
+            self._known = conversation.id, Known()
+        return self._known[1]
 
     async def _scale_of(self, conversation: Conversation) -> Scale | None:
         if conversation.id not in self._scales:
@@ -179,13 +190,10 @@ class Watching:
 
 
 def recent(texts: Sequence[str]) -> list[str]:
-    """The newest of `texts`, oldest first, up to RECENT characters in all, and the newest one whole.
-
-    The rules read them at each question: a chat of a thousand questions would wait for seconds.
-    """
+    """The newest of `texts`, oldest first: MOST_QUESTIONS, and RECENT characters in all, at most; the newest whole."""
     kept: list[str] = []
     room = RECENT
-    for text in reversed(texts):
+    for text in reversed(texts[-MOST_QUESTIONS:]):
         room -= len(text)
         if kept and room < 0:
             break

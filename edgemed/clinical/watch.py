@@ -16,10 +16,12 @@ from edgemed.clinical.allergies import AllergyMark
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags import news2, phrases, values
 from edgemed.clinical.flags.flag import Flag, Text
+from edgemed.clinical.flags.heard import Heard
 from edgemed.clinical.flags.news2 import News2
-from edgemed.clinical.flags.results import Readings
+from edgemed.clinical.flags.once import Once
+from edgemed.clinical.flags.results import Reading
 from edgemed.clinical.noted import Scale
-from edgemed.clinical.numbers import absent
+from edgemed.clinical.numbers import Reader, absent
 
 T = TypeVar("T")
 
@@ -59,7 +61,7 @@ GROUPS = tuple(each.name for each in fields(Switches))
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A function for each group.
+    """A function for each group. The last argument of most is what the group has read before.
 
     `values` and `news2` share what they read in a text; `news2` returns None if no text has a set of observations.
     `missing` reads a question, the header and the earlier questions, and returns the names of header fields that a
@@ -67,12 +69,12 @@ class Rules:
     sources and an answer, and returns the answer's numbers that stand in none of the sources.
     """
 
-    phrases: Callable[[Sequence[Text]], list[Flag]] = phrases.found
-    values: Callable[[Sequence[Text], CaseHeader, Readings], list[Flag]] = values.found
-    news2: Callable[[Sequence[Text], CaseHeader, Scale | None, Readings], News2 | None] = news2.read
+    phrases: Callable[[Sequence[Text], Once[Heard]], list[Flag]] = phrases.found
+    values: Callable[[Sequence[Text], CaseHeader, Once[Reading]], list[Flag]] = values.found
+    news2: Callable[[Sequence[Text], CaseHeader, Scale | None, Once[Reading]], News2 | None] = news2.read
     missing: Callable[[str, CaseHeader, Sequence[str]], list[str]] = missing.not_given
     allergies: Callable[[str, str], list[AllergyMark]] = allergies.named
-    numbers: Callable[[Sequence[str], str], list[str]] = absent
+    numbers: Callable[[Sequence[str], str, Reader], list[str]] = absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +96,48 @@ class Marks:
     failed: tuple[str, ...] = ()
 
 
+class Known:
+    """What the rules have read in the texts of one chat. A text that was read before is not read again."""
+
+    def __init__(self) -> None:
+        self.heard = Once(Heard)
+        self.results = Once(Reading)
+        self.sources = Reader()
+
+    def keep(self, texts: Sequence[Text]) -> None:
+        """Forget texts that are no longer in the chat."""
+        for each in (self.heard, self.results):
+            each.keep(text.body for text in texts)
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """The rules. A rule may take as long as its text is long: call from a thread that is not the interface's."""
 
     rules: Rules = field(default_factory=Rules)
 
-    def read(self, texts: Sequence[Text], header: CaseHeader, switches: Switches, scale: Scale | None = None) -> Seen:
+    def read(
+        self,
+        texts: Sequence[Text],
+        header: CaseHeader,
+        switches: Switches,
+        scale: Scale | None = None,
+        known: Known | None = None,
+    ) -> Seen:
         """Red flags in `texts`: the earlier questions, then the new one. The header is read as the oldest text.
 
         `scale`: the SpO2 scale that the user chose for NEWS2.
         """
+        known = known or Known()
         told = header.prompt("en")
         whole = [Text(told, "header"), *texts] if told else list(texts)
-        tried, readings = _Tried(switches), Readings()
-        scores = tried("news2", lambda: [self.rules.news2(whole, header, scale, readings)])
+        known.keep(whole)
+        tried = _Tried(switches)
+        scores = tried("news2", lambda: [self.rules.news2(whole, header, scale, known.results)])
         score = scores[0] if scores else None
         flags = [
-            *tried("phrases", lambda: self.rules.phrases(whole)),
-            *tried("values", lambda: self.rules.values(whole, header, readings)),
+            *tried("phrases", lambda: self.rules.phrases(whole, known.heard)),
+            *tried("values", lambda: self.rules.values(whole, header, known.results)),
             *([flag] if score and (flag := score.as_flag()) else []),
         ]
         return Seen(tuple(flags), score, tuple(tried.failed))
@@ -123,11 +148,19 @@ class Watch:
         """The header's fields that a question about a dose or a drug lacks."""
         return tuple(_Tried(switches)("missing", lambda: self.rules.missing(question, header, earlier)))
 
-    def marks(self, answer: str, sources: Sequence[str], header: CaseHeader, switches: Switches) -> Marks:
+    def marks(
+        self,
+        answer: str,
+        sources: Sequence[str],
+        header: CaseHeader,
+        switches: Switches,
+        known: Known | None = None,
+    ) -> Marks:
         """Compare an answer with the header's allergies and with the texts of the user that it answers."""
+        known = known or Known()
         tried, told = _Tried(switches), header.prompt("en")
         named = tried("allergies", lambda: self.rules.allergies(answer, header.allergies)) if header.allergies else []
-        absent = tried("numbers", lambda: self.rules.numbers([*sources, told], answer))
+        absent = tried("numbers", lambda: self.rules.numbers([*sources, told], answer, known.sources))
         return Marks(tuple(named), len(absent), tuple(tried.failed))
 
 

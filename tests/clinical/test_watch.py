@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags.flag import Flag, Text
+from edgemed.clinical.flags.heard import Heard
+from edgemed.clinical.flags.once import Once
 from edgemed.clinical.noted import Noted
-from edgemed.clinical.watch import GROUPS, Rules, Switches, Watch
+from edgemed.clinical.watch import GROUPS, Known, Rules, Switches, Watch
 
 
 def flag(rule: str, *evidence: str) -> Flag:
@@ -17,7 +21,7 @@ def flag(rule: str, *evidence: str) -> Flag:
 
 
 def test_a_group_that_is_off_is_not_asked() -> None:
-    def phrases(texts: Sequence[Text]) -> list[Flag]:
+    def phrases(texts: Sequence[Text], heard: object) -> list[Flag]:
         raise AssertionError("it is off")
 
     watch = Watch(Rules(phrases=phrases, values=lambda texts, header, readings: [flag("K-1", "K 7.1")]))
@@ -27,7 +31,7 @@ def test_a_group_that_is_off_is_not_asked() -> None:
 
 
 def test_a_fault_in_one_group_is_told_and_the_other_group_still_read() -> None:
-    def broken(texts: Sequence[Text]) -> list[Flag]:
+    def broken(texts: Sequence[Text], heard: object) -> list[Flag]:
         raise ValueError("a bug")
 
     seen = Watch(Rules(phrases=broken, values=lambda texts, header, readings: [flag("K-1", "K 7.1")])).read(
@@ -40,7 +44,7 @@ def test_a_fault_in_one_group_is_told_and_the_other_group_still_read() -> None:
 def test_the_header_is_a_text_and_its_identity_is_not() -> None:
     read: list[Text] = []
     header = CaseHeader(problems="AAA, 6 cm", initials="QXI")
-    Watch(Rules(phrases=lambda texts: read.extend(texts) or [])).read([Text("Back pain")], header, Switches())
+    Watch(Rules(phrases=lambda texts, heard: read.extend(texts) or [])).read([Text("Back pain")], header, Switches())
     assert [text.where for text in read] == ["header", "question"]
     assert "AAA, 6 cm" in read[0].body
     assert "QXI" not in read[0].body
@@ -89,3 +93,35 @@ def test_a_chats_own_scale_comes_before_that_of_another_chat() -> None:
 @pytest.mark.parametrize("stored", ["", "{", "null", "[1]", '{"shown": {"ACS-1": 3}}', '{"scale": 3}'])
 def test_a_damaged_record_shows_again(stored: str) -> None:
     assert Noted.load(stored).new([flag("ACS-1", "chest pain")])
+
+
+def test_a_text_that_was_read_is_not_read_again_and_a_text_that_left_is_forgotten() -> None:
+    read: list[Heard] = []
+
+    def phrases(texts: Sequence[Text], heard: Once[Heard]) -> list[Flag]:
+        read.extend(heard.of(text.body) for text in texts)
+        return []
+
+    watch, known = Watch(Rules(phrases=phrases)), Known()
+    for texts in (["One.", "Two."], ["One.", "Two.", "Three."], ["Three."], ["One.", "Three."]):
+        watch.read([Text(text) for text in texts], CaseHeader(), Switches(), known=known)
+    one, two, one_again, two_again, three, three_again, one_anew, three_still = read
+    assert (one, two) == (one_again, two_again)
+    assert three == three_again == three_still
+    assert one_anew != one
+
+
+NOTES = Path(__file__).parents[1] / "data" / "clinical" / "notes"
+
+
+@pytest.mark.parametrize("file", ["notes.en.jsonl", "notes.zh.jsonl"])
+def test_what_was_read_before_changes_no_result(file: str) -> None:
+    told = [json.loads(line) for line in (NOTES / file).read_text(encoding="utf-8").splitlines()[:12]]
+    known, watch = Known(), Watch()
+    for count in range(1, len(told)):
+        texts = [*(Text(each["source"], "earlier") for each in told[: count - 1]), Text(told[count - 1]["source"])]
+        sources = [text.body for text in texts]
+        arguments = CaseHeader(), Switches()
+        assert watch.read(texts, *arguments, known=known) == watch.read(texts, *arguments)
+        answer = told[count]["wrong"]
+        assert watch.marks(answer, sources, *arguments, known) == watch.marks(answer, sources, *arguments)

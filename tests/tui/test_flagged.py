@@ -21,7 +21,8 @@ from edgemed.clinical import Language
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags.flag import Flag, Text
 from edgemed.clinical.flags.news2 import News2
-from edgemed.clinical.flags.results import Readings
+from edgemed.clinical.flags.once import Once
+from edgemed.clinical.flags.results import Reading
 from edgemed.clinical.noted import Scale
 from edgemed.clinical.watch import Rules, Watch
 from edgemed.tui.app import ChatApp
@@ -48,7 +49,7 @@ class Read:
         self.threads: list[int] = []
         self.texts: list[list[Text]] = []
 
-    def phrases(self, texts: Sequence[Text]) -> list[Flag]:
+    def phrases(self, texts: Sequence[Text], heard: object) -> list[Flag]:
         self.threads.append(threading.get_ident())
         self.texts.append(list(texts))
         whole = "\n".join(text.body for text in texts)
@@ -59,11 +60,13 @@ class Read:
             if (found := tuple(word for word in words if word in whole))
         ]
 
-    def values(self, texts: Sequence[Text], header: CaseHeader, readings: Readings) -> list[Flag]:
+    def values(self, texts: Sequence[Text], header: CaseHeader, readings: Once[Reading]) -> list[Flag]:
         found = [word for text in texts for word in text.body.split() if word.startswith("K=")]
         return [Flag("K-1", "values", tuple(found), "a list, 2023", asks_unit=True)] if found else []
 
-    def news2(self, texts: Sequence[Text], header: CaseHeader, scale: Scale | None, readings: Readings) -> News2 | None:
+    def news2(
+        self, texts: Sequence[Text], header: CaseHeader, scale: Scale | None, readings: Once[Reading]
+    ) -> News2 | None:
         self.threads.append(threading.get_ident())
         found = tuple(dict.fromkeys(word for text in texts for word in text.body.split() if word.startswith("RR=")))
         if not found:
@@ -390,7 +393,10 @@ def test_line_mode_switches_groups_and_takes_the_emergency_number() -> None:
 
 
 def test_the_rules_read_the_newest_questions_of_a_long_chat() -> None:
-    texts = [f"{number} {'x' * 2_000}" for number in range(10)]
-    assert recent(texts) == texts[-3:]
-    assert recent(["x" * 20_000]) == ["x" * 20_000], "the newest one is read whole"
+    case, asked = "x" * 20_000, [f"question {number}" for number in range(10)]
+    assert recent([case, *asked]) == [case, *asked]
+    texts = [f"{number} {'x' * 12_000}" for number in range(10)]
+    assert recent(texts) == texts[-4:]
+    assert recent(["x" * 60_000]) == ["x" * 60_000], "the newest one is read whole"
+    assert recent([str(number) for number in range(1000)])[0] == "900"
     assert recent([]) == []

@@ -51,7 +51,7 @@ class Read:
         self.threads.add(threading.get_ident())
         return [AllergyMark("amoxicillin", allergies, "penicillins", "a table")] if "amoxicillin" in answer else []
 
-    def numbers(self, sources: Sequence[str], answer: str) -> list[str]:
+    def numbers(self, sources: Sequence[str], answer: str, read: object) -> list[str]:
         self.threads.add(threading.get_ident())
         self.answers.append(answer)
         known = " ".join(sources).split()

@@ -14,7 +14,8 @@ from typing import Literal
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags import current, patient
 from edgemed.clinical.flags.flag import Flag, Text
-from edgemed.clinical.flags.results import Readings
+from edgemed.clinical.flags.once import Once
+from edgemed.clinical.flags.results import Reading
 from edgemed.clinical.flags.written import ends, normal
 
 PARAMETERS = ("respiration", "spo2", "oxygen", "systolic", "pulse", "consciousness", "temperature")
@@ -100,7 +101,7 @@ def read(
     texts: Sequence[Text],
     header: CaseHeader,
     scale: Literal[1, 2] | None = None,
-    readings: Readings | None = None,
+    readings: Once[Reading] | None = None,
 ) -> News2 | None:
     """The score of the last set of observations in the newest text with three of the seven; None if there is none.
 
@@ -190,9 +191,9 @@ def _scale(body: str) -> Literal[1, 2] | None:
     return 2 if "2" in match.groups() else 1
 
 
-def observations(body: str, readings: Readings | None = None) -> tuple[Observations, tuple[str, ...]] | None:
+def observations(body: str, readings: Once[Reading] | None = None) -> tuple[Observations, tuple[str, ...]] | None:
     """The last set of at least three observations in a text, with the words; None if there is none."""
-    reading = (readings or Readings()).of(body)
+    reading = (readings or Once(Reading)).of(body)
     body = ends(body)
     # (start, end, parameter, value)
     seen: list[tuple[int, int, str, float | str | bool]] = [

@@ -58,19 +58,6 @@ class Reading:
         return None if when == "past" else replace(result, when=when, day=day[0] if day else "", shown=shown)
 
 
-class Readings:
-    """The readings of the texts of one turn, each made once. Not to be kept: it holds the texts."""
-
-    def __init__(self) -> None:
-        self._of: dict[str, Reading] = {}
-
-    def of(self, text: str) -> Reading:
-        """What `text` says."""
-        if text not in self._of:
-            self._of[text] = Reading(text)
-        return self._of[text]
-
-
 def read(text: str) -> list[Result]:
     """This patient's current results in `text`, in its order."""
     return Reading(text).current(BY_KEY)

@@ -15,7 +15,8 @@ from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags import patient
 from edgemed.clinical.flags.analytes import BY_KEY, unit_shown
 from edgemed.clinical.flags.flag import Flag, Text
-from edgemed.clinical.flags.results import Readings
+from edgemed.clinical.flags.once import Once
+from edgemed.clinical.flags.results import Reading
 from edgemed.clinical.flags.written import LONGEST, Result
 
 ADULT = 16
@@ -116,13 +117,13 @@ class _Hit:
     new: bool
 
 
-def found(texts: Sequence[Text], header: CaseHeader, readings: Readings | None = None) -> list[Flag]:
+def found(texts: Sequence[Text], header: CaseHeader, readings: Once[Reading] | None = None) -> list[Flag]:
     """One flag for each rule that a current result meets, in the order of the file.
 
     `texts` stand in the order in which they were written. An earlier text's value counts unless a later text has one
     of the same analyte. `readings` are shared with `news2.read`.
     """
-    readings = readings or Readings()
+    readings = readings or Once(Reading)
     usable = _usable(texts, header)
     by_analyte: dict[str, list[Rule]] = {key: [rule for rule in usable if key in rule.analytes] for key in BY_KEY}
     written = {result for text in texts for result in readings.of(text.body).written}
@@ -156,7 +157,7 @@ def _usable(texts: Sequence[Text], header: CaseHeader) -> list[Rule]:
 
 
 def _current(
-    texts: Sequence[Text], readings: Readings, analytes: Container[str]
+    texts: Sequence[Text], readings: Once[Reading], analytes: Container[str]
 ) -> Iterable[tuple[Text, list[Result]]]:
     """The results of each text that no later text replaces. The texts of the new question do not replace each other."""
     asked = [(text, readings.of(text.body).current(analytes)) for text in texts if text.where == "question"]

@@ -2,5 +2,6 @@
 
 from edgemed.clinical.numbers.checking import Source, absent, check
 from edgemed.clinical.numbers.marks import Checked, Mark
+from edgemed.clinical.numbers.reading import Reader
 
-__all__ = ["Checked", "Mark", "Source", "absent", "check"]
+__all__ = ["Checked", "Mark", "Reader", "Source", "absent", "check"]

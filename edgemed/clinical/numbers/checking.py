@@ -51,9 +51,12 @@ def _compared(told: Reading, wrote: Reading) -> Checked:
     return Checked(_once(added), _once(dropped), told.cut or wrote.cut)
 
 
-def absent(sources: Sequence[str], answer: str) -> list[str]:
-    """The numbers of `answer`, with their units, that are in none of `sources`; each once, in order."""
-    told, wrote = read("\n".join(sources)), read(answer)
+def absent(sources: Sequence[str], answer: str, known: Reader | None = None) -> list[str]:
+    """The numbers of `answer`, with their units, that are in none of `sources`; each once, in order.
+
+    `known`: has read earlier sources of the same chat, and reads only the lines that they did not have.
+    """
+    told, wrote = (known or Reader()).read("\n".join(sources)), read(answer)
     return list(dict.fromkeys(mark.text for mark in numbers(told, wrote)))
 
 

@@ -61,6 +61,7 @@ QUESTIONS = {
 LONG = "What are the stages of adult acute lymphoblastic leukemia?"
 TAKEN_BACK = "A question that is taken back"
 READY = {"en": "room left", "zh-CN": "剩余空间"}
+LISTED = {"en": "Del: delete · Esc", "zh-CN": "Del：删除 · Esc"}
 LONGEST_ANSWER = 4.0
 EDGEMED = f"{sys.executable} -m edgemed.cli"
 
@@ -71,6 +72,7 @@ class Round:
     def __init__(self, folder: Path, command: str, language: str) -> None:
         self.terminal = Terminal(folder, f"{EDGEMED} {command} --threads 2 --language {language}", columns=90, lines=30)
         self.terminal.tmux("set-option", "-s", "set-clipboard", "on")
+        self._listed = LISTED[language]
         self.done: list[str] = []
         self.turns = 0
         self.keys = 0
@@ -107,7 +109,7 @@ class Round:
 
     def list_chats(self) -> None:
         self.press("C-o")
-        self.wait("Del: delete · Esc")
+        self.wait(self._listed)
 
     def switch(self, name: str) -> None:
         """Open a case by the number of its row; those without a number by their name."""
@@ -116,7 +118,7 @@ class Round:
         self.type(listed[1] if listed else name)
         self.wait(name)
         self.press("Enter")
-        self.terminal.wait_for(name, gone="Del: delete · Esc")
+        self.terminal.wait_for(name, gone=self._listed)
 
     def ask(self, question: str) -> None:
         """Ask. If the model has no room left, a new chat with the case takes the question."""

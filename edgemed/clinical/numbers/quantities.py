@@ -50,24 +50,27 @@ _ROMAN = re.compile(
 _BARE_ROMAN = re.compile(r"(?<![a-z])i{2,3}(?![a-z])|(?<=[\u4e00-\u9fff])iv(?![a-z])")
 _ROMANS = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6, "vii": 7, "viii": 8}
 _GROUP = re.compile(r"[, ](?=\d{3})")
+_EXPONENT = re.compile(r"(?<![a-z])[ckdm]?m\^[23]|(?:(?<=[\d/])|(?<=\d ))[ckdm]?m[23](?!\.?\d)")
+"""Of m², cm3: part of a unit. An M2 that follows neither a number nor a slash is a stage or a type."""
 
 
 def read(folded: Folded) -> list[Quantity]:
     """The quantities, in the order of the text. `folded` has its numbers in digits (`spelled.to_digits`)."""
     text = folded.text
     taken = bytearray(len(text) + 1)
+    exponents = {match.end() - 1 for match in _EXPONENT.finditer(text)}
     found: list[Quantity] = []
     for pattern, reader in (*times.READERS, (_ROMAN, _roman), (_BARE_ROMAN, _bare_roman)):
         for match in pattern.finditer(text):
             i, j = match.span()
-            if taken[i] or taken[j - 1]:
+            if taken[i] or taken[j - 1] or i in exponents:  # "m² 时" holds no 2 o'clock
                 continue
             if quantity := reader(match):
                 found.append(quantity)
                 taken[i:j] = b"\1" * (j - i)
     for match in _NAME.finditer(text):
         taken[match.start() : match.end()] = b"\1" * (match.end() - match.start())
-    found += islice(_plain(text, taken), MOST)
+    found += islice(_plain(text, taken, exponents), MOST)
     found += times.soft_frequencies(text, taken)
     found += _soft(text)
     return sorted(found, key=lambda quantity: quantity.start)[:MOST]
@@ -88,14 +91,14 @@ def _bare_roman(match: re.Match[str]) -> Quantity:
     return Quantity(*match.span(), ((Part(key(_ROMANS[match[0]])),),), soft=True)
 
 
-def _plain(text: str, taken: bytearray) -> Iterator[Quantity]:
+def _plain(text: str, taken: bytearray, exponents: set[int]) -> Iterator[Quantity]:
     """Numbers with units; then ranges and ratios out of pairs of them."""
     run: list[tuple[int, int, str, Unit]] = []  # numbers joined by "-", "to", "/": one quantity
     end = -1
     joints = ""
     for match in _NUMBER.finditer(text):
         i, j = match.span("number")
-        if taken[i]:
+        if taken[i] or i in exponents:
             continue
         raw = _raw(match["number"])
         glued = not text[j : j + 1].isspace()

@@ -57,6 +57,10 @@ SAME = [
     ("无力3天", "乏力3天"),
     ("NKDA", "no known drug allergies"),
     ("symptoms for 10天左右", "about 10天"),
+    ("减量：eGFR 45 mL/min/1.73m²", "eGFR 45 mL/min/1.73m² 时减量"),
+    ("eGFR 30 mL/min/1.73 m2，停用二甲双胍", "eGFR为30 mL/min/1.73m2时停用二甲双胍"),
+    ("BMI 32 kg/m² 时为肥胖", "肥胖，BMI为32 kg/m²"),
+    ("eGFR 45", "eGFR 45 mL/min/1.73m²"),
 ]
 DIFFERENT = [
     ("0.5 mg", "5 mg", "number"),
@@ -82,12 +86,20 @@ DIFFERENT = [
     ("metoprolol 50 mg, atorvastatin 20 mg", "metoprolol 20 mg, atorvastatin 50 mg", "number"),
     ("美托洛尔50mg，阿托伐他汀20mg", "美托洛尔20mg，阿托伐他汀50mg", "number"),
     ("HR 88, SpO2 96%", "HR 96, SpO2 96%", "number"),
+    ("500 mg/m²", "2 mg", "number"),
+    ("AML M2 时", "AML M3 时", "number"),
+    ("BSA 1.8 m²，2时", "BSA 1.8 m²，3时", "number"),
 ]
 
 
 @pytest.mark.parametrize(("source", "written"), SAME)
 def test_the_same_said_otherwise(source: str, written: str) -> None:
     assert not check(source, written).added
+
+
+def test_an_exponent_is_neither_a_time_nor_a_dropped_number() -> None:
+    assert not check("eGFR 45 mL/min/1.73m² 时为基线", "基线eGFR 45 mL/min/1.73m²").dropped
+    assert absent(["eGFR 45 mL/min/1.73m² 时"], "体表面积 1.8 m²") == ["1.8 m²"]
 
 
 @pytest.mark.parametrize(("source", "written", "kind"), DIFFERENT)

@@ -23,10 +23,13 @@ from edgemed.errors import SetupError, VaultError
 from edgemed.outputs import partial_of
 from edgemed.private_files import write_private
 from edgemed.tui.markdown import plain_text
+from edgemed.tui.noting import note_to_redact, review_state
 from edgemed.tui.session import ChatSession
 from edgemed.tui.strings.export import ExportStrings, export_strings
+from edgemed.tui.strings.notes import note_strings
 
-Part = Literal["answer", "both", "chat"]
+Part = Literal["note", "answer", "both", "chat"]
+"""What is exported. All but "note" take the answers as the model wrote them."""
 CLINICIAN = "clinician"
 """The vault's setting with the reviewer's name; the audit shows it, too (`edgemed.vault.audit`)."""
 FOLDER = "export folder"
@@ -36,6 +39,13 @@ _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def choices(turn: Turn, session: ChatSession) -> list[tuple[str, str]]:
+    """What of a turn can be exported, with the sentence for each. An edited note comes first."""
+    words, notes = export_strings(session.language), note_strings(session.language)
+    note = [("note", words.note.format(state=review_state(turn, notes)))] if turn.note else []
+    return [*note, *words.parts.items()]
+
+
 def exported_turns(conversation: Conversation, turn: Turn, part: Part) -> list[Turn]:
     """The turns of which there is an answer, and that `part` takes."""
     return [each for each in conversation.turns if each.raw] if part == "chat" else [turn]
@@ -43,6 +53,8 @@ def exported_turns(conversation: Conversation, turn: Turn, part: Part) -> list[T
 
 def written_out(turns: list[Turn], part: Part, session: ChatSession) -> str:
     """The text that is reviewed. Reasoning is left out, and each cut answer says that it is one."""
+    if part == "note":
+        return note_to_redact(turns[0], session)
     words, texts = export_strings(session.language), []
     for number, turn in enumerate(turns, 1):
         question = plain_text(visible(turn.question), markdown=False)
@@ -112,13 +124,14 @@ class Export:
         if problem := problem_with(path, words, replace=replace):
             raise SetupError(problem)
         await self.remembered.set(CLINICIAN, reviewer)
-        kept = self.session.kept
+        kept, turn = self.session.kept, self.turns[0]
         counts = {
             "part": self.part,
             "found": len(review.found),
             "kept": len(review.kept),
             "known_kept": sum(each.known for each in review.kept),
-            **({"turn": self.turns[0].id} if len(self.turns) == 1 else {"answers": len(self.turns)}),
+            **({"turn": turn.id} if len(self.turns) == 1 else {"answers": len(self.turns)}),
+            **({"reviewed": int(turn.reviewed is not None)} if self.part == "note" else {}),
         }
         if kept is not None:
             await kept.record("export_reviewed", self.conversation, **counts)
@@ -130,6 +143,7 @@ class Export:
             exported=datetime.now(UTC),
             audit_head=kept.audit_head() if kept is not None else "",
             language=self.session.language,
+            note_reviewer=visible(turn.reviewed_by) if self.part == "note" else None,
         )
         try:
             await asyncio.to_thread(write_private, path, text.encode("utf-8", "backslashreplace"))

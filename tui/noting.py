@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.chat.reasoning import parts
 from edgemed.chat.visible import visible
-from edgemed.clinical import chart_copy
+from edgemed.clinical import chart_copy, cut_off
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.notes import Library, Template, TemplateError, filled
 from edgemed.clinical.notes.template import NOTE, PLACEHOLDERS
@@ -101,10 +101,14 @@ def filled_line(note: str, header: CaseHeader, words: NoteStrings) -> str:
 
 def status(turn: Turn, template: Template, words: NoteStrings) -> str:
     """What a note is, and whether it is a draft, or who reviewed it when."""
-    said = words.draft
-    if turn.reviewed is not None:
-        said = words.reviewed.format(name=visible(turn.reviewed_by), time=clock(turn.reviewed))
-    return f"{visible(template.title) or words.note} · {said}"
+    return f"{visible(template.title) or words.note} · {review_state(turn, words)}"
+
+
+def review_state(turn: Turn, words: NoteStrings) -> str:
+    """Whether a note is a draft, or who reviewed it when."""
+    if turn.reviewed is None:
+        return words.draft
+    return words.reviewed.format(name=visible(turn.reviewed_by), time=clock(turn.reviewed))
 
 
 async def keep_note(kept: Kept, conversation: Conversation, turn: Turn) -> None:
@@ -114,15 +118,26 @@ async def keep_note(kept: Kept, conversation: Conversation, turn: Turn) -> None:
     await asyncio.to_thread(kept.index.note_turn, conversation, turn)
 
 
-def note_copy(turn: Turn, header: CaseHeader, session: ChatSession) -> str:
-    """The note on its way to the chart: filled in, below the line that says who wrote and who reviewed it.
+def incomplete(turn: Turn) -> bool:
+    """Whether a note is of an answer that was cut off, and nobody has reviewed it since."""
+    return turn.state != "whole" and turn.reviewed is None
 
-    An answer that was cut off is called so until somebody has reviewed the note.
+
+def note_to_redact(turn: Turn, session: ChatSession) -> str:
+    """The note as its redaction is reviewed. Its placeholders become blanks.
+
+    An identity that is not filled in cannot be left in by mistake, and `{patient}` says nothing to a reader outside.
     """
+    note = visible(filled(turn.note, CaseHeader())).strip("\n")
+    return f"{note}\n{cut_off(session.language)}" if incomplete(turn) else note
+
+
+def note_copy(turn: Turn, header: CaseHeader, session: ChatSession) -> str:
+    """The note on its way to the chart: filled in, below the line that says who wrote and who reviewed it."""
     return chart_copy(
         visible(filled(turn.note, header)),
         intended_use=session.intended_use,
-        incomplete=turn.state != "whole" and turn.reviewed is None,
+        incomplete=incomplete(turn),
         weights_digest=turn.weights_digest or session.weights_digest,
         written=turn.asked,
         language=session.language,

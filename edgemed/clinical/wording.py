@@ -49,9 +49,10 @@ _DRAFT: dict[Language, str] = {
     "zh-CN": "AI生成草稿（模型 {made}），未经核实。审核医师：____ 日期：____",
 }
 _SIGNED: dict[Language, str] = {
-    "en": "AI-generated draft (model {made}). Reviewed by: {name}, {time}",
-    "zh-CN": "AI生成草稿（模型 {made}）。审核医师：{name} 日期：{time}",
+    "en": "AI-generated draft (model {made}). Reviewed by: {name}",
+    "zh-CN": "AI生成草稿（模型 {made}）。审核医师：{name}",
 }
+_SIGNED_AT: dict[Language, str] = {"en": ", {time}", "zh-CN": " 日期：{time}"}
 _REVIEWED: dict[Language, str] = {
     "en": "Redaction-assisted; reviewed by {reviewer}",
     "zh-CN": "身份信息经规则辅助隐去，可能有遗漏；审核人：{reviewer}",
@@ -120,7 +121,8 @@ def chart_copy(
     draft = _DRAFT[language].format(made=made)
     if review is not None:
         name, time = review
-        draft = _SIGNED[language].format(made=made, name=name, time=time.astimezone().strftime("%Y-%m-%d %H:%M"))
+        draft = _SIGNED[language].format(made=made, name=name)
+        draft += _SIGNED_AT[language].format(time=time.astimezone().strftime("%Y-%m-%d %H:%M"))
     above = [line for line in (notice(intended_use, language), draft) if line]
     below = [_CUT_OFF[language]] if incomplete else []
     return "\n".join([*above, "", text.strip(), *below]) + "\n"
@@ -135,15 +137,19 @@ def export_text(
     exported: datetime,
     audit_head: str = "",
     language: Language = "en",
+    note_reviewer: str | None = None,
 ) -> str:
     """A redacted text as it stands in a file: below who reviewed it, what made it, when, and the head of the audit.
 
-    `weights_digests`: of the models that wrote it. `exported` is shown in local time.
+    `weights_digests`: of the models that wrote it. `exported` is shown in local time. `note_reviewer`: who reviewed the
+    note that is exported, empty for a draft; None if the text is no note. When is left out: it is a date of the
+    patient's care, and nobody looks for dates above the text.
     """
     made = ", ".join(dict.fromkeys(model_mark(digest, language) for digest in weights_digests))
+    draft = _EXPORTED if note_reviewer is None else _SIGNED if note_reviewer else _DRAFT
     above = [
         _REVIEWED[language].format(reviewer=reviewer),
-        _EXPORTED[language].format(made=made),
+        draft[language].format(made=made, name=note_reviewer),
         notice(intended_use, language),
         _EXPORT_DATE[language].format(at=f"{exported.astimezone():%Y-%m-%d %H:%M}"),
         _AUDIT[language].format(head=audit_head) if audit_head else None,

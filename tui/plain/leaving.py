@@ -13,8 +13,10 @@ from edgemed.clinical import chart_copy
 from edgemed.errors import SetupError
 from edgemed.tui.exporting import CLINICIAN, Export, Part, Remembered, exported_turns, path_of, problem_with
 from edgemed.tui.markdown import plain_text
+from edgemed.tui.noting import review_state
 from edgemed.tui.plain.reviewing import reviewed
 from edgemed.tui.strings.export import ExportStrings, export_strings
+from edgemed.tui.strings.notes import note_strings
 
 if TYPE_CHECKING:
     from edgemed.tui.plain.chat import PlainChat
@@ -66,22 +68,27 @@ class PlainLeaving:
     # --- the export ---
 
     def _run_export(self, argument: str = "") -> None:
-        """Review and export an answer, it with its question, or the whole chat."""
+        """Review and export the note on an answer, the answer, it with its question, or the whole chat."""
         chat, turn = self._chat, self._turn()
         if turn is None:
             return
         words = export_strings(chat.session.language)
         first, _, rest = argument.partition(" ")
-        part, typed = (words.part_words[first], rest) if first in words.part_words else ("answer", argument)
-        path = path_of(typed, Path.cwd())
+        named = words.part_words.get(first)
+        part = named or ("note" if turn.note else "answer")
+        path = path_of(rest if named else argument, Path.cwd())
         if not turn.raw:
             chat.say(words.nothing)
+        elif part == "note" and not turn.note:
+            chat.say(words.no_note)
         elif path is None:
             chat.say(words.usage)
         elif problem := problem_with(path, words):
             exists = problem == words.exists.format(path=path)
             chat.say(words.plain_exists.format(path=path) if exists else problem)
         else:
+            if part == "note" and not named:
+                chat.say(words.plain_note.format(state=review_state(turn, note_strings(chat.session.language))))
             self._remembered = self._remembered or Remembered(chat.session)
             turns = exported_turns(chat.conversation, turn, cast(Part, part))
             export = Export(chat.session, chat.conversation, turns, cast(Part, part), self._remembered)

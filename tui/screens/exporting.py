@@ -6,7 +6,7 @@ from typing import cast
 
 from edgemed.chat.conversation import Conversation, Turn
 from edgemed.clinical.redaction import Review
-from edgemed.tui.exporting import Export, Part, Remembered, exported_turns
+from edgemed.tui.exporting import Export, Part, Remembered, choices, exported_turns
 from edgemed.tui.screens.choice import ChoiceScreen
 from edgemed.tui.screens.export_form import ExportForm
 from edgemed.tui.screens.marked import MarkedScreen
@@ -23,7 +23,7 @@ class ExportingScreen(MarkedScreen):
         self._remembered = Remembered(session)
 
     def action_export(self, part: str = "") -> None:
-        """Export the chosen answer or the last one, it with its question, or the whole chat."""
+        """Export the note on the chosen answer or on the last one, the answer, it with its question, or the chat."""
         words = export_strings(self._session.language)
         answered = [turn for turn in self._conversation.turns if turn.raw]
         turn = self.chosen or (answered[-1] if answered else None)
@@ -32,12 +32,13 @@ class ExportingScreen(MarkedScreen):
         elif part in words.part_words:
             self._export(turn, words.part_words[part])
         else:
-            choices = list(words.parts.items())
-            screen = ChoiceScreen(self._session, words.what, choices)
+            screen = ChoiceScreen(self._session, words.what, choices(turn, self._session))
             self.app.push_screen(screen, lambda name: self._export(turn, name))
 
     def _export(self, turn: Turn, part: str | None) -> None:
-        if part is not None:
+        if part == "note" and not turn.note:
+            self.say(export_strings(self._session.language).no_note)
+        elif part is not None:
             turns = exported_turns(self._conversation, turn, cast(Part, part))
             export = Export(self._session, self._conversation, turns, cast(Part, part), self._remembered)
             self.run_worker(self._review(export))

@@ -12,10 +12,12 @@ class ExportStrings:
     """One language's sentences."""
 
     what: str
+    note: str
     parts: dict[str, str]
     part_words: dict[str, str]
     """What line mode takes as the first word -> the part."""
     nothing: str
+    no_note: str
     question: str
     answer: str
     heading: str
@@ -52,6 +54,7 @@ class ExportStrings:
     cancelled: str
     # Line mode
     usage: str
+    plain_note: str
     plain_exists: str
     plain_keep: str
     plain_kept: str
@@ -64,9 +67,11 @@ class ExportStrings:
 
 ENGLISH = ExportStrings(
     what="Export to a text file, after a review:",
+    note="The edited note · {state}",
     parts={"answer": "The answer", "both": "Question and answer", "chat": "The whole chat"},
-    part_words={"answer": "answer", "both": "both", "chat": "chat"},
+    part_words={"note": "note", "answer": "answer", "both": "both", "chat": "chat"},
     nothing="There is no answer to export yet.",
+    no_note="This answer has no edited note; edit it first (Alt+D or /editnote).",
     question="Question {number}:",
     answer="Answer {number}:",
     heading="Review before export: {found} found, {redacted} redacted, {kept} kept",
@@ -107,7 +112,11 @@ ENGLISH = ExportStrings(
     other_error="{path} cannot be written: {reason}.",
     written="Exported to {path}. The file is not encrypted.",
     cancelled="Nothing was exported.",
-    usage="Type /export and a file name. /export both FILE takes the question too, /export chat FILE the whole chat.",
+    usage=(
+        "Type /export and a file name. It takes the edited note, or the answer if there is none; /export answer FILE "
+        "takes the answer, /export both FILE the question too, /export chat FILE the whole chat."
+    ),
+    plain_note="This exports the edited note ({state}); /export answer FILE takes the answer as the model wrote it.",
     plain_exists="{path} exists; name another file.",
     plain_keep=(
         "Numbers to keep, as in 2 5 (again: redact); + and words to redact as well; "
@@ -123,9 +132,11 @@ ENGLISH = ExportStrings(
 
 CHINESE = ExportStrings(
     what="审核后导出为文本文件：",
+    note="编辑后的文书 · {state}",
     parts={"answer": "回答", "both": "问题和回答", "chat": "整个对话"},
-    part_words={"回答": "answer", "问答": "both", "对话": "chat", "answer": "answer", "both": "both", "chat": "chat"},
+    part_words={"文书": "note", "回答": "answer", "问答": "both", "对话": "chat", **ENGLISH.part_words},
     nothing="还没有可导出的回答。",
+    no_note="该回答还没有编辑过的文书；请先编辑（Alt+D 或 /editnote）。",
     question="问题 {number}：",
     answer="回答 {number}：",
     heading="导出前审核：发现 {found} 处，隐去 {redacted} 处，保留 {kept} 处",
@@ -163,7 +174,11 @@ CHINESE = ExportStrings(
     other_error="无法写入 {path}：{reason}。",
     written="已导出到 {path}。该文件未加密。",
     cancelled="未导出任何内容。",
-    usage="请输入 /export 和文件名。/export 问答 文件名：连同问题；/export 对话 文件名：整个对话。",
+    usage=(
+        "请输入 /export 和文件名。导出编辑后的文书；没有文书则导出回答。"
+        "/export 回答 文件名：回答；/export 问答 文件名：连同问题；/export 对话 文件名：整个对话。"
+    ),
+    plain_note="将导出编辑后的文书（{state}）；/export 回答 文件名：导出模型所写的回答。",
     plain_exists="{path} 已存在；请另选名称。",
     plain_keep=(
         "输入要保留的编号，例如 2 5（再次输入则隐去）；输入 + 和文字可另外隐去；通读后输入空行；输入 - 则不导出。"

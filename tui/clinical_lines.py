@@ -10,7 +10,7 @@ from edgemed.clinical.allergies import AllergyMark
 from edgemed.clinical.case import label
 from edgemed.clinical.flags.flag import Flag
 from edgemed.clinical.flags.news2 import News2
-from edgemed.clinical.watch import Marks
+from edgemed.clinical.watch import Marks, NotGiven
 from edgemed.tui.strings.clinical import ClinicalStrings, clinical_strings
 
 MOST_LINES = 2
@@ -56,12 +56,17 @@ def score_line(score: News2 | None, language: Language) -> str:
     return words.no_score.format(why=("；" if language == "zh-CN" else "; ").join(why))
 
 
-def not_given_line(fields: Sequence[str], language: Language, *, plain: bool = False) -> str:
-    """Which fields of the header a question about a dose or a drug lacks, and how to fill them; empty if none."""
+def not_given_line(found: NotGiven, language: Language, *, plain: bool = False) -> str:
+    """Which fields of the header a question about a dose or a drug lacks, and how to fill them; empty if none.
+
+    If the rules ended with an error, that is said instead.
+    """
     words = clinical_strings(language)
-    names = ("、" if language == "zh-CN" else ", ").join(_field(name, language) for name in fields)
+    if found.failed:
+        return failed_line(found.failed, words)
+    names = ("、" if language == "zh-CN" else ", ").join(_field(name, language) for name in found.fields)
     how = words.fill_in_plain if plain else words.fill_in
-    return f"{words.not_given.format(fields=names)} · {how}" if fields else ""
+    return f"{words.not_given.format(fields=names)} · {how}" if found.fields else ""
 
 
 def allergy_lines(marks: Marks, words: ClinicalStrings) -> str:

@@ -14,7 +14,7 @@ from edgemed.chat.visible import visible
 from edgemed.clinical.case import CaseHeader
 from edgemed.clinical.flags.flag import Flag, Text
 from edgemed.clinical.noted import Noted, Scale
-from edgemed.clinical.watch import Known, Marks, Seen, Switches
+from edgemed.clinical.watch import Known, Marks, NotGiven, Seen, Switches
 from edgemed.errors import VaultError
 from edgemed.tui.clinical_lines import score_line
 from edgemed.tui.session import ChatSession
@@ -119,8 +119,8 @@ class Watching:
 
     # --- what is not given, and answers ---
 
-    async def not_given(self, conversation: Conversation, question: str) -> tuple[str, ...]:
-        """The header's fields that a question lacks which is typed or was asked last."""
+    async def not_given(self, conversation: Conversation, question: str) -> NotGiven:
+        """What a question lacks that is typed or was asked last."""
         earlier = recent([each for each in questions_of(conversation) if each != question])
         switches = await self.switches()
         return await asyncio.to_thread(self._watch.not_given, question, conversation.header, earlier, switches)

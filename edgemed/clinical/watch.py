@@ -96,6 +96,14 @@ class Marks:
     failed: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class NotGiven:
+    """The fields of the header that a question about a dose or a drug lacks."""
+
+    fields: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
 class Known:
     """What the rules have read in the texts of one chat. A text that was read before is not read again."""
 
@@ -142,11 +150,11 @@ class Watch:
         ]
         return Seen(tuple(flags), score, tuple(tried.failed))
 
-    def not_given(
-        self, question: str, header: CaseHeader, earlier: Sequence[str], switches: Switches
-    ) -> tuple[str, ...]:
-        """The header's fields that a question about a dose or a drug lacks."""
-        return tuple(_Tried(switches)("missing", lambda: self.rules.missing(question, header, earlier)))
+    def not_given(self, question: str, header: CaseHeader, earlier: Sequence[str], switches: Switches) -> NotGiven:
+        """What a question about a dose or a drug lacks. `earlier`: the earlier questions."""
+        tried = _Tried(switches)
+        fields = tried("missing", lambda: self.rules.missing(question, header, earlier))
+        return NotGiven(tuple(fields), tuple(tried.failed))
 
     def marks(
         self,

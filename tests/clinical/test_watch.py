@@ -13,7 +13,7 @@ from edgemed.clinical.flags.flag import Flag, Text
 from edgemed.clinical.flags.heard import Heard
 from edgemed.clinical.flags.once import Once
 from edgemed.clinical.noted import Noted
-from edgemed.clinical.watch import GROUPS, Known, Rules, Switches, Watch
+from edgemed.clinical.watch import GROUPS, Known, NotGiven, Rules, Switches, Watch
 
 
 def flag(rule: str, *evidence: str) -> Flag:
@@ -39,6 +39,15 @@ def test_a_fault_in_one_group_is_told_and_the_other_group_still_read() -> None:
     )
     assert seen.failed == ("phrases",)
     assert [each.rule for each in seen.flags] == ["K-1"]
+
+
+def test_a_fault_in_what_is_not_given_is_told() -> None:
+    def broken(question: str, header: CaseHeader, earlier: Sequence[str]) -> list[str]:
+        raise ValueError("a bug")
+
+    watch = Watch(Rules(missing=broken))
+    assert watch.not_given("Which dose?", CaseHeader(), [], Switches()) == NotGiven(failed=("missing",))
+    assert watch.not_given("Which dose?", CaseHeader(), [], Switches(missing=False)) == NotGiven()
 
 
 def test_the_header_is_a_text_and_its_identity_is_not() -> None:

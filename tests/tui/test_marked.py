@@ -18,7 +18,7 @@ from edgemed.chat.conversation import Conversation
 from edgemed.clinical import Language
 from edgemed.clinical.allergies import AllergyMark
 from edgemed.clinical.case import CaseHeader
-from edgemed.clinical.watch import Marks, Rules, Watch
+from edgemed.clinical.watch import Marks, NotGiven, Rules, Watch
 from edgemed.tui.app import ChatApp
 from edgemed.tui.clinical_lines import allergy_lines, not_given_line
 from edgemed.tui.plain.chat import PlainChat
@@ -158,8 +158,34 @@ async def test_a_stored_answer_is_marked_when_it_is_shown_and_read_once(tmp_path
     ],
 )
 def test_the_fields_are_named_as_people_write_them(language: Language, line: str) -> None:
-    assert not_given_line(("weight", "egfr", "allergies", "pregnancy", "age"), language) == line
-    assert not_given_line((), language) == ""
+    assert not_given_line(NotGiven(("weight", "egfr", "allergies", "pregnancy", "age")), language) == line
+    assert not_given_line(NotGiven(), language) == ""
+
+
+BROKEN = "These rules ended with an error, so the text was not read by them: “not given” before an answer about a dose"
+
+
+def broken(question: str, header: CaseHeader, earlier: Sequence[str]) -> list[str]:
+    raise ValueError("a bug")
+
+
+@pytest.mark.slow
+async def test_a_fault_is_told_in_full_and_the_question_is_sent() -> None:
+    app = ChatApp(replace(session(FakeEngine(["One."])), watch=Watch(Rules(missing=broken))))
+    async with app.run_test(size=(60, 24)) as pilot:
+        await write(pilot, "Which dose?")
+        await wait_until(pilot, lambda: BROKEN in " ".join(screen_text(pilot).split()))
+        await pilot.press("enter")
+        await shows(pilot, "One.")
+        await write(pilot, "/rules missing", "enter")
+        await shows_not(pilot, "ended with an error")
+
+
+def test_line_mode_tells_a_fault_before_the_answer() -> None:
+    writer = io.StringIO()
+    told = replace(session(FakeEngine(["One."])), watch=Watch(Rules(missing=broken)))
+    PlainChat(told, Conversation(saved=False), reader=io.StringIO("Which dose?\n"), writer=writer).run()
+    assert BROKEN in writer.getvalue().partition("One.")[0]
 
 
 def test_a_related_class_is_named_with_its_reason() -> None:

@@ -10,6 +10,7 @@ from textual.widgets import Static, TextArea
 
 from edgemed.chat.conversation import Conversation
 from edgemed.clinical.case import CaseHeader
+from edgemed.clinical.watch import NotGiven
 from edgemed.tui.clinical_lines import allergy_lines, not_given_line, numbers_line
 from edgemed.tui.commands import is_command
 from edgemed.tui.screens.flagged import FlaggedScreen
@@ -29,7 +30,7 @@ class MarkedScreen(FlaggedScreen):
 
     def __init__(self, session: ChatSession, conversation: Conversation) -> None:
         super().__init__(session, conversation)
-        self._not_given: tuple[str, ...] = ()
+        self._not_given = NotGiven()
         self._looking: Timer | None = None
 
     async def on_mount(self) -> None:
@@ -53,16 +54,18 @@ class MarkedScreen(FlaggedScreen):
         draft, asked = self.query_one(Composer).text.strip(), questions_of(self._conversation)
         line = self.query_one(".not-given", Static)
         about = draft if draft and draft != "/" and not is_command(draft) else asked[-1] if asked else ""
-        found = await self.watching.not_given(self._conversation, about) if about else ()
+        found = await self.watching.not_given(self._conversation, about) if about else NotGiven()
         self._not_given = found
         told = not_given_line(found, self._session.language)
+        line.set_class(bool(found.failed), "-failed")
         line.display = bool(told)
         show(line, told)
 
     @property
     def first_field(self) -> str:
         """The first field that is missing, if any is."""
-        return self._not_given[0] if self._not_given else super().first_field
+        fields = self._not_given.fields
+        return fields[0] if fields else super().first_field
 
     async def _keep_header(self, conversation: Conversation, header: CaseHeader) -> None:
         await super()._keep_header(conversation, header)

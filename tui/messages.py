@@ -6,6 +6,7 @@ Every message about an answer names its turn, so an abandoned answer cannot writ
 from __future__ import annotations
 
 from textual.message import Message
+from textual.message_pump import MessagePump
 
 from edgemed.chat.conversation import Turn
 from edgemed.engine.process.protocol import EngineInfo, EngineStats, Event, Preview, StoreState
@@ -16,7 +17,16 @@ class Opened(Message):
 
 
 class Followed(Message):
-    """Takes a key's way from the focused widget to the application, and so arrives after the key's action has run."""
+    """Takes a key's way from the focused widget to the application, and so arrives after the key's action has run.
+
+    `key`: the key's number. `target`: that widget. `second`: it goes the same way for the second time.
+    """
+
+    def __init__(self, key: int, target: MessagePump, *, second: bool = False) -> None:
+        super().__init__()
+        self.key = key
+        self.target = target
+        self.second = second
 
 
 class EngineLoading(Message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from functools import partial
 from pathlib import Path, PurePath
 from typing import ClassVar, NoReturn
 
@@ -45,7 +46,8 @@ class PrivateApp(App[None]):
         self._open = False
         self._paused = False
         self._early: list[Event] = []
-        self._following: Followed | None = None
+        self._bound_keys = 0
+        self._following = 0  # the number of the bound key whose action may not have run yet
         self._ended_by = 0
         for name in list(self.available_themes):
             self.unregister_theme(name)
@@ -104,18 +106,24 @@ class PrivateApp(App[None]):
 
         A key that is no character is bound to an action. It passes through the queue of the focused widget and of all
         its parents before the action runs, but the next characters go to the widget at once: "1", "2", Backspace, "5"
-        would become "1", and the words after Ctrl+N would go into the chat that is being left.
+        would become "1", and the words after Ctrl+N would go into the chat that is being left. A second message goes
+        the same way for what the action itself sends, such as that a field of a form is done.
         """
-        following = self._following = Followed()
-        if (self.focused or self.screen).post_message(following):
-            self.set_timer(FOLLOWED_SECONDS, lambda: self._followed(following))  # in case its widget goes away
-        else:
-            self._following = None
+        self._bound_keys += 1
+        followed = Followed(self._bound_keys, self.focused or self.screen)
+        if followed.target.post_message(followed):
+            self._following = followed.key
+            self.set_timer(FOLLOWED_SECONDS, partial(self._acted, followed.key))  # in case its widget goes away
 
     @on(Followed)
     async def _followed(self, followed: Followed) -> None:
-        if followed is self._following:
-            self._following = None
+        again = Followed(followed.key, followed.target, second=True)
+        if followed.second or not followed.target.post_message(again):
+            await self._acted(followed.key)
+
+    async def _acted(self, key: int) -> None:
+        if key == self._following:
+            self._following = 0
             await self._deliver_early()
 
     async def _deliver_early(self) -> None:

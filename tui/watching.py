@@ -53,7 +53,7 @@ class Watching:
         self._switches: Switches | None = None
         self._noted: dict[str, Noted] = {}  # by the chat's id
         self._scales: dict[str, Scale | None] = {}  # by the chat's id
-        self._marks: dict[str, tuple[object, Marks]] = {}  # by the turn's id: their input, and the marks
+        self._marks: dict[str, tuple[int, Marks]] = {}  # by the turn's id: a hash of their input, and the marks
         self._known = "", Known()  # a chat's id, and what was read in it
         self.emergency = session.emergency
         self._on_emergency = session.on_emergency
@@ -132,7 +132,7 @@ class Watching:
             return Marks()
         sources = tuple(recent([each.question for each in turns[: turns.index(turn) + 1]]))
         answer, header = parts(turn.text).answer, conversation.header
-        key = answer, sources, header, switches
+        key = hash((answer, sources, header, switches))
         known = self._marks.get(turn.id)
         if known is None or known[0] != key:
             read = self._known_of(conversation)

@@ -17,7 +17,8 @@ from testing.fake_engine import FakeEngine, Hold
 from testing.pseudo_terminal import PseudoTerminal, chat_program
 from tests.tui.driving import chat, send, session, shows, wait_until, write
 
-CTRL_N, CTRL_P, CTRL_Q, CTRL_W, PAGE_DOWN = "\x0e", "\x10", "\x11", "\x17", "\x1b[6~"
+CTRL_N, CTRL_P, CTRL_Q, CTRL_S, CTRL_T, CTRL_W = "\x0e", "\x10", "\x11", "\x13", "\x14", "\x17"
+PAGE_DOWN = "\x1b[6~"
 BACKSPACE, HOME, END = "\x7f", "\x1b[H", "\x1b[F"
 ALTERNATE_SCREEN = "\x1b[?1049h"
 
@@ -117,6 +118,18 @@ async def test_keys_take_effect_in_the_order_they_were_typed() -> None:
         send(pilot, f"12{BACKSPACE}5 mg once{HOME}dose {END}, not{CTRL_W}daily")
         await wait_until(pilot, lambda: pilot.app.screen.query_one(Composer).text.endswith("daily"))
         assert pilot.app.screen.query_one(Composer).text == "dose 15 mg once, daily"
+
+
+async def test_a_form_is_opened_and_filled_at_once() -> None:
+    engine = FakeEngine(["first"])
+    async with ChatApp(session(engine)).run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "mini")
+        send(pilot, f"{CTRL_T}64\rM\r80\rpenicillin: rash\r{CTRL_S}one\r")
+        await shows(pilot, "first")
+        (message,) = engine.asked[0]
+        told = message.content.splitlines()
+        assert {"Age: 64 years", "Sex: M", "Weight: 80 kg", "Allergies: penicillin: rash"} <= set(told), told
+        assert told[-1] == "one"
 
 
 async def test_what_is_typed_at_once_after_ctrl_n_is_for_the_new_chat() -> None:

@@ -32,7 +32,8 @@ class ChatRows(OptionList, can_focus=False):
         """Replace the rows and put the cursor on the one with this index."""
         self.rows = rows
         self.clear_options()
-        width, now = max(20, self.size.width - 2), clock()
+        width = max(20, (self.size.width or self.app.size.width) - 2)  # shown before it was laid out the first time
+        now = clock()
         cases = [row.case_id for row in rows]
         self.add_options(
             Option(

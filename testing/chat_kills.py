@@ -49,7 +49,7 @@ _SYLLABLES = ("ba", "de", "fi", "go", "ku", "la", "me", "ni", "po", "ru", "sa", 
 _ACTIONS = ("ask", "ask", "ask", "draft", "draft", "rename", "delete", "new", "hide", "again", "copy")
 _INTERFACE = re.compile(
     r"^ (You|edgemed \w{8}) · \d\d:\d\d|^ (OFFLINE|DEMONSTRATION MODEL|Model:|Kept on this computer|F12: hide|room left"
-    r"|The conversation has \d|shorten the text"
+    r"|The conversation has \d|shorten the text|numbers not from your text|not given: |Text match|NEWS2|and \d+ more \("
     r"|Answering\.|Reading your text|Loading the model|Stopping|For example:|Esc:|Next: |brief answer|full answer)"
     r"|^▌ "  # a short notice; the box's own text follows its bar at once
     r"|^▌Type a question|F1 help$|CUT OFF|N: new chat|missed\?$|mL/min\?$|plain words: \.\.\.$|DEMONSTRATION$"

@@ -52,7 +52,13 @@ def _in_script(file: RuleFile, heard: Sequence[Heard]) -> bool:
 
 
 def _evidence(heard: Sequence[Heard], hits: Sequence[_Hit]) -> tuple[str, ...]:
-    words = dict.fromkeys(heard[hit.text].reading.original(hit.start, hit.end) for hit in sorted(hits))
+    apart: list[_Hit] = []
+    for hit in sorted(hits):
+        if apart and apart[-1].text == hit.text and hit.start < apart[-1].end:  # "K" and "K 6.9"
+            apart[-1] = apart[-1]._replace(end=max(apart[-1].end, hit.end))
+        else:
+            apart.append(hit)
+    words = dict.fromkeys(heard[hit.text].reading.original(hit.start, hit.end) for hit in apart)
     most = _LONGEST_EVIDENCE // len(words)
     return tuple(word if len(word) <= most else word[: most - 1] + "…" for word in words)
 

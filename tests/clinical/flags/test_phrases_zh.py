@@ -142,3 +142,8 @@ def test_texts_written_while_the_rules_were_mended(rule_file: RuleFile) -> None:
 )
 def test_silences_of_others_and_of_the_past_leave_the_patient_of_now_heard(text: str, rule_file: RuleFile) -> None:
     assert conditions(text, rule_file)
+
+
+def test_words_that_overlap_are_one_piece_of_evidence() -> None:
+    (flag,) = (flag for flag in phrases.found([Text("血钾6.9")]) if flag.rule == "HYPERK-1")
+    assert flag.evidence == ("钾6.9",)

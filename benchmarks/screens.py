@@ -9,13 +9,13 @@ with Chinese characters, such as Debian's fonts-noto-cjk.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import re
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,10 @@ QUESTIONS: dict[Language, Sequence[str]] = {
     "zh-CN": ("男，45岁，胸痛2小时，肌钙蛋白 84 ng/L。如何处理？", "多久一次？", "女，72岁，在家跌倒"),
 }
 DOSE: dict[Language, str] = {"en": "What dose of enoxaparin for her?", "zh-CN": "依诺肝素她用多少？"}
+EMERGENCY: dict[Language, str] = {
+    "en": "64 M, chest pain for 2 hours, sweating. BP 84/50, RR 26, K 6.9",
+    "zh-CN": "男，64岁，胸痛2小时伴大汗，血压84/50，呼吸26次/分，血钾6.9",
+}
 DEATH = EngineDied(
     "The model stopped because this computer ran out of memory; close other programs, or choose a smaller --ram "
     "(SIGKILL)."
@@ -140,6 +144,7 @@ def screens(language: Language) -> dict[str, Shown]:
         "unsaved-lock": Shown((*UNLOCK, "=/unsaved", "enter", "=half a question", "ctrl+z"), vault=True),
         "set-pin": Shown((*UNLOCK, "=/pin", "enter"), vault=True),
         "set-pin-refused": Shown((*UNLOCK, "=/pin", "enter", "=12", "enter"), vault=True),
+        "flagged": Shown((f"={EMERGENCY[language]}", "enter"), [[answer]]),
         "flags": Shown(("?0", "=/flags", "enter"), [[answer]]),
         "rules": Shown(("=/rules", "enter")),
         "not-given": Shown((f"={DOSE[language]}",)),
@@ -148,6 +153,11 @@ def screens(language: Language) -> dict[str, Shown]:
         "templates": Shown((*UNLOCK, "=/templates", "enter"), vault=True),
         "template": Shown((*UNLOCK, "=/templates", "enter", "enter"), vault=True),
         "export": Shown(("?0", "alt+e"), [[answer]]),
+        "export-note": Shown(
+            (*UNLOCK, "?0", "=/note", "enter", "enter", "alt+d", "=x", "escape", "alt+e"),
+            [[answer], [answer]],
+            vault=True,
+        ),
         "review": Shown(("?0", "alt+e", "down", "enter"), [[answer]]),
         "audit": Shown((*UNLOCK, "?0", "=/audit", "enter"), [[answer]], vault=True),
     }
@@ -245,12 +255,16 @@ async def contact_sheet(name: str, folder: Path) -> None:
     subprocess.run(["rsvg-convert", "--unlimited", source, "-o", folder / f"{name}.png"], check=True)
 
 
-def main(folder: Path, names: Sequence[str], tell: Callable[[str], None] = print) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names or screens("en"):
-        asyncio.run(contact_sheet(name, folder))
-        tell(name)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*screens("en"), []], help="all, if none is named")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for name in args.names or screens("en"):
+        asyncio.run(contact_sheet(name, args.folder))
+        print(name)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main()

@@ -68,6 +68,8 @@ class LeavingApp(CommandingApp, DesktopApp):
         if self._leaving:
             return
         self._leaving = True
+        if not self.hidden:
+            await self.catch_up()
         if code in (supervisor.LOCKED, supervisor.SUSPENDED):
             self.clear_clipboard()
         if self._chat is not None:

@@ -17,7 +17,7 @@ class Opened(Message):
 
 
 class Followed(Message):
-    """Takes a key's way from the focused widget to the application, and so arrives after the key's action has run.
+    """Follows a key's path from the focused widget to the application, and so arrives after the key's action has run.
 
     `key`: the key's number. `target`: that widget. `second`: it goes the same way for the second time.
     """

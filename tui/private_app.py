@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from functools import partial
 from pathlib import Path, PurePath
 from typing import ClassVar, NoReturn
 
@@ -19,10 +18,11 @@ from edgemed.tui.hiding.driver import HidingDriver
 from edgemed.tui.keys import teach_keys
 from edgemed.tui.messages import Followed, Opened
 from edgemed.tui.themes import DARK, THEMES
+from edgemed.tui.widgets.typing_area import TypingArea
 
 STYLES = Path(__file__).parent / "styles"
-FOLLOWED_SECONDS = 0.5
-"""How long later keys wait at most for the action of a key."""
+FOLLOWED_SECONDS, FOLLOW_AGAIN = 0.5, 20
+"""How often a message that follows a key is looked for, and how many times."""
 
 CRASHED = (
     "edgemed: the chat ended because of an error in the program ({kind}). "
@@ -104,27 +104,42 @@ class PrivateApp(App[None]):
     def _follow_key(self) -> None:
         """Keep what is typed next until the action of the key just delivered has run.
 
-        A key that is no character is bound to an action. It passes through the queue of the focused widget and of all
-        its parents before the action runs, but the next characters go to the widget at once: "1", "2", Backspace, "5"
-        would become "1", and the words after Ctrl+N would go into the chat that is being left. A second message goes
-        the same way for what the action itself sends, such as that a field of a form is done.
+        A bound key passes through the queue of the focused widget and of all its parents before its action runs, but
+        the next characters go to the widget at once: the words after Ctrl+N would go into the chat that is being left.
+        A second message goes the same way for what the action itself sends, such as that a field was submitted.
         """
         self._bound_keys += 1
         followed = Followed(self._bound_keys, self.focused or self.screen)
         if followed.target.post_message(followed):
             self._following = followed.key
-            self.set_timer(FOLLOWED_SECONDS, partial(self._acted, followed.key))  # in case its widget goes away
+            self._follow_until(followed, FOLLOW_AGAIN)
+
+    def _follow_until(self, followed: Followed, times: int) -> None:
+        """Give up if the message is lost, because its widget has gone, or if the screen is busy for too long."""
+
+        def look() -> None:
+            if followed.key == self._following:
+                if times and followed.target.is_attached:
+                    self._follow_until(followed, times - 1)
+                else:
+                    self.post_message(Followed(followed.key, self, second=True))
+
+        self.set_timer(FOLLOWED_SECONDS, look)
 
     @on(Followed)
     async def _followed(self, followed: Followed) -> None:
         again = Followed(followed.key, followed.target, second=True)
-        if followed.second or not followed.target.post_message(again):
-            await self._acted(followed.key)
-
-    async def _acted(self, key: int) -> None:
-        if key == self._following:
+        if (followed.second or not followed.target.post_message(again)) and followed.key == self._following:
             self._following = 0
             await self._deliver_early()
+
+    async def catch_up(self) -> None:
+        """Deliver what is kept behind a bound key, without waiting for its action: the chat is hidden or left."""
+        if self._following and self._open and not self._paused:
+            self._following = 0
+            early, self._early = self._early, []
+            for event in early:
+                await self._deliver(event)
 
     async def _deliver_early(self) -> None:
         if not self._open or self._paused or self._following:
@@ -134,20 +149,29 @@ class PrivateApp(App[None]):
             await self.on_event(event)
 
     async def on_event(self, event: Event) -> None:
+        key = event if isinstance(event, Key) and not event.is_forwarded else None
+        if key is not None and any(binding.priority for binding in self._bindings.key_to_bindings.get(key.key, ())):
+            await self.catch_up()
         if isinstance(event, InputEvent | Paste) and (
             not self._open or self._paused or (self._following and not event.is_forwarded)
         ):
             self._early.append(event)
             return
+        await self._deliver(event)
+        if key is not None and not key.is_printable and not self._edits(key):
+            self._follow_key()
+
+    def _edits(self, key: Key) -> bool:
+        """Whether the focused box acts on the key itself, in the order of its typing."""
+        return isinstance(self.focused, TypingArea) and key.key in self.focused.editing_keys
+
+    async def _deliver(self, event: Event) -> None:
         if isinstance(event, MouseDown) and not event.is_forwarded:
             widget, _ = self.screen.get_widget_and_offset_at(int(event.x), int(event.y))
             if widget is not None and widget.parent is None:
                 return  # the widget is being removed, and Textual would fail to find its parent
-        bound = isinstance(event, Key) and not event.is_printable and not event.is_forwarded
         await self.on_input(event)
         await super().on_event(event)
-        if bound:
-            self._follow_key()
 
     async def on_input(self, event: Event) -> None:
         """Called with each event before it is delivered."""

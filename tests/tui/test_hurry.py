@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 from textual.app import ComposeResult
 from textual.message import Message
 
+from edgemed.clinical.watch import Seen
 from edgemed.tui.app import ChatApp
 from edgemed.tui.keys import PasteParser
 from edgemed.tui.messages import Opened
 from edgemed.tui.screens.chat import ChatScreen
 from edgemed.tui.screens.noticed import NoticedPalette
+from edgemed.tui.watching import Watching
 from edgemed.tui.widgets.composer import Composer
 from edgemed.tui.widgets.turn import AnswerView
 from testing.fake_engine import FakeEngine, Hold
@@ -19,7 +24,8 @@ from tests.tui.driving import chat, send, session, shows, wait_until, write
 
 CTRL_N, CTRL_P, CTRL_Q, CTRL_S, CTRL_T, CTRL_W = "\x0e", "\x10", "\x11", "\x13", "\x14", "\x17"
 PAGE_DOWN = "\x1b[6~"
-BACKSPACE, HOME, END = "\x7f", "\x1b[H", "\x1b[F"
+BACKSPACE, HOME, END, LEFT = "\x7f", "\x1b[H", "\x1b[F", "\x1b[D"
+F5, F12 = "\x1b[15~", "\x1b[24~"
 ALTERNATE_SCREEN = "\x1b[?1049h"
 
 
@@ -118,6 +124,39 @@ async def test_keys_take_effect_in_the_order_they_were_typed() -> None:
         send(pilot, f"12{BACKSPACE}5 mg once{HOME}dose {END}, not{CTRL_W}daily")
         await wait_until(pilot, lambda: pilot.app.screen.query_one(Composer).text.endswith("daily"))
         assert pilot.app.screen.query_one(Composer).text == "dose 15 mg once, daily"
+
+
+async def test_a_busy_screen_changes_no_dose(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Watching.asked
+
+    async def slow(self: Watching, *arguments: Any) -> Seen:
+        await asyncio.sleep(1.5)
+        return await asked(self, *arguments)
+
+    monkeypatch.setattr(Watching, "asked", slow)
+    async with chat(["first"]).run_test() as pilot:
+        await shows(pilot, "mini")
+        send(pilot, f"one\rnext 12{BACKSPACE}5 mg{BACKSPACE}{BACKSPACE}ug an{LEFT}d")
+        await wait_until(pilot, lambda: pilot.app.screen.query_one(Composer).text == "next 15 ug adn")
+        await shows(pilot, "first")
+
+
+async def test_the_key_that_hides_waits_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = asyncio.Event()
+
+    async def slow(self: Watching, *arguments: Any) -> Seen:
+        await read.wait()
+        return Seen()
+
+    monkeypatch.setattr(Watching, "asked", slow)
+    async with chat(["first"]).run_test() as pilot:
+        await shows(pilot, "mini")
+        send(pilot, f"one\r{F5}two{F5}{F5}{F12}")
+        await shows(pilot, "Hidden")
+        assert isinstance(pilot.app, ChatApp)
+        assert pilot.app.chat.box.text == "two"
+        read.set()
+        await shows(pilot, "Hidden")
 
 
 async def test_a_form_is_opened_and_filled_at_once() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textual import events
+from textual.binding import Binding
 from textual.geometry import Offset
 from textual.widgets import TextArea
 
@@ -30,6 +32,22 @@ class TypingArea(TextArea):
             soft_wrap=True,
         )
         self.cursor_blink = False
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Run an editing key now: Textual passes it through all parents first, and would insert later letters before.
+
+        "1", "2", Backspace, "5" would become "1" on a busy screen.
+        """
+        for binding in self.editing_keys.get(event.key, ()):
+            if not binding.priority and await self.app.run_action(binding.action, self):
+                event.stop()
+                event.prevent_default()
+                return
+
+    @property
+    def editing_keys(self) -> Mapping[str, Sequence[Binding]]:
+        """The keys bound by this widget itself."""
+        return self._bindings.key_to_bindings
 
     def _on_paste(self, event: events.Paste) -> None:  # type: ignore[override]
         """Insert pasted text without its control characters, which could reach the terminal as commands."""

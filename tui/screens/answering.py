@@ -56,6 +56,7 @@ class AnsweringScreen(ChatSurface):
         self._answered: Turn | None = None  # the turn whose answer is being shown
         self._taken_back: Turn | None = None  # it leaves the conversation when it has ended, if it has no answer
         self._asked_at = 0.0
+        self._left = False  # whether the chat is ending
         self._in_cache = ""  # the conversation that the engine's KV cache holds
         self._may_restart = False  # whether a question that waits may restart an engine that has died
         self._stream = VisibleStream()
@@ -113,6 +114,8 @@ class AnsweringScreen(ChatSurface):
             self._may_restart = False
             self.notify(self._words.restarting.format(error=self._stage.sentence), markup=False, severity="warning")
             self.restart_engine()
+        if self._left:
+            return  # while the question was read: it stays queued, and is asked at the next start
         free = self._engine_ready and not self.answering
         queued = self._conversation.next_queued() if free else None
         self.show_queued(self._conversation.queued)

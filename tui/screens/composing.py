@@ -187,7 +187,9 @@ class ComposingScreen(AnsweringScreen):
         """Everything that was typed and is not sent."""
         composer = self.query_one(Composer)
         unchanged = self._editing is not None and composer.text == self._editing.question
-        return "\n".join(filter(None, (composer.sending, self._set_aside, "" if unchanged else composer.text)))
+        queued = any(each.text == composer.sending for each in self._conversation.queued)
+        parts = ("" if queued else composer.sending, self._set_aside, "" if unchanged else composer.text)
+        return "\n".join(filter(None, parts))
 
     @on(Composer.Sent)
     async def _sent(self, sent: Composer.Sent) -> None:

@@ -70,6 +70,7 @@ class KeptScreen(NotingScreen):
 
         `event` is recorded: "closed", "locked" or "suspended".
         """
+        self._left = True
         await self.let_typing_arrive()
         await self.save()
         turns = [self._answered, *(chat.open_turn for chat in self._elsewhere.values())]

@@ -1,22 +1,25 @@
-"""When Python looks for garbage in cycles: a full pass stops every thread of the process for as long as 0.1 s."""
+"""When Python collects reference cycles: a full pass stops every thread of the process for as long as 0.1 s."""
 
 from __future__ import annotations
 
 import gc
 
-YOUNGEST = 5000
-"""Objects made, less those freed, before the youngest generation is looked at; Python's default is 700."""
+YOUNGEST, MIDDLE, OLDEST = 5000, 10, 50
+"""Allocations minus deallocations before the youngest generation is collected, and how many passes of each generation
+come before one of the next. Python's defaults are 700, 10 and 10."""
 
 
 def pause() -> None:
-    """Look for none while much is loaded that stays: modules, rules, the vault's texts."""
+    """Collect nothing while much is loaded that stays: modules, rules, the vault's texts."""
     gc.disable()
 
 
 def resume() -> None:
-    """After `pause`: free what is garbage by now, then look only at what is made later, and less often."""
+    """After `pause`: collect once, then rarely go through what was loaded.
+
+    Nothing is frozen: that would keep the text of the chat on the screen in memory until the process ends.
+    """
     if not gc.isenabled():
         gc.collect()
-        gc.freeze()
-        gc.set_threshold(YOUNGEST)
+        gc.set_threshold(YOUNGEST, MIDDLE, OLDEST)
         gc.enable()

@@ -21,6 +21,5 @@ def _own_collector() -> Iterator[None]:
     """A chat that opened has changed the garbage collector."""
     thresholds = gc.get_threshold()
     yield
-    gc.unfreeze()
     gc.set_threshold(*thresholds)
     gc.enable()

@@ -40,7 +40,7 @@ RECENT = 50_000
 """Characters of earlier questions that the rules read with a new one, and in which an answer's numbers are sought.
 More than the default context holds: a pasted case counts as long as the model has it."""
 MOST_QUESTIONS = 100
-"""The same in questions: short ones take the rules longest."""
+"""The most of these questions: many short ones are the slowest to read."""
 
 
 class Watching:
@@ -55,6 +55,7 @@ class Watching:
         self._scales: dict[str, Scale | None] = {}  # by the chat's id
         self._marks: dict[str, tuple[int, Marks]] = {}  # by the turn's id: a hash of their input, and the marks
         self._known = "", Known()  # a chat's id, and what was read in it
+        self._marking = asyncio.Lock()  # one answer at a time: threads that compute slow the interface down
         self.emergency = session.emergency
         self._on_emergency = session.on_emergency
 
@@ -127,6 +128,10 @@ class Watching:
 
     async def marks(self, conversation: Conversation, turn: Turn) -> Marks:
         """The marks of an answer that has ended. Computed once for each state of answer and header."""
+        async with self._marking:
+            return await self._marks_of(conversation, turn)
+
+    async def _marks_of(self, conversation: Conversation, turn: Turn) -> Marks:
         turns, switches = conversation.turns, await self.switches()
         if turn not in turns:
             return Marks()
@@ -159,10 +164,14 @@ class Watching:
         scale, switches, known = await self._scale_of(conversation), await self.switches(), self._known_of(conversation)
         return await asyncio.to_thread(self._watch.read, texts, conversation.header, switches, scale, known)
 
-    def _known_of(self, conversation: Conversation) -> Known:
-        """What was read in this chat. What was read in another one is forgotten."""
+    def forget_others(self, conversation: Conversation) -> None:
+        """Keep nothing in memory that was read in another chat."""
         if self._known[0] != conversation.id:
             self._known = conversation.id, Known()
+
+    def _known_of(self, conversation: Conversation) -> Known:
+        """What was read in this chat."""
+        self.forget_others(conversation)
         return self._known[1]
 
     async def _scale_of(self, conversation: Conversation) -> Scale | None:

@@ -61,7 +61,7 @@ GROUPS = tuple(each.name for each in fields(Switches))
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A function for each group. The last argument of most is what the group has read before.
+    """A function for each group. Most take a cache of texts already read as their last argument.
 
     `values` and `news2` share what they read in a text; `news2` returns None if no text has a set of observations.
     `missing` reads a question, the header and the earlier questions, and returns the names of header fields that a

@@ -41,7 +41,7 @@ class FlaggedScreen(CasedScreen):
         self.in_background(self._warm_up)
 
     async def _warm_up(self) -> None:
-        """Load the rules. They and the vault's texts are the last that is loaded and stays."""
+        """Load the rules. No other long-lived data is loaded after them and the vault's texts."""
         await self.watching.warm_up()
         if self._kept is not None:
             await self._kept.loaded.wait()
@@ -94,6 +94,7 @@ class FlaggedScreen(CasedScreen):
             show(line, text)
 
     async def _show_conversation(self) -> None:
+        self.watching.forget_others(self._conversation)
         self._show_flags()
         await super()._show_conversation()
 

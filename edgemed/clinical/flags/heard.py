@@ -41,7 +41,7 @@ class Heard:
     def silent(self, start: int, end: int, background: bool) -> bool:
         """Whether a place is silent, or a negation after its first word silences its last: "belly soft, not distended".
 
-        background: for an element that an old diagnosis meets as well.
+        background: for an element that an old diagnosis also satisfies.
         """
         if silenced(start, self._silent[background]):
             return True

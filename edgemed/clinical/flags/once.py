@@ -9,7 +9,10 @@ T = TypeVar("T")
 
 
 class Once(Generic[T]):
-    """What `read` makes of a text, made once for each text. It holds the texts: one for each chat, and `keep` them."""
+    """What `read` makes of a text, made once for each text, on any thread.
+
+    It holds the texts: use one instance for each chat, and call `keep` to drop those that have left it.
+    """
 
     def __init__(self, read: Callable[[str], T]) -> None:
         self._read = read
@@ -17,10 +20,12 @@ class Once(Generic[T]):
 
     def of(self, text: str) -> T:
         """What was read in `text`."""
-        if text not in self._of:
-            self._of[text] = self._read(text)
-        return self._of[text]
+        known = self._of
+        if (found := known.get(text)) is None:
+            found = known[text] = self._read(text)
+        return found
 
     def keep(self, texts: Iterable[str]) -> None:
         """Forget all other texts."""
-        self._of = {text: self._of[text] for text in texts if text in self._of}
+        known = self._of
+        self._of = {text: known[text] for text in texts if text in known}

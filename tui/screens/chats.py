@@ -90,9 +90,19 @@ class ChatsScreen(Screen[Chosen | None]):
     def shown(self) -> ChatRows:
         return self.query_one(ChatRows)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the list is gone: it may be closed while the vault is asked."""
+        return not self.query(".message") or not self.query(ChatRows)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A key may arrive while the list is closed."""
+        return not self.closed and super().check_action(action, parameters)
+
     async def _load(self) -> None:
         self._rows = ordered(await self._kept.rows(self._answering, self._words))
-        self._say_stale()
+        if not self.closed:
+            self._say_stale()
 
     def _say_stale(self) -> None:
         stale = sum(row.stale and not row.deleted for row in self._rows)
@@ -131,6 +141,8 @@ class ChatsScreen(Screen[Chosen | None]):
     async def _find_in_texts(self, query: str, titles: list[Row]) -> None:
         # On another thread: the interface stays alive however much there is to search.
         hits = await asyncio.to_thread(self._kept.find, query, self._rows)
+        if self.closed:
+            return
         place = self.shown.highlighted or 0
         rows = with_hits(titles, hits)
         self.shown.show(rows, min(place, len(rows) - 1) if rows else None)
@@ -251,6 +263,8 @@ class ChatsScreen(Screen[Chosen | None]):
 
     async def _reload(self, chat_id: str) -> None:
         await self._load()
+        if self.closed:
+            return
         self._find(self.field.value)
         places = [index for index, row in enumerate(self.shown.rows) if row.chat_id == chat_id]
         if places:
@@ -261,6 +275,7 @@ class ChatsScreen(Screen[Chosen | None]):
         try:
             await change
         except VaultError as error:
-            self._say(reason_in(self._session.language, str(error)))
+            if not self.closed:
+                self._say(reason_in(self._session.language, str(error)))
             return False
-        return True
+        return not self.closed

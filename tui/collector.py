@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 
-YOUNGEST, MIDDLE, OLDEST = 5000, 10, 50
-"""Allocations minus deallocations before the youngest generation is collected, and how many passes of each generation
-come before one of the next. Python's defaults are 700, 10 and 10."""
+YOUNGEST = 5000
+"""Allocations minus deallocations before the youngest generation is collected; Python's default is 700."""
 
 
 def pause() -> None:
@@ -21,5 +20,5 @@ def resume() -> None:
     """
     if not gc.isenabled():
         gc.collect()
-        gc.set_threshold(YOUNGEST, MIDDLE, OLDEST)
+        gc.set_threshold(YOUNGEST)
         gc.enable()

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 _PR_CAPBSET_DROP, _CAPABILITIES = 24, 64
 WORD = "zebrafish-3141"
 READY = "ready"
+ATTEMPTS = 4
 WORKER, TEMPLATE = "edgemed.engine.process.worker", "edgemed.engine.process.template"
 
 # A process that holds the word, as ours did before they forked: it closes itself, but a handle may be there already.
@@ -79,6 +80,18 @@ def read_by_others(
     return found
 
 
+def read_of_each(programs: set[str], attempt: Callable[[int], dict[str, set[str]]]) -> dict[str, set[str]]:
+    """What `attempt` reads, tried again where no handle of one of the programs was got: on a busy machine its moment,
+    between exec and the closing, may pass unseen. Words read in any attempt count."""
+    found: dict[str, set[str]] = {}
+    for number in range(ATTEMPTS):
+        for program, words in attempt(number).items():
+            found.setdefault(program, set()).update(words)
+        if programs <= found.keys():
+            break
+    return found
+
+
 def drop_rights() -> None:
     """Leave root's capabilities, CAP_SYS_PTRACE among them, out of the next program. Other users have none anyway."""
     for capability in range(_CAPABILITIES):
@@ -93,25 +106,33 @@ def test_a_handle_from_before_a_process_closed_itself_reads_everything() -> None
 def test_a_chat(model: Path) -> None:
     """The short context ends the answer and not the chat."""
     command = [sys.executable, "-m", "edgemed.cli", "chat", str(model), "--ctx", "128", "--language", "en"]
-    assert read_by_others(command, until="CUT OFF") == {"edgemed.cli": set(), WORKER: set(), TEMPLATE: set()}
+    programs = {"edgemed.cli", WORKER, TEMPLATE}
+    found = read_of_each(programs, lambda _: read_by_others(command, until="CUT OFF"))
+    assert found == {program: set() for program in programs}
 
 
 def test_a_chat_on_the_full_screen(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a vault, whose passphrase nobody reads either. The desktop helper never meets a word."""
-    for name, value in {**Place(tmp_path).environment, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}.items():
-        monkeypatch.setenv(name, value)
-    Place(tmp_path).vault.parent.mkdir(parents=True)
-    make_vault(Place(tmp_path).vault)
     command = [sys.executable, "-m", "edgemed.cli", "chat", str(model), "--ctx", "128", "--language", "en"]
     answers = [("24 recovery words", f"{PASSPHRASE}\r"), ("ype a question", f"{WORD}? "), (WORD, "\r")]
-    found = read_by_others(command, until="CUT OFF", answers=answers, words=(WORD, PASSPHRASE))
-    assert found == {"edgemed.cli": set(), "edgemed.desktop.helper": set(), WORKER: set(), TEMPLATE: set()}
+
+    def chat(number: int) -> dict[str, set[str]]:
+        place = Place(tmp_path / str(number))
+        for name, value in {**place.environment, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}.items():
+            monkeypatch.setenv(name, value)
+        place.vault.parent.mkdir(parents=True)
+        make_vault(place.vault)
+        return read_by_others(command, until="CUT OFF", answers=answers, words=(WORD, PASSPHRASE))
+
+    programs = {"edgemed.cli", "edgemed.desktop.helper", WORKER, TEMPLATE}
+    assert read_of_each(programs, chat) == {program: set() for program in programs}
 
 
 def test_generate(model: Path) -> None:
     command = [sys.executable, "-m", "edgemed.cli", "generate", str(model), "-p", "-"]
-    found = read_by_others(command, until="", ends=True)
-    assert found == {"edgemed.cli": set(), WORKER: set(), TEMPLATE: set()}
+    programs = {"edgemed.cli", WORKER, TEMPLATE}
+    found = read_of_each(programs, lambda _: read_by_others(command, until="", ends=True))
+    assert found == {program: set() for program in programs}
 
 
 # The programs that start the two processes below close themselves and do not fork. One of them holds the word.

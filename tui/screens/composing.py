@@ -187,9 +187,7 @@ class ComposingScreen(AnsweringScreen):
         """Everything that was typed and is not sent."""
         composer = self.query_one(Composer)
         unchanged = self._editing is not None and composer.text == self._editing.question
-        queued = any(each.text == composer.sending for each in self._conversation.queued)
-        parts = ("" if queued else composer.sending, self._set_aside, "" if unchanged else composer.text)
-        return "\n".join(filter(None, parts))
+        return "\n".join(filter(None, (composer.sending, self._set_aside, "" if unchanged else composer.text)))
 
     @on(Composer.Sent)
     async def _sent(self, sent: Composer.Sent) -> None:
@@ -212,6 +210,10 @@ class ComposingScreen(AnsweringScreen):
         else:
             self.put_back(sent.text)
             self.say(self.why_not_free())
+
+    async def watch_queued(self, question: str) -> None:
+        self.query_one(Composer).sending = ""  # it is kept with the questions that wait
+        await super().watch_queued(question)
 
     async def fits(self, text: str) -> bool:
         """Whether a text may be sent, as far as the case is concerned."""

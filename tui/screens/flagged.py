@@ -62,6 +62,7 @@ class FlaggedScreen(CasedScreen):
         return True
 
     async def watch_queued(self, question: str) -> None:
+        await super().watch_queued(question)
         await self._watch(question, questions_of(self._conversation)[:-1])
 
     async def begin(self, turn: Turn) -> None:

@@ -23,3 +23,13 @@ def _own_collector() -> Iterator[None]:
     yield
     gc.set_threshold(*thresholds)
     gc.enable()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home folder, which is the current one: exports are written there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+    return home

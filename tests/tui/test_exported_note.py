@@ -23,13 +23,7 @@ from tests.tui.vaults import chat_on_engine, make_vault
 BLANKS = "Patient: ______    Born: ______    Number: ______"
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.chdir(home)
-    return home
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.mark.slow

@@ -37,13 +37,7 @@ QUESTION = (
 ANSWER = "Ask **Pemberton** about falls.\n\n- carbidopa 25 mg\n- see Dr Lindqvist"
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.chdir(home)
-    return home
+pytestmark = pytest.mark.usefixtures("home")
 
 
 async def answered(pilot: Pilot[None], question: str = QUESTION, sign: str = "carbidopa") -> None:

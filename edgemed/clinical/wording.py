@@ -146,10 +146,11 @@ def export_text(
     patient's care, and nobody looks for dates above the text.
     """
     made = ", ".join(dict.fromkeys(model_mark(digest, language) for digest in weights_digests))
-    draft = _EXPORTED if note_reviewer is None else _SIGNED if note_reviewer else _DRAFT
+    of_note = _SIGNED if note_reviewer else _DRAFT
+    origin = _EXPORTED if note_reviewer is None else of_note
     above = [
         _REVIEWED[language].format(reviewer=reviewer),
-        draft[language].format(made=made, name=note_reviewer),
+        origin[language].format(made=made, name=note_reviewer),
         notice(intended_use, language),
         _EXPORT_DATE[language].format(at=f"{exported.astimezone():%Y-%m-%d %H:%M}"),
         _AUDIT[language].format(head=audit_head) if audit_head else None,
